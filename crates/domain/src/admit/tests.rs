@@ -1,0 +1,173 @@
+use super::*;
+use crate::record::RecordView;
+use crate::tenant::TenantId;
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp::from_micros(1_760_000_000_000_000);
+
+fn check(candidate: &Candidate<'_>) -> Result<(), RejectCode> {
+    check_with(candidate, &Limits::default(), &mut AnyName)
+}
+
+fn check_with(candidate: &Candidate<'_>, limits: &Limits, names: &mut dyn Names) -> Result<(), RejectCode> {
+    let scope = TenantScope::for_operator(TenantId::default_tenant());
+    let admission = Admission::new(&scope, limits, NOW, 0);
+    admission.check(candidate, names, || "assigned".into()).map(|_| ()).map_err(|why| why.code)
+}
+
+fn text(value: &str) -> Option<Cow<'_, str>> {
+    Some(Cow::Borrowed(value))
+}
+
+#[test]
+fn each_bad_field_has_its_code() {
+    let long = "x".repeat(300);
+    let ok = Candidate::default();
+    assert_eq!(check(&ok), Ok(()));
+    assert_eq!(check(&Candidate { id: text(""), ..ok.clone() }), Err(RejectCode::InvalidValue));
+    assert_eq!(check(&Candidate { id: text(&long), ..ok.clone() }), Err(RejectCode::TooLong));
+    assert_eq!(check(&Candidate { user: text("a\0b"), ..ok.clone() }), Err(RejectCode::InvalidValue));
+    assert_eq!(check(&Candidate { tenant: text("other"), ..ok.clone() }), Err(RejectCode::TenantMismatch));
+    assert_eq!(check(&Candidate { tenant: text("default"), ..ok.clone() }), Ok(()));
+    let big = format!("{{\"a\":\"{}\"}}", "x".repeat(70_000));
+    assert_eq!(check(&Candidate { properties: text(&big), ..ok.clone() }), Err(RejectCode::PropertiesTooLarge));
+}
+
+#[test]
+fn counts_are_whole_bounded_and_never_negative() {
+    for (number, taken) in [
+        ("0", true),
+        ("1500", true),
+        ("1500.0", true),
+        ("1.5e3", true),
+        ("1000000000000", true),
+        ("1000000000001", false),
+        ("-1", false),
+        ("-0", true),
+        ("0.5", false),
+        ("9223372036854775807", false),
+        ("-9223372036854775808", false),
+        ("18446744073709551616", false),
+        ("1e400", false),
+        ("nan", false),
+    ] {
+        let usage = UsageText { tokens: text(number), ..UsageText::default() };
+        let found = check(&Candidate { usage, ..Candidate::default() });
+        assert_eq!(found.is_ok(), taken, "{number}: {found:?}");
+    }
+}
+
+#[test]
+fn tokens_are_input_plus_output_when_absent() {
+    let usage = UsageText { input_tokens: text("500"), output_tokens: text("1000"), ..UsageText::default() };
+    assert_eq!(check_usage(&usage).map(|u| u.tokens), Ok(Some(1500)));
+    let given = UsageText { tokens: text("7"), ..usage };
+    assert_eq!(check_usage(&given).map(|u| u.tokens), Ok(Some(7)));
+}
+
+#[test]
+fn the_future_ends_after_120_seconds_and_the_past_where_the_tenant_says() {
+    let at = |micros: i64| Candidate {
+        time: Some(TimeText::Number(Cow::Owned(NOW.plus_micros(micros).micros().to_string()))),
+        ..Candidate::default()
+    };
+    assert_eq!(check(&at(120_000_000)), Ok(()));
+    assert_eq!(check(&at(120_000_001)), Err(RejectCode::TimeInFuture));
+    assert_eq!(check(&at(-40 * 365 * 86_400_000_000)), Ok(()));
+    let strict = Limits { lateness_us_max: Some(120_000_000), ..Limits::default() };
+    assert_eq!(check_with(&at(-120_000_000), &strict, &mut AnyName), Ok(()));
+    assert_eq!(check_with(&at(-120_000_001), &strict, &mut AnyName), Err(RejectCode::TooLate));
+}
+
+#[test]
+fn the_type_follows_from_the_endpoint() {
+    let limits = Limits::default();
+    let scope = TenantScope::for_operator(TenantId::default_tenant());
+    let admission = Admission::new(&scope, &limits, NOW, 0);
+    for (endpoint, kind) in [(None, TYPE_OF_OTHER), (Some("/x"), TYPE_OF_CALL)] {
+        let candidate = Candidate { endpoint: endpoint.map(Cow::Borrowed), ..Candidate::default() };
+        let found = admission.check(&candidate, &mut AnyName, || "assigned".into());
+        assert_eq!(found.map(|checked| checked.view().kind.to_owned()), Ok(kind.to_owned()));
+    }
+}
+
+#[test]
+fn a_retry_without_a_time_has_the_same_payload_hash() {
+    let limits = Limits::default();
+    let scope = TenantScope::for_operator(TenantId::default_tenant());
+    let candidate = Candidate { id: text("e1"), kind: text("login"), ..Candidate::default() };
+    let hash = |now: Timestamp| {
+        let admission = Admission::new(&scope, &limits, now, 0);
+        admission.check(&candidate, &mut AnyName, String::new).map(|checked| checked.payload_hash())
+    };
+    assert_eq!(hash(NOW), hash(NOW.plus_micros(5_000_000)));
+    assert!(hash(NOW).is_ok());
+}
+
+fn name() -> impl Strategy<Value = Option<String>> {
+    proptest::option::of("[a-zäß/ .-]{1,40}")
+}
+
+proptest! {
+    #[test]
+    fn a_record_gives_back_what_was_admitted(
+        ids in proptest::collection::vec("[a-z0-9-]{1,64}", 1..20),
+        (kind, project, customer, user, endpoint, model) in (name(), name(), name(), name(), name(), name()),
+        numbers in proptest::array::uniform4(proptest::option::of(0_u64..1_000_000)),
+        properties in proptest::option::of("\\{\"[a-z]{1,5}\":[0-9]{1,5}\\}"),
+        micros in 0_i64..1_760_000_000_000_000,
+    ) {
+        let limits = Limits::default();
+        let scope = TenantScope::for_operator(TenantId::default_tenant());
+        let mut admission = Admission::new(&scope, &limits, NOW, 0);
+        let number = |n: Option<u64>| n.map(|n| Cow::Owned(n.to_string()));
+        let usage = UsageText {
+            tokens: number(numbers[0]), input_tokens: number(numbers[1]),
+            output_tokens: number(numbers[2]), latency_ms: number(numbers[3]),
+            model: model.as_deref().map(Cow::Borrowed),
+        };
+        let candidates: Vec<_> = ids.iter().map(|id| Candidate {
+            id: text(id),
+            time: Some(TimeText::Text(Cow::Owned(Timestamp::from_micros(micros).to_string()))),
+            kind: kind.as_deref().map(Cow::Borrowed),
+            project: project.as_deref().map(Cow::Borrowed),
+            customer: customer.as_deref().map(Cow::Borrowed),
+            user: user.as_deref().map(Cow::Borrowed),
+            endpoint: endpoint.as_deref().map(Cow::Borrowed),
+            properties: properties.as_deref().map(Cow::Borrowed),
+            usage: usage.clone(), ..Candidate::default()
+        }).collect();
+        let mut checked = Vec::new();
+        for candidate in &candidates {
+            let one = admission.check(candidate, &mut AnyName, String::new);
+            prop_assert!(one.is_ok());
+            checked.extend(one);
+        }
+        checked.iter().for_each(|one| admission.push(one));
+        let admitted = admission.finish();
+        let payload = admitted.map(|a| a.payload().clone()).unwrap_or_default();
+        let record = RecordView::parse(&payload).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert_eq!(record.count() as usize, ids.len());
+        prop_assert_eq!(record.received_at(), NOW);
+        for (body, one) in record.bodies().zip(&checked) {
+            let body = body.map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(body.payload_hash(), one.payload_hash());
+            prop_assert_eq!(body.event(), Ok(one.view()));
+        }
+        prop_assert_eq!(record.bodies().count(), ids.len());
+        for cut in 0..payload.len() {
+            let whole = RecordView::parse(&payload[..cut]).is_ok_and(|r| r.bodies().all(|b| b.is_ok()));
+            prop_assert!(!whole, "a prefix of {} bytes passed for the whole", cut);
+        }
+    }
+
+    #[test]
+    fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(record) = RecordView::parse(&bytes) {
+            for body in record.bodies().flatten() {
+                let _ = body.event();
+            }
+        }
+        let _ = record::decode_body(&bytes);
+    }
+}

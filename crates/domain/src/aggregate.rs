@@ -1,0 +1,192 @@
+//! Sums over events. Every aggregate is a commutative monoid over integers: `merge` is associative
+//! and commutative and `default` changes nothing, so order, batching and replay cannot matter (I3).
+//! Sums saturate at `i64::MAX`, which keeps them a monoid; there are no float sums.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::event::{EventView, Usage};
+
+/// Calls and tokens of one slice of a breakdown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Slice {
+    /// Events.
+    pub calls: u64,
+    /// All tokens.
+    pub tokens: u64,
+}
+
+impl Slice {
+    /// The slice of one event.
+    pub fn of(usage: &Usage<'_>) -> Self {
+        Self { calls: 1, tokens: usage.tokens.unwrap_or(0) }
+    }
+
+    /// Adds `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.calls = add(self.calls, other.calls);
+        self.tokens = add(self.tokens, other.tokens);
+    }
+}
+
+/// The sums of a set of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Events.
+    pub calls: u64,
+    /// All tokens.
+    pub tokens: u64,
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Sum of the latencies, in microseconds.
+    pub latency_us: u64,
+    /// Events that carried a latency.
+    pub latency_calls: u64,
+    /// Events that arrived after their window's grace had ended.
+    pub late: u64,
+}
+
+impl Totals {
+    /// The totals of one event.
+    pub fn of(usage: &Usage<'_>, late: bool) -> Self {
+        Self {
+            calls: 1,
+            tokens: usage.tokens.unwrap_or(0),
+            input_tokens: usage.input_tokens.unwrap_or(0),
+            output_tokens: usage.output_tokens.unwrap_or(0),
+            latency_us: usage.latency_us.unwrap_or(0),
+            latency_calls: u64::from(usage.latency_us.is_some()),
+            late: u64::from(late),
+        }
+    }
+
+    /// Adds `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.calls = add(self.calls, other.calls);
+        self.tokens = add(self.tokens, other.tokens);
+        self.input_tokens = add(self.input_tokens, other.input_tokens);
+        self.output_tokens = add(self.output_tokens, other.output_tokens);
+        self.latency_us = add(self.latency_us, other.latency_us);
+        self.latency_calls = add(self.latency_calls, other.latency_calls);
+        self.late = add(self.late, other.late);
+    }
+
+    /// Mean latency in milliseconds, rounded to three decimals; `None` without a latency.
+    pub fn avg_latency_ms(&self) -> Option<f64> {
+        if self.latency_calls == 0 {
+            return None;
+        }
+        let mean_us = (self.latency_us + self.latency_calls / 2) / self.latency_calls;
+        #[expect(clippy::cast_precision_loss, reason = "a latency of at most 1e12 us is exact in f64")]
+        Some(mean_us as f64 / 1_000.0)
+    }
+}
+
+/// Sums with their breakdowns. An event without an endpoint or model is in no slice of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aggregate {
+    /// The sums.
+    pub totals: Totals,
+    /// By endpoint.
+    pub by_endpoint: BTreeMap<String, Slice>,
+    /// By model.
+    pub by_model: BTreeMap<String, Slice>,
+}
+
+impl Aggregate {
+    /// Adds one event.
+    pub fn fold(&mut self, event: &EventView<'_>, late: bool) {
+        self.totals.merge(&Totals::of(&event.usage, late));
+        let slice = Slice::of(&event.usage);
+        if let Some(endpoint) = event.endpoint {
+            merge_slice(&mut self.by_endpoint, endpoint, &slice);
+        }
+        if let Some(model) = event.usage.model {
+            merge_slice(&mut self.by_model, model, &slice);
+        }
+    }
+
+    /// Adds `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.totals.merge(&other.totals);
+        for (name, slice) in &other.by_endpoint {
+            merge_slice(&mut self.by_endpoint, name, slice);
+        }
+        for (name, slice) in &other.by_model {
+            merge_slice(&mut self.by_model, name, slice);
+        }
+    }
+}
+
+/// Adds `slice` under `name`.
+pub fn merge_slice(slices: &mut BTreeMap<String, Slice>, name: &str, slice: &Slice) {
+    match slices.get_mut(name) {
+        Some(known) => known.merge(slice),
+        None => {
+            slices.insert(name.to_owned(), *slice);
+        }
+    }
+}
+
+const SUM_MAX: u64 = i64::MAX as u64;
+
+fn add(left: u64, right: u64) -> u64 {
+    left.saturating_add(right).min(SUM_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn totals() -> impl Strategy<Value = Totals> {
+        let number = prop_oneof![0_u64..1_000, Just(SUM_MAX), Just(SUM_MAX - 1)];
+        proptest::array::uniform7(number).prop_map(|n| Totals {
+            calls: n[0],
+            tokens: n[1],
+            input_tokens: n[2],
+            output_tokens: n[3],
+            latency_us: n[4],
+            latency_calls: n[5],
+            late: n[6],
+        })
+    }
+
+    fn aggregate() -> impl Strategy<Value = Aggregate> {
+        let slices = || {
+            let slice = (0_u64..100, 0_u64..100).prop_map(|(calls, tokens)| Slice { calls, tokens });
+            proptest::collection::btree_map("[a-c]", slice, 0..3)
+        };
+        (totals(), slices(), slices()).prop_map(|(totals, by_endpoint, by_model)| Aggregate {
+            totals,
+            by_endpoint,
+            by_model,
+        })
+    }
+
+    fn merged(mut left: Aggregate, right: &Aggregate) -> Aggregate {
+        left.merge(right);
+        left
+    }
+
+    proptest! {
+        #[test]
+        fn merge_is_a_commutative_monoid(a in aggregate(), b in aggregate(), c in aggregate()) {
+            prop_assert_eq!(merged(a.clone(), &b), merged(b.clone(), &a));
+            prop_assert_eq!(merged(merged(a.clone(), &b), &c), merged(a.clone(), &merged(b.clone(), &c)));
+            prop_assert_eq!(merged(a.clone(), &Aggregate::default()), a);
+        }
+    }
+
+    #[test]
+    fn the_mean_rounds_to_a_microsecond() {
+        let totals = Totals { latency_us: 490_000, latency_calls: 2, ..Totals::default() };
+        assert_eq!(totals.avg_latency_ms(), Some(245.0));
+        let thirds = Totals { latency_us: 100, latency_calls: 3, ..Totals::default() };
+        assert_eq!(thirds.avg_latency_ms(), Some(0.033));
+        assert_eq!(Totals::default().avg_latency_ms(), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! An event: first as a client sent it ([`Candidate`]), then as admitted ([`EventView`]).
+//! Both borrow their texts, so that taking a batch copies each byte once, into its record.
+
+use std::borrow::Cow;
+
+use crate::time::Timestamp;
+
+/// What a client sent for one event: well-formed, fields told apart, nothing decided yet.
+/// Absent and JSON `null` are the same.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Candidate<'a> {
+    /// The client's id.
+    pub id: Option<Cow<'a, str>>,
+    /// When it happened.
+    pub time: Option<TimeText<'a>>,
+    /// What happened.
+    pub kind: Option<Cow<'a, str>>,
+    /// The tenant named in the body, which must be the credential's.
+    pub tenant: Option<Cow<'a, str>>,
+    /// The project.
+    pub project: Option<Cow<'a, str>>,
+    /// Who is charged.
+    pub customer: Option<Cow<'a, str>>,
+    /// Who acted.
+    pub user: Option<Cow<'a, str>>,
+    /// Which API endpoint was called.
+    pub endpoint: Option<Cow<'a, str>>,
+    /// The properties: the text of a JSON object.
+    pub properties: Option<Cow<'a, str>>,
+    /// The measured properties, found in `properties` (or beside it).
+    pub usage: UsageText<'a>,
+}
+
+/// A time as written: a text, or the digits of a JSON number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimeText<'a> {
+    /// RFC 3339 or a text of digits.
+    Text(Cow<'a, str>),
+    /// An epoch number as it stands in the JSON.
+    Number(Cow<'a, str>),
+}
+
+/// The measured properties as they stand in the JSON: texts of numbers, not yet checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageText<'a> {
+    /// `tokens`.
+    pub tokens: Option<Cow<'a, str>>,
+    /// `inputTokens`, `input_tokens`.
+    pub input_tokens: Option<Cow<'a, str>>,
+    /// `outputTokens`, `output_tokens`.
+    pub output_tokens: Option<Cow<'a, str>>,
+    /// `latencyMs`, `latency_ms`: milliseconds, may have a fraction.
+    pub latency_ms: Option<Cow<'a, str>>,
+    /// `model`.
+    pub model: Option<Cow<'a, str>>,
+}
+
+/// An admitted event: every field checked, within its limit, and canonical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventView<'a> {
+    /// Unique per tenant; assigned when the client sent none.
+    pub id: &'a str,
+    /// When it happened; the receive time when the client sent none.
+    pub time: Timestamp,
+    /// What happened.
+    pub kind: &'a str,
+    /// The project, if any.
+    pub project: Option<&'a str>,
+    /// Who is charged, if anyone.
+    pub customer: Option<&'a str>,
+    /// Who acted, if known.
+    pub user: Option<&'a str>,
+    /// The API endpoint, if any.
+    pub endpoint: Option<&'a str>,
+    /// The text of a JSON object, as the client wrote it.
+    pub properties: Option<&'a str>,
+    /// What was measured.
+    pub usage: Usage<'a>,
+}
+
+/// What one event measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage<'a> {
+    /// All tokens; input + output when the client sent no `tokens`.
+    pub tokens: Option<u64>,
+    /// Tokens read.
+    pub input_tokens: Option<u64>,
+    /// Tokens written.
+    pub output_tokens: Option<u64>,
+    /// How long the call took, in microseconds.
+    pub latency_us: Option<u64>,
+    /// The model that answered.
+    pub model: Option<&'a str>,
+}

@@ -1,0 +1,15 @@
+//! The nouns of metering and the pure decisions over them.
+//! No IO, no async, no clock: whoever needs the time is handed it.
+
+pub mod invariant;
+pub mod limits;
+pub mod time;
+pub mod tenant;
+pub mod event;
+pub mod rejection;
+pub mod admit;
+pub mod record;
+pub mod position;
+pub mod aggregate;
+pub mod window;
+pub mod rollup;

@@ -1,0 +1,91 @@
+//! Why one event was not taken. A rejection names the field and the reason, and leaves no trace in
+//! any aggregate (I4, I9).
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The machine-readable reason; its text form is part of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectCode {
+    /// The event is not readable JSON, or not an object.
+    InvalidJson,
+    /// A field has the wrong JSON type.
+    InvalidType,
+    /// A field is empty, or holds what no identifier may hold.
+    InvalidValue,
+    /// A text is longer than its limit.
+    TooLong,
+    /// Two synonyms of one field are present with different values.
+    ConflictingFields,
+    /// The time is unreadable or outside years 1 to 9999.
+    InvalidTime,
+    /// The time lies too far in the future.
+    TimeInFuture,
+    /// The time is older than the tenant accepts.
+    TooLate,
+    /// A count is negative, fractional or over its limit.
+    InvalidNumber,
+    /// The body names another tenant than the credential does.
+    TenantMismatch,
+    /// The properties are larger than their limit.
+    PropertiesTooLarge,
+    /// The JSON is nested deeper than its limit.
+    TooDeep,
+    /// The tenant has reached its limit of distinct names of this kind.
+    CardinalityLimit,
+}
+
+impl RejectCode {
+    /// The code as written in answers and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidType => "invalid_type",
+            Self::InvalidValue => "invalid_value",
+            Self::TooLong => "too_long",
+            Self::ConflictingFields => "conflicting_fields",
+            Self::InvalidTime => "invalid_time",
+            Self::TimeInFuture => "time_in_future",
+            Self::TooLate => "too_late",
+            Self::InvalidNumber => "invalid_number",
+            Self::TenantMismatch => "tenant_mismatch",
+            Self::PropertiesTooLarge => "properties_too_large",
+            Self::TooDeep => "too_deep",
+            Self::CardinalityLimit => "cardinality_limit",
+        }
+    }
+}
+
+/// One event's refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The reason for programs.
+    pub code: RejectCode,
+    /// The field as the client wrote it or, when absent, its canonical name.
+    pub field: Option<String>,
+    /// The reason for people: lowercase, no full stop.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A refusal because of `field`.
+    pub fn of(code: RejectCode, field: &str, message: impl Into<String>) -> Self {
+        Self { code, field: Some(field.to_owned()), message: message.into() }
+    }
+
+    /// A refusal of the event as a whole.
+    pub fn whole(code: RejectCode, message: impl Into<String>) -> Self {
+        Self { code, field: None, message: message.into() }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}

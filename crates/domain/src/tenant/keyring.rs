@@ -1,0 +1,127 @@
+//! Turns a presented API key into a [`TenantScope`]. Keys are held as hashes; comparison takes the
+//! same time whichever byte differs.
+
+use std::collections::HashMap;
+
+use subtle::ConstantTimeEq;
+
+use super::{TenantId, TenantScope};
+
+/// Shortest API key, in bytes.
+const KEY_BYTES_MIN: usize = 8;
+/// Longest API key, in bytes.
+const KEY_BYTES_MAX: usize = 512;
+
+/// The keys of all tenants, and what a request without one may do.
+#[derive(Debug, Clone, Default)]
+pub struct Keyring {
+    tenants: HashMap<[u8; 32], TenantId>,
+    anonymous: Option<TenantId>,
+}
+
+impl Keyring {
+    /// No keys: every request is refused until some are added.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives requests without a key the built-in tenant: the `dev` profile on loopback only.
+    #[must_use]
+    pub fn with_anonymous_default(mut self) -> Self {
+        self.anonymous = Some(TenantId::default_tenant());
+        self
+    }
+
+    /// Adds `key` for `tenant`.
+    ///
+    /// # Errors
+    /// [`KeyringError`] when the key has an impossible length or belongs to another tenant already.
+    pub fn add(&mut self, tenant: TenantId, key: &str) -> Result<(), KeyringError> {
+        if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
+            return Err(KeyringError::Length);
+        }
+        match self.tenants.insert(hash(key), tenant.clone()) {
+            Some(other) if other != tenant => Err(KeyringError::Shared),
+            _ => Ok(()),
+        }
+    }
+
+    /// The tenants that have a key or are reachable without one, in order of name.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        let mut all: Vec<_> = self.tenants.values().chain(&self.anonymous).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// The scope that a request with this credential acts in.
+    ///
+    /// # Errors
+    /// [`AuthError`] when there is none.
+    pub fn authenticate(&self, presented: Option<&str>) -> Result<TenantScope, AuthError> {
+        let Some(key) = presented else {
+            let tenant = self.anonymous.clone().ok_or(AuthError::Missing)?;
+            return Ok(TenantScope { tenant });
+        };
+        if key.len() > KEY_BYTES_MAX {
+            return Err(AuthError::Unknown);
+        }
+        let presented = hash(key);
+        let known = self.tenants.iter().find(|(known, _)| bool::from(known.ct_eq(&presented)));
+        known.map(|(_, tenant)| TenantScope { tenant: tenant.clone() }).ok_or(AuthError::Unknown)
+    }
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    *blake3::hash(key.as_bytes()).as_bytes()
+}
+
+/// Why a key cannot be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// Too short or too long.
+    #[error("an API key has {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes")]
+    Length,
+    /// Two tenants were given the same key.
+    #[error("two tenants share one API key")]
+    Shared,
+}
+
+/// Why a request has no scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No credential was presented and none is assumed.
+    #[error("no API key: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")]
+    Missing,
+    /// The credential is not known.
+    #[error("unknown API key")]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap_or_else(|_| TenantId::default_tenant())
+    }
+
+    #[test]
+    fn a_key_opens_its_own_tenant_only() {
+        let mut keys = Keyring::new();
+        assert_eq!(keys.add(tenant("a"), "key-of-a-1"), Ok(()));
+        assert_eq!(keys.add(tenant("b"), "key-of-b-1"), Ok(()));
+        assert_eq!(keys.authenticate(Some("key-of-b-1")).map(|s| s.tenant().clone()), Ok(tenant("b")));
+        assert_eq!(keys.authenticate(Some("key-of-c-1")), Err(AuthError::Unknown));
+        assert_eq!(keys.authenticate(None), Err(AuthError::Missing));
+        assert_eq!(keys.add(tenant("a"), "key-of-b-1"), Err(KeyringError::Shared));
+        assert_eq!(keys.add(tenant("a"), "short"), Err(KeyringError::Length));
+    }
+
+    #[test]
+    fn without_a_key_only_the_dev_profile_has_a_tenant() {
+        let keys = Keyring::new().with_anonymous_default();
+        assert_eq!(keys.authenticate(None).map(|s| s.tenant().clone()), Ok(TenantId::default_tenant()));
+        assert_eq!(keys.authenticate(Some("whatever-key")), Err(AuthError::Unknown));
+    }
+}

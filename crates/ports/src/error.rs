@@ -1,0 +1,64 @@
+//! The one error of all ports: a kind for the caller's decision, and what caused it.
+
+use std::error::Error;
+use std::fmt;
+
+/// What the caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Not now; try again later. The outcome of a write may be unknown: repeat it as it was.
+    Unavailable,
+    /// Too much is waiting already; try again later.
+    Overloaded,
+    /// The disk is full; reads still work.
+    Full,
+    /// A sync failed: nothing more may be written here, the process has to restart.
+    Poisoned,
+    /// Stored bytes are not what was written; never skipped.
+    Corrupt,
+    /// This very input can never succeed.
+    Unacceptable,
+    /// The state is not what the caller believed.
+    Conflict,
+    /// The port has been closed.
+    Closed,
+}
+
+/// An error of a port.
+#[derive(Debug)]
+pub struct PortError {
+    kind: ErrorKind,
+    context: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl PortError {
+    /// An error that reads "failed to `context`".
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), source: None }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What can be done about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to {}", self.context)
+    }
+}
+
+impl Error for PortError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

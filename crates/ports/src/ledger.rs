@@ -1,0 +1,113 @@
+//! The ledger: where a durable record becomes counted. Dedup, events, aggregates and the cursor
+//! become visible as one, and durable as one.
+
+use async_trait::async_trait;
+use domain::admit::Dimension;
+use domain::position::Seq;
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::Timestamp;
+
+use crate::PortError;
+use crate::journal::Entry;
+
+/// What became of one event of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Counted.
+    Fresh,
+    /// Its id was counted before with the same payload.
+    Duplicate,
+    /// Its id was counted before with another payload; the first one stands.
+    Mismatch,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The record.
+    pub seq: Seq,
+    /// Per event, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of a run of records handed to [`Ledger::apply`].
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The leading records that were applied, in order.
+    pub applied: Vec<Applied>,
+    /// Why the record after them was not; the later ones were not looked at.
+    pub failed: Option<PortError>,
+}
+
+/// An earlier sighting of an event id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// The hash of the payload that was counted.
+    pub payload_hash: u64,
+}
+
+/// Counts records exactly once.
+#[async_trait]
+pub trait Ledger: Send + Sync + std::fmt::Debug {
+    /// The last record whose effects are durable here; the journal is read from the next one.
+    fn cursor(&self) -> Seq;
+
+    /// The last record whose effects are visible to queries.
+    fn applied(&self) -> Seq;
+
+    /// Applies records in order. Each becomes visible whole: its ids, events and aggregates. A
+    /// record at or before `applied` changes nothing and reports what it did the first time only
+    /// as far as known. May wait while earlier effects are made durable (backpressure).
+    ///
+    /// In `failed`: `Unacceptable` when the record itself can never be applied, `Conflict` when it
+    /// is not the next one, anything else when it may succeed later.
+    async fn apply(&self, entries: &[Entry]) -> Batch;
+
+    /// Puts a record that can never be applied among the dead letters, with the reason, and counts
+    /// it as applied without events.
+    ///
+    /// # Errors
+    /// When the dead letter cannot be stored; try again.
+    async fn bury(&self, entry: &Entry, reason: &str) -> Result<(), PortError>;
+
+    /// Per id the earlier sighting, if it has been applied. A hint: an id that is still on its way
+    /// is not seen, and an unreadable index sees nothing.
+    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>>;
+
+    /// Says that every event received before `through` has been applied, which closes the windows
+    /// whose grace ended by then. Durable on return; never goes back.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; try again.
+    async fn close_through(&self, through: Timestamp) -> Result<(), PortError>;
+
+    /// Up to when windows are closed.
+    fn closed_through(&self) -> Timestamp;
+
+    /// Makes everything applied durable and returns the new cursor.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; the effects stay visible and the journal still holds them.
+    async fn flush(&self) -> Result<Seq, PortError>;
+
+    /// The names that tenants are known to use, to resume cardinality limits after a restart.
+    fn names(&self) -> Vec<(TenantId, Dimension, String)>;
+
+    /// Figures for metrics.
+    fn stats(&self) -> LedgerStats;
+}
+
+/// The size of a ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LedgerStats {
+    /// Events that are applied but not flushed.
+    pub unflushed_events: u64,
+    /// Segments on disk.
+    pub segments: u64,
+    /// Events on disk.
+    pub flushed_events: u64,
+    /// Bytes on disk.
+    pub flushed_bytes: u64,
+    /// Records among the dead letters.
+    pub dead_letters: u64,
+}

@@ -1,0 +1,15 @@
+//! What the path of an event needs from the outside, as small traits with a contract per method.
+//! Adapters live in crates of their own; memory twins, faulty twins and the conformance suites that
+//! every adapter runs are behind feature `testing`.
+
+pub mod error;
+pub mod clock;
+pub mod journal;
+pub mod ledger;
+pub mod reports;
+pub mod manifest;
+pub mod catalog;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{ErrorKind, PortError};

@@ -1,0 +1,180 @@
+//! The embedded ledger's one commit point: what one transaction changes counts as one. Also keeps
+//! what must never differ between two runs over the same folder.
+
+use async_trait::async_trait;
+use domain::admit::Dimension;
+use domain::position::Seq;
+use domain::rollup::Rollup;
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::{TimeRange, Timestamp};
+use domain::window::WindowRule;
+
+use crate::PortError;
+
+/// What a segment's file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileKind {
+    /// Raw events.
+    Events,
+    /// Partial aggregates per customer: windows, hours, totals.
+    Windows,
+    /// Ids of the events.
+    Ids,
+}
+
+impl FileKind {
+    /// The name used in file names and in the catalog.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Windows => "windows",
+            Self::Ids => "ids",
+        }
+    }
+}
+
+/// A published file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileMeta {
+    /// What it holds.
+    pub kind: FileKind,
+    /// Its name in the segments folder.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes.
+    pub blake3: [u8; 32],
+    /// Rows in it.
+    pub rows: u64,
+}
+
+/// A segment: the files of one flush, or of several merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentMeta {
+    /// Unique for ever.
+    pub id: String,
+    /// 0 from a flush, one more than its parts when merged.
+    pub level: u32,
+    /// First record in it.
+    pub first_seq: Seq,
+    /// Last record in it.
+    pub last_seq: Seq,
+    /// Earliest time of its events.
+    pub time_min: Timestamp,
+    /// Latest time of its events.
+    pub time_max: Timestamp,
+    /// Its files. After retention the events file is gone.
+    pub files: Vec<FileMeta>,
+}
+
+/// A name that a tenant uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What it names.
+    pub dimension: Dimension,
+    /// The name.
+    pub name: String,
+}
+
+/// What is fixed when a folder is first opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Secret key of the hash of event ids and of receipts.
+    pub key: [u8; 16],
+    /// Length and grace of windows.
+    pub rule: WindowRule,
+}
+
+/// Everything the ledger needs at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestState {
+    /// What was fixed when the folder was first opened.
+    pub identity: Identity,
+    /// All segments, in order of `first_seq`.
+    pub segments: Vec<SegmentMeta>,
+    /// The last record whose effects are in the segments.
+    pub cursor: Seq,
+    /// Up to when windows are closed.
+    pub closed_through: Timestamp,
+    /// Raw events before this instant may be gone and are no longer shown.
+    pub retention_floor: Timestamp,
+    /// Known names.
+    pub names: Vec<Name>,
+    /// How many dead letters there are.
+    pub dead_letters: u64,
+}
+
+/// A change that counts whole or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// Moves the cursor from the first value, which must be the stored one, to the second.
+    pub cursor: Option<(Seq, Seq)>,
+    /// Segments to add.
+    pub add: Vec<SegmentMeta>,
+    /// Segments to remove, by id; each must be stored.
+    pub remove: Vec<String>,
+    /// Segments, by id, whose events file is to be forgotten.
+    pub forget_events: Vec<String>,
+    /// Sums to add to the rollups.
+    pub rollups: Vec<Rollup>,
+    /// Names to add; known ones are ignored.
+    pub names: Vec<Name>,
+    /// New `closed_through`; ignored when not later than the stored one.
+    pub closed_through: Option<Timestamp>,
+    /// New `retention_floor`; ignored when not later than the stored one.
+    pub retention_floor: Option<Timestamp>,
+}
+
+/// A record that could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The record.
+    pub seq: Seq,
+    /// Whose, as far as it can be told.
+    pub tenant: Option<TenantId>,
+    /// Why.
+    pub reason: String,
+    /// When it was given up.
+    pub buried_at: Timestamp,
+    /// The record's payload.
+    pub payload: Vec<u8>,
+}
+
+/// The commit point.
+#[async_trait]
+pub trait Manifest: Send + Sync + std::fmt::Debug {
+    /// Everything, as of the last commit. The first call on an empty store fixes `identity`; later
+    /// ones return the one fixed then.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt` when the store cannot be read.
+    async fn load(&self, identity: &Identity) -> Result<ManifestState, PortError>;
+
+    /// Makes the change durable, whole. After an error other than `Conflict` the outcome is
+    /// unknown and the store refuses further commits until it is opened again.
+    ///
+    /// # Errors
+    /// `Conflict` when the stored cursor or segments are not what the change believes, with nothing
+    /// changed; `Full` or `Poisoned` when the store fails.
+    async fn commit(&self, change: &Commit) -> Result<(), PortError>;
+
+    /// One tenant's rollups whose hour begins inside `range`, in order of (project, type, hour).
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError>;
+
+    /// Keeps a dead letter; one that is kept already is left as it is.
+    ///
+    /// # Errors
+    /// `Full` or `Unavailable` when it cannot be stored.
+    async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError>;
+
+    /// The dead letter of this tenant with this number.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    async fn dead_letter(&self, scope: &TenantScope, seq: Seq) -> Result<Option<DeadLetter>, PortError>;
+}

@@ -1,0 +1,234 @@
+//! Questions about what is applied, flushed or not. Every answer comes from one consistent state
+//! and holds one tenant's data (I5).
+
+use async_trait::async_trait;
+use domain::aggregate::Aggregate;
+use domain::position::{Position, Seq};
+use domain::rollup::Rollup;
+use domain::tenant::TenantScope;
+use domain::time::{TimeRange, Timestamp};
+use domain::window::WindowState;
+
+use crate::PortError;
+
+/// Which events; every given part must match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFilter {
+    /// By time.
+    pub range: TimeRange,
+    /// By customer; the empty text means events without one.
+    pub customer: Option<String>,
+    /// By user.
+    pub user: Option<String>,
+    /// By type.
+    pub kind: Option<String>,
+    /// By endpoint.
+    pub endpoint: Option<String>,
+    /// By project.
+    pub project: Option<String>,
+}
+
+impl Default for EventFilter {
+    fn default() -> Self {
+        Self { range: TimeRange::ALL, customer: None, user: None, kind: None, endpoint: None, project: None }
+    }
+}
+
+/// In which order events are listed: by time, then by position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Newest first.
+    #[default]
+    Descending,
+    /// Oldest first.
+    Ascending,
+}
+
+/// One page of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Which events.
+    pub filter: EventFilter,
+    /// In which order.
+    pub order: Order,
+    /// Only events after this one in that order.
+    pub after: Option<EventCursor>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// Where a page of events ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventCursor {
+    /// Time of the last event.
+    pub time: Timestamp,
+    /// Its position.
+    pub position: Position,
+}
+
+/// A counted event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Where it stands in the journal.
+    pub position: Position,
+    /// Its id.
+    pub id: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// What happened.
+    pub kind: String,
+    /// The project.
+    pub project: Option<String>,
+    /// Who is charged.
+    pub customer: Option<String>,
+    /// Who acted.
+    pub user: Option<String>,
+    /// The API endpoint.
+    pub endpoint: Option<String>,
+    /// The text of a JSON object.
+    pub properties: Option<String>,
+    /// All tokens.
+    pub tokens: Option<u64>,
+    /// Tokens read.
+    pub input_tokens: Option<u64>,
+    /// Tokens written.
+    pub output_tokens: Option<u64>,
+    /// Latency in microseconds.
+    pub latency_us: Option<u64>,
+    /// The model.
+    pub model: Option<String>,
+}
+
+/// Rows, and where the next page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// The rows, in order.
+    pub rows: Vec<T>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<C>,
+}
+
+/// One page of windows, in order of (customer, start).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowQuery {
+    /// By customer; the empty text means events without one.
+    pub customer: Option<String>,
+    /// Windows that start inside.
+    pub range: TimeRange,
+    /// In this state only.
+    pub state: Option<WindowState>,
+    /// Only windows after this (customer, start).
+    pub after: Option<(String, Timestamp)>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// A usage window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Whose usage; empty for events without a customer.
+    pub customer: String,
+    /// First instant inside.
+    pub start: Timestamp,
+    /// First instant after it.
+    pub end: Timestamp,
+    /// Where it stands in its life.
+    pub state: WindowState,
+    /// 1, and one more for each late event.
+    pub revision: u64,
+    /// The sums.
+    pub aggregate: Aggregate,
+}
+
+/// A customer, who exists from its first event on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customer {
+    /// The tenant's name for it; empty stands for all events without a customer.
+    pub id: String,
+    /// When its first event was received.
+    pub created: Timestamp,
+    /// When its latest event was received.
+    pub updated: Timestamp,
+    /// Everything it ever used.
+    pub total: Aggregate,
+}
+
+/// The live counters of one customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerUsage {
+    /// The window that holds the asked instant, empty if nothing was used in it.
+    pub current_window: Window,
+    /// The sum of the asked day.
+    pub day: Aggregate,
+    /// The customer and everything it ever used.
+    pub customer: Customer,
+}
+
+/// Answers questions.
+#[async_trait]
+pub trait Reports: Send + Sync + std::fmt::Debug {
+    /// One page of events.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Unavailable` when stored data cannot be read.
+    async fn events(
+        &self,
+        scope: &TenantScope,
+        query: &EventQuery,
+    ) -> Result<Page<StoredEvent, EventCursor>, PortError>;
+
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// As [`Reports::events`].
+    async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError>;
+
+    /// One page of windows; only windows with events exist.
+    ///
+    /// # Errors
+    /// As [`Reports::events`].
+    async fn windows(
+        &self,
+        scope: &TenantScope,
+        query: &WindowQuery,
+    ) -> Result<Page<Window, (String, Timestamp)>, PortError>;
+
+    /// One page of customers in order of id, after `after`. Events without a customer are left out.
+    ///
+    /// # Errors
+    /// As [`Reports::events`].
+    async fn customers(
+        &self,
+        scope: &TenantScope,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Customer, String>, PortError>;
+
+    /// One customer with its live counters at `now`, the day being `day`; `None` before its first
+    /// event. The empty id stands for events without a customer. `day` begins and ends on a window
+    /// boundary.
+    ///
+    /// # Errors
+    /// As [`Reports::events`].
+    async fn usage(
+        &self,
+        scope: &TenantScope,
+        customer: &str,
+        now: Timestamp,
+        day: TimeRange,
+    ) -> Result<Option<CustomerUsage>, PortError>;
+
+    /// Hourly rollups whose hour begins inside `range`, in order of (project, type, hour).
+    ///
+    /// # Errors
+    /// As [`Reports::events`].
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError>;
+
+    /// Whether the record is among the dead letters, and why.
+    ///
+    /// # Errors
+    /// As [`Reports::events`].
+    async fn buried(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError>;
+}

@@ -1,0 +1,6 @@
+//! Twins and conformance suites for tests; never part of a release.
+
+pub mod clock;
+pub mod journal;
+pub mod ledger;
+pub mod manifest;

@@ -1,0 +1,77 @@
+//! Writes a whole file so that after any crash it is either absent or complete under its name:
+//! temp → sync → rename → sync of the folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{Vfs, WriteFile};
+
+/// Ends the name of a file that is still being written; recovery deletes such files.
+pub const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Bytes gathered before they are handed to the file.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A file on its way to publication. Dropped unfinished, it leaves a temporary file behind that
+/// recovery deletes.
+#[derive(Debug)]
+pub struct Publisher {
+    vfs: Arc<dyn Vfs>,
+    file: Box<dyn WriteFile>,
+    dir: PathBuf,
+    name: String,
+    buffer: Vec<u8>,
+}
+
+impl Publisher {
+    /// Begins writing `name` in `dir`, replacing what an earlier attempt left behind.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be created.
+    pub fn create(vfs: Arc<dyn Vfs>, dir: &Path, name: &str) -> io::Result<Self> {
+        let temporary = dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
+        let file = match vfs.create(&temporary) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+                vfs.remove(&temporary)?;
+                vfs.create(&temporary)?
+            }
+            created => created?,
+        };
+        let buffer = Vec::with_capacity(BUFFER_BYTES);
+        Ok(Self { vfs, file, dir: dir.to_owned(), name: name.to_owned(), buffer })
+    }
+
+    /// Makes the file durable under its name; returns its length in bytes.
+    ///
+    /// # Errors
+    /// When any step fails; the file then does not count, whatever its name.
+    pub fn finish(mut self) -> io::Result<u64> {
+        self.hand_over()?;
+        self.file.sync()?;
+        let temporary = self.dir.join(format!("{}{TEMPORARY_SUFFIX}", self.name));
+        self.vfs.rename(&temporary, &self.dir.join(&self.name))?;
+        self.vfs.sync_dir(&self.dir)?;
+        Ok(self.file.len())
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        self.file.append(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl io::Write for Publisher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.hand_over()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_over()
+    }
+}

@@ -1,0 +1,1 @@
+//! The crashing twin of the disk.
