@@ -1,1 +1,14 @@
-//! Stub.
+//! The HTTP face of the pipeline: who asks, what for, and how the answer looks on the wire.
+//! Holds no decision about events and no state of its own; errors become HTTP in `problem` alone.
+
+mod router;
+mod serve;
+mod observe;
+mod extract;
+mod problem;
+mod routes;
+mod shape;
+
+pub use router::{ApiState, document, router};
+pub use serve::serve;
+pub use shape::EventBody;

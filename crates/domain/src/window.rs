@@ -39,6 +39,11 @@ impl WindowRule {
         self.length_us
     }
 
+    /// Grace in microseconds.
+    pub const fn grace_us(self) -> i64 {
+        self.grace_us
+    }
+
     /// Start of the window that `time` lies in.
     pub fn start_of(self, time: Timestamp) -> Timestamp {
         time.floor_to(self.length_us)

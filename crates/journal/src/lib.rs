@@ -1,1 +1,16 @@
-//! Stub.
+//! The journal on local disk: a segmented log with group commit, one sync per group, checksums that
+//! reject zeros and stale bytes, and recovery that never skips a record. Files: `docs/formats/journal-record.md`.
+
+mod options;
+mod record;
+mod segment;
+mod reader;
+mod recovery;
+mod failure;
+mod queue;
+mod writer;
+mod replay;
+mod local;
+
+pub use local::LocalJournal;
+pub use options::JournalOptions;

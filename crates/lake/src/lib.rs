@@ -1,1 +1,19 @@
-//! Stub.
+//! The embedded ledger: a log-structured store with one commit point. Records are applied to a
+//! memtable; a flush turns it into a segment that one manifest commit makes count.
+
+pub mod options;
+mod dedup;
+mod memtable;
+mod segment;
+mod state;
+mod lake;
+mod flush;
+mod merge;
+mod compact;
+mod retention;
+mod reports;
+mod verify;
+
+pub use lake::Lake;
+pub use options::LakeOptions;
+pub use verify::{Difference, VerifySummary};

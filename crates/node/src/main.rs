@@ -1,2 +1,56 @@
-//! Stub.
-fn main() {}
+//! The program: reads the command line, runs one command, and turns its outcome into an exit code.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done; for `verify`: no difference |
+//! | 1 | failed; for `verify`: a difference |
+//! | 2 | the command line, a setting or the environment makes no sense |
+//! | 70 | the server stopped itself: a sync failed, or stored data is not what was written |
+
+mod cli;
+mod config;
+mod clock;
+mod lock;
+mod assemble;
+mod logging;
+mod shutdown;
+mod commands;
+mod bench;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::config::ConfigError;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The command line, a setting or the environment makes no sense.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _failpoints = crash_at_failpoints();
+    match commands::run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(why) => {
+            // Nothing is left to do when even this cannot be written.
+            let _ = writeln!(std::io::stderr(), "error: {why:#}");
+            if why.is::<ConfigError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Arms the failpoints named in FAILPOINTS. A panic at one ends the process at once, as a crash does.
+#[cfg(feature = "failpoints")]
+fn crash_at_failpoints() -> fail::FailScenario<'static> {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+    fail::FailScenario::setup()
+}

@@ -1,1 +1,19 @@
-//! Stub.
+//! The path of an event: [`Ingest`] takes it, the journal makes it durable, the worker has it
+//! counted. Runs over the ports alone and knows neither HTTP nor any store.
+
+pub mod ingest;
+mod stage;
+mod inflight;
+mod names;
+mod worker;
+mod closer;
+pub mod receipts;
+pub mod telemetry;
+mod failure;
+mod stop;
+mod pipeline;
+
+pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use pipeline::{Check, Pipeline, PipelineParts};
+pub use receipts::ReceiptState;
+pub use telemetry::Metrics;

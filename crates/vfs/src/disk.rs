@@ -1,4 +1,7 @@
-//! The real file system. Syncs with `fdatasync`, which also makes a grown length durable.
+//! The real file system: the one place that may touch files. Syncs with `fdatasync`, which also makes
+//! a grown length durable.
+
+#![expect(clippy::disallowed_methods, reason = "everything else goes through this adapter")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

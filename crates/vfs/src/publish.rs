@@ -48,10 +48,14 @@ impl Publisher {
     /// When any step fails; the file then does not count, whatever its name.
     pub fn finish(mut self) -> io::Result<u64> {
         self.hand_over()?;
+        fail::fail_point!("publish::before_sync");
         self.file.sync()?;
+        fail::fail_point!("publish::before_rename");
         let temporary = self.dir.join(format!("{}{TEMPORARY_SUFFIX}", self.name));
         self.vfs.rename(&temporary, &self.dir.join(&self.name))?;
+        fail::fail_point!("publish::before_sync_dir");
         self.vfs.sync_dir(&self.dir)?;
+        fail::fail_point!("publish::after_sync_dir");
         Ok(self.file.len())
     }
 

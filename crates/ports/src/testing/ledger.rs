@@ -1,1 +1,257 @@
-//! Stub: being written.
+//! An in-memory ledger that is slow and obviously right: it keeps every counted event in one list
+//! and computes each answer from that list anew. The oracle that real ledgers are compared with, by
+//! the suites here. Not durable: a flush only moves the cursor.
+
+mod answers;
+pub mod conformance;
+pub mod records;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use domain::admit::Dimension;
+use domain::event::EventView;
+use domain::position::{Position, Seq};
+use domain::record::{Body, RecordError, RecordView};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::Timestamp;
+use domain::window::WindowRule;
+use parking_lot::Mutex;
+
+use crate::journal::Entry;
+use crate::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
+use crate::reports::StoredEvent;
+use crate::{ErrorKind, PortError};
+
+/// A ledger in memory.
+#[derive(Debug)]
+pub struct MemoryLedger {
+    rule: WindowRule,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    events: Vec<Counted>,
+    /// Index in `events`.
+    by_id: HashMap<(TenantId, String), usize>,
+    /// What each record did.
+    outcomes: BTreeMap<Seq, Vec<Outcome>>,
+    dead_letters: BTreeMap<Seq, DeadLetter>,
+    applied: Seq,
+    cursor: Seq,
+    closed_through: Timestamp,
+}
+
+/// An event that was counted.
+#[derive(Debug)]
+struct Counted {
+    tenant: TenantId,
+    event: StoredEvent,
+    payload_hash: u64,
+    late: bool,
+}
+
+#[derive(Debug)]
+struct DeadLetter {
+    /// `None` when not even that could be read.
+    tenant: Option<TenantId>,
+    reason: String,
+}
+
+impl MemoryLedger {
+    /// An empty ledger with windows by `rule`.
+    pub fn new(rule: WindowRule) -> Self {
+        let state = State {
+            events: Vec::new(),
+            by_id: HashMap::new(),
+            outcomes: BTreeMap::new(),
+            dead_letters: BTreeMap::new(),
+            applied: Seq::ZERO,
+            cursor: Seq::ZERO,
+            closed_through: Timestamp::MIN,
+        };
+        Self { rule, state: Mutex::new(state) }
+    }
+}
+
+impl State {
+    fn apply(&mut self, rule: WindowRule, entry: &Entry) -> Result<Applied, PortError> {
+        if entry.seq <= self.applied {
+            let outcomes = self.outcomes.get(&entry.seq).cloned().unwrap_or_default();
+            return Ok(Applied { seq: entry.seq, outcomes });
+        }
+        self.check_next(entry.seq)?;
+        let unacceptable = |error| PortError::new(ErrorKind::Unacceptable, "read a journal record").because(error);
+        let record = RecordView::parse(&entry.payload).map_err(unacceptable)?;
+        let bodies = record.bodies().collect::<Result<Vec<_>, _>>().map_err(unacceptable)?;
+        let decoded = bodies.iter().map(Body::event).collect::<Result<Vec<_>, RecordError>>().map_err(unacceptable)?;
+        let mut outcomes = Vec::new();
+        for (index, (body, event)) in bodies.iter().zip(decoded).enumerate() {
+            let index = u16::try_from(index).map_err(|_| PortError::new(ErrorKind::Unacceptable, "number events"))?;
+            let position = Position::new(entry.seq, index);
+            outcomes.push(self.count(rule, &record, position, &event, body.payload_hash()));
+        }
+        self.outcomes.insert(entry.seq, outcomes.clone());
+        self.applied = entry.seq;
+        Ok(Applied { seq: entry.seq, outcomes })
+    }
+
+    fn count(
+        &mut self,
+        rule: WindowRule,
+        record: &RecordView<'_>,
+        position: Position,
+        event: &EventView<'_>,
+        payload_hash: u64,
+    ) -> Outcome {
+        let key = (record.tenant().clone(), event.id.to_owned());
+        if let Some(first) = self.by_id.get(&key) {
+            let same = self.events[*first].payload_hash == payload_hash;
+            return if same { Outcome::Duplicate } else { Outcome::Mismatch };
+        }
+        self.by_id.insert(key, self.events.len());
+        self.events.push(Counted {
+            tenant: record.tenant().clone(),
+            event: stored(position, record.received_at(), event),
+            payload_hash,
+            late: rule.is_late(event.time, record.received_at()),
+        });
+        Outcome::Fresh
+    }
+
+    fn check_next(&self, seq: Seq) -> Result<(), PortError> {
+        let next = self.applied.next();
+        if seq == next {
+            return Ok(());
+        }
+        Err(PortError::new(ErrorKind::Conflict, format!("apply record {seq}, the next one is {next}")))
+    }
+}
+
+fn stored(position: Position, received_at: Timestamp, event: &EventView<'_>) -> StoredEvent {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    StoredEvent {
+        position,
+        id: event.id.to_owned(),
+        time: event.time,
+        received_at,
+        kind: event.kind.to_owned(),
+        project: owned(event.project),
+        customer: owned(event.customer),
+        user: owned(event.user),
+        endpoint: owned(event.endpoint),
+        properties: owned(event.properties),
+        tokens: event.usage.tokens,
+        input_tokens: event.usage.input_tokens,
+        output_tokens: event.usage.output_tokens,
+        latency_us: event.usage.latency_us,
+        model: owned(event.usage.model),
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    fn cursor(&self) -> Seq {
+        self.state.lock().cursor
+    }
+
+    fn applied(&self) -> Seq {
+        self.state.lock().applied
+    }
+
+    async fn apply(&self, entries: &[Entry]) -> Batch {
+        let mut batch = Batch::default();
+        for entry in entries {
+            match self.state.lock().apply(self.rule, entry) {
+                Ok(applied) => batch.applied.push(applied),
+                Err(error) => {
+                    batch.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    async fn bury(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
+        let mut state = self.state.lock();
+        if entry.seq <= state.applied {
+            return Ok(());
+        }
+        state.check_next(entry.seq)?;
+        let tenant = RecordView::parse(&entry.payload).map(|record| record.tenant().clone()).ok();
+        state.dead_letters.insert(entry.seq, DeadLetter { tenant, reason: reason.to_owned() });
+        state.applied = entry.seq;
+        Ok(())
+    }
+
+    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+        let state = self.state.lock();
+        let find = |id: &&str| state.by_id.get(&(scope.tenant().clone(), (*id).to_owned()));
+        let sighting = |index: &usize| Sighting { payload_hash: state.events[*index].payload_hash };
+        ids.iter().map(|id| find(id).map(sighting)).collect()
+    }
+
+    async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {
+        let mut state = self.state.lock();
+        state.closed_through = state.closed_through.max(through);
+        Ok(())
+    }
+
+    fn closed_through(&self) -> Timestamp {
+        self.state.lock().closed_through
+    }
+
+    async fn flush(&self) -> Result<Seq, PortError> {
+        let mut state = self.state.lock();
+        state.cursor = state.applied;
+        Ok(state.cursor)
+    }
+
+    fn names(&self) -> Vec<(TenantId, Dimension, String)> {
+        let state = self.state.lock();
+        let names: BTreeSet<_> = state.events.iter().flat_map(names_of).collect();
+        names.into_iter().collect()
+    }
+
+    fn stats(&self) -> LedgerStats {
+        let state = self.state.lock();
+        let unflushed = state.events.iter().filter(|counted| counted.event.position.seq() > state.cursor).count();
+        LedgerStats {
+            unflushed_events: unflushed as u64,
+            segments: 0,
+            flushed_events: (state.events.len() - unflushed) as u64,
+            flushed_bytes: 0,
+            dead_letters: state.dead_letters.len() as u64,
+        }
+    }
+}
+
+fn names_of(counted: &Counted) -> impl Iterator<Item = (TenantId, Dimension, String)> {
+    let event = &counted.event;
+    let names = [
+        (Dimension::Type, Some(&event.kind)),
+        (Dimension::Endpoint, event.endpoint.as_ref()),
+        (Dimension::Model, event.model.as_ref()),
+        (Dimension::Project, event.project.as_ref()),
+    ];
+    let tenant = &counted.tenant;
+    names.into_iter().filter_map(|(dimension, name)| Some((tenant.clone(), dimension, name?.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn the_memory_twin_keeps_the_contract_of_a_ledger() {
+        conformance::ledger_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_keeps_the_contract_of_reports() {
+        conformance::reports_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    }
+}

@@ -1,1 +1,217 @@
-//! Stub: being written.
+//! The memory twin of the manifest and the catalog, and the suites that it and every adapter run.
+//! The twin is the oracle: plain maps under one lock. It keeps what a disk would keep, so that
+//! [`MemoryManifest::reopen`] plays a restart, and it fails on demand as a disk would.
+
+mod conformance;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::aggregate::Totals;
+use domain::position::Seq;
+use domain::rollup::{Rollup, RollupKey};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::{TimeRange, Timestamp};
+use parking_lot::Mutex;
+
+use crate::catalog::{Catalog, Tenant};
+use crate::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, Name, SegmentMeta};
+use crate::{ErrorKind, PortError};
+
+pub use conformance::{Place, catalog_conformance, manifest_conformance};
+
+/// Where the next write fails. Each leaves the store refusing writes until it is opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultPoint {
+    /// Nothing is changed, and the caller is told of a failure.
+    BeforeCommit,
+    /// The change is durable, but the caller is told of a failure.
+    AfterCommit,
+    /// Nothing is changed, and the caller is told that the disk is full.
+    DiskFull,
+}
+
+/// A manifest and catalog in memory.
+#[derive(Debug, Default)]
+pub struct MemoryManifest {
+    disk: Arc<Mutex<Disk>>,
+    process: Mutex<Process>,
+}
+
+/// What survives a restart.
+#[derive(Debug, Default)]
+struct Disk {
+    identity: Option<Identity>,
+    cursor: Seq,
+    closed_through: Option<Timestamp>,
+    retention_floor: Option<Timestamp>,
+    segments: BTreeMap<String, SegmentMeta>,
+    rollups: BTreeMap<RollupKey, Totals>,
+    names: BTreeSet<Name>,
+    letters: BTreeMap<Seq, DeadLetter>,
+    tenants: BTreeMap<TenantId, Tenant>,
+}
+
+/// What does not.
+#[derive(Debug, Default)]
+struct Process {
+    fault: Option<FaultPoint>,
+    poisoned: bool,
+}
+
+impl MemoryManifest {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same store after a restart: what was committed is there, and it takes writes again.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        Self { disk: Arc::clone(&self.disk), process: Mutex::default() }
+    }
+
+    /// Lets the next write fail there, once.
+    pub fn fail_next(&self, point: FaultPoint) {
+        self.process.lock().fault = Some(point);
+    }
+
+    /// Runs one write, which changes all or nothing, with the faults asked for.
+    fn write(&self, change: impl FnOnce(&mut Disk) -> Result<(), PortError>) -> Result<(), PortError> {
+        let mut process = self.process.lock();
+        if process.poisoned {
+            return Err(PortError::new(ErrorKind::Poisoned, "write to the manifest: an earlier write failed"));
+        }
+        let Some(fault) = process.fault.take() else { return change(&mut self.disk.lock()) };
+        if fault == FaultPoint::AfterCommit {
+            change(&mut self.disk.lock())?;
+        }
+        process.poisoned = true;
+        let kind = if fault == FaultPoint::DiskFull { ErrorKind::Full } else { ErrorKind::Poisoned };
+        Err(PortError::new(kind, format!("write to the manifest: injected {fault:?}")))
+    }
+}
+
+impl Disk {
+    /// Refuses a change that does not fit what is stored.
+    fn check(&self, change: &Commit) -> Result<(), PortError> {
+        if self.identity.is_none() {
+            return Err(conflict("nothing has been loaded"));
+        }
+        if change.cursor.is_some_and(|(from, _)| from != self.cursor) {
+            return Err(conflict("the cursor is elsewhere"));
+        }
+        let removed: BTreeSet<_> = change.remove.iter().collect();
+        let added: BTreeSet<_> = change.add.iter().map(|segment| &segment.id).collect();
+        let fits = removed.len() == change.remove.len()
+            && added.len() == change.add.len()
+            && change.remove.iter().chain(&change.forget_events).all(|id| self.segments.contains_key(id))
+            && added.iter().all(|id| !self.segments.contains_key(*id));
+        if fits { Ok(()) } else { Err(conflict("the segments are others")) }
+    }
+
+    fn apply(&mut self, change: &Commit) {
+        if let Some((_, to)) = change.cursor {
+            self.cursor = to;
+        }
+        for id in &change.forget_events {
+            if let Some(segment) = self.segments.get_mut(id) {
+                segment.files.retain(|file| file.kind != FileKind::Events);
+            }
+        }
+        for id in &change.remove {
+            self.segments.remove(id);
+        }
+        for segment in &change.add {
+            let mut segment = segment.clone();
+            segment.files.sort_by_key(|file| file.kind);
+            self.segments.insert(segment.id.clone(), segment);
+        }
+        for rollup in &change.rollups {
+            self.rollups.entry(rollup.key.clone()).or_default().merge(&rollup.totals);
+        }
+        self.names.extend(change.names.iter().cloned());
+        self.closed_through = self.closed_through.max(change.closed_through);
+        self.retention_floor = self.retention_floor.max(change.retention_floor);
+    }
+
+    fn state(&self, identity: Identity) -> ManifestState {
+        let mut segments: Vec<_> = self.segments.values().cloned().collect();
+        segments.sort_by_key(|segment| segment.first_seq);
+        ManifestState {
+            identity,
+            segments,
+            cursor: self.cursor,
+            closed_through: self.closed_through.unwrap_or(Timestamp::MIN),
+            retention_floor: self.retention_floor.unwrap_or(Timestamp::MIN),
+            names: self.names.iter().cloned().collect(),
+            dead_letters: self.letters.len() as u64,
+        }
+    }
+}
+
+fn conflict(reason: &str) -> PortError {
+    PortError::new(ErrorKind::Conflict, format!("commit to the manifest: {reason}"))
+}
+
+#[async_trait]
+impl Manifest for MemoryManifest {
+    async fn load(&self, identity: &Identity) -> Result<ManifestState, PortError> {
+        let mut disk = self.disk.lock();
+        let fixed = *disk.identity.get_or_insert(*identity);
+        Ok(disk.state(fixed))
+    }
+
+    async fn commit(&self, change: &Commit) -> Result<(), PortError> {
+        self.write(|disk| {
+            disk.check(change)?;
+            disk.apply(change);
+            Ok(())
+        })
+    }
+
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
+        let disk = self.disk.lock();
+        let mine = disk.rollups.iter().filter(|(key, _)| key.tenant == *scope.tenant() && range.contains(key.hour));
+        Ok(mine.map(|(key, totals)| Rollup { key: key.clone(), totals: *totals }).collect())
+    }
+
+    async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError> {
+        self.write(|disk| {
+            disk.letters.entry(letter.seq).or_insert_with(|| letter.clone());
+            Ok(())
+        })
+    }
+
+    async fn dead_letter(&self, scope: &TenantScope, seq: Seq) -> Result<Option<DeadLetter>, PortError> {
+        let disk = self.disk.lock();
+        Ok(disk.letters.get(&seq).filter(|letter| letter.tenant.as_ref() == Some(scope.tenant())).cloned())
+    }
+}
+
+#[async_trait]
+impl Catalog for MemoryManifest {
+    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError> {
+        self.write(|disk| {
+            for id in tenants {
+                let new = || Tenant {
+                    id: id.clone(),
+                    name: id.as_str().to_owned(),
+                    active: true,
+                    created: now,
+                    updated: now,
+                };
+                disk.tenants.entry(id.clone()).or_insert_with(new);
+            }
+            Ok(())
+        })
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>, PortError> {
+        Ok(self.disk.lock().tenants.values().cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

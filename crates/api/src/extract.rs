@@ -1,0 +1,63 @@
+//! What handlers take from a request: who asks, the parameters, the body. Everything that cannot be
+//! understood is refused here with the name of what is in the way.
+
+mod body;
+mod cursor;
+mod parameters;
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use domain::tenant::TenantScope;
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::request::Parts;
+
+pub(crate) use body::IngestBody;
+pub(crate) use cursor::{next_cursor, read_cursor};
+pub(crate) use parameters::{Parameters, limit, one_of, text, time_range};
+
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+
+/// The tenant that the request's credential opens.
+#[derive(Debug)]
+pub(crate) struct Scope(pub(crate) TenantScope);
+
+impl FromRequestParts<Arc<ApiState>> for Scope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let key = presented(&parts.headers)?;
+        let scope = api.keyring.authenticate(key).map_err(|why| Problem::new(Kind::Unauthorized, why.to_string()))?;
+        Ok(Self(scope))
+    }
+}
+
+/// The key that the request carries; `Authorization` goes before `X-API-Key`.
+fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let refused = |why: &str| Problem::new(Kind::Unauthorized, why);
+    let text = |name| match headers.get(name) {
+        Some(value) => {
+            std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| refused("the API key is not valid UTF-8"))
+        }
+        None => Ok(None),
+    };
+    let Some(authorization) = text(AUTHORIZATION.as_str())? else { return text("x-api-key") };
+    match authorization.split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(key.trim())),
+        _ => Err(refused("the Authorization header must read 'Bearer <key>'")),
+    }
+}
+
+/// The id at the end of the path, percent-decoded.
+#[derive(Debug)]
+pub(crate) struct Id(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| Problem::parameter("id", "is not valid UTF-8"))
+    }
+}

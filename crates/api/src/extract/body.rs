@@ -1,0 +1,102 @@
+//! The body of a write: read within its size and time, and within the memory that all bodies share
+//! (I6). Not decompressed and not parsed here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderName};
+use http_body_util::BodyExt;
+use pipeline::IngestRequest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+
+/// Largest capacity that a declared length is trusted with before its bytes have come, in bytes.
+const TRUSTED_BYTES_MAX: usize = 64 << 10;
+/// How long the rest of a refused body is read, so that its sender gets to see the answer.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
+/// How much of it, in times of the limit.
+const DISCARD_FACTOR: usize = 4;
+
+/// A body in memory, and its share of the memory of all bodies, given back on drop.
+#[derive(Debug)]
+pub(crate) struct IngestBody {
+    pub(crate) request: IngestRequest,
+    pub(crate) share: OwnedSemaphorePermit,
+}
+
+impl FromRequest<Arc<ApiState>> for IngestBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let limits = api.pipeline.limits();
+        let limit = limits.body_bytes_max;
+        let (parts, mut body) = request.into_parts();
+        let header = |name: HeaderName| {
+            let text = parts.headers.get(name)?.as_bytes();
+            Some(String::from_utf8_lossy(text).into_owned())
+        };
+        let reading = tokio::time::timeout(limits.body_timeout, read(&mut body, limit, &api.body_bytes));
+        let outcome = reading.await.unwrap_or_else(|_| {
+            let seconds = limits.body_timeout.as_secs_f64();
+            Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
+        });
+        match outcome {
+            Ok((bytes, share)) => {
+                let request = IngestRequest {
+                    content_type: header(CONTENT_TYPE),
+                    content_encoding: header(CONTENT_ENCODING),
+                    body: bytes.into(),
+                    wait: false,
+                };
+                Ok(Self { request, share })
+            }
+            Err(problem) => {
+                if !parts.headers.contains_key(EXPECT) {
+                    discard(body, limit.saturating_mul(DISCARD_FACTOR));
+                }
+                Err(problem)
+            }
+        }
+    }
+}
+
+async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+    let too_large = || Problem::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"));
+    let busy = |_| Problem::new(Kind::Overloaded, "the bodies of other requests fill the memory set aside for them");
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > limit {
+        return Err(too_large());
+    }
+    let mut share = Arc::clone(all).try_acquire_many_owned(0).map_err(busy)?;
+    let mut bytes = Vec::with_capacity(declared.min(TRUSTED_BYTES_MAX));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Kind::Malformed, "the body ended before its declared end"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > limit - bytes.len() {
+            return Err(too_large());
+        }
+        let weight = u32::try_from(data.len()).map_err(|_| too_large())?;
+        share.merge(Arc::clone(all).try_acquire_many_owned(weight).map_err(busy)?);
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, share))
+}
+
+/// Reads and forgets what is still coming, for a while: closing at once would reset the connection
+/// under a client that is still sending, and the answer would be lost.
+fn discard(mut body: Body, mut bytes_left: usize) {
+    let discarding = async move {
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, bytes::Bytes::len);
+            match bytes_left.checked_sub(bytes) {
+                Some(left) => bytes_left = left,
+                None => break,
+            }
+        }
+    };
+    tokio::spawn(tokio::time::timeout(DISCARD_TIME_MAX, discarding));
+}

@@ -1,0 +1,120 @@
+//! Query parameters. Every refusal names the parameter; one that no route knows is refused too,
+//! because a misspelt filter would answer another question than the one that was asked.
+
+use axum::extract::{FromRequestParts, Query};
+use domain::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
+use http::Uri;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use crate::problem::Problem;
+
+/// The query parameters of a route: a struct of optional texts, each also in the OpenAPI document.
+#[derive(Debug)]
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::try_from_uri(&parts.uri);
+        query.map(|Query(parameters)| Self(parameters)).map_err(|_| refusal::<T>(&parts.uri))
+    }
+}
+
+/// Says which parameter is in the way: an unknown one, or one that stands there twice.
+fn refusal<T: IntoParams>(uri: &Uri) -> Problem {
+    let known: Vec<String> = T::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return Problem::parameter("query", "the query string cannot be read");
+    };
+    let unknown = pairs.iter().find(|(name, _)| !known.contains(name));
+    if let Some((name, _)) = unknown {
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Problem::parameter(name, format!("unknown parameter '{name}'; this route takes: {known}"));
+    }
+    let twice = pairs.iter().enumerate().find(|(at, (name, _))| pairs[..*at].iter().any(|(before, _)| before == name));
+    let name = twice.map_or("query", |(_, (name, _))| name.as_str());
+    Problem::parameter(name, format!("'{name}' is given more than once"))
+}
+
+/// A filter that must not be empty.
+pub(crate) fn text(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+    match value {
+        Some(value) if value.is_empty() => Err(Problem::parameter(name, format!("'{name}' must not be empty"))),
+        value => Ok(value),
+    }
+}
+
+/// One of a few words.
+pub(crate) fn one_of<T: Copy>(name: &str, value: Option<&str>, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    match words.iter().find(|(word, _)| *word == value) {
+        Some((_, meaning)) => Ok(Some(*meaning)),
+        None => {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            Err(Problem::parameter(name, format!("'{name}' must be {}", words.join(" or "))))
+        }
+    }
+}
+
+/// How many rows a page holds at most.
+pub(crate) fn limit(value: Option<&str>) -> Result<usize, Problem> {
+    let Some(value) = value else { return Ok(PAGE_ROWS_DEFAULT) };
+    let rows = value.parse().ok().filter(|rows| (1..=PAGE_ROWS_MAX).contains(rows));
+    rows.ok_or_else(|| Problem::parameter("limit", format!("'limit' must be a whole number from 1 to {PAGE_ROWS_MAX}")))
+}
+
+/// The half-open range from `from` up to but without `to`. A calendar date as `to` takes in that
+/// whole day.
+pub(crate) fn time_range(from: Option<&str>, to: Option<&str>) -> Result<TimeRange, Problem> {
+    let instant = |name: &str, text: &str| {
+        Timestamp::parse(text).map_err(|why| Problem::parameter(name, format!("'{name}' is {why}")))
+    };
+    let first = from.map(|text| instant("from", text)).transpose()?.unwrap_or(Timestamp::MIN);
+    let end = match to {
+        Some(text) if is_date(text) => instant("to", text)?.plus_micros(MICROS_PER_DAY),
+        Some(text) => instant("to", text)?,
+        None => return Ok(TimeRange::new(first, Timestamp::MAX).unwrap_or(TimeRange::ALL)),
+    };
+    TimeRange::new(first, end).ok_or_else(|| Problem::parameter("from", "'from' must not be after 'to'"))
+}
+
+/// Whether `text` is `YYYY-MM-DD` in form.
+fn is_date(text: &str) -> bool {
+    let text = text.trim().as_bytes();
+    text.len() == 10 && text[4] == b'-' && text[7] == b'-'
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_date_as_end_takes_in_its_whole_day() {
+        let range = time_range(Some("2015-05-17"), Some("2015-05-17")).unwrap();
+        assert_eq!(range.to().micros() - range.from().micros(), MICROS_PER_DAY);
+        let range = time_range(Some("2015-05-17"), Some("2015-05-17T00:00:00Z")).unwrap();
+        assert_eq!(range.from(), range.to());
+    }
+
+    #[test]
+    fn ranges_without_an_end_and_backwards() {
+        assert_eq!(time_range(None, None).unwrap(), TimeRange::ALL);
+        assert!(time_range(Some("2015-05-18"), Some("2015-05-17T23:59:59Z")).is_err());
+        assert!(time_range(Some("soon"), None).is_err());
+    }
+
+    #[test]
+    fn limits_are_whole_and_bounded() {
+        assert_eq!(limit(None).unwrap(), PAGE_ROWS_DEFAULT);
+        assert_eq!(limit(Some("1000")).unwrap(), 1_000);
+        for bad in ["0", "1001", "-1", "ten", "", "99999999999999999999"] {
+            assert!(limit(Some(bad)).is_err(), "{bad}");
+        }
+    }
+}

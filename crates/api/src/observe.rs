@@ -1,0 +1,81 @@
+//! What surrounds every request: its id, its line in the log, its metrics, and the body of its
+//! problem if it has one. A panic in a handler becomes a problem here and ends nothing else.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use domain::time::{MICROS_PER_SECOND, Timestamp};
+use futures::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use uuid::{NoContext, Uuid};
+
+use crate::problem::Problem;
+use crate::router::ApiState;
+
+/// Carries the request id, in and out.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest request id that is taken from a client, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+/// The endpoint in metrics of a path that no route has.
+const UNMATCHED: &str = "unmatched";
+
+/// Runs one request.
+pub(crate) async fn observe(State(api): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
+    let clock = api.pipeline.clock();
+    let started = clock.now();
+    let id = request_id(request.headers(), started);
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+
+    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
+    let problem = response.extensions_mut().remove::<Problem>();
+
+    let elapsed_us = clock.now().micros().saturating_sub(started.micros()).max(0);
+    let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    log(&id, &method, endpoint, &response, problem.as_ref(), elapsed_us);
+    #[expect(clippy::cast_precision_loss, reason = "a request takes far less than 2^52 us")]
+    api.metrics.request(label(&method), endpoint, response.status().as_u16(), elapsed_us as f64 / 1e6);
+    if let Some(problem) = problem {
+        problem.write(&mut response, id.to_str().unwrap_or_default());
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The client's id when it is a sane one, a new one otherwise.
+fn request_id(headers: &HeaderMap, now: Timestamp) -> HeaderValue {
+    let sane = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+        !bytes.is_empty() && bytes.len() <= REQUEST_ID_BYTES_MAX && bytes.iter().all(allowed)
+    };
+    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
+        let mut text = Uuid::encode_buffer();
+        let seconds = u64::try_from(now.micros() / MICROS_PER_SECOND).unwrap_or(0);
+        let nanos = u32::try_from(now.micros() % MICROS_PER_SECOND * 1_000).unwrap_or(0);
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos));
+        let text = id.hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    })
+}
+
+/// The method in metrics: a client may send any word, a label may not.
+fn label(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "other",
+    }
+}
+
+fn log(id: &HeaderValue, method: &Method, path: &str, response: &Response, problem: Option<&Problem>, elapsed_us: i64) {
+    let request_id = id.to_str().unwrap_or_default();
+    let status = response.status().as_u16();
+    match problem.and_then(Problem::cause) {
+        Some(cause) => tracing::error!(request_id, %method, path, status, elapsed_us, cause, "request failed"),
+        None => tracing::debug!(request_id, %method, path, status, elapsed_us, "request"),
+    }
+}

@@ -1,0 +1,241 @@
+//! The only map from errors to HTTP: every refusal is a [`Problem`], written as RFC 9457
+//! `application/problem+json`. Never shows a client what only the operator may see.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use pipeline::IngestError;
+use ports::{ErrorKind, PortError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::shape::{Verdict, Verdicts};
+
+/// One kind of refusal, which decides status, type and headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Malformed,
+    InvalidParameter,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    BodyTimeout,
+    Conflict,
+    TooLarge,
+    UnsupportedMediaType,
+    UnsupportedEncoding,
+    AllRejected,
+    Internal,
+    Overloaded,
+    Unavailable,
+    DiskFull,
+}
+
+impl Kind {
+    /// The status of the answer.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed | Self::InvalidParameter => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::AllRejected => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+        }
+    }
+
+    /// The problem type, and its title.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Malformed => ("urn:nilometer:problem:malformed", "The request cannot be read"),
+            Self::InvalidParameter => ("urn:nilometer:problem:invalid-parameter", "A parameter is invalid"),
+            Self::Unauthorized => ("urn:nilometer:problem:unauthorized", "A valid API key is needed"),
+            Self::NotFound => ("urn:nilometer:problem:not-found", "Not found"),
+            Self::MethodNotAllowed => ("urn:nilometer:problem:method-not-allowed", "Method not allowed"),
+            Self::BodyTimeout => ("urn:nilometer:problem:body-timeout", "The body took too long"),
+            Self::Conflict => ("urn:nilometer:problem:conflict", "The state has changed"),
+            Self::TooLarge => ("urn:nilometer:problem:too-large", "The request is too large"),
+            Self::UnsupportedMediaType => {
+                ("urn:nilometer:problem:unsupported-media-type", "The content type is not supported")
+            }
+            Self::UnsupportedEncoding => {
+                ("urn:nilometer:problem:unsupported-encoding", "The content encoding is not supported")
+            }
+            Self::AllRejected => ("urn:nilometer:problem:all-rejected", "Every event was rejected"),
+            Self::Internal => ("urn:nilometer:problem:internal", "The server failed"),
+            Self::Overloaded => ("urn:nilometer:problem:overloaded", "Too much is waiting"),
+            Self::Unavailable => ("urn:nilometer:problem:unavailable", "Not available now"),
+            Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
+        }
+    }
+
+    /// The kind of problem in words.
+    pub(crate) const fn title(self) -> &'static str {
+        self.names().1
+    }
+
+    /// A header that the answer needs beside its body.
+    const fn header(self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nilometer\""))),
+            Self::Overloaded => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+            _ => None,
+        }
+    }
+}
+
+/// A refusal on its way out. As a response it has no body yet: `observe` writes that, because only
+/// there the request id is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: String,
+    field: Option<String>,
+    verdicts: Option<Box<Verdicts>>,
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// A refusal whose `detail` is a sentence for the client.
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), field: None, verdicts: None, cause: None }
+    }
+
+    /// A refusal of the query parameter or path part `name`.
+    pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self { field: Some(name.to_owned()), ..Self::new(Kind::InvalidParameter, detail) }
+    }
+
+    /// A refusal of a request of which no event was taken.
+    pub(crate) fn all_rejected(verdicts: Verdicts) -> Self {
+        let detail = format!("none of the {} events was taken; results says why", verdicts.rejected);
+        Self { verdicts: Some(Box::new(verdicts)), ..Self::new(Kind::AllRejected, detail) }
+    }
+
+    /// A failure of the server itself: the client is told no more than that.
+    pub(crate) fn internal(cause: impl Into<String>) -> Self {
+        let detail = "the request could not be answered; the server's log says why under this request_id";
+        Self { cause: Some(cause.into()), ..Self::new(Kind::Internal, detail) }
+    }
+
+    /// What the operator should know about it.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// Writes the body of the response that this problem became.
+    pub(crate) fn write(self, response: &mut Response, request_id: &str) {
+        let (kind, title) = self.kind.names();
+        let verdicts = self.verdicts.as_deref();
+        let body = ProblemBody {
+            kind,
+            title,
+            status: self.kind.status().as_u16(),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+            request_id,
+            accepted: verdicts.map(|verdicts| verdicts.accepted),
+            duplicates: verdicts.map(|verdicts| verdicts.duplicates),
+            rejected: verdicts.map(|verdicts| verdicts.rejected),
+            results: verdicts.map(|verdicts| &*verdicts.results),
+        };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        *response.body_mut() = serde_json::to_vec(&body).map_or_else(|_| Body::empty(), Body::from);
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status().into_response();
+        if let Some((name, value)) = self.kind.header() {
+            response.headers_mut().insert(name, value);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Why a request was refused (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    /// Names the kind of problem; stable.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:nilometer:problem:invalid-parameter")]
+    kind: &'static str,
+    /// The kind of problem in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What was wrong with this request.
+    detail: &'a str,
+    /// The parameter in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    /// Finds the request in the server's log.
+    request_id: &'a str,
+    /// When every event was rejected: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<u64>,
+    /// When every event was rejected: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<u64>,
+    /// When every event was rejected: how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<u64>,
+    /// When every event was rejected: the verdict on each, in the order of the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    results: Option<&'a [Verdict]>,
+}
+
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        let kind = match &error {
+            IngestError::Malformed { .. } => Kind::Malformed,
+            IngestError::UnsupportedMediaType { .. } => Kind::UnsupportedMediaType,
+            IngestError::UnsupportedEncoding { .. } => Kind::UnsupportedEncoding,
+            IngestError::TooLarge { .. } => Kind::TooLarge,
+            IngestError::Overloaded => Kind::Overloaded,
+            IngestError::DiskFull => Kind::DiskFull,
+            IngestError::Unavailable => Kind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<PortError> for Problem {
+    fn from(error: PortError) -> Self {
+        let (kind, detail) = match error.kind() {
+            ErrorKind::Unavailable | ErrorKind::Poisoned | ErrorKind::Closed => {
+                (Kind::Unavailable, "the store is not available")
+            }
+            ErrorKind::Overloaded => (Kind::Overloaded, "too much is waiting already"),
+            ErrorKind::Full => (Kind::DiskFull, "the disk is full"),
+            ErrorKind::Conflict => (Kind::Conflict, "the state is not what the request assumed"),
+            ErrorKind::Corrupt | ErrorKind::Unacceptable => return Self::internal(chain(&error)),
+        };
+        Self { cause: Some(chain(&error)), ..Self::new(kind, detail) }
+    }
+}
+
+/// The error and all its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let _ = write!(text, ": {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,61 @@
+//! All routes, and what every request passes on its way to one.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use domain::tenant::Keyring;
+use http::{Method, Uri};
+use pipeline::{Metrics, Pipeline};
+use tokio::sync::Semaphore;
+use utoipa::openapi::OpenApi;
+
+use crate::observe;
+use crate::problem::{Kind, Problem};
+use crate::routes;
+
+/// How many bodies of the largest size may be in memory at once; smaller ones weigh less.
+const BODIES_IN_FLIGHT: usize = 16;
+
+/// What the routes work on.
+#[derive(Debug)]
+pub struct ApiState {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) keyring: Keyring,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Bytes of request bodies that may still be read into memory.
+    pub(crate) body_bytes: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// The state of one server.
+    pub fn new(pipeline: Arc<Pipeline>, keyring: Keyring, metrics: Arc<Metrics>) -> Arc<Self> {
+        let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
+        let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { pipeline, keyring, metrics, body_bytes })
+    }
+}
+
+/// Answers every request: each route of the API, and a problem for everything else.
+pub fn router(state: Arc<ApiState>) -> Router {
+    let (routes, document) = routes::all().split_for_parts();
+    routes
+        .merge(routes::docs::ui(document))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
+        .with_state(state)
+}
+
+/// The OpenAPI document of the API.
+pub fn document() -> OpenApi {
+    routes::all().into_openapi()
+}
+
+async fn unknown_route(uri: Uri) -> Problem {
+    Problem::new(Kind::NotFound, format!("no route has the path {}", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+}

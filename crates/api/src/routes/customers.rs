@@ -1,0 +1,90 @@
+//! Customers and their live counters.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::tenant::TenantScope;
+use domain::time::{MICROS_PER_DAY, TimeRange};
+use ports::reports::CustomerUsage;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::extract::{Id, Parameters, Scope, limit, next_cursor, read_cursor};
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+use crate::routes::docs::{ListRefusals, OneRefusals};
+use crate::shape::{CustomerBody, Listing, UsageBody};
+
+const LISTING: &str = "customers";
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CustomerParameters {
+    /// Most rows of the page: 1 to 1000, 100 if not given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List customers
+///
+/// In order of id. A customer exists from its first event on.
+#[utoipa::path(
+    get, path = "/v1/customers", tag = "usage", operation_id = "customers", params(CustomerParameters),
+    responses((status = 200, description = "One page", body = Listing<CustomerBody>), ListRefusals),
+)]
+pub(crate) async fn list(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Parameters(parameters): Parameters<CustomerParameters>,
+) -> Result<Json<Listing<CustomerBody>>, Problem> {
+    let after: Option<String> = read_cursor(LISTING, parameters.cursor.as_deref())?;
+    let limit = limit(parameters.limit.as_deref())?;
+    let page = api.pipeline.reports().customers(&scope, after.as_deref(), limit).await?;
+    let next = page.next.and_then(|id| next_cursor(LISTING, &id));
+    let data = page.rows.into_iter().map(|customer| CustomerBody::new(&scope, customer)).collect();
+    Ok(Json(Listing { data, next_cursor: next }))
+}
+
+/// Read one customer
+#[utoipa::path(
+    get, path = "/v1/customers/{id}", tag = "usage", operation_id = "customer",
+    params(("id" = String, Path, description = "The customer's id, percent-encoded")),
+    responses((status = 200, description = "The customer", body = CustomerBody), OneRefusals),
+)]
+pub(crate) async fn one(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Id(id): Id,
+) -> Result<Json<CustomerBody>, Problem> {
+    let usage = now_of(&api, &scope, &id).await?;
+    Ok(Json(CustomerBody::new(&scope, usage.customer)))
+}
+
+/// Read a customer's live counters
+///
+/// The current window, today in UTC, and everything, each with totals by endpoint and model.
+#[utoipa::path(
+    get, path = "/v1/customers/{id}/usage", tag = "usage", operation_id = "customer_usage",
+    params(("id" = String, Path, description = "The customer's id, percent-encoded")),
+    responses((status = 200, description = "The counters", body = UsageBody), OneRefusals),
+)]
+pub(crate) async fn usage(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Id(id): Id,
+) -> Result<Json<UsageBody>, Problem> {
+    let usage = now_of(&api, &scope, &id).await?;
+    Ok(Json(UsageBody::new(&scope, usage)))
+}
+
+async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<CustomerUsage, Problem> {
+    let now = api.pipeline.clock().now();
+    let midnight = now.floor_to(MICROS_PER_DAY);
+    let today = TimeRange::new(midnight, midnight.plus_micros(MICROS_PER_DAY)).unwrap_or(TimeRange::ALL);
+    let usage = api.pipeline.reports().usage(scope, customer, now, today).await?;
+    usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied"))
+}

@@ -1,0 +1,164 @@
+//! The OpenAPI document and the pages that show it.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::problem::{Kind, ProblemBody};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Nilometer",
+        description = "Usage metering and event analytics from one durable stream.\n\n\
+            Every answer carries `X-Request-Id`. Every refusal is an `application/problem+json` document \
+            (RFC 9457). Instants are RFC 3339 in UTC; ranges include `from` and exclude `to`, and a calendar date \
+            as `to` takes in that whole day. Lists are paged: give `next_cursor` back as `cursor`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("api_key" = []), ()),
+    tags(
+        (name = "ingest", description = "Events in"),
+        (name = "events", description = "Raw events out"),
+        (name = "usage", description = "Windows, customers and live counters"),
+        (name = "operations", description = "Probes and metrics; need no key"),
+    )
+)]
+struct Base;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
+    }
+}
+
+/// What the document says beside its routes.
+pub(crate) fn base() -> utoipa::openapi::OpenApi {
+    Base::openapi()
+}
+
+/// Serves the document at `/openapi.json` and its pages at `/docs`, from inside the program.
+pub(crate) fn ui(document: utoipa::openapi::OpenApi) -> SwaggerUi {
+    SwaggerUi::new("/docs").url("/openapi.json", document)
+}
+
+/// What a write may hold as JSON: described here, read by the pipeline.
+pub(crate) struct EventsIn;
+
+/// The fields of an event, each with the other names it may have and what it means.
+const FIELDS: [(&str, SchemaType, &str); 10] = [
+    (
+        "id",
+        SchemaType::Type(Type::String),
+        "Unique per tenant, assigned when absent. Also event_id, eventId, idempotency_key, idempotencyKey.",
+    ),
+    (
+        "time",
+        SchemaType::Type(Type::String),
+        "RFC 3339 or an epoch number, the receive time when absent. Also timestamp, ts, occurred_at, event_time.",
+    ),
+    ("type", SchemaType::Type(Type::String), "What happened. Also event_type, eventType, event."),
+    (
+        "customer",
+        SchemaType::Type(Type::String),
+        "Who is charged. Also customer_id, customerId, account_id, accountId, subject.",
+    ),
+    ("user", SchemaType::Type(Type::String), "Who acted. Also user_id, userId."),
+    ("endpoint", SchemaType::Type(Type::String), "Which API endpoint was called. Also apiEndpoint, api_endpoint."),
+    ("project", SchemaType::Type(Type::String), "The project. Also project_id, projectId."),
+    (
+        "tenant",
+        SchemaType::Type(Type::String),
+        "Must be the tenant of the API key. Also tenant_id, tenantId, workspace_id.",
+    ),
+    (
+        "properties",
+        SchemaType::Type(Type::Object),
+        "Anything; tokens, inputTokens, outputTokens, latencyMs and model are measured. Also metadata, data, payload.",
+    ),
+    ("specversion", SchemaType::Type(Type::String), "1.0 for a CloudEvent."),
+];
+
+impl PartialSchema for EventsIn {
+    fn schema() -> RefOr<Schema> {
+        let field = |kind, help| ObjectBuilder::new().schema_type(kind).description(Some(help));
+        let fields = FIELDS
+            .into_iter()
+            .fold(ObjectBuilder::new(), |event, (name, kind, help)| event.property(name, field(kind, help)));
+        let event = Schema::from(fields.additional_properties(Some(AdditionalProperties::FreeForm(true))).build());
+        let events = ArrayBuilder::new().items(event.clone()).build();
+        let envelope = ObjectBuilder::new().property("events", events.clone()).required("events").build();
+        RefOr::T(OneOfBuilder::new().item(event).item(events).item(envelope).into())
+    }
+}
+
+impl ToSchema for EventsIn {}
+
+/// How a write may be refused.
+pub(crate) struct WriteRefusals;
+
+impl IntoResponses for WriteRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            Kind::Malformed,
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::BodyTimeout,
+            Kind::TooLarge,
+            Kind::UnsupportedMediaType,
+            Kind::UnsupportedEncoding,
+            Kind::AllRejected,
+            Kind::Overloaded,
+            Kind::Unavailable,
+            Kind::DiskFull,
+        ])
+    }
+}
+
+/// How a listing may be refused.
+pub(crate) struct ListRefusals;
+
+impl IntoResponses for ListRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[Kind::InvalidParameter, Kind::Unauthorized, Kind::Internal, Kind::Unavailable])
+    }
+}
+
+/// How a question about one thing may be refused.
+pub(crate) struct OneRefusals;
+
+impl IntoResponses for OneRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let kinds = [Kind::InvalidParameter, Kind::Unauthorized, Kind::NotFound, Kind::Internal, Kind::Unavailable];
+        refusals(&kinds)
+    }
+}
+
+fn refusals(kinds: &[Kind]) -> BTreeMap<String, RefOr<Response>> {
+    let mut titles: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for kind in kinds {
+        titles.entry(kind.status().as_str().to_owned()).or_default().push(kind.title());
+    }
+    let schema = || Some(Ref::from_schema_name("Problem"));
+    let described = titles.into_iter().map(|(status, titles)| {
+        let content = ContentBuilder::new().schema(schema()).build();
+        let response = ResponseBuilder::new().description(titles.join(", or: "));
+        (status, RefOr::T(response.content("application/problem+json", content).build()))
+    });
+    described.collect()
+}

@@ -1,0 +1,106 @@
+//! Raw events out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::position::Position;
+use domain::time::Timestamp;
+use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::extract::{Id, Parameters, Scope, limit, next_cursor, one_of, read_cursor, text, time_range};
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+use crate::routes::docs::{ListRefusals, OneRefusals};
+use crate::shape::{EventBody, Listing};
+
+const LISTING: &str = "events";
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventParameters {
+    /// By customer; empty for events without one.
+    customer: Option<String>,
+    /// By user.
+    user: Option<String>,
+    /// By type.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// By endpoint.
+    endpoint: Option<String>,
+    /// By project.
+    project: Option<String>,
+    /// Events of this instant or later.
+    from: Option<String>,
+    /// Events before this instant; a calendar date takes in that whole day.
+    to: Option<String>,
+    /// `desc`, newest first, or `asc`.
+    #[param(example = "desc")]
+    order: Option<String>,
+    /// Most rows of the page: 1 to 1000, 100 if not given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl EventParameters {
+    fn query(self) -> Result<EventQuery, Problem> {
+        let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
+        let place: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        let after = place.map(|(micros, position)| EventCursor {
+            time: Timestamp::from_micros(micros),
+            position: Position::from_bits(position),
+        });
+        Ok(EventQuery {
+            filter: EventFilter {
+                range: time_range(self.from.as_deref(), self.to.as_deref())?,
+                customer: self.customer,
+                user: text("user", self.user)?,
+                kind: text("type", self.kind)?,
+                endpoint: text("endpoint", self.endpoint)?,
+                project: text("project", self.project)?,
+            },
+            order: one_of("order", self.order.as_deref(), &orders)?.unwrap_or_default(),
+            after,
+            limit: limit(self.limit.as_deref())?,
+        })
+    }
+}
+
+/// List events
+///
+/// Everything applied, newest first unless asked otherwise. Every filter must match.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events", operation_id = "events", params(EventParameters),
+    responses((status = 200, description = "One page", body = Listing<EventBody>), ListRefusals),
+)]
+pub(crate) async fn list(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Parameters(parameters): Parameters<EventParameters>,
+) -> Result<Json<Listing<EventBody>>, Problem> {
+    let page = api.pipeline.reports().events(&scope, &parameters.query()?).await?;
+    let next = page.next.and_then(|place| next_cursor(LISTING, &(place.time.micros(), place.position.bits())));
+    let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
+    Ok(Json(Listing { data: data?, next_cursor: next }))
+}
+
+/// Read one event
+#[utoipa::path(
+    get, path = "/v1/events/{id}", tag = "events", operation_id = "event",
+    params(("id" = String, Path, description = "The event's id, percent-encoded")),
+    responses((status = 200, description = "The event", body = EventBody), OneRefusals),
+)]
+pub(crate) async fn one(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Id(id): Id,
+) -> Result<Json<EventBody>, Problem> {
+    let event = api.pipeline.reports().event(&scope, &id).await?;
+    let event = event.ok_or_else(|| Problem::new(Kind::NotFound, "no event with this id is applied"))?;
+    Ok(Json(EventBody::new(&scope, event)?))
+}

@@ -1,0 +1,73 @@
+//! Probes. They need no key and touch no tenant's data.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::router::ApiState;
+
+/// The process answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AliveBody {
+    /// True.
+    ok: bool,
+}
+
+/// Whether requests can be served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReadyBody {
+    /// Whether every check passed.
+    ready: bool,
+    /// Each dependency.
+    checks: Vec<CheckBody>,
+}
+
+/// One dependency.
+#[derive(Debug, Serialize, ToSchema)]
+struct CheckBody {
+    /// Which.
+    name: &'static str,
+    /// Whether it can serve.
+    ok: bool,
+    /// Why not, or `ready`.
+    message: String,
+}
+
+/// Answer when the process runs
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations", operation_id = "healthz", security(()),
+    responses((status = 200, description = "It does", body = AliveBody)),
+)]
+pub(crate) async fn healthz() -> Json<AliveBody> {
+    Json(AliveBody { ok: true })
+}
+
+/// Answer when the process runs, under another path
+#[utoipa::path(
+    get, path = "/livez", tag = "operations", operation_id = "livez", security(()),
+    responses((status = 200, description = "It does", body = AliveBody)),
+)]
+pub(crate) async fn livez() -> Json<AliveBody> {
+    healthz().await
+}
+
+/// Say whether requests can be served, per dependency
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", operation_id = "readyz", security(()),
+    responses(
+        (status = 200, description = "They can", body = ReadyBody),
+        (status = 503, description = "They cannot; `checks` says why", body = ReadyBody),
+    ),
+)]
+pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<ReadyBody>) {
+    let checks = api.pipeline.readiness().into_iter();
+    let checks: Vec<_> =
+        checks.map(|check| CheckBody { name: check.name, ok: check.ok, message: check.message }).collect();
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ReadyBody { ready, checks }))
+}

@@ -1,0 +1,55 @@
+//! What became of a batch.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use pipeline::ReceiptState;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::extract::{Id, Scope};
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+use crate::routes::docs::OneRefusals;
+
+/// What became of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReceiptBody {
+    /// The receipt.
+    receipt: String,
+    /// `queued`, `applied` or `dead_lettered`.
+    status: &'static str,
+    /// When applied and not long ago: the events that were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<u64>,
+    /// When applied and not long ago: the events whose id had been counted before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<u64>,
+    /// When dead-lettered: why it could not be applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// What became of a batch
+///
+/// The receipt is in the answer to the write. `queued` batches are durable and not yet visible in queries.
+#[utoipa::path(
+    get, path = "/v1/receipts/{id}", tag = "ingest", operation_id = "receipt",
+    params(("id" = String, Path, description = "The receipt")),
+    responses((status = 200, description = "Its state", body = ReceiptBody), OneRefusals),
+)]
+pub(crate) async fn one(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Id(receipt): Id,
+) -> Result<Json<ReceiptBody>, Problem> {
+    let state = api.pipeline.receipt(&scope, &receipt).await?;
+    let state = state.ok_or_else(|| Problem::new(Kind::NotFound, "no such receipt"))?;
+    let (status, accepted, duplicates, reason) = match state {
+        ReceiptState::Queued => ("queued", None, None, None),
+        ReceiptState::Applied { accepted, duplicates } => ("applied", accepted, duplicates, None),
+        ReceiptState::DeadLettered { reason } => ("dead_lettered", None, None, Some(reason)),
+    };
+    Ok(Json(ReceiptBody { receipt, status, accepted, duplicates, reason }))
+}

@@ -1,0 +1,72 @@
+//! Usage windows.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::time::Timestamp;
+use domain::window::WindowState;
+use ports::reports::WindowQuery;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::extract::{Parameters, Scope, limit, next_cursor, one_of, read_cursor, time_range};
+use crate::problem::Problem;
+use crate::router::ApiState;
+use crate::routes::docs::ListRefusals;
+use crate::shape::{Listing, WindowBody};
+
+const LISTING: &str = "windows";
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WindowParameters {
+    /// By customer; empty for events without one.
+    customer: Option<String>,
+    /// Windows that start at this instant or later.
+    from: Option<String>,
+    /// Windows that start before this instant; a calendar date takes in that whole day.
+    to: Option<String>,
+    /// `open`, `closed` or `revised`.
+    #[param(example = "closed")]
+    state: Option<String>,
+    /// Most rows of the page: 1 to 1000, 100 if not given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl WindowParameters {
+    fn query(self) -> Result<WindowQuery, Problem> {
+        let states = [("open", WindowState::Open), ("closed", WindowState::Closed), ("revised", WindowState::Revised)];
+        let place: Option<(String, i64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        Ok(WindowQuery {
+            customer: self.customer,
+            range: time_range(self.from.as_deref(), self.to.as_deref())?,
+            state: one_of("state", self.state.as_deref(), &states)?,
+            after: place.map(|(customer, start_us)| (customer, Timestamp::from_micros(start_us))),
+            limit: limit(self.limit.as_deref())?,
+        })
+    }
+}
+
+/// List usage windows
+///
+/// In order of customer, then start. Only windows with events exist. A closed window changes only with a
+/// higher revision.
+#[utoipa::path(
+    get, path = "/v1/windows", tag = "usage", operation_id = "windows", params(WindowParameters),
+    responses((status = 200, description = "One page", body = Listing<WindowBody>), ListRefusals),
+)]
+pub(crate) async fn list(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Parameters(parameters): Parameters<WindowParameters>,
+) -> Result<Json<Listing<WindowBody>>, Problem> {
+    let page = api.pipeline.reports().windows(&scope, &parameters.query()?).await?;
+    let next = page.next.and_then(|(customer, start)| next_cursor(LISTING, &(customer, start.micros())));
+    let data = page.rows.into_iter().map(|window| WindowBody::new(&scope, window)).collect();
+    Ok(Json(Listing { data, next_cursor: next }))
+}

@@ -1,0 +1,113 @@
+//! The accept loop. Bounds what a connection may cost before, between and after its requests: plain
+//! `axum::serve` has no timer, so a peer that sends nothing would stay for ever.
+
+mod patience;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use domain::limits::Limits;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use patience::{Exchange, Patience, Patient};
+
+/// Most requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 64;
+/// Largest head of an HTTP/1 request, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Time between two pings on an HTTP/2 connection, and the wait for each answer.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Pause after the machine had no file descriptor for a new connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Longest wait at the end for requests under way.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Answers connections on `listener` with `router` until `shutdown` resolves; then lets the requests
+/// under way finish, within a time limit.
+pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
+    let patience = Patience { head: limits.header_timeout, idle: limits.idle_timeout };
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < limits.connections_max => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, router.clone(), patience, stopped.clone()));
+                }
+                Err(why) => refused(&why).await,
+            },
+        }
+    }
+    drop(listener);
+    let _ = stop.send(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIME_MAX, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
+    }
+}
+
+/// A connection could not be accepted. Its own fault passes with it; want of file descriptors or
+/// memory needs a pause, or the loop would spin.
+async fn refused(why: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(why.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::warn!(%why, "failed to accept a connection");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, patience: Patience, mut stopped: watch::Receiver<bool>) {
+    if let Err(why) = stream.set_nodelay(true) {
+        tracing::debug!(%why, "failed to set TCP_NODELAY");
+    }
+    let exchange = Arc::new(Exchange::default());
+    let io = TokioIo::new(Patient::new(stream, patience, Arc::clone(&exchange)));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let underway = exchange.begin(request.version());
+        let answer = router.clone().oneshot(request);
+        async move {
+            let answer = answer.await;
+            drop(underway);
+            answer
+        }
+    });
+    let builder = builder();
+    let served = builder.serve_connection(io, service);
+    tokio::pin!(served);
+    let outcome = tokio::select! {
+        outcome = &mut served => outcome,
+        _ = stopped.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(why) = outcome {
+        tracing::debug!(why, "connection ended");
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    builder
+}

@@ -1,0 +1,161 @@
+//! How long a connection may stay without a request under way: a first or next head must be complete
+//! within `head` of its first byte, and silence between requests may last `idle`. Time spent on a
+//! request itself does not count; the routes bound that.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::Version;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// The two waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For a whole head; on a new connection from the start.
+    pub(super) head: Duration,
+    /// For the next request.
+    pub(super) idle: Duration,
+}
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    multiplexed: AtomicBool,
+}
+
+impl Exchange {
+    /// Notes that a request has come; it has ended when the returned value is dropped.
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> Underway {
+        if version == Version::HTTP_2 {
+            self.multiplexed.store(true, Ordering::Relaxed);
+        }
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Underway(Arc::clone(self))
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Underway(Arc<Exchange>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a connection is waiting for, after how many requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Head(u64),
+    Idle(u64),
+    Busy,
+}
+
+/// A stream that fails with `TimedOut` when patience ends.
+#[derive(Debug)]
+pub(super) struct Patient<S> {
+    stream: S,
+    patience: Patience,
+    exchange: Arc<Exchange>,
+    /// After how many requests bytes were last heard with none under way.
+    heard_after: u64,
+    armed: Phase,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> Patient<S> {
+    pub(super) fn new(stream: S, patience: Patience, exchange: Arc<Exchange>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(patience.head));
+        Self { stream, patience, exchange, heard_after: 0, armed: Phase::Head(0), timer }
+    }
+
+    fn phase(&self) -> Phase {
+        let ended = self.exchange.ended.load(Ordering::Relaxed);
+        if self.exchange.begun.load(Ordering::Relaxed) != ended {
+            return Phase::Busy;
+        }
+        // Pings of HTTP/2 are heard between requests too; only its first head is timed.
+        let head = self.heard_after == ended && (ended == 0 || !self.exchange.multiplexed.load(Ordering::Relaxed));
+        if head { Phase::Head(ended) } else { Phase::Idle(ended) }
+    }
+
+    /// Called whenever the stream makes the connection wait.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let phase = self.phase();
+        let wait = match phase {
+            Phase::Busy => return Poll::Pending,
+            Phase::Head(_) => self.patience.head,
+            Phase::Idle(_) => self.patience.idle,
+        };
+        if phase != self.armed {
+            self.armed = phase;
+            self.timer.set(tokio::time::sleep(wait));
+        }
+        ready!(self.timer.as_mut().poll(context));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    fn or_patience<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        match poll {
+            Poll::Pending => self.poll_patience(context).map(Err),
+            ready => ready,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if poll.is_ready() {
+            self.heard_after = self.exchange.ended.load(Ordering::Relaxed);
+        }
+        self.or_patience(poll, context)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.or_patience(poll, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.or_patience(poll, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(context);
+        // A flush ends an answer. The read that is pending since before it was pending in a busy
+        // phase, without a timer; the timer set here wakes it.
+        match self.poll_patience(context) {
+            Poll::Ready(end) if poll.is_pending() => Poll::Ready(Err(end)),
+            _ => poll,
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.or_patience(poll, context)
+    }
+}

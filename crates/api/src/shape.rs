@@ -1,0 +1,32 @@
+//! The JSON that leaves the API, field for field. Built from the ports' types and nothing else;
+//! an absent value is `null` unless said otherwise.
+
+mod event;
+mod usage;
+mod verdict;
+
+pub use event::EventBody;
+pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};
+pub(crate) use verdict::{Verdict, Verdicts};
+
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// One page of a listing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Listing<T> {
+    /// The rows, in order.
+    pub(crate) data: Vec<T>,
+    /// Give it as `cursor` to get the next page; null at the end.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// Milliseconds as a whole number when they are one, else with up to three decimals.
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn millis<S: Serializer>(millis: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match millis {
+        #[expect(clippy::cast_possible_truncation, reason = "latencies are at most 1e9 ms")]
+        Some(whole) if whole.fract() == 0.0 => serializer.serialize_i64(*whole as i64),
+        other => other.serialize(serializer),
+    }
+}

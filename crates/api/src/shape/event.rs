@@ -1,0 +1,80 @@
+//! A raw event.
+
+use domain::tenant::TenantScope;
+use domain::time::Timestamp;
+use ports::reports::StoredEvent;
+use ports::{ErrorKind, PortError};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// A counted event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
+pub struct EventBody {
+    /// The client's id, or the assigned one.
+    event_id: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    kind: String,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    time: Timestamp,
+    /// When the server received it.
+    #[schema(value_type = String, format = DateTime)]
+    received_at: Timestamp,
+    /// Whose it is.
+    tenant: String,
+    /// The project, if any.
+    project: Option<String>,
+    /// Who is charged, if anyone.
+    customer: Option<String>,
+    /// Who acted, if known.
+    user: Option<String>,
+    /// The API endpoint, if any.
+    endpoint: Option<String>,
+    /// The properties as the client wrote them.
+    #[schema(value_type = Option<Object>)]
+    properties: Option<Box<RawValue>>,
+    /// All tokens.
+    tokens: Option<u64>,
+    /// Tokens read.
+    input_tokens: Option<u64>,
+    /// Tokens written.
+    output_tokens: Option<u64>,
+    /// How long the call took, in milliseconds.
+    #[serde(serialize_with = "super::millis")]
+    latency_ms: Option<f64>,
+    /// The model that answered.
+    model: Option<String>,
+}
+
+impl EventBody {
+    /// The event as the API shows it.
+    ///
+    /// # Errors
+    /// `Corrupt` when its properties are no JSON.
+    pub fn new(scope: &TenantScope, event: StoredEvent) -> Result<Self, PortError> {
+        let properties = event.properties.map(RawValue::from_string).transpose();
+        #[expect(clippy::cast_precision_loss, reason = "latencies are at most 1e12 us")]
+        let latency_ms = event.latency_us.map(|micros| micros as f64 / 1e3);
+        Ok(Self {
+            properties: properties
+                .map_err(|why| PortError::new(ErrorKind::Corrupt, "read an event's properties").because(why))?,
+            event_id: event.id,
+            kind: event.kind,
+            time: event.time,
+            received_at: event.received_at,
+            tenant: scope.tenant().to_string(),
+            project: event.project,
+            customer: event.customer,
+            user: event.user,
+            endpoint: event.endpoint,
+            tokens: event.tokens,
+            input_tokens: event.input_tokens,
+            output_tokens: event.output_tokens,
+            latency_ms,
+            model: event.model,
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! Sums: windows, customers, live counters.
+
+use std::collections::BTreeMap;
+
+use domain::aggregate::{Aggregate, Slice};
+use domain::tenant::TenantScope;
+use domain::time::Timestamp;
+use ports::reports::{Customer, CustomerUsage, Window};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The usage of one customer in one window.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Window)]
+pub(crate) struct WindowBody {
+    /// First instant inside.
+    #[schema(value_type = String, format = DateTime)]
+    window_start: Timestamp,
+    /// First instant after it.
+    #[schema(value_type = String, format = DateTime)]
+    window_end: Timestamp,
+    /// Whose it is.
+    tenant_id: String,
+    /// Whose usage; null stands for all events without a customer.
+    customer_id: Option<String>,
+    /// `open`, `closed` or `revised`.
+    #[schema(value_type = String)]
+    state: domain::window::WindowState,
+    /// 1, and one more for each late event.
+    revision: u64,
+    /// The sums.
+    aggregations: AggregationsBody,
+}
+
+impl WindowBody {
+    pub(crate) fn new(scope: &TenantScope, window: Window) -> Self {
+        Self {
+            window_start: window.start,
+            window_end: window.end,
+            tenant_id: scope.tenant().to_string(),
+            customer_id: named(window.customer),
+            state: window.state,
+            revision: window.revision,
+            aggregations: window.aggregate.into(),
+        }
+    }
+}
+
+/// Sums over events.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Aggregations)]
+pub(crate) struct AggregationsBody {
+    /// Events.
+    total_calls: u64,
+    /// All tokens.
+    total_tokens: u64,
+    /// Tokens read.
+    total_input_tokens: u64,
+    /// Tokens written.
+    total_output_tokens: u64,
+    /// Mean latency in milliseconds over the events that carried one; null when none did.
+    #[serde(serialize_with = "super::millis")]
+    avg_latency_ms: Option<f64>,
+    /// By API endpoint.
+    by_endpoint: BTreeMap<String, SliceBody>,
+    /// By model.
+    by_model: BTreeMap<String, SliceBody>,
+}
+
+impl From<Aggregate> for AggregationsBody {
+    fn from(sums: Aggregate) -> Self {
+        let slices = |of: BTreeMap<String, Slice>| of.into_iter().map(|(name, slice)| (name, slice.into())).collect();
+        Self {
+            total_calls: sums.totals.calls,
+            total_tokens: sums.totals.tokens,
+            total_input_tokens: sums.totals.input_tokens,
+            total_output_tokens: sums.totals.output_tokens,
+            avg_latency_ms: sums.totals.avg_latency_ms(),
+            by_endpoint: slices(sums.by_endpoint),
+            by_model: slices(sums.by_model),
+        }
+    }
+}
+
+/// One slice of a breakdown.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Slice)]
+struct SliceBody {
+    /// Events.
+    calls: u64,
+    /// All tokens.
+    tokens: u64,
+}
+
+impl From<Slice> for SliceBody {
+    fn from(slice: Slice) -> Self {
+        Self { calls: slice.calls, tokens: slice.tokens }
+    }
+}
+
+/// A customer, who exists from its first event on.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Customer)]
+pub(crate) struct CustomerBody {
+    /// The id to ask for.
+    id: String,
+    /// Whose customer it is.
+    tenant: String,
+    /// The tenant's own name for it.
+    external_id: String,
+    /// What people call it; null until it is given a name.
+    name: Option<String>,
+    /// When its first event was received.
+    #[schema(value_type = String, format = DateTime)]
+    created: Timestamp,
+    /// When its latest event was received.
+    #[schema(value_type = String, format = DateTime)]
+    updated: Timestamp,
+    /// Everything it ever used.
+    totals: AggregationsBody,
+}
+
+impl CustomerBody {
+    pub(crate) fn new(scope: &TenantScope, customer: Customer) -> Self {
+        Self {
+            id: customer.id.clone(),
+            tenant: scope.tenant().to_string(),
+            external_id: customer.id,
+            name: None,
+            created: customer.created,
+            updated: customer.updated,
+            totals: customer.total.into(),
+        }
+    }
+}
+
+/// The live counters of one customer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
+pub(crate) struct UsageBody {
+    /// Whose they are.
+    customer: String,
+    /// The window that holds the present.
+    current_window: WindowBody,
+    /// Since the start of the day, in UTC.
+    today: AggregationsBody,
+    /// Everything it ever used.
+    total: AggregationsBody,
+}
+
+impl UsageBody {
+    pub(crate) fn new(scope: &TenantScope, usage: CustomerUsage) -> Self {
+        Self {
+            customer: usage.customer.id,
+            current_window: WindowBody::new(scope, usage.current_window),
+            today: usage.day.into(),
+            total: usage.customer.total.into(),
+        }
+    }
+}
+
+fn named(customer: String) -> Option<String> {
+    (!customer.is_empty()).then_some(customer)
+}

@@ -1,0 +1,149 @@
+//! Connections that send nothing, too slowly, too much or not HTTP: closed in time, and nobody else
+//! is held up (I6).
+
+use std::time::Duration;
+
+use domain::limits::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::TestApi;
+
+const SHORT: Duration = Duration::from_millis(60);
+
+async fn connect(api: &TestApi) -> TcpStream {
+    TcpStream::connect(api.address).await.unwrap()
+}
+
+/// Everything the server says until it closes the connection.
+async fn until_closed(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0; 4_096];
+    loop {
+        match tokio::time::timeout(Duration::from_secs(20), stream.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => return String::from_utf8(said).unwrap(),
+            Ok(Ok(bytes)) => said.extend_from_slice(&buffer[..bytes]),
+            Err(_) => panic!("the connection is still open"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_nothing_is_closed() {
+    let api = TestApi::with(Limits { header_timeout: SHORT, ..Limits::default() }).await;
+    assert_eq!(until_closed(&mut connect(&api).await).await, "");
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_closed_though_bytes_keep_coming() {
+    let api = TestApi::with(Limits { header_timeout: SHORT, ..Limits::default() }).await;
+    for begin in ["GET /healthz HTTP/1.1\r\nx-drip: ", "P", "PRI * HTTP/2.0\r\n"] {
+        let mut stream = connect(&api).await;
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        let mut fed = 0;
+        while stream.write_all(b"a").await.is_ok() {
+            fed += 1;
+            assert!(fed < 2_000, "the drip went on for ever");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_may_be_silent_longer_than_a_head_may_take_but_not_for_ever() {
+    let limits = Limits { header_timeout: SHORT, idle_timeout: SHORT * 5, ..Limits::default() };
+    let api = TestApi::with(limits).await;
+    let mut stream = connect(&api).await;
+    for _ in 0..2 {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        while !String::from_utf8_lossy(&answer).contains('}') {
+            stream.read_exact(&mut answer[..1]).await.unwrap();
+        }
+        tokio::time::sleep(SHORT * 2).await;
+    }
+    assert_eq!(until_closed(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_body_announced_over_the_limit_is_refused_before_it_is_sent() {
+    let api = TestApi::start().await;
+    let mut stream = connect(&api).await;
+    let head = "POST /v1/events HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 1000000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let said = until_closed(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
+    assert!(said.contains("urn:nilometer:problem:too-large"), "{said}");
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_in_chunks_is_refused_and_its_sender_sees_the_answer() {
+    let api = TestApi::with(Limits { body_bytes_max: 10_000, ..Limits::default() }).await;
+    let mut stream = connect(&api).await;
+    stream.write_all(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+    let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+    for _ in 0..8 {
+        stream.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_announced_is_nothing_taken() {
+    let api = TestApi::start().await;
+    let mut stream = connect(&api).await;
+    stream
+        .write_all(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{\"id\": \"e1\"}")
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    until_closed(&mut stream).await;
+    api.get("/v1/events/e1").await.problem(404);
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_answered_or_closed_and_the_server_lives() {
+    let api = TestApi::start().await;
+    for noise in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"\0\0\0\0\r\n\r\n", b"GET\r\n\r\n"] {
+        let mut stream = connect(&api).await;
+        stream.write_all(noise).await.unwrap();
+        let said = until_closed(&mut stream).await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 400 "), "{said}");
+    }
+    assert_eq!(api.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn more_connections_than_the_limit_wait_and_are_served_when_others_go() {
+    let api = TestApi::with(Limits { connections_max: 2, ..Limits::default() }).await;
+    let (one, two) = (connect(&api).await, connect(&api).await);
+    let mut third = connect(&api).await;
+    third.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.unwrap();
+    drop((one, two));
+    assert!(until_closed(&mut third).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_request_under_way_finish_and_takes_no_other() {
+    let api = TestApi::start().await;
+    let address = api.address;
+    let mut busy = connect(&api).await;
+    let mut idle = connect(&api).await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    let mut answer = [0; 15];
+    idle.read_exact(&mut answer).await.unwrap();
+    let (head, tail) = ("POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 12\r\n\r\n", "{\"id\": \"e1\"}");
+    busy.write_all(format!("{head}{}", &tail[..6]).as_bytes()).await.unwrap();
+    // The answer on another connection shows that the server has had its turn at this one.
+    api.get("/healthz").await;
+    let stopped = api.stop();
+    until_closed(&mut idle).await;
+    busy.write_all(&tail.as_bytes()[6..]).await.unwrap();
+    assert!(until_closed(&mut busy).await.starts_with("HTTP/1.1 202 "));
+    stopped.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}

@@ -1,0 +1,159 @@
+//! A server on a port of its own, and a client that shows what it got.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::ApiState;
+use domain::limits::Limits;
+use domain::tenant::{Keyring, TenantId};
+use domain::time::Timestamp;
+use domain::window::WindowRule;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::HeaderMap;
+use hyper_util::rt::TokioIo;
+use pipeline::{Metrics, Pipeline, PipelineParts};
+use ports::ErrorKind;
+use ports::testing::clock::ManualClock;
+use ports::testing::journal::{AppendFault, MemoryJournal};
+use ports::testing::ledger::MemoryLedger;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Where the clock stands at first: a Saturday, 10 s into a window.
+pub(crate) const NOW: &str = "2026-11-21T10:00:10Z";
+/// Keys of the tenants `a` and `b`; requests without one act as `default`.
+pub(crate) const KEY_A: &str = "key-of-tenant-a";
+pub(crate) const KEY_B: &str = "key-of-tenant-b";
+
+pub(crate) struct TestApi {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Arc<ManualClock>,
+    journal: Arc<MemoryJournal>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<()>,
+}
+
+impl TestApi {
+    pub(crate) async fn start() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let mut keyring = Keyring::new().with_anonymous_default();
+        keyring.add(TenantId::parse("a").unwrap(), KEY_A).unwrap();
+        keyring.add(TenantId::parse("b").unwrap(), KEY_B).unwrap();
+        Self::with_keys(limits, keyring).await
+    }
+
+    pub(crate) async fn with_keys(limits: Limits, keyring: Keyring) -> Self {
+        let rule = WindowRule::default();
+        let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
+        let journal = Arc::new(MemoryJournal::default());
+        let ledger = Arc::new(MemoryLedger::new(rule));
+        let parts = PipelineParts {
+            journal: journal.clone(),
+            ledger: ledger.clone(),
+            reports: ledger,
+            clock: clock.clone(),
+            limits: limits.clone(),
+            rule,
+            key: [7; 16],
+        };
+        let metrics = Arc::new(Metrics::new());
+        let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
+        let router = api::router(ApiState::new(pipeline, keyring, metrics));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            api::serve(listener, router, &limits, stopped).await;
+        });
+        Self { address, clock, journal, stop: Some(stop), server }
+    }
+
+    /// Makes the journal refuse every append from now on, or none.
+    pub(crate) fn refuse(&self, with: Option<ErrorKind>) {
+        self.journal.fail_appends(with.map(|kind| AppendFault { kind, kept: false }));
+    }
+
+    /// Asks the server to stop; the returned handle ends when it has.
+    pub(crate) fn stop(mut self) -> JoinHandle<()> {
+        let _ = self.stop.take().unwrap().send(());
+        self.server
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], "").await
+    }
+
+    /// Posts JSON and waits until it is applied.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.send("POST", &format!("{path}?wait=applied"), &[("content-type", "application/json")], body).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header("host", "test");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        let response = tokio::time::timeout(Duration::from_secs(20), client.send_request(request)).await;
+        let (parts, body) = response.unwrap().unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body of an answer with status `status`.
+    pub(crate) fn json(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text());
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The body of a problem with status `status`, checked for everything that all problems have.
+    pub(crate) fn problem(&self, status: u16) -> Value {
+        let problem = self.json(status);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(problem["status"], status);
+        assert!(problem["type"].as_str().unwrap().starts_with("urn:nilometer:problem:"), "{problem}");
+        assert!(!problem["title"].as_str().unwrap().is_empty(), "{problem}");
+        assert!(!problem["detail"].as_str().unwrap().is_empty(), "{problem}");
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        problem
+    }
+}

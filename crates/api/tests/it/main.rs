@@ -1,0 +1,11 @@
+//! The API over real HTTP on a loopback port, with the pipeline over memory twins. Files under
+//! `routes` mirror the URLs.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod harness;
+mod auth;
+mod bodies;
+mod connections;
+mod documents;
+mod problems;
+mod routes;

@@ -1,0 +1,11 @@
+//! One file per route.
+
+mod customers;
+mod docs;
+mod events;
+mod health;
+mod metrics;
+mod queue;
+mod receipts;
+mod take;
+mod windows;

@@ -1,0 +1,247 @@
+//! A run: the sorted ids of one segment, immutable. Format: `docs/formats/id-run.md`.
+//!
+//! ```text
+//! header  magic "NILOIDS1" | count u64 | records u64 offset | filter u64 offset | zeros to 64 bytes
+//! record  id hash u128 | position u64 | payload hash u64          sorted by id hash, 32 bytes each
+//! filter  binary fuse descriptor, 20 bytes | fingerprints          over the high 64 bits of hashes
+//! trailer crc32c u32 of header and filter | magic "NILO"
+//! ```
+//! Little-endian. Hashes are uniform, so a lookup interpolates: one filter probe in memory, and on a
+//! hit one or two page reads.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use domain::position::Position;
+use vfs::ReadFile;
+use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
+
+use super::{FirstSeen, IdHash};
+
+const MAGIC: [u8; 8] = *b"NILOIDS1";
+const TRAILER_MAGIC: [u8; 4] = *b"NILO";
+const HEADER_BYTES: usize = 64;
+const RECORD_BYTES: usize = 32;
+const TRAILER_BYTES: usize = 8;
+/// Records read at once during a lookup: one page.
+const PROBE_RECORDS: u64 = 128;
+/// Bytes of one probe.
+const PROBE_BYTES: usize = 128 * RECORD_BYTES;
+/// Records read at once when a run is read through.
+const SCAN_RECORDS: u64 = 8_192;
+
+/// An id with its first sighting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdRecord {
+    pub(crate) hash: IdHash,
+    pub(crate) seen: FirstSeen,
+}
+
+impl IdRecord {
+    fn encode(&self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        bytes[..16].copy_from_slice(&self.hash.0.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.seen.position.bits().to_le_bytes());
+        bytes[24..].copy_from_slice(&self.seen.payload_hash.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&bytes[..16]);
+        let position = Position::from_bits(word(&bytes[16..]));
+        let seen = FirstSeen { position, payload_hash: word(&bytes[24..]) };
+        Self { hash: IdHash(u128::from_le_bytes(hash)), seen }
+    }
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(word)
+}
+
+/// What the filter is asked for: the high half of a hash.
+fn filter_key(hash: IdHash) -> u64 {
+    (hash.0 >> 64) as u64
+}
+
+/// Writes a run from records in order of hash.
+#[derive(Debug)]
+pub(crate) struct IdRunWriter<W> {
+    out: W,
+    header: [u8; HEADER_BYTES],
+    expected: u64,
+    written: u64,
+    keys: Vec<u64>,
+}
+
+impl<W: Write> IdRunWriter<W> {
+    /// Begins a run of `count` records.
+    pub(crate) fn new(mut out: W, count: u64) -> io::Result<Self> {
+        let filter_at = HEADER_BYTES as u64 + count * RECORD_BYTES as u64;
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(&MAGIC);
+        header[8..16].copy_from_slice(&count.to_le_bytes());
+        header[16..24].copy_from_slice(&(HEADER_BYTES as u64).to_le_bytes());
+        header[24..32].copy_from_slice(&filter_at.to_le_bytes());
+        out.write_all(&header)?;
+        Ok(Self { out, header, expected: count, written: 0, keys: Vec::new() })
+    }
+
+    pub(crate) fn push(&mut self, record: &IdRecord) -> io::Result<()> {
+        self.written += 1;
+        let key = filter_key(record.hash);
+        if self.keys.last() != Some(&key) {
+            self.keys.push(key);
+        }
+        self.out.write_all(&record.encode())
+    }
+
+    /// Writes filter and trailer; gives the output back.
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        if self.written != self.expected {
+            return Err(io::Error::other("run has another number of records than announced"));
+        }
+        let mut filter_bytes = Vec::new();
+        if !self.keys.is_empty() {
+            let filter = BinaryFuse8::try_from(&self.keys).map_err(io::Error::other)?;
+            filter_bytes.resize(BinaryFuse8::DESCRIPTOR_LEN, 0);
+            filter.dma_copy_descriptor_to(&mut filter_bytes);
+            filter_bytes.extend_from_slice(filter.dma_fingerprints());
+        }
+        self.out.write_all(&filter_bytes)?;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&self.header), &filter_bytes);
+        self.out.write_all(&crc.to_le_bytes())?;
+        self.out.write_all(&TRAILER_MAGIC)?;
+        Ok(self.out)
+    }
+}
+
+/// An open run: its filter in memory, its records on disk.
+#[derive(Debug)]
+pub(crate) struct IdRun {
+    file: Arc<dyn ReadFile>,
+    count: u64,
+    filter: Vec<u8>,
+}
+
+impl IdRun {
+    /// Opens a run and checks header, filter and length.
+    pub(crate) fn open(file: Arc<dyn ReadFile>) -> io::Result<Self> {
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(0, &mut header)?;
+        let count = word(&header[8..]);
+        let filter_at = count.checked_mul(RECORD_BYTES as u64).and_then(|len| len.checked_add(HEADER_BYTES as u64));
+        let filter_at = filter_at.ok_or_else(|| broken("impossible count"))?;
+        if header[..8] != MAGIC || word(&header[24..]) != filter_at {
+            return Err(broken("bad header"));
+        }
+        let rest = file.len().checked_sub(filter_at).ok_or_else(|| broken("cut short"))?;
+        let mut tail = vec![0; usize::try_from(rest).map_err(io::Error::other)?];
+        file.read_exact_at(filter_at, &mut tail)?;
+        let end = tail.len().checked_sub(TRAILER_BYTES).ok_or_else(|| broken("cut short"))?;
+        let trailer = tail.split_off(end);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&header), &tail);
+        if trailer[..4] != crc.to_le_bytes() || trailer[4..] != TRAILER_MAGIC {
+            return Err(broken("bad checksum"));
+        }
+        if (count > 0) != (tail.len() > BinaryFuse8::DESCRIPTOR_LEN) {
+            return Err(broken("bad filter"));
+        }
+        Ok(Self { file, count, filter: tail })
+    }
+
+    /// Ids in the run.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The first sighting of `hash`, if it is in this run.
+    pub(crate) fn find(&self, hash: IdHash) -> io::Result<Option<FirstSeen>> {
+        if self.count == 0 {
+            return Ok(None);
+        }
+        let (descriptor, fingerprints) = self.filter.split_at(BinaryFuse8::DESCRIPTOR_LEN);
+        if !BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&filter_key(hash)) {
+            return Ok(None);
+        }
+        self.search(hash)
+    }
+
+    /// Interpolation search by pages: each step reads one page around where a uniform hash would
+    /// stand between the known bounds.
+    fn search(&self, hash: IdHash) -> io::Result<Option<FirstSeen>> {
+        let (mut low, mut high) = (0, self.count);
+        let (mut low_hash, mut high_hash) = (0_u128, u128::MAX);
+        let mut page = [0; PROBE_BYTES];
+        while low < high {
+            let guess = low + interpolate(hash.0, low_hash, high_hash, high - low);
+            let first = guess.saturating_sub(PROBE_RECORDS / 2).clamp(low, high - 1);
+            let last = (first + PROBE_RECORDS).min(high);
+            let records = self.read(first, last, &mut page)?;
+            match records.binary_search_by(|record| IdRecord::decode(record).hash.cmp(&hash)) {
+                Ok(found) => return Ok(Some(IdRecord::decode(&records[found]).seen)),
+                Err(0) => (high, high_hash) = (first, IdRecord::decode(&records[0]).hash.0),
+                Err(at) if at == records.len() => {
+                    (low, low_hash) = (last, IdRecord::decode(&records[at - 1]).hash.0);
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read<'b>(&self, first: u64, last: u64, page: &'b mut [u8]) -> io::Result<&'b [[u8; RECORD_BYTES]]> {
+        let len = usize::try_from(last - first).map_err(io::Error::other)? * RECORD_BYTES;
+        let page = &mut page[..len];
+        self.file.read_exact_at(HEADER_BYTES as u64 + first * RECORD_BYTES as u64, page)?;
+        Ok(page.as_chunks().0)
+    }
+
+    /// All records in order of hash.
+    pub(crate) fn scan(&self) -> impl Iterator<Item = io::Result<IdRecord>> + '_ {
+        let mut next = 0;
+        let mut page = vec![0; usize::try_from(SCAN_RECORDS).unwrap_or(0) * RECORD_BYTES];
+        let mut ready: std::vec::IntoIter<IdRecord> = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            if let Some(record) = ready.next() {
+                return Some(Ok(record));
+            }
+            if next == self.count {
+                return None;
+            }
+            let last = (next + SCAN_RECORDS).min(self.count);
+            let read = self.read(next, last, &mut page);
+            next = last;
+            match read {
+                Ok(records) => {
+                    ready = records.iter().map(|record| IdRecord::decode(record)).collect::<Vec<_>>().into_iter();
+                    ready.next().map(Ok)
+                }
+                Err(why) => {
+                    next = self.count;
+                    Some(Err(why))
+                }
+            }
+        })
+    }
+}
+
+/// How many of `span` uniform records lie below `hash` between two bounds.
+fn interpolate(hash: u128, low: u128, high: u128, span: u64) -> u64 {
+    let range = (high - low) >> 64;
+    let part = hash.saturating_sub(low) >> 64;
+    if range == 0 {
+        return span / 2;
+    }
+    let below = part * u128::from(span) / range;
+    u64::try_from(below).unwrap_or(span).min(span - 1)
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("id run has a {what}"))
+}
+
+#[cfg(test)]
+mod tests;

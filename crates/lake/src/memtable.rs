@@ -1,0 +1,264 @@
+//! What is applied but not flushed: the records as they stand in the journal, and over them the ids,
+//! the groups of each customer, the windows and the rollups. Applying is memory only. A memtable is
+//! a pure function of the records applied to it, so replaying the journal gives it back.
+
+mod fold;
+mod intern;
+
+use bytes::Bytes;
+use domain::admit::Dimension;
+use domain::aggregate::{Aggregate, Slice, Totals, merge_slice};
+use domain::event::EventView;
+use domain::position::{Position, Seq};
+use domain::record::decode_body;
+use domain::tenant::TenantId;
+use domain::time::{TimeRange, Timestamp};
+use hashbrown::HashMap;
+
+pub(crate) use fold::{FreshEvent, FreshRecord};
+use intern::{Interner, Symbol};
+
+use crate::dedup::{FirstSeen, IdHash};
+
+/// Memory that one event takes beside its bytes, about: its reference and its id.
+const EVENT_OVERHEAD_BYTES: usize = 96;
+/// Memory that one group, window or rollup takes, about.
+const ENTRY_OVERHEAD_BYTES: usize = 192;
+
+/// A record whose events are referred to.
+#[derive(Debug)]
+struct HeldRecord {
+    seq: Seq,
+    received_at: Timestamp,
+    payload: Bytes,
+}
+
+/// Where an event's body stands in a held record.
+#[derive(Debug, Clone, Copy)]
+struct EventRef {
+    time: Timestamp,
+    record: u32,
+    offset: u32,
+    len: u32,
+    index: u16,
+}
+
+/// One customer of one tenant.
+#[derive(Debug)]
+struct Group {
+    tenant: Symbol,
+    customer: Symbol,
+    events: Vec<u32>,
+    windows: Vec<u32>,
+}
+
+/// The sums of one window, breakdowns in order of symbol.
+#[derive(Debug)]
+struct WindowSums {
+    start: Timestamp,
+    totals: Totals,
+    first_received: Timestamp,
+    last_received: Timestamp,
+    by_endpoint: Vec<(Symbol, Slice)>,
+    by_model: Vec<(Symbol, Slice)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct RollupSymbols {
+    tenant: Symbol,
+    project: Option<Symbol>,
+    kind: Symbol,
+    hour: Timestamp,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Memtable {
+    records: Vec<HeldRecord>,
+    events: Vec<EventRef>,
+    names: Interner,
+    groups: Vec<Group>,
+    group_of: HashMap<(Symbol, Symbol), u32>,
+    windows: Vec<WindowSums>,
+    window_of: HashMap<(u32, Timestamp), u32>,
+    rollups: HashMap<RollupSymbols, Totals>,
+    ids: HashMap<IdHash, FirstSeen>,
+    span: Option<(Seq, Seq)>,
+    bytes: usize,
+}
+
+/// An applied event with what its record says of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldEvent<'m> {
+    pub(crate) position: Position,
+    pub(crate) received_at: Timestamp,
+    pub(crate) event: EventView<'m>,
+}
+
+/// The partial aggregate of a window.
+#[derive(Debug, Clone)]
+pub(crate) struct Partial {
+    pub(crate) start: Timestamp,
+    pub(crate) first_received: Timestamp,
+    pub(crate) last_received: Timestamp,
+    pub(crate) aggregate: Aggregate,
+}
+
+impl Partial {
+    /// The aggregate of nothing; neutral in `merge`.
+    pub(crate) fn empty(start: Timestamp) -> Self {
+        let (first_received, last_received) = (Timestamp::MAX, Timestamp::MIN);
+        Self { start, first_received, last_received, aggregate: Aggregate::default() }
+    }
+
+    /// Adds `other`, another part of the same aggregate.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.first_received = self.first_received.min(other.first_received);
+        self.last_received = self.last_received.max(other.last_received);
+        self.aggregate.merge(&other.aggregate);
+    }
+}
+
+impl Memtable {
+    /// Events applied.
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Memory taken, about, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// First and last record applied, also those without a fresh event.
+    pub(crate) fn span(&self) -> Option<(Seq, Seq)> {
+        self.span
+    }
+
+    /// Earliest and latest time of its events.
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        let times = self.events.iter().map(|event| event.time);
+        Some((times.clone().min()?, times.max()?))
+    }
+
+    /// The first sighting of an id.
+    pub(crate) fn find_id(&self, hash: IdHash) -> Option<FirstSeen> {
+        self.ids.get(&hash).copied()
+    }
+
+    /// All ids, in order of hash.
+    pub(crate) fn sorted_ids(&self) -> Vec<(IdHash, FirstSeen)> {
+        let mut ids: Vec<_> = self.ids.iter().map(|(hash, seen)| (*hash, *seen)).collect();
+        ids.sort_unstable_by_key(|(hash, _)| *hash);
+        ids
+    }
+
+    /// The groups in order of (tenant, customer).
+    pub(crate) fn sorted_groups(&self) -> Vec<GroupView<'_>> {
+        let mut groups: Vec<_> = self.groups.iter().map(|group| GroupView { table: self, group }).collect();
+        groups.sort_unstable_by_key(|view| (view.tenant(), view.customer()));
+        groups
+    }
+
+    /// The groups of one tenant, in no order.
+    pub(crate) fn groups_of<'m>(&'m self, tenant: &TenantId) -> impl Iterator<Item = GroupView<'m>> + use<'m> {
+        let tenant = self.names.find(tenant.as_str());
+        let groups = self.groups.iter().filter(move |group| Some(group.tenant) == tenant);
+        groups.map(|group| GroupView { table: self, group })
+    }
+
+    /// One customer's group.
+    pub(crate) fn group(&self, tenant: &TenantId, customer: &str) -> Option<GroupView<'_>> {
+        let key = (self.names.find(tenant.as_str())?, self.names.find(customer)?);
+        let group = self.groups.get(*self.group_of.get(&key)? as usize)?;
+        Some(GroupView { table: self, group })
+    }
+
+    /// The rollups: (tenant, project, type, hour) and sums, in no order.
+    pub(crate) fn rollups(&self) -> impl Iterator<Item = (&str, &str, &str, Timestamp, &Totals)> {
+        self.rollups.iter().map(|(key, totals)| {
+            let project = key.project.map_or("", |project| self.names.text(project));
+            (self.names.text(key.tenant), project, self.names.text(key.kind), key.hour, totals)
+        })
+    }
+
+    /// The names in the breakdowns: (tenant, dimension, name), some more than once.
+    pub(crate) fn breakdown_names(&self) -> impl Iterator<Item = (&str, Dimension, &str)> {
+        self.groups.iter().flat_map(move |group| {
+            let tenant = self.names.text(group.tenant);
+            let windows = group.windows.iter().map(|at| &self.windows[*at as usize]);
+            windows.flat_map(move |window| {
+                let endpoints = window.by_endpoint.iter().map(|(name, _)| (Dimension::Endpoint, *name));
+                let models = window.by_model.iter().map(|(name, _)| (Dimension::Model, *name));
+                endpoints.chain(models).map(move |(dimension, name)| (tenant, dimension, self.names.text(name)))
+            })
+        })
+    }
+
+    /// The event at `position`.
+    pub(crate) fn event_at(&self, position: Position) -> Option<HeldEvent<'_>> {
+        let of = |event: &EventRef| Position::new(self.records[event.record as usize].seq, event.index);
+        let at = self.events.binary_search_by_key(&position, of).ok()?;
+        self.held(&self.events[at])
+    }
+
+    fn held(&self, event: &EventRef) -> Option<HeldEvent<'_>> {
+        let record = &self.records[event.record as usize];
+        let body = record.payload.get(event.offset as usize..(event.offset + event.len) as usize)?;
+        let position = Position::new(record.seq, event.index);
+        Some(HeldEvent { position, received_at: record.received_at, event: decode_body(body).ok()? })
+    }
+
+    fn partial(&self, sums: &WindowSums) -> Partial {
+        let by_name = |slices: &[(Symbol, Slice)]| {
+            let mut named = std::collections::BTreeMap::new();
+            slices.iter().for_each(|(name, slice)| merge_slice(&mut named, self.names.text(*name), slice));
+            named
+        };
+        let by_endpoint = by_name(&sums.by_endpoint);
+        let by_model = by_name(&sums.by_model);
+        let aggregate = Aggregate { totals: sums.totals, by_endpoint, by_model };
+        let (first_received, last_received) = (sums.first_received, sums.last_received);
+        Partial { start: sums.start, first_received, last_received, aggregate }
+    }
+}
+
+/// One customer's part of a memtable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroupView<'m> {
+    table: &'m Memtable,
+    group: &'m Group,
+}
+
+impl<'m> GroupView<'m> {
+    pub(crate) fn tenant(&self) -> &'m str {
+        self.table.names.text(self.group.tenant)
+    }
+
+    pub(crate) fn customer(&self) -> &'m str {
+        self.table.names.text(self.group.customer)
+    }
+
+    /// Events whose time lies in `range`, in order of position.
+    pub(crate) fn events(&self, range: TimeRange) -> impl Iterator<Item = HeldEvent<'m>> + use<'m> {
+        let table = self.table;
+        let refs = self.group.events.iter().map(|at| &table.events[*at as usize]);
+        refs.filter(move |event| range.contains(event.time)).filter_map(|event| table.held(event))
+    }
+
+    /// All events in order of (time, position).
+    pub(crate) fn sorted_events(&self) -> impl Iterator<Item = HeldEvent<'m>> + use<'m> {
+        let table = self.table;
+        let mut events: Vec<_> = self.group.events.iter().map(|at| (table.events[*at as usize].time, *at)).collect();
+        events.sort_unstable();
+        events.into_iter().filter_map(|(_, at)| table.held(&table.events[at as usize]))
+    }
+
+    /// Windows that start in `range`, in order of start.
+    pub(crate) fn windows(&self, range: TimeRange) -> Vec<Partial> {
+        let all = self.group.windows.iter().map(|at| &self.table.windows[*at as usize]);
+        let mut found: Vec<_> = all.filter(|sums| range.contains(sums.start)).collect();
+        found.sort_unstable_by_key(|sums| sums.start);
+        found.into_iter().map(|sums| self.table.partial(sums)).collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! Folding fresh events into a memtable. Everything that could fail has been checked before: folding
+//! one record is all or nothing because nothing in it can fail.
+
+use bytes::Bytes;
+use domain::aggregate::{Slice, Totals};
+use domain::event::EventView;
+use domain::position::{Position, Seq};
+use domain::rollup::hour_of;
+use domain::tenant::TenantId;
+use domain::time::Timestamp;
+use domain::window::WindowRule;
+
+use super::intern::Symbol;
+use super::{
+    ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, RollupSymbols, WindowSums,
+};
+use crate::dedup::{FirstSeen, IdHash};
+
+/// A decoded record.
+#[derive(Debug)]
+pub(crate) struct FreshRecord<'r> {
+    pub(crate) seq: Seq,
+    pub(crate) tenant: &'r TenantId,
+    pub(crate) received_at: Timestamp,
+    pub(crate) payload: &'r Bytes,
+}
+
+/// One of its events, with what dedup needs.
+#[derive(Debug)]
+pub(crate) struct FreshEvent<'r> {
+    pub(crate) index: u16,
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+    pub(crate) hash: IdHash,
+    pub(crate) payload_hash: u64,
+    pub(crate) event: EventView<'r>,
+}
+
+impl Memtable {
+    /// Says that a record has been applied, whether or not it had fresh events.
+    pub(crate) fn cover(&mut self, seq: Seq) {
+        self.span = Some((self.span.map_or(seq, |(first, _)| first), seq));
+    }
+
+    /// Folds the events of a record that were not seen before, in order of index.
+    pub(crate) fn fold<'r>(
+        &mut self,
+        record: &FreshRecord<'r>,
+        fresh: impl Iterator<Item = &'r FreshEvent<'r>>,
+        rule: WindowRule,
+    ) {
+        let tenant = self.intern(record.tenant.as_str());
+        let record_at = to_u32(self.records.len());
+        let before = self.events.len();
+        for event in fresh {
+            let seen = FirstSeen { position: Position::new(record.seq, event.index), payload_hash: event.payload_hash };
+            self.ids.insert(event.hash, seen);
+            self.fold_event(tenant, record_at, record.received_at, event, rule);
+        }
+        if self.events.len() > before {
+            self.bytes += record.payload.len();
+            let payload = record.payload.clone();
+            self.records.push(HeldRecord { seq: record.seq, received_at: record.received_at, payload });
+        }
+    }
+
+    fn fold_event(
+        &mut self,
+        tenant: Symbol,
+        record: u32,
+        received_at: Timestamp,
+        fresh: &FreshEvent<'_>,
+        rule: WindowRule,
+    ) {
+        let event = &fresh.event;
+        let group = self.group_at(tenant, event.customer.unwrap_or(""));
+        let at = to_u32(self.events.len());
+        let (offset, len) = (to_u32(fresh.offset), to_u32(fresh.len));
+        self.events.push(EventRef { time: event.time, record, offset, len, index: fresh.index });
+        self.groups[group as usize].events.push(at);
+        self.bytes += EVENT_OVERHEAD_BYTES;
+
+        let late = rule.is_late(event.time, received_at);
+        let totals = Totals::of(&event.usage, late);
+        let slice = Slice::of(&event.usage);
+        let endpoint = event.endpoint.map(|endpoint| self.intern(endpoint));
+        let model = event.usage.model.map(|model| self.intern(model));
+        let window = self.window_at(group, rule.start_of(event.time), received_at);
+        window.totals.merge(&totals);
+        let mut slices = 0;
+        slices += endpoint.map_or(0, |endpoint| add_slice(&mut window.by_endpoint, endpoint, &slice));
+        slices += model.map_or(0, |model| add_slice(&mut window.by_model, model, &slice));
+        self.bytes += slices * size_of::<(Symbol, Slice)>();
+
+        let (kind, project) = (self.intern(event.kind), event.project.map(|project| self.intern(project)));
+        let key = RollupSymbols { tenant, project, kind, hour: hour_of(event.time) };
+        let rollups = self.rollups.len();
+        self.rollups.entry(key).or_default().merge(&totals);
+        self.bytes += (self.rollups.len() - rollups) * ENTRY_OVERHEAD_BYTES;
+    }
+
+    fn intern(&mut self, text: &str) -> Symbol {
+        let (symbol, new) = self.names.intern(text);
+        if new {
+            self.bytes += text.len() + ENTRY_OVERHEAD_BYTES / 2;
+        }
+        symbol
+    }
+
+    fn group_at(&mut self, tenant: Symbol, customer: &str) -> u32 {
+        let customer = self.intern(customer);
+        if let Some(group) = self.group_of.get(&(tenant, customer)) {
+            return *group;
+        }
+        let group = to_u32(self.groups.len());
+        self.groups.push(Group { tenant, customer, events: Vec::new(), windows: Vec::new() });
+        self.group_of.insert((tenant, customer), group);
+        self.bytes += ENTRY_OVERHEAD_BYTES;
+        group
+    }
+
+    fn window_at(&mut self, group: u32, start: Timestamp, received_at: Timestamp) -> &mut WindowSums {
+        let new = to_u32(self.windows.len());
+        let at = *self.window_of.entry((group, start)).or_insert(new);
+        if at == new {
+            let totals = Totals::default();
+            let (first_received, last_received) = (received_at, received_at);
+            let (by_endpoint, by_model) = (Vec::new(), Vec::new());
+            self.windows.push(WindowSums { start, totals, first_received, last_received, by_endpoint, by_model });
+            self.groups[group as usize].windows.push(at);
+            self.bytes += ENTRY_OVERHEAD_BYTES;
+        }
+        let window = &mut self.windows[at as usize];
+        window.first_received = window.first_received.min(received_at);
+        window.last_received = window.last_received.max(received_at);
+        window
+    }
+}
+
+/// Adds to a breakdown in order of symbol; returns how many slices are new.
+fn add_slice(slices: &mut Vec<(Symbol, Slice)>, name: Symbol, slice: &Slice) -> usize {
+    match slices.binary_search_by_key(&name, |(known, _)| *known) {
+        Ok(at) => {
+            slices[at].1.merge(slice);
+            0
+        }
+        Err(at) => {
+            slices.insert(at, (name, *slice));
+            1
+        }
+    }
+}
+
+/// A memtable is flushed long before it holds 2^32 of anything.
+fn to_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

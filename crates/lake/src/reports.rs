@@ -1,0 +1,291 @@
+//! Answers from one consistent state: segments through their page index, both memtables directly, all
+//! additive. Reading files blocks, so it happens on threads for that, a limited number at a time.
+
+mod events;
+mod sums;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::limits::QUERY_TIME_MAX;
+use domain::position::Seq;
+use domain::rollup::{Rollup, RollupKey, hour_of};
+use domain::tenant::TenantScope;
+use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
+use domain::window::revision;
+use ports::reports::{
+    Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
+};
+use ports::{ErrorKind, PortError};
+
+use crate::lake::{Core, Lake};
+use crate::memtable::{Memtable, Partial};
+use crate::segment::sums::Grain;
+use crate::state::Snapshot;
+use sums::{SumQuery, sum, sums_in};
+
+impl Core {
+    /// Runs a read on a thread that may block.
+    async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, PortError> + Send + 'static,
+    {
+        let unavailable = |what: &str| PortError::new(ErrorKind::Unavailable, format!("read: {what}"));
+        let permit =
+            Arc::clone(&self.readers).acquire_owned().await.map_err(|_| unavailable("the ledger is closed"))?;
+        let core = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&core)
+        });
+        match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(panicked)) => Err(unavailable("the reader failed").because(panicked)),
+            Err(_) => Err(unavailable("the query takes too long")),
+        }
+    }
+
+    /// The state, with what `look` finds in the memtable being filled: both of one instant.
+    pub(crate) fn view<T>(&self, look: impl FnOnce(&Memtable) -> T) -> (Snapshot, T) {
+        let state = self.state.read();
+        (state.snapshot(), look(&state.active))
+    }
+
+    fn window(&self, customer: String, partial: Partial, closed_through: Timestamp) -> Window {
+        let rule = self.identity.rule;
+        let late = partial.aggregate.totals.late;
+        Window {
+            customer,
+            start: partial.start,
+            end: rule.end_of(partial.start),
+            state: rule.state(partial.start, late, closed_through),
+            revision: revision(late),
+            aggregate: partial.aggregate,
+        }
+    }
+}
+
+fn customer(id: String, total: Partial) -> Customer {
+    Customer { id, created: total.first_received, updated: total.last_received, total: total.aggregate }
+}
+
+#[async_trait]
+impl Reports for Lake {
+    async fn events(
+        &self,
+        scope: &TenantScope,
+        query: &EventQuery,
+    ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
+        let (scope, query) = (scope.clone(), query.clone());
+        self.core.read(move |core| core.list_events(&scope, &query)).await
+    }
+
+    async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
+        let (scope, id) = (scope.clone(), id.to_owned());
+        self.core.read(move |core| core.find_event(&scope, &id)).await
+    }
+
+    async fn windows(
+        &self,
+        scope: &TenantScope,
+        query: &WindowQuery,
+    ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
+        let (scope, query) = (scope.clone(), query.clone());
+        self.core.read(move |core| core.list_windows(&scope, &query)).await
+    }
+
+    async fn customers(
+        &self,
+        scope: &TenantScope,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Customer, String>, PortError> {
+        let (scope, after) = (scope.clone(), after.map(str::to_owned));
+        self.core.read(move |core| core.list_customers(&scope, after, limit)).await
+    }
+
+    async fn usage(
+        &self,
+        scope: &TenantScope,
+        customer: &str,
+        now: Timestamp,
+        day: TimeRange,
+    ) -> Result<Option<CustomerUsage>, PortError> {
+        let (scope, customer) = (scope.clone(), customer.to_owned());
+        self.core.read(move |core| core.usage(&scope, customer, now, day)).await
+    }
+
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
+        // What is flushed while the manifest is read would be counted twice or not at all: hold it off.
+        let _flushing = self.core.flushing.lock().await;
+        let (snapshot, active) = self.core.view(|active| rollups_in(active, scope, range));
+        let frozen = snapshot.frozen.as_ref().map(|frozen| rollups_in(frozen, scope, range)).unwrap_or_default();
+        let mut sums: std::collections::BTreeMap<_, _> = self
+            .core
+            .manifest
+            .rollups(scope, range)
+            .await?
+            .into_iter()
+            .map(|rollup| (rollup.key, rollup.totals))
+            .collect();
+        for rollup in active.into_iter().chain(frozen) {
+            sums.entry(rollup.key).or_default().merge(&rollup.totals);
+        }
+        Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())
+    }
+
+    async fn buried(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
+        Ok(self.core.manifest.dead_letter(scope, seq).await?.map(|letter| letter.reason))
+    }
+}
+
+fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
+    let tenant = scope.tenant();
+    let wanted = table.rollups().filter(|(of, _, _, hour, _)| *of == tenant.as_str() && range.contains(*hour));
+    let rollup = |(_, project, kind, hour, totals): (_, &str, &str, _, &_)| {
+        let (tenant, project, kind) = (tenant.clone(), project.to_owned(), kind.to_owned());
+        Rollup { key: RollupKey { tenant, project, kind, hour }, totals: *totals }
+    };
+    wanted.map(rollup).collect()
+}
+
+impl Core {
+    fn list_windows(
+        &self,
+        scope: &TenantScope,
+        query: &WindowQuery,
+    ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
+        let mut windows: Vec<Window> = Vec::new();
+        let mut after = query.after.clone();
+        let deadline = self.clock.now().plus_micros(i64::try_from(QUERY_TIME_MAX.as_micros()).unwrap_or(i64::MAX));
+        while windows.len() <= query.limit {
+            let wanted = SumQuery {
+                scope,
+                grain: Grain::Window,
+                customer: query.customer.as_deref(),
+                range: query.range,
+                after: after.as_ref(),
+                limit: query.limit + 1,
+            };
+            let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
+            let found = sum(&snapshot, active, &wanted)?;
+            let of_key = |((customer, _), partial)| self.window(customer, partial, snapshot.closed_through);
+            let kept = found.rows.into_iter().map(of_key);
+            windows.extend(kept.filter(|window| query.state.is_none_or(|state| state == window.state)));
+            after = found.bound;
+            if after.is_none() {
+                break;
+            }
+            if self.clock.now() > deadline {
+                return Err(PortError::new(ErrorKind::Unavailable, "list windows: the query takes too long"));
+            }
+        }
+        let more = windows.len() > query.limit;
+        windows.truncate(query.limit);
+        let next = windows.last().filter(|_| more).map(|last| (last.customer.clone(), last.start));
+        Ok(Page { rows: windows, next })
+    }
+
+    fn list_customers(
+        &self,
+        scope: &TenantScope,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page<Customer, String>, PortError> {
+        // Events without a customer stand under the empty id, which is before every other.
+        let mut after = Some((after.unwrap_or_default(), Timestamp::MAX));
+        let mut customers: Vec<Customer> = Vec::new();
+        while customers.len() <= limit && after.is_some() {
+            let wanted = SumQuery {
+                scope,
+                grain: Grain::Total,
+                customer: None,
+                range: TimeRange::ALL,
+                after: after.as_ref(),
+                limit: limit + 1,
+            };
+            let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
+            let found = sum(&snapshot, active, &wanted)?;
+            customers.extend(found.rows.into_iter().map(|((id, _), total)| customer(id, total)));
+            after = found.bound;
+        }
+        let more = customers.len() > limit;
+        customers.truncate(limit);
+        let next = customers.last().filter(|_| more).map(|last| last.id.clone());
+        Ok(Page { rows: customers, next })
+    }
+
+    fn usage(
+        &self,
+        scope: &TenantScope,
+        id: String,
+        now: Timestamp,
+        day: TimeRange,
+    ) -> Result<Option<CustomerUsage>, PortError> {
+        let start = self.identity.rule.start_of(now);
+        let current = TimeRange::new(start, self.identity.rule.end_of(start));
+        let mut pieces = vec![(Grain::Total, TimeRange::ALL), (Grain::Window, current.unwrap_or(TimeRange::ALL))];
+        pieces.extend(pieces_of(day));
+        let of = |(grain, range)| SumQuery {
+            scope,
+            grain,
+            customer: Some(id.as_str()),
+            range,
+            after: None,
+            limit: usize::MAX,
+        };
+        let queries: Vec<_> = pieces.into_iter().map(of).collect();
+        let (snapshot, active) =
+            self.view(|active| queries.iter().map(|query| sums_in(active, query)).collect::<Vec<_>>());
+        let mut sums = Vec::new();
+        for (query, active) in queries.iter().zip(active) {
+            sums.push(sum(&snapshot, active, query)?.total());
+        }
+        let mut sums = sums.into_iter();
+        let Some(total) = sums.next().flatten() else { return Ok(None) };
+        let current = sums.next().flatten().unwrap_or_else(|| Partial::empty(start));
+        let mut of_day = Partial::empty(day.from());
+        sums.flatten().for_each(|piece| of_day.merge(&piece));
+        Ok(Some(CustomerUsage {
+            current_window: self.window(id.clone(), current, snapshot.closed_through),
+            day: of_day.aggregate,
+            customer: customer(id, total),
+        }))
+    }
+}
+
+/// A range as whole hours, and windows for what is left at its ends.
+fn pieces_of(range: TimeRange) -> Vec<(Grain, TimeRange)> {
+    let first = hour_of(range.from().plus_micros(MICROS_PER_HOUR - 1));
+    let last = hour_of(range.to());
+    let piece = |grain, from, to| {
+        TimeRange::new(from, to).filter(|piece| piece.from() < piece.to()).map(|piece| (grain, piece))
+    };
+    if first > last {
+        return piece(Grain::Window, range.from(), range.to()).into_iter().collect();
+    }
+    let pieces = [
+        piece(Grain::Window, range.from(), first),
+        piece(Grain::Hour, first, last),
+        piece(Grain::Window, last, range.to()),
+    ];
+    pieces.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_whole_hours_and_its_ends() {
+        let at = |minutes: i64| Timestamp::from_micros(minutes * 60_000_000);
+        let pieces = |from, to| TimeRange::new(at(from), at(to)).map(pieces_of).unwrap_or_default();
+        let piece = |grain, from, to| TimeRange::new(at(from), at(to)).map(|range| (grain, range));
+        assert_eq!(pieces(0, 120), Vec::from_iter(piece(Grain::Hour, 0, 120)));
+        let ends = [piece(Grain::Window, 30, 60), piece(Grain::Hour, 60, 120), piece(Grain::Window, 120, 150)];
+        assert_eq!(pieces(30, 150), ends.into_iter().flatten().collect::<Vec<_>>());
+        assert_eq!(pieces(10, 20), Vec::from_iter(piece(Grain::Window, 10, 20)));
+        assert_eq!(pieces(10, 60), Vec::from_iter(piece(Grain::Window, 10, 60)));
+    }
+}

@@ -1,0 +1,139 @@
+//! A segment: the immutable files of one flush, or of several merged. Rows of all tenants, sorted so
+//! that one customer's rows stand together; the manifest alone says which segments count.
+
+mod blob;
+pub(crate) mod columns;
+pub(crate) mod events;
+mod file;
+pub(crate) mod sums;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::position::Seq;
+use domain::tenant::TenantScope;
+use domain::time::{MICROS_PER_HOUR, TimeRange};
+use ports::manifest::{FileKind, FileMeta, SegmentMeta};
+use ports::{ErrorKind, PortError};
+use vfs::Vfs;
+
+pub(crate) use file::{Batches, KeyRange, ParquetFile, RowId, SegmentFile, corrupt, io_error};
+
+use crate::dedup::IdRun;
+
+/// An open segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    meta: SegmentMeta,
+    events: Option<ParquetFile>,
+    sums: ParquetFile,
+    ids: IdRun,
+}
+
+impl Segment {
+    /// Opens the files of a segment, each checked against the manifest: length, and with `deep` the
+    /// hash of every byte.
+    pub(crate) fn open(vfs: &dyn Vfs, dir: &Path, meta: SegmentMeta, deep: bool) -> Result<Self, PortError> {
+        let file = |kind| meta.files.iter().find(|file| file.kind == kind);
+        let open = |file: &FileMeta| open_checked(vfs, dir, file, deep);
+        let events = file(FileKind::Events)
+            .map(|file| ParquetFile::open(open(file)?, &events::KEYS).map_err(|why| corrupt(&file.name, why)))
+            .transpose()?;
+        let sums = required(&meta, file(FileKind::Windows))?;
+        let sums = ParquetFile::open(open(sums)?, &sums::KEYS).map_err(|why| corrupt(&sums.name, why))?;
+        let ids = required(&meta, file(FileKind::Ids))?;
+        let ids = IdRun::open(open(ids)?).map_err(|why| corrupt(&ids.name, why))?;
+        Ok(Self { meta, events, sums, ids })
+    }
+
+    /// What the manifest says of it.
+    pub(crate) fn meta(&self) -> &SegmentMeta {
+        &self.meta
+    }
+
+    /// Its raw events, unless retention has dropped them.
+    pub(crate) fn events(&self) -> Option<&ParquetFile> {
+        self.events.as_ref()
+    }
+
+    /// Its partial aggregates.
+    pub(crate) fn sums(&self) -> &ParquetFile {
+        &self.sums
+    }
+
+    /// Its ids.
+    pub(crate) fn ids(&self) -> &IdRun {
+        &self.ids
+    }
+
+    /// Rows of one kind.
+    pub(crate) fn rows(&self, kind: FileKind) -> u64 {
+        self.meta.files.iter().filter(|file| file.kind == kind).map(|file| file.rows).sum()
+    }
+
+    /// Whether windows that start in `range` may be in it; a window begins at most an hour before
+    /// its first event.
+    pub(crate) fn overlaps_windows(&self, range: TimeRange) -> bool {
+        range.overlaps(self.meta.time_min.plus_micros(-MICROS_PER_HOUR), self.meta.time_max)
+    }
+
+    /// Whether events of that time may be in it.
+    pub(crate) fn overlaps(&self, range: TimeRange) -> bool {
+        range.overlaps(self.meta.time_min, self.meta.time_max)
+    }
+}
+
+fn required<'m>(meta: &SegmentMeta, file: Option<&'m FileMeta>) -> Result<&'m FileMeta, PortError> {
+    file.ok_or_else(|| {
+        PortError::new(ErrorKind::Corrupt, format!("open segment {}: a file is missing in the manifest", meta.id))
+    })
+}
+
+fn open_checked(vfs: &dyn Vfs, dir: &Path, meta: &FileMeta, deep: bool) -> Result<Arc<dyn vfs::ReadFile>, PortError> {
+    let file = vfs.open_read(&dir.join(&meta.name)).map_err(|why| corrupt(&meta.name, why))?;
+    if file.len() != meta.bytes {
+        let message = format!("open {}: {} bytes instead of {}", meta.name, file.len(), meta.bytes);
+        return Err(PortError::new(ErrorKind::Corrupt, message));
+    }
+    if deep && file::hash_of(&*file).map_err(|why| corrupt(&meta.name, why))? != meta.blake3 {
+        return Err(PortError::new(ErrorKind::Corrupt, format!("open {}: its checksum differs", meta.name)));
+    }
+    Ok(file)
+}
+
+/// Name of the segment of these records at this level; unique, since segments partition the journal.
+pub(crate) fn segment_id(first: Seq, last: Seq, level: u32) -> String {
+    format!("{:012x}-{:012x}-{level}", first.0, last.0)
+}
+
+/// Name of a segment's file.
+pub(crate) fn file_name(id: &str, kind: FileKind) -> String {
+    let extension = if kind == FileKind::Ids { "run" } else { "parquet" };
+    format!("{id}.{}.{extension}", kind.as_str())
+}
+
+/// Where a segment's files are written.
+#[derive(Debug, Clone)]
+pub(crate) struct SegmentDir {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) path: PathBuf,
+}
+
+impl SegmentDir {
+    /// Begins writing a file of segment `id`.
+    pub(crate) fn create(&self, id: &str, kind: FileKind) -> Result<SegmentFile, PortError> {
+        let name = file_name(id, kind);
+        SegmentFile::create(Arc::clone(&self.vfs), &self.path, name.clone(), kind)
+            .map_err(|why| io_error(format!("create {name}"), why))
+    }
+
+    /// Opens a segment whose files were just written or checked.
+    pub(crate) fn open(&self, meta: SegmentMeta, deep: bool) -> Result<Segment, PortError> {
+        Segment::open(&*self.vfs, &self.path, meta, deep)
+    }
+}
+
+/// Rows of one tenant: the one place where stored rows are narrowed to a tenant (I5).
+pub(crate) fn key_range(scope: &TenantScope, range: TimeRange) -> KeyRange<'_> {
+    KeyRange { tenant: scope.tenant().as_str(), grain: None, customer: None, from_customer: None, range }
+}

@@ -1,0 +1,95 @@
+//! A breakdown as bytes: per slice the name and its two counts. Order carries no meaning.
+//!
+//! ```text
+//! slice   name len varint, bytes | calls varint | tokens varint
+//! ```
+//! Varints are LEB128.
+
+use std::collections::BTreeMap;
+
+use domain::aggregate::{Slice, merge_slice};
+
+/// Appends one slice.
+pub(crate) fn push(out: &mut Vec<u8>, name: &str, slice: &Slice) {
+    put(out, name.len() as u64);
+    out.extend_from_slice(name.as_bytes());
+    put(out, slice.calls);
+    put(out, slice.tokens);
+}
+
+/// Adds every slice of `bytes`; `None` when the bytes are no breakdown.
+pub(crate) fn merge_into(slices: &mut BTreeMap<String, Slice>, mut bytes: &[u8]) -> Option<()> {
+    while !bytes.is_empty() {
+        let len = usize::try_from(take(&mut bytes)?).ok()?;
+        let name = std::str::from_utf8(bytes.get(..len)?).ok()?;
+        bytes = &bytes[len..];
+        let slice = Slice { calls: take(&mut bytes)?, tokens: take(&mut bytes)? };
+        merge_slice(slices, name, &slice);
+    }
+    Some(())
+}
+
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    loop {
+        let low = value.to_le_bytes()[0] & 0x7f;
+        value >>= 7;
+        if value == 0 {
+            out.push(low);
+            return;
+        }
+        out.push(low | 0x80);
+    }
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let part = u64::from(byte & 0x7f);
+        if part.checked_shl(shift)? >> shift != part {
+            return None;
+        }
+        value |= part << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn gives_back_what_was_pushed(
+            slices in proptest::collection::btree_map(".{0,20}", (any::<u64>(), any::<u64>()), 0..20),
+        ) {
+            let slices: BTreeMap<_, _> =
+                slices.into_iter().map(|(name, (calls, tokens))| (name, Slice { calls, tokens })).collect();
+            let mut bytes = Vec::new();
+            slices.iter().for_each(|(name, slice)| push(&mut bytes, name, slice));
+            let mut found = BTreeMap::new();
+            prop_assert_eq!(merge_into(&mut found, &bytes), Some(()));
+            let capped = |slice: &Slice| {
+                let mut sum = Slice::default();
+                sum.merge(slice);
+                sum
+            };
+            prop_assert_eq!(found.len(), slices.len());
+            for (name, slice) in &slices {
+                let found = found.get(name).map(capped);
+                prop_assert_eq!(found, Some(capped(slice)));
+            }
+        }
+
+        #[test]
+        fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = merge_into(&mut BTreeMap::new(), &bytes);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The file of partial aggregates: per tenant and customer one row for everything, one per hour and
+//! one per window, sorted by tenant, grain, customer and start. Rows are additive: the same key may
+//! stand in several segments, readers merge, compaction folds. Format: `docs/formats/segment.md`.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BinaryBuilder, Int64Array, Int64Builder, StringArray, StringBuilder,
+    TimestampMicrosecondArray, TimestampMicrosecondBuilder, UInt8Array, UInt8Builder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use domain::aggregate::{Aggregate, Totals};
+use domain::rollup::hour_of;
+use domain::time::Timestamp;
+use parquet::basic::Encoding;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use super::blob;
+use super::columns::{Columns, signed, unsigned};
+use super::events::key_properties;
+use super::file::KeyColumns;
+use crate::memtable::Partial;
+use crate::merge::SortedRows;
+
+/// Rows of one page: what a lookup of one customer's hour decodes.
+const PAGE_ROWS: usize = 512;
+/// Rows of one row group.
+const GROUP_ROWS: usize = 131_072;
+
+/// The sort columns.
+pub(crate) const KEYS: KeyColumns =
+    KeyColumns { tenant: "tenant", grain: Some("grain"), customer: "customer", time: "start" };
+
+const NUMBERS: [&str; 7] = ["calls", "tokens", "input_tokens", "output_tokens", "latency_us", "latency_calls", "late"];
+
+/// All columns, in order.
+pub(crate) const COLUMNS: [&str; 15] = [
+    "tenant",
+    "grain",
+    "customer",
+    "start",
+    "calls",
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "latency_us",
+    "latency_calls",
+    "late",
+    "first_received",
+    "last_received",
+    "by_endpoint",
+    "by_model",
+];
+
+/// What a row sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Grain {
+    /// Everything of a customer; its start is the epoch.
+    Total,
+    /// An hour in UTC.
+    Hour,
+    /// A window.
+    Window,
+}
+
+impl Grain {
+    /// All grains, in order of code.
+    pub(crate) const ALL: [Self; 3] = [Self::Total, Self::Hour, Self::Window];
+
+    /// The stored form.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Total => 0,
+            Self::Hour => 1,
+            Self::Window => 2,
+        }
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|grain| grain.code() == code)
+    }
+
+    /// Where the row begins that the window starting at `start` is summed in.
+    pub(crate) fn start_of(self, start: Timestamp) -> Timestamp {
+        match self {
+            Self::Total => Timestamp::default(),
+            Self::Hour => hour_of(start),
+            Self::Window => start,
+        }
+    }
+}
+
+/// Schema of the file.
+pub(crate) fn schema() -> SchemaRef {
+    let instant = || DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
+    let fields = COLUMNS.map(|name| match name {
+        "tenant" | "customer" => Field::new(name, DataType::Utf8, false),
+        "grain" => Field::new(name, DataType::UInt8, false),
+        "start" | "first_received" | "last_received" => Field::new(name, instant(), false),
+        "by_endpoint" | "by_model" => Field::new(name, DataType::Binary, false),
+        _ => Field::new(name, DataType::Int64, false),
+    });
+    Arc::new(Schema::new(fields.to_vec()))
+}
+
+/// How the file is written.
+pub(crate) fn properties() -> WriterProperties {
+    let sorted = ["tenant", "grain", "customer", "start"];
+    let mut properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &sorted);
+    for name in ["grain", "start", "first_received", "last_received"].into_iter().chain(NUMBERS) {
+        let path = ColumnPath::from(name);
+        properties = properties.set_column_dictionary_enabled(path.clone(), false);
+        properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+    }
+    for name in ["by_endpoint", "by_model"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
+    }
+    properties.build()
+}
+
+/// The sort key of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SumKey<'b> {
+    pub(crate) tenant: &'b str,
+    pub(crate) grain: Grain,
+    pub(crate) customer: &'b str,
+    pub(crate) start: Timestamp,
+}
+
+/// Gathers rows into record batches.
+#[derive(Debug, Default)]
+pub(crate) struct SumBuilder {
+    rows: usize,
+    tenant: StringBuilder,
+    grain: UInt8Builder,
+    customer: StringBuilder,
+    start: TimestampMicrosecondBuilder,
+    numbers: [Int64Builder; 7],
+    first_received: TimestampMicrosecondBuilder,
+    last_received: TimestampMicrosecondBuilder,
+    by_endpoint: BinaryBuilder,
+    by_model: BinaryBuilder,
+    scratch: Vec<u8>,
+}
+
+impl SumBuilder {
+    /// Rows gathered.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a row; its start is that of `key`.
+    pub(crate) fn push(&mut self, key: &SumKey<'_>, partial: &Partial) {
+        self.rows += 1;
+        self.tenant.append_value(key.tenant);
+        self.grain.append_value(key.grain.code());
+        self.customer.append_value(key.customer);
+        self.start.append_value(key.start.micros());
+        let Totals { calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late } =
+            partial.aggregate.totals;
+        let values = [calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late];
+        self.numbers.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(signed(value)));
+        self.first_received.append_value(partial.first_received.micros());
+        self.last_received.append_value(partial.last_received.micros());
+        for (builder, slices) in
+            [(&mut self.by_endpoint, &partial.aggregate.by_endpoint), (&mut self.by_model, &partial.aggregate.by_model)]
+        {
+            self.scratch.clear();
+            slices.iter().for_each(|(name, slice)| blob::push(&mut self.scratch, name, slice));
+            builder.append_value(&self.scratch);
+        }
+    }
+
+    /// The rows gathered, and an empty builder again.
+    pub(crate) fn finish(&mut self) -> std::result::Result<RecordBatch, ArrowError> {
+        self.rows = 0;
+        let utc =
+            |builder: &mut TimestampMicrosecondBuilder| Arc::new(builder.finish().with_timezone("UTC")) as ArrayRef;
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.tenant.finish()),
+            Arc::new(self.grain.finish()),
+            Arc::new(self.customer.finish()),
+            utc(&mut self.start),
+        ];
+        columns.extend(self.numbers.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        columns.push(utc(&mut self.first_received));
+        columns.push(utc(&mut self.last_received));
+        columns.push(Arc::new(self.by_endpoint.finish()));
+        columns.push(Arc::new(self.by_model.finish()));
+        RecordBatch::try_new(schema(), columns)
+    }
+}
+
+/// The rows of a batch with all columns.
+#[derive(Debug)]
+pub(crate) struct SumRows {
+    tenant: StringArray,
+    grain: UInt8Array,
+    customer: StringArray,
+    start: TimestampMicrosecondArray,
+    numbers: Vec<Int64Array>,
+    first_received: TimestampMicrosecondArray,
+    last_received: TimestampMicrosecondArray,
+    by_endpoint: BinaryArray,
+    by_model: BinaryArray,
+}
+
+impl SortedRows for SumRows {
+    type Key<'k> = SumKey<'k>;
+
+    fn of(batch: &RecordBatch) -> Result<Self> {
+        let columns = Columns(batch);
+        let grain = columns.codes("grain")?.clone();
+        if grain.values().iter().any(|code| Grain::of_code(*code).is_none()) {
+            return Err(ParquetError::General("a row has an unknown grain".into()));
+        }
+        Ok(Self {
+            tenant: columns.texts("tenant")?.clone(),
+            grain,
+            customer: columns.texts("customer")?.clone(),
+            start: columns.times("start")?.clone(),
+            numbers: NUMBERS.iter().map(|name| columns.numbers(name).cloned()).collect::<Result<_>>()?,
+            first_received: columns.times("first_received")?.clone(),
+            last_received: columns.times("last_received")?.clone(),
+            by_endpoint: columns.blobs("by_endpoint")?.clone(),
+            by_model: columns.blobs("by_model")?.clone(),
+        })
+    }
+
+    fn key(&self, row: usize) -> SumKey<'_> {
+        SumKey {
+            tenant: self.tenant.value(row),
+            grain: Grain::of_code(self.grain.value(row)).unwrap_or(Grain::Total),
+            customer: self.customer.value(row),
+            start: Timestamp::from_micros(self.start.value(row)),
+        }
+    }
+}
+
+impl SumRows {
+    /// The sums at `row`.
+    pub(crate) fn partial(&self, row: usize) -> Result<Partial> {
+        let number = |at: usize| unsigned(self.numbers[at].value(row));
+        let totals = Totals {
+            calls: number(0),
+            tokens: number(1),
+            input_tokens: number(2),
+            output_tokens: number(3),
+            latency_us: number(4),
+            latency_calls: number(5),
+            late: number(6),
+        };
+        let mut aggregate = Aggregate { totals, ..Aggregate::default() };
+        let broken = || ParquetError::General("a breakdown cannot be read".into());
+        blob::merge_into(&mut aggregate.by_endpoint, self.by_endpoint.value(row)).ok_or_else(broken)?;
+        blob::merge_into(&mut aggregate.by_model, self.by_model.value(row)).ok_or_else(broken)?;
+        let instant = |array: &TimestampMicrosecondArray| Timestamp::from_micros(array.value(row));
+        Ok(Partial {
+            start: instant(&self.start),
+            first_received: instant(&self.first_received),
+            last_received: instant(&self.last_received),
+            aggregate,
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! What a reader sees: segments, the memtable being flushed and the one being filled. All three change
+//! under one lock, so every answer comes from one state.
+
+use std::sync::Arc;
+
+use domain::position::Seq;
+use domain::time::Timestamp;
+
+use crate::dedup::{FirstSeen, IdHash};
+use crate::memtable::Memtable;
+use crate::segment::Segment;
+
+/// The visible state.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// In order of journal position.
+    pub(crate) segments: Arc<Vec<Arc<Segment>>>,
+    /// Full, and on its way to become a segment.
+    pub(crate) frozen: Option<Arc<Memtable>>,
+    /// Being filled.
+    pub(crate) active: Memtable,
+    /// When the first record of `active` was applied.
+    pub(crate) active_since: Option<Timestamp>,
+    /// Last record applied.
+    pub(crate) applied: Seq,
+    /// Last record in the segments.
+    pub(crate) cursor: Seq,
+    /// Up to when windows are closed.
+    pub(crate) closed_through: Timestamp,
+    /// Raw events before it are not shown.
+    pub(crate) retention_floor: Timestamp,
+}
+
+/// The immutable part of a state.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) segments: Arc<Vec<Arc<Segment>>>,
+    pub(crate) frozen: Option<Arc<Memtable>>,
+    pub(crate) closed_through: Timestamp,
+    pub(crate) retention_floor: Timestamp,
+}
+
+impl State {
+    /// The immutable part.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            segments: Arc::clone(&self.segments),
+            frozen: self.frozen.clone(),
+            closed_through: self.closed_through,
+            retention_floor: self.retention_floor,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The first sighting of an id in what is no longer being filled.
+    pub(crate) fn find_id(&self, hash: IdHash) -> std::io::Result<Option<FirstSeen>> {
+        if let Some(seen) = self.frozen.as_ref().and_then(|frozen| frozen.find_id(hash)) {
+            return Ok(Some(seen));
+        }
+        for segment in self.segments.iter().rev() {
+            if let Some(seen) = segment.ids().find(hash)? {
+                return Ok(Some(seen));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,185 @@
+//! The raw side of verification: reads all events once in order of (tenant, customer, time), so that
+//! windows, hours and totals are complete one after another and can be compared as they pass.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use domain::aggregate::Totals;
+use domain::event::{EventView, Usage};
+use domain::invariant::Invariant;
+use domain::rollup::{RollupKey, hour_of};
+use domain::tenant::TenantId;
+use domain::time::Timestamp;
+use domain::window::WindowRule;
+use parquet::errors::{ParquetError, Result};
+use ports::manifest::FileKind;
+
+use super::{Report, Stored};
+use crate::dedup::IdHasher;
+use crate::memtable::Partial;
+use crate::merge::{Merge, SortedRows, Sum};
+use crate::segment::Segment;
+use crate::segment::columns::{Columns, count_at, text_at};
+use crate::segment::events::{EventKey, EventKeys};
+use crate::segment::sums::Grain;
+
+/// What recomputation reads of an event.
+const COLUMNS: [&str; 14] = [
+    "tenant",
+    "customer",
+    "time",
+    "position",
+    "received_at",
+    "id",
+    "type",
+    "project",
+    "endpoint",
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "latency_us",
+    "model",
+];
+
+/// See the module.
+pub(super) struct Recompute<'r, 'd> {
+    segments: &'r [Arc<Segment>],
+    hasher: &'r IdHasher,
+    rule: WindowRule,
+    /// In order of [`Grain::ALL`].
+    stored: Vec<Stored>,
+    open: [Option<Sum>; 3],
+    rollups: BTreeMap<RollupKey, Totals>,
+    report: &'r mut Report<'d>,
+}
+
+impl<'r, 'd> Recompute<'r, 'd> {
+    pub(super) fn new(
+        segments: &'r [Arc<Segment>],
+        hasher: &'r IdHasher,
+        rule: WindowRule,
+        stored: Vec<Stored>,
+        report: &'r mut Report<'d>,
+    ) -> Self {
+        Self { segments, hasher, rule, stored, open: [None, None, None], rollups: BTreeMap::new(), report }
+    }
+
+    /// Compares all sums and ids; returns the recomputed rollups.
+    pub(super) fn run(mut self) -> Result<BTreeMap<RollupKey, Totals>> {
+        let files = self.segments.iter().filter_map(|segment| segment.events()).map(|file| file.scan(&COLUMNS));
+        let mut merge = Merge::<EventKeys>::open(files.collect::<Result<Vec<_>>>()?)?;
+        while let Some(run) = merge.next_run()? {
+            let keys = EventKeys::of(&run.batch)?;
+            for row in run.rows {
+                self.event(&run.batch, row, &keys.key(row))?;
+            }
+        }
+        for grain in 0..Grain::ALL.len() {
+            self.close(grain)?;
+            while self.stored[grain].peek()?.is_some() {
+                let left = self.stored[grain].ahead.take();
+                self.report.unexpected(left);
+            }
+        }
+        self.compare_counts();
+        Ok(self.rollups)
+    }
+
+    fn event(&mut self, batch: &RecordBatch, row: usize, key: &EventKey<'_>) -> Result<()> {
+        let columns = Columns(batch);
+        let text = |name: &str| Ok::<_, ParquetError>(text_at(columns.texts(name)?, row));
+        let count = |name: &str| Ok::<_, ParquetError>(count_at(columns.numbers(name)?, row));
+        let tenant = TenantId::parse(key.tenant).map_err(|why| ParquetError::General(why.to_string()))?;
+        let usage = Usage {
+            tokens: count("tokens")?,
+            input_tokens: count("input_tokens")?,
+            output_tokens: count("output_tokens")?,
+            latency_us: count("latency_us")?,
+            model: text("model")?,
+        };
+        let event = EventView {
+            id: columns.texts("id")?.value(row),
+            time: key.time,
+            kind: columns.texts("type")?.value(row),
+            project: text("project")?,
+            customer: Some(key.customer),
+            user: None,
+            endpoint: text("endpoint")?,
+            properties: None,
+            usage,
+        };
+        let received_at = Timestamp::from_micros(columns.times("received_at")?.value(row));
+        let late = self.rule.is_late(event.time, received_at);
+        self.report.summary.events += 1;
+        self.check_id(&tenant, &event, key)?;
+        for (at, grain) in Grain::ALL.into_iter().enumerate() {
+            self.fold(at, grain, key, &event, received_at, late)?;
+        }
+        let (project, kind) = (event.project.unwrap_or("").to_owned(), event.kind.to_owned());
+        let rollup = RollupKey { tenant, project, kind, hour: hour_of(event.time) };
+        self.rollups.entry(rollup).or_default().merge(&Totals::of(&usage, late));
+        Ok(())
+    }
+
+    fn fold(
+        &mut self,
+        at: usize,
+        grain: Grain,
+        key: &EventKey<'_>,
+        event: &EventView<'_>,
+        received_at: Timestamp,
+        late: bool,
+    ) -> Result<()> {
+        let start = grain.start_of(self.rule.start_of(event.time));
+        if self.open[at].as_ref().is_some_and(|sum| sum.place() != (key.tenant, key.customer, start)) {
+            self.close(at)?;
+        }
+        let sum = self.open[at].get_or_insert_with(|| {
+            let (tenant, customer) = (key.tenant.to_owned(), key.customer.to_owned());
+            Sum { tenant, grain, customer, partial: Partial::empty(start) }
+        });
+        sum.partial.first_received = sum.partial.first_received.min(received_at);
+        sum.partial.last_received = sum.partial.last_received.max(received_at);
+        sum.partial.aggregate.fold(event, late);
+        Ok(())
+    }
+
+    fn close(&mut self, at: usize) -> Result<()> {
+        match self.open[at].take() {
+            Some(sum) => self.report.compare(&mut self.stored[at], &sum),
+            None => Ok(()),
+        }
+    }
+
+    /// The id must lead dedup to this very event: another position means that it was counted twice,
+    /// none that a retry would be.
+    fn check_id(&mut self, tenant: &TenantId, event: &EventView<'_>, key: &EventKey<'_>) -> Result<()> {
+        let hash = self.hasher.of_tenant(tenant).hash(event.id);
+        let mut seen = Vec::new();
+        for segment in self.segments {
+            seen.extend(segment.ids().find(hash)?.map(|first| first.position));
+        }
+        if seen != [key.position] {
+            let subject = format!("tenant {tenant} event id {:?}", event.id);
+            self.report.differs(
+                Invariant::NoDoubleCount,
+                subject,
+                format!("{:?}", [key.position]),
+                format!("{seen:?}"),
+            );
+        }
+        Ok(())
+    }
+
+    fn compare_counts(&mut self) {
+        if self.report.floor > Timestamp::MIN {
+            return;
+        }
+        let ids: u64 = self.segments.iter().map(|segment| segment.rows(FileKind::Ids)).sum();
+        let events = self.report.summary.events;
+        if ids != events {
+            self.report.differs(Invariant::OneTruth, "number of ids".into(), events.to_string(), ids.to_string());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Segment files that are missing, cut, flipped or unknown.
+
+#![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
+
+use domain::window::WindowRule;
+use lake::LakeOptions;
+use ports::ErrorKind;
+use ports::ledger::Ledger;
+use ports::reports::{EventFilter, EventQuery, Order, Reports};
+use ports::testing::ledger::records::{at, event, record, scope};
+use vfs::Vfs;
+
+use crate::place::{Place, small};
+
+fn options() -> LakeOptions {
+    LakeOptions { flush_rows: 1_000, ..small(WindowRule::default()) }
+}
+
+async fn filled() -> Place {
+    let place = Place::new();
+    let lake = place.open(options()).await;
+    let events: Vec<_> =
+        (0..50).map(|n| event(&format!("e{n}"), n * 20).customer("c").endpoint("/x").tokens(1, 2)).collect();
+    let batch = lake.apply(&[record(1, &scope("t"), at(2_000), &events)]).await;
+    assert!(batch.failed.is_none());
+    lake.flush().await.expect("flush");
+    place
+}
+
+#[tokio::test]
+async fn f11_a_flipped_bit_in_any_segment_file_is_refused() {
+    let place = filled().await;
+    let names = place.vfs.list(&Place::dir()).expect("names");
+    assert_eq!(names.len(), 3, "{names:?}");
+    for name in names {
+        let path = Place::dir().join(&name);
+        let len = place.vfs.contents(&path).expect("contents").len() as u64;
+        for offset in (0..len).step_by(97).chain([len - 1]) {
+            place.vfs.flip_bit(&path, offset * 8 + offset % 8).expect("flip");
+            let refused = place.try_open(options()).await.map(|_| ()).map_err(|why| why.kind());
+            assert_eq!(refused, Err(ErrorKind::Corrupt), "{name} at {offset}");
+            place.vfs.flip_bit(&path, offset * 8 + offset % 8).expect("flip back");
+        }
+    }
+    place.try_open(options()).await.expect("whole again");
+}
+
+#[tokio::test]
+async fn a_missing_file_is_refused_and_an_unknown_one_is_deleted() {
+    let place = filled().await;
+    let stray = Place::dir().join("000-000-0.events.parquet.tmp");
+    place.vfs.create(&stray).expect("create");
+    place.open(options()).await;
+    let names = place.vfs.list(&Place::dir()).expect("names");
+    assert_eq!(names.len(), 3, "{names:?}");
+    place.vfs.remove(&Place::dir().join(&names[0])).expect("remove");
+    let refused = place.try_open(options()).await.map(|_| ()).map_err(|why| why.kind());
+    assert_eq!(refused, Err(ErrorKind::Corrupt));
+}
+
+#[tokio::test]
+async fn other_windows_than_the_folders_are_refused() {
+    let place = filled().await;
+    let other = LakeOptions { rule: WindowRule::new(60, 5).expect("a rule"), ..options() };
+    let refused = place.try_open(other).await.map(|_| ()).map_err(|why| why.kind());
+    assert_eq!(refused, Err(ErrorKind::Conflict));
+}
+
+#[tokio::test]
+async fn retention_drops_raw_events_and_keeps_windows() {
+    let place = filled().await;
+    let keep = LakeOptions { retention_days: Some(2), ..options() };
+    let lake = place.open(keep.clone()).await;
+    let windows =
+        lake.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
+    place.clock.set(at(3 * 86_400));
+    lake.maintain().await.expect("maintain");
+    let all = EventQuery { filter: EventFilter::default(), order: Order::Descending, after: None, limit: 10 };
+    let events = lake.events(&scope("t"), &all).await.expect("events");
+    assert_eq!(events.rows.len(), 0);
+    let kept = lake.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
+    assert_eq!(kept.customer, windows.customer, "totals outlive raw events");
+    assert_eq!(place.vfs.list(&Place::dir()).expect("names").len(), 2);
+    let again = lake.apply(&[record(2, &scope("t"), at(2_000), &[event("e1", 20).customer("c")])]).await;
+    let outcomes = again.applied.into_iter().flat_map(|applied| applied.outcomes).collect::<Vec<_>>();
+    assert_eq!(outcomes, [ports::ledger::Outcome::Mismatch], "I2: an id outlives its event");
+    let lake = place.open(keep).await;
+    let mut differences = Vec::new();
+    lake.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
+    assert_eq!(differences, Vec::<String>::new());
+}

@@ -1,0 +1,56 @@
+//! A place that a ledger can be opened in again and again.
+
+#![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::window::WindowRule;
+use lake::{Lake, LakeOptions};
+use ports::PortError;
+use ports::testing::clock::ManualClock;
+use ports::testing::ledger::records::at;
+use ports::testing::manifest::MemoryManifest;
+use vfs::Vfs;
+use vfs::testing::SimVfs;
+
+/// Small, so that a few events flush and a few flushes merge.
+pub(crate) fn small(rule: WindowRule) -> LakeOptions {
+    LakeOptions {
+        flush_rows: 7,
+        flush_age: Duration::from_secs(3_600),
+        compact_fan_in: 3,
+        rule,
+        seed_key: [9; 16],
+        background: false,
+        ..LakeOptions::default()
+    }
+}
+
+pub(crate) struct Place {
+    pub(crate) vfs: SimVfs,
+    pub(crate) manifest: MemoryManifest,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { vfs: SimVfs::new(), manifest: MemoryManifest::new(), clock: Arc::new(ManualClock::new(at(0))) }
+    }
+
+    pub(crate) fn dir() -> PathBuf {
+        PathBuf::from("/segments")
+    }
+
+    pub(crate) async fn try_open(&self, options: LakeOptions) -> Result<Arc<Lake>, PortError> {
+        let vfs: Arc<dyn Vfs> = Arc::new(self.vfs.clone());
+        let manifest = Arc::new(self.manifest.reopen());
+        let clock: Arc<ManualClock> = Arc::clone(&self.clock);
+        Lake::open(vfs, Self::dir(), manifest, clock, options).await
+    }
+
+    pub(crate) async fn open(&self, options: LakeOptions) -> Arc<Lake> {
+        self.try_open(options).await.expect("the ledger opens")
+    }
+}

@@ -1,0 +1,104 @@
+//! Puts the parts together. The only file that names adapters.
+//!
+//! ```text
+//! DATA/LOCK             held by the one process that uses the folder
+//! DATA/manifest.sqlite  what counts: segments, rollups, names, cursor
+//! DATA/journal/         records that are durable and perhaps not yet in a segment
+//! DATA/segments/        events, sums and ids
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use domain::limits::Limits;
+use domain::tenant::TenantId;
+use domain::window::WindowRule;
+use journal::{JournalOptions, LocalJournal};
+use lake::{Lake, LakeOptions};
+use pipeline::{Metrics, Pipeline, PipelineParts};
+use ports::catalog::Catalog;
+use ports::clock::Clock;
+use ports::journal::Journal;
+use ports::ledger::Ledger;
+use store::SqliteStore;
+use vfs::{DiskVfs, Vfs};
+
+use crate::clock::SystemClock;
+use crate::lock::FolderLock;
+
+const MANIFEST_FILE: &str = "manifest.sqlite";
+const JOURNAL_FOLDER: &str = "journal";
+const SEGMENTS_FOLDER: &str = "segments";
+
+/// How the parts are set up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EngineOptions {
+    pub(crate) lake: LakeOptions,
+    pub(crate) journal: JournalOptions,
+}
+
+/// An open data folder.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) journal: Arc<LocalJournal>,
+    pub(crate) lake: Arc<Lake>,
+    clock: Arc<dyn Clock>,
+    store: Arc<SqliteStore>,
+    _lock: FolderLock,
+}
+
+impl Engine {
+    /// Opens `data`, creating what is not there yet.
+    pub(crate) async fn open(data: &Path, options: EngineOptions) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
+        vfs.create_dir_all(data).with_context(|| format!("failed to create the data folder {}", data.display()))?;
+        let lock = FolderLock::acquire(data)?;
+        let store = Arc::new(SqliteStore::open(&data.join(MANIFEST_FILE)).await?);
+        let lake = LakeOptions { seed_key: rand::random(), ..options.lake };
+        let lake =
+            Lake::open(Arc::clone(&vfs), data.join(SEGMENTS_FOLDER), store.clone(), Arc::clone(&clock), lake).await?;
+        let journal = LocalJournal::open(vfs, data.join(JOURNAL_FOLDER), lake.cursor(), options.journal)?;
+        Ok(Self { journal: Arc::new(journal), lake, clock, store, _lock: lock })
+    }
+
+    /// Opens `data` as it is, for a command that only reads.
+    pub(crate) async fn open_existing(data: &Path) -> anyhow::Result<Self> {
+        if !data.join(MANIFEST_FILE).is_file() {
+            bail!("{} is no data folder: it holds no {MANIFEST_FILE}", data.display());
+        }
+        Self::open(data, EngineOptions::default()).await
+    }
+
+    /// Records the tenants that may come.
+    pub(crate) async fn ensure_tenants(&self, tenants: &[TenantId]) -> anyhow::Result<()> {
+        Ok(self.store.ensure_tenants(tenants, self.clock.now()).await?)
+    }
+
+    /// Starts everything that runs.
+    pub(crate) fn start(&self, limits: Limits, rule: WindowRule, metrics: Arc<Metrics>) -> Arc<Pipeline> {
+        let parts = PipelineParts {
+            journal: self.journal.clone(),
+            ledger: self.lake.clone(),
+            reports: self.lake.clone(),
+            clock: Arc::clone(&self.clock),
+            limits,
+            rule,
+            key: self.lake.identity().key,
+        };
+        Pipeline::start(parts, metrics)
+    }
+
+    /// Applies what the journal still holds, so that a command sees everything that is durable.
+    pub(crate) async fn catch_up(&self) -> anyhow::Result<()> {
+        while self.lake.applied() < self.journal.backlog().durable {
+            let entries = self.journal.next().await?;
+            let batch = self.lake.apply(&entries).await;
+            if let Some(why) = batch.failed {
+                return Err(why).context("failed to apply the journal; start the server once to see to it");
+            }
+        }
+        Ok(())
+    }
+}

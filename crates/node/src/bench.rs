@@ -1,0 +1,41 @@
+//! `nilometer bench`: measures a server from outside, over HTTP, as a client would. Every number is
+//! one of acknowledged and applied events whose count was checked afterwards; a run that loses or
+//! doubles an event fails. Never touches a data folder that a server has open.
+
+mod stopwatch;
+mod output;
+mod args;
+mod schedule;
+mod text;
+mod workload;
+mod reader;
+mod connection;
+mod latency;
+mod load;
+mod machine;
+mod client;
+mod check;
+mod server;
+mod folder;
+mod ingest;
+mod query;
+mod restart;
+mod measure;
+mod suite;
+
+pub(crate) use args::BenchArgs;
+
+use args::BenchCommand;
+
+/// Runs the benchmark that `args` name and prints what it found.
+///
+/// # Errors
+/// When the server cannot be reached or started, answers with an error, or counted wrongly.
+pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
+    match args.command {
+        BenchCommand::Ingest(args) => ingest::run(args).await,
+        BenchCommand::Query(args) => query::run(args).await,
+        BenchCommand::Restart(args) => restart::run(args).await,
+        BenchCommand::All(args) => suite::run(args).await,
+    }
+}

@@ -1,0 +1,41 @@
+//! Samples how long an acknowledged event takes to be found by its id: one event at a time, beside
+//! the load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::ensure;
+use tokio::time::sleep;
+
+use super::sender::Sender;
+use super::{Course, Tally};
+use crate::bench::stopwatch::Stopwatch;
+
+/// Pause between two samples.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two looks for the same event; also the error of a sample.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// Longest that an event is looked for.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Samples until the run ends.
+pub(super) async fn sample(mut sender: Sender, course: Arc<Course>) -> anyhow::Result<Tally> {
+    while !course.is_stopped() {
+        sender.send(1, course.now()).await?;
+        let acknowledged = Stopwatch::start();
+        let Some(id) = sender.last_id() else { continue };
+        let path = format!("/v1/events/{id}");
+        loop {
+            let status = sender.get(&path).await?;
+            if status == 200 {
+                break;
+            }
+            ensure!(status == 404, "server answered {status} to the search for an event");
+            ensure!(acknowledged.elapsed() < VISIBLE_WITHIN, "an accepted event is not visible after a minute");
+            sleep(LOOK_PAUSE).await;
+        }
+        sender.record_visible(acknowledged.elapsed_us());
+        sleep(SAMPLE_PAUSE).await;
+    }
+    Ok(sender.into_tally())
+}

@@ -1,0 +1,50 @@
+//! The commands, one file each.
+
+mod events;
+mod serve;
+mod verify;
+
+use std::future::Future;
+use std::io;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::CommandFactory;
+
+use crate::bench;
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+use crate::logging;
+
+/// Runs one command to its end.
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => {
+            let config = Config::load(args)?;
+            logging::start(&config.log)?;
+            let threads = config.worker_threads;
+            block_on(threads, serve::serve(config))
+        }
+        Command::Verify(folder) => block_on(None, verify::verify(folder)),
+        Command::Events(command) => block_on(None, events::events(command)),
+        Command::Bench(args) => block_on(None, bench::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "nilometer", &mut io::stdout().lock());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Runs `task` on a runtime with so many threads, or one per core.
+fn block_on<T>(threads: Option<NonZeroUsize>, task: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads.get());
+    }
+    let runtime = runtime.enable_all().build().context("failed to start the runtime")?;
+    let outcome = runtime.block_on(task);
+    // A task that still hangs must not keep a process that is done.
+    runtime.shutdown_background();
+    outcome
+}

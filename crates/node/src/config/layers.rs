@@ -1,0 +1,118 @@
+//! Lays the file, then the environment and the flags over the defaults. Knows no meaning of any
+//! setting, only that it must be a known one and of the right type.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use toml::{Table, Value};
+
+use super::settings::{SETTINGS, Setting, Settings};
+use super::{CONFIG_VARIABLE, ConfigError, VARIABLE_PREFIX};
+
+/// Largest file of settings, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The settings given as flags or in the environment.
+#[derive(Debug, Default)]
+pub(crate) struct SettingFlags(pub(super) Table);
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        let defaults = defaults();
+        command.next_help_heading("Settings").args(SETTINGS.iter().map(|setting| flag(setting, &defaults)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let defaults = defaults();
+        let given = SETTINGS.iter().filter(|setting| {
+            matches!(matches.value_source(setting.name), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        });
+        let value = |setting: &Setting| match defaults.get(setting.name) {
+            Some(Value::Integer(_)) => matches.get_one::<i64>(setting.name).copied().map(Value::Integer),
+            _ => matches.get_one::<String>(setting.name).cloned().map(Value::String),
+        };
+        Ok(Self(given.filter_map(|setting| Some((setting.name.to_owned(), value(setting)?))).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
+    }
+}
+
+/// The flag of `setting`, which also reads the environment. Its default is only told: it is laid
+/// below the file, where clap cannot put it.
+fn flag(setting: &Setting, defaults: &Table) -> Arg {
+    let default = match defaults.get(setting.name) {
+        Some(Value::String(text)) if text.is_empty() => "none".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let arg = Arg::new(setting.name)
+        .long(setting.name.replace('_', "-"))
+        .env(variable(setting.name))
+        .hide_env_values(true)
+        .value_name(setting.unit)
+        .help(format!("{} [default: {default}]", setting.help));
+    match defaults.get(setting.name) {
+        Some(Value::Integer(_)) => arg.value_parser(value_parser!(i64).range(0..)),
+        _ => arg.value_parser(value_parser!(String)),
+    }
+}
+
+/// The environment variable of the setting `name`.
+fn variable(name: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase())
+}
+
+pub(super) fn defaults() -> Table {
+    Table::try_from(Settings::default()).unwrap_or_default()
+}
+
+/// Refuses a variable that looks like a setting and is none.
+pub(super) fn check_environment(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
+    for name in names {
+        let name = name.to_string_lossy();
+        let known = name == CONFIG_VARIABLE || SETTINGS.iter().any(|setting| variable(setting.name) == name);
+        if name.starts_with(VARIABLE_PREFIX) && !known {
+            return Err(ConfigError::new(format!("unknown environment variable {name}: no setting has this name")));
+        }
+    }
+    Ok(())
+}
+
+/// The defaults, under the file, under the flags.
+pub(super) fn merge(file: Option<&Path>, flags: SettingFlags) -> Result<Settings, ConfigError> {
+    let mut table = defaults();
+    if let Some(path) = file {
+        let refused = |why: &dyn std::fmt::Display| ConfigError::new(format!("config file {}: {why}", path.display()));
+        let text = read(path).map_err(|why| refused(&why))?;
+        // Read as settings first: that error shows the line.
+        toml::from_str::<Settings>(&text).map_err(|why| refused(&why))?;
+        table.extend(toml::from_str::<Table>(&text).map_err(|why| refused(&why))?);
+    }
+    table.extend(flags.0);
+    table.try_into().map_err(|why: toml::de::Error| ConfigError::new(why.to_string()))
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    #[expect(clippy::disallowed_methods, reason = "bounded by the take")]
+    let bytes = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if bytes as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}

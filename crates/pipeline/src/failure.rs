@@ -1,0 +1,56 @@
+//! What ends the process: the first reason reported stands, and whoever waits is told.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Where any part of the pipeline reports that it cannot go on without a restart.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    reason: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Failure {
+    pub(crate) fn new() -> Self {
+        Self { reason: Arc::new(watch::Sender::new(None)) }
+    }
+
+    /// Reports a failure; later ones are only logged.
+    pub(crate) fn report(&self, reason: String) {
+        tracing::error!(%reason, "the process has to restart");
+        self.reason.send_if_modified(|first| {
+            let new = first.is_none();
+            first.get_or_insert(reason);
+            new
+        });
+    }
+
+    /// The first reason reported.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.reason.borrow().clone()
+    }
+
+    /// Resolves with the first reason reported; never when nothing fails.
+    pub(crate) fn wait(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut reason = self.reason.subscribe();
+        async move {
+            match reason.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+                Ok(Some(reason)) => reason,
+                _ => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// An error with its causes in one line, for logs and reasons that outlive the error.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,134 @@
+//! The request path: [`Ingest::take`] reads top to bottom from the bytes of a body to the verdict
+//! on each event. It answers `accepted` only after durability (I8), keeps nothing of what it
+//! rejects (I4), and remembers nothing by itself: whether an id is known is asked of the ledger, so
+//! that a failed append can never make the retry look like a duplicate.
+//!
+//! What one request may hold: its decoded body counts against [`Space`] until the journal has
+//! answered; what the journal has taken counts against the journal's backlog limit.
+
+mod answer;
+mod judge;
+mod space;
+
+use std::sync::Arc;
+
+use domain::admit::Admission;
+use domain::limits::Limits;
+use domain::tenant::TenantScope;
+use domain::time::Timestamp;
+use ports::ErrorKind;
+use ports::clock::Clock;
+use ports::ledger::Ledger;
+use uuid::{NoContext, Uuid};
+
+pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub(crate) use space::Space;
+
+use crate::inflight::InFlight;
+use crate::names::KnownNames;
+use crate::receipts::{ReceiptKey, Receipts};
+use crate::stage::{self, Batch, Durable, Journaling, Visible};
+use crate::telemetry::Metrics;
+use judge::judge;
+
+/// Takes events.
+#[derive(Debug)]
+pub struct Ingest {
+    pub(crate) journaling: Journaling,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) names: Arc<KnownNames>,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) receipts: Arc<Receipts>,
+    pub(crate) key: ReceiptKey,
+    pub(crate) space: Space,
+    pub(crate) limits: Limits,
+}
+
+impl Ingest {
+    /// Takes the events of one request. When this returns an answer, every event in it that is
+    /// `accepted` is durable; when it returns an error, none was acknowledged and the request can
+    /// be repeated as it was. Dropping the future may leave the events taken.
+    ///
+    /// # Errors
+    /// [`IngestError`] when the request as a whole was not taken.
+    pub async fn ingest(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
+        let started = self.clock.now();
+        let answer = self.take(scope, request).await;
+        if let Err(error) = &answer {
+            self.metrics.failed(error.reason(), 1);
+        }
+        self.metrics.ingestion(started, self.clock.now());
+        answer
+    }
+
+    async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
+        let IngestRequest { content_type, content_encoding, body, wait } = request;
+        self.journaling.check_room(&self.limits)?;
+        let (mut verdicts, batch) = {
+            let body = wire::decode(content_encoding.as_deref(), body, &self.limits)?;
+            let space = self.space.reserve(body.len())?;
+            let parsed = wire::parse(content_type.as_deref(), &body, &self.limits)?;
+            let stamp = self.in_flight.enter(self.clock.now());
+            let admission = Admission::new(scope, &self.limits, stamp.received_at(), body.len());
+            let tenant = self.names.of(scope.tenant());
+            let mut names = self.names.open(&tenant);
+            let new_id = || new_id(stamp.received_at());
+            let seen = |ids: &[&str]| self.ledger.seen(scope, ids);
+            let (verdicts, admitted) = judge(&parsed.items, admission, &mut names, new_id, seen, &self.metrics);
+            (verdicts, admitted.map(|admitted| Batch { admitted, stamp, space }))
+        };
+        let Some(batch) = batch else { return Ok(verdicts.without_record(wait)) };
+        let durable = self.journaling.append(batch).await?;
+        let visible = if wait { self.wait_visible(durable).await } else { None };
+        if let Some(visible) = &visible {
+            verdicts.settle(visible);
+        }
+        Ok(verdicts.journaled(durable, self.key.write(scope, durable.seq()), visible.is_some()))
+    }
+
+    /// Waits as long as a request may until its events are visible.
+    async fn wait_visible(&self, durable: Durable) -> Option<Visible> {
+        tokio::select! {
+            biased;
+            visible = stage::visible(durable, &self.receipts) => Some(visible),
+            () = self.clock.sleep(self.limits.wait_applied_max) => None,
+        }
+    }
+}
+
+/// An id for an event that came without one: a UUIDv7 of its receive time.
+fn new_id(received_at: Timestamp) -> String {
+    let micros = u64::try_from(received_at.micros()).unwrap_or(0);
+    let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+    let nanos = u32::try_from(micros * 1_000).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos)).to_string()
+}
+
+impl From<wire::BodyError> for IngestError {
+    fn from(error: wire::BodyError) -> Self {
+        match error {
+            wire::BodyError::Malformed { message } => Self::Malformed { message },
+            wire::BodyError::TooLarge { message } => Self::TooLarge { message },
+            wire::BodyError::UnsupportedEncoding { message } => Self::UnsupportedEncoding { message },
+            wire::BodyError::UnsupportedMediaType { message } => Self::UnsupportedMediaType { message },
+        }
+    }
+}
+
+/// What the journal's refusal of a record means for its request.
+impl From<ErrorKind> for IngestError {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Overloaded => Self::Overloaded,
+            ErrorKind::Full => Self::DiskFull,
+            ErrorKind::Unacceptable => Self::TooLarge { message: "more than one journal record holds".to_owned() },
+            ErrorKind::Unavailable
+            | ErrorKind::Poisoned
+            | ErrorKind::Corrupt
+            | ErrorKind::Conflict
+            | ErrorKind::Closed => Self::Unavailable,
+        }
+    }
+}

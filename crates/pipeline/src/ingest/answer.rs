@@ -1,0 +1,119 @@
+//! What a request asks of the pipeline and what it is told. No HTTP here: the api decides how each
+//! of these looks on the wire.
+
+use bytes::Bytes;
+
+/// The body of one request, as received.
+#[derive(Debug, Clone, Default)]
+pub struct IngestRequest {
+    /// The `Content-Type` header.
+    pub content_type: Option<String>,
+    /// The `Content-Encoding` header.
+    pub content_encoding: Option<String>,
+    /// The body as sent, not decompressed.
+    pub body: Bytes,
+    /// Whether to answer only when the events are visible in queries (`?wait=applied`).
+    pub wait: bool,
+}
+
+/// What became of the events of one request. Only the pipeline makes one: `accepted` above zero
+/// means that the journal holds them durably (I8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IngestAnswer {
+    /// Events in the journal that are, as far as known, new.
+    pub accepted: u64,
+    /// Events whose id was counted before, or stands earlier in the same request.
+    pub duplicates: u64,
+    /// Events that were not taken.
+    pub rejected: u64,
+    /// Names the batch for `GET /v1/receipts/{id}`; `None` when nothing went into the journal.
+    pub receipt: Option<String>,
+    /// Whether the wait was asked for and every event is visible in queries. The verdicts are then
+    /// the ledger's own, not hints.
+    pub applied: bool,
+    /// Per event, in the order of the body.
+    pub results: Vec<EventResult>,
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventResult {
+    /// The client's id or the assigned one; `None` when it could not be read.
+    pub event_id: Option<String>,
+    /// The verdict.
+    pub status: Status,
+    /// The machine-readable reason of a rejection, or [`PAYLOAD_MISMATCH`].
+    pub code: Option<&'static str>,
+    /// The field in the way, for a rejection because of one.
+    pub field: Option<String>,
+    /// The reason for people: lowercase, no full stop.
+    pub message: Option<String>,
+}
+
+/// The code of a duplicate whose payload differs from the one that was counted first.
+pub const PAYLOAD_MISMATCH: &str = "payload_mismatch";
+
+/// The verdict on one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Durable, and counted once applied.
+    Accepted,
+    /// Counted before under the same id.
+    Duplicate,
+    /// Not taken, without a trace (I4).
+    Rejected,
+}
+
+/// Why a request as a whole was not taken: one variant per answer the api gives.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// The body is in no accepted form. 400.
+    #[error("{message}")]
+    Malformed {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The content type is none of the accepted ones. 415.
+    #[error("{message}")]
+    UnsupportedMediaType {
+        /// Which are accepted.
+        message: String,
+    },
+    /// The content encoding is none of the accepted ones. 415.
+    #[error("{message}")]
+    UnsupportedEncoding {
+        /// Which are accepted.
+        message: String,
+    },
+    /// The body, encoded or decoded, or the number of its events is over its limit. 413.
+    #[error("{message}")]
+    TooLarge {
+        /// Which limit.
+        message: String,
+    },
+    /// Too much is waiting to be applied; try again later. 503 with `Retry-After`.
+    #[error("too many events are waiting to be applied")]
+    Overloaded,
+    /// The disk is full; reads still work. 507.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The journal takes nothing now. 503.
+    #[error("the journal is not available")]
+    Unavailable,
+}
+
+impl IngestError {
+    /// The label of this error in metrics.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::UnsupportedMediaType { .. } => "unsupported_media_type",
+            Self::UnsupportedEncoding { .. } => "unsupported_encoding",
+            Self::TooLarge { .. } => "too_large",
+            Self::Overloaded => "overloaded",
+            Self::DiskFull => "disk_full",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}

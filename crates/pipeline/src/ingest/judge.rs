@@ -1,0 +1,161 @@
+//! Decides on each event of a request: rejected, duplicate as far as known now, or to be journaled.
+//! Does no IO of its own; what it has to know is handed in.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use domain::admit::{Admission, Admitted, Checked};
+use domain::limits::EVENT_ID_BYTES_MAX;
+use domain::rejection::Rejection;
+use ports::ledger::{Outcome, Sighting};
+use wire::Item;
+
+use super::answer::{EventResult, IngestAnswer, PAYLOAD_MISMATCH, Status};
+use crate::names::OpenNames;
+use crate::stage::{Durable, Visible};
+use crate::telemetry::{Metrics, Tally};
+
+/// The verdict on each event of a request, in the order of the body. An `accepted` among them is
+/// only meant until there is a [`Durable`] to answer with.
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    results: Vec<EventResult>,
+}
+
+/// Decides on `items` and builds the record of those to be journaled, `None` if there are none.
+/// `seen` tells which ids were counted before. Of an id that comes twice the first one stands.
+pub(super) fn judge(
+    items: &[Item<'_>],
+    mut admission: Admission<'_>,
+    names: &mut OpenNames<'_>,
+    new_id: impl Fn() -> String,
+    seen: impl FnOnce(&[&str]) -> Vec<Option<Sighting>>,
+    metrics: &Metrics,
+) -> (Verdicts, Option<Admitted>) {
+    let checked: Vec<_> = items.iter().map(|item| check(item, &admission, names, &new_id)).collect();
+    count(&checked, metrics);
+    let ids: Vec<&str> = checked.iter().flatten().map(Checked::id).collect();
+    let mut sightings = seen(&ids).into_iter();
+    let mut taken: HashMap<&str, &Checked<'_>> = HashMap::with_capacity(ids.len());
+    let mut results = Vec::with_capacity(checked.len());
+    for checked in &checked {
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err((id, rejection)) => {
+                results.push(rejected(id.as_deref(), rejection));
+                continue;
+            }
+        };
+        let known = sightings.next().flatten().map(|sighting| sighting.payload_hash);
+        let first = known.or_else(|| taken.get(checked.id()).map(|first| first.payload_hash()));
+        let mut result = EventResult::accepted(checked.id());
+        match first {
+            Some(payload_hash) => {
+                let mismatch = payload_hash != checked.payload_hash();
+                metrics.duplicate(mismatch);
+                result.turn_duplicate(mismatch);
+            }
+            None => {
+                admission.push(checked);
+                taken.insert(checked.id(), checked);
+            }
+        }
+        results.push(result);
+    }
+    (Verdicts { results }, admission.finish())
+}
+
+/// An event that may be taken, or why not and under which id.
+type Check<'c> = Result<Checked<'c>, (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
+
+fn check<'c>(
+    item: &'c Item<'c>,
+    admission: &Admission<'_>,
+    names: &mut OpenNames<'_>,
+    new_id: &impl Fn() -> String,
+) -> Check<'c> {
+    let candidate = match item {
+        Ok(candidate) => candidate,
+        Err((id, rejection)) => return Err((id.as_deref().map(Cow::Borrowed), Cow::Borrowed(rejection))),
+    };
+    let checked = admission.check(candidate, names, new_id);
+    names.decided(checked.is_ok());
+    checked.map_err(|rejection| (candidate.id.as_deref().map(Cow::Borrowed), Cow::Owned(rejection)))
+}
+
+fn count(checked: &[Check<'_>], metrics: &Metrics) {
+    let mut received = Tally::default();
+    let mut rejected = 0;
+    for checked in checked {
+        match checked {
+            Ok(checked) => received.add(checked.view().kind),
+            Err((_, rejection)) => {
+                rejected += 1;
+                metrics.failed(rejection.code.as_str(), 1);
+            }
+        }
+    }
+    metrics.received(&received, rejected);
+}
+
+/// The id is given back unless it is longer than any id may be.
+fn rejected(id: Option<&str>, rejection: &Rejection) -> EventResult {
+    EventResult {
+        event_id: id.filter(|id| id.len() <= EVENT_ID_BYTES_MAX).map(str::to_owned),
+        status: Status::Rejected,
+        code: Some(rejection.code.as_str()),
+        field: rejection.field.clone(),
+        message: Some(rejection.message.clone()),
+    }
+}
+
+impl EventResult {
+    fn accepted(id: &str) -> Self {
+        Self { event_id: Some(id.to_owned()), status: Status::Accepted, code: None, field: None, message: None }
+    }
+
+    fn turn_duplicate(&mut self, mismatch: bool) {
+        self.status = Status::Duplicate;
+        if mismatch {
+            self.code = Some(PAYLOAD_MISMATCH);
+            self.message = Some("the event counted first under this id has another payload".to_owned());
+        }
+    }
+}
+
+impl Verdicts {
+    /// Replaces what was known when the request came in by what the ledger decided.
+    pub(super) fn settle(&mut self, visible: &Visible) {
+        let journaled = self.results.iter_mut().filter(|result| result.status == Status::Accepted);
+        for (result, outcome) in journaled.zip(visible.outcomes().unwrap_or_default()) {
+            match outcome {
+                Outcome::Fresh => {}
+                Outcome::Duplicate => result.turn_duplicate(false),
+                Outcome::Mismatch => result.turn_duplicate(true),
+            }
+        }
+    }
+
+    /// The answer when the events to be journaled are durable.
+    pub(super) fn journaled(self, _proof: Durable, receipt: String, applied: bool) -> IngestAnswer {
+        self.answer(Some(receipt), applied)
+    }
+
+    /// The answer when there was nothing to be journaled: every duplicate is visible already.
+    pub(super) fn without_record(self, wait: bool) -> IngestAnswer {
+        debug_assert!(self.results.iter().all(|result| result.status != Status::Accepted));
+        self.answer(None, wait)
+    }
+
+    fn answer(self, receipt: Option<String>, applied: bool) -> IngestAnswer {
+        let count = |status| self.results.iter().filter(|result| result.status == status).count() as u64;
+        IngestAnswer {
+            accepted: count(Status::Accepted),
+            duplicates: count(Status::Duplicate),
+            rejected: count(Status::Rejected),
+            receipt,
+            applied,
+            results: self.results,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Everything that runs over the ports, wired up: the request path, the worker and the closer. The
+//! only place that starts and ends them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use domain::limits::{Limits, RECORD_EVENTS_MAX};
+use domain::position::Seq;
+use domain::tenant::TenantScope;
+use domain::window::WindowRule;
+use parking_lot::Mutex;
+use ports::clock::Clock;
+use ports::journal::{Journal, JournalHealth};
+use ports::ledger::Ledger;
+use ports::reports::Reports;
+use ports::{ErrorKind, PortError};
+use tokio::task::JoinHandle;
+
+use crate::closer::Closer;
+use crate::failure::{Failure, chain};
+use crate::inflight::InFlight;
+use crate::ingest::{Ingest, Space};
+use crate::names::KnownNames;
+use crate::receipts::{Fate, ReceiptKey, ReceiptState, Receipts};
+use crate::stage::Journaling;
+use crate::stop::Stop;
+use crate::telemetry::{Metrics, PortGauges};
+use crate::worker::{self, Worker, WorkerHandle};
+
+/// What a pipeline runs over.
+#[derive(Debug, Clone)]
+pub struct PipelineParts {
+    /// Where accepted events become durable.
+    pub journal: Arc<dyn Journal>,
+    /// Where they become counted.
+    pub ledger: Arc<dyn Ledger>,
+    /// Answers questions about what is counted.
+    pub reports: Arc<dyn Reports>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// All limits.
+    pub limits: Limits,
+    /// Length and grace of windows.
+    pub rule: WindowRule,
+    /// The secret key of the data folder, which receipts are made with.
+    pub key: [u8; 16],
+}
+
+/// One line of the answer to "can it serve".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked: `journal` or `ledger`.
+    pub name: &'static str,
+    /// Whether it can serve.
+    pub ok: bool,
+    /// Why not, or `ready`.
+    pub message: String,
+}
+
+impl Check {
+    fn of(name: &'static str, problem: Option<String>) -> Self {
+        Self { name, ok: problem.is_none(), message: problem.unwrap_or_else(|| "ready".to_owned()) }
+    }
+}
+
+/// The running pipeline. Dropping it ends everything at once, as a crash would; see
+/// [`Pipeline::shutdown`] for the gentle end.
+#[derive(Debug)]
+pub struct Pipeline {
+    parts: PipelineParts,
+    ingest: Ingest,
+    receipts: Arc<Receipts>,
+    key: ReceiptKey,
+    failure: Failure,
+    stop: Stop,
+    worker: WorkerHandle,
+    closer: Mutex<Option<JoinHandle<()>>>,
+    replay_until: Seq,
+}
+
+impl Pipeline {
+    /// Starts the worker thread and the closer task; has to be called inside a tokio runtime. A
+    /// worker that cannot be started is reported by [`Pipeline::failed`].
+    pub fn start(mut parts: PipelineParts, metrics: Arc<Metrics>) -> Arc<Self> {
+        parts.limits.batch_events_max = parts.limits.batch_events_max.min(RECORD_EVENTS_MAX);
+        let PipelineParts { journal, ledger, clock, limits, rule, .. } = parts.clone();
+        let (failure, stop) = (Failure::new(), Stop::new());
+        let replay_until = journal.backlog().durable;
+        let receipts = Arc::new(Receipts::new(ledger.applied()));
+        let in_flight = InFlight::new(ledger.closed_through());
+        let names = Arc::new(KnownNames::new(&limits));
+        names.resume(ledger.names());
+        metrics.observe_ports(PortGauges { journal: Arc::downgrade(&journal), ledger: Arc::downgrade(&ledger) });
+        let key = ReceiptKey::new(parts.key);
+        let worker = Worker {
+            journal: journal.clone(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            receipts: receipts.clone(),
+            names: names.clone(),
+            metrics: metrics.clone(),
+            stop: stop.signal(),
+            replay_until,
+        };
+        let closer = Closer {
+            journal: journal.clone(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            in_flight: in_flight.clone(),
+            receipts: receipts.clone(),
+            rule,
+        };
+        let journaling =
+            Journaling { journal, clock: clock.clone(), metrics: metrics.clone(), failure: failure.clone() };
+        let space = Space::new(&limits);
+        let ingest = Ingest {
+            journaling,
+            ledger,
+            clock,
+            metrics,
+            names,
+            in_flight,
+            receipts: receipts.clone(),
+            key: key.clone(),
+            space,
+            limits,
+        };
+        let worker = worker::spawn(worker, failure.clone());
+        let closer = Mutex::new(Some(tokio::spawn(closer.run(stop.signal()))));
+        Arc::new(Self { parts, ingest, receipts, key, failure, stop, worker, closer, replay_until })
+    }
+
+    /// The request path.
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// Questions about what is applied.
+    pub fn reports(&self) -> &dyn Reports {
+        &*self.parts.reports
+    }
+
+    /// What became of the batch with this receipt; `None` when this tenant was given no such
+    /// receipt (I5).
+    ///
+    /// # Errors
+    /// As [`Reports::buried`].
+    pub async fn receipt(&self, scope: &TenantScope, id: &str) -> Result<Option<ReceiptState>, PortError> {
+        let Some(seq) = self.key.read(scope, id) else { return Ok(None) };
+        if seq > self.receipts.applied() {
+            return Ok(Some(ReceiptState::Queued));
+        }
+        if let Some(Fate::Applied { accepted, duplicates, .. }) = self.receipts.fate(seq) {
+            return Ok(Some(ReceiptState::Applied { accepted: Some(accepted), duplicates: Some(duplicates) }));
+        }
+        let buried = self.parts.reports.buried(scope, seq).await?;
+        Ok(Some(match buried {
+            Some(reason) => ReceiptState::DeadLettered { reason },
+            None => ReceiptState::Applied { accepted: None, duplicates: None },
+        }))
+    }
+
+    /// Whether requests can be served: what the journal says, and whether the ledger has caught up
+    /// with everything that was durable at the start and is still being fed.
+    pub fn readiness(&self) -> Vec<Check> {
+        vec![Check::of("journal", self.journal_problem()), Check::of("ledger", self.ledger_problem())]
+    }
+
+    fn journal_problem(&self) -> Option<String> {
+        match self.parts.journal.health() {
+            JournalHealth::Ready => {}
+            JournalHealth::Full => return Some("the disk is full".to_owned()),
+            JournalHealth::Poisoned(reason) => return Some(format!("a sync failed, restart needed: {reason}")),
+            JournalHealth::Closed => return Some("closed".to_owned()),
+        }
+        let (bytes, limit) = (self.parts.journal.backlog().bytes, self.parts.limits.backlog_bytes_max);
+        (bytes >= limit as u64).then(|| format!("{bytes} bytes wait to be applied, the limit is {limit}"))
+    }
+
+    fn ledger_problem(&self) -> Option<String> {
+        if let Some(reason) = self.failure.reason() {
+            return Some(reason);
+        }
+        if !self.worker.is_alive() {
+            return Some("the worker has ended".to_owned());
+        }
+        let (applied, all) = (self.receipts.applied(), self.replay_until);
+        (applied < all).then(|| format!("replaying the journal: record {applied} of {all}"))
+    }
+
+    /// Resolves, with the reason, when the process must end with an error: after a failed sync, or
+    /// when stored data is not what was written.
+    pub fn failed(&self) -> impl Future<Output = String> + Send + use<> {
+        self.failure.wait()
+    }
+
+    /// Length and grace of windows.
+    pub fn rule(&self) -> WindowRule {
+        self.parts.rule
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+
+    /// All limits.
+    pub fn limits(&self) -> &Limits {
+        &self.parts.limits
+    }
+
+    /// Closes the journal, applies what it still holds, and makes everything durable in the ledger,
+    /// so that the next start has nothing to replay.
+    ///
+    /// # Errors
+    /// When the rest could not be applied or made durable. Nothing acknowledged is lost: the next
+    /// start goes on where this one ended.
+    pub async fn shutdown(&self) -> Result<(), PortError> {
+        self.stop.drain();
+        let closer = self.closer.lock().take();
+        if let Some(closer) = closer {
+            // An error means that the task panicked, which ends it too.
+            let _ = closer.await;
+        }
+        self.parts.journal.close().await;
+        self.worker.join().await;
+        if let Some(reason) = self.failure.reason() {
+            return Err(PortError::new(ErrorKind::Unavailable, "apply the rest of the journal").because(reason));
+        }
+        let flushed = self.parts.ledger.flush().await?;
+        if let Err(error) = self.parts.journal.trim(flushed).await {
+            tracing::warn!(error = chain(&error), "the journal was not trimmed; the next start will");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! What became of a batch, for whoever holds its receipt. A receipt needs no storage: it names the
+//! journal record and proves that its tenant was given it. Counts are kept for recent batches only.
+
+mod id;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use domain::position::Seq;
+use parking_lot::Mutex;
+use ports::ledger::{Applied, Outcome};
+use tokio::sync::watch;
+
+pub(crate) use id::ReceiptKey;
+
+/// Batches whose outcome is remembered.
+const RECENT_BATCHES_MAX: usize = 65_536;
+/// Events whose outcome is remembered one by one: those of batches that were not all counted.
+const RECENT_OUTCOMES_MAX: usize = 4 << 20;
+
+/// What became of a journaled batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptState {
+    /// Durable, not yet applied.
+    Queued,
+    /// Visible in queries.
+    Applied {
+        /// Events that were counted; `None` when that has been forgotten.
+        accepted: Option<u64>,
+        /// Events whose id had been counted before; `None` when that has been forgotten.
+        duplicates: Option<u64>,
+    },
+    /// It could not be applied and is kept among the dead letters.
+    DeadLettered {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is remembered of one batch.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    /// It was applied.
+    Applied {
+        accepted: u64,
+        duplicates: u64,
+        /// Per event; `None` when all were counted.
+        outcomes: Option<Arc<[Outcome]>>,
+    },
+    /// It became a dead letter.
+    Buried,
+}
+
+impl Fate {
+    fn of(outcomes: &[Outcome]) -> Self {
+        let accepted = outcomes.iter().filter(|outcome| **outcome == Outcome::Fresh).count();
+        let duplicates = outcomes.len() - accepted;
+        let detailed = (duplicates > 0).then(|| Arc::from(outcomes));
+        Self::Applied { accepted: accepted as u64, duplicates: duplicates as u64, outcomes: detailed }
+    }
+
+    fn detail(&self) -> usize {
+        match self {
+            Self::Applied { outcomes: Some(outcomes), .. } => outcomes.len(),
+            Self::Applied { .. } | Self::Buried => 0,
+        }
+    }
+}
+
+/// The outcomes of recent batches, and up to where all are visible.
+#[derive(Debug)]
+pub(crate) struct Receipts {
+    recent: Mutex<Recent>,
+    applied: watch::Sender<Seq>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    /// In ascending order.
+    fates: VecDeque<(Seq, Fate)>,
+    details: usize,
+}
+
+impl Receipts {
+    /// Nothing is remembered; everything up to `applied` is visible.
+    pub(crate) fn new(applied: Seq) -> Self {
+        Self { recent: Mutex::default(), applied: watch::Sender::new(applied) }
+    }
+
+    /// Remembers what became of a run of batches, and lets those who wait for them go on.
+    pub(crate) fn publish(&self, applied: &[Applied]) {
+        self.remember(applied.iter().map(|batch| (batch.seq, Fate::of(&batch.outcomes))));
+    }
+
+    /// Remembers that a batch became a dead letter.
+    pub(crate) fn publish_buried(&self, seq: Seq) {
+        self.remember(std::iter::once((seq, Fate::Buried)));
+    }
+
+    fn remember(&self, fates: impl Iterator<Item = (Seq, Fate)>) {
+        let mut recent = self.recent.lock();
+        let mut reached = *self.applied.borrow();
+        for (seq, fate) in fates {
+            if seq > reached {
+                reached = seq;
+                recent.push(seq, fate);
+            }
+        }
+        drop(recent);
+        self.applied.send_if_modified(|applied| std::mem::replace(applied, reached) != reached);
+    }
+
+    /// Up to where everything is visible.
+    pub(crate) fn applied(&self) -> Seq {
+        *self.applied.borrow()
+    }
+
+    /// Waits until everything up to `seq` is visible.
+    pub(crate) async fn wait_for(&self, seq: Seq) {
+        // Cannot fail: the sender lives as long as `self`.
+        let _ = self.applied.subscribe().wait_for(|applied| *applied >= seq).await;
+    }
+
+    /// What became of a batch, if that is remembered.
+    pub(crate) fn fate(&self, seq: Seq) -> Option<Fate> {
+        let recent = self.recent.lock();
+        let index = recent.fates.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
+        recent.fates.get(index).map(|(_, fate)| fate.clone())
+    }
+}
+
+impl Recent {
+    fn push(&mut self, seq: Seq, fate: Fate) {
+        self.details += fate.detail();
+        self.fates.push_back((seq, fate));
+        while self.fates.len() > RECENT_BATCHES_MAX || self.details > RECENT_OUTCOMES_MAX {
+            let Some((_, forgotten)) = self.fates.pop_front() else { break };
+            self.details -= forgotten.detail();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(seq: u64, outcomes: &[Outcome]) -> Applied {
+        Applied { seq: Seq(seq), outcomes: outcomes.to_vec() }
+    }
+
+    fn counts(receipts: &Receipts, seq: u64) -> Option<(u64, u64)> {
+        match receipts.fate(Seq(seq))? {
+            Fate::Applied { accepted, duplicates, .. } => Some((accepted, duplicates)),
+            Fate::Buried => None,
+        }
+    }
+
+    #[test]
+    fn counts_are_those_of_the_first_time() {
+        let receipts = Receipts::new(Seq(3));
+        receipts.publish(&[batch(4, &[Outcome::Fresh, Outcome::Mismatch]), batch(5, &[Outcome::Fresh])]);
+        receipts.publish(&[batch(4, &[Outcome::Duplicate, Outcome::Duplicate])]);
+        assert_eq!(receipts.applied(), Seq(5));
+        assert_eq!(counts(&receipts, 4), Some((1, 1)));
+        assert_eq!(counts(&receipts, 5), Some((1, 0)));
+        assert_eq!(counts(&receipts, 3), None);
+    }
+
+    #[test]
+    fn i6_what_is_remembered_is_bounded_by_batches_and_by_events() {
+        let receipts = Receipts::new(Seq::ZERO);
+        let many = RECENT_BATCHES_MAX as u64 + 10;
+        for seq in 1..=many {
+            receipts.publish(&[batch(seq, &[Outcome::Fresh])]);
+        }
+        assert_eq!(counts(&receipts, 10), None);
+        assert_eq!(counts(&receipts, 11), Some((1, 0)));
+        let large = vec![Outcome::Duplicate; RECENT_OUTCOMES_MAX / 2];
+        for seq in many + 1..=many + 3 {
+            receipts.publish(&[batch(seq, &large)]);
+        }
+        assert_eq!(counts(&receipts, many + 1), None);
+        assert_eq!(counts(&receipts, many + 2), Some((0, large.len() as u64)));
+        assert!(receipts.recent.lock().details <= RECENT_OUTCOMES_MAX);
+    }
+}

@@ -1,0 +1,283 @@
+//! The figures of one process, in the Prometheus text format. Nothing here is global: who counts
+//! is handed a [`Metrics`]. Labels that clients choose are capped, so the number of series is (I6).
+
+mod gauges;
+mod tally;
+
+use domain::time::Timestamp;
+use parking_lot::RwLock;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
+
+pub(crate) use gauges::PortGauges;
+pub(crate) use tally::Tally;
+
+/// The content type of [`Metrics::encode`].
+pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Event types with a series of their own; the others share `other`.
+const EVENT_TYPE_SERIES_MAX: usize = 100;
+/// The label of every further event type and of unusual methods.
+const OTHER: &str = "other";
+/// The type of an event that was rejected, whatever it says it is.
+const UNKNOWN_TYPE: &str = "unknown";
+/// Upper bounds of latency buckets, in seconds.
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TypeLabel {
+    event_type: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    endpoint: String,
+    status_code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    endpoint: String,
+}
+
+/// All metrics of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: RwLock<Registry>,
+    event_types: RwLock<HashSet<String>>,
+    received: Family<TypeLabel, Counter>,
+    ingested: Family<TypeLabel, Counter>,
+    duplicates: Counter,
+    mismatches: Counter,
+    failed: Family<ReasonLabel, Counter>,
+    ingestion_seconds: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    appends: Counter,
+    appended_bytes: Counter,
+    append_seconds: Histogram,
+    visible_seconds: Histogram,
+    apply_lag_seconds: Gauge<f64, AtomicU64>,
+    apply_retries: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Fresh metrics, all zero.
+    pub fn new() -> Self {
+        let metrics = Self {
+            registry: RwLock::default(),
+            event_types: RwLock::default(),
+            received: Family::default(),
+            ingested: Family::default(),
+            duplicates: Counter::default(),
+            mismatches: Counter::default(),
+            failed: Family::default(),
+            ingestion_seconds: latency_histogram(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(latency_histogram),
+            appends: Counter::default(),
+            appended_bytes: Counter::default(),
+            append_seconds: latency_histogram(),
+            visible_seconds: latency_histogram(),
+            apply_lag_seconds: Gauge::default(),
+            apply_retries: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// Gives each metric its name; the text format appends `_total` to those of counters.
+    fn register(&self) {
+        let mut registry = self.registry.write();
+        let r = &mut *registry;
+        r.register("events_received", "Events found in request bodies", self.received.clone());
+        r.register("events_ingested", "Events counted", self.ingested.clone());
+        r.register("events_duplicate", "Events whose id was counted before", self.duplicates.clone());
+        r.register("events_payload_mismatch", "Duplicates with another payload", self.mismatches.clone());
+        r.register("events_failed", "Events, or unreadable bodies, not taken", self.failed.clone());
+        r.register("ingestion_duration_seconds", "Body to verdicts", self.ingestion_seconds.clone());
+        r.register("api_requests", "Requests answered", self.requests.clone());
+        r.register("api_request_duration_seconds", "Request to answer", self.request_seconds.clone());
+        r.register("journal_appends", "Records made durable", self.appends.clone());
+        r.register("journal_appended_bytes", "Bytes of those records", self.appended_bytes.clone());
+        r.register("journal_append_duration_seconds", "Append to durable", self.append_seconds.clone());
+        r.register("accepted_to_visible_seconds", "Receipt to visible in queries", self.visible_seconds.clone());
+        r.register("apply_lag_seconds", "Age of the record applied last, 0 when idle", self.apply_lag_seconds.clone());
+        r.register("apply_retries", "Attempts to apply that failed", self.apply_retries.clone());
+    }
+
+    /// The metrics in the Prometheus text format; see [`METRICS_CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        // Cannot fail: writing to a string does not.
+        let _ = text::encode(&mut out, &self.registry.read());
+        out
+    }
+
+    /// Counts one answered request. `endpoint` is the matched route, never the path as sent.
+    pub fn request(&self, method: &str, endpoint: &str, status: u16, seconds: f64) {
+        let method = known_method(method);
+        let endpoint = endpoint.to_owned();
+        let labels = RequestLabels { method, endpoint: endpoint.clone(), status_code: status };
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.get_or_create(&RouteLabels { method, endpoint }).observe(seconds);
+    }
+
+    /// Adds the gauges that are read off the ports whenever the metrics are.
+    pub(crate) fn observe_ports(&self, gauges: PortGauges) {
+        self.registry.write().register_collector(Box::new(gauges));
+    }
+
+    pub(crate) fn received(&self, by_type: &Tally<'_>, rejected: u64) {
+        for (kind, count) in by_type.counts() {
+            self.received.get_or_create(&self.type_label(kind)).inc_by(count);
+        }
+        if rejected > 0 {
+            self.received.get_or_create(&TypeLabel { event_type: UNKNOWN_TYPE.to_owned() }).inc_by(rejected);
+        }
+    }
+
+    pub(crate) fn ingested(&self, by_type: &Tally<'_>) {
+        for (kind, count) in by_type.counts() {
+            self.ingested.get_or_create(&self.type_label(kind)).inc_by(count);
+        }
+    }
+
+    pub(crate) fn duplicate(&self, mismatch: bool) {
+        self.duplicates.inc();
+        if mismatch {
+            self.mismatches.inc();
+        }
+    }
+
+    pub(crate) fn failed(&self, reason: &'static str, count: u64) {
+        self.failed.get_or_create(&ReasonLabel { reason }).inc_by(count);
+    }
+
+    pub(crate) fn ingestion(&self, from: Timestamp, to: Timestamp) {
+        self.ingestion_seconds.observe(seconds(from, to));
+    }
+
+    pub(crate) fn appended(&self, bytes: usize, from: Timestamp, to: Timestamp) {
+        self.appends.inc();
+        self.appended_bytes.inc_by(bytes as u64);
+        self.append_seconds.observe(seconds(from, to));
+    }
+
+    pub(crate) fn visible(&self, received_at: Timestamp, now: Timestamp) {
+        let seconds = seconds(received_at, now);
+        self.visible_seconds.observe(seconds);
+        self.apply_lag_seconds.set(seconds);
+    }
+
+    pub(crate) fn apply_idle(&self) {
+        self.apply_lag_seconds.set(0.0);
+    }
+
+    pub(crate) fn apply_retry(&self) {
+        self.apply_retries.inc();
+    }
+
+    fn type_label(&self, kind: &str) -> TypeLabel {
+        let known = self.event_types.read().contains(kind);
+        let own = known || {
+            let mut types = self.event_types.write();
+            types.contains(kind) || types.len() < EVENT_TYPE_SERIES_MAX && types.insert(kind.to_owned())
+        };
+        TypeLabel { event_type: if own { kind } else { OTHER }.to_owned() }
+    }
+}
+
+fn latency_histogram() -> Histogram {
+    Histogram::new(LATENCY_BUCKETS)
+}
+
+/// Seconds from `from` to `to`; 0 when the clock was set back in between.
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "durations are far below 2^53 microseconds")]
+    let micros = (to.micros() - from.micros()).max(0) as f64;
+    micros / 1e6
+}
+
+fn known_method(method: &str) -> &'static str {
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or(OTHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(metrics: &Metrics, name: &str) -> Vec<String> {
+        metrics.encode().lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn names_are_the_documented_ones() {
+        let metrics = Metrics::new();
+        let mut types = Tally::default();
+        types.add("api_call");
+        metrics.received(&types, 2);
+        metrics.ingested(&types);
+        metrics.duplicate(true);
+        metrics.failed("invalid_time", 3);
+        metrics.ingestion(Timestamp::from_micros(0), Timestamp::from_micros(1_500));
+        metrics.request("GET", "/v1/events", 200, 0.25);
+        for line in [
+            "events_received_total{event_type=\"api_call\"} 1",
+            "events_received_total{event_type=\"unknown\"} 2",
+            "events_ingested_total{event_type=\"api_call\"} 1",
+            "events_duplicate_total 1",
+            "events_payload_mismatch_total 1",
+            "events_failed_total{reason=\"invalid_time\"} 3",
+            "ingestion_duration_seconds_count 1",
+            "ingestion_duration_seconds_bucket{le=\"0.002\"} 1",
+            "api_requests_total{method=\"GET\",endpoint=\"/v1/events\",status_code=\"200\"} 1",
+            "api_request_duration_seconds_count{method=\"GET\",endpoint=\"/v1/events\"} 1",
+            "journal_appends_total 0",
+            "journal_appended_bytes_total 0",
+            "accepted_to_visible_seconds_count 0",
+            "apply_lag_seconds 0.0",
+        ] {
+            assert_eq!(lines(&metrics, line), [line], "{}", metrics.encode());
+        }
+    }
+
+    #[test]
+    fn i6_labels_that_clients_choose_are_capped() {
+        let metrics = Metrics::new();
+        let kinds: Vec<String> = (0..EVENT_TYPE_SERIES_MAX + 50).map(|n| format!("type-{n}")).collect();
+        let mut types = Tally::default();
+        kinds.iter().for_each(|kind| types.add(kind));
+        metrics.received(&types, 0);
+        metrics.received(&types, 0);
+        assert_eq!(lines(&metrics, "events_received_total").len(), EVENT_TYPE_SERIES_MAX + 1);
+        let other = "events_received_total{event_type=\"other\"} 100";
+        assert_eq!(lines(&metrics, other), [other]);
+        metrics.request("BREW", "/healthz", 405, 0.0);
+        metrics.request("STEEP", "/healthz", 405, 0.0);
+        assert_eq!(lines(&metrics, "api_requests_total").len(), 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! Figures that are read off the ports at the moment somebody asks for the metrics, so that they
+//! are never stale and cost nothing in between.
+
+use std::fmt;
+use std::sync::Weak;
+
+use domain::time::Timestamp;
+use ports::journal::Journal;
+use ports::ledger::Ledger;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+
+/// The state of the journal and the ledger. Does not keep them open.
+#[derive(Debug)]
+pub(crate) struct PortGauges {
+    pub(crate) journal: Weak<dyn Journal>,
+    pub(crate) ledger: Weak<dyn Ledger>,
+}
+
+impl Collector for PortGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        if let Some(journal) = self.journal.upgrade() {
+            let backlog = journal.backlog();
+            let records = backlog.durable.0.saturating_sub(backlog.acked.0);
+            gauge(&mut encoder, "journal_durable_seq", "Number of the last durable record", backlog.durable.0)?;
+            gauge(&mut encoder, "backlog_records", "Records that are durable but not applied", records)?;
+            gauge(&mut encoder, "backlog_bytes", "Bytes of those records", backlog.bytes)?;
+        }
+        if let Some(ledger) = self.ledger.upgrade() {
+            let stats = ledger.stats();
+            let closed = closed_seconds(ledger.closed_through());
+            gauge(&mut encoder, "ledger_unflushed_events", "Events applied but not flushed", stats.unflushed_events)?;
+            gauge(&mut encoder, "ledger_segments", "Segments on disk", stats.segments)?;
+            gauge(&mut encoder, "ledger_flushed_events", "Events on disk", stats.flushed_events)?;
+            gauge(&mut encoder, "ledger_flushed_bytes", "Bytes of segments on disk", stats.flushed_bytes)?;
+            gauge(&mut encoder, "ledger_dead_letters", "Records among the dead letters", stats.dead_letters)?;
+            let help = "Up to when windows are closed, in seconds since 1970";
+            gauge(&mut encoder, "windows_closed_through_timestamp_seconds", help, closed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whole seconds since 1970, 0 before it: before the first closing there is nothing to show.
+fn closed_seconds(through: Timestamp) -> u64 {
+    u64::try_from(through.micros()).unwrap_or(0) / 1_000_000
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), fmt::Error> {
+    let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+}

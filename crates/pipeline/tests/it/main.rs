@@ -1,0 +1,14 @@
+//! The pipeline over memory twins, with a real worker thread and a clock that only the test moves.
+//! Nothing here waits for a fixed time: every wait is for a state.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "for tests, which fail loudly")]
+
+mod world;
+mod twins;
+mod taking;
+mod duplicates;
+mod waiting;
+mod faults;
+mod restarts;
+mod closing;
+mod model;

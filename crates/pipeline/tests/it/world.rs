@@ -1,0 +1,198 @@
+//! A pipeline over twins, and how a test talks to it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::limits::Limits;
+use domain::position::Seq;
+use domain::time::Timestamp;
+use domain::window::WindowRule;
+use pipeline::{
+    EventResult, IngestAnswer, IngestError, IngestRequest, Metrics, Pipeline, PipelineParts, ReceiptState, Status,
+};
+use ports::clock::Clock;
+use ports::journal::Journal;
+use ports::ledger::Ledger;
+use ports::reports::{EventFilter, EventQuery, Order, Reports, StoredEvent};
+use ports::testing::clock::ManualClock;
+use ports::testing::journal::{MemoryJournal, MemoryLog};
+use ports::testing::ledger::MemoryLedger;
+use ports::testing::ledger::records::scope;
+
+use crate::twins::{FaultyLedger, GatedJournal, LedgerFaults};
+
+/// Longest that a test waits for a state before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// When the clock of a new world starts: on a window boundary.
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+pub(crate) struct World {
+    log: MemoryLog,
+    stored: Arc<MemoryLedger>,
+    limits: Limits,
+    pub(crate) journal: Arc<GatedJournal>,
+    pub(crate) ledger: Arc<FaultyLedger>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) pipeline: Arc<Pipeline>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(crate) fn with(limits: Limits) -> Self {
+        let stored = Arc::new(MemoryLedger::new(WindowRule::default()));
+        let clock = Arc::new(ManualClock::new(START));
+        Self::open(MemoryLog::default(), stored, clock, limits, LedgerFaults::default())
+    }
+
+    /// A new process over what the disk kept.
+    pub(crate) fn restart(self, faults: LedgerFaults) -> Self {
+        let Self { log, stored, clock, limits, pipeline, .. } = self;
+        drop(pipeline);
+        Self::open(log, stored, clock, limits, faults)
+    }
+
+    fn open(
+        log: MemoryLog,
+        stored: Arc<MemoryLedger>,
+        clock: Arc<ManualClock>,
+        limits: Limits,
+        faults: LedgerFaults,
+    ) -> Self {
+        let journal = MemoryJournal::open(log.clone(), stored.applied(), limits.backlog_bytes_max as u64).unwrap();
+        let journal = Arc::new(GatedJournal::open_to_all(journal));
+        let ledger = Arc::new(FaultyLedger::over(Arc::clone(&stored)));
+        ledger.set(faults);
+        let metrics = Arc::new(Metrics::new());
+        let parts = PipelineParts {
+            journal: journal.clone(),
+            ledger: ledger.clone(),
+            reports: stored.clone(),
+            clock: clock.clone(),
+            limits: limits.clone(),
+            rule: WindowRule::default(),
+            key: [7; 16],
+        };
+        let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
+        Self { log, stored, limits, journal, ledger, clock, metrics, pipeline }
+    }
+
+    /// Posts a JSON body for `tenant`.
+    pub(crate) async fn post(&self, tenant: &str, body: &str) -> Result<IngestAnswer, IngestError> {
+        self.send(tenant, request(body)).await
+    }
+
+    /// The same, waiting until it is applied.
+    pub(crate) async fn post_and_wait(&self, tenant: &str, body: &str) -> IngestAnswer {
+        let answer = self.send(tenant, IngestRequest { wait: true, ..request(body) }).await.unwrap();
+        assert!(answer.applied);
+        answer
+    }
+
+    pub(crate) async fn send(&self, tenant: &str, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
+        self.pipeline.ingest().ingest(&scope(tenant), request).await
+    }
+
+    pub(crate) async fn receipt(&self, tenant: &str, id: &str) -> Option<ReceiptState> {
+        self.pipeline.receipt(&scope(tenant), id).await.unwrap()
+    }
+
+    /// All events of `tenant`, oldest first.
+    pub(crate) async fn events(&self, tenant: &str) -> Vec<StoredEvent> {
+        let query =
+            EventQuery { filter: EventFilter::default(), order: Order::Ascending, after: None, limit: usize::MAX };
+        self.stored.events(&scope(tenant), &query).await.unwrap().rows
+    }
+
+    pub(crate) async fn ids(&self, tenant: &str) -> Vec<String> {
+        let mut ids: Vec<String> = self.events(tenant).await.into_iter().map(|event| event.id).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Waits until everything durable is applied, while time passes.
+    pub(crate) async fn settle(&self) {
+        eventually("everything is applied", || {
+            self.clock.advance(Duration::from_millis(500));
+            let backlog = self.journal.backlog();
+            (backlog.acked == backlog.durable).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) fn durable(&self) -> Seq {
+        self.journal.backlog().durable
+    }
+
+    /// The first record that the journal still has: it can be opened before that one, not earlier.
+    pub(crate) fn first_kept(&self) -> Option<Seq> {
+        let opens = |after: &Seq| MemoryJournal::open(self.log.clone(), *after, u64::MAX).is_ok();
+        (0..=self.durable().0).map(Seq).find(opens).map(Seq::next)
+    }
+
+    pub(crate) fn not_ready(&self) -> Vec<&'static str> {
+        self.pipeline.readiness().iter().filter(|check| !check.ok).map(|check| check.name).collect()
+    }
+
+    /// The value of the metric that is written like `series`.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics.encode();
+        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Waits for `state`, looking again and again.
+pub(crate) async fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = state() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(what, looking).await
+}
+
+/// Fails when `future` takes longer than any machine needs.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain: {what}"),
+    }
+}
+
+pub(crate) fn request(body: &str) -> IngestRequest {
+    IngestRequest { body: Bytes::copy_from_slice(body.as_bytes()), ..IngestRequest::default() }
+}
+
+/// `n` events with ids `prefix`0, `prefix`1 and so on, as a JSON body.
+pub(crate) fn batch(prefix: &str, n: usize) -> String {
+    let events: Vec<String> = (0..n).map(|i| format!(r#"{{"id":"{prefix}{i}","customer":"c"}}"#)).collect();
+    format!("[{}]", events.join(","))
+}
+
+/// A result in short: the id, the verdict and the code.
+pub(crate) fn short(result: &EventResult) -> String {
+    let status = match result.status {
+        Status::Accepted => "accepted",
+        Status::Duplicate => "duplicate",
+        Status::Rejected => "rejected",
+    };
+    let parts = [result.event_id.as_deref().unwrap_or("-"), status, result.code.unwrap_or("")];
+    parts.join(" ").trim_end().to_owned()
+}
+
+pub(crate) fn verdicts(answer: &IngestAnswer) -> Vec<String> {
+    answer.results.iter().map(short).collect()
+}

@@ -1,0 +1,359 @@
+//! What every manifest and every catalog does, whatever it is made of. A check opens its own empty
+//! place; `Err` means that the store failed where it must not, a panic that it answered wrongly.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::admit::Dimension;
+use domain::aggregate::Totals;
+use domain::position::Seq;
+use domain::rollup::{Rollup, RollupKey};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
+use domain::window::WindowRule;
+
+use crate::catalog::{Catalog, Tenant};
+use crate::manifest::{Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, ManifestState, Name, SegmentMeta};
+use crate::{ErrorKind, PortError};
+
+/// The largest sum there is.
+const SUM_MAX: u64 = i64::MAX as u64;
+
+/// Where a store under test keeps its data; empty at first.
+#[async_trait]
+pub trait Place<P: ?Sized>: Send + Sync {
+    /// Opens the store there, with what an earlier one has committed. The earlier one is gone.
+    async fn open(&self) -> Result<Arc<P>, PortError>;
+}
+
+/// Checks every promise of [`Manifest`] that needs no fault.
+///
+/// # Errors
+/// When the store fails where it must not.
+pub async fn manifest_conformance<P: Place<dyn Manifest>>(new_place: impl Fn() -> P) -> Result<(), PortError> {
+    a_new_store_is_empty_and_keeps_its_first_identity(&new_place()).await?;
+    a_commit_is_found_after_reopening(&new_place()).await?;
+    a_conflict_changes_nothing(&new_place()).await?;
+    a_store_that_was_never_loaded_takes_no_commit(&new_place()).await?;
+    segments_come_go_and_forget_their_events(&new_place()).await?;
+    marks_never_go_back(&new_place()).await?;
+    names_are_a_set(&new_place()).await?;
+    rollups_add_up_and_saturate(&new_place()).await?;
+    rollups_are_of_one_tenant_in_range_and_in_order(&new_place()).await?;
+    dead_letters_are_kept_once_and_shown_to_their_tenant(&new_place()).await
+}
+
+/// Checks every promise of [`Catalog`].
+///
+/// # Errors
+/// When the store fails where it must not.
+pub async fn catalog_conformance<P: Place<dyn Catalog>>(new_place: impl Fn() -> P) -> Result<(), PortError> {
+    let place = new_place();
+    let store = place.open().await?;
+    assert_eq!(store.tenants().await?, []);
+    store.ensure_tenants(&[], at(1)).await?;
+    store.ensure_tenants(&[tenant("b"), tenant("a"), tenant("b")], at(1)).await?;
+    store.ensure_tenants(&[tenant("ä"), tenant("a")], at(2)).await?;
+    drop(store);
+    let known = |id: &str, created| Tenant {
+        id: tenant(id),
+        name: id.to_owned(),
+        active: true,
+        created: at(created),
+        updated: at(created),
+    };
+    assert_eq!(place.open().await?.tenants().await?, [known("a", 1), known("b", 1), known("ä", 2)]);
+    Ok(())
+}
+
+async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let empty = ManifestState {
+        identity: identity(),
+        segments: vec![],
+        cursor: Seq::ZERO,
+        closed_through: Timestamp::MIN,
+        retention_floor: Timestamp::MIN,
+        names: vec![],
+        dead_letters: 0,
+    };
+    let store = place.open().await?;
+    assert_eq!(store.load(&identity()).await?, empty);
+    let rule = WindowRule::new(60, 0).unwrap_or_default();
+    let other = Identity { key: [9; 16], rule };
+    assert_ne!(other.rule, identity().rule);
+    assert_eq!(store.load(&other).await?, empty);
+    drop(store);
+    assert_eq!(place.open().await?.load(&other).await?, empty);
+    Ok(())
+}
+
+async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.load(&identity()).await?;
+    let change = Commit {
+        cursor: Some((Seq(0), Seq(20))),
+        add: vec![segment("s2", 11, 20), segment("s1", 1, 10)],
+        rollups: vec![rollup("a", "p", "k", 0, &counted(3))],
+        names: vec![name("a", Dimension::Model, "m"), name("a", Dimension::Type, "k")],
+        closed_through: Some(at(-5)),
+        retention_floor: Some(at(-7)),
+        ..Commit::default()
+    };
+    store.commit(&change).await?;
+    store.bury(&letter(12, Some("a"))).await?;
+    drop(store);
+    let expected = ManifestState {
+        identity: identity(),
+        segments: vec![segment("s1", 1, 10), segment("s2", 11, 20)],
+        cursor: Seq(20),
+        closed_through: at(-5),
+        retention_floor: at(-7),
+        names: vec![name("a", Dimension::Type, "k"), name("a", Dimension::Model, "m")],
+        dead_letters: 1,
+    };
+    let store = place.open().await?;
+    assert_eq!(store.load(&identity()).await?, expected);
+    assert_eq!(store.rollups(&scope("a"), TimeRange::ALL).await?, change.rollups);
+    assert_eq!(store.dead_letter(&scope("a"), Seq(12)).await?, Some(letter(12, Some("a"))));
+    Ok(())
+}
+
+async fn a_conflict_changes_nothing(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.load(&identity()).await?;
+    store.commit(&Commit { add: vec![segment("s1", 1, 10)], ..moved(0, 10) }).await?;
+    let before = store.load(&identity()).await?;
+    let whole = Commit {
+        add: vec![segment("s2", 11, 20)],
+        rollups: vec![rollup("a", "p", "k", 0, &counted(3))],
+        names: vec![name("a", Dimension::Type, "k")],
+        closed_through: Some(at(5)),
+        retention_floor: Some(at(5)),
+        ..moved(10, 20)
+    };
+    let mismatches = [
+        Commit { cursor: Some((Seq(9), Seq(20))), ..whole.clone() },
+        Commit { cursor: Some((Seq(11), Seq(20))), ..whole.clone() },
+        Commit { remove: vec!["s1".into(), "s3".into()], ..whole.clone() },
+        Commit { remove: vec!["s1".into(), "s1".into()], ..whole.clone() },
+        Commit { forget_events: vec!["s1".into(), "s3".into()], ..whole.clone() },
+        Commit { add: vec![segment("s2", 11, 20), segment("s1", 1, 10)], ..whole.clone() },
+        Commit { add: vec![segment("s2", 11, 20), segment("s2", 11, 20)], ..whole.clone() },
+    ];
+    for change in mismatches {
+        let refused = store.commit(&change).await.err().map(|error| error.kind());
+        assert_eq!(refused, Some(ErrorKind::Conflict), "{change:?}");
+        assert_eq!(store.load(&identity()).await?, before, "{change:?}");
+        assert_eq!(store.rollups(&scope("a"), TimeRange::ALL).await?, [], "{change:?}");
+    }
+    store.commit(&whole).await
+}
+
+async fn a_store_that_was_never_loaded_takes_no_commit(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let refused = store.commit(&moved(0, 1)).await.err().map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::Conflict));
+    assert_eq!(store.load(&identity()).await?.cursor, Seq::ZERO);
+    Ok(())
+}
+
+async fn segments_come_go_and_forget_their_events(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.load(&identity()).await?;
+    let flushed = vec![segment("s1", 1, 10), segment("s2", 11, 20), segment("s3", 21, 30)];
+    store.commit(&Commit { add: flushed, ..moved(0, 30) }).await?;
+    let merged = SegmentMeta { level: 1, ..segment("m1", 1, 20) };
+    let merge = Commit { add: vec![merged.clone()], remove: vec!["s1".into(), "s2".into()], ..Commit::default() };
+    store.commit(&merge).await?;
+    assert_eq!(store.load(&identity()).await?.segments, [merged.clone(), segment("s3", 21, 30)]);
+
+    // Retention: the events file goes, once; asking again changes nothing.
+    for _ in 0..2 {
+        store.commit(&Commit { forget_events: vec!["m1".into()], ..Commit::default() }).await?;
+    }
+    let mut kept = merged;
+    kept.files.retain(|file| file.kind != FileKind::Events);
+    assert_eq!(kept.files.len(), 2);
+    drop(store);
+    let state = place.open().await?.load(&identity()).await?;
+    assert_eq!(state.segments, [kept, segment("s3", 21, 30)]);
+    assert_eq!(state.cursor, Seq(30));
+    Ok(())
+}
+
+async fn marks_never_go_back(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.load(&identity()).await?;
+    let marks = |seconds: i64| Commit {
+        closed_through: Some(at(seconds)),
+        retention_floor: Some(at(seconds - 100)),
+        ..Commit::default()
+    };
+    for (asked, stored) in [(50, 50), (49, 50), (50, 50), (51, 51)] {
+        store.commit(&marks(asked)).await?;
+        let state = store.load(&identity()).await?;
+        assert_eq!((state.closed_through, state.retention_floor), (at(stored), at(stored - 100)));
+    }
+    Ok(())
+}
+
+async fn names_are_a_set(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.load(&identity()).await?;
+    let odd = "\u{0}'\"; -- %ß\u{1F600}";
+    let names = vec![
+        name("a", Dimension::Type, "x"),
+        name("a", Dimension::Type, "y"),
+        name("a", Dimension::Endpoint, "x"),
+        name("a", Dimension::Endpoint, odd),
+        name("b", Dimension::Type, "x"),
+    ];
+    let twice = names.iter().rev().chain(&names).cloned().collect();
+    store.commit(&Commit { names: twice, ..Commit::default() }).await?;
+    store.commit(&Commit { names: vec![names[3].clone()], ..Commit::default() }).await?;
+    let mut expected = names;
+    expected.sort();
+    assert_eq!(store.load(&identity()).await?.names, expected);
+    Ok(())
+}
+
+async fn rollups_add_up_and_saturate(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.load(&identity()).await?;
+    let add = |totals: &[Totals]| Commit {
+        rollups: totals.iter().map(|totals| rollup("a", "", "k", 0, totals)).collect(),
+        ..Commit::default()
+    };
+    let mut expected = Totals::default();
+    let steps = [
+        vec![counted(1)],
+        // The same key twice in one change counts twice.
+        vec![counted(2), counted(3)],
+        // Up to the edge and not over it, one field at a time and all at once.
+        vec![Totals { tokens: SUM_MAX - 6, ..Totals::default() }],
+        vec![Totals { latency_us: SUM_MAX, calls: SUM_MAX - 7, ..Totals::default() }],
+        vec![counted(1), counted(SUM_MAX), counted(SUM_MAX)],
+        // More than a sum can be counts as the largest.
+        vec![counted(u64::MAX)],
+        vec![counted(0)],
+    ];
+    for step in steps {
+        store.commit(&add(&step)).await?;
+        step.iter().for_each(|totals| expected.merge(totals));
+        let stored = store.rollups(&scope("a"), TimeRange::ALL).await?;
+        assert_eq!(stored, [rollup("a", "", "k", 0, &expected)]);
+    }
+    assert_eq!(expected, counted(SUM_MAX));
+    Ok(())
+}
+
+async fn rollups_are_of_one_tenant_in_range_and_in_order(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.load(&identity()).await?;
+    let mut of_a = Vec::new();
+    for project in ["", "P", "p"] {
+        for kind in ["k", "ö"] {
+            of_a.extend((-2..3).map(|hour| rollup("a", project, kind, hour, &counted(1))));
+        }
+    }
+    // The other tenant uses the very same keys (I5).
+    let of_b: Vec<_> = of_a.iter().map(|mine| with_tenant(mine, "b")).collect();
+    let rollups = of_b.iter().chain(of_a.iter().rev()).cloned().collect();
+    store.commit(&Commit { rollups, ..Commit::default() }).await?;
+    store.commit(&Commit { rollups: of_b.clone(), ..Commit::default() }).await?;
+
+    assert_eq!(store.rollups(&scope("a"), TimeRange::ALL).await?, of_a);
+    assert_eq!(store.rollups(&scope("c"), TimeRange::ALL).await?, []);
+    let range = TimeRange::new(hour(-1), hour(1)).unwrap_or(TimeRange::ALL);
+    let inside: Vec<_> = of_a.iter().filter(|mine| range.contains(mine.key.hour)).cloned().collect();
+    assert_eq!(inside.len(), 12);
+    assert_eq!(store.rollups(&scope("a"), range).await?, inside);
+    let within_an_hour = TimeRange::new(at(1), at(3_599)).unwrap_or(TimeRange::ALL);
+    assert_eq!(store.rollups(&scope("a"), within_an_hour).await?, []);
+    Ok(())
+}
+
+async fn dead_letters_are_kept_once_and_shown_to_their_tenant(
+    place: &impl Place<dyn Manifest>,
+) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.bury(&letter(3, Some("a"))).await?;
+    store.bury(&DeadLetter { reason: "another".into(), ..letter(3, Some("a")) }).await?;
+    store.bury(&DeadLetter { payload: vec![], ..letter(4, None) }).await?;
+    assert_eq!(store.dead_letter(&scope("a"), Seq(3)).await?, Some(letter(3, Some("a"))));
+    for (whose, seq) in [("b", 3), ("a", 4), ("a", 5)] {
+        assert_eq!(store.dead_letter(&scope(whose), Seq(seq)).await?, None, "{whose} {seq}");
+    }
+    assert_eq!(store.load(&identity()).await?.dead_letters, 2);
+    Ok(())
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn hour(hours: i64) -> Timestamp {
+    Timestamp::from_micros(hours * MICROS_PER_HOUR)
+}
+
+fn tenant(id: &str) -> TenantId {
+    TenantId::parse(id).unwrap_or_else(|_| TenantId::default_tenant())
+}
+
+fn scope(id: &str) -> TenantScope {
+    TenantScope::for_operator(tenant(id))
+}
+
+fn identity() -> Identity {
+    Identity { key: *b"0123456789abcdef", rule: WindowRule::default() }
+}
+
+fn moved(from: u64, to: u64) -> Commit {
+    Commit { cursor: Some((Seq(from), Seq(to))), ..Commit::default() }
+}
+
+fn segment(id: &str, first: u64, last: u64) -> SegmentMeta {
+    let file = |kind: FileKind, bytes| FileMeta {
+        kind,
+        name: format!("{id}.{}", kind.as_str()),
+        bytes,
+        blake3: [u8::try_from(first).unwrap_or(u8::MAX); 32],
+        rows: last - first + 1,
+    };
+    SegmentMeta {
+        id: id.to_owned(),
+        level: 0,
+        first_seq: Seq(first),
+        last_seq: Seq(last),
+        time_min: at(-1),
+        time_max: at(1_700_000_000),
+        files: vec![file(FileKind::Events, 4_096), file(FileKind::Windows, 512), file(FileKind::Ids, 1 << 40)],
+    }
+}
+
+fn name(tenant_id: &str, dimension: Dimension, name: &str) -> Name {
+    Name { tenant: tenant(tenant_id), dimension, name: name.to_owned() }
+}
+
+fn counted(n: u64) -> Totals {
+    Totals { calls: n, tokens: n, input_tokens: n, output_tokens: n, latency_us: n, latency_calls: n, late: n }
+}
+
+fn rollup(tenant_id: &str, project: &str, kind: &str, hours: i64, totals: &Totals) -> Rollup {
+    let key = RollupKey { tenant: tenant(tenant_id), project: project.into(), kind: kind.into(), hour: hour(hours) };
+    Rollup { key, totals: *totals }
+}
+
+fn with_tenant(rollup: &Rollup, id: &str) -> Rollup {
+    Rollup { key: RollupKey { tenant: tenant(id), ..rollup.key.clone() }, totals: rollup.totals }
+}
+
+fn letter(seq: u64, of: Option<&str>) -> DeadLetter {
+    DeadLetter {
+        seq: Seq(seq),
+        tenant: of.map(tenant),
+        reason: "it is no record".into(),
+        buried_at: at(1_700_000_000),
+        payload: vec![0, 1, 255],
+    }
+}

@@ -1,0 +1,112 @@
+//! The commit point of the embedded ledger. What one [`Manifest::commit`] changes is one SQLite
+//! transaction; what [`Manifest::load`] answers is of one moment.
+
+mod change;
+mod state;
+
+use async_trait::async_trait;
+use domain::position::Seq;
+use domain::rollup::Rollup;
+use domain::tenant::TenantScope;
+use domain::time::TimeRange;
+use ports::PortError;
+use ports::manifest::{Commit, DeadLetter, Identity, Manifest, ManifestState};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
+
+use crate::entities::{dead_letter, hourly_rollup, meta};
+use crate::failure::Failure;
+use crate::store::SqliteStore;
+
+const READ: &str = "read the manifest";
+const COMMIT: &str = "commit to the manifest";
+
+#[async_trait]
+impl Manifest for SqliteStore {
+    async fn load(&self, identity: &Identity) -> Result<ManifestState, PortError> {
+        if let Some(state) = self.state().await? {
+            return Ok(state);
+        }
+        let write = self.begin("set up the manifest").await?;
+        let outcome = fix(write.transaction(), identity).await;
+        write.finish(outcome).await?;
+        let state = self.state().await?;
+        state.ok_or_else(|| self.failed(READ, Failure::corrupt("its meta row is gone")))
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<(), PortError> {
+        let write = self.begin(COMMIT).await?;
+        let outcome = change::apply(write.transaction(), commit).await.and_then(|()| before_commit());
+        write.finish(outcome).await?;
+        after_commit().map_err(|failure| self.failed_write(COMMIT, failure))
+    }
+
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
+        use hourly_rollup::{Column, Entity, Model};
+        let rows = Entity::find()
+            .filter(Column::Tenant.eq(scope.tenant().as_str()))
+            .filter(Column::HourUs.gte(range.from().micros()))
+            .filter(Column::HourUs.lt(range.to().micros()))
+            .order_by_asc(Column::Project)
+            .order_by_asc(Column::Kind)
+            .order_by_asc(Column::HourUs)
+            .all(self.readers())
+            .await;
+        let rollups = rows.map_err(Failure::from);
+        let rollups = rollups.and_then(|rows| rows.into_iter().map(Model::into_rollup).collect());
+        rollups.map_err(|failure| self.failed(READ, failure))
+    }
+
+    async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError> {
+        let write = self.begin("bury a record in the manifest").await?;
+        let outcome = insert(write.transaction(), letter).await;
+        write.finish(outcome).await
+    }
+
+    async fn dead_letter(&self, scope: &TenantScope, seq: Seq) -> Result<Option<DeadLetter>, PortError> {
+        use dead_letter::{Column, Entity, Model};
+        let Ok(seq) = i64::try_from(seq.0) else { return Ok(None) };
+        let row = Entity::find_by_id(seq).filter(Column::Tenant.eq(scope.tenant().as_str())).one(self.readers()).await;
+        let letter = row.map_err(Failure::from).and_then(|row| row.map(Model::into_letter).transpose());
+        letter.map_err(|failure| self.failed(READ, failure))
+    }
+}
+
+impl SqliteStore {
+    /// Everything, of one moment; `None` when the identity is not fixed yet.
+    async fn state(&self) -> Result<Option<ManifestState>, PortError> {
+        let read = async {
+            let snapshot = self.snapshot().await?;
+            let state = state::read(&snapshot).await?;
+            snapshot.commit().await?;
+            Ok(state)
+        };
+        read.await.map_err(|failure| self.failed(READ, failure))
+    }
+}
+
+async fn fix(transaction: &DatabaseTransaction, identity: &Identity) -> Result<(), Failure> {
+    let first_stays = OnConflict::column(meta::Column::Id).do_nothing().to_owned();
+    let row = meta::Model::new(identity).into_active_model();
+    meta::Entity::insert_many([row]).on_conflict(first_stays).exec_without_returning(transaction).await?;
+    Ok(())
+}
+
+async fn insert(transaction: &DatabaseTransaction, letter: &DeadLetter) -> Result<(), Failure> {
+    let first_stays = OnConflict::column(dead_letter::Column::Seq).do_nothing().to_owned();
+    let row = dead_letter::Model::new(letter)?.into_active_model();
+    dead_letter::Entity::insert_many([row]).on_conflict(first_stays).exec_without_returning(transaction).await?;
+    Ok(())
+}
+
+/// Where tests stop or fail a commit of which nothing counts yet.
+fn before_commit() -> Result<(), Failure> {
+    fail::fail_point!("manifest::before_commit", |_| Err(std::io::Error::other("injected before the commit").into()));
+    Ok(())
+}
+
+/// Where tests stop or fail a commit that counts already.
+fn after_commit() -> Result<(), Failure> {
+    fail::fail_point!("manifest::after_commit", |_| Err(std::io::Error::other("injected after the commit").into()));
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! The statements of one commit. The first that finds something else than the change believes ends
+//! it, and the caller takes all of them back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::aggregate::Totals;
+use domain::rollup::{Rollup, RollupKey};
+use ports::manifest::{Commit, FileKind, Name, SegmentMeta};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel, ModelTrait,
+    QueryFilter, QuerySelect, SqlErr,
+};
+
+use crate::entities::{hourly_rollup, meta, name, segment, segment_file};
+use crate::failure::Failure;
+
+/// Rows in one `INSERT`, a power of two.
+const INSERT_ROWS_MAX: usize = 256;
+
+/// Makes every change of `commit` inside `transaction`.
+pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
+    move_marks(transaction, commit).await?;
+    check_stored(transaction, commit).await?;
+    forget_events(transaction, &commit.forget_events).await?;
+    add_segments(transaction, &commit.add).await?;
+    remove_segments(transaction, &commit.remove).await?;
+    add_rollups(transaction, &commit.rollups).await?;
+    add_names(transaction, &commit.names).await
+}
+
+async fn move_marks(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
+    let stored = meta::Entity::find().one(transaction).await?;
+    let stored = stored.ok_or_else(|| Failure::conflict("it was never loaded"))?.verified()?;
+    let mut moved = stored.clone();
+    if let Some((from, to)) = commit.cursor {
+        let at = stored.cursor()?;
+        if at != from {
+            return Err(Failure::conflict(format!("its cursor is {at}, not {from}")));
+        }
+        moved.set_cursor(to)?;
+    }
+    if let Some(through) = commit.closed_through {
+        moved.closed_through_us = moved.closed_through_us.max(through.micros());
+    }
+    if let Some(floor) = commit.retention_floor {
+        moved.retention_floor_us = moved.retention_floor_us.max(floor.micros());
+    }
+    if moved != stored {
+        moved.sealed().into_active_model().reset_all().update(transaction).await?;
+    }
+    Ok(())
+}
+
+/// Every segment to remove or to thin out must be stored, and can be removed once only.
+async fn check_stored(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
+    let removed: BTreeSet<_> = commit.remove.iter().collect();
+    if removed.len() != commit.remove.len() {
+        return Err(Failure::conflict("a segment is to be removed twice"));
+    }
+    let mut missing: BTreeSet<_> = removed.into_iter().chain(&commit.forget_events).cloned().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let stored = segment::Entity::find()
+        .select_only()
+        .column(segment::Column::Id)
+        .filter(segment::Column::Id.is_in(&missing))
+        .into_tuple::<String>();
+    for id in stored.all(transaction).await? {
+        missing.remove(&id);
+    }
+    match missing.pop_first() {
+        Some(id) => Err(Failure::conflict(format!("segment {id:?} is not stored"))),
+        None => Ok(()),
+    }
+}
+
+async fn forget_events(transaction: &DatabaseTransaction, ids: &[String]) -> Result<(), Failure> {
+    for id in ids {
+        let Some(row) = segment::Entity::find_by_id(id).one(transaction).await? else { continue };
+        let files = row.find_related(segment_file::Entity).all(transaction).await?;
+        let (events, kept): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.kind == FileKind::Events.as_str());
+        row.sealed(&kept).into_active_model().reset_all().update(transaction).await?;
+        for file in events {
+            file.delete(transaction).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn add_segments(transaction: &DatabaseTransaction, segments: &[SegmentMeta]) -> Result<(), Failure> {
+    for segment in segments {
+        let files = segment.files.iter().map(|file| segment_file::Model::new(&segment.id, file));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let row = segment::Model::new(segment, &files)?.into_active_model();
+        let inserted = segment::Entity::insert(row).exec_without_returning(transaction).await;
+        inserted.map_err(|error| conflict_if_known(&segment.id, error))?;
+        let files = files.into_iter().map(IntoActiveModel::into_active_model);
+        segment_file::Entity::insert_many(files).exec_without_returning(transaction).await?;
+    }
+    Ok(())
+}
+
+fn conflict_if_known(id: &str, error: DbErr) -> Failure {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => Failure::conflict(format!("segment {id:?} is stored already")),
+        _ => error.into(),
+    }
+}
+
+/// Removes them with their files, which refer to them.
+async fn remove_segments(transaction: &DatabaseTransaction, ids: &[String]) -> Result<(), Failure> {
+    if !ids.is_empty() {
+        segment::Entity::delete_many().filter(segment::Column::Id.is_in(ids)).exec(transaction).await?;
+    }
+    Ok(())
+}
+
+async fn add_rollups(transaction: &DatabaseTransaction, rollups: &[Rollup]) -> Result<(), Failure> {
+    // In order of key, each key once: neighbours lie on the same pages.
+    let mut sums: BTreeMap<&RollupKey, Totals> = BTreeMap::new();
+    for rollup in rollups {
+        sums.entry(&rollup.key).or_default().merge(&rollup.totals);
+    }
+    use hourly_rollup::{Column, Model, SUMS};
+    let key = [Column::Tenant, Column::Project, Column::Kind, Column::HourUs];
+    let add = OnConflict::columns(key).values(SUMS.map(|sum| (sum, saturating_sum(sum)))).to_owned();
+    let rows = sums.iter().map(|(key, totals)| Model::new(key, totals));
+    insert(transaction, rows.collect(), &add).await
+}
+
+/// The stored sum plus the new one, at most `i64::MAX`. Neither is negative, so no step of this
+/// leaves 64 bits, which in SQLite would turn the sum into a floating point number.
+fn saturating_sum(sum: hourly_rollup::Column) -> Expr {
+    let sum = sum.as_str();
+    Expr::cust(format!("min(\"{sum}\", {} - excluded.\"{sum}\") + excluded.\"{sum}\"", i64::MAX))
+}
+
+async fn add_names(transaction: &DatabaseTransaction, names: &[Name]) -> Result<(), Failure> {
+    use name::{Column, Model};
+    let names: BTreeSet<_> = names.iter().collect();
+    let known_stay = OnConflict::columns([Column::Tenant, Column::Dimension, Column::Name]).do_nothing().to_owned();
+    insert(transaction, names.into_iter().map(Model::new).collect(), &known_stay).await
+}
+
+/// Inserts rows by the hundreds. Statements are a power of two long, so that only a few different
+/// ones are ever prepared and kept.
+async fn insert<M>(transaction: &DatabaseTransaction, rows: Vec<M>, on_conflict: &OnConflict) -> Result<(), Failure>
+where
+    M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+    <M::Entity as EntityTrait>::ActiveModel: Send,
+{
+    let mut rows = rows.into_iter();
+    while rows.len() > 0 {
+        let length = 1 << rows.len().min(INSERT_ROWS_MAX).ilog2();
+        let batch: Vec<_> = rows.by_ref().take(length).map(IntoActiveModel::into_active_model).collect();
+        let insert = <M::Entity as EntityTrait>::insert_many(batch).on_conflict(on_conflict.clone());
+        insert.exec_without_returning(transaction).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Reads the whole manifest, and refuses one that lost a row or changed one.
+
+use std::collections::HashMap;
+
+use domain::time::Timestamp;
+use ports::manifest::{ManifestState, Name, SegmentMeta};
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder};
+
+use crate::entities::{dead_letter, meta, name, segment, segment_file};
+use crate::failure::Failure;
+
+/// Everything in the manifest; `None` when it was never set up.
+pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<ManifestState>, Failure> {
+    let segments = segments(snapshot).await?;
+    let Some(meta) = meta::Entity::find().one(snapshot).await? else {
+        let lost = !segments.is_empty();
+        return if lost { Err(Failure::corrupt("its meta row is gone")) } else { Ok(None) };
+    };
+    let meta = meta.verified()?;
+    Ok(Some(ManifestState {
+        identity: meta.identity()?,
+        segments,
+        cursor: meta.cursor()?,
+        closed_through: Timestamp::from_micros(meta.closed_through_us),
+        retention_floor: Timestamp::from_micros(meta.retention_floor_us),
+        names: names(snapshot).await?,
+        dead_letters: dead_letter::Entity::find().count(snapshot).await?,
+    }))
+}
+
+async fn segments(snapshot: &impl ConnectionTrait) -> Result<Vec<SegmentMeta>, Failure> {
+    let mut files: HashMap<String, Vec<segment_file::Model>> = HashMap::new();
+    for file in segment_file::Entity::find().all(snapshot).await? {
+        files.entry(file.segment_id.clone()).or_default().push(file);
+    }
+    let rows = segment::Entity::find().order_by_asc(segment::Column::FirstSeq).order_by_asc(segment::Column::Id);
+    let mut segments = Vec::new();
+    for row in rows.all(snapshot).await? {
+        let files = files.remove(&row.id).unwrap_or_default();
+        segments.push(row.into_segment(files)?);
+    }
+    match files.into_keys().next() {
+        Some(orphan) => Err(Failure::corrupt(format!("segment {orphan:?} is gone, but not its files"))),
+        None => Ok(segments),
+    }
+}
+
+async fn names(snapshot: &impl ConnectionTrait) -> Result<Vec<Name>, Failure> {
+    let rows = name::Entity::find().all(snapshot).await?;
+    let mut names = rows.into_iter().map(name::Model::into_name).collect::<Result<Vec<_>, _>>()?;
+    names.sort();
+    Ok(names)
+}

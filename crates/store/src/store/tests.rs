@@ -1,0 +1,81 @@
+//! What a full disk does, and that SQLite as linked here knows every setting that is asked for.
+
+use super::*;
+use std::error::Error;
+
+use domain::position::Seq;
+use domain::window::WindowRule;
+use ports::manifest::{Commit, DeadLetter, Identity, Manifest, ManifestState};
+use sea_orm::ConnectionTrait;
+
+fn identity() -> Identity {
+    Identity { key: [7; 16], rule: WindowRule::default() }
+}
+
+fn moved(from: u64, to: u64) -> Commit {
+    Commit { cursor: Some((Seq(from), Seq(to))), ..Commit::default() }
+}
+
+fn letter(seq: u64, bytes: usize) -> DeadLetter {
+    let payload = vec![1; bytes];
+    DeadLetter { seq: Seq(seq), tenant: None, reason: "r".into(), buried_at: identity_time(), payload }
+}
+
+fn identity_time() -> domain::time::Timestamp {
+    domain::time::Timestamp::from_micros(0)
+}
+
+async fn state(store: &SqliteStore) -> Result<ManifestState, PortError> {
+    store.load(&identity()).await
+}
+
+#[tokio::test]
+async fn i8_a_full_disk_is_told_once_and_then_refuses_until_opened_again() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("manifest.sqlite");
+    let store = SqliteStore::open(&path).await?;
+    state(&store).await?;
+    store.commit(&moved(0, 1)).await?;
+    let before = state(&store).await?;
+    store.writer.lock().await.execute_unprepared("PRAGMA max_page_count = 1").await?;
+
+    let full = store.bury(&letter(9, 1 << 20)).await.err().map(|error| error.kind());
+    assert_eq!(full, Some(ErrorKind::Full));
+    let next = store.commit(&moved(1, 2)).await.err().map(|error| error.kind());
+    assert_eq!(next, Some(ErrorKind::Poisoned));
+    assert_eq!(state(&store).await?, before, "reads go on");
+
+    drop(store);
+    let store = SqliteStore::open(&path).await?;
+    assert_eq!(state(&store).await?, before);
+    store.bury(&letter(9, 1 << 20)).await?;
+    store.commit(&moved(1, 2)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_write_that_is_dropped_before_its_end_never_happened() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("manifest.sqlite");
+    let store = SqliteStore::open(&path).await?;
+    let before = state(&store).await?;
+    let write = store.begin("test").await?;
+    write.transaction().execute_unprepared("UPDATE meta SET cursor = 5").await?;
+    drop(write);
+    assert_eq!(state(&store).await?, before);
+    store.commit(&moved(0, 1)).await?;
+    drop(store);
+    assert_eq!(state(&SqliteStore::open(&path).await?).await?.cursor, Seq(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_number_that_has_no_place_is_refused_and_nothing_is_poisoned() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let store = SqliteStore::open(&folder.path().join("manifest.sqlite")).await?;
+    state(&store).await?;
+    let refused = store.commit(&moved(0, u64::MAX)).await.err().map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::Unacceptable));
+    store.commit(&moved(0, 1)).await?;
+    Ok(())
+}

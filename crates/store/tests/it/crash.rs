@@ -1,0 +1,154 @@
+//! Kills and failures at both edges of a commit. Failpoints belong to the process: run with nextest,
+//! which gives each test its own.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use domain::aggregate::Totals;
+use domain::position::Seq;
+use domain::rollup::{Rollup, RollupKey};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::{TimeRange, Timestamp};
+use domain::window::WindowRule;
+use ports::ErrorKind;
+use ports::manifest::{Commit, Identity, Manifest};
+use store::SqliteStore;
+
+use crate::Outcome;
+use crate::place::{Folder, kind};
+
+/// More than the page cache holds, so that a part is written out before the commit.
+const ROLLUPS: u32 = 30_000;
+
+fn identity() -> Identity {
+    Identity { key: [7; 16], rule: WindowRule::default() }
+}
+
+fn large(from: u64, to: u64) -> Commit {
+    let rollup = |number: u32| {
+        let kind = format!("a-type-with-a-longer-name-{number:06}");
+        let hour = Timestamp::from_micros(0);
+        let key = RollupKey { tenant: TenantId::default_tenant(), project: String::new(), kind, hour };
+        Rollup { key, totals: Totals { calls: 1, ..Totals::default() } }
+    };
+    Commit { cursor: Some((Seq(from), Seq(to))), rollups: (0..ROLLUPS).map(rollup).collect(), ..Commit::default() }
+}
+
+/// The cursor, and how many calls are counted: a change counts whole or not at all.
+async fn counted(store: &SqliteStore) -> Result<(Seq, u64), ports::PortError> {
+    let scope = TenantScope::for_operator(TenantId::default_tenant());
+    let rollups = store.rollups(&scope, TimeRange::ALL).await?;
+    let calls = rollups.iter().map(|rollup| rollup.totals.calls).sum();
+    Ok((store.load(&identity()).await?.cursor, calls))
+}
+
+/// What a kill at this failpoint of the second commit leaves.
+async fn left_by_a_kill_at(failpoint: &str) -> Result<(Seq, u64), Box<dyn std::error::Error>> {
+    let folder = Folder::new()?;
+    let store = folder.store().await?;
+    store.load(&identity()).await?;
+    store.commit(&large(0, 1)).await?;
+    let (copies, copied) = mpsc::channel();
+    let file = folder.file();
+    fail::cfg_callback(failpoint, move || {
+        let _ = copies.send(Folder::copy_of(&file));
+    })?;
+    store.commit(&large(1, 2)).await?;
+    fail::remove(failpoint);
+    let copy = copied.recv()??;
+    Ok(counted(&copy.store().await?).await?)
+}
+
+#[tokio::test]
+async fn f4_a_kill_before_the_commit_leaves_nothing_of_it() -> Outcome {
+    assert_eq!(left_by_a_kill_at("manifest::before_commit").await?, (Seq(1), u64::from(ROLLUPS)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn f5_a_kill_after_the_commit_leaves_all_of_it() -> Outcome {
+    assert_eq!(left_by_a_kill_at("manifest::after_commit").await?, (Seq(2), 2 * u64::from(ROLLUPS)));
+    Ok(())
+}
+
+/// What the caller is told, what it is told next, and what is found when the store is opened again.
+async fn after_a_failure_at(
+    failpoint: &str,
+) -> Result<(Option<ErrorKind>, Option<ErrorKind>, Seq), Box<dyn std::error::Error>> {
+    let folder = Folder::new()?;
+    let store = folder.store().await?;
+    store.load(&identity()).await?;
+    fail::cfg(failpoint, "1*return")?;
+    let told = kind(store.commit(&large(0, 1)).await);
+    let next = kind(store.commit(&large(0, 1)).await);
+    drop(store);
+    let store = folder.store().await?;
+    let (cursor, calls) = counted(&store).await?;
+    assert_eq!(calls, cursor.0 * u64::from(ROLLUPS));
+    store.commit(&large(cursor.0, 9)).await?;
+    Ok((told, next, cursor))
+}
+
+#[tokio::test]
+async fn i8_a_failure_at_either_edge_poisons_until_opened_again() -> Outcome {
+    let poisoned = Some(ErrorKind::Poisoned);
+    assert_eq!(after_a_failure_at("manifest::before_commit").await?, (poisoned, poisoned, Seq(0)));
+    assert_eq!(after_a_failure_at("manifest::after_commit").await?, (poisoned, poisoned, Seq(1)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_commit_given_up_half_way_counts_whole_or_not_at_all() -> Outcome {
+    let folder = Folder::new()?;
+    let store = Arc::new(folder.store().await?);
+    store.load(&identity()).await?;
+    let mut at = (Seq(0), 0);
+    for patience in 0..12_u32 {
+        let next = at.0.next();
+        let change = large(at.0.0, next.0);
+        tokio::select! {
+            biased;
+            done = store.commit(&change) => done?,
+            () = yields(patience * 40) => {}
+        }
+        let found = counted(&store).await?;
+        let whole = (next, at.1 + u64::from(ROLLUPS));
+        assert!(found == at || found == whole, "{found:?} is neither {at:?} nor {whole:?}");
+        at = found;
+    }
+    drop(store);
+    assert_eq!(counted(&folder.store().await?).await?, at);
+    Ok(())
+}
+
+async fn yields(count: u32) {
+    for _ in 0..count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn many_writers_take_turns() -> Outcome {
+    let folder = Folder::new()?;
+    let store = Arc::new(folder.store().await?);
+    store.load(&identity()).await?;
+    // All believe the same cursor: exactly one may be right.
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let change = Commit { cursor: Some((Seq(0), Seq(1))), ..Commit::default() };
+                kind(store.commit(&change).await)
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for writer in writers {
+        match writer.await? {
+            None => won += 1,
+            other => assert_eq!(other, Some(ErrorKind::Conflict)),
+        }
+    }
+    assert_eq!(won, 1);
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The store against the promises of its ports, against damage and against crashes.
+
+mod conformance;
+mod crash;
+mod damage;
+mod fixture;
+mod model;
+mod place;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;

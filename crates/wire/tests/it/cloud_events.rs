@@ -1,0 +1,58 @@
+//! CloudEvents 1.0 in JSON: the attributes, what is looked for in the data, and what is refused.
+
+use domain::rejection::RejectCode;
+
+use crate::{CLOUD, event, items, refused_for};
+
+#[test]
+fn the_attributes_become_fields() {
+    let body = r#"{"specversion":"1.0","id":"A234-1234-1234","source":"/mycontext","type":"com.example.call",
+        "time":"2026-04-05T17:31:00Z","subject":"acme","datacontenttype":"application/json","dataschema":"https://x/y",
+        "tenant":"t","traceparent":"00-0af7-01","data":{"tokens":12,"model":"m","endpoint":"/v1/chat","user_id":9}}"#;
+    let found = event(body);
+    assert_eq!(found.id.as_deref(), Some("A234-1234-1234"));
+    assert_eq!(found.kind.as_deref(), Some("com.example.call"));
+    assert_eq!(found.customer.as_deref(), Some("acme"));
+    assert_eq!(found.tenant.as_deref(), Some("t"));
+    assert_eq!(found.endpoint.as_deref(), Some("/v1/chat"));
+    assert_eq!(found.user.as_deref(), Some("9"));
+    assert_eq!(found.usage.tokens.as_deref(), Some("12"));
+    assert_eq!(found.usage.model.as_deref(), Some("m"));
+    assert!(found.properties.unwrap().starts_with("{\"tokens\":12"));
+}
+
+#[test]
+fn data_fills_only_what_the_envelope_lacks() {
+    let body = r#"{"data":{"customer_id":"inner","userId":"inner","project":3,"workspace_id":"w","id":"inner",
+        "type":"inner","endpoint":{"path":"/x"}},"subject":"outer","id":"a","specversion":"1.0"}"#;
+    let found = event(body);
+    assert_eq!(found.customer.as_deref(), Some("outer"));
+    assert_eq!(found.user.as_deref(), Some("inner"));
+    assert_eq!(found.project.as_deref(), Some("3"));
+    assert_eq!(found.tenant.as_deref(), Some("w"));
+    assert_eq!((found.id.as_deref(), found.kind), (Some("a"), None));
+    assert_eq!(found.endpoint, None, "an object in free data is not the field");
+    let conflict = r#"{"specversion":"1.0","data":{"user":"a","user_id":"b"}}"#;
+    refused_for(conflict, RejectCode::ConflictingFields, "data.user_id");
+}
+
+#[test]
+fn a_plain_event_keeps_its_properties_to_itself() {
+    let found = event(r#"{"id":"a","data":{"user":"inner","customer":"inner"}}"#);
+    assert_eq!((found.user, found.customer), (None, None));
+}
+
+#[test]
+fn other_versions_and_binary_data_are_refused() {
+    refused_for(r#"{"specversion":"0.3","id":"a"}"#, RejectCode::InvalidValue, "specversion");
+    refused_for(r#"{"specversion":1.0,"id":"a"}"#, RejectCode::InvalidType, "specversion");
+    refused_for(r#"{"specversion":"1.0","id":"a","data_base64":"e30="}"#, RejectCode::InvalidValue, "data_base64");
+    refused_for(r#"{"specversion":"1.0","id":"a","data":"text"}"#, RejectCode::InvalidType, "data");
+}
+
+#[test]
+fn the_content_type_demands_the_version() {
+    let found = items(CLOUD, r#"[{"id":"a"},{"id":"b","specversion":"1.0"}]"#);
+    let [Err((Some(id), why)), Ok(_)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((id.as_str(), why.field.as_deref()), ("a", Some("specversion")));
+}

@@ -1,0 +1,189 @@
+//! The same rules over `serde_json::Value`, written to be plain: no borrowing, no streaming, every
+//! fault collected. What it says of a body is what the parser must say.
+
+use std::collections::BTreeSet;
+
+use domain::event::{Candidate, TimeText};
+use domain::rejection::RejectCode;
+use serde_json::{Map, Value};
+use wire::Item;
+
+const PROPERTIES: [&str; 4] = ["properties", "metadata", "data", "payload"];
+const MEASURES: [(&[&str], Form); 5] = [
+    (&["tokens"], Form::Number),
+    (&["inputTokens", "input_tokens"], Form::Number),
+    (&["outputTokens", "output_tokens"], Form::Number),
+    (&["latencyMs", "latency_ms"], Form::Number),
+    (&["model"], Form::Text),
+];
+
+/// An event without borrowing: the fields in a fixed order, and the properties as a tree.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Plain {
+    fields: Vec<Option<String>>,
+    properties: Option<Value>,
+}
+
+/// Which types a field may have.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    TextOrInteger,
+    TextOrNumber,
+    Number,
+    Object,
+}
+
+/// Whether the parser's item is what the tree means.
+pub(crate) fn agrees(item: &Item<'_>, value: &Value) -> Result<(), String> {
+    match (item, read(value)) {
+        (Ok(candidate), Ok(plain)) if plain_of(candidate) == plain => Ok(()),
+        (Err((_, why)), Err(faults)) if faults.contains(&why.code) => Ok(()),
+        (item, wanted) => Err(format!("{value} gave {item:?}, not {wanted:?}")),
+    }
+}
+
+fn plain_of(candidate: &Candidate<'_>) -> Plain {
+    let time = candidate.time.as_ref().map(|time| match time {
+        TimeText::Text(text) => format!("text {text}"),
+        TimeText::Number(number) => format!("number {number}"),
+    });
+    let usage = &candidate.usage;
+    let texts = [
+        &candidate.id,
+        &candidate.kind,
+        &candidate.customer,
+        &candidate.user,
+        &candidate.endpoint,
+        &candidate.project,
+        &candidate.tenant,
+        &usage.tokens,
+        &usage.input_tokens,
+        &usage.output_tokens,
+        &usage.latency_ms,
+        &usage.model,
+    ];
+    let texts = texts.into_iter().map(|text| text.as_deref().map(str::to_owned));
+    let properties = candidate.properties.as_deref().map(|text| serde_json::from_str(text).unwrap());
+    Plain { fields: [time].into_iter().chain(texts).collect(), properties }
+}
+
+fn read(value: &Value) -> Result<Plain, BTreeSet<RejectCode>> {
+    let Value::Object(event) = value else { return Err([RejectCode::InvalidJson].into()) };
+    let mut faults = BTreeSet::new();
+    let mut field = |names: &[&str], form| pick(event, names, form, &mut faults);
+    let time = field(&["time", "timestamp", "ts", "occurred_at", "event_time"], Form::TextOrNumber);
+    let mut fields = vec![
+        time.map(|time| match time {
+            Value::String(text) => format!("text {text}"),
+            number => format!("number {number}"),
+        }),
+        field(&["id", "event_id", "eventId", "idempotency_key", "idempotencyKey"], Form::TextOrInteger).map(digits),
+        field(&["type", "event_type", "eventType", "event"], Form::Text).map(digits),
+        field(&["customer", "customer_id", "customerId", "account_id", "accountId", "subject"], Form::TextOrInteger)
+            .map(digits),
+        field(&["user", "user_id", "userId"], Form::TextOrInteger).map(digits),
+        field(&["endpoint", "apiEndpoint", "api_endpoint"], Form::Text).map(digits),
+        field(&["project", "project_id", "projectId"], Form::TextOrInteger).map(digits),
+        field(&["tenant", "tenant_id", "tenantId", "workspace_id"], Form::TextOrInteger).map(digits),
+    ];
+    let properties = field(&PROPERTIES, Form::Object);
+    let objects = PROPERTIES.iter().filter_map(|name| event.get(*name)?.as_object());
+    let objects: Vec<_> = objects.chain([event]).collect();
+    for (names, form) in MEASURES {
+        // All are looked at, because a conflict of two does not excuse what is in them.
+        let found: Vec<_> = objects.iter().filter_map(|object| pick(object, names, form, &mut faults)).collect();
+        fields.push(found.into_iter().next().map(digits));
+    }
+    if !event.keys().any(|name| is_field(name)) {
+        faults.insert(RejectCode::InvalidValue);
+    }
+    if faults.is_empty() { Ok(Plain { fields, properties }) } else { Err(faults) }
+}
+
+/// A field that is present and not null, when all of its names agree and have the right type.
+fn pick(object: &Map<String, Value>, names: &[&str], form: Form, faults: &mut BTreeSet<RejectCode>) -> Option<Value> {
+    let mut found: Vec<&Value> = names.iter().filter_map(|name| object.get(*name)).collect();
+    found.retain(|value| !value.is_null());
+    let fits = |value: &&Value| match form {
+        Form::Text => value.is_string(),
+        Form::TextOrInteger => value.is_string() || value.is_i64() || value.is_u64(),
+        Form::TextOrNumber => value.is_string() || value.is_number(),
+        Form::Number => value.is_number(),
+        Form::Object => value.is_object(),
+    };
+    if !found.iter().all(fits) {
+        faults.insert(RejectCode::InvalidType);
+        found.retain(fits);
+    }
+    let mut values: Vec<Value> = found.into_iter().cloned().collect();
+    if matches!(form, Form::TextOrInteger) {
+        values = values.into_iter().map(|value| Value::String(digits(value))).collect();
+    }
+    if values.windows(2).any(|pair| pair[0] != pair[1]) {
+        faults.insert(RejectCode::ConflictingFields);
+    }
+    values.into_iter().next()
+}
+
+fn digits(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// All names, as the design lists them.
+pub(crate) const NAMES: [&str; 47] = [
+    "id",
+    "event_id",
+    "eventId",
+    "idempotency_key",
+    "idempotencyKey",
+    "time",
+    "timestamp",
+    "ts",
+    "occurred_at",
+    "event_time",
+    "type",
+    "event_type",
+    "eventType",
+    "event",
+    "customer",
+    "customer_id",
+    "customerId",
+    "account_id",
+    "accountId",
+    "subject",
+    "user",
+    "user_id",
+    "userId",
+    "endpoint",
+    "apiEndpoint",
+    "api_endpoint",
+    "project",
+    "project_id",
+    "projectId",
+    "tenant",
+    "tenant_id",
+    "tenantId",
+    "workspace_id",
+    "properties",
+    "metadata",
+    "data",
+    "payload",
+    "tokens",
+    "inputTokens",
+    "input_tokens",
+    "outputTokens",
+    "output_tokens",
+    "latencyMs",
+    "latency_ms",
+    "model",
+    "specversion",
+    "data_base64",
+];
+
+fn is_field(name: &str) -> bool {
+    NAMES.contains(&name)
+}

@@ -1,0 +1,90 @@
+//! The allowed crate edges. Changing a line here takes a decision record.
+
+/// Where this table is.
+pub(super) const PATH: &str = "xtask/src/layers/table.rs";
+
+/// What one crate of the workspace may depend on.
+pub(super) struct Layer {
+    /// The crate.
+    pub(super) name: &'static str,
+    /// Other crates its code may use.
+    pub(super) uses: &'static [&'static str],
+    /// Other crates only its tests may use, besides those of `uses`.
+    pub(super) tests_use: &'static [&'static str],
+}
+
+/// Libraries that few crates may use.
+pub(super) struct Owned {
+    /// The names, each standing for itself and for `name-…`.
+    pub(super) families: &'static [&'static str],
+    /// Who may.
+    pub(super) users: &'static [&'static str],
+    /// Whether the tests of all other crates may too.
+    pub(super) free_in_tests: bool,
+    /// Why no one else.
+    pub(super) reason: &'static str,
+}
+
+/// All crates, in the order of the dependency chain.
+pub(super) const LAYERS: [Layer; 12] = [
+    Layer { name: "domain", uses: &[], tests_use: &[] },
+    Layer { name: "wire", uses: &["domain"], tests_use: &[] },
+    Layer { name: "ports", uses: &["domain"], tests_use: &[] },
+    Layer { name: "vfs", uses: &[], tests_use: &[] },
+    Layer { name: "journal", uses: &["domain", "ports", "vfs"], tests_use: &[] },
+    Layer { name: "store", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "lake", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "store"] },
+    Layer { name: "pipeline", uses: &["domain", "wire", "ports"], tests_use: &["vfs", "journal", "store", "lake"] },
+    Layer {
+        name: "api",
+        uses: &["domain", "ports", "pipeline"],
+        tests_use: &["wire", "vfs", "journal", "store", "lake"],
+    },
+    Layer {
+        name: "nilometer",
+        uses: &["domain", "wire", "ports", "vfs", "journal", "store", "lake", "pipeline", "api"],
+        tests_use: &["sim"],
+    },
+    Layer { name: "sim", uses: &["domain", "ports", "pipeline", "vfs"], tests_use: &["journal", "lake"] },
+    Layer { name: "xtask", uses: &[], tests_use: &[] },
+];
+
+/// All libraries with an owner.
+pub(super) const OWNED: [Owned; 6] = [
+    Owned {
+        families: &["arrow", "parquet", "datafusion"],
+        users: &["lake"],
+        free_in_tests: false,
+        reason: "whatever links them is slow to build and large, and the segment format has one home",
+    },
+    Owned {
+        families: &["sea-orm", "sea-query", "sqlx", "rusqlite", "libsqlite3-sys"],
+        users: &["store"],
+        free_in_tests: false,
+        reason: "SQL has one home; go through a port",
+    },
+    Owned {
+        families: &["clap"],
+        users: &["nilometer"],
+        free_in_tests: false,
+        reason: "the command line has one home; take values",
+    },
+    Owned {
+        families: &["axum", "hyper", "tower", "tower-http", "utoipa"],
+        users: &["api", "nilometer"],
+        free_in_tests: false,
+        reason: "what is below the routes knows no HTTP server",
+    },
+    Owned {
+        families: &["flate2", "zstd"],
+        users: &["wire"],
+        free_in_tests: true,
+        reason: "decompression has its limits in one place",
+    },
+    Owned {
+        families: &["anyhow"],
+        users: &["nilometer", "xtask"],
+        free_in_tests: true,
+        reason: "a library's error has one variant per decision of its caller; use thiserror",
+    },
+];

@@ -1,0 +1,40 @@
+//! `cargo xtask tidy`: the rules of STYLE.md that neither the compiler nor clippy can hold.
+//! Findings are sorted by place. Knows no exceptions but the paths named in its own tables.
+
+mod rust;
+mod banned;
+mod text;
+mod manifests;
+mod docs;
+
+use crate::finding::Finding;
+use crate::source::Source;
+use crate::tree::Tree;
+
+/// All findings in the tree.
+pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, text) in tree.texts(".rs") {
+        let source = Source::new(text);
+        findings.extend(rust::check(path, text, &source));
+        findings.extend(banned::check(path, &source));
+    }
+    for (path, text) in tree.texts("") {
+        findings.extend(text::check(path, text));
+    }
+    for (path, text) in tree.texts(".md") {
+        findings.extend(docs::check_links(path, text, tree));
+    }
+    findings.extend(docs::check_decisions(tree));
+    findings.extend(manifests::check(tree));
+    findings.sort();
+    findings
+}
+
+/// Whether the file holds tests only: `tests.rs`, or anything below `tests/`, `testing/` or `fuzz/`.
+fn is_test_file(path: &str) -> bool {
+    path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "testing" | "testing.rs" | "fuzz"))
+}
+
+#[cfg(test)]
+mod tests;
