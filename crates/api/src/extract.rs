@@ -14,7 +14,7 @@ use http::request::Parts;
 
 pub(crate) use body::IngestBody;
 pub(crate) use cursor::{next_cursor, read_cursor};
-pub(crate) use parameters::{Parameters, limit, one_of, text, time_range};
+pub(crate) use parameters::{NoParameters, Parameters, limit, one_of, text, time_range};
 
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;

@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     Internal,
     Overloaded,
     Unavailable,
+    QueryTimeout,
     DiskFull,
 }
 
@@ -50,6 +51,7 @@ impl Kind {
             Self::AllRejected => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -75,6 +77,7 @@ impl Kind {
             Self::Internal => ("urn:nilometer:problem:internal", "The server failed"),
             Self::Overloaded => ("urn:nilometer:problem:overloaded", "Too much is waiting"),
             Self::Unavailable => ("urn:nilometer:problem:unavailable", "Not available now"),
+            Self::QueryTimeout => ("urn:nilometer:problem:query-timeout", "The question took too long"),
             Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
         }
     }

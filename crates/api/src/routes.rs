@@ -12,11 +12,16 @@ mod metrics;
 mod receipts;
 mod windows;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
+use domain::limits::QUERY_TIME_MAX;
+use ports::PortError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 
 /// All documented routes.
@@ -35,4 +40,38 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
+}
+
+/// The answer to a question, which may take only so long (I6).
+async fn answer<T>(question: impl Future<Output = Result<T, PortError>>) -> Result<T, Problem> {
+    answer_within(QUERY_TIME_MAX, question).await
+}
+
+async fn answer_within<T>(
+    time_max: Duration,
+    question: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(time_max, question).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            let detail = format!("no answer within {} s; ask for less at once", time_max.as_secs());
+            Err(Problem::new(Kind::QueryTimeout, detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn i6_a_question_that_takes_too_long_is_given_up() {
+        let never = answer_within::<()>(Duration::from_millis(1), std::future::pending()).await;
+        assert_eq!(never.unwrap_err().into_response().status(), 504);
+        assert_eq!(answer(async { Ok(7) }).await.unwrap(), 7);
+    }
 }

@@ -34,15 +34,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Answers connections on `listener` with `router` until `shutdown` resolves; then lets the requests
-/// under way finish, within a time limit.
-pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
+/// under way finish, within a time limit. Returns what `shutdown` did.
+pub async fn serve<T>(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = T>) -> T {
     let patience = Patience { head: limits.header_timeout, idle: limits.idle_timeout };
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
-    loop {
+    let ending = loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            ending = &mut shutdown => break ending,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < limits.connections_max => match accepted {
                 Ok((stream, _)) => {
@@ -51,13 +51,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, shutd
                 Err(why) => refused(&why).await,
             },
         }
-    }
+    };
     drop(listener);
     let _ = stop.send(true);
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIME_MAX, drained).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
     }
+    ending
 }
 
 /// A connection could not be accepted. Its own fault passes with it; want of file descriptors or

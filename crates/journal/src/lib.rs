@@ -7,6 +7,7 @@ mod segment;
 mod reader;
 mod recovery;
 mod failure;
+mod folder;
 mod queue;
 mod writer;
 mod replay;

@@ -53,6 +53,11 @@ impl SegmentReader {
         Ok(Self { header, window, offset: HEADER_BYTES as u64, expected: first })
     }
 
+    /// The record that the segment begins with.
+    pub(crate) fn first(&self) -> Seq {
+        self.header.first
+    }
+
     /// Where the next record begins.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
@@ -126,34 +131,32 @@ impl Window {
 
     /// `len` bytes from `offset`, fewer where the file ends before.
     fn at(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
-        let left = self.file_bytes().saturating_sub(offset);
-        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.file_bytes().saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = len.min(left);
+        if self.from(offset).len() < len {
+            self.bytes.resize(len.max(CHUNK_BYTES.min(left)), 0);
+            self.start = offset;
+            let read = self.file.read_exact_at(offset, &mut self.bytes);
+            read.inspect_err(|_| self.bytes.clear())?;
+        }
+        Ok(&self.from(offset)[..len])
+    }
+
+    /// What is in memory from `offset` on.
+    fn from(&self, offset: u64) -> &[u8] {
         let skip = offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
-        let skip = match skip {
-            Some(skip) if skip.checked_add(len).is_some_and(|end| end <= self.bytes.len()) => skip,
-            _ => {
-                self.bytes.resize(len.max(CHUNK_BYTES.min(left)), 0);
-                self.start = offset;
-                let read = self.file.read_exact_at(offset, &mut self.bytes);
-                read.inspect_err(|_| self.bytes.clear())?;
-                0
-            }
-        };
-        Ok(&self.bytes[skip..skip + len])
+        skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
     }
 
     /// Where, from `offset` on, a record might begin.
     fn find_magic(&mut self, mut offset: u64) -> io::Result<Option<u64>> {
-        loop {
-            let bytes = self.at(offset, CHUNK_BYTES)?;
-            if bytes.len() < MAGIC.len() {
-                return Ok(None);
-            }
+        while self.at(offset, MAGIC.len())?.len() == MAGIC.len() {
+            let bytes = self.from(offset);
             if let Some(skip) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) {
                 return Ok(Some(offset + skip as u64));
             }
             offset += (bytes.len() - MAGIC.len() + 1) as u64;
         }
+        Ok(None)
     }
 }

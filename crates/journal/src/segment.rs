@@ -190,7 +190,9 @@ mod tests {
     fn only_its_own_names_are_segments() {
         assert_eq!(first_of(&file_name(Seq(17))), Some(Seq(17)));
         assert_eq!(first_of(&file_name(Seq(u64::MAX))), Some(Seq(u64::MAX)));
-        for name in ["17.journal", "00000000000000000017", "00000000000000000017.journal.tmp", "+0000000000000000017.journal"] {
+        for name in
+            ["17.journal", "00000000000000000017", "00000000000000000017.journal.tmp", "+0000000000000000017.journal"]
+        {
             assert_eq!(first_of(name), None, "{name}");
         }
     }

@@ -24,7 +24,7 @@ use ports::{ErrorKind, PortError};
 
 use crate::dedup::{IdRecord, IdRunWriter};
 use crate::lake::Core;
-use crate::memtable::{GroupView, Memtable, Partial};
+use crate::memtable::{GroupView, Memtable};
 use crate::segment::events::{self, EventBuilder};
 use crate::segment::sums::{self, Grain, SumBuilder, SumKey};
 use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
@@ -242,7 +242,7 @@ fn write_sums(dir: &SegmentDir, id: &str, groups: &[GroupView<'_>]) -> Result<Fi
     for of_tenant in groups.chunk_by(|left, right| left.tenant() == right.tenant()) {
         for grain in Grain::ALL {
             for group in of_tenant {
-                for partial in coarsen(grain, group.windows(TimeRange::ALL)) {
+                for partial in group.sums(TimeRange::ALL, |start| grain.start_of(start)) {
                     let key =
                         SumKey { tenant: group.tenant(), grain, customer: group.customer(), start: partial.start };
                     rows.push(&key, &partial);
@@ -255,19 +255,6 @@ fn write_sums(dir: &SegmentDir, id: &str, groups: &[GroupView<'_>]) -> Result<Fi
     }
     writer.write(&rows.finish())?;
     writer.finish()
-}
-
-/// Sums windows, which come in order of start, to the grain.
-pub(crate) fn coarsen(grain: Grain, windows: Vec<Partial>) -> Vec<Partial> {
-    let mut sums: Vec<Partial> = Vec::new();
-    for window in windows {
-        let start = grain.start_of(window.start);
-        match sums.last_mut() {
-            Some(sum) if sum.start == start => sum.merge(&window),
-            _ => sums.push(Partial { start, ..window }),
-        }
-    }
-    sums
 }
 
 fn write_ids(dir: &SegmentDir, id: &str, table: &Memtable) -> Result<FileMeta, PortError> {

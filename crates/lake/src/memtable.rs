@@ -7,7 +7,7 @@ mod intern;
 
 use bytes::Bytes;
 use domain::admit::Dimension;
-use domain::aggregate::{Aggregate, Slice, Totals, merge_slice};
+use domain::aggregate::{Aggregate, Slice, Totals};
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::record::decode_body;
@@ -209,17 +209,29 @@ impl Memtable {
         Some(HeldEvent { position, received_at: record.received_at, event: decode_body(body).ok()? })
     }
 
-    fn partial(&self, sums: &WindowSums) -> Partial {
-        let by_name = |slices: &[(Symbol, Slice)]| {
-            let mut named = std::collections::BTreeMap::new();
-            slices.iter().for_each(|(name, slice)| merge_slice(&mut named, self.names.text(*name), slice));
-            named
+    /// The sum of some windows.
+    fn partial(&self, start: Timestamp, windows: &[&WindowSums]) -> Partial {
+        let mut partial = Partial::empty(start);
+        let (mut endpoints, mut models) = (HashMap::new(), HashMap::new());
+        for window in windows {
+            partial.first_received = partial.first_received.min(window.first_received);
+            partial.last_received = partial.last_received.max(window.last_received);
+            partial.aggregate.totals.merge(&window.totals);
+            add_slices(&mut endpoints, &window.by_endpoint);
+            add_slices(&mut models, &window.by_model);
+        }
+        let named = |slices: HashMap<Symbol, Slice>| {
+            slices.into_iter().map(|(name, slice)| (self.names.text(name).to_owned(), slice)).collect()
         };
-        let by_endpoint = by_name(&sums.by_endpoint);
-        let by_model = by_name(&sums.by_model);
-        let aggregate = Aggregate { totals: sums.totals, by_endpoint, by_model };
-        let (first_received, last_received) = (sums.first_received, sums.last_received);
-        Partial { start: sums.start, first_received, last_received, aggregate }
+        partial.aggregate.by_endpoint = named(endpoints);
+        partial.aggregate.by_model = named(models);
+        partial
+    }
+}
+
+fn add_slices(sums: &mut HashMap<Symbol, Slice>, slices: &[(Symbol, Slice)]) {
+    for (name, slice) in slices {
+        sums.entry(*name).or_default().merge(slice);
     }
 }
 
@@ -239,11 +251,11 @@ impl<'m> GroupView<'m> {
         self.table.names.text(self.group.customer)
     }
 
-    /// Events whose time lies in `range`, in order of position.
-    pub(crate) fn events(&self, range: TimeRange) -> impl Iterator<Item = HeldEvent<'m>> + use<'m> {
+    /// Events whose time lies in `range`, in order of position, not decoded yet.
+    pub(crate) fn events(&self, range: TimeRange) -> impl Iterator<Item = EventHandle<'m>> + use<'m> {
         let table = self.table;
         let refs = self.group.events.iter().map(|at| &table.events[*at as usize]);
-        refs.filter(move |event| range.contains(event.time)).filter_map(|event| table.held(event))
+        refs.filter(move |event| range.contains(event.time)).map(|event| EventHandle { table, event })
     }
 
     /// All events in order of (time, position).
@@ -254,11 +266,33 @@ impl<'m> GroupView<'m> {
         events.into_iter().filter_map(|(_, at)| table.held(&table.events[at as usize]))
     }
 
-    /// Windows that start in `range`, in order of start.
-    pub(crate) fn windows(&self, range: TimeRange) -> Vec<Partial> {
+    /// The windows that start in `range`, summed to what `start_of` maps their starts to, in order.
+    pub(crate) fn sums(&self, range: TimeRange, start_of: impl Fn(Timestamp) -> Timestamp) -> Vec<Partial> {
         let all = self.group.windows.iter().map(|at| &self.table.windows[*at as usize]);
         let mut found: Vec<_> = all.filter(|sums| range.contains(sums.start)).collect();
         found.sort_unstable_by_key(|sums| sums.start);
-        found.into_iter().map(|sums| self.table.partial(sums)).collect()
+        let alike = found.chunk_by(|left, right| start_of(left.start) == start_of(right.start));
+        alike.map(|windows| self.table.partial(start_of(windows[0].start), windows)).collect()
+    }
+}
+
+/// An event of a memtable, not decoded yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventHandle<'m> {
+    table: &'m Memtable,
+    event: &'m EventRef,
+}
+
+impl<'m> EventHandle<'m> {
+    pub(crate) fn time(&self) -> Timestamp {
+        self.event.time
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position::new(self.table.records[self.event.record as usize].seq, self.event.index)
+    }
+
+    pub(crate) fn decode(&self) -> Option<HeldEvent<'m>> {
+        self.table.held(self.event)
     }
 }

@@ -21,6 +21,7 @@ use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
+use ports::manifest::{Identity, Manifest};
 use store::SqliteStore;
 use vfs::{DiskVfs, Vfs};
 
@@ -51,24 +52,20 @@ pub(crate) struct Engine {
 impl Engine {
     /// Opens `data`, creating what is not there yet.
     pub(crate) async fn open(data: &Path, options: EngineOptions) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
-        vfs.create_dir_all(data).with_context(|| format!("failed to create the data folder {}", data.display()))?;
-        let lock = FolderLock::acquire(data)?;
-        let store = Arc::new(SqliteStore::open(&data.join(MANIFEST_FILE)).await?);
-        let lake = LakeOptions { seed_key: rand::random(), ..options.lake };
-        let lake =
-            Lake::open(Arc::clone(&vfs), data.join(SEGMENTS_FOLDER), store.clone(), Arc::clone(&clock), lake).await?;
-        let journal = LocalJournal::open(vfs, data.join(JOURNAL_FOLDER), lake.cursor(), options.journal)?;
-        Ok(Self { journal: Arc::new(journal), lake, clock, store, _lock: lock })
+        Folder::open(data).await?.engine(options).await
     }
 
-    /// Opens `data` as it is, for a command that only reads.
+    /// Opens `data` as it was made, for a command that only reads.
     pub(crate) async fn open_existing(data: &Path) -> anyhow::Result<Self> {
         if !data.join(MANIFEST_FILE).is_file() {
             bail!("{} is no data folder: it holds no {MANIFEST_FILE}", data.display());
         }
-        Self::open(data, EngineOptions::default()).await
+        let folder = Folder::open(data).await?;
+        let seed = Identity { key: rand::random(), rule: WindowRule::default() };
+        let rule = folder.store.load(&seed).await?.identity.rule;
+        folder
+            .engine(EngineOptions { lake: LakeOptions { rule, ..LakeOptions::default() }, ..Default::default() })
+            .await
     }
 
     /// Records the tenants that may come.
@@ -90,6 +87,13 @@ impl Engine {
         Pipeline::start(parts, metrics)
     }
 
+    /// Closes the folder, tidily; a crash instead of this loses nothing.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        let Self { journal, lake, store, .. } = self;
+        drop((journal, lake));
+        Ok(store.close().await?)
+    }
+
     /// Applies what the journal still holds, so that a command sees everything that is durable.
     pub(crate) async fn catch_up(&self) -> anyhow::Result<()> {
         while self.lake.applied() < self.journal.backlog().durable {
@@ -100,5 +104,34 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// A data folder that this process holds.
+#[derive(Debug)]
+struct Folder<'d> {
+    data: &'d Path,
+    lock: FolderLock,
+    vfs: Arc<dyn Vfs>,
+    store: Arc<SqliteStore>,
+}
+
+impl<'d> Folder<'d> {
+    async fn open(data: &'d Path) -> anyhow::Result<Self> {
+        let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
+        vfs.create_dir_all(data).with_context(|| format!("failed to create the data folder {}", data.display()))?;
+        let lock = FolderLock::acquire(data)?;
+        let store = Arc::new(SqliteStore::open(&data.join(MANIFEST_FILE)).await?);
+        Ok(Self { data, lock, vfs, store })
+    }
+
+    async fn engine(self, options: EngineOptions) -> anyhow::Result<Engine> {
+        let Self { data, lock, vfs, store } = self;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let lake = LakeOptions { seed_key: rand::random(), ..options.lake };
+        let segments = data.join(SEGMENTS_FOLDER);
+        let lake = Lake::open(Arc::clone(&vfs), segments, store.clone(), Arc::clone(&clock), lake).await?;
+        let journal = LocalJournal::open(vfs, data.join(JOURNAL_FOLDER), lake.cursor(), options.journal)?;
+        Ok(Engine { journal: Arc::new(journal), lake, clock, store, _lock: lock })
     }
 }

@@ -25,14 +25,28 @@ mod suite;
 
 pub(crate) use args::BenchArgs;
 
+use anyhow::{Context, bail};
+
 use args::BenchCommand;
 
 /// Runs the benchmark that `args` name and prints what it found.
 ///
 /// # Errors
-/// When the server cannot be reached or started, answers with an error, or counted wrongly.
+/// When the server cannot be reached or started, answers with an error, or counted wrongly, and when
+/// it is interrupted.
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
-    match args.command {
+    tokio::select! {
+        done = measure(args.command) => done,
+        // Dropping the benchmark ends its server and removes its folder.
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("failed to listen for signals")?;
+            bail!("interrupted")
+        }
+    }
+}
+
+async fn measure(command: BenchCommand) -> anyhow::Result<()> {
+    match command {
         BenchCommand::Ingest(args) => ingest::run(args).await,
         BenchCommand::Query(args) => query::run(args).await,
         BenchCommand::Restart(args) => restart::run(args).await,

@@ -7,7 +7,9 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging; call it once.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level).context("failed to read log_level")?;
+    // What is said about every start or frame by the libraries below, unless the level asks for it by name.
+    let filter = format!("sea_orm_migration=warn,sqlx=warn,h2=warn,{}", config.level);
+    let filter = EnvFilter::try_new(filter).context("failed to read log_level")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match config.format {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

@@ -10,6 +10,7 @@
 mod cli;
 mod config;
 mod clock;
+mod files;
 mod lock;
 mod assemble;
 mod logging;

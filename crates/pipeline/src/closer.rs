@@ -2,8 +2,8 @@
 //! been applied.
 //!
 //! Why that is true, for the watermark `low` of one round:
-//! 1. when [`InFlight::low_watermark`] returns `low`, the journal has answered every request that
-//!    was stamped before `low`, and no request is stamped before `low` any more;
+//! 1. when [`InFlight::low_watermark`] returns `low`, it is known of every request stamped before
+//!    `low` whether its record is durable, and no request is stamped before `low` any more;
 //! 2. so every record received before `low` that will ever be read back has a number of at most
 //!    `target`, the last durable record, which is read after `low`;
 //! 3. when everything up to `target` is visible, so are all events received before `low`.
@@ -70,9 +70,8 @@ impl Closer {
 
 /// Whether a window closes after `closed` and at or before `low`.
 fn is_due(rule: WindowRule, closed: Timestamp, low: Timestamp) -> bool {
-    let grace_us = rule.closes_at(rule.start_of(low)).micros() - rule.end_of(rule.start_of(low)).micros();
-    let boundary = rule.start_of(low.plus_micros(-grace_us)).plus_micros(grace_us);
-    boundary > closed
+    let latest_end = rule.start_of(low.plus_micros(-rule.grace_us()));
+    latest_end.plus_micros(rule.grace_us()) > closed
 }
 
 #[cfg(test)]

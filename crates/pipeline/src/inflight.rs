@@ -85,15 +85,48 @@ impl Drop for Stamp {
 }
 
 /// The stamp of a record that was handed to the journal. While nobody knows whether the record is
-/// durable, no window may close past it: it could come back after a restart and change the window
+/// durable, no window may close past it: it could still be read back and change the window
 /// without a new revision (I10). So dropping this settles nothing.
 #[derive(Debug)]
 pub(crate) struct UnsettledStamp(ManuallyDrop<Stamp>);
 
 impl UnsettledStamp {
-    /// The journal has said whether the record is durable.
+    /// It is known whether the record is durable.
     pub(crate) fn settle(self) {
         drop(ManuallyDrop::into_inner(self.0));
+    }
+}
+
+/// The records whose append failed without telling whether they are durable. Their outcome is
+/// settled by the next append that is called later and succeeds: whatever there is of them has a
+/// lower number. Only the earliest is kept, since it holds the watermark for all.
+#[derive(Debug, Default)]
+pub(crate) struct Unknown {
+    earliest: Mutex<Option<UnsettledStamp>>,
+}
+
+impl Unknown {
+    /// Adds one.
+    pub(crate) fn add(&self, stamp: UnsettledStamp) {
+        let mut earliest = self.earliest.lock();
+        let later = match earliest.take() {
+            Some(known) if known.0.at <= stamp.0.at => {
+                *earliest = Some(known);
+                Some(stamp)
+            }
+            known => {
+                *earliest = Some(stamp);
+                known
+            }
+        };
+        if let Some(later) = later {
+            later.settle();
+        }
+    }
+
+    /// Takes what failed before now, to settle or add it again when an append has been answered.
+    pub(crate) fn take(&self) -> Option<UnsettledStamp> {
+        self.earliest.lock().take()
     }
 }
 
@@ -157,6 +190,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_earliest_unknown_outcome_holds_the_watermark_for_all() {
+        let registry = InFlight::new(at(0));
+        let stamps = [20, 30].map(|now| registry.enter(at(now)).until_settled());
+        let in_flight = registry.enter(at(40));
+        let unknown = Unknown::default();
+        stamps.into_iter().rev().for_each(|stamp| unknown.add(stamp));
+        assert_eq!(registry.low_watermark(at(100)), at(20));
+        assert_eq!(registry.state.lock().outstanding.len(), 2, "I6: one of the unknown ones and one in flight");
+        if let Some(stamp) = unknown.take() {
+            stamp.settle();
+        }
+        assert_eq!(registry.low_watermark(at(100)), at(40));
+        drop(in_flight);
+        assert_eq!(registry.low_watermark(at(100)), at(100));
+        assert!(unknown.take().is_none());
     }
 
     #[test]

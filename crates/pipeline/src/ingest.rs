@@ -1,10 +1,10 @@
-//! The request path: [`Ingest::take`] reads top to bottom from the bytes of a body to the verdict
+//! The request path: `Ingest::take` reads top to bottom from the bytes of a body to the verdict
 //! on each event. It answers `accepted` only after durability (I8), keeps nothing of what it
 //! rejects (I4), and remembers nothing by itself: whether an id is known is asked of the ledger, so
 //! that a failed append can never make the retry look like a duplicate.
 //!
-//! What one request may hold: its decoded body counts against [`Space`] until the journal has
-//! answered; what the journal has taken counts against the journal's backlog limit.
+//! What one request may hold: its decoded body counts against one shared space until the journal
+//! has answered; what the journal has taken counts against the journal's backlog limit.
 
 mod answer;
 mod judge;

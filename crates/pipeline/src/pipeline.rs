@@ -110,8 +110,13 @@ impl Pipeline {
             receipts: receipts.clone(),
             rule,
         };
-        let journaling =
-            Journaling { journal, clock: clock.clone(), metrics: metrics.clone(), failure: failure.clone() };
+        let journaling = Journaling {
+            journal,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            failure: failure.clone(),
+            unknown: Arc::default(),
+        };
         let space = Space::new(&limits);
         let ingest = Ingest {
             journaling,

@@ -14,7 +14,7 @@ use ports::{ErrorKind, PortError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{Failure, chain};
-use crate::inflight::Stamp;
+use crate::inflight::{Stamp, Unknown};
 use crate::receipts::{Fate, Receipts};
 use crate::telemetry::Metrics;
 
@@ -47,7 +47,8 @@ pub(crate) struct Visible {
 }
 
 impl Visible {
-    /// The ledger's verdict on each event of the batch; `None` when all were counted.
+    /// The ledger's verdict on each event of the batch; `None` when all were counted, or when so many
+    /// batches came after it that this has been forgotten.
     pub(crate) fn outcomes(&self) -> Option<&[Outcome]> {
         self.outcomes.as_deref()
     }
@@ -60,6 +61,7 @@ pub(crate) struct Journaling {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) failure: Failure,
+    pub(crate) unknown: Arc<Unknown>,
 }
 
 impl Journaling {
@@ -81,9 +83,15 @@ impl Journaling {
         let Batch { admitted, stamp, space } = batch;
         let stamp = stamp.until_settled();
         let started = self.clock.now();
+        let earlier = self.unknown.take();
         let result = self.journal.append(&admitted).await;
+        if let Some(earlier) = earlier {
+            if result.is_ok() { earlier.settle() } else { self.unknown.add(earlier) }
+        }
         if outcome_known(&result) {
-            stamp.settle();
+            stamp.settle()
+        } else {
+            self.unknown.add(stamp)
         }
         drop(space);
         match result {

@@ -89,7 +89,7 @@ pub(crate) fn spawn(worker: Worker, failure: Failure) -> WorkerHandle {
 
 fn run_on_this_thread(worker: Worker) -> Result<(), PortError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .map_err(|error| PortError::new(ErrorKind::Unavailable, "start the worker").because(error))?;
     runtime.block_on(worker.run())
@@ -125,8 +125,8 @@ impl Worker {
     /// Applies all of `entries`, however long that takes.
     async fn apply(&mut self, entries: &[Entry]) -> Result<(), PortError> {
         let mut rest = entries;
-        let mut retry = Retry::default();
-        while let Some(first) = rest.first() {
+        let (mut retry, mut refusals) = (Retry::default(), 0);
+        while !rest.is_empty() {
             fail::fail_point!("worker::before_apply");
             let Batch { applied, failed } = self.ledger.apply(rest).await;
             fail::fail_point!("worker::after_apply");
@@ -135,21 +135,18 @@ impl Worker {
                 self.tell(done, &applied);
                 fail::fail_point!("worker::before_ack");
                 self.journal.ack(last.seq);
-                retry = Retry::default();
-                rest = left;
+                (retry, refusals) = (Retry::default(), 0);
             }
-            match failed {
-                Some(error) if error.kind() == ErrorKind::Unacceptable && retry.attempts + 1 >= ATTEMPTS_MAX => {
-                    self.bury(left.first().unwrap_or(first), &error).await?;
-                    rest = left.get(1..).unwrap_or_default();
-                    retry = Retry::default();
-                }
-                Some(error) => self.pause(&mut retry, error).await?,
-                None if done.is_empty() => {
-                    let error = PortError::new(ErrorKind::Unavailable, "apply any of the records");
-                    self.pause(&mut retry, error).await?;
-                }
-                None => {}
+            rest = left;
+            let Some((refused, behind)) = left.split_first() else { break };
+            let error = failed.unwrap_or_else(|| PortError::new(ErrorKind::Unavailable, "apply all of the records"));
+            refusals += u32::from(error.kind() == ErrorKind::Unacceptable);
+            if refusals == ATTEMPTS_MAX {
+                self.bury(refused, &error).await?;
+                (retry, refusals) = (Retry::default(), 0);
+                rest = behind;
+            } else {
+                self.pause(&mut retry, error).await?;
             }
         }
         Ok(())
@@ -188,25 +185,24 @@ impl Worker {
     fn tell(&self, entries: &[Entry], applied: &[Applied]) {
         self.receipts.publish(applied);
         let now = self.clock.now();
+        let mut ingested = Tally::default();
         for (entry, applied) in entries.iter().zip(applied) {
             // The ledger has read the same bytes; what it could not read is not among `applied`.
             let Ok(record) = RecordView::parse(&entry.payload) else { continue };
-            let mut ingested = Tally::default();
             for (body, outcome) in record.bodies().zip(&applied.outcomes) {
                 match (outcome, body.and_then(|body| body.event())) {
                     (Outcome::Fresh, Ok(event)) => ingested.add(event.kind),
                     (Outcome::Fresh, Err(_)) => {}
-                    (Outcome::Duplicate | Outcome::Mismatch, _) => {
-                        self.metrics.duplicate(*outcome == Outcome::Mismatch);
-                    }
+                    (Outcome::Duplicate, _) => self.metrics.duplicate(false),
+                    (Outcome::Mismatch, _) => self.metrics.duplicate(true),
                 }
             }
-            self.metrics.ingested(&ingested);
             if entry.seq > self.replay_until {
                 self.metrics.visible(record.received_at(), now);
             }
             self.caught_up(entry.seq);
         }
+        self.metrics.ingested(&ingested);
     }
 
     /// After the replay the ledger knows every name that was in use before the restart.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlxSqliteConnector, Statement, sqlx};
 use sea_orm_migration::MigratorTrait;
 use sqlx::ConnectOptions;
@@ -40,37 +40,40 @@ pub(crate) struct Connections {
     pub(crate) readers: DatabaseConnection,
 }
 
-/// Opens the file, creating it when it is not there.
+/// Opens the file, creating it when it is not there. One that is refused is left as it was.
 pub(crate) async fn open(path: &Path) -> Result<Connections, Failure> {
     if blocking(path, place::is_vacant).await? {
         create(path).await?;
     }
-    let writer = connect_writer(path, SqliteJournalMode::Wal).await?;
-    check_structure(&writer).await?;
-    check_owner(&writer).await?;
-    migrate(&writer).await?;
-    let readers = connect_readers(path).await?;
-    for connection in [&writer, &readers] {
-        check_settings(connection).await?;
+    let writer = pool(options(path), 1).await?;
+    match prepare(path, &writer).await {
+        Ok(readers) => Ok(Connections { writer, readers }),
+        Err(failure) => {
+            // Why it was refused matters more than whether it closes.
+            let _ = writer.close_by_ref().await;
+            Err(failure)
+        }
     }
-    Ok(Connections { writer, readers })
 }
 
+/// Builds the file beside its place. As yet it has no write-ahead log, so it is whole by itself.
 async fn create(path: &Path) -> Result<(), Failure> {
     let draft = blocking(path, place::new_draft).await?;
-    // Without a write-ahead log the file is whole by itself.
-    let connection = connect_writer(&draft, SqliteJournalMode::Delete).await?;
-    migrate(&connection).await?;
-    connection.close().await?;
+    let writer = pool(options(&draft), 1).await?;
+    migrate(&writer).await?;
+    writer.close().await?;
     blocking(path, move |path| place::publish(&draft, path)).await
 }
 
-async fn connect_writer(path: &Path, mode: SqliteJournalMode) -> Result<DatabaseConnection, Failure> {
-    pool(options(path).journal_mode(mode), 1).await
-}
-
-async fn connect_readers(path: &Path) -> Result<DatabaseConnection, Failure> {
-    pool(options(path).read_only(true), READERS_MAX).await
+async fn prepare(path: &Path, writer: &DatabaseConnection) -> Result<DatabaseConnection, Failure> {
+    check_structure(writer).await?;
+    check_owner(writer).await?;
+    let _: String = pragma(writer, "journal_mode = wal").await?;
+    check_settings(writer).await?;
+    migrate(writer).await?;
+    let readers = pool(options(path).read_only(true), READERS_MAX).await?;
+    check_settings(&readers).await?;
+    Ok(readers)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -2,14 +2,17 @@
 //! SQLite opens files by itself, so they lie on a real disk and not behind `vfs`.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
 /// The smallest page that SQLite has.
 const FILE_BYTES_MIN: u64 = 512;
+/// Mode of the file; SQLite gives the log beside it the same.
+const OWNER_ONLY: u32 = 0o600;
 
 /// Whether there is no store yet. The remains of one are damage, never a new store.
 pub(crate) fn is_vacant(path: &Path) -> Result<bool, Failure> {
@@ -41,7 +44,8 @@ fn check_length(mut file: &File, has_log: bool) -> Result<(), Failure> {
     Err(Failure::corrupt(format!("it has {length} bytes, but {pages} pages of {page_bytes}")))
 }
 
-/// An empty file to build the store in, beside its place. Replaces what a crash left there.
+/// An empty file to build the store in, beside its place, for its owner's eyes only: it will hold
+/// the folder's secret key. Replaces what a crash left there.
 #[expect(clippy::disallowed_methods, reason = "what is lost here is made anew: nothing counts before `publish`")]
 pub(crate) fn new_draft(path: &Path) -> Result<PathBuf, Failure> {
     let draft = with_suffix(path, ".new");
@@ -51,7 +55,7 @@ pub(crate) fn new_draft(path: &Path) -> Result<PathBuf, Failure> {
             _ => {}
         }
     }
-    File::create_new(&draft)?;
+    OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
     Ok(draft)
 }
 

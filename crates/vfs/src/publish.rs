@@ -60,6 +60,9 @@ impl Publisher {
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         self.file.append(&self.buffer)?;
         self.buffer.clear();
         Ok(())

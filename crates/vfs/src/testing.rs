@@ -45,10 +45,18 @@ pub struct SyncHold {
     disk: Arc<Disk>,
 }
 
+impl SyncHold {
+    /// Returns when a `sync` is waiting, or when the power is off.
+    pub fn reached(&self) {
+        let mut state = self.disk.state.lock();
+        self.disk.changed.wait_while(&mut state, |state| state.waiting == 0 && !state.down);
+    }
+}
+
 impl Drop for SyncHold {
     fn drop(&mut self) {
         self.disk.state.lock().holds -= 1;
-        self.disk.released.notify_all();
+        self.disk.changed.notify_all();
     }
 }
 
@@ -61,6 +69,11 @@ impl SimVfs {
     /// Calls made so far: the number of the next one.
     pub fn steps(&self) -> u64 {
         self.disk.state.lock().steps
+    }
+
+    /// Calls of this kind made so far.
+    pub fn calls(&self, call: Call) -> u64 {
+        self.disk.state.lock().calls.get(&call).copied().unwrap_or(0)
     }
 
     /// Plans a fault for the call with this number, see [`SimVfs::steps`].
@@ -226,7 +239,8 @@ impl Vfs for SimVfs {
 #[derive(Debug, Default)]
 struct Disk {
     state: Mutex<State>,
-    released: Condvar,
+    /// Wakes those who wait for a sync to be reached or released.
+    changed: Condvar,
 }
 
 type Entries = BTreeMap<PathBuf, Arc<Mutex<Image>>>;
@@ -242,8 +256,12 @@ struct State {
     changes: Vec<DirChange>,
     faults: FaultPlan,
     steps: u64,
+    calls: BTreeMap<Call, u64>,
     capacity: Option<u64>,
+    /// How many [`SyncHold`]s there are.
     holds: usize,
+    /// How many syncs they keep waiting.
+    waiting: usize,
     down: bool,
     /// Counts restarts, so that files opened before one stay closed.
     boot: u64,
@@ -316,6 +334,7 @@ impl DirChange {
 /// One call, under way.
 #[derive(Debug)]
 struct Step<'a> {
+    disk: &'a Disk,
     state: MutexGuard<'a, State>,
     fault: Option<Fault>,
 }
@@ -325,6 +344,7 @@ impl Step<'_> {
     fn finish<T>(mut self, value: T) -> io::Result<T> {
         if matches!(self.fault, Some(Fault::Crash)) {
             self.state.down = true;
+            self.disk.changed.notify_all();
             return Err(down());
         }
         Ok(value)
@@ -345,7 +365,10 @@ impl Disk {
     fn begin_call(&self, call: Call, boot: Option<u64>) -> io::Result<Step<'_>> {
         let mut state = self.state.lock();
         if call == Call::Sync {
-            self.released.wait_while(&mut state, |state| state.holds > 0 && !state.down);
+            state.waiting += 1;
+            self.changed.notify_all();
+            self.changed.wait_while(&mut state, |state| state.holds > 0 && !state.down);
+            state.waiting -= 1;
         }
         if state.down {
             return Err(down());
@@ -355,8 +378,9 @@ impl Disk {
         }
         let number = state.steps;
         state.steps += 1;
+        *state.calls.entry(call).or_default() += 1;
         let fault = state.faults.take(number, call);
-        Ok(Step { state, fault })
+        Ok(Step { disk: self, state, fault })
     }
 
     fn handle(self: &Arc<Self>, image: Arc<Mutex<Image>>, state: &State) -> SimFile {

@@ -6,6 +6,7 @@ use domain::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use http::Uri;
 use http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
@@ -14,6 +15,11 @@ use crate::problem::Problem;
 /// The query parameters of a route: a struct of optional texts, each also in the OpenAPI document.
 #[derive(Debug)]
 pub(crate) struct Parameters<T>(pub(crate) T);
+
+/// No parameters: for routes whose answer none can change.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoParameters {}
 
 impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;

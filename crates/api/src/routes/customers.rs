@@ -10,9 +10,10 @@ use ports::reports::CustomerUsage;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Id, Parameters, Scope, limit, next_cursor, read_cursor};
+use crate::extract::{Id, NoParameters, Parameters, Scope, limit, next_cursor, read_cursor};
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
+use crate::routes::answer;
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{CustomerBody, Listing, UsageBody};
 
@@ -43,7 +44,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Listing<CustomerBody>>, Problem> {
     let after: Option<String> = read_cursor(LISTING, parameters.cursor.as_deref())?;
     let limit = limit(parameters.limit.as_deref())?;
-    let page = api.pipeline.reports().customers(&scope, after.as_deref(), limit).await?;
+    let page = answer(api.pipeline.reports().customers(&scope, after.as_deref(), limit)).await?;
     let next = page.next.and_then(|id| next_cursor(LISTING, &id));
     let data = page.rows.into_iter().map(|customer| CustomerBody::new(&scope, customer)).collect();
     Ok(Json(Listing { data, next_cursor: next }))
@@ -59,6 +60,7 @@ pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     Id(id): Id,
+    _: Parameters<NoParameters>,
 ) -> Result<Json<CustomerBody>, Problem> {
     let usage = now_of(&api, &scope, &id).await?;
     Ok(Json(CustomerBody::new(&scope, usage.customer)))
@@ -76,6 +78,7 @@ pub(crate) async fn usage(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     Id(id): Id,
+    _: Parameters<NoParameters>,
 ) -> Result<Json<UsageBody>, Problem> {
     let usage = now_of(&api, &scope, &id).await?;
     Ok(Json(UsageBody::new(&scope, usage)))
@@ -85,6 +88,6 @@ async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<C
     let now = api.pipeline.clock().now();
     let midnight = now.floor_to(MICROS_PER_DAY);
     let today = TimeRange::new(midnight, midnight.plus_micros(MICROS_PER_DAY)).unwrap_or(TimeRange::ALL);
-    let usage = api.pipeline.reports().usage(scope, customer, now, today).await?;
+    let usage = answer(api.pipeline.reports().usage(scope, customer, now, today)).await?;
     usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied"))
 }

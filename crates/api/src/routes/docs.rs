@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
-};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr};
 use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
@@ -60,50 +58,31 @@ pub(crate) fn ui(document: utoipa::openapi::OpenApi) -> SwaggerUi {
 /// What a write may hold as JSON: described here, read by the pipeline.
 pub(crate) struct EventsIn;
 
-/// The fields of an event, each with the other names it may have and what it means.
-const FIELDS: [(&str, SchemaType, &str); 10] = [
-    (
-        "id",
-        SchemaType::Type(Type::String),
-        "Unique per tenant, assigned when absent. Also event_id, eventId, idempotency_key, idempotencyKey.",
-    ),
-    (
-        "time",
-        SchemaType::Type(Type::String),
-        "RFC 3339 or an epoch number, the receive time when absent. Also timestamp, ts, occurred_at, event_time.",
-    ),
-    ("type", SchemaType::Type(Type::String), "What happened. Also event_type, eventType, event."),
-    (
-        "customer",
-        SchemaType::Type(Type::String),
-        "Who is charged. Also customer_id, customerId, account_id, accountId, subject.",
-    ),
-    ("user", SchemaType::Type(Type::String), "Who acted. Also user_id, userId."),
-    ("endpoint", SchemaType::Type(Type::String), "Which API endpoint was called. Also apiEndpoint, api_endpoint."),
-    ("project", SchemaType::Type(Type::String), "The project. Also project_id, projectId."),
-    (
-        "tenant",
-        SchemaType::Type(Type::String),
-        "Must be the tenant of the API key. Also tenant_id, tenantId, workspace_id.",
-    ),
+/// The fields of an event, each with the other names it may have.
+const FIELDS: [(&str, &str); 9] = [
+    ("id", "Unique per tenant; assigned when absent. Or event_id, eventId, idempotency_key, idempotencyKey."),
+    ("time", "RFC 3339 or an epoch number; now when absent. Or timestamp, ts, occurred_at, event_time."),
+    ("type", "What happened. Or event_type, eventType, event."),
+    ("customer", "Who is charged. Or customer_id, customerId, account_id, accountId, subject."),
+    ("user", "Who acted. Or user_id, userId."),
+    ("endpoint", "The API endpoint. Or apiEndpoint, api_endpoint."),
+    ("project", "The project. Or project_id, projectId."),
+    ("tenant", "The tenant of the API key, or absent. Or tenant_id, tenantId, workspace_id."),
     (
         "properties",
-        SchemaType::Type(Type::Object),
-        "Anything; tokens, inputTokens, outputTokens, latencyMs and model are measured. Also metadata, data, payload.",
+        "An object of anything, of which tokens, inputTokens, outputTokens, latencyMs and model are measured. \
+         Or metadata, data, payload.",
     ),
-    ("specversion", SchemaType::Type(Type::String), "1.0 for a CloudEvent."),
 ];
 
 impl PartialSchema for EventsIn {
     fn schema() -> RefOr<Schema> {
-        let field = |kind, help| ObjectBuilder::new().schema_type(kind).description(Some(help));
-        let fields = FIELDS
-            .into_iter()
-            .fold(ObjectBuilder::new(), |event, (name, kind, help)| event.property(name, field(kind, help)));
-        let event = Schema::from(fields.additional_properties(Some(AdditionalProperties::FreeForm(true))).build());
+        let field = |help| ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(help));
+        let event = FIELDS.iter().fold(ObjectBuilder::new(), |event, (name, help)| event.property(*name, field(*help)));
+        let event = event.build();
         let events = ArrayBuilder::new().items(event.clone()).build();
         let envelope = ObjectBuilder::new().property("events", events.clone()).required("events").build();
-        RefOr::T(OneOfBuilder::new().item(event).item(events).item(envelope).into())
+        RefOr::T(AnyOfBuilder::new().item(event).item(events).item(envelope).into())
     }
 }
 
@@ -135,7 +114,7 @@ pub(crate) struct ListRefusals;
 
 impl IntoResponses for ListRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[Kind::InvalidParameter, Kind::Unauthorized, Kind::Internal, Kind::Unavailable])
+        refusals(&[Kind::InvalidParameter, Kind::Unauthorized, Kind::Internal, Kind::Unavailable, Kind::QueryTimeout])
     }
 }
 
@@ -144,8 +123,14 @@ pub(crate) struct OneRefusals;
 
 impl IntoResponses for OneRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let kinds = [Kind::InvalidParameter, Kind::Unauthorized, Kind::NotFound, Kind::Internal, Kind::Unavailable];
-        refusals(&kinds)
+        refusals(&[
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::NotFound,
+            Kind::Internal,
+            Kind::Unavailable,
+            Kind::QueryTimeout,
+        ])
     }
 }
 

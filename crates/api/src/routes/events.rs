@@ -10,9 +10,10 @@ use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Id, Parameters, Scope, limit, next_cursor, one_of, read_cursor, text, time_range};
+use crate::extract::{Id, NoParameters, Parameters, Scope, limit, next_cursor, one_of, read_cursor, text, time_range};
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
+use crate::routes::answer;
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
 
@@ -83,7 +84,8 @@ pub(crate) async fn list(
     Scope(scope): Scope,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
-    let page = api.pipeline.reports().events(&scope, &parameters.query()?).await?;
+    let query = parameters.query()?;
+    let page = answer(api.pipeline.reports().events(&scope, &query)).await?;
     let next = page.next.and_then(|place| next_cursor(LISTING, &(place.time.micros(), place.position.bits())));
     let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
     Ok(Json(Listing { data: data?, next_cursor: next }))
@@ -99,8 +101,9 @@ pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     Id(id): Id,
+    _: Parameters<NoParameters>,
 ) -> Result<Json<EventBody>, Problem> {
-    let event = api.pipeline.reports().event(&scope, &id).await?;
+    let event = answer(api.pipeline.reports().event(&scope, &id)).await?;
     let event = event.ok_or_else(|| Problem::new(Kind::NotFound, "no event with this id is applied"))?;
     Ok(Json(EventBody::new(&scope, event)?))
 }

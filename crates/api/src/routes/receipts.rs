@@ -8,7 +8,7 @@ use pipeline::ReceiptState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::extract::{Id, Scope};
+use crate::extract::{Id, NoParameters, Parameters, Scope};
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 use crate::routes::docs::OneRefusals;
@@ -43,6 +43,7 @@ pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     Id(receipt): Id,
+    _: Parameters<NoParameters>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let state = api.pipeline.receipt(&scope, &receipt).await?;
     let state = state.ok_or_else(|| Problem::new(Kind::NotFound, "no such receipt"))?;

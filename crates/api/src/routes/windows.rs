@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 use crate::extract::{Parameters, Scope, limit, next_cursor, one_of, read_cursor, time_range};
 use crate::problem::Problem;
 use crate::router::ApiState;
+use crate::routes::answer;
 use crate::routes::docs::ListRefusals;
 use crate::shape::{Listing, WindowBody};
 
@@ -65,7 +66,8 @@ pub(crate) async fn list(
     Scope(scope): Scope,
     Parameters(parameters): Parameters<WindowParameters>,
 ) -> Result<Json<Listing<WindowBody>>, Problem> {
-    let page = api.pipeline.reports().windows(&scope, &parameters.query()?).await?;
+    let query = parameters.query()?;
+    let page = answer(api.pipeline.reports().windows(&scope, &query)).await?;
     let next = page.next.and_then(|(customer, start)| next_cursor(LISTING, &(customer, start.micros())));
     let data = page.rows.into_iter().map(|window| WindowBody::new(&scope, window)).collect();
     Ok(Json(Listing { data, next_cursor: next }))

@@ -147,3 +147,21 @@ async fn a_stop_lets_the_request_under_way_finish_and_takes_no_other() {
     stopped.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn http_2_is_spoken_too_and_its_connections_end_when_idle() {
+    use http_body_util::Full;
+    use hyper::Request;
+    use hyper::body::Bytes;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let api = TestApi::with(Limits { header_timeout: SHORT, idle_timeout: SHORT * 2, ..Limits::default() }).await;
+    let io = TokioIo::new(connect(&api).await);
+    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..3 {
+        let request = Request::get("http://test/healthz").body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(client.send_request(request).await.unwrap().status(), 200);
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(20), connection).await.unwrap();
+    assert!(client.is_closed());
+}

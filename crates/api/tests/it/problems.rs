@@ -78,6 +78,10 @@ async fn bad_parameters_are_named() {
         ("/v1/windows?user=u", "user"),
         ("/v1/customers?cursor=7b7d", "cursor"),
         ("/v1/customers?page=2", "page"),
+        ("/v1/customers/c/usage?from=2026-11-21", "from"),
+        ("/v1/customers/c?limit=1", "limit"),
+        ("/v1/events/e?type=t", "type"),
+        ("/v1/receipts/r?wait=applied", "wait"),
         ("/metrics?window=300", "window"),
     ];
     for (path, field) in cases {

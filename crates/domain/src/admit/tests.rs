@@ -1,3 +1,5 @@
+//! Admission against its rules, and records against what was admitted.
+
 use super::*;
 use crate::record::RecordView;
 use crate::tenant::TenantId;

@@ -150,8 +150,9 @@ fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &m
         Some(customer) => table.group(scope.tenant(), customer).into_iter().collect(),
         None => table.groups_of(scope.tenant()).collect(),
     };
-    for held in groups.into_iter().flat_map(|group| group.events(filter.range)) {
-        let at = EventCursor { time: held.event.time, position: held.position };
+    for handle in groups.into_iter().flat_map(|group| group.events(filter.range)) {
+        let at = EventCursor { time: handle.time(), position: handle.position() };
+        let Some(held) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
         let same =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
         let event = &held.event;
@@ -159,7 +160,7 @@ fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &m
             && same(&filter.kind, Some(event.kind))
             && same(&filter.endpoint, event.endpoint)
             && same(&filter.project, event.project);
-        if matches && best.wants(at) {
+        if matches {
             best.add(at, Place::Held(Box::new(of_held(&held))));
         }
     }

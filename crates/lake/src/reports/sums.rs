@@ -8,7 +8,6 @@ use domain::time::{TimeRange, Timestamp};
 use parquet::errors::ParquetError;
 use ports::PortError;
 
-use crate::flush::coarsen;
 use crate::memtable::{Memtable, Partial};
 use crate::merge::SortedRows;
 use crate::segment::sums::{self, Grain, SumRows};
@@ -85,7 +84,7 @@ pub(super) fn sums_in(table: &Memtable, query: &SumQuery<'_>) -> Rows {
             break;
         }
         let range = if query.grain == Grain::Total { TimeRange::ALL } else { query.range };
-        let sums = coarsen(query.grain, group.windows(range)).into_iter();
+        let sums = group.sums(range, |start| query.grain.start_of(start)).into_iter();
         let wanted = sums.filter(|sum| query.wants(group.customer(), sum.start));
         found.rows.extend(wanted.map(|sum| ((group.customer().to_owned(), sum.start), sum)));
     }

@@ -41,7 +41,7 @@ pub(super) struct ServerArgs {
     /// API key for the running server
     #[arg(long, value_name = "KEY", requires = "url")]
     pub(super) key: Option<String>,
-    /// Data folder of the benchmark's own server; without it a folder beside this one, removed at the end
+    /// Data folder of the benchmark's own server; without it a new folder in the current one, removed at the end
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     pub(super) data: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ pub(super) struct ServerArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct MixArgs {
     /// Distinct customers
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = Mix::STANDARD.customers, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     customers: u32,
     /// How events are spread over customers
     #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
@@ -59,22 +59,22 @@ pub(super) struct MixArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     whale: Option<f64>,
     /// Distinct users
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = Mix::STANDARD.users, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
     /// Distinct API endpoints
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = Mix::STANDARD.endpoints, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     endpoints: u32,
     /// Distinct models
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = Mix::STANDARD.models, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     models: u32,
     /// Spread event times evenly over this many past days; 0 means now
-    #[arg(long, value_name = "DAYS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3_650))]
+    #[arg(long, value_name = "DAYS", default_value_t = Mix::STANDARD.history_days, value_parser = clap::value_parser!(u32).range(0..=3_650))]
     history: u32,
     /// Share of the events that repeats an earlier event (0 to 1)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Mix::STANDARD.duplicates, value_parser = share)]
     duplicates: f64,
     /// Makes the same choices again
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = Mix::STANDARD.seed)]
     seed: u64,
 }
 
@@ -117,7 +117,8 @@ pub(super) struct IngestArgs {
     /// Connections
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     connections: u16,
-    /// Length of the load in seconds [default: 60, or without end when --events is given]
+    /// Length of the load in seconds; an open loop faster than the server takes longer, because it sends everything
+    /// that was due [default: 60, or without end when --events is given]
     #[arg(long, value_name = "SEC", value_parser = seconds)]
     duration: Option<Duration>,
     /// End after this many events
@@ -173,7 +174,7 @@ pub(super) struct QueryArgs {
 /// Time the restart after a crash.
 #[derive(Debug, Args)]
 pub(super) struct RestartArgs {
-    /// Data folder; without it a folder beside this one, removed at the end
+    /// Data folder; without it a new folder in the current one, removed at the end
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
     /// Events applied but not flushed at the crash

@@ -61,16 +61,7 @@ mod tests {
     use domain::time::Timestamp;
 
     fn check(expected: [u64; 3], found: &[(&str, u64)]) -> Check {
-        let mix = Mix {
-            customers: 3,
-            whale: None,
-            users: 1,
-            endpoints: 1,
-            models: 1,
-            history_days: 0,
-            duplicates: 0.0,
-            seed: 0,
-        };
+        let mix = Mix { customers: 3, ..Mix::STANDARD };
         let workload = Workload::new(1, mix, Timestamp::default());
         let stored = found.iter().map(|(id, calls)| CustomerCalls { id: (*id).to_owned(), calls: *calls });
         Check::compare(&workload, &expected, &stored.collect::<Vec<_>>())

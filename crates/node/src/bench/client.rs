@@ -107,19 +107,25 @@ impl Client {
         }
     }
 
-    /// The newest `limit` events, of one customer or of all.
-    pub(super) async fn newest_events(
-        &mut self,
-        customer: Option<&str>,
-        limit: u32,
-    ) -> anyhow::Result<Vec<KnownEvent>> {
-        let filter = customer.map(|id| format!("&customer={}", encoded(id))).unwrap_or_default();
-        let page = self.json(&format!("/v1/events?limit={limit}{filter}")).await?;
-        let events = rows(&page)?.iter().map(|row| {
-            let time = Timestamp::parse(text(row, "time")?).context("event has an unreadable time")?;
-            Ok(KnownEvent { id: text(row, "event_id")?.to_owned(), time })
-        });
-        events.collect()
+    /// About `count` events of a customer, evenly spread over the time from its first to its last.
+    pub(super) async fn events_across(&mut self, customer: &str, count: u32) -> anyhow::Result<Vec<KnownEvent>> {
+        let oldest = self.event(customer, "order=asc").await?.time;
+        let newest = self.event(customer, "order=desc").await?.time;
+        let step_us = (newest.micros() - oldest.micros()) / i64::from(count.max(1));
+        let mut events = Vec::new();
+        for step in 1..=i64::from(count) {
+            let after = oldest.plus_micros(step_us * step + 1);
+            events.push(self.event(customer, &format!("order=desc&to={after}")).await?);
+        }
+        Ok(events)
+    }
+
+    /// The first event that a listing gives.
+    async fn event(&mut self, customer: &str, which: &str) -> anyhow::Result<KnownEvent> {
+        let page = self.json(&format!("/v1/events?customer={}&limit=1&{which}", encoded(customer))).await?;
+        let row = rows(&page)?.first().with_context(|| format!("customer {customer} has no events"))?;
+        let time = Timestamp::parse(text(row, "time")?).context("event has an unreadable time")?;
+        Ok(KnownEvent { id: text(row, "event_id")?.to_owned(), time })
     }
 
     async fn json(&mut self, path: &str) -> anyhow::Result<Value> {

@@ -42,6 +42,11 @@ pub(super) struct IngestPlan {
 }
 
 impl IngestPlan {
+    /// A closed loop without an end.
+    pub(super) const fn of(mix: Mix, batch: u64, connections: u16) -> Self {
+        Self { mix, batch, connections, events_max: None, duration_max: None, rate: None, visibility: false }
+    }
+
     /// The plan of a run on `server` that begins now.
     pub(super) fn begin(&self, server: &Server) -> LoadPlan {
         let now = SystemClock.now();
@@ -108,17 +113,17 @@ pub(super) struct IngestReport {
 /// Runs the command.
 pub(super) async fn run(args: IngestArgs) -> anyhow::Result<()> {
     let output = Output::new(args.json);
-    let (server, _folder) = open(&args.server, output).await?;
+    let (_folder, server) = open(&args.server, output).await?;
     let report = measure(&server, &args.plan()).await?;
     server.stop().await?;
     output.result(&report, &report)?;
     report.check.ensure_exact()
 }
 
-/// The server that `args` name, ready, with the folder it works on.
-pub(super) async fn open(args: &ServerArgs, output: Output) -> anyhow::Result<(Server, Option<Folder>)> {
+/// The server that `args` name, ready, and the folder it works on, which has to outlive it.
+pub(super) async fn open(args: &ServerArgs, output: Output) -> anyhow::Result<(Option<Folder>, Server)> {
     if let Some(url) = &args.url {
-        return Ok((Server::connect(url, args.key.clone()).await?, None));
+        return Ok((None, Server::connect(url, args.key.clone()).await?));
     }
     let folder = Folder::open(args.data.clone())?;
     let (server, _) = Server::start(folder.path(), &[]).await?;
@@ -127,7 +132,7 @@ pub(super) async fn open(args: &ServerArgs, output: Output) -> anyhow::Result<(S
         server.target().url(),
         folder.path().display()
     ))?;
-    Ok((server, Some(folder)))
+    Ok((Some(folder), server))
 }
 
 /// Loads `server` as planned, waits until everything is applied, and compares the counts.

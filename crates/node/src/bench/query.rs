@@ -24,29 +24,21 @@ use super::workload::Mix;
 /// Ordinary customers that are asked about.
 const SMALL_CUSTOMERS: usize = 32;
 /// Events of each that are asked about.
-const EVENTS_EACH: u32 = 16;
+const EVENTS_EACH: u32 = 8;
 /// Requests before the measured ones, as a share of them.
 const WARM_UP_SHARE: u32 = 10;
 
+/// Share of the whale in the load that fills a server.
+const WHALE_SHARE: f64 = 0.5;
+/// Days over which that load is spread.
+const FILLED_DAYS: u32 = 7;
 /// The name of the route that has a floor.
 pub(super) const WINDOWS_OF_CUSTOMER: &str = "windows, customer and hour";
 
 /// The load that fills a server for reading: one whale among a thousand customers, a week of it.
 pub(super) const fn fill_plan(events: u64) -> IngestPlan {
-    IngestPlan {
-        mix: mix(7),
-        batch: 100,
-        connections: 8,
-        events_max: Some(events),
-        duration_max: None,
-        rate: None,
-        visibility: false,
-    }
-}
-
-const fn mix(history_days: u32) -> Mix {
-    let whale = Some(0.5);
-    Mix { customers: 1_000, whale, users: 10_000, endpoints: 8, models: 4, history_days, duplicates: 0.0, seed: 1 }
+    let mix = Mix { whale: Some(WHALE_SHARE), history_days: FILLED_DAYS, ..Mix::STANDARD };
+    IngestPlan { events_max: Some(events), ..IngestPlan::of(mix, 100, 8) }
 }
 
 /// The latencies of one route.
@@ -87,7 +79,7 @@ impl fmt::Display for QueryReport {
 /// Runs the command.
 pub(super) async fn run(args: QueryArgs) -> anyhow::Result<()> {
     let output = Output::new(args.json);
-    let (server, _folder) = ingest::open(&args.server, output).await?;
+    let (_folder, server) = ingest::open(&args.server, output).await?;
     if let Some(events) = args.events {
         let filled = ingest::measure(&server, &fill_plan(events)).await?;
         output.line(format_args!("{filled}\n"))?;
@@ -103,7 +95,7 @@ pub(super) async fn run(args: QueryArgs) -> anyhow::Result<()> {
 pub(super) async fn measure(server: &Server, requests: u32, under_load: Option<u64>) -> anyhow::Result<QueryReport> {
     let questions = Subjects::find(server).await?.questions();
     let load = under_load.map(|rate| {
-        let plan = IngestPlan { rate: Some(rate), mix: mix(0), events_max: None, ..fill_plan(0) }.begin(server);
+        let plan = IngestPlan { rate: Some(rate), ..IngestPlan::of(Mix::STANDARD, 100, 8) }.begin(server);
         (Arc::clone(&plan.workload), Load::start(plan))
     });
     let mut connection = Connection::new(Arc::clone(server.target()));
@@ -151,10 +143,10 @@ impl Subjects {
         let mut client = Client::new(server.target());
         let (whale, small) =
             choose(client.customers().await?).context("the server holds no customer; fill it with --events")?;
-        let events = client.newest_events(Some(&whale), EVENTS_EACH).await?;
+        let events = client.events_across(&whale, EVENTS_EACH).await?;
         let mut subjects = Self { whale: (whale, events), small: Vec::new() };
         for customer in small {
-            let events = client.newest_events(Some(&customer), EVENTS_EACH).await?;
+            let events = client.events_across(&customer, EVENTS_EACH).await?;
             subjects.small.push((customer, events));
         }
         Ok(subjects)
@@ -182,14 +174,11 @@ impl Subjects {
 
 /// The customer with the most events, and those from the middle of the order.
 fn choose(mut customers: Vec<CustomerCalls>) -> Option<(String, Vec<String>)> {
-    customers.sort_by_key(|customer| std::cmp::Reverse(customer.calls));
-    let whale = customers.first()?.id.clone();
-    let small = customers.into_iter().rev().map(|customer| customer.id);
-    let mut small: Vec<String> = small.collect();
-    let skipped = (small.len() / 2).saturating_sub(SMALL_CUSTOMERS / 2);
-    small.drain(..skipped);
-    small.truncate(SMALL_CUSTOMERS);
-    Some((whale, small))
+    customers.sort_by_key(|customer| customer.calls);
+    let whale = customers.last()?.id.clone();
+    let skipped = (customers.len() / 2).saturating_sub(SMALL_CUSTOMERS / 2);
+    let small = customers.into_iter().skip(skipped).take(SMALL_CUSTOMERS);
+    Some((whale, small.map(|customer| customer.id).collect()))
 }
 
 fn per_customer(of: &[(String, Vec<KnownEvent>)], path: impl Fn(&str) -> String) -> Vec<String> {

@@ -57,7 +57,7 @@ struct SuiteReport {
 pub(super) async fn run(args: AllArgs) -> anyhow::Result<()> {
     let parent = args.data.unwrap_or_else(|| PathBuf::from("."));
     let machine = Machine::inspect(&parent);
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let command = format!("nilometer {}", std::env::args().skip(1).collect::<Vec<_>>().join(" "));
     let mut suite = Suite {
         size: if args.quick { QUICK } else { FULL },
         parent,
@@ -85,7 +85,7 @@ struct Suite {
 impl Suite {
     /// Events in batches of 100, as fast as they are acknowledged.
     async fn batches(&mut self) -> anyhow::Result<()> {
-        let plan = IngestPlan { duration_max: seconds(self.size.batch_s), ..plan(100, 8) };
+        let plan = IngestPlan { duration_max: seconds(self.size.batch_s), ..IngestPlan::of(Mix::STANDARD, 100, 8) };
         let report = self.ingest(&format!("batches of 100 for {} s", self.size.batch_s), plan).await?;
         let (unit, bounds) = (Unit::EventsPerSecond, (150_000, 400_000));
         self.add(Measure::new("ingest in batches of 100, durable and applied", unit, bounds, report.applied_per_s));
@@ -95,10 +95,10 @@ impl Suite {
 
     /// One event per request, as fast as they are acknowledged.
     async fn singles(&mut self) -> anyhow::Result<()> {
-        let plan = IngestPlan { duration_max: seconds(self.size.single_s), ..plan(1, 64) };
+        let plan = IngestPlan { duration_max: seconds(self.size.single_s), ..IngestPlan::of(Mix::STANDARD, 1, 64) };
         let report = self.ingest(&format!("single events for {} s", self.size.single_s), plan).await?;
         let (unit, bounds) = (Unit::RequestsPerSecond, (20_000, 60_000));
-        self.add(Measure::new("ingest, one event per request, 64 connections", unit, bounds, report.requests_per_s));
+        self.add(Measure::new("ingest, one event per request, 64 connections", unit, bounds, report.applied_per_s));
         self.add(Measure::told("its acknowledgement, p99", Unit::Microseconds, report.latency.p99_us));
         Ok(())
     }
@@ -106,7 +106,12 @@ impl Suite {
     /// A fixed rate, for latencies.
     async fn paced(&mut self) -> anyhow::Result<()> {
         let rate = Some(10_000);
-        let plan = IngestPlan { duration_max: seconds(self.size.paced_s), rate, visibility: true, ..plan(10, 16) };
+        let plan = IngestPlan {
+            duration_max: seconds(self.size.paced_s),
+            rate,
+            visibility: true,
+            ..IngestPlan::of(Mix::STANDARD, 10, 16)
+        };
         let report = self.ingest(&format!("10,000 events/s offered for {} s", self.size.paced_s), plan).await?;
         let (unit, bounds) = (Unit::Microseconds, (20_000, 5_000));
         self.add(Measure::new("acknowledgement at 10,000 events/s offered, p99", unit, bounds, report.latency.p99_us));
@@ -185,20 +190,6 @@ impl Suite {
             self.add(Measure::new(name, Unit::Kib, (floor_mib * 1_024, goal_mib * 1_024), found_kib));
         }
     }
-}
-
-const fn plan(batch: u64, connections: u16) -> IngestPlan {
-    let mix = Mix {
-        customers: 1_000,
-        whale: None,
-        users: 10_000,
-        endpoints: 8,
-        models: 4,
-        history_days: 0,
-        duplicates: 0.0,
-        seed: 1,
-    };
-    IngestPlan { mix, batch, connections, events_max: None, duration_max: None, rate: None, visibility: false }
 }
 
 fn seconds(seconds: u64) -> Option<Duration> {

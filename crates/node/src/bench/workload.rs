@@ -45,6 +45,20 @@ pub(super) struct Mix {
     pub(super) seed: u64,
 }
 
+impl Mix {
+    /// What the options default to.
+    pub(super) const STANDARD: Self = Self {
+        customers: 1_000,
+        whale: None,
+        users: 10_000,
+        endpoints: 8,
+        models: 4,
+        history_days: 0,
+        duplicates: 0.0,
+        seed: 1,
+    };
+}
+
 /// A mix with its names written out, for one run.
 #[derive(Debug)]
 pub(super) struct Workload {

@@ -27,7 +27,9 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     engine.catch_up().await?;
     let scope = TenantScope::for_operator(tenant);
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match print(&*engine.lake, &scope, query, limit, &mut out).await {
+    let printed = print(&*engine.lake, &scope, query, limit, &mut out).await;
+    engine.close().await?;
+    match printed {
         // Whoever reads has seen enough, as in `nilometer events export | head`.
         Err(why) if why.downcast_ref::<std::io::Error>().is_some_and(|why| why.kind() == ErrorKind::BrokenPipe) => {
             Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::assemble::Engine;
 use crate::config::Config;
+use crate::files;
 use crate::shutdown::{Ending, Signals};
 
 /// The process stopped itself, because it could not keep its promises any more.
@@ -18,7 +19,12 @@ const EXIT_FAILED: u8 = 70;
 const EXIT_IMPATIENT: u8 = 1;
 
 /// Serves until a signal or a failure.
-pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
+    let room = files::room_for_connections();
+    if room < config.limits.connections_max {
+        tracing::warn!(connections_max = room, "the limit of open files leaves room for fewer connections");
+        config.limits.connections_max = room;
+    }
     let mut signals = Signals::listen().context("failed to listen for signals")?;
     let listener =
         TcpListener::bind(&config.listen[..]).await.context("failed to listen on the address of 'listen'")?;
@@ -30,17 +36,16 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let router = api::router(ApiState::new(Arc::clone(&pipeline), config.keyring, metrics));
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 
-    let mut ending = None;
-    let ended = async { ending = Some(signals.ending(&pipeline).await) };
-    api::serve(listener, router, pipeline.limits(), ended).await;
+    let ending = api::serve(listener, router, pipeline.limits(), signals.ending(&pipeline)).await;
     match ending {
-        Some(Ending::Failed(reason)) => {
+        Ending::Failed(reason) => {
             tracing::error!(reason, "stopped: nothing more can be made durable; start again to recover");
             Ok(ExitCode::from(EXIT_FAILED))
         }
-        Some(Ending::Asked(_)) | None => {
+        Ending::Asked(signal) => {
+            tracing::info!("{signal}: connections are closed, flushing");
             tokio::select! {
-                flushed = finish(&pipeline) => flushed,
+                finished = finish(pipeline, engine) => finished,
                 signal = signals.next() => {
                     tracing::warn!(signal, "stopped before the flush; the next start replays the journal");
                     Ok(ExitCode::from(EXIT_IMPATIENT))
@@ -50,9 +55,11 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn finish(pipeline: &Pipeline) -> anyhow::Result<ExitCode> {
-    tracing::info!("connections are closed, flushing");
+/// Makes everything durable in the ledger, so that the next start has nothing to replay.
+async fn finish(pipeline: Arc<Pipeline>, engine: Engine) -> anyhow::Result<ExitCode> {
     pipeline.shutdown().await?;
+    drop(pipeline);
+    engine.close().await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

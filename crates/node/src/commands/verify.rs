@@ -20,6 +20,7 @@ pub(super) async fn verify(folder: FolderArgs) -> anyhow::Result<ExitCode> {
         })
         .await?;
     written?;
+    engine.close().await?;
     writeln!(
         std::io::stdout(),
         "verified {} events: {} windows, {} hours, {} customers, {} rollups, {} differences",

@@ -166,7 +166,7 @@ fn journal(settings: &Settings) -> Result<JournalOptions, ConfigError> {
     Ok(JournalOptions {
         segment_bytes: number("journal_segment_bytes", settings.journal_segment_bytes, MIB..=4 * GIB)?,
         reserve_bytes: number("disk_reserve_bytes", settings.disk_reserve_bytes, 0..=1_024 * GIB)?,
-        backlog_bytes_max: settings.backlog_bytes_max,
+        backlog_bytes_max: number("backlog_bytes_max", settings.backlog_bytes_max, MIB..=16 * GIB)?,
         ..JournalOptions::default()
     })
 }

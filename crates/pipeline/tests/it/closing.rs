@@ -30,24 +30,45 @@ async fn windows_close_when_their_grace_is_over() {
     .await;
 }
 
-#[tokio::test]
-async fn no_window_closes_past_an_append_whose_outcome_is_unknown() {
+/// A world in which the outcome of one append is not known, and when that was received.
+async fn unknown_outcome(kept: bool) -> (World, Timestamp) {
     let world = World::new();
     world.clock.advance(Duration::from_secs(3));
     let stamped = world.now();
-    world.journal.inner().fail_appends(Some(AppendFault { kind: ErrorKind::Unavailable, kept: true }));
+    world.journal.inner().fail_appends(Some(AppendFault { kind: ErrorKind::Unavailable, kept }));
     assert!(world.post("acme", r#"{"id":"e1"}"#).await.is_err());
     for _ in 0..30 {
         world.clock.advance(Duration::from_secs(20));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert!(world.ledger.closed_through() <= stamped);
-    let world = world.restart(LedgerFaults::default());
-    eventually("after a restart the outcome is known", || {
+    assert!(world.ledger.closed_through() <= stamped, "no window closes past it");
+    world.journal.inner().fail_appends(None);
+    (world, stamped)
+}
+
+async fn closes_past(world: &World, stamped: Timestamp) {
+    eventually("windows close", || {
         world.clock.advance(Duration::from_secs(20));
         (world.ledger.closed_through() > stamped).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn i7_an_append_whose_outcome_is_unknown_holds_windows_until_a_later_one_succeeds() {
+    for kept in [true, false] {
+        let (world, stamped) = unknown_outcome(kept).await;
+        world.post_and_wait("acme", r#"{"id":"e2"}"#).await;
+        closes_past(&world, stamped).await;
+        assert_eq!(world.ids("acme").await.len(), 1 + usize::from(kept));
+    }
+}
+
+#[tokio::test]
+async fn an_append_whose_outcome_is_unknown_holds_windows_until_a_restart() {
+    let (world, stamped) = unknown_outcome(true).await;
+    let world = world.restart(LedgerFaults::default());
+    closes_past(&world, stamped).await;
     assert_eq!(world.ids("acme").await, ["e1"]);
 }
 
@@ -60,6 +81,8 @@ enum Step {
     ReleaseAll,
     Clock(i64),
     LedgerDown(bool),
+    /// Makes appends fail, and tells whether their records are kept all the same.
+    JournalDown(Option<bool>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -70,24 +93,28 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::ReleaseAll),
         6 => (-20_i64..60).prop_map(Step::Clock),
         1 => any::<bool>().prop_map(Step::LedgerDown),
+        1 => any::<Option<bool>>().prop_map(Step::JournalDown),
     ]
 }
 
 async fn run(steps: Vec<Step>) {
     let world = Arc::new(World::new());
-    let mut posts: Vec<JoinHandle<()>> = Vec::new();
+    let mut posts: Vec<JoinHandle<bool>> = Vec::new();
+    let journal_down = |kept: Option<bool>| {
+        let fault = kept.map(|kept| AppendFault { kind: ErrorKind::Unavailable, kept });
+        world.journal.inner().fail_appends(fault);
+    };
     for step in steps {
         match step {
             Step::Post => {
                 let (world, body) = (Arc::clone(&world), format!(r#"{{"id":"e{}"}}"#, posts.len()));
-                posts.push(tokio::spawn(async move {
-                    world.post("acme", &body).await.unwrap();
-                }));
+                posts.push(tokio::spawn(async move { world.post("acme", &body).await.is_ok() }));
             }
             Step::Release => world.journal.release_one(),
             Step::Hold => world.journal.hold(),
             Step::ReleaseAll => world.journal.release(),
             Step::Clock(seconds) => world.clock.set(world.now().plus_micros(seconds * 1_000_000)),
+            Step::JournalDown(kept) => journal_down(kept),
             Step::LedgerDown(down) => world
                 .ledger
                 .set(LedgerFaults { refuse: down.then_some(ErrorKind::Unavailable), ..LedgerFaults::default() }),
@@ -96,13 +123,15 @@ async fn run(steps: Vec<Step>) {
     }
     world.journal.release();
     world.ledger.set(LedgerFaults::default());
-    let count = posts.len();
+    let mut acknowledged = 0;
     for post in posts {
-        within("the answer", post).await.unwrap();
+        acknowledged += usize::from(within("the answer", post).await.unwrap());
     }
+    journal_down(None);
+    world.post_and_wait("acme", r#"{"id":"last"}"#).await;
     world.settle().await;
     let events = world.events("acme").await;
-    assert_eq!(events.len(), count);
+    assert!(events.len() > acknowledged, "I1");
     let mut closed = Timestamp::MIN;
     for (through, applied) in world.ledger.closings() {
         for event in &events {

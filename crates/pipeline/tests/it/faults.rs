@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use domain::limits::Limits;
 use domain::position::Seq;
-use pipeline::{IngestError, ReceiptState};
+use pipeline::{IngestError, IngestRequest, ReceiptState};
 use ports::ErrorKind;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
 use ports::testing::journal::AppendFault;
 
 use crate::twins::LedgerFaults;
-use crate::world::{World, batch, eventually, within};
+use crate::world::{World, batch, eventually, request, within};
 
 fn refusing(kind: ErrorKind) -> LedgerFaults {
     LedgerFaults { refuse: Some(kind), ..LedgerFaults::default() }
@@ -63,7 +63,7 @@ async fn a_request_that_waits_for_a_dead_letter_is_not_told_it_is_applied() {
     world.ledger.set(LedgerFaults { poison: BTreeSet::from([Seq(1)]), ..LedgerFaults::default() });
     let waiting = tokio::spawn({
         let world = Arc::clone(&world);
-        let request = pipeline::IngestRequest { wait: true, ..crate::world::request(r#"{"id":"e1"}"#) };
+        let request = IngestRequest { wait: true, ..request(r#"{"id":"e1"}"#) };
         async move { world.send("acme", request).await.unwrap() }
     });
     eventually("the answer", || {
@@ -71,7 +71,17 @@ async fn a_request_that_waits_for_a_dead_letter_is_not_told_it_is_applied() {
         waiting.is_finished().then_some(())
     })
     .await;
-    assert!(!waiting.await.unwrap().applied);
+    let answer = waiting.await.unwrap();
+    assert!(!answer.applied);
+    world.settle().await;
+    let state = world.receipt("acme", &answer.receipt.unwrap()).await;
+    assert!(matches!(state, Some(ReceiptState::DeadLettered { .. })), "{state:?}");
+    let received_at = world.now();
+    eventually("windows close past it", || {
+        world.clock.advance(Duration::from_secs(10));
+        (world.ledger.closed_through() > received_at).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

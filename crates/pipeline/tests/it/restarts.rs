@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use domain::limits::Limits;
 use domain::position::Seq;
 use pipeline::IngestError;
 use ports::ErrorKind;
 use ports::ledger::Ledger;
 
 use crate::twins::LedgerFaults;
-use crate::world::{World, batch, eventually, within};
+use crate::world::{World, batch, eventually, verdicts, within};
 
 #[tokio::test]
 async fn it_is_not_ready_until_what_was_durable_at_the_start_is_applied() {
@@ -26,6 +27,17 @@ async fn it_is_not_ready_until_what_was_durable_at_the_start_is_applied() {
     assert!(world.not_ready().is_empty());
     assert_eq!(world.events("acme").await.len(), 15, "I1");
     assert_eq!(world.metric("accepted_to_visible_seconds_count"), Some(0.0), "a replay is no delay");
+}
+
+#[tokio::test]
+async fn i6_names_that_only_the_journal_holds_count_after_the_replay() {
+    let world = World::with(Limits { types_max: 2, ..Limits::default() });
+    world.ledger.set(LedgerFaults { refuse: Some(ErrorKind::Unavailable), ..LedgerFaults::default() });
+    world.post("acme", r#"[{"id":"1","type":"a"},{"id":"2","type":"b"}]"#).await.unwrap();
+    let world = world.restart(LedgerFaults::default());
+    world.settle().await;
+    let answer = world.post("acme", r#"[{"id":"3","type":"c"},{"id":"4","type":"a"}]"#).await.unwrap();
+    assert_eq!(verdicts(&answer), ["3 rejected cardinality_limit", "4 accepted"]);
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
-//! What a full disk does, and that SQLite as linked here knows every setting that is asked for.
+//! What failed and unfinished writes leave. Failpoints belong to the process, so these tests take
+//! turns, by holding a `FailScenario`.
 
 use super::*;
 use std::error::Error;
 
 use domain::position::Seq;
+use domain::time::Timestamp;
 use domain::window::WindowRule;
+use fail::FailScenario;
 use ports::manifest::{Commit, DeadLetter, Identity, Manifest, ManifestState};
 use sea_orm::ConnectionTrait;
 
@@ -18,11 +21,7 @@ fn moved(from: u64, to: u64) -> Commit {
 
 fn letter(seq: u64, bytes: usize) -> DeadLetter {
     let payload = vec![1; bytes];
-    DeadLetter { seq: Seq(seq), tenant: None, reason: "r".into(), buried_at: identity_time(), payload }
-}
-
-fn identity_time() -> domain::time::Timestamp {
-    domain::time::Timestamp::from_micros(0)
+    DeadLetter { seq: Seq(seq), tenant: None, reason: "r".into(), buried_at: Timestamp::MIN, payload }
 }
 
 async fn state(store: &SqliteStore) -> Result<ManifestState, PortError> {
@@ -31,6 +30,7 @@ async fn state(store: &SqliteStore) -> Result<ManifestState, PortError> {
 
 #[tokio::test]
 async fn i8_a_full_disk_is_told_once_and_then_refuses_until_opened_again() -> Result<(), Box<dyn Error>> {
+    let _turn = FailScenario::setup();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("manifest.sqlite");
     let store = SqliteStore::open(&path).await?;
@@ -55,6 +55,7 @@ async fn i8_a_full_disk_is_told_once_and_then_refuses_until_opened_again() -> Re
 
 #[tokio::test]
 async fn a_write_that_is_dropped_before_its_end_never_happened() -> Result<(), Box<dyn Error>> {
+    let _turn = FailScenario::setup();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("manifest.sqlite");
     let store = SqliteStore::open(&path).await?;
@@ -71,11 +72,37 @@ async fn a_write_that_is_dropped_before_its_end_never_happened() -> Result<(), B
 
 #[tokio::test]
 async fn a_number_that_has_no_place_is_refused_and_nothing_is_poisoned() -> Result<(), Box<dyn Error>> {
+    let _turn = FailScenario::setup();
     let folder = tempfile::tempdir()?;
     let store = SqliteStore::open(&folder.path().join("manifest.sqlite")).await?;
     state(&store).await?;
     let refused = store.commit(&moved(0, u64::MAX)).await.err().map(|error| error.kind());
     assert_eq!(refused, Some(ErrorKind::Unacceptable));
     store.commit(&moved(0, 1)).await?;
+    Ok(())
+}
+
+/// What the caller is told, what it is told next, and the cursor when the store is opened again.
+async fn after_a_failure_at(failpoint: &str) -> Result<(Option<ErrorKind>, Option<ErrorKind>, Seq), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("manifest.sqlite");
+    let store = SqliteStore::open(&path).await?;
+    state(&store).await?;
+    fail::cfg(failpoint, "1*return")?;
+    let told = store.commit(&moved(0, 1)).await.err().map(|error| error.kind());
+    let next = store.commit(&moved(0, 1)).await.err().map(|error| error.kind());
+    drop(store);
+    let store = SqliteStore::open(&path).await?;
+    let cursor = state(&store).await?.cursor;
+    store.commit(&moved(cursor.0, 9)).await?;
+    Ok((told, next, cursor))
+}
+
+#[tokio::test]
+async fn i8_a_failure_at_either_edge_poisons_until_opened_again() -> Result<(), Box<dyn Error>> {
+    let _turn = FailScenario::setup();
+    let poisoned = Some(ErrorKind::Poisoned);
+    assert_eq!(after_a_failure_at("manifest::before_commit").await?, (poisoned, poisoned, Seq(0)));
+    assert_eq!(after_a_failure_at("manifest::after_commit").await?, (poisoned, poisoned, Seq(1)));
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests make damaged files")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ports::ErrorKind;
@@ -14,6 +15,8 @@ use store::SqliteStore;
 use crate::Outcome;
 use crate::fixture::{self, identity};
 use crate::place::{Folder, kind};
+
+const PAGE_BYTES: usize = 4_096;
 
 /// The bytes of a store with something in every table.
 async fn healthy() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
@@ -57,19 +60,31 @@ async fn another_programs_database_is_refused_and_left_alone() -> Outcome {
     sql(&folder.file(), "CREATE TABLE theirs (id INTEGER)").await?;
     let before = fs::read(folder.file())?;
     assert_eq!(kind(folder.store().await), Some(ErrorKind::Corrupt));
-    sql(&folder.file(), "PRAGMA journal_mode = DELETE").await?;
-    assert_eq!(fs::read(folder.file())?.len(), before.len());
+    assert_eq!(fs::read(folder.file())?, before);
     Ok(())
 }
 
 #[tokio::test]
 async fn f11_a_file_cut_anywhere_is_corrupt() -> Outcome {
     let bytes = healthy().await?;
-    let pages = (0..bytes.len()).step_by(4_096);
+    let pages = (0..bytes.len()).step_by(PAGE_BYTES);
     let odd = [1, 15, 16, 99, 100, 101, 511, 512, 513, 4_095, 4_097, bytes.len() - 1];
     for length in pages.chain(odd) {
         let result = opened_with(&bytes[..length]).await?;
         assert_eq!(kind(result), Some(ErrorKind::Corrupt), "cut at {length} of {}", bytes.len());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_a_page_that_was_lost_is_corrupt() -> Outcome {
+    let bytes = healthy().await?;
+    for page in 0..bytes.len() / PAGE_BYTES {
+        for garbage in [0, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[page * PAGE_BYTES..][..PAGE_BYTES].fill(garbage);
+            assert_eq!(kind(opened_with(&damaged).await?), Some(ErrorKind::Corrupt), "page {page} is all {garbage}");
+        }
     }
     Ok(())
 }
@@ -96,6 +111,17 @@ async fn a_crash_while_a_store_is_made_leaves_none() -> Outcome {
     fs::write(folder.file().with_extension("sqlite.new"), b"half a draft")?;
     fs::write(folder.file().with_extension("sqlite.new-journal"), b"half a journal")?;
     folder.store().await?.load(&identity()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_its_owner_may_read_the_key() -> Outcome {
+    let folder = Folder::new()?;
+    let store = folder.store().await?;
+    store.load(&identity()).await?;
+    for file in [folder.file(), folder.file().with_extension("sqlite-wal")] {
+        assert_eq!(fs::metadata(file)?.permissions().mode() & 0o777, 0o600);
+    }
     Ok(())
 }
 

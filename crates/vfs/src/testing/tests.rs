@@ -175,10 +175,12 @@ fn a_held_sync_waits() {
     file.append(b"x").unwrap();
     let hold = disk.hold_syncs();
     let synced = std::thread::spawn(move || file.sync());
-    std::thread::yield_now();
+    hold.reached();
     assert!(!synced.is_finished());
+    assert_eq!(disk.calls(Call::Sync), 0);
     drop(hold);
     synced.join().unwrap().unwrap();
+    assert_eq!(disk.calls(Call::Sync), 1);
 }
 
 #[test]

@@ -9,7 +9,13 @@ async fn the_documented_names_are_there_and_requests_are_counted_by_route() {
     api.get("/v1/events/a").await.json(200);
     api.get("/v1/events/b").await.problem(404);
     api.get("/no/such/route").await.problem(404);
-    let reply = api.get("/metrics").await;
+    let reply = loop {
+        // What the worker counts comes a moment after the answer.
+        let reply = api.get("/metrics").await;
+        if reply.text().contains("events_ingested_total") {
+            break reply;
+        }
+    };
     assert!(reply.header("content-type").starts_with("application/openmetrics-text"));
     let text = reply.text();
     for name in [

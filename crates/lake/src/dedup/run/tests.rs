@@ -1,3 +1,5 @@
+//! Runs against a map, and damaged runs.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

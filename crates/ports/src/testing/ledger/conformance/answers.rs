@@ -83,7 +83,7 @@ pub(super) async fn events<R: Reports>(
     let mut rows = Vec::new();
     loop {
         let page = reports.events(scope, &query).await.expect("events");
-        check_page(&page, limit);
+        check_page(&page, limit, rows.len());
         if let (Some(next), Some(last)) = (page.next, page.rows.last()) {
             assert_eq!(next, EventCursor { time: last.time, position: last.position });
         }
@@ -106,7 +106,7 @@ pub(super) async fn windows<R: Reports>(
     let mut rows = Vec::new();
     loop {
         let page = reports.windows(scope, &query).await.expect("windows");
-        check_page(&page, limit);
+        check_page(&page, limit, rows.len());
         rows.extend(page.rows);
         query.after = page.next;
         if query.after.is_none() {
@@ -121,7 +121,7 @@ pub(super) async fn customers<R: Reports>(reports: &R, scope: &TenantScope, limi
     let mut after: Option<String> = None;
     loop {
         let page = reports.customers(scope, after.as_deref(), limit).await.expect("customers");
-        check_page(&page, limit);
+        check_page(&page, limit, rows.len());
         rows.extend(page.rows);
         after = page.next;
         if after.is_none() {
@@ -130,9 +130,11 @@ pub(super) async fn customers<R: Reports>(reports: &R, scope: &TenantScope, limi
     }
 }
 
-/// A page is full when there is a next one, and the next one is never empty.
-fn check_page<T: Debug, C: Debug>(page: &Page<T, C>, limit: usize) {
+/// A page is full when there is a next one, and the next one is never empty. `earlier` rows were on
+/// the pages before.
+fn check_page<T: Debug, C: Debug>(page: &Page<T, C>, limit: usize, earlier: usize) {
     assert!(page.rows.len() <= limit, "{} rows on a page of {limit}", page.rows.len());
+    assert!(earlier == 0 || !page.rows.is_empty(), "an empty page after {earlier} rows");
     if page.next.is_some() {
         assert_eq!(page.rows.len(), limit, "a page with a next one is full");
     }

@@ -1,0 +1,118 @@
+//! The journal in a folder of this machine: puts recovery, the writer thread and the consumer's side
+//! together as the port.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use domain::admit::Admitted;
+use domain::position::Seq;
+use parking_lot::Mutex;
+use ports::journal::{Backlog, Entry, Journal, JournalHealth};
+use ports::{ErrorKind, PortError};
+use vfs::Vfs;
+
+use crate::failure::append_error;
+use crate::folder::Folder;
+use crate::options::JournalOptions;
+use crate::queue::{EndGuard, Queue};
+use crate::recovery;
+use crate::replay::Replay;
+use crate::writer::Writer;
+
+/// A journal on local disk. Dropping it closes it: what was appended is written first.
+#[derive(Debug)]
+pub struct LocalJournal {
+    folder: Arc<Folder>,
+    queue: Arc<Queue>,
+    replay: Mutex<Replay>,
+    reserve_bytes: u64,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl LocalJournal {
+    /// Opens the journal in `dir`, creating it if need be, and recovers what is in it. Everything up
+    /// to and with `after` is durable elsewhere and may be deleted; if the journal ends before it,
+    /// the next record follows on `after`. Blocks while it reads.
+    ///
+    /// # Errors
+    /// `Corrupt` when a durable record is not what was written or is missing, naming file and byte;
+    /// `Full` or `Unavailable` when the folder cannot be read or written.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: PathBuf, after: Seq, options: JournalOptions) -> Result<Self, PortError> {
+        let found = recovery::recover(&vfs, &dir, after)?;
+        let reserve_bytes = options.reserve_bytes;
+        let queue = Arc::new(Queue::new(found.last, after, found.sizes, options.backlog_bytes_max));
+        let folder = Arc::new(Folder::new(vfs, dir, found.segments));
+        let replay = Mutex::new(Replay::new(Arc::clone(&folder), after, found.last));
+        let writer = Writer::new(Arc::clone(&folder), Arc::clone(&queue), options, found.active, found.last);
+        let end = EndGuard(Arc::clone(&queue));
+        let run = move || {
+            let _end = end;
+            writer.run();
+        };
+        let started = thread::Builder::new().name("journal-writer".to_owned()).spawn(run);
+        let unavailable = |why| PortError::new(ErrorKind::Unavailable, "start the journal's writer").because(why);
+        let writer = Some(started.map_err(unavailable)?);
+        Ok(Self { folder, queue, replay, reserve_bytes, writer })
+    }
+}
+
+#[async_trait]
+impl Journal for LocalJournal {
+    async fn append(&self, admitted: &Admitted) -> Result<Seq, PortError> {
+        let answer = self.queue.push(admitted.payload())?;
+        // Without an answer the writer has crashed and the outcome is unknown.
+        answer.await.unwrap_or_else(|_| Err(append_error(ErrorKind::Poisoned)))
+    }
+
+    async fn next(&self) -> Result<Vec<Entry>, PortError> {
+        let replayed = self.replay.lock().next_entries()?;
+        if !replayed.is_empty() {
+            return Ok(replayed);
+        }
+        loop {
+            if let Some(entries) = self.queue.take_readable() {
+                return Ok(entries);
+            }
+            self.queue.readable().await;
+        }
+    }
+
+    fn ack(&self, applied: Seq) {
+        self.queue.ack(applied);
+    }
+
+    /// Removes whole segments, in the calling thread.
+    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
+        self.folder.trim(flushed)
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.queue.backlog()
+    }
+
+    /// A full disk is looked at again, so that the journal is ready as soon as there is space, even
+    /// when nobody appends while it is not.
+    fn health(&self) -> JournalHealth {
+        let (health, bytes) = self.queue.health();
+        let needed = self.reserve_bytes.saturating_add(bytes);
+        let has_space = || self.folder.free_bytes().is_ok_and(|free| free >= needed);
+        if health == JournalHealth::Full && has_space() { JournalHealth::Ready } else { health }
+    }
+
+    async fn close(&self) {
+        self.queue.close();
+        self.queue.ended().await;
+    }
+}
+
+impl Drop for LocalJournal {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // A crashed writer has poisoned the queue already.
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What the callers of the journal and its writer thread share: appends on their way to disk, durable
+//! entries on their way to the consumer, and where the journal stands. Does no IO.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::position::Seq;
+use parking_lot::{Condvar, Mutex};
+use ports::journal::{Backlog, Entry, JournalHealth};
+use ports::{ErrorKind, PortError};
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::failure::{Failure, append_error};
+use crate::record::{PAYLOAD_BYTES_MAX, record_bytes};
+
+/// Most bytes handed to the consumer at once; one record may be larger.
+pub(crate) const HAND_OUT_BYTES_MAX: usize = 4 << 20;
+
+/// A record that waits to become durable, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) payload: Bytes,
+    waiter: oneshot::Sender<Result<Seq, PortError>>,
+}
+
+impl Pending {
+    pub(crate) fn bytes(&self) -> usize {
+        record_bytes(self.payload.len())
+    }
+}
+
+/// The state between callers and writer.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    backlog_bytes_max: u64,
+    /// Tells the writer that there is something to do.
+    work: Condvar,
+    /// Tells the consumer the same.
+    readable: Notify,
+    /// Whether the writer has ended.
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Not yet taken by the writer.
+    waiting: VecDeque<Pending>,
+    /// Durable, but not yet handed out.
+    readable: VecDeque<Entry>,
+    /// Bytes of each durable record after `acked`.
+    sizes: VecDeque<u32>,
+    /// Bytes of `sizes`.
+    durable_bytes: u64,
+    /// Bytes of the records that the writer has or will take.
+    unwritten_bytes: u64,
+    durable: Seq,
+    acked: Seq,
+    /// Bytes that the disk had no room for.
+    refused_bytes: Option<u64>,
+    poison: Option<String>,
+    closed: bool,
+}
+
+impl Queue {
+    /// A queue behind records that are durable already, those after `acked` with these sizes.
+    pub(crate) fn new(durable: Seq, acked: Seq, sizes: VecDeque<u32>, backlog_bytes_max: usize) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            readable: VecDeque::new(),
+            durable_bytes: sizes.iter().map(|bytes| u64::from(*bytes)).sum(),
+            sizes,
+            unwritten_bytes: 0,
+            durable,
+            acked,
+            refused_bytes: None,
+            poison: None,
+            closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            backlog_bytes_max: backlog_bytes_max as u64,
+            work: Condvar::new(),
+            readable: Notify::new(),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Queues a record; the answer comes when it is durable or has failed.
+    pub(crate) fn push(&self, payload: &Bytes) -> Result<oneshot::Receiver<Result<Seq, PortError>>, PortError> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(append_error(ErrorKind::Unacceptable));
+        }
+        let (waiter, answer) = oneshot::channel();
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.poison {
+            return Err(append_error(ErrorKind::Poisoned).because(reason.clone()));
+        }
+        if state.closed {
+            return Err(append_error(ErrorKind::Closed));
+        }
+        if state.durable_bytes + state.unwritten_bytes >= self.backlog_bytes_max {
+            return Err(append_error(ErrorKind::Overloaded));
+        }
+        let pending = Pending { payload: payload.clone(), waiter };
+        state.unwritten_bytes += pending.bytes() as u64;
+        state.waiting.push_back(pending);
+        drop(state);
+        self.work.notify_one();
+        Ok(answer)
+    }
+
+    /// For the writer: waits for appends and takes as many as fit into `bytes_max`, at least one.
+    /// `None` when the journal is closed and nothing waits.
+    pub(crate) fn take_group(&self, bytes_max: usize) -> Option<Vec<Pending>> {
+        let mut state = self.state.lock();
+        self.work.wait_while(&mut state, |state| state.waiting.is_empty() && !state.closed);
+        let mut bytes = 0;
+        let fits = state.waiting.iter().take_while(|pending| {
+            bytes += pending.bytes();
+            bytes <= bytes_max
+        });
+        let count = fits.count().max(1).min(state.waiting.len());
+        (count > 0).then(|| state.waiting.drain(..count).collect())
+    }
+
+    /// For the writer: the group is durable.
+    pub(crate) fn publish(&self, group: Vec<Pending>) {
+        let mut state = self.state.lock();
+        let mut answers = Vec::with_capacity(group.len());
+        for pending in group {
+            let bytes = pending.bytes();
+            state.durable = state.durable.next();
+            state.unwritten_bytes -= bytes as u64;
+            state.durable_bytes += bytes as u64;
+            state.sizes.push_back(u32::try_from(bytes).unwrap_or(u32::MAX));
+            let seq = state.durable;
+            state.readable.push_back(Entry { seq, payload: pending.payload });
+            answers.push((pending.waiter, seq));
+        }
+        state.refused_bytes = None;
+        drop(state);
+        self.readable.notify_one();
+        for (waiter, seq) in answers {
+            // Nobody waits any more: the record is durable all the same.
+            let _ = waiter.send(Ok(seq));
+        }
+    }
+
+    /// For the writer: the group has failed; after a poisoning failure so has all that waits.
+    pub(crate) fn fail(&self, mut group: Vec<Pending>, failure: &Failure) {
+        let mut state = self.state.lock();
+        let bytes = group.iter().map(|pending| pending.bytes() as u64).sum();
+        match failure {
+            Failure::Refused(ErrorKind::Full, why) => {
+                if state.refused_bytes.is_none() {
+                    tracing::warn!(reason = %why, "the journal's disk is full");
+                }
+                state.refused_bytes = Some(bytes);
+            }
+            Failure::Refused(..) => {}
+            Failure::Poisoned(reason) => {
+                tracing::error!(reason, "the journal is poisoned: nothing more will be written to it");
+                state.poison = Some(reason.clone());
+                group.extend(std::mem::take(&mut state.waiting));
+            }
+        }
+        state.unwritten_bytes -= group.iter().map(|pending| pending.bytes() as u64).sum::<u64>();
+        drop(state);
+        for pending in group {
+            let _ = pending.waiter.send(Err(failure.answer()));
+        }
+    }
+
+    /// For the writer: it will do nothing more.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+        self.readable.notify_one();
+    }
+
+    /// For the consumer: durable entries, empty when none will come, `None` when none is there yet.
+    pub(crate) fn take_readable(&self) -> Option<Vec<Entry>> {
+        let mut state = self.state.lock();
+        let mut bytes = 0;
+        let fits = state.readable.iter().take_while(|entry| {
+            bytes += entry.payload.len();
+            bytes <= HAND_OUT_BYTES_MAX
+        });
+        let count = fits.count().max(1).min(state.readable.len());
+        let ended = state.closed && *self.ended.borrow();
+        (count > 0 || ended).then(|| state.readable.drain(..count).collect())
+    }
+
+    /// For the consumer: returns when [`Queue::take_readable`] is worth another try.
+    pub(crate) async fn readable(&self) {
+        self.readable.notified().await;
+    }
+
+    /// The records up to `applied` leave the backlog.
+    pub(crate) fn ack(&self, applied: Seq) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let count = applied.min(state.durable).0.saturating_sub(state.acked.0);
+        state.acked.0 += count;
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(state.sizes.len());
+        let bytes: u64 = state.sizes.drain(..count).map(u64::from).sum();
+        state.durable_bytes -= bytes;
+    }
+
+    pub(crate) fn backlog(&self) -> Backlog {
+        let state = self.state.lock();
+        Backlog { durable: state.durable, acked: state.acked, bytes: state.durable_bytes }
+    }
+
+    /// The health; `Full` with the bytes that there was no room for.
+    pub(crate) fn health(&self) -> (JournalHealth, u64) {
+        let state = self.state.lock();
+        let health = match (&state.poison, state.closed, state.refused_bytes) {
+            (Some(reason), ..) => JournalHealth::Poisoned(reason.clone()),
+            (None, true, _) => JournalHealth::Closed,
+            (None, false, Some(_)) => JournalHealth::Full,
+            (None, false, None) => JournalHealth::Ready,
+        };
+        (health, state.refused_bytes.unwrap_or(0))
+    }
+
+    /// Refuses further appends; the writer ends after those that wait.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.work.notify_one();
+    }
+
+    /// Returns when the writer has ended.
+    pub(crate) async fn ended(&self) {
+        // Fails only when the sender is gone, which `self` holds.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+        self.readable.notify_one();
+    }
+}
+
+/// Ends the queue with its writer, whatever ends that one.
+#[derive(Debug)]
+pub(crate) struct EndGuard(pub(crate) Arc<Queue>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Vec::new(), &Failure::Poisoned("the writer has crashed".to_owned()));
+        }
+        self.0.end();
+    }
+}

@@ -1,0 +1,263 @@
+//! F12, F13, F14: failing syncs, a full disk, short writes, too many open files.
+
+use domain::position::Seq;
+use journal::JournalOptions;
+use ports::ErrorKind;
+use ports::journal::{Journal, JournalHealth};
+use vfs::testing::{Call, EFBIG, EIO, EMFILE, ENOSPC, Fault, SimVfs};
+
+use crate::support::{append_all, assert_records, batch, kind, one_segment, open, read_all, segments, small_segments};
+
+/// F12 once: I8, and I1 after the restart, whether the machine stayed up or not.
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_written_and_a_restart_loses_nothing() {
+    for seed in 0..50 {
+        let disk = SimVfs::new();
+        let journal = open(&disk, 0, one_segment()).unwrap();
+        append_all(&journal, 0..3).await;
+        disk.fail_next(Call::Sync, Fault::Error(EIO));
+        assert_eq!(kind(journal.append(&batch(3)).await), ErrorKind::Poisoned);
+        let steps = disk.steps();
+        assert_eq!(kind(journal.append(&batch(4)).await), ErrorKind::Poisoned);
+        assert!(matches!(journal.health(), JournalHealth::Poisoned(_)));
+        journal.close().await;
+        assert_eq!(disk.steps(), steps, "a poisoned journal touches no file");
+        assert_records(&read_all(&journal).await.unwrap(), 0, 0..3);
+        drop(journal);
+
+        // The page cache shows the record that the disk has lost. Whoever is handed it builds on it.
+        disk.kill();
+        let journal = open(&disk, 0, one_segment()).unwrap();
+        assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
+        append_all(&journal, [5]).await;
+        drop(journal);
+        disk.crash(seed);
+        let journal = open(&disk, 0, one_segment()).unwrap();
+        assert_records(&read_all(&journal).await.unwrap(), 0, [0, 1, 2, 3, 5]);
+    }
+}
+
+/// F12 for ever.
+#[tokio::test]
+async fn while_syncs_fail_nothing_is_acknowledged() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    append_all(&journal, 0..2).await;
+    drop(journal);
+    for call in [Call::Sync, Call::SyncDir] {
+        disk.fail_always(call, Fault::Error(EIO));
+        assert_eq!(kind(open(&disk, 0, one_segment())), ErrorKind::Unavailable);
+        let empty = SimVfs::new();
+        let journal = open(&empty, 0, one_segment()).unwrap();
+        empty.fail_always(call, Fault::Error(EIO));
+        assert_eq!(kind(journal.append(&batch(0)).await), ErrorKind::Poisoned);
+        assert_eq!(kind(journal.append(&batch(1)).await), ErrorKind::Poisoned);
+        disk.heal();
+    }
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    assert_records(&read_all(&journal).await.unwrap(), 0, 0..2);
+}
+
+/// F13: I7.
+#[tokio::test]
+async fn a_full_disk_refuses_and_heals() {
+    for room in 0..200 {
+        let disk = SimVfs::new();
+        let journal = open(&disk, 0, small_segments()).unwrap();
+        append_all(&journal, 0..4).await;
+        let used: u64 = segments(&disk).iter().map(|path| disk.contents(path).unwrap().len() as u64).sum();
+        disk.set_capacity(Some(used + room));
+        let mut taken = 4;
+        let refused = loop {
+            match journal.append(&batch(taken)).await {
+                Ok(_) => taken += 1,
+                Err(why) => break why,
+            }
+        };
+        assert_eq!(refused.kind(), ErrorKind::Full, "{refused:?}");
+        assert_eq!(kind(journal.append(&batch(taken)).await), ErrorKind::Full);
+        assert_eq!(journal.health(), JournalHealth::Full);
+        assert_records(&read_all(&journal).await.unwrap(), 0, 0..taken);
+        disk.set_capacity(Some(used + room + 1_000));
+        assert_eq!(journal.health(), JournalHealth::Ready, "seen without an append");
+        append_all(&journal, taken..taken + 2).await;
+        assert_eq!(journal.health(), JournalHealth::Ready);
+        drop(journal);
+        disk.set_capacity(None);
+        disk.crash(room);
+        let journal = open(&disk, 0, small_segments()).unwrap();
+        assert_records(&read_all(&journal).await.unwrap(), 0, 0..taken + 2);
+    }
+}
+
+/// F13.
+#[tokio::test]
+async fn the_reserve_is_left_alone() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, JournalOptions { reserve_bytes: 5_000, ..one_segment() }).unwrap();
+    append_all(&journal, 0..2).await;
+    disk.set_capacity(Some(5_000));
+    append_all(&journal, 2..3).await;
+    drop(journal);
+    let journal = open(&disk, 0, JournalOptions { reserve_bytes: 5_000, ..one_segment() }).unwrap();
+    let appends = disk.calls(Call::Append);
+    assert_eq!(kind(journal.append(&batch(3)).await), ErrorKind::Full);
+    assert_eq!(journal.health(), JournalHealth::Full);
+    assert_eq!(disk.calls(Call::Append), appends, "refused before writing");
+    disk.set_capacity(Some(7_000));
+    assert_eq!(journal.health(), JournalHealth::Ready);
+    append_all(&journal, 3..4).await;
+    assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
+}
+
+/// F14.
+#[tokio::test]
+async fn a_failed_write_is_taken_back_and_its_number_given_again() {
+    let faults = [
+        (Fault::ShortWrite, ErrorKind::Full),
+        (Fault::Error(ENOSPC), ErrorKind::Full),
+        (Fault::Error(EFBIG), ErrorKind::Full),
+        (Fault::Error(EIO), ErrorKind::Unavailable),
+    ];
+    for (fault, expected) in faults {
+        for seed in 0..20 {
+            let disk = SimVfs::new();
+            let journal = open(&disk, 0, one_segment()).unwrap();
+            append_all(&journal, 0..2).await;
+            disk.fail_next(Call::Append, fault);
+            assert_eq!(kind(journal.append(&batch(9)).await), expected, "{fault:?}");
+            assert_eq!(journal.append(&batch(2)).await.unwrap(), Seq(3), "{fault:?}");
+            assert_eq!(journal.health(), JournalHealth::Ready);
+            disk.fail_next(Call::Append, fault);
+            assert_eq!(kind(journal.append(&batch(9)).await), expected, "{fault:?}");
+            disk.crash(seed);
+            drop(journal);
+            let journal = open(&disk, 0, one_segment()).unwrap();
+            let entries = read_all(&journal).await.unwrap();
+            assert_records(&entries[..3], 0, 0..3);
+            assert!(entries.len() == 3 || *batch(9).payload() == entries[3].payload, "I4");
+            assert!(entries.len() <= 4, "I4");
+        }
+    }
+}
+
+/// F14: what `ulimit -f` does.
+#[tokio::test]
+async fn a_file_that_may_not_grow_is_left_for_a_new_one() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    append_all(&journal, 0..2).await;
+    disk.fail_next(Call::Append, Fault::Error(EFBIG));
+    assert_eq!(kind(journal.append(&batch(9)).await), ErrorKind::Full);
+    append_all(&journal, 2..4).await;
+    assert_eq!(segments(&disk).len(), 2);
+    drop(journal);
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
+}
+
+/// The leftovers of a refused group, valid as they are, never stand in for what was written instead.
+#[tokio::test]
+async fn a_refused_record_left_in_an_earlier_segment_is_not_read() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    append_all(&journal, 0..2).await;
+    let path = segments(&disk).remove(0);
+    let good = disk.contents(&path).unwrap().len();
+    append_all(&journal, [9]).await;
+    let with_leftover = disk.contents(&path).unwrap();
+    drop(journal);
+
+    disk.put(&path, &with_leftover[..good]);
+    let journal = open(&disk, 0, JournalOptions { segment_bytes: 1, ..one_segment() }).unwrap();
+    append_all(&journal, 2..4).await;
+    drop(journal);
+    let id = disk.contents(&path).unwrap();
+    assert_ne!(id[12..28], with_leftover[12..28], "recovery has given the segment a new id");
+    // As if the process had gone on with the old file: cut, begun anew, and the cut undone by a crash.
+    disk.put(&path, &with_leftover);
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
+}
+
+#[tokio::test]
+async fn a_write_that_cannot_be_taken_back_poisons() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    append_all(&journal, 0..2).await;
+    disk.fail_next(Call::Append, Fault::ShortWrite);
+    disk.fail_next(Call::Truncate, Fault::Error(EIO));
+    assert_eq!(kind(journal.append(&batch(9)).await), ErrorKind::Poisoned);
+    assert!(matches!(journal.health(), JournalHealth::Poisoned(_)));
+    drop(journal);
+    disk.kill();
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    assert_records(&read_all(&journal).await.unwrap(), 0, 0..2);
+}
+
+/// Whatever single call fails, nothing acknowledged is lost, and a restart brings the journal back.
+#[tokio::test]
+async fn an_error_at_any_step_loses_nothing() {
+    for code in [EIO, ENOSPC, EMFILE, EFBIG] {
+        let mut step = 0;
+        loop {
+            let disk = SimVfs::new();
+            disk.fail_at(step, Fault::Error(code));
+            let mut acked = Vec::new();
+            let opened = open(&disk, 0, small_segments());
+            if let Ok(journal) = &opened {
+                for number in 0..8 {
+                    if let Ok(seq) = journal.append(&batch(number)).await {
+                        acked.push((seq, number));
+                    }
+                }
+            }
+            drop(opened);
+            let ended = disk.steps() < step;
+            disk.crash(step);
+            disk.heal();
+            let journal = open(&disk, 0, small_segments()).unwrap_or_else(|why| panic!("step {step}: {why:?}"));
+            let entries = read_all(&journal).await.unwrap();
+            assert!(entries.iter().zip(1..).all(|(entry, seq)| entry.seq == Seq(seq)));
+            for (seq, number) in acked {
+                let entry = entries.iter().find(|entry| entry.seq == seq);
+                assert_eq!(entry.map(|entry| &entry.payload), Some(batch(number).payload()), "I1, step {step}");
+            }
+            append_all(&journal, [9]).await;
+            if ended {
+                break;
+            }
+            step += 1;
+        }
+        assert!(step > 20, "{step} steps");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_deleted_is_deleted_later() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, small_segments()).unwrap();
+    append_all(&journal, 0..8).await;
+    let before = segments(&disk).len();
+    disk.fail_next(Call::Remove, Fault::Error(EIO));
+    assert_eq!(kind(journal.trim(Seq(8)).await), ErrorKind::Unavailable);
+    assert_eq!(segments(&disk).len(), before);
+    journal.trim(Seq(8)).await.unwrap();
+    assert_eq!(segments(&disk).len(), 1, "never the one that is written to");
+    append_all(&journal, 8..9).await;
+}
+
+/// A segment that was trimmed but not yet handed out is left out, not an error.
+#[tokio::test]
+async fn trimming_before_reading_hands_out_the_rest() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, small_segments()).unwrap();
+    append_all(&journal, 0..8).await;
+    drop(journal);
+    let journal = open(&disk, 0, small_segments()).unwrap();
+    journal.trim(Seq(5)).await.unwrap();
+    let first: u64 = segments(&disk)[0].file_stem().unwrap().to_string_lossy().parse().unwrap();
+    assert!(first > 1 && first <= 6, "{first}");
+    let entries = read_all(&journal).await.unwrap();
+    assert_records(&entries, first - 1, first - 1..8);
+}

@@ -1,0 +1,1 @@
+//! Old files are opened for ever.

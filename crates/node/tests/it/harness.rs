@@ -1,0 +1,128 @@
+//! Runs the binary as an operator would, and talks to it as a client would.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
+
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// The binary with `args`, and none of this process's own settings.
+pub(crate) fn nilometer(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NILOMETER_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    nilometer(args).output().unwrap()
+}
+
+pub(crate) fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+    log: Option<JoinHandle<Vec<String>>>,
+}
+
+impl Server {
+    /// Starts one on `data` and a free port.
+    pub(crate) fn start(data: &Path) -> Self {
+        Self::with(data, &[])
+    }
+
+    pub(crate) fn with(data: &Path, args: &[&str]) -> Self {
+        let mut command = nilometer(&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+        let mut child = command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "our own server's log")]
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut before = Vec::new();
+        let address = loop {
+            let Some(line) = lines.next() else { panic!("the server did not start:\n{}", before.join("\n")) };
+            let address = line.split_once("listening on http://").map(|(_, rest)| rest.to_owned());
+            before.push(line);
+            if let Some(rest) = address {
+                break rest.split([' ', '"']).next().unwrap().to_owned();
+            }
+        };
+        let log = std::thread::spawn(move || before.into_iter().chain(lines).collect());
+        Self { child, address, log: Some(log) }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end; returns how it ended and everything it logged.
+    pub(crate) fn wait(mut self) -> (ExitStatus, Vec<String>) {
+        let status = self.child.wait().unwrap();
+        (status, self.log.take().unwrap().join().unwrap())
+    }
+
+    /// Stops it as an operator would.
+    pub(crate) fn stop(self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        let (status, log) = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", log.join("\n"));
+        log
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        self.send("GET", path, &[], String::new())
+    }
+
+    pub(crate) fn post(&self, path: &str, body: impl Into<String>) -> (u16, Value) {
+        self.send("POST", path, &[("content-type", "application/json")], body.into())
+    }
+
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> (u16, Value) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let stream = TcpStream::connect(&self.address).await.unwrap();
+            let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            let mut request = Request::builder().method(method).uri(path).header("host", "test");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(Full::new(Bytes::from(body))).unwrap();
+            let response = client.send_request(request).await.unwrap();
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, serde_json::from_slice(&body).unwrap())
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,7 @@
+//! The real binary: its command line, its settings, its folder, its end.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod harness;
+mod commands;
+mod settings;
+mod shutdown;

@@ -1,0 +1,64 @@
+//! Settings that make no sense end the start with exit code 2 and the setting's name.
+
+use std::io::Write;
+
+use crate::harness::{Server, nilometer, stderr};
+
+#[test]
+fn impossible_and_unknown_settings_are_named() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["--profile", "prod"], "api_keys"),
+        (&["--listen", "0.0.0.0:0"], "api_keys"),
+        (&["--body-bytes-max", "1"], "body_bytes_max"),
+        (&["--window-length-sec", "7"], "window_length_sec"),
+        (&["--flush-rows", "lots"], "--flush-rows"),
+        (&["--flush-rowz", "1"], "--flush-rowz"),
+        (&["--config", "/no/such/file.toml"], "/no/such/file.toml"),
+    ];
+    for (args, named) in cases {
+        let output = nilometer(&["serve"]).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(named), "{args:?}: {}", stderr(&output));
+    }
+    let output = nilometer(&["serve"]).env("NILOMETER_FLUSH_ROWZ", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("NILOMETER_FLUSH_ROWZ"), "{}", stderr(&output));
+    let output = nilometer(&["serve"]).env("NILOMETER_FLUSH_ROWS", "-1").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--flush-rows"), "{}", stderr(&output));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"profile = \"dev\"\nflush_rowz = 1\n").unwrap();
+    let output = nilometer(&["serve"]).env("NILOMETER_CONFIG", file.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("flush_rowz"), "{}", stderr(&output));
+}
+
+#[test]
+fn i5_keys_of_a_config_file_open_their_tenants_and_nothing_opens_without_one() {
+    let data = tempfile::tempdir().unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"profile = \"prod\"\napi_keys = \"acme:the-key-of-acme,beta:the-key-of-beta\"\n").unwrap();
+    let server = Server::with(data.path(), &["--config", file.path().to_str().unwrap()]);
+    assert_eq!(server.get("/v1/events").0, 401);
+    let key = [("x-api-key", "the-key-of-acme")];
+    assert_eq!(server.send("POST", "/v1/events?wait=applied", &key, r#"{"id": "e"}"#.into()).0, 202);
+    assert_eq!(server.send("GET", "/v1/events/e", &key, String::new()).1["tenant"], "acme");
+    assert_eq!(server.send("GET", "/v1/events/e", &[("x-api-key", "the-key-of-beta")], String::new()).0, 404);
+    for line in server.stop() {
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|why| panic!("{line}: {why}"));
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+        assert!(!line.to_string().contains("the-key-of"), "a key in the log: {line}");
+    }
+}
+
+#[test]
+fn windows_of_another_length_than_the_folders_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    Server::with(data.path(), &["--window-length-sec", "60"]).stop();
+    let refused = nilometer(&["serve", "--listen", "127.0.0.1:0", "--data", folder]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("made with"), "{}", stderr(&refused));
+    let verified = nilometer(&["verify", "--data", folder]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{}", stderr(&verified));
+}
