@@ -1,6 +1,7 @@
 //! The accept loop. Bounds what a connection may cost before, between and after its requests: plain
 //! `axum::serve` has no timer, so a peer that sends nothing would stay for ever.
 
+mod linger;
 mod patience;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use linger::Linger;
 use patience::{Exchange, Patience, Patient};
 
 /// Most requests at once on one HTTP/2 connection.
@@ -79,7 +81,9 @@ async fn connection(stream: TcpStream, router: Router, patience: Patience, mut s
     let io = TokioIo::new(Patient::new(stream, patience, Arc::clone(&exchange)));
     let service = service_fn(move |request: Request<Incoming>| {
         let underway = exchange.begin(request.version());
-        let answer = router.clone().oneshot(request);
+        let (head, body) = request.into_parts();
+        let body = Linger::new(&head.headers, body);
+        let answer = router.clone().oneshot(Request::from_parts(head, body));
         async move {
             let answer = answer.await;
             drop(underway);

@@ -63,7 +63,7 @@ impl RejectCode {
 pub struct Rejection {
     /// The reason for programs.
     pub code: RejectCode,
-    /// The field as the client wrote it or, when absent, its canonical name.
+    /// The field, by its canonical name.
     pub field: Option<String>,
     /// The reason for people: lowercase, no full stop.
     pub message: String,

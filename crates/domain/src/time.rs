@@ -68,9 +68,10 @@ impl Timestamp {
         if text.contains('[') {
             return Err(TimeError::Unreadable);
         }
-        if let Ok(local) = text.parse::<jiff::civil::DateTime>() {
-            let zoned = local.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| TimeError::OutOfRange)?;
-            return Self::checked(zoned.timestamp().as_microsecond());
+        // Without an offset, or so close to the end of year 9999 that only UTC can name it.
+        if let Ok(utc) = text.strip_suffix(['Z', 'z']).unwrap_or(text).parse::<jiff::civil::DateTime>() {
+            let micros = utc.duration_since(epoch()).as_micros();
+            return Self::checked(i64::try_from(micros).map_err(|_| TimeError::OutOfRange)?);
         }
         if text.len() >= 9 && text.len() <= 20 {
             return Self::parse_epoch(text);
@@ -101,6 +102,10 @@ impl Timestamp {
     }
 }
 
+fn epoch() -> jiff::civil::DateTime {
+    jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0)
+}
+
 /// Seconds or milliseconds with a fraction; `None` when it is no finite number of that size.
 fn micros_of_fraction(number: &str) -> Option<i64> {
     let value: f64 = number.parse().ok()?;
@@ -112,9 +117,9 @@ fn micros_of_fraction(number: &str) -> Option<i64> {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with as many fraction digits as the value needs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(instant) => fmt::Display::fmt(&instant, f),
-            Err(_) => write!(f, "{}us", self.0),
+        match epoch().checked_add(jiff::SignedDuration::from_micros(self.0)) {
+            Ok(utc) => write!(f, "{utc}Z"),
+            Err(_) => write!(f, "{} us", self.0),
         }
     }
 }
@@ -213,10 +218,12 @@ mod tests {
 
     #[test]
     fn prints_what_it_reads() {
-        assert_eq!(
-            Timestamp::parse("2026-02-01T10:30:00.120Z").map(|t| t.to_string()),
-            Ok("2026-02-01T10:30:00.12Z".into())
-        );
+        for text in
+            ["2026-02-01T10:30:00.12Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1969-12-31T23:59:59Z"]
+        {
+            assert_eq!(Timestamp::parse(text).map(|t| t.to_string()), Ok(text.into()));
+        }
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
     }
 
     #[test]

@@ -251,3 +251,36 @@ impl Drop for EndGuard {
         self.0.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+
+    use super::*;
+
+    /// I8: a waiter whose writer is gone is never told that its record is durable.
+    #[tokio::test]
+    async fn a_crashed_writer_poisons_and_leaves_nobody_waiting() {
+        let queue = Arc::new(Queue::new(Seq::ZERO, Seq::ZERO, VecDeque::new(), 1_000));
+        let taken = queue.push(&Bytes::from_static(b"taken")).unwrap();
+        let end = EndGuard(Arc::clone(&queue));
+        let writer = std::thread::spawn(move || {
+            let group = end.0.take_group(1);
+            panic!("with {} records in hand", group.unwrap().len());
+        });
+        writer.join().unwrap_err();
+        taken.await.unwrap_err();
+        assert!(matches!(queue.health(), (JournalHealth::Poisoned(_), _)));
+        assert_eq!(queue.push(&Bytes::new()).unwrap_err().kind(), ErrorKind::Poisoned);
+        queue.close();
+        queue.ended().await;
+        assert!(queue.take_readable().is_some_and(|entries| entries.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_record_beyond_the_format_is_unacceptable() {
+        let queue = Queue::new(Seq::ZERO, Seq::ZERO, VecDeque::new(), usize::MAX);
+        let payload = Bytes::from(vec![0; PAYLOAD_BYTES_MAX + 1]);
+        assert_eq!(queue.push(&payload).unwrap_err().kind(), ErrorKind::Unacceptable);
+    }
+}

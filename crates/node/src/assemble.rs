@@ -129,9 +129,11 @@ impl<'d> Folder<'d> {
         let Self { data, lock, vfs, store } = self;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let lake = LakeOptions { seed_key: rand::random(), ..options.lake };
-        let segments = data.join(SEGMENTS_FOLDER);
-        let lake = Lake::open(Arc::clone(&vfs), segments, store.clone(), Arc::clone(&clock), lake).await?;
-        let journal = LocalJournal::open(vfs, data.join(JOURNAL_FOLDER), lake.cursor(), options.journal)?;
+        let cursor = store.load(&Identity { key: lake.seed_key, rule: lake.rule }).await?.cursor;
+        // The journal first: when the manifest was lost or is older than the journal, it refuses here,
+        // before the ledger deletes segment files that such a manifest does not know.
+        let journal = LocalJournal::open(Arc::clone(&vfs), data.join(JOURNAL_FOLDER), cursor, options.journal)?;
+        let lake = Lake::open(vfs, data.join(SEGMENTS_FOLDER), store.clone(), Arc::clone(&clock), lake).await?;
         Ok(Engine { journal: Arc::new(journal), lake, clock, store, _lock: lock })
     }
 }

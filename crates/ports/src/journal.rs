@@ -45,8 +45,10 @@ pub enum JournalHealth {
 pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Appends one record and returns its number once it is durable (I8). Numbers are contiguous and
     /// ascending in the order of durability. Once called, the record may become durable even when
-    /// the returned future is dropped. On any error the outcome is "not acknowledged": the
-    /// record may or may not be read back later, and the caller's retry is deduplicated by event id.
+    /// the returned future is dropped. After `Overloaded`, `Full`, `Closed`, `Unacceptable` and
+    /// `Conflict` the record is never read back. After any other error the outcome is "not
+    /// acknowledged": it may be read back later, with a lower number than any append called later
+    /// that succeeds, and the caller's retry is deduplicated by event id.
     ///
     /// # Errors
     /// `Overloaded` over the backlog limit, `Full` without disk space, `Poisoned` after a failed

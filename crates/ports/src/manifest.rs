@@ -152,12 +152,13 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     /// `Unavailable` or `Corrupt` when the store cannot be read.
     async fn load(&self, identity: &Identity) -> Result<ManifestState, PortError>;
 
-    /// Makes the change durable, whole. After an error other than `Conflict` the outcome is
-    /// unknown and the store refuses further commits until it is opened again.
+    /// Makes the change durable, whole. After `Conflict` and `Full` nothing has changed; after any
+    /// other error the outcome is unknown and the store refuses further commits until it is opened
+    /// again.
     ///
     /// # Errors
-    /// `Conflict` when the stored cursor or segments are not what the change believes, with nothing
-    /// changed; `Full` or `Poisoned` when the store fails.
+    /// `Conflict` when the stored cursor or segments are not what the change believes, `Full`
+    /// without disk space, `Poisoned` when the store fails.
     async fn commit(&self, change: &Commit) -> Result<(), PortError>;
 
     /// One tenant's rollups whose hour begins inside `range`, in order of (project, type, hour).

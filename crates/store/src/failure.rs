@@ -34,7 +34,7 @@ pub(crate) enum Failure {
 enum Verdict {
     /// The file is as it was.
     Refused(ErrorKind),
-    /// There is no space.
+    /// There is no space: a write failed, never a sync, so the transaction did not count.
     Full,
     /// It is damaged.
     Corrupt,
@@ -57,14 +57,15 @@ impl Failure {
         Self::Corrupt(reason.into())
     }
 
-    /// Whether the input is to blame and the file is as it was.
+    /// Whether nothing was written and the file is as it was: the input is to blame, or the disk is
+    /// full.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self.verdict(), Verdict::Refused(_) | Verdict::Full)
     }
 
     /// Whether nothing may be written any more, whatever the store was doing.
     pub(crate) fn is_fatal(&self) -> bool {
-        matches!(self.verdict(), Verdict::Full | Verdict::Corrupt | Verdict::Broken)
+        matches!(self.verdict(), Verdict::Corrupt | Verdict::Broken)
     }
 
     /// What to tell whoever opened, read or asked to write, when nothing was written yet.

@@ -2,11 +2,10 @@
 //! (I6). Not decompressed and not parsed here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http_body_util::BodyExt;
 use pipeline::IngestRequest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,10 +15,6 @@ use crate::router::ApiState;
 
 /// Largest capacity that a declared length is trusted with before its bytes have come, in bytes.
 const TRUSTED_BYTES_MAX: usize = 64 << 10;
-/// How long the rest of a refused body is read, so that its sender gets to see the answer.
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
-/// How much of it, in times of the limit.
-const DISCARD_FACTOR: usize = 4;
 
 /// A body in memory, and its share of the memory of all bodies, given back on drop.
 #[derive(Debug)]
@@ -44,23 +39,14 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             let seconds = limits.body_timeout.as_secs_f64();
             Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
         });
-        match outcome {
-            Ok((bytes, share)) => {
-                let request = IngestRequest {
-                    content_type: header(CONTENT_TYPE),
-                    content_encoding: header(CONTENT_ENCODING),
-                    body: bytes.into(),
-                    wait: false,
-                };
-                Ok(Self { request, share })
-            }
-            Err(problem) => {
-                if !parts.headers.contains_key(EXPECT) {
-                    discard(body, limit.saturating_mul(DISCARD_FACTOR));
-                }
-                Err(problem)
-            }
-        }
+        let (bytes, share) = outcome?;
+        let request = IngestRequest {
+            content_type: header(CONTENT_TYPE),
+            content_encoding: header(CONTENT_ENCODING),
+            body: bytes.into(),
+            wait: false,
+        };
+        Ok(Self { request, share })
     }
 }
 
@@ -84,19 +70,4 @@ async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Ve
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, share))
-}
-
-/// Reads and forgets what is still coming, for a while: closing at once would reset the connection
-/// under a client that is still sending, and the answer would be lost.
-fn discard(mut body: Body, mut bytes_left: usize) {
-    let discarding = async move {
-        while let Some(Ok(frame)) = body.frame().await {
-            let bytes = frame.data_ref().map_or(0, bytes::Bytes::len);
-            match bytes_left.checked_sub(bytes) {
-                Some(left) => bytes_left = left,
-                None => break,
-            }
-        }
-    };
-    tokio::spawn(tokio::time::timeout(DISCARD_TIME_MAX, discarding));
 }

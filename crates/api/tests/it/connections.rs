@@ -93,6 +93,24 @@ async fn a_body_over_the_limit_in_chunks_is_refused_and_its_sender_sees_the_answ
 }
 
 #[tokio::test]
+async fn a_client_that_sends_everything_first_still_sees_why_it_was_refused() {
+    let api = TestApi::start().await;
+    for (path, status) in
+        [("/v1/windows", "405"), ("/v1/nothing", "404"), ("/v1/events?wait=x", "400"), ("/v1/events", "401")]
+    {
+        let mut stream = connect(&api).await;
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: t\r\nx-api-key: wrong-key\r\ncontent-length: 4000000\r\n\r\n");
+        let head = if status == "400" { head.replace("x-api-key", "x-other") } else { head };
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 4_000_000]).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_shorter_than_announced_is_nothing_taken() {
     let api = TestApi::start().await;
     let mut stream = connect(&api).await;

@@ -1,3 +1,5 @@
+//! Property tests of the frame: prefixes, flipped bits, arbitrary bytes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -116,11 +116,15 @@ async fn a_missing_segment_is_refused() {
 
 #[tokio::test]
 async fn a_segment_under_another_name_is_refused() {
-    let (disk, paths) = written().await;
-    let bytes = disk.contents(&paths[0]).unwrap();
     let disk = SimVfs::new();
-    disk.put(&paths[0].with_file_name("00000000000000000002.journal"), &bytes);
-    assert_eq!(kind(open(&disk, 1, small_segments())), ErrorKind::Corrupt);
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    append_all(&journal, 0..1).await;
+    drop(journal);
+    let path = segments(&disk).remove(0);
+    let bytes = disk.contents(&path).unwrap();
+    let disk = SimVfs::new();
+    disk.put(&path.with_file_name("00000000000000000002.journal"), &bytes);
+    assert_eq!(kind(open(&disk, 1, one_segment())), ErrorKind::Corrupt);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use domain::position::Seq;
 use journal::LocalJournal;
-use ports::journal::Journal;
+use ports::journal::{Journal, JournalHealth};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use vfs::testing::{Call, EIO, Fault, SimVfs};
@@ -43,7 +43,9 @@ impl Outside {
         self.attempted.extend(batches.iter().map(|batch| batch.payload().clone()));
         let hold = disk.hold_syncs();
         let mut appends = vec![queued(journal.append(&batches[0]))];
-        hold.reached();
+        if !matches!(journal.health(), JournalHealth::Poisoned(_)) {
+            hold.reached();
+        }
         appends.extend(batches[1..].iter().map(|batch| queued(journal.append(batch))));
         drop(hold);
         for (append, batch) in appends.into_iter().zip(&batches) {
@@ -116,6 +118,7 @@ async fn crash_at(step: u64, seed: u64) -> bool {
     disk.fail_at(step, Fault::Crash);
     live(&disk, &mut outside).await;
     let struck = disk.is_down();
+    disk.heal();
     disk.crash(seed);
     let journal = reopen(&disk, &mut outside, &what).await;
     assert!(outside.append(&journal).await, "{what}: I7");

@@ -90,6 +90,24 @@ async fn a_full_disk_refuses_and_heals() {
     }
 }
 
+/// F13: recovery writes the last segment anew, so it needs room; without it, it harms nothing.
+#[tokio::test]
+async fn a_start_on_a_full_disk_is_refused_and_succeeds_later() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    append_all(&journal, 0..4).await;
+    drop(journal);
+    let used = disk.contents(&segments(&disk)[0]).unwrap().len() as u64;
+    for room in [0, 10, 39, 40, 41, used - 1] {
+        disk.set_capacity(Some(used + room));
+        assert_eq!(kind(open(&disk, 0, one_segment())), ErrorKind::Full);
+        disk.crash(room);
+    }
+    disk.set_capacity(Some(2 * used));
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
+}
+
 /// F13.
 #[tokio::test]
 async fn the_reserve_is_left_alone() {

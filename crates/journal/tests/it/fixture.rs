@@ -1,1 +1,93 @@
-//! Old files are opened for ever.
+//! Old files are opened for ever: each version's fixture is read and holds exactly what was once
+//! written. A fixture is never written again; a new version gets a new one.
+
+use std::path::Path;
+
+use domain::event::{EventView, Usage};
+use domain::position::Seq;
+use domain::record::RecordView;
+use domain::time::Timestamp;
+use ports::journal::Entry;
+use ports::testing::ledger::records::at;
+use vfs::testing::SimVfs;
+
+use crate::support::{DIR, append_all, one_segment, open, read_all};
+
+const V1: &[u8] = include_bytes!("fixtures/journal-v1.log");
+
+/// An event without anything optional.
+fn plain<'a>(id: &'a str, time: Timestamp, kind: &'a str) -> EventView<'a> {
+    let usage = Usage::default();
+    EventView { id, time, kind, project: None, customer: None, user: None, endpoint: None, properties: None, usage }
+}
+
+fn assert_record(entry: &Entry, tenant: &str, received_at: Timestamp, events: &[EventView<'_>]) {
+    let record = RecordView::parse(&entry.payload).unwrap();
+    assert_eq!((record.tenant().as_str(), record.received_at()), (tenant, received_at), "record {}", entry.seq);
+    let bodies: Vec<_> = record.bodies().map(Result::unwrap).collect();
+    let found: Vec<_> = bodies.iter().map(|body| body.event().unwrap()).collect();
+    assert_eq!(found, events, "record {}", entry.seq);
+}
+
+#[tokio::test]
+async fn a_journal_of_version_1_is_opened() {
+    let disk = SimVfs::new();
+    disk.put(&Path::new(DIR).join("00000000000000000007.journal"), V1);
+    let journal = open(&disk, 6, one_segment()).unwrap();
+    let entries = read_all(&journal).await.unwrap();
+    let numbers: Vec<Seq> = entries.iter().map(|entry| entry.seq).collect();
+    assert_eq!(numbers, [Seq(7), Seq(8), Seq(9), Seq(10)]);
+
+    let whole = EventView {
+        project: Some("alpha"),
+        customer: Some("customer-1"),
+        user: Some("user-1"),
+        endpoint: Some("/v1/complete"),
+        properties: Some(r#"{"tokens":1500,"model":"sonnet","nested":{"a":[1,2.5,null]}}"#),
+        usage: Usage {
+            tokens: Some(1_500),
+            input_tokens: Some(500),
+            output_tokens: Some(1_000),
+            latency_us: Some(234_000),
+            model: Some("sonnet"),
+        },
+        ..plain("event-1", at(0), "completion")
+    };
+    assert_record(&entries[0], "acme", at(2), &[whole]);
+    assert_record(&entries[1], "acme", at(31), &[plain("event-2", at(31), "custom")]);
+    let call = EventView { endpoint: Some("/v1/embed"), ..plain("événement-3", at(-3_600), "api_call") };
+    let charged = EventView { customer: Some("customer-2"), ..plain("event-1", at(29), "login") };
+    assert_record(&entries[2], "globex", at(32), &[call, charged]);
+    assert_record(&entries[3], "acme", at(33), &[plain("event-4", at(33), "custom")]);
+
+    append_all(&journal, [0]).await;
+    drop(journal);
+    disk.crash(0);
+    let journal = open(&disk, 6, one_segment()).unwrap();
+    assert_eq!(journal_numbers(&read_all(&journal).await.unwrap()), [7, 8, 9, 10, 11]);
+}
+
+fn journal_numbers(entries: &[Entry]) -> Vec<u64> {
+    entries.iter().map(|entry| entry.seq.0).collect()
+}
+
+/// The bytes as `docs/formats/journal-record.md` draws them, read without the journal's own code.
+#[test]
+fn the_bytes_are_those_of_the_format() {
+    assert_eq!(&V1[..8], b"NILOJRNL");
+    assert_eq!(V1[8..12], 1_u32.to_le_bytes());
+    assert_eq!(V1[28..36], 7_u64.to_le_bytes());
+    let mask = |crc: u32| crc.rotate_right(15).wrapping_add(0xa282_ead8);
+    assert_eq!(V1[36..40], mask(crc32c::crc32c_append(0x6e69_6c6f, &V1[..36])).to_le_bytes());
+    let mut rest = &V1[40..];
+    for (seq, index) in [(7_u64, 0_u32), (8, 0), (9, 1), (10, 2)] {
+        assert_eq!(rest[..4], [0xf5, b'N', b'r', 0xfb]);
+        let len = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+        assert_eq!(rest[12..20], seq.to_le_bytes());
+        assert_eq!(rest[20..24], index.to_le_bytes());
+        let covered = [&V1[12..28], &rest[12..20], &rest[4..8], &rest[20..24], &rest[24..24 + len]].concat();
+        assert_eq!(rest[8..12], mask(crc32c::crc32c_append(0x6e69_6c6f, &covered)).to_le_bytes());
+        rest = &rest[24 + len..];
+    }
+    assert!(rest.is_empty());
+}

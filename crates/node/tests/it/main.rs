@@ -5,3 +5,4 @@ mod harness;
 mod commands;
 mod settings;
 mod shutdown;
+mod faults;

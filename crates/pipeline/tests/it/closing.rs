@@ -128,8 +128,8 @@ async fn run(steps: Vec<Step>) {
         acknowledged += usize::from(within("the answer", post).await.unwrap());
     }
     journal_down(None);
-    world.post_and_wait("acme", r#"{"id":"last"}"#).await;
     world.settle().await;
+    world.post_and_wait("acme", r#"{"id":"last"}"#).await;
     let events = world.events("acme").await;
     assert!(events.len() > acknowledged, "I1");
     let mut closed = Timestamp::MIN;

@@ -90,7 +90,8 @@ impl World {
 
     /// The same, waiting until it is applied.
     pub(crate) async fn post_and_wait(&self, tenant: &str, body: &str) -> IngestAnswer {
-        let answer = self.send(tenant, IngestRequest { wait: true, ..request(body) }).await.unwrap();
+        let answer = self.send(tenant, IngestRequest { wait: true, ..request(body) });
+        let answer = within("the answer", answer).await.unwrap();
         assert!(answer.applied);
         answer
     }

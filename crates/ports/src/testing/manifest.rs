@@ -21,7 +21,8 @@ use crate::{ErrorKind, PortError};
 
 pub use conformance::{Place, catalog_conformance, manifest_conformance};
 
-/// Where the next write fails. Each leaves the store refusing writes until it is opened again.
+/// Where the next write fails. All but a full disk leave the store refusing writes until it is opened
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultPoint {
     /// Nothing is changed, and the caller is told of a failure.
@@ -87,8 +88,8 @@ impl MemoryManifest {
         if fault == FaultPoint::AfterCommit {
             change(&mut self.disk.lock())?;
         }
-        process.poisoned = true;
-        let kind = if fault == FaultPoint::DiskFull { ErrorKind::Full } else { ErrorKind::Poisoned };
+        process.poisoned = fault != FaultPoint::DiskFull;
+        let kind = if process.poisoned { ErrorKind::Poisoned } else { ErrorKind::Full };
         Err(PortError::new(kind, format!("write to the manifest: injected {fault:?}")))
     }
 }

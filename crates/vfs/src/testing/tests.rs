@@ -1,3 +1,5 @@
+//! The simulated disk: what survives what, and that without faults it is the real one.
+
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::collections::BTreeSet;

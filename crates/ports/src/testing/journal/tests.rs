@@ -1,3 +1,5 @@
+//! The memory twin itself, and its faults.
+
 use super::*;
 use crate::testing::ledger::records::{admitted, at, event, scope};
 

@@ -1,0 +1,145 @@
+//! Everything a ledger can be asked about one tenant, read page by page, to compare two ledgers.
+
+use std::fmt::Debug;
+
+use domain::admit::Dimension;
+use domain::aggregate::Totals;
+use domain::invariant::Invariant;
+use domain::rollup::Rollup;
+use domain::tenant::TenantScope;
+use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
+use ports::PortError;
+use ports::ledger::{Ledger, Sighting};
+use ports::reports::{
+    Customer, CustomerUsage, EventFilter, EventQuery, Order, Reports, StoredEvent, Window, WindowQuery,
+};
+
+use crate::client::CUSTOMERS;
+use crate::violation::{Violation, hold};
+
+/// Rows on a page of events; small, so that there are many pages.
+const EVENTS_LIMIT: usize = 23;
+/// Rows on a page of anything else.
+const ROWS_LIMIT: usize = 11;
+
+/// One tenant's data, as a ledger tells it.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    pub(crate) windows: Vec<Window>,
+    events: Vec<StoredEvent>,
+    /// Of each of `events`.
+    seen: Vec<Option<Sighting>>,
+    customers: Vec<Customer>,
+    usage: Vec<Option<CustomerUsage>>,
+    rollups: Vec<Rollup>,
+    names: Vec<(Dimension, String)>,
+}
+
+impl Answers {
+    /// Asks for everything of `scope`, with live counters at `now`.
+    pub(crate) async fn of(
+        ledger: &dyn Ledger,
+        reports: &dyn Reports,
+        scope: &TenantScope,
+        now: Timestamp,
+    ) -> Result<Self, PortError> {
+        let events = events(reports, scope, EventFilter::default()).await?;
+        let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+        let seen = ledger.seen(scope, &ids);
+        let of_tenant = ledger.names().into_iter().filter(|(tenant, ..)| tenant == scope.tenant());
+        let mut names: Vec<_> = of_tenant.map(|(_, dimension, name)| (dimension, name)).collect();
+        names.sort_unstable();
+        Ok(Self {
+            windows: windows(reports, scope).await?,
+            customers: customers(reports, scope).await?,
+            usage: usage(reports, scope, now).await?,
+            rollups: reports.rollups(scope, TimeRange::ALL).await?,
+            events,
+            seen,
+            names,
+        })
+    }
+
+    /// The ids and payload hashes of all counted events.
+    pub(crate) fn counted(&self) -> Vec<(&str, u64)> {
+        let pairs = self.events.iter().zip(&self.seen);
+        pairs.filter_map(|(event, seen)| Some((event.id.as_str(), seen.as_ref()?.payload_hash))).collect()
+    }
+
+    /// Holds these answers to be those of the oracle, and to agree among themselves.
+    pub(crate) fn check(&self, oracle: &Self) -> Result<(), Violation> {
+        same("event", &self.events, &oracle.events)?;
+        same("window", &self.windows, &oracle.windows)?;
+        same("customer", &self.customers, &oracle.customers)?;
+        same("usage", &self.usage, &oracle.usage)?;
+        same("rollup", &self.rollups, &oracle.rollups)?;
+        same("sighting", &self.seen, &oracle.seen)?;
+        same("name", &self.names, &oracle.names)?;
+        let (mut of_windows, mut of_rollups) = (Totals::default(), Totals::default());
+        self.windows.iter().for_each(|window| of_windows.merge(&window.aggregate.totals));
+        self.rollups.iter().for_each(|rollup| of_rollups.merge(&rollup.totals));
+        let agree = of_windows == of_rollups && of_windows.calls == self.events.len() as u64;
+        hold(Invariant::OneTruth, agree, || {
+            format!("{} events give windows of {of_windows:?} and rollups of {of_rollups:?}", self.events.len())
+        })
+    }
+}
+
+/// Holds two lists to be equal, and shows where they part.
+pub(crate) fn same<T: Debug + PartialEq>(what: &str, found: &[T], expected: &[T]) -> Result<(), Violation> {
+    let at = (0..found.len().max(expected.len())).find(|at| found.get(*at) != expected.get(*at));
+    hold(Invariant::OneTruth, at.is_none(), || {
+        let at = at.unwrap_or_default();
+        format!("{what} {at} is {:?} and should be {:?}", found.get(at), expected.get(at))
+    })
+}
+
+async fn events(
+    reports: &dyn Reports,
+    scope: &TenantScope,
+    filter: EventFilter,
+) -> Result<Vec<StoredEvent>, PortError> {
+    let mut query = EventQuery { filter, order: Order::Ascending, after: None, limit: EVENTS_LIMIT };
+    let mut rows = Vec::new();
+    loop {
+        let page = reports.events(scope, &query).await?;
+        rows.extend(page.rows);
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(rows);
+        }
+    }
+}
+
+/// All windows of a tenant.
+pub(crate) async fn windows(reports: &dyn Reports, scope: &TenantScope) -> Result<Vec<Window>, PortError> {
+    let mut query = WindowQuery { customer: None, range: TimeRange::ALL, state: None, after: None, limit: ROWS_LIMIT };
+    let mut rows = Vec::new();
+    loop {
+        let page = reports.windows(scope, &query).await?;
+        rows.extend(page.rows);
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(rows);
+        }
+    }
+}
+
+async fn customers(reports: &dyn Reports, scope: &TenantScope) -> Result<Vec<Customer>, PortError> {
+    let page = reports.customers(scope, None, CUSTOMERS.len() + 1).await?;
+    Ok(page.rows)
+}
+
+async fn usage(
+    reports: &dyn Reports,
+    scope: &TenantScope,
+    now: Timestamp,
+) -> Result<Vec<Option<CustomerUsage>>, PortError> {
+    let start = now.floor_to(MICROS_PER_DAY);
+    let day = TimeRange::new(start, start.plus_micros(MICROS_PER_DAY)).unwrap_or(TimeRange::ALL);
+    let mut usage = Vec::new();
+    for customer in CUSTOMERS.into_iter().chain([""]) {
+        usage.push(reports.usage(scope, customer, now, day).await?);
+    }
+    Ok(usage)
+}

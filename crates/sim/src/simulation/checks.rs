@@ -1,0 +1,105 @@
+//! What readers see, and the moments at which everything is held against the promises.
+
+use domain::invariant::Invariant;
+use ports::PortError;
+use ports::clock::Clock;
+use ports::testing::ledger::records::scope;
+use rand::RngExt;
+
+use super::{Fate, Simulation};
+use crate::answers::{self, Answers, same};
+use crate::client::TENANTS;
+use crate::subject::Subject;
+use crate::violation::{Violation, hold};
+
+/// Rounds after which everything that can be applied is.
+const ROUNDS_MAX: u32 = 1_000;
+
+impl<S: Subject> Simulation<S> {
+    /// A reader looks at all windows. In trouble it may get an error, but never a wrong answer.
+    pub(super) async fn read(&mut self) -> Result<Fate, Violation> {
+        if !self.living().await?.is_ready() {
+            return Ok(Fate::Lives);
+        }
+        for tenant in TENANTS {
+            let Some(process) = &self.process else { return Ok(Fate::Lives) };
+            let scope = scope(tenant);
+            let windows = match answers::windows(process.subject.reports(), &scope).await {
+                Ok(windows) => windows,
+                // A reader's failure ends no process.
+                Err(error) => return self.failed("read", &error).map(|_| Fate::Lives),
+            };
+            self.history.observe(tenant, &windows, |window| self.truth.is_closed(window))?;
+            let expected = answers::windows(self.truth.oracle(), &scope).await.map_err(|why| unanswered(&why))?;
+            same("window", &windows, &expected)?;
+        }
+        Ok(Fate::Lives)
+    }
+
+    /// Ends all trouble, lets the worker catch up, and checks everything.
+    pub(super) async fn check(&mut self) -> Result<(), Violation> {
+        self.catch_up().await?;
+        let now = self.world.clock.now();
+        for (index, tenant) in TENANTS.into_iter().enumerate() {
+            let scope = scope(tenant);
+            let subject = &self.living().await?.subject;
+            let found = Answers::of(subject.ledger(), subject.reports(), &scope, now).await;
+            let found = found.map_err(|why| unanswered(&why))?;
+            let oracle = self.truth.oracle();
+            let expected = Answers::of(oracle, oracle, &scope, now).await.map_err(|why| unanswered(&why))?;
+            self.history.observe(tenant, &found.windows, |window| self.truth.is_closed(window))?;
+            found.check(&expected)?;
+            self.client.check(index, &found.counted())?;
+        }
+        self.trace.tally.checks += 1;
+        if self.dice.random_bool(0.3) { self.audit().await } else { Ok(()) }
+    }
+
+    /// The ledger's own audit finds nothing.
+    async fn audit(&mut self) -> Result<(), Violation> {
+        let differences = self.living().await?.subject.verify().await.map_err(|why| unanswered(&why))?;
+        hold(Invariant::OneTruth, differences.is_empty(), || differences.join("; "))
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Violation> {
+        let troubled_starts = std::mem::replace(&mut self.rules.troubled_starts, false);
+        self.world.heal();
+        if !self.world.is_calm() {
+            self.kill();
+        }
+        let mut rounds = 0;
+        while !self.living().await?.is_idle() {
+            self.work(usize::MAX).await?;
+            rounds += 1;
+            hold(Invariant::SelfRecovery, rounds < ROUNDS_MAX, || "the worker never catches up".to_owned())?;
+        }
+        self.rules.troubled_starts = troubled_starts;
+        let subject = &self.living().await?.subject;
+        let (applied, backlog) = (subject.ledger().applied(), subject.journal().backlog());
+        self.truth.caught_up(applied, backlog)
+    }
+
+    /// After the story: every client gets its answer, an orderly end leaves nothing to replay, and
+    /// everything is checked once more.
+    pub(super) async fn come_to_rest(&mut self) -> Result<(), Violation> {
+        self.rules.troubled_starts = false;
+        self.trace.note("      the story ends");
+        self.check().await?;
+        let mut rounds = 0;
+        while self.client.is_waiting() {
+            self.retry().await?;
+            self.catch_up().await?;
+            rounds += 1;
+            hold(Invariant::SelfRecovery, rounds < ROUNDS_MAX, || "a client never gets an answer".to_owned())?;
+        }
+        self.client.check_answered()?;
+        self.check().await?;
+        self.restart().await?;
+        self.check().await?;
+        self.audit().await
+    }
+}
+
+fn unanswered(error: &PortError) -> Violation {
+    Violation::of(Invariant::SelfRecovery, format!("no answer, though all is well: {}", super::chain(error)))
+}

@@ -1,0 +1,220 @@
+//! The request path: from a request to what its client is told.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use domain::admit::Admitted;
+use domain::invariant::Invariant;
+use domain::position::Seq;
+use domain::time::Timestamp;
+use ports::clock::Clock;
+use ports::journal::{Journal, JournalHealth};
+use ports::{ErrorKind, PortError};
+use vfs::testing::{Call, EIO, Fault};
+
+use super::{Fate, Simulation};
+use crate::action::Request;
+use crate::client::Letter;
+use crate::subject::Subject;
+use crate::violation::{Violation, hold};
+use crate::world::Trouble;
+
+/// Time between two requests that are sent at once.
+const TOGETHER: Duration = Duration::from_millis(700);
+
+/// A request on its way through the journal.
+#[derive(Debug)]
+struct Batch {
+    letter: Letter,
+    admitted: Admitted,
+    stamp: Timestamp,
+}
+
+impl<S: Subject> Simulation<S> {
+    pub(super) async fn send(&mut self, request: &Request) -> Result<Fate, Violation> {
+        let letter = self.client.write(request, self.world.clock.now());
+        self.deliver(letter, request.ask_first).await
+    }
+
+    pub(super) async fn retry(&mut self) -> Result<Fate, Violation> {
+        match self.client.take_unanswered() {
+            Some(letter) => self.deliver(letter, true).await,
+            None => Ok(Fate::Lives),
+        }
+    }
+
+    async fn deliver(&mut self, letter: Letter, ask_first: bool) -> Result<Fate, Violation> {
+        let Some(batch) = self.take(letter, ask_first).await? else { return Ok(Fate::Lives) };
+        let result = self.living().await?.subject.journal().append(&batch.admitted).await;
+        self.answer(batch, result).await
+    }
+
+    /// Stamps and admits; `None` when every event is counted already, which is the answer.
+    async fn take(&mut self, letter: Letter, ask_first: bool) -> Result<Option<Batch>, Violation> {
+        let now = self.world.clock.now();
+        let process = self.living().await?;
+        let stamp = process.in_flight.enter(now);
+        let ledger = process.subject.ledger();
+        let seen = if ask_first { ledger.seen(&letter.scope(), &letter.ids()) } else { Vec::new() };
+        let Some(admitted) = letter.admit(stamp, &seen) else {
+            process.in_flight.answered(stamp, None);
+            self.client.answered(&letter);
+            return Ok(None);
+        };
+        self.client.attempts(&letter, &admitted);
+        Ok(Some(Batch { letter, admitted, stamp }))
+    }
+
+    async fn answer(&mut self, batch: Batch, result: Result<Seq, PortError>) -> Result<Fate, Violation> {
+        let Batch { letter, admitted, stamp } = batch;
+        let refusal = result.as_ref().err().map(PortError::kind);
+        if let Some(process) = &mut self.process {
+            process.in_flight.answered(stamp, refusal);
+        }
+        let error = match result {
+            Ok(seq) => {
+                self.trace.note(format!("      acknowledged as {seq}"));
+                self.trace.tally.acknowledged += 1;
+                self.client.answered(&letter);
+                self.truth.acknowledged(seq, admitted.payload())?;
+                return Ok(Fate::Lives);
+            }
+            Err(error) => error,
+        };
+        self.trace.tally.refused += 1;
+        self.client.refused(letter);
+        match error.kind() {
+            ErrorKind::Overloaded => {
+                self.trace.note("      overloaded");
+                Ok(Fate::Lives)
+            }
+            ErrorKind::Poisoned => {
+                self.trace.tally.poisoned += 1;
+                self.check_poisoned(&admitted).await?;
+                self.failed("append", &error)
+            }
+            _ => self.failed("append", &error),
+        }
+    }
+
+    /// A poisoned journal says so, and takes nothing more.
+    async fn check_poisoned(&mut self, admitted: &Admitted) -> Result<(), Violation> {
+        let Some(process) = &self.process else { return Ok(()) };
+        let journal = process.subject.journal();
+        let health = journal.health();
+        let poisoned = matches!(health, JournalHealth::Poisoned(_));
+        hold(Invariant::HonestAck, poisoned, || format!("an append was poisoned, the journal is {health:?}"))?;
+        let again = journal.append(admitted).await;
+        let refused = again.as_ref().is_err_and(|error| error.kind() == ErrorKind::Poisoned);
+        hold(Invariant::HonestAck, refused, || format!("a poisoned journal answered {again:?}"))
+    }
+
+    /// I8 head on: the sync fails, so the answer must not be `accepted`.
+    pub(super) async fn send_over_failing_sync(&mut self, request: &Request) -> Result<Fate, Violation> {
+        let letter = self.client.write(request, self.world.clock.now());
+        let Some(batch) = self.take(letter, false).await? else { return Ok(Fate::Lives) };
+        self.world.heal();
+        self.world.cause(Trouble::Next(Call::Sync, Fault::Error(EIO)));
+        let result = self.living().await?.subject.journal().append(&batch.admitted).await;
+        self.world.heal();
+        let refusal = result.as_ref().err().map(PortError::kind);
+        let honest = matches!(refusal, Some(ErrorKind::Poisoned | ErrorKind::Overloaded));
+        hold(Invariant::HonestAck, honest, || format!("the sync failed and the append answered {result:?}"))?;
+        self.answer(batch, result).await
+    }
+
+    /// The group forms while the first append waits for its sync. If that might fail before, the requests
+    /// come one after the other instead.
+    pub(super) async fn send_together(
+        &mut self,
+        requests: &[Request],
+        trouble: Option<Trouble>,
+    ) -> Result<Fate, Violation> {
+        if self.world.may_refuse() {
+            return self.send_in_turn(requests).await;
+        }
+        let mut batches = Vec::new();
+        for request in requests {
+            let letter = self.client.write(request, self.world.clock.now());
+            batches.extend(self.take(letter, request.ask_first).await?);
+            self.world.clock.advance(TOGETHER);
+        }
+        batches.reverse();
+        let results = self.append_together(&batches, trouble).await?;
+        let mut fate = Fate::Lives;
+        for (batch, result) in batches.into_iter().zip(results) {
+            if self.answer(batch, result).await? == Fate::Ends {
+                fate = Fate::Ends;
+            }
+        }
+        Ok(fate)
+    }
+
+    async fn send_in_turn(&mut self, requests: &[Request]) -> Result<Fate, Violation> {
+        for request in requests {
+            let fate = self.send(request).await?;
+            self.bury_the_dead(fate);
+            self.world.clock.advance(TOGETHER);
+        }
+        Ok(Fate::Lives)
+    }
+
+    async fn append_together(
+        &mut self,
+        batches: &[Batch],
+        trouble: Option<Trouble>,
+    ) -> Result<Vec<Result<Seq, PortError>>, Violation> {
+        self.living().await?;
+        let (Some(process), Some((first, rest))) = (&self.process, batches.split_first()) else {
+            return Ok(Vec::new());
+        };
+        let journal = process.subject.journal();
+        let hold = self.world.disk.hold_syncs();
+        let first = Queued::append(journal, first);
+        if first.is_waiting() {
+            hold.reached();
+        }
+        if let Some(trouble) = trouble {
+            self.world.cause(trouble);
+        }
+        let rest: Vec<_> = rest.iter().map(|batch| Queued::append(journal, batch)).collect();
+        drop(hold);
+        let mut results = vec![first.answer().await];
+        for queued in rest {
+            results.push(queued.answer().await);
+        }
+        Ok(results)
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Seq, PortError>> + Send + 'a>>;
+
+/// An append that has been queued, or answered at once.
+enum Queued<'a> {
+    Waiting(Answer<'a>),
+    Answered(Result<Seq, PortError>),
+}
+
+impl<'a> Queued<'a> {
+    /// Polling an append once queues it.
+    fn append(journal: &'a dyn Journal, batch: &'a Batch) -> Self {
+        let mut append = journal.append(&batch.admitted);
+        match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Self::Waiting(append),
+            Poll::Ready(answer) => Self::Answered(answer),
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+
+    async fn answer(self) -> Result<Seq, PortError> {
+        match self {
+            Self::Waiting(append) => append.await,
+            Self::Answered(answer) => ready(answer).await,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the worker, the ledger's threads and the closer do.
+
+use domain::invariant::Invariant;
+use futures::FutureExt;
+use ports::clock::Clock;
+use ports::journal::Entry;
+use ports::ledger::Batch;
+
+use super::{Fate, Simulation};
+use crate::subject::Subject;
+use crate::violation::{Violation, hold};
+
+impl<S: Subject> Simulation<S> {
+    /// One round of the worker: next → apply → ack → trim, with at most `records` applied.
+    pub(super) async fn work(&mut self, records: usize) -> Result<Fate, Violation> {
+        if self.receive().await? == Fate::Ends {
+            return Ok(Fate::Ends);
+        }
+        let Some(process) = &mut self.process else { return Ok(Fate::Lives) };
+        let (journal, ledger) = (process.subject.journal(), process.subject.ledger());
+        let entries: Vec<Entry> = process.inbox.iter().take(records).cloned().collect();
+        let mut before = ledger.applied();
+        let Batch { applied, failed } = ledger.apply(&entries).await;
+        for (entry, applied) in entries.iter().zip(&applied) {
+            self.truth.applied(before, entry, applied).await?;
+            self.trace.tally.applied += 1;
+            before = entry.seq;
+        }
+        process.inbox.drain(..applied.len());
+        journal.ack(before);
+        self.truth.cursor_is(ledger.cursor())?;
+        let trimmed = journal.trim(ledger.cursor()).await;
+        self.trace.note(format!("      applied {before}, cursor {}", ledger.cursor()));
+        if let Err(error) = trimmed {
+            self.failed("trim", &error)?;
+        }
+        match failed {
+            Some(error) => self.failed("apply", &error),
+            None => self.close_if_due().await,
+        }
+    }
+
+    /// Gets the next records if none are in hand.
+    async fn receive(&mut self) -> Result<Fate, Violation> {
+        let process = self.living().await?;
+        if !process.inbox.is_empty() {
+            return Ok(Fate::Lives);
+        }
+        let (idle, next) = (process.is_idle(), process.subject.journal().next().now_or_never());
+        match next {
+            None => {
+                hold(Invariant::SelfRecovery, idle, || "the journal withholds durable records".to_owned())?;
+            }
+            Some(Err(error)) => return self.failed("next", &error),
+            Some(Ok(entries)) => {
+                for entry in &entries {
+                    self.truth.handed_out(entry, &self.client)?;
+                }
+                self.living().await?.inbox.extend(entries);
+            }
+        }
+        Ok(Fate::Lives)
+    }
+
+    pub(super) async fn maintain(&mut self) -> Result<Fate, Violation> {
+        let done = self.living().await?.subject.maintain().await;
+        self.durable_now(done.err().map(|error| ("maintain", error)))
+    }
+
+    pub(super) async fn flush(&mut self) -> Result<Fate, Violation> {
+        let flushed = self.living().await?.subject.ledger().flush().await;
+        self.durable_now(flushed.err().map(|error| ("flush", error)))
+    }
+
+    fn durable_now(&mut self, failed: Option<(&str, ports::PortError)>) -> Result<Fate, Violation> {
+        if let Some(process) = &self.process {
+            self.truth.cursor_is(process.subject.ledger().cursor())?;
+        }
+        failed.map_or(Ok(Fate::Lives), |(what, error)| self.failed(what, &error))
+    }
+
+    pub(super) async fn plan_closing(&mut self) -> Result<Fate, Violation> {
+        let now = self.world.clock.now();
+        self.living().await?.plan_closing(now);
+        self.close_if_due().await
+    }
+
+    async fn close_if_due(&mut self) -> Result<Fate, Violation> {
+        let Some(process) = &mut self.process else { return Ok(Fate::Lives) };
+        let Some(low) = process.due_closing() else { return Ok(Fate::Lives) };
+        let closed = process.subject.ledger().close_through(low).await;
+        self.truth.closed(low, &closed).await;
+        match closed {
+            Ok(()) => {
+                process.closing = None;
+                self.trace.tally.closings += 1;
+                self.trace.note(format!("      closed through {low}"));
+                Ok(Fate::Lives)
+            }
+            // The closer tries again; the worker will notice if only a restart helps.
+            Err(error) => self.failed("close", &error).map(|_| Fate::Lives),
+        }
+    }
+}
