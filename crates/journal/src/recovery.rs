@@ -9,6 +9,8 @@
 //!   acknowledged. A bit flipped within the last group cannot be told from that.
 //! - The page cache may show bytes that a failed sync has lost. So the last segment's good records
 //!   are written to a new file that takes its place, and only that one is appended to.
+//! - The last segment stays until there is a later one, even if all of it is flushed: a ledger that
+//!   has lost commits finds their records in it, or a gap, but never an empty journal.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write};
@@ -47,7 +49,7 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, after: Seq) -> Result<Reco
     place.remove_unborn(&mut segments)?;
     let scan = place.scan(&segments)?;
     if scan.last <= after {
-        place.remove_all(&mut segments)?;
+        place.keep_last(&mut segments)?;
         return Ok(Recovered { segments, last: after, sizes: VecDeque::new(), active: None });
     }
     place.refuse_gap(&segments)?;
@@ -203,8 +205,9 @@ impl Place<'_> {
         Ok(Active::open(self.vfs, self.dir, &header)?)
     }
 
-    fn remove_all(&self, segments: &mut BTreeSet<Seq>) -> Result<(), PortError> {
-        while let Some(first) = segments.first().copied() {
+    /// Removes all segments but the last one.
+    fn keep_last(&self, segments: &mut BTreeSet<Seq>) -> Result<(), PortError> {
+        while let Some(first) = segments.first().copied().filter(|_| segments.len() > 1) {
             self.remove(segments, first)?;
         }
         Ok(())

@@ -3,8 +3,8 @@
 //!
 //! - A failed sync poisons: the file may lack what the page cache shows, so nothing is ever written
 //!   or synced again (I8).
-//! - A failed or short write is taken back by cutting the file to its last good length; the group is
-//!   refused, and later ones try anew.
+//! - A failed or short write is taken back by cutting the file to its last good length and syncing
+//!   that, so that no crash brings back what was refused; later groups try anew.
 
 use std::io;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl Writer {
 
     /// Undoes a failed write. A file that may not grow is left for a new one.
     fn take_back(&mut self, mut active: Active, why: io::Error) -> Failure {
-        if let Err(cut) = active.file.truncate(active.len) {
+        if let Err(cut) = active.file.truncate(active.len).and_then(|()| active.file.sync()) {
             return Failure::Poisoned(format!("take back a failed write ({why}): {cut}"));
         }
         if why.kind() != io::ErrorKind::FileTooLarge || !active.has_records() {

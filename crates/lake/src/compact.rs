@@ -126,7 +126,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn push(&mut self, run: Run) {
+    fn push(&mut self, run: Run<EventKeys>) {
         let same = |batch: &RecordBatch| Arc::ptr_eq(batch.column(0), run.batch.column(0));
         let at = self.batches.iter().rposition(same).unwrap_or_else(|| {
             self.batches.push(run.batch.clone());

@@ -31,6 +31,8 @@ use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
 
 /// Rows built in memory before they are encoded.
 const BATCH_ROWS: usize = 8_192;
+/// Niceness of the thread that merges.
+const MERGE_NICENESS: i32 = 10;
 /// How often the background threads look around without being woken.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -41,7 +43,12 @@ impl Core {
             let core = Arc::clone(core);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
             let runtime = runtime.map_err(|why| io_error("start a runtime".into(), why))?;
-            let work = move || runtime.block_on(core.run(merges));
+            let work = move || {
+                if merges {
+                    yield_to_others();
+                }
+                runtime.block_on(core.run(merges));
+            };
             std::thread::Builder::new()
                 .name(name.into())
                 .spawn(work)
@@ -191,6 +198,14 @@ impl Core {
         let mut names: Vec<_> = distinct.into_iter().filter_map(name).filter(|name| !known.contains(name)).collect();
         names.sort();
         names
+    }
+}
+
+/// Merging can wait; requests, applying and flushing cannot. On Linux this concerns the calling thread
+/// alone.
+fn yield_to_others() {
+    if let Err(why) = rustix::process::setpriority_process(None, MERGE_NICENESS) {
+        tracing::debug!(error = %why, "merging at normal priority");
     }
 }
 

@@ -88,12 +88,10 @@ impl Lake {
         }
         vfs.create_dir_all(&dir).map_err(|why| io_error("create the segments folder".into(), why))?;
         let dir = SegmentDir { vfs, path: dir };
-        remove_unknown(
-            &dir,
-            found.segments.iter().flat_map(|segment| &segment.files).map(|file| file.name.as_str()).collect(),
-        )?;
         let open = |meta| dir.open(meta, true).map(Arc::new);
         let segments = found.segments.into_iter().map(open).collect::<Result<Vec<Arc<Segment>>, _>>()?;
+        // Only now that everything known is there and whole.
+        remove_unknown(&dir, segments.iter().flat_map(|segment| segment.file_names()).collect())?;
         let state = State {
             segments: Arc::new(segments),
             frozen: None,

@@ -4,6 +4,7 @@
 mod stream;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use parquet::errors::Result;
@@ -30,7 +31,7 @@ pub(crate) trait SortedRows: Sized {
 struct Head<R> {
     batches: Batches,
     batch: RecordBatch,
-    rows: R,
+    rows: Arc<R>,
     at: usize,
 }
 
@@ -39,7 +40,7 @@ impl<R: SortedRows> Head<R> {
         for batch in batches.by_ref() {
             let batch = batch?;
             if batch.num_rows() > 0 {
-                let rows = R::of(&batch)?;
+                let rows = Arc::new(R::of(&batch)?);
                 return Ok(Some(Self { batches, batch, rows, at: 0 }));
             }
         }
@@ -52,8 +53,9 @@ impl<R: SortedRows> Head<R> {
 }
 
 /// Consecutive rows of one batch.
-pub(crate) struct Run {
+pub(crate) struct Run<R> {
     pub(crate) batch: RecordBatch,
+    pub(crate) columns: Arc<R>,
     pub(crate) rows: Range<usize>,
 }
 
@@ -70,10 +72,10 @@ impl<R: SortedRows> Merge<R> {
     }
 
     /// The next rows in order, all of one batch.
-    pub(crate) fn next_run(&mut self) -> Result<Option<Run>> {
+    pub(crate) fn next_run(&mut self) -> Result<Option<Run<R>>> {
         let Some((least, end)) = self.least() else { return Ok(None) };
         let head = &mut self.heads[least];
-        let run = Run { batch: head.batch.clone(), rows: head.at..end };
+        let run = Run { batch: head.batch.clone(), columns: Arc::clone(&head.rows), rows: head.at..end };
         head.at = end;
         if end == head.batch.num_rows() {
             let head = self.heads.swap_remove(least);

@@ -66,6 +66,11 @@ impl Segment {
         &self.ids
     }
 
+    /// The names of its files.
+    pub(crate) fn file_names(&self) -> impl Iterator<Item = &str> {
+        self.meta.files.iter().map(|file| file.name.as_str())
+    }
+
     /// Rows of one kind.
     pub(crate) fn rows(&self, kind: FileKind) -> u64 {
         self.meta.files.iter().filter(|file| file.kind == kind).map(|file| file.rows).sum()

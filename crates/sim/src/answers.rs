@@ -17,10 +17,8 @@ use ports::reports::{
 use crate::client::CUSTOMERS;
 use crate::violation::{Violation, hold};
 
-/// Rows on a page of events; small, so that there are many pages.
-const EVENTS_LIMIT: usize = 23;
-/// Rows on a page of anything else.
-const ROWS_LIMIT: usize = 11;
+/// Rows on a page; a long story fills several.
+const ROWS_LIMIT: usize = 40;
 
 /// One tenant's data, as a ledger tells it.
 #[derive(Debug)]
@@ -99,7 +97,7 @@ async fn events(
     scope: &TenantScope,
     filter: EventFilter,
 ) -> Result<Vec<StoredEvent>, PortError> {
-    let mut query = EventQuery { filter, order: Order::Ascending, after: None, limit: EVENTS_LIMIT };
+    let mut query = EventQuery { filter, order: Order::Ascending, after: None, limit: ROWS_LIMIT };
     let mut rows = Vec::new();
     loop {
         let page = reports.events(scope, &query).await?;

@@ -82,8 +82,9 @@ enum Fate {
 
 /// A run.
 #[derive(Debug)]
-pub struct Simulation<S> {
+pub struct Simulation<S: Subject> {
     rules: Rules,
+    options: S::Options,
     dice: StdRng,
     world: World,
     process: Option<Process<S>>,
@@ -94,13 +95,18 @@ pub struct Simulation<S> {
 }
 
 impl<S: Subject> Simulation<S> {
-    /// Plays `story` in a new world and checks it to the end.
+    /// Plays `story` in a new world, with the subject set up by `options`, and checks it to the end.
     ///
     /// # Errors
     /// [`Broken`] at the first promise that does not hold.
-    pub async fn run(rules: Rules, story: impl IntoIterator<Item = Action>) -> Result<Report, Broken> {
+    pub async fn run(
+        rules: Rules,
+        options: S::Options,
+        story: impl IntoIterator<Item = Action>,
+    ) -> Result<Report, Broken> {
         let mut run = Self {
             rules,
+            options,
             dice: StdRng::seed_from_u64(rules.seed),
             world: World::default(),
             process: None,

@@ -12,11 +12,14 @@ use crate::world::World;
 /// A journal and a ledger in one process. Both keep their files on the world's disk and do all their
 /// work inside the calls made to them. Dropping it ends the process.
 pub trait Subject: Sized {
+    /// How it is set up, the same for every process of a run.
+    type Options;
+
     /// Opens both over what an earlier process left behind.
     ///
     /// # Errors
     /// The first failure of either; nothing stays open then.
-    fn open(world: &World) -> impl Future<Output = Result<Self, PortError>>;
+    fn open(world: &World, options: &Self::Options) -> impl Future<Output = Result<Self, PortError>>;
 
     /// The journal.
     fn journal(&self) -> &dyn Journal;

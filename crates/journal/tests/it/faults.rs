@@ -6,7 +6,9 @@ use ports::ErrorKind;
 use ports::journal::{Journal, JournalHealth};
 use vfs::testing::{Call, EFBIG, EIO, EMFILE, ENOSPC, Fault, SimVfs};
 
-use crate::support::{append_all, assert_records, batch, kind, one_segment, open, read_all, segments, small_segments};
+use crate::support::{
+    append_all, assert_records, batch, kind, one_segment, open, queued, read_all, segments, small_segments,
+};
 
 /// F12 once: I8, and I1 after the restart, whether the machine stayed up or not.
 #[tokio::test]
@@ -211,6 +213,31 @@ async fn a_write_that_cannot_be_taken_back_poisons() {
     disk.kill();
     let journal = open(&disk, 0, one_segment()).unwrap();
     assert_records(&read_all(&journal).await.unwrap(), 0, 0..2);
+}
+
+/// Found by the simulation: windows close past a refused request, so it must never come back (I10).
+#[tokio::test]
+async fn i10_what_was_refused_for_want_of_space_is_gone_for_good() {
+    for seed in 0..64 {
+        let disk = SimVfs::new();
+        let journal = open(&disk, 0, one_segment()).unwrap();
+        append_all(&journal, 0..2).await;
+        let (first, refused) = (batch(2), [batch(3), batch(4), batch(5)]);
+        let hold = disk.hold_syncs();
+        let first = queued(journal.append(&first));
+        hold.reached();
+        disk.fail_next(Call::Append, Fault::ShortWrite);
+        let refused: Vec<_> = refused.iter().map(|batch| queued(journal.append(batch))).collect();
+        drop(hold);
+        first.await.unwrap();
+        for append in refused {
+            assert_eq!(kind(append.await), ErrorKind::Full);
+        }
+        drop(journal);
+        disk.crash(seed);
+        let journal = open(&disk, 0, one_segment()).unwrap();
+        assert_records(&read_all(&journal).await.unwrap(), 0, 0..3);
+    }
 }
 
 /// Whatever single call fails, nothing acknowledged is lost, and a restart brings the journal back.

@@ -244,4 +244,6 @@ fn broken(what: &str) -> io::Error {
 }
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;

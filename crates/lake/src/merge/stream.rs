@@ -36,7 +36,7 @@ impl Sum {
 /// See the module.
 pub(crate) struct SumStream {
     merge: Merge<SumRows>,
-    rows: Option<(SumRows, Range<usize>)>,
+    rows: Option<(Arc<SumRows>, Range<usize>)>,
     grain: Option<Grain>,
     pending: Option<Sum>,
 }
@@ -54,7 +54,7 @@ impl SumStream {
         loop {
             let Some((rows, range)) = &mut self.rows else {
                 match self.merge.next_run()? {
-                    Some(run) => self.rows = Some((SumRows::of(&run.batch)?, run.rows)),
+                    Some(run) => self.rows = Some((run.columns, run.rows)),
                     None => return Ok(self.pending.take()),
                 }
                 continue;

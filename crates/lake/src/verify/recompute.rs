@@ -70,9 +70,8 @@ impl<'r, 'd> Recompute<'r, 'd> {
         let files = self.segments.iter().filter_map(|segment| segment.events()).map(|file| file.scan(&COLUMNS));
         let mut merge = Merge::<EventKeys>::open(files.collect::<Result<Vec<_>>>()?)?;
         while let Some(run) = merge.next_run()? {
-            let keys = EventKeys::of(&run.batch)?;
             for row in run.rows {
-                self.event(&run.batch, row, &keys.key(row))?;
+                self.event(&run.batch, row, &run.columns.key(row))?;
             }
         }
         for grain in 0..Grain::ALL.len() {

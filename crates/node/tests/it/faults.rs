@@ -9,6 +9,9 @@ mod server;
 mod client_log;
 mod load;
 mod checker;
+mod journal_file;
 mod kills;
+mod damage;
+mod disk;
 #[cfg(feature = "failpoints")]
 mod crash_points;

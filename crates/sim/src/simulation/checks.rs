@@ -93,7 +93,6 @@ impl<S: Subject> Simulation<S> {
             hold(Invariant::SelfRecovery, rounds < ROUNDS_MAX, || "a client never gets an answer".to_owned())?;
         }
         self.client.check_answered()?;
-        self.check().await?;
         self.restart().await?;
         self.check().await?;
         self.audit().await

@@ -35,7 +35,7 @@ impl<S: Subject> Simulation<S> {
     }
 
     async fn start(&mut self) -> Result<(), Violation> {
-        match S::open(&self.world).await {
+        match S::open(&self.world, &self.options).await {
             Ok(subject) => {
                 let backlog = subject.journal().backlog();
                 self.trace.note(format!("      started: applied {}, {backlog:?}", subject.ledger().applied()));

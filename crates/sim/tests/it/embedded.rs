@@ -1,5 +1,6 @@
 //! The subject: the local journal and the embedded ledger over one simulated disk, with limits so small
-//! that a few requests fill a segment, a few records flush, and a few flushes merge.
+//! that a few requests fill a segment, a few records flush, and a few flushes merge. A flaw can be
+//! planted in what they stand on or in what they answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,32 +13,76 @@ use ports::journal::Journal;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
 use sim::{Subject, World};
-use vfs::Vfs;
+use tokio::runtime::{Builder, Runtime};
 
+use crate::flaws::{Flaw, FlawedJournal, FlawedLedger, flawed_disk};
+
+/// A journal and a ledger.
 #[derive(Debug)]
 pub(crate) struct Embedded {
-    journal: LocalJournal,
-    lake: Arc<Lake>,
+    journal: FlawedJournal,
+    ledger: FlawedLedger,
 }
 
-impl Subject for Embedded {
-    async fn open(world: &World) -> Result<Self, PortError> {
-        let vfs: Arc<dyn Vfs> = Arc::new(world.disk.clone());
-        let lake = LakeOptions {
-            flush_rows: 9,
+/// How they are set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) flush_rows: usize,
+    pub(crate) fan_in: usize,
+    pub(crate) segment_bytes: u64,
+    pub(crate) flaw: Option<Flaw>,
+}
+
+impl Setup {
+    /// Small.
+    pub(crate) const SMALL: Self = Self { flush_rows: 9, fan_in: 2, segment_bytes: 1_500, flaw: None };
+
+    /// Of this seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        let pick = |salt: u64, choices: [u64; 4]| choices[usize::try_from((seed / salt) % 4).unwrap()];
+        Self {
+            flush_rows: usize::try_from(pick(1, [9, 3, 20, 60])).unwrap(),
+            fan_in: usize::try_from(pick(4, [2, 3, 4, 2])).unwrap(),
+            segment_bytes: pick(16, [1_500, 400, 800, 20_000]),
+            flaw: None,
+        }
+    }
+
+    fn lake(self) -> LakeOptions {
+        LakeOptions {
+            flush_rows: self.flush_rows,
             flush_age: Duration::from_secs(120),
-            compact_fan_in: 2,
-            segment_rows_max: 60,
+            compact_fan_in: self.fan_in,
+            segment_rows_max: 80,
             seed_key: [7; 16],
             background: false,
             ..LakeOptions::default()
-        };
-        let journal =
-            JournalOptions { segment_bytes: 1_500, backlog_bytes_max: 8_000, reserve_bytes: 0, ..Default::default() };
+        }
+    }
+
+    fn journal(self) -> JournalOptions {
+        JournalOptions {
+            segment_bytes: self.segment_bytes,
+            backlog_bytes_max: 8_000,
+            reserve_bytes: 0,
+            ..JournalOptions::default()
+        }
+    }
+}
+
+impl Subject for Embedded {
+    type Options = Setup;
+
+    async fn open(world: &World, setup: &Setup) -> Result<Self, PortError> {
+        let vfs = flawed_disk(&world.disk, setup.flaw);
+        let (segments, journal) = (PathBuf::from("/data/segments"), PathBuf::from("/data/journal"));
         let clock = Arc::clone(&world.clock);
-        let lake = Lake::open(Arc::clone(&vfs), PathBuf::from("/data/segments"), world.manifest(), clock, lake).await?;
-        let journal = LocalJournal::open(vfs, PathBuf::from("/data/journal"), lake.cursor(), journal)?;
-        Ok(Self { journal, lake })
+        let lake = Lake::open(Arc::clone(&vfs), segments, world.manifest(), clock, setup.lake()).await?;
+        let journal = LocalJournal::open(vfs, journal, lake.cursor(), setup.journal())?;
+        Ok(Self {
+            journal: FlawedJournal { journal, flaw: setup.flaw },
+            ledger: FlawedLedger { lake, flaw: setup.flaw },
+        })
     }
 
     fn journal(&self) -> &dyn Journal {
@@ -45,25 +90,25 @@ impl Subject for Embedded {
     }
 
     fn ledger(&self) -> &dyn Ledger {
-        &*self.lake
+        &self.ledger
     }
 
     fn reports(&self) -> &dyn Reports {
-        &*self.lake
+        &*self.ledger.lake
     }
 
     async fn maintain(&self) -> Result<(), PortError> {
-        self.lake.maintain().await
+        self.ledger.lake.maintain().await
     }
 
     async fn verify(&self) -> Result<Vec<String>, PortError> {
         let mut differences = Vec::new();
-        self.lake.verify(&mut |difference| differences.push(difference.to_string())).await?;
+        self.ledger.lake.verify(&mut |difference| differences.push(difference.to_string())).await?;
         Ok(differences)
     }
 }
 
 /// A runtime on this thread alone, so that a seed gives one order of steps.
-pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
 }

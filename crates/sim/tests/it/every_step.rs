@@ -6,7 +6,7 @@ use std::time::Duration;
 use sim::{Action, Ending, EventPlan, Report, Request, Rules, Shape, Simulation, Trouble};
 use vfs::testing::{EIO, ENOSPC, Fault};
 
-use crate::embedded::{Embedded, runtime};
+use crate::embedded::{Embedded, Setup, runtime};
 
 /// A new event of the customer with this number, `age_sec` old.
 fn new(customer: u8, age_sec: i64) -> EventPlan {
@@ -55,7 +55,7 @@ fn story() -> Vec<Action> {
 fn play(runtime: &tokio::runtime::Runtime, ending: Ending, seed: u64, trouble: Option<Trouble>) -> Report {
     let rules = Rules { seed, ending, troubled_starts: false };
     let story = trouble.map(Action::Cause).into_iter().chain(story());
-    match runtime.block_on(Simulation::<Embedded>::run(rules, story)) {
+    match runtime.block_on(Simulation::<Embedded>::run(rules, Setup::SMALL, story)) {
         Ok(report) => report,
         Err(broken) => panic!("{trouble:?}, then {ending:?} by seed {seed}: {broken}"),
     }
@@ -65,6 +65,7 @@ fn play(runtime: &tokio::runtime::Runtime, ending: Ending, seed: u64, trouble: O
 fn fail_every_step(fault: Fault, endings: &[(Ending, u64)]) {
     let runtime = runtime();
     let steps = play(&runtime, Ending::Kill, 0, None).steps;
+    eprintln!("steps {steps}");
     assert!(steps > 200, "only {steps} steps");
     for after in 0..steps {
         for (ending, seed) in endings {

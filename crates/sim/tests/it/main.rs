@@ -1,5 +1,8 @@
 //! The real journal and the real ledger in the simulated world.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 mod embedded;
-mod random_worlds;
 mod every_step;
+mod flaws;
+mod random_worlds;
+mod directed;

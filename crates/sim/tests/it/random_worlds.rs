@@ -2,7 +2,7 @@
 
 use sim::{Broken, Ending, Report, Rules, Seeds, Simulation, Tally, Workload};
 
-use crate::embedded::{Embedded, runtime};
+use crate::embedded::{Embedded, Setup, runtime};
 
 /// Actions of one story.
 const ACTIONS: usize = 150;
@@ -11,7 +11,7 @@ const SEEDS: u64 = 60;
 
 fn play(runtime: &tokio::runtime::Runtime, seed: u64) -> Result<Report, Broken> {
     let rules = Rules { seed, ending: Ending::Either, troubled_starts: true };
-    runtime.block_on(Simulation::<Embedded>::run(rules, Workload::new(seed).take(ACTIONS)))
+    runtime.block_on(Simulation::<Embedded>::run(rules, Setup::of(seed), Workload::new(seed).take(ACTIONS)))
 }
 
 #[test]
