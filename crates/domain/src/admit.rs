@@ -171,7 +171,8 @@ impl<'p> Admission<'p> {
     /// The record, or `None` when no event was taken.
     pub fn finish(self) -> Option<Admitted> {
         let events = self.writer.count();
-        let payload = Bytes::from(self.writer.finish());
+        // Exactly as large as the record: it stays in memory until flushed, and is counted by its length.
+        let payload = Bytes::from(self.writer.finish().into_boxed_slice());
         (events > 0).then(|| Admitted { scope: self.scope.clone(), received_at: self.received_at, events, payload })
     }
 

@@ -17,10 +17,14 @@ use crate::lake::Core;
 use crate::merge::{Merge, Run, SumStream};
 use crate::segment::events::{self, EventKeys};
 use crate::segment::sums::{self, SumBuilder};
-use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, io_error, segment_id};
+use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, file_name, io_error, segment_id};
 
+/// Free space that a merge leaves to the journal and to flushes, in bytes.
+const SPACE_LEFT_BYTES: u64 = 256 << 20;
 /// Rows written at once.
 const BATCH_ROWS: usize = 8_192;
+/// Bytes of rows gathered before they are written.
+const BATCH_BYTES: usize = 16 << 20;
 /// Input batches held at once before the rows gathered from them are written.
 const BATCHES_HELD: usize = 64;
 
@@ -41,7 +45,8 @@ impl Core {
     }
 
     async fn merge(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
-        let meta = write_merged(&self.dir, parts)?;
+        self.has_space_for(parts)?;
+        let meta = write_merged(&self.dir, parts).inspect_err(|_| self.delete_unfinished(parts))?;
         let removed: Vec<_> = parts.iter().map(|part| part.meta().id.clone()).collect();
         let commit = Commit { add: vec![meta.clone()], remove: removed.clone(), ..Commit::default() };
         fail::fail_point!("merge::before_commit");
@@ -59,6 +64,25 @@ impl Core {
         Ok(())
     }
 
+    /// A merge needs as much space as its parts until they are deleted, and must leave the flush its own.
+    fn has_space_for(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
+        let files = parts.iter().flat_map(|part| &part.meta().files);
+        let needed = files.map(|file| file.bytes).sum::<u64>() + SPACE_LEFT_BYTES;
+        let free = self.dir.vfs.free_bytes(&self.dir.path).map_err(|why| io_error("ask for free space".into(), why))?;
+        if free < needed {
+            let message = format!("merge {} segments: {free} bytes are free and {needed} needed", parts.len());
+            return Err(PortError::new(ErrorKind::Full, message));
+        }
+        Ok(())
+    }
+
+    /// Frees at once what a failed merge has written.
+    fn delete_unfinished(&self, parts: &[Arc<Segment>]) {
+        for name in merged_id(parts).iter().flat_map(|id| FileKind::ALL.map(|kind| file_name(id, kind))) {
+            let _ = self.dir.vfs.remove(&self.dir.path.join(name));
+        }
+    }
+
     /// Deletes files that no longer count. Readers that hold them open go on; what cannot be deleted
     /// now is deleted at the next start.
     pub(crate) fn delete<'f>(&self, files: impl IntoIterator<Item = &'f FileMeta>) {
@@ -70,24 +94,33 @@ impl Core {
     }
 }
 
-/// The oldest group of `fan_in` neighbours of one level that may be merged. Segments with and
-/// without raw events are not mixed.
+/// The oldest `fan_in` neighbours of one level, or as many of them as stay within `rows_max` together.
+/// Segments with and without raw events are not mixed.
 fn due(segments: &[Arc<Segment>], fan_in: usize, rows_max: u64) -> Option<&[Arc<Segment>]> {
-    segments.windows(fan_in).find(|group| {
-        let first = &group[0];
-        let alike = |segment: &Arc<Segment>| {
-            segment.meta().level == first.meta().level && segment.events().is_some() == first.events().is_some()
-        };
-        group.iter().all(alike) && group.iter().map(|part| part.rows(FileKind::Ids)).sum::<u64>() <= rows_max
-    })
+    let alike = |left: &Arc<Segment>, right: &Arc<Segment>| {
+        left.meta().level == right.meta().level && left.events().is_some() == right.events().is_some()
+    };
+    let groups = segments.chunk_by(alike).flat_map(|run| run.windows(fan_in));
+    groups.map(|group| &group[..fitting(group, rows_max)]).find(|group| group.len() > 1)
+}
+
+/// How many of the first segments stay within `rows_max` together.
+fn fitting(group: &[Arc<Segment>], rows_max: u64) -> usize {
+    let mut rows = 0;
+    group
+        .iter()
+        .take_while(|part| {
+            rows += part.rows(FileKind::Ids);
+            rows <= rows_max
+        })
+        .count()
 }
 
 fn write_merged(dir: &SegmentDir, parts: &[Arc<Segment>]) -> Result<SegmentMeta, PortError> {
     let missing = || PortError::new(ErrorKind::Conflict, "merge no segments");
     let (first, last) = parts.first().zip(parts.last()).ok_or_else(missing)?;
-    let (first_seq, last_seq) = (first.meta().first_seq, last.meta().last_seq);
-    let level = first.meta().level + 1;
-    let id = segment_id(first_seq, last_seq, level);
+    let (first_seq, last_seq, level) = (first.meta().first_seq, last.meta().last_seq, first.meta().level + 1);
+    let id = merged_id(parts).ok_or_else(missing)?;
     let mut files = Vec::new();
     if parts.iter().all(|part| part.events().is_some()) {
         files.push(merge_events(dir, &id, parts)?);
@@ -99,6 +132,11 @@ fn write_merged(dir: &SegmentDir, parts: &[Arc<Segment>]) -> Result<SegmentMeta,
     Ok(SegmentMeta { id, level, first_seq, last_seq, time_min, time_max, files })
 }
 
+fn merged_id(parts: &[Arc<Segment>]) -> Option<String> {
+    let (first, last) = (parts.first()?.meta(), parts.last()?.meta());
+    Some(segment_id(first.first_seq, last.last_seq, first.level + 1))
+}
+
 fn merge_events(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {
     let unreadable = |why: ParquetError| corrupt(id, why);
     let files = parts.iter().filter_map(|part| part.events()).map(|file| file.scan(&events::COLUMNS));
@@ -108,7 +146,7 @@ fn merge_events(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<Fi
     let mut gathered = Gathered::default();
     while let Some(run) = merge.next_run().map_err(unreadable)? {
         gathered.push(run);
-        if gathered.rows.len() >= BATCH_ROWS || gathered.batches.len() >= BATCHES_HELD {
+        if gathered.is_full() {
             writer.write(&gathered.take())?;
         }
     }
@@ -123,12 +161,18 @@ fn merge_events(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<Fi
 struct Gathered {
     batches: Vec<RecordBatch>,
     rows: Vec<(usize, usize)>,
+    bytes: usize,
 }
 
 impl Gathered {
+    fn is_full(&self) -> bool {
+        self.rows.len() >= BATCH_ROWS || self.batches.len() >= BATCHES_HELD || self.bytes >= BATCH_BYTES
+    }
+
     fn push(&mut self, run: Run<EventKeys>) {
         let same = |batch: &RecordBatch| Arc::ptr_eq(batch.column(0), run.batch.column(0));
         let at = self.batches.iter().rposition(same).unwrap_or_else(|| {
+            self.bytes += run.batch.get_array_memory_size();
             self.batches.push(run.batch.clone());
             self.batches.len() - 1
         });
@@ -139,6 +183,7 @@ impl Gathered {
         let batches = std::mem::take(&mut self.batches);
         let merged = interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &self.rows);
         self.rows.clear();
+        self.bytes = 0;
         merged
     }
 }

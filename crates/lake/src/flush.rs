@@ -3,6 +3,7 @@
 //! leaves unknown files and a journal that is replayed; after it, nothing is left to do.
 
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -33,6 +34,10 @@ use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
 const BATCH_ROWS: usize = 8_192;
 /// Niceness of the thread that merges.
 const MERGE_NICENESS: i32 = 10;
+/// Longest pause after a failure.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long applying waits for a flush before it says so.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the background threads look around without being woken.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -47,7 +52,10 @@ impl Core {
                 if merges {
                     yield_to_others();
                 }
-                runtime.block_on(core.run(merges));
+                let run = AssertUnwindSafe(|| runtime.block_on(core.run(merges)));
+                if std::panic::catch_unwind(run).is_err() {
+                    core.give_up(ErrorKind::Corrupt);
+                }
             };
             std::thread::Builder::new()
                 .name(name.into())
@@ -58,7 +66,8 @@ impl Core {
     }
 
     async fn run(&self, merges: bool) {
-        while !self.stopping.load(Ordering::Acquire) {
+        let mut pause = TICK;
+        while !self.stopping.load(Ordering::Acquire) && self.broken.lock().is_none() {
             let done = match merges {
                 false => self.flush_due().await,
                 true => match self.merge_due().await {
@@ -66,13 +75,17 @@ impl Core {
                     failed => failed,
                 },
             };
-            if let Err(why) = done {
-                self.note_failure(&why);
-            }
+            pause = match done {
+                Ok(()) => TICK,
+                Err(why) => {
+                    self.note_failure(&why);
+                    (pause * 2).min(PAUSE_MAX)
+                }
+            };
             let woken = if merges { &self.wake_merge } else { &self.wake_flush };
             tokio::select! {
                 () = woken.notified() => {}
-                () = self.clock.sleep(TICK) => {}
+                () = self.clock.sleep(pause) => {}
             }
         }
     }
@@ -81,9 +94,14 @@ impl Core {
         let cause = std::error::Error::source(why).map(ToString::to_string).unwrap_or_default();
         tracing::error!(error = %why, cause, "ledger maintenance failed, trying again");
         if matches!(why.kind(), ErrorKind::Poisoned | ErrorKind::Corrupt | ErrorKind::Conflict) {
-            *self.broken.lock() = Some(why.kind());
-            self.room.notify_waiters();
+            self.give_up(why.kind());
         }
+    }
+
+    /// Nothing more is written until a restart.
+    fn give_up(&self, kind: ErrorKind) {
+        *self.broken.lock() = Some(kind);
+        self.room.notify_waiters();
     }
 
     /// Waits until the active memtable takes another record; the caller holds `writer`.
@@ -102,7 +120,15 @@ impl Core {
             match (full, frozen) {
                 (false, _) => return Ok(()),
                 (true, false) => self.freeze(),
-                (true, true) if self.options.background => room.await,
+                (true, true) if self.options.background => {
+                    self.wake_flush.notify_one();
+                    tokio::select! {
+                        () = room => {}
+                        () = self.clock.sleep(PATIENCE) => {
+                            return Err(PortError::new(ErrorKind::Unavailable, "apply: the flush before takes long"));
+                        }
+                    }
+                }
                 (true, true) => {}
             }
             if self.options.background {
@@ -130,12 +156,12 @@ impl Core {
         if !is_old(self) {
             return Ok(());
         }
-        let Ok(_writer) = self.writer.try_lock() else { return Ok(()) };
-        if is_old(self) && self.state.read().frozen.is_none() {
-            self.freeze();
-            self.flush_frozen().await?;
+        // Applying goes on while this is written.
+        match self.writer.try_lock() {
+            Ok(_writer) if is_old(self) && self.state.read().frozen.is_none() => self.freeze(),
+            _ => return Ok(()),
         }
-        Ok(())
+        self.flush_frozen().await
     }
 
     /// Flushes everything applied; the caller holds `writer`.

@@ -196,7 +196,7 @@ impl Core {
     fn decode<'r>(&self, view: &RecordView<'r>) -> Result<Vec<FreshEvent<'r>>, RecordError> {
         let hasher = self.hasher.of_tenant(view.tenant());
         let mut events = Vec::with_capacity(view.count() as usize);
-        for (index, body) in (0_u16..).zip(view.bodies()) {
+        for (index, body) in (0..=u16::MAX).zip(view.bodies()) {
             let body = body?;
             let event = body.event()?;
             let (hash, payload_hash) = (hasher.hash(event.id), body.payload_hash());
@@ -328,6 +328,10 @@ impl Ledger for Lake {
         names.extend(active);
         names.extend(snapshot.frozen.iter().flat_map(|frozen| self.core.new_names(frozen)));
         names.into_iter().map(|name| (name.tenant, name.dimension, name.name)).collect()
+    }
+
+    fn failure(&self) -> Option<ErrorKind> {
+        *self.core.broken.lock()
     }
 
     fn stats(&self) -> LedgerStats {

@@ -5,6 +5,7 @@ mod events;
 mod sums;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use domain::limits::QUERY_TIME_MAX;
@@ -13,6 +14,7 @@ use domain::rollup::{Rollup, RollupKey, hour_of};
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::window::revision;
+use parquet::errors::ParquetError;
 use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
@@ -24,20 +26,49 @@ use crate::segment::sums::Grain;
 use crate::state::Snapshot;
 use sums::{SumQuery, sum, sums_in};
 
+/// Longest time spent on one page before it is answered as far as it is.
+const PAGE_TIME_US_MAX: i64 = 5_000_000;
+
+/// Set when nobody waits for an answer any more.
+#[derive(Debug, Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets a read end early when nobody waits for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Patience(Arc<AtomicBool>);
+
+impl Patience {
+    /// Asked once per batch of rows.
+    pub(crate) fn check(&self) -> Result<(), ParquetError> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(ParquetError::General("nobody waits for the answer any more".into()));
+        }
+        Ok(())
+    }
+}
+
 impl Core {
     /// Runs a read on a thread that may block.
     async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
-        F: FnOnce(&Self) -> Result<T, PortError> + Send + 'static,
+        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
     {
+        let abandoned = Abandoned::default();
+        let patience = Patience(Arc::clone(&abandoned.0));
         let unavailable = |what: &str| PortError::new(ErrorKind::Unavailable, format!("read: {what}"));
         let permit =
             Arc::clone(&self.readers).acquire_owned().await.map_err(|_| unavailable("the ledger is closed"))?;
         let core = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            read(&core)
+            read(&core, &patience)
         });
         match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
             Ok(Ok(found)) => found,
@@ -78,12 +109,12 @@ impl Reports for Lake {
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let (scope, query) = (scope.clone(), query.clone());
-        self.core.read(move |core| core.list_events(&scope, &query)).await
+        self.core.read(move |core, patience| core.list_events(&scope, &query, patience)).await
     }
 
     async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
         let (scope, id) = (scope.clone(), id.to_owned());
-        self.core.read(move |core| core.find_event(&scope, &id)).await
+        self.core.read(move |core, patience| core.find_event(&scope, &id, patience)).await
     }
 
     async fn windows(
@@ -92,7 +123,7 @@ impl Reports for Lake {
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let (scope, query) = (scope.clone(), query.clone());
-        self.core.read(move |core| core.list_windows(&scope, &query)).await
+        self.core.read(move |core, _| core.list_windows(&scope, &query)).await
     }
 
     async fn customers(
@@ -102,7 +133,7 @@ impl Reports for Lake {
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
         let (scope, after) = (scope.clone(), after.map(str::to_owned));
-        self.core.read(move |core| core.list_customers(&scope, after, limit)).await
+        self.core.read(move |core, _| core.list_customers(&scope, after, limit)).await
     }
 
     async fn usage(
@@ -113,7 +144,7 @@ impl Reports for Lake {
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
         let (scope, customer) = (scope.clone(), customer.to_owned());
-        self.core.read(move |core| core.usage(&scope, customer, now, day)).await
+        self.core.read(move |core, _| core.usage(&scope, customer, now, day)).await
     }
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
@@ -158,7 +189,7 @@ impl Core {
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let mut windows: Vec<Window> = Vec::new();
         let mut after = query.after.clone();
-        let deadline = self.clock.now().plus_micros(i64::try_from(QUERY_TIME_MAX.as_micros()).unwrap_or(i64::MAX));
+        let deadline = self.clock.now().plus_micros(PAGE_TIME_US_MAX);
         while windows.len() <= query.limit {
             let wanted = SumQuery {
                 scope,
@@ -177,8 +208,9 @@ impl Core {
             if after.is_none() {
                 break;
             }
+            // A page may be short: its cursor goes on where it ended.
             if self.clock.now() > deadline {
-                return Err(PortError::new(ErrorKind::Unavailable, "list windows: the query takes too long"));
+                return Ok(Page { rows: windows, next: after });
             }
         }
         let more = windows.len() > query.limit;

@@ -16,10 +16,12 @@ use std::time::Duration;
 
 use domain::time::Timestamp;
 use domain::window::WindowRule;
+use ports::ErrorKind;
 use ports::clock::Clock;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
 
+use crate::failure::Failure;
 use crate::failure::chain;
 use crate::inflight::InFlight;
 use crate::receipts::Receipts;
@@ -37,6 +39,7 @@ pub(crate) struct Closer {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) rule: WindowRule,
+    pub(crate) failure: Failure,
 }
 
 impl Closer {
@@ -49,6 +52,10 @@ impl Closer {
                 low = self.next() => low,
             };
             if let Err(error) = self.ledger.close_through(low).await {
+                if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Corrupt | ErrorKind::Conflict) {
+                    self.failure.report(format!("windows cannot be closed any more: {}", chain(&error)));
+                    return;
+                }
                 tracing::warn!(error = chain(&error), "windows were not closed; trying again");
             }
         }
@@ -58,6 +65,10 @@ impl Closer {
     async fn next(&self) -> Timestamp {
         loop {
             self.clock.sleep(ROUND).await;
+            if let Some(kind) = self.ledger.failure() {
+                self.failure.report(format!("the ledger cannot make anything durable any more: {kind:?}"));
+                std::future::pending::<()>().await;
+            }
             let low = self.in_flight.low_watermark(self.clock.now());
             if is_due(self.rule, self.ledger.closed_through(), low) {
                 let target = self.journal.backlog().durable;

@@ -73,10 +73,10 @@ impl Ingest {
             let stamp = self.in_flight.enter(self.clock.now());
             let admission = Admission::new(scope, &self.limits, stamp.received_at(), body.len());
             let tenant = self.names.of(scope.tenant());
-            let mut names = self.names.open(&tenant);
+            let names = self.names.open(&tenant);
             let new_id = || new_id(stamp.received_at());
             let seen = |ids: &[&str]| self.ledger.seen(scope, ids);
-            let (verdicts, admitted) = judge(&parsed.items, admission, &mut names, new_id, seen, &self.metrics);
+            let (verdicts, admitted) = judge(&parsed.items, admission, names, new_id, seen, &self.metrics);
             (verdicts, admitted.map(|admitted| Batch { admitted, stamp, space }))
         };
         let Some(batch) = batch else { return Ok(verdicts.without_record(wait)) };

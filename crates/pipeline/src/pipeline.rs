@@ -109,6 +109,7 @@ impl Pipeline {
             in_flight: in_flight.clone(),
             receipts: receipts.clone(),
             rule,
+            failure: failure.clone(),
         };
         let journaling = Journaling {
             journal,

@@ -7,8 +7,8 @@ use domain::position::Seq;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
-use crate::PortError;
 use crate::journal::Entry;
+use crate::{ErrorKind, PortError};
 
 /// What became of one event of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +92,11 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// The names that tenants are known to use, to resume cardinality limits after a restart.
     fn names(&self) -> Vec<(TenantId, Dimension, String)>;
+
+    /// Why nothing can be made durable any more until the process starts again, if that is so.
+    fn failure(&self) -> Option<ErrorKind> {
+        None
+    }
 
     /// Figures for metrics.
     fn stats(&self) -> LedgerStats;

@@ -23,6 +23,9 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Windows, Self::Ids];
+
     /// The name used in file names and in the catalog.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -79,21 +79,16 @@ impl Client {
     fn event(&mut self, tenant: usize, plan: &EventPlan, now: Timestamp) -> Sent {
         let sent = &mut self.sent[tenant];
         let number = sent.len();
-        let earlier = |nth: &usize| number.checked_sub(1).map(|last| nth % (last + 1));
-        let new = match plan {
-            EventPlan::New(shape) => Sent { id: format!("e{number}"), spec: spec(&format!("e{number}"), shape, now) },
-            EventPlan::Again(nth) | EventPlan::Changed(nth) => match (plan, earlier(nth)) {
-                (EventPlan::Again(_), Some(at)) => sent[at].clone(),
-                (_, Some(at)) => {
-                    let id = sent[at].id.clone();
-                    let spec = spec(&id, &Shape { variety: number as u64, ..Shape::default() }, now);
-                    Sent { id, spec }
-                }
-                (_, None) => Sent { id: "e0".to_owned(), spec: spec("e0", &Shape::default(), now) },
-            },
+        let earlier = |nth: usize| sent.get(nth % number.max(1)).cloned();
+        let write = |id: String, shape: &Shape| Sent { spec: spec(&id, shape, now), id };
+        let other = Shape { variety: number as u64, ..Shape::default() };
+        let event = match plan {
+            EventPlan::New(shape) => write(format!("e{number}"), shape),
+            EventPlan::Again(nth) => earlier(*nth).unwrap_or_else(|| write("e0".to_owned(), &other)),
+            EventPlan::Changed(nth) => write(earlier(*nth).map_or_else(|| "e0".to_owned(), |sent| sent.id), &other),
         };
-        sent.push(new.clone());
-        new
+        sent.push(event.clone());
+        event
     }
 
     /// A record goes to the journal.
@@ -132,18 +127,32 @@ impl Client {
         self.records.contains(record)
     }
 
-    /// Holds the events counted for a tenant against what its clients know: `counted` are their ids
-    /// and payload hashes.
-    pub(crate) fn check(&self, tenant: usize, counted: &[(&str, u64)]) -> Result<(), Violation> {
+    /// Every id that a tenant has sent, once.
+    pub(crate) fn ids(&self, tenant: usize) -> Vec<&str> {
+        let ids: BTreeSet<&str> = self.sent[tenant].iter().map(|sent| sent.id.as_str()).collect();
+        ids.into_iter().collect()
+    }
+
+    /// Holds what is counted for a tenant against what its clients know: the payload hash of each of
+    /// `ids` that is counted, and how many events are.
+    pub(crate) fn check(
+        &self,
+        tenant: usize,
+        ids: &[&str],
+        seen: &[Option<Sighting>],
+        calls: u64,
+    ) -> Result<(), Violation> {
         let name = TENANTS[tenant];
-        let mut once = BTreeSet::new();
-        for (id, payload) in counted {
-            hold(Invariant::NoDoubleCount, once.insert(*id), || format!("{name} has {id} twice"))?;
-            let sent = self.payloads[tenant].get(*id).is_some_and(|sent| sent.contains(payload));
-            hold(Invariant::NoPhantom, sent, || format!("{name} has {id} as nobody sent it"))?;
-        }
-        let lost = self.promised[tenant].iter().find(|id| !once.contains(id.as_str()));
-        hold(Invariant::NoAcknowledgedLoss, lost.is_none(), || format!("{name} has lost {lost:?}"))
+        let counted: BTreeMap<&str, u64> =
+            ids.iter().zip(seen).filter_map(|(id, seen)| Some((*id, seen.as_ref()?.payload_hash))).collect();
+        let lost = self.promised[tenant].iter().find(|id| !counted.contains_key(id.as_str()));
+        hold(Invariant::NoAcknowledgedLoss, lost.is_none(), || format!("{name} has lost {lost:?}"))?;
+        hold(Invariant::NoDoubleCount, calls == counted.len() as u64, || {
+            format!("{name} has {calls} events under {} ids", counted.len())
+        })?;
+        let sent = |id: &str, payload| self.payloads[tenant].get(id).is_some_and(|sent| sent.contains(payload));
+        let phantom = counted.iter().find(|(id, payload)| !sent(id, payload));
+        hold(Invariant::NoPhantom, phantom.is_none(), || format!("{name} has {phantom:?}, as nobody sent it"))
     }
 
     /// Once every letter is answered, everything ever sent is promised.

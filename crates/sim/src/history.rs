@@ -49,9 +49,4 @@ impl History {
         let gone = closed.find(|(_, customer, start)| !there.contains(&(customer.as_str(), *start)));
         hold(Invariant::Monotonic, gone.is_none(), || format!("{gone:?} was closed and is gone"))
     }
-
-    /// How many closed windows were seen.
-    pub(crate) fn len(&self) -> usize {
-        self.closed.len()
-    }
 }

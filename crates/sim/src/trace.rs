@@ -1,8 +1,8 @@
 //! What happened in a run, line by line: the evidence of a failure, the fingerprint of a seed, and the
 //! count of what the run has put to the test.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::ops::AddAssign;
 
@@ -10,36 +10,28 @@ use std::ops::AddAssign;
 const LINES_MAX: usize = 60;
 
 /// How often things happened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each says what it counts")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    pub acknowledged: u64,
-    pub refused: u64,
-    pub poisoned: u64,
-    pub applied: u64,
-    pub closings: u64,
-    pub closed_windows_seen: u64,
-    pub failures: u64,
-    pub kills: u64,
-    pub power_losses: u64,
-    pub failed_starts: u64,
-    pub checks: u64,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// How often this happened.
+    pub fn of(&self, what: &str) -> u64 {
+        self.counts.get(what).copied().unwrap_or_default()
+    }
+
+    /// It has happened once more.
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        let Self { acknowledged, refused, poisoned, applied, closings, closed_windows_seen, .. } = other;
-        self.acknowledged += acknowledged;
-        self.refused += refused;
-        self.poisoned += poisoned;
-        self.applied += applied;
-        self.closings += closings;
-        self.closed_windows_seen += closed_windows_seen;
-        self.failures += other.failures;
-        self.kills += other.kills;
-        self.power_losses += other.power_losses;
-        self.failed_starts += other.failed_starts;
-        self.checks += other.checks;
+        for (what, count) in other.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
     }
 }
 

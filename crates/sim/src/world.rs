@@ -50,10 +50,12 @@ pub struct World {
     /// The time.
     pub clock: Arc<ManualClock>,
     manifest: Arc<MemoryManifest>,
-    /// Whether trouble is planned, or was since it was last ended.
-    troubled: bool,
-    /// Whether some of it lets calls fail on a machine that stays up.
+    /// Whether there is trouble of the disk.
+    disk_trouble: bool,
+    /// Whether it lets calls fail on a machine that stays up.
     may_refuse: bool,
+    /// Whether there is trouble of the manifest, which only a new process ends.
+    commit_trouble: bool,
     /// Whether nothing could have gone wrong since the process began.
     calm: bool,
 }
@@ -64,8 +66,9 @@ impl Default for World {
             disk: SimVfs::new(),
             clock: Arc::new(ManualClock::new(at(0))),
             manifest: Arc::new(MemoryManifest::new()),
-            troubled: false,
+            disk_trouble: false,
             may_refuse: false,
+            commit_trouble: false,
             calm: true,
         }
     }
@@ -82,6 +85,11 @@ impl World {
         self.calm
     }
 
+    /// Whether nothing can go wrong any more, whatever has gone wrong before.
+    pub(crate) fn is_healed(&self) -> bool {
+        !self.disk_trouble && !self.commit_trouble
+    }
+
     /// Whether a call may fail on a machine that stays up.
     pub(crate) fn may_refuse(&self) -> bool {
         self.may_refuse
@@ -89,8 +97,9 @@ impl World {
 
     /// Makes trouble.
     pub(crate) fn cause(&mut self, trouble: Trouble) {
-        self.troubled = true;
         self.calm = false;
+        self.commit_trouble |= matches!(trouble, Trouble::Commit(_));
+        self.disk_trouble |= !matches!(trouble, Trouble::Commit(_));
         self.may_refuse |= !trouble.is_crash();
         match trouble {
             Trouble::Step { after, fault } => self.disk.fail_at(self.disk.steps() + after, fault),
@@ -109,7 +118,7 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.disk.heal();
         self.disk.set_capacity(None);
-        (self.troubled, self.may_refuse) = (false, false);
+        (self.disk_trouble, self.may_refuse) = (false, false);
     }
 
     /// Ends the process as `kill -9` does: what was written is there, synced or not.
@@ -126,6 +135,7 @@ impl World {
 
     fn next_process(&mut self) {
         self.manifest = Arc::new(self.manifest.reopen());
-        self.calm = !self.troubled;
+        self.commit_trouble = false;
+        self.calm = !self.disk_trouble;
     }
 }

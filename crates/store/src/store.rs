@@ -4,11 +4,16 @@
 //! SQLite on its own would go on: after a failed sync the kernel may have dropped what was not
 //! written, and the next commit on the same connection would report success over the gap.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ports::{ErrorKind, PortError};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::connection::{self, Connections};
@@ -22,6 +27,9 @@ pub struct SqliteStore {
     readers: DatabaseConnection,
     /// Why nothing may be written any more.
     poison: OnceLock<String>,
+    /// Where a connection finds its way back from a write. The writer's own runtime may stand still
+    /// in long work right afterwards, and with it whoever waits for the connection.
+    runtime: Handle,
 }
 
 impl SqliteStore {
@@ -37,7 +45,8 @@ impl SqliteStore {
             PortError::new(failure.kind(), format!("open the manifest {}", path.display())).because(failure)
         });
         let Connections { writer, readers } = opened?;
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, poison: OnceLock::new() })
+        let (writer, poison, runtime) = (Mutex::new(writer), OnceLock::new(), Handle::current());
+        Ok(Self { path: path.to_owned(), writer, readers, poison, runtime })
     }
 
     /// Waits for the write under way and closes the file, with everything in it and no log beside
@@ -120,17 +129,32 @@ impl Write<'_> {
 
     /// Commits the change if its statements went well, else takes it back. Durable on `Ok`.
     pub(crate) async fn finish(self, outcome: Result<(), Failure>) -> Result<(), PortError> {
-        let outcome = match outcome {
-            Ok(()) => self.transaction.commit().await.map_err(Failure::from),
-            Err(failure) => match self.transaction.rollback().await {
-                Err(error) if failure.is_refusal() => Err(error.into()),
-                _ => Err(failure),
-            },
-        };
-        let reported = outcome.map_err(|failure| self.store.failed_write(self.what, failure));
+        let Self { store, what, transaction, turn } = self;
+        let outcome = store
+            .runtime
+            .spawn(end(transaction, outcome))
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error).into()));
+        let reported = outcome.map_err(|failure| store.failed_write(what, failure));
         // Only now, when the poison is known, may the next one begin.
-        drop(self.turn);
+        drop(turn);
         reported
+    }
+}
+
+/// Ends a transaction and sees to it that SQLite and the pool agree on that: out of space, SQLite
+/// takes a transaction back by itself, even in its commit, and the pool would count it as open for
+/// ever. So it is ended by hand, and the pool gets an empty one to take back.
+async fn end(transaction: DatabaseTransaction, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    let outcome = match outcome {
+        Ok(()) => transaction.execute_unprepared("COMMIT").await.map(drop).map_err(Failure::from),
+        failed => failed,
+    };
+    // Fails when there still is one, which is then the one to take back.
+    let _ = transaction.execute_unprepared("BEGIN").await;
+    match (transaction.rollback().await, &outcome) {
+        (Err(error), Err(failure)) if failure.is_refusal() => Err(error.into()),
+        _ => outcome,
     }
 }
 

@@ -13,8 +13,8 @@ pub const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Bytes gathered before they are handed to the file.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A file on its way to publication. Dropped unfinished, it leaves a temporary file behind that
-/// recovery deletes.
+/// A file on its way to publication. Dropped unfinished, it deletes its temporary file; recovery
+/// deletes the one that a crash leaves behind.
 #[derive(Debug)]
 pub struct Publisher {
     vfs: Arc<dyn Vfs>,
@@ -22,6 +22,15 @@ pub struct Publisher {
     dir: PathBuf,
     name: String,
     buffer: Vec<u8>,
+    finished: bool,
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.vfs.remove(&self.temporary());
+        }
+    }
 }
 
 impl Publisher {
@@ -39,7 +48,7 @@ impl Publisher {
             created => created?,
         };
         let buffer = Vec::with_capacity(BUFFER_BYTES);
-        Ok(Self { vfs, file, dir: dir.to_owned(), name: name.to_owned(), buffer })
+        Ok(Self { vfs, file, dir: dir.to_owned(), name: name.to_owned(), buffer, finished: false })
     }
 
     /// Makes the file durable under its name; returns its length in bytes.
@@ -51,12 +60,16 @@ impl Publisher {
         fail::fail_point!("publish::before_sync");
         self.file.sync()?;
         fail::fail_point!("publish::before_rename");
-        let temporary = self.dir.join(format!("{}{TEMPORARY_SUFFIX}", self.name));
-        self.vfs.rename(&temporary, &self.dir.join(&self.name))?;
+        self.vfs.rename(&self.temporary(), &self.dir.join(&self.name))?;
+        self.finished = true;
         fail::fail_point!("publish::before_sync_dir");
         self.vfs.sync_dir(&self.dir)?;
         fail::fail_point!("publish::after_sync_dir");
         Ok(self.file.len())
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.dir.join(format!("{}{TEMPORARY_SUFFIX}", self.name))
     }
 
     fn hand_over(&mut self) -> io::Result<()> {

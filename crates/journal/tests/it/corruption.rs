@@ -149,3 +149,24 @@ async fn a_bit_that_flips_after_the_start_is_noticed_when_it_is_read() {
     assert_eq!(kind(journal.next().await), ErrorKind::Corrupt);
     assert_eq!(kind(journal.next().await), ErrorKind::Corrupt, "never skipped");
 }
+
+/// A manifest can lose its last commits, and the ledger with it what it had flushed.
+#[tokio::test]
+async fn i1_a_ledger_that_has_gone_back_finds_its_records_again_or_a_gap() {
+    let (mut found, mut gaps) = (0, 0);
+    for after in 0..RECORDS {
+        let (disk, _) = written().await;
+        drop(open(&disk, RECORDS, small_segments()).unwrap());
+        match open(&disk, after, small_segments()) {
+            Ok(journal) => {
+                assert_records(&read_all(&journal).await.unwrap(), after, after..RECORDS);
+                found += 1;
+            }
+            Err(why) => {
+                assert_eq!(why.kind(), ErrorKind::Corrupt, "{why:?}");
+                gaps += 1;
+            }
+        }
+    }
+    assert!(found > 0 && gaps > 0, "found {found}, gaps {gaps}");
+}

@@ -13,6 +13,7 @@ use parquet::errors::Result as ParquetResult;
 use ports::PortError;
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent};
 
+use super::Patience;
 use crate::dedup::IdHash;
 use crate::lake::Core;
 use crate::memtable::{HeldEvent, Memtable};
@@ -91,6 +92,7 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &EventQuery,
+        patience: &Patience,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let filter = &query.filter;
         let best = |range| Best {
@@ -100,17 +102,19 @@ impl Core {
             range,
             found: BTreeMap::new(),
         };
+        // The floor only rises: one read before the state hides nothing that the state still shows.
+        let floor = self.state.read().retention_floor;
         let (snapshot, mut best) = self.view(|active| {
-            let mut best = best(filter.range);
+            let mut best = best(above(filter.range, floor));
             find_in(active, scope, filter, &mut best);
             best
         });
-        best.raise_floor(snapshot.retention_floor);
         if let Some(frozen) = &snapshot.frozen {
             find_in(frozen, scope, filter, &mut best);
         }
         for segment in in_order(&snapshot, query.order) {
-            find_on_disk(&segment, scope, filter, &mut best).map_err(|why| corrupt(&segment.meta().id, why))?;
+            find_on_disk(&segment, scope, filter, &mut best, patience)
+                .map_err(|why| corrupt(&segment.meta().id, why))?;
         }
         let mut rows = whole(best.found)?;
         if query.order == Order::Descending {
@@ -123,7 +127,12 @@ impl Core {
         Ok(Page { rows, next })
     }
 
-    pub(super) fn find_event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
+    pub(super) fn find_event(
+        &self,
+        scope: &TenantScope,
+        id: &str,
+        patience: &Patience,
+    ) -> Result<Option<StoredEvent>, PortError> {
         let hash = self.hasher.of_tenant(scope.tenant()).hash(id);
         let in_table = |table: &Memtable| {
             table.find_id(hash).and_then(|seen| table.event_at(seen.position)).map(|held| of_held(&held))
@@ -131,18 +140,16 @@ impl Core {
         let (snapshot, active) = self.view(in_table);
         let found = match active.or_else(|| snapshot.frozen.as_ref().and_then(|frozen| in_table(frozen))) {
             Some(found) => Some(found),
-            None => find_flushed(&snapshot, scope, hash)?,
+            None => find_flushed(&snapshot, scope, hash, patience)?,
         };
         Ok(found.filter(|event| event.id == id && event.time >= snapshot.retention_floor))
     }
 }
 
-impl Best {
-    fn raise_floor(&mut self, floor: Timestamp) {
-        let from = self.range.from().max(floor);
-        self.range = TimeRange::new(from, self.range.to().max(from)).unwrap_or(self.range);
-        self.found.retain(|at, _| at.time >= floor);
-    }
+/// The part of `range` that retention still shows.
+fn above(range: TimeRange, floor: Timestamp) -> TimeRange {
+    let from = range.from().max(floor);
+    TimeRange::new(from, range.to().max(from)).unwrap_or(range)
 }
 
 fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &mut Best) {
@@ -150,7 +157,8 @@ fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &m
         Some(customer) => table.group(scope.tenant(), customer).into_iter().collect(),
         None => table.groups_of(scope.tenant()).collect(),
     };
-    for handle in groups.into_iter().flat_map(|group| group.events(filter.range)) {
+    let range = best.range;
+    for handle in groups.into_iter().flat_map(|group| group.events(range)) {
         let at = EventCursor { time: handle.time(), position: handle.position() };
         let Some(held) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
         let same =
@@ -180,6 +188,7 @@ fn find_on_disk(
     scope: &TenantScope,
     filter: &EventFilter,
     best: &mut Best,
+    patience: &Patience,
 ) -> ParquetResult<()> {
     let range = best.open_range();
     let Some(file) = segment.events().filter(|_| segment.overlaps(range)) else { return Ok(()) };
@@ -192,6 +201,7 @@ fn find_on_disk(
     let mut batches = file.select(&wanted, &columns)?;
     while let Some(batch) = batches.next() {
         let batch = batch?;
+        patience.check()?;
         let rows = batches.locate(batch.num_rows());
         let keys = EventKeys::of(&batch)?;
         let others = filtered.iter().map(|(name, wanted)| Ok((Columns(&batch).texts(name)?, *wanted)));
@@ -246,22 +256,33 @@ fn fetch(segment: &Segment, rows: &[RowId]) -> ParquetResult<Vec<StoredEvent>> {
 }
 
 /// The event of an id that is flushed: its run gives the position, its segment the row.
-fn find_flushed(snapshot: &Snapshot, scope: &TenantScope, hash: IdHash) -> Result<Option<StoredEvent>, PortError> {
+fn find_flushed(
+    snapshot: &Snapshot,
+    scope: &TenantScope,
+    hash: IdHash,
+    patience: &Patience,
+) -> Result<Option<StoredEvent>, PortError> {
     for segment in snapshot.segments.iter().rev() {
         let name = &segment.meta().id;
         let Some(seen) = segment.ids().find(hash).map_err(|why| corrupt(name, why))? else { continue };
-        let row = row_at(segment, scope, seen.position).map_err(|why| corrupt(name, why))?;
+        let row = row_at(segment, scope, seen.position, patience).map_err(|why| corrupt(name, why))?;
         let found = row.map(|row| fetch(segment, &[row])).transpose().map_err(|why| corrupt(name, why))?;
         return Ok(found.and_then(|events| events.into_iter().next()));
     }
     Ok(None)
 }
 
-fn row_at(segment: &Segment, scope: &TenantScope, position: Position) -> ParquetResult<Option<RowId>> {
+fn row_at(
+    segment: &Segment,
+    scope: &TenantScope,
+    position: Position,
+    patience: &Patience,
+) -> ParquetResult<Option<RowId>> {
     let Some(file) = segment.events() else { return Ok(None) };
     let mut batches = file.select(&key_range(scope, TimeRange::ALL), &["position"])?;
     while let Some(batch) = batches.next() {
         let batch: RecordBatch = batch?;
+        patience.check()?;
         let rows = batches.locate(batch.num_rows());
         let positions = Columns(&batch).positions("position")?;
         if let Some(row) = positions.values().iter().position(|bits| *bits == position.bits()) {

@@ -39,6 +39,13 @@ impl SumQuery<'_> {
             && self.after.is_none_or(after)
     }
 
+    /// The starts that can still come: later ones than `after`, when all are of one customer.
+    fn open_range(&self) -> TimeRange {
+        let after = self.after.filter(|(customer, _)| self.customer == Some(customer.as_str()));
+        let from = after.map_or(self.range.from(), |(_, start)| self.range.from().max(start.plus_micros(1)));
+        TimeRange::new(from, self.range.to().max(from)).unwrap_or(self.range)
+    }
+
     fn first_customer(&self) -> Option<&str> {
         self.after.map(|(customer, _)| customer.as_str())
     }
@@ -93,6 +100,7 @@ pub(super) fn sums_in(table: &Memtable, query: &SumQuery<'_>) -> Rows {
 
 fn sums_of(segment: &Segment, query: &SumQuery<'_>) -> Result<Rows, ParquetError> {
     let wanted = KeyRange {
+        range: query.open_range(),
         grain: Some(query.grain),
         customer: query.customer,
         from_customer: query.first_customer(),

@@ -27,6 +27,8 @@ use crate::merge::SortedRows;
 const PAGE_ROWS: usize = 2_048;
 /// Rows of one row group.
 const GROUP_ROWS: usize = 131_072;
+/// Bytes of one row group, about: what a writer holds in memory.
+const GROUP_BYTES: usize = 32 << 20;
 
 /// The sort columns.
 pub(crate) const KEYS: KeyColumns = KeyColumns { tenant: "tenant", grain: None, customer: "customer", time: "time" };
@@ -94,7 +96,8 @@ pub(super) fn key_properties(
         .set_write_batch_size(page_rows)
         .set_data_page_row_count_limit(page_rows)
         .set_data_page_size_limit(64 << 20)
-        .set_max_row_group_row_count(Some(group_rows));
+        .set_max_row_group_row_count(Some(group_rows))
+        .set_max_row_group_bytes(Some(GROUP_BYTES));
     for name in prefixed {
         let path = ColumnPath::from(*name);
         properties = properties.set_column_dictionary_enabled(path.clone(), false);

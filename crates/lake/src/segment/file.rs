@@ -24,8 +24,10 @@ use vfs::{Publisher, ReadFile, Vfs};
 
 use super::sums::Grain;
 
-/// Rows handed out at once.
+/// Rows handed out at once, at most.
 const BATCH_ROWS: usize = 4_096;
+/// Bytes handed out at once, about, as they stand in the file.
+const BATCH_BYTES: u64 = 2 << 20;
 /// Bytes hashed at once.
 const HASH_BYTES: usize = 1 << 20;
 
@@ -186,7 +188,14 @@ impl ParquetFile {
     fn builder(&self, columns: &[&str]) -> ParquetRecordBatchReaderBuilder<Chunks> {
         let mask = ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().copied());
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.metadata.clone());
-        builder.with_projection(mask).with_batch_size(BATCH_ROWS)
+        builder.with_projection(mask).with_batch_size(self.batch_rows())
+    }
+
+    /// Fewer where rows are large, so that a merge of many files stays small in memory.
+    fn batch_rows(&self) -> usize {
+        let rows = u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
+        let row_bytes = (self.chunks.len() / rows).max(1);
+        usize::try_from(BATCH_BYTES / row_bytes).unwrap_or(BATCH_ROWS).clamp(64, BATCH_ROWS)
     }
 
     fn skip_rest(&self, group: Option<&usize>, at_row: usize, selectors: &mut Vec<RowSelector>) {

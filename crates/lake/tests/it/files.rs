@@ -89,3 +89,34 @@ async fn retention_drops_raw_events_and_keeps_windows() {
     lake.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
     assert_eq!(differences, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn i3_old_events_in_memory_do_not_hide_newer_ones_from_an_ascending_listing() {
+    let place = Place::new();
+    let keep = LakeOptions { retention_days: Some(2), ..options() };
+    let lake = place.open(keep).await;
+    place.clock.set(at(3 * 86_400));
+    lake.maintain().await.expect("maintain");
+    let old: Vec<_> = (0..5).map(|n| event(&format!("old{n}"), n)).collect();
+    let new = [event("new", 3 * 86_400)];
+    let received = at(3 * 86_400);
+    let batch = lake.apply(&[record(1, &scope("t"), received, &old), record(2, &scope("t"), received, &new)]).await;
+    assert!(batch.failed.is_none());
+    let page = EventQuery { filter: EventFilter::default(), order: Order::Ascending, after: None, limit: 2 };
+    let events = lake.events(&scope("t"), &page).await.expect("events");
+    assert_eq!(events.rows.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["new"]);
+}
+
+#[tokio::test]
+async fn i6_merges_never_stop_while_segments_are_small() {
+    let place = Place::new();
+    let small = LakeOptions { flush_rows: 1, segment_rows_max: 20, ..small(WindowRule::default()) };
+    let lake = place.open(small).await;
+    for n in 1..=120_u64 {
+        let events = [event(&format!("e{n}"), 0)];
+        assert!(lake.apply(&[record(n, &scope("t"), at(0), &events)]).await.failed.is_none());
+        lake.maintain().await.expect("maintain");
+    }
+    let segments = lake.stats().segments;
+    assert!(segments <= 120 / 10 + 6, "{segments} segments of 120 events");
+}

@@ -6,3 +6,4 @@ mod commands;
 mod settings;
 mod shutdown;
 mod faults;
+mod web_requests;

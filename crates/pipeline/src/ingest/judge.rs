@@ -27,12 +27,14 @@ pub(super) struct Verdicts {
 pub(super) fn judge(
     items: &[Item<'_>],
     mut admission: Admission<'_>,
-    names: &mut OpenNames<'_>,
+    mut names: OpenNames<'_>,
     new_id: impl Fn() -> String,
     seen: impl FnOnce(&[&str]) -> Vec<Option<Sighting>>,
     metrics: &Metrics,
 ) -> (Verdicts, Option<Admitted>) {
-    let checked: Vec<_> = items.iter().map(|item| check(item, &admission, names, &new_id)).collect();
+    let checked: Vec<_> = items.iter().map(|item| check(item, &admission, &mut names, &new_id)).collect();
+    // The tenant's other requests need the names; looking ids up may read the disk.
+    drop(names);
     count(&checked, metrics);
     let ids: Vec<&str> = checked.iter().flatten().map(Checked::id).collect();
     let mut sightings = seen(&ids).into_iter();

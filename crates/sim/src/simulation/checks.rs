@@ -9,6 +9,7 @@ use rand::RngExt;
 use super::{Fate, Simulation};
 use crate::answers::{self, Answers, same};
 use crate::client::TENANTS;
+use crate::process::Process;
 use crate::subject::Subject;
 use crate::violation::{Violation, hold};
 
@@ -33,6 +34,7 @@ impl<S: Subject> Simulation<S> {
             let expected = answers::windows(self.truth.oracle(), &scope).await.map_err(|why| unanswered(&why))?;
             same("window", &windows, &expected)?;
         }
+        self.trace.tally.count("read");
         Ok(Fate::Lives)
     }
 
@@ -41,18 +43,17 @@ impl<S: Subject> Simulation<S> {
         self.catch_up().await?;
         let now = self.world.clock.now();
         for (index, tenant) in TENANTS.into_iter().enumerate() {
-            let scope = scope(tenant);
-            let subject = &self.living().await?.subject;
-            let found = Answers::of(subject.ledger(), subject.reports(), &scope, now).await;
-            let found = found.map_err(|why| unanswered(&why))?;
-            let oracle = self.truth.oracle();
-            let expected = Answers::of(oracle, oracle, &scope, now).await.map_err(|why| unanswered(&why))?;
+            let (scope, ids) = (scope(tenant), self.client.ids(index));
+            let Some(Process { subject, .. }) = &self.process else { continue };
+            let (ledger, reports, oracle) = (subject.ledger(), subject.reports(), self.truth.oracle());
+            let found = Answers::of(ledger, reports, &scope, now, &ids).await.map_err(|why| unanswered(&why))?;
+            let expected = Answers::of(oracle, oracle, &scope, now, &ids).await.map_err(|why| unanswered(&why))?;
             self.history.observe(tenant, &found.windows, |window| self.truth.is_closed(window))?;
-            found.check(&expected)?;
-            self.client.check(index, &found.counted())?;
+            self.client.check(index, &ids, &found.seen, found.calls())?;
+            found.check(&expected, self.retention_floor)?;
         }
-        self.trace.tally.checks += 1;
-        if self.dice.random_bool(0.3) { self.audit().await } else { Ok(()) }
+        self.trace.tally.count("check");
+        if self.world.is_calm() && self.dice.random_bool(0.3) { self.audit().await } else { Ok(()) }
     }
 
     /// The ledger's own audit finds nothing.
@@ -61,15 +62,17 @@ impl<S: Subject> Simulation<S> {
         hold(Invariant::OneTruth, differences.is_empty(), || differences.join("; "))
     }
 
+    /// A process that has seen trouble either ends or works itself out of it.
     async fn catch_up(&mut self) -> Result<(), Violation> {
         let troubled_starts = std::mem::replace(&mut self.rules.troubled_starts, false);
         self.world.heal();
-        if !self.world.is_calm() {
+        if !self.world.is_healed() || (!self.world.is_calm() && self.dice.random()) {
             self.kill();
         }
         let mut rounds = 0;
         while !self.living().await?.is_idle() {
-            self.work(usize::MAX).await?;
+            let fate = self.work(usize::MAX).await?;
+            self.bury_the_dead(fate);
             rounds += 1;
             hold(Invariant::SelfRecovery, rounds < ROUNDS_MAX, || "the worker never catches up".to_owned())?;
         }
@@ -87,7 +90,8 @@ impl<S: Subject> Simulation<S> {
         self.check().await?;
         let mut rounds = 0;
         while self.client.is_waiting() {
-            self.retry().await?;
+            let fate = self.retry().await?;
+            self.bury_the_dead(fate);
             self.catch_up().await?;
             rounds += 1;
             hold(Invariant::SelfRecovery, rounds < ROUNDS_MAX, || "a client never gets an answer".to_owned())?;

@@ -43,7 +43,7 @@ impl<S: Subject> Simulation<S> {
                 self.process = Some(Process::begin(subject));
             }
             Err(error) => {
-                self.trace.tally.failed_starts += 1;
+                self.trace.tally.count("failed start");
                 self.failed("start", &error)?;
                 self.end();
             }
@@ -69,14 +69,14 @@ impl<S: Subject> Simulation<S> {
 
     pub(super) fn kill(&mut self) {
         self.trace.note("      killed");
-        self.trace.tally.kills += 1;
+        self.trace.tally.count("kill");
         self.world.kill();
         self.process = None;
     }
 
     pub(super) fn cut_power(&mut self) {
         self.trace.note("      power lost");
-        self.trace.tally.power_losses += 1;
+        self.trace.tally.count("power loss");
         self.world.cut_power(self.dice.random());
         self.process = None;
     }
@@ -88,6 +88,7 @@ impl<S: Subject> Simulation<S> {
         self.world.kill();
         self.process = None;
         if orderly {
+            self.trace.tally.count("orderly restart");
             let process = self.living().await?;
             hold(Invariant::SelfRecovery, process.is_ready(), || "an orderly end left work for the start".to_owned())?;
         }

@@ -76,26 +76,29 @@ impl<S: Subject> Simulation<S> {
         let error = match result {
             Ok(seq) => {
                 self.trace.note(format!("      acknowledged as {seq}"));
-                self.trace.tally.acknowledged += 1;
+                self.trace.tally.count("acknowledged request");
                 self.client.answered(&letter);
                 self.truth.acknowledged(seq, admitted.payload())?;
                 return Ok(Fate::Lives);
             }
             Err(error) => error,
         };
-        self.trace.tally.refused += 1;
         self.client.refused(letter);
         match error.kind() {
             ErrorKind::Overloaded => {
                 self.trace.note("      overloaded");
+                self.trace.tally.count("overload");
                 Ok(Fate::Lives)
             }
             ErrorKind::Poisoned => {
-                self.trace.tally.poisoned += 1;
+                self.trace.tally.count("poisoned request");
                 self.check_poisoned(&admitted).await?;
                 self.failed("append", &error)
             }
-            _ => self.failed("append", &error),
+            _ => {
+                self.trace.tally.count("refused request");
+                self.failed("append", &error)
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! What the worker, the ledger's threads and the closer do.
 
 use domain::invariant::Invariant;
+use domain::time::MICROS_PER_DAY;
 use futures::FutureExt;
+use ports::PortError;
 use ports::clock::Clock;
 use ports::journal::Entry;
 use ports::ledger::Batch;
@@ -19,16 +21,19 @@ impl<S: Subject> Simulation<S> {
         let Some(process) = &mut self.process else { return Ok(Fate::Lives) };
         let (journal, ledger) = (process.subject.journal(), process.subject.ledger());
         let entries: Vec<Entry> = process.inbox.iter().take(records).cloned().collect();
-        let mut before = ledger.applied();
+        let (mut before, cursor) = (ledger.applied(), ledger.cursor());
         let Batch { applied, failed } = ledger.apply(&entries).await;
         for (entry, applied) in entries.iter().zip(&applied) {
             self.truth.applied(before, entry, applied).await?;
-            self.trace.tally.applied += 1;
+            self.trace.tally.count("applied record");
             before = entry.seq;
         }
         process.inbox.drain(..applied.len());
         journal.ack(before);
         self.truth.cursor_is(ledger.cursor())?;
+        if ledger.cursor() > cursor {
+            self.trace.tally.count("flush");
+        }
         let trimmed = journal.trim(ledger.cursor()).await;
         self.trace.note(format!("      applied {before}, cursor {}", ledger.cursor()));
         if let Err(error) = trimmed {
@@ -63,20 +68,29 @@ impl<S: Subject> Simulation<S> {
     }
 
     pub(super) async fn maintain(&mut self) -> Result<Fate, Violation> {
-        let done = self.living().await?.subject.maintain().await;
-        self.durable_now(done.err().map(|error| ("maintain", error)))
+        if let Some(days) = self.rules.retention_days {
+            let kept_since = self.world.clock.now().plus_micros(-i64::from(days) * MICROS_PER_DAY);
+            self.retention_floor = self.retention_floor.max(kept_since);
+        }
+        let subject = &self.living().await?.subject;
+        let segments = subject.ledger().stats().segments;
+        let done = subject.maintain().await;
+        if subject.ledger().stats().segments < segments {
+            self.trace.tally.count("merge");
+        }
+        self.durable_now("maintain", done)
     }
 
     pub(super) async fn flush(&mut self) -> Result<Fate, Violation> {
         let flushed = self.living().await?.subject.ledger().flush().await;
-        self.durable_now(flushed.err().map(|error| ("flush", error)))
+        self.durable_now("flush", flushed.map(|_| ()))
     }
 
-    fn durable_now(&mut self, failed: Option<(&str, ports::PortError)>) -> Result<Fate, Violation> {
+    fn durable_now(&mut self, what: &str, done: Result<(), PortError>) -> Result<Fate, Violation> {
         if let Some(process) = &self.process {
             self.truth.cursor_is(process.subject.ledger().cursor())?;
         }
-        failed.map_or(Ok(Fate::Lives), |(what, error)| self.failed(what, &error))
+        done.map_or_else(|error| self.failed(what, &error), |()| Ok(Fate::Lives))
     }
 
     pub(super) async fn plan_closing(&mut self) -> Result<Fate, Violation> {
@@ -93,7 +107,7 @@ impl<S: Subject> Simulation<S> {
         match closed {
             Ok(()) => {
                 process.closing = None;
-                self.trace.tally.closings += 1;
+                self.trace.tally.count("closing");
                 self.trace.note(format!("      closed through {low}"));
                 Ok(Fate::Lives)
             }

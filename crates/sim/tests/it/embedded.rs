@@ -12,6 +12,8 @@ use ports::PortError;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use sim::{Subject, World};
 use tokio::runtime::{Builder, Runtime};
 
@@ -30,20 +32,26 @@ pub(crate) struct Setup {
     pub(crate) flush_rows: usize,
     pub(crate) fan_in: usize,
     pub(crate) segment_bytes: u64,
+    pub(crate) reserve_bytes: u64,
+    pub(crate) retention_days: Option<u32>,
     pub(crate) flaw: Option<Flaw>,
 }
 
 impl Setup {
     /// Small.
-    pub(crate) const SMALL: Self = Self { flush_rows: 9, fan_in: 2, segment_bytes: 1_500, flaw: None };
+    pub(crate) const SMALL: Self =
+        Self { flush_rows: 9, fan_in: 2, segment_bytes: 1_500, reserve_bytes: 0, retention_days: None, flaw: None };
 
     /// Of this seed.
     pub(crate) fn of(seed: u64) -> Self {
-        let pick = |salt: u64, choices: [u64; 4]| choices[usize::try_from((seed / salt) % 4).unwrap()];
+        let mut dice = StdRng::seed_from_u64(seed);
+        let mut pick = |choices: [u32; 4]| choices[dice.random_range(0..4)];
         Self {
-            flush_rows: usize::try_from(pick(1, [9, 3, 20, 60])).unwrap(),
-            fan_in: usize::try_from(pick(4, [2, 3, 4, 2])).unwrap(),
-            segment_bytes: pick(16, [1_500, 400, 800, 20_000]),
+            flush_rows: pick([9, 3, 20, 60]) as usize,
+            fan_in: pick([2, 2, 3, 4]) as usize,
+            segment_bytes: u64::from(pick([400, 800, 1_500, 20_000])),
+            reserve_bytes: u64::from(pick([0, 0, 0, 2_000])),
+            retention_days: Some(pick([0, 0, 1, 2])).filter(|days| *days > 0),
             flaw: None,
         }
     }
@@ -54,6 +62,7 @@ impl Setup {
             flush_age: Duration::from_secs(120),
             compact_fan_in: self.fan_in,
             segment_rows_max: 80,
+            retention_days: self.retention_days,
             seed_key: [7; 16],
             background: false,
             ..LakeOptions::default()
@@ -63,8 +72,8 @@ impl Setup {
     fn journal(self) -> JournalOptions {
         JournalOptions {
             segment_bytes: self.segment_bytes,
-            backlog_bytes_max: 8_000,
-            reserve_bytes: 0,
+            backlog_bytes_max: 5_000,
+            reserve_bytes: self.reserve_bytes,
             ..JournalOptions::default()
         }
     }

@@ -227,7 +227,7 @@ impl Ledger for FlawedLedger {
 fn found(flaw: Flaw) -> Vec<Invariant> {
     let runtime = runtime();
     let broken = |seed| {
-        let rules = Rules { seed, ending: Ending::PowerLoss, troubled_starts: false };
+        let rules = Rules { seed, ending: Ending::PowerLoss, troubled_starts: false, retention_days: None };
         let setup = Setup { flaw: Some(flaw), ..Setup::SMALL };
         // Groups form behind a sync, which some of the flaws leave out.
         let single = |action: &Action| !matches!(action, Action::SendTogether(..));
@@ -251,7 +251,6 @@ fn planted_flaws_are_found() {
         (Flaw::ClosedTooEarly, &[Monotonic]),
     ] {
         let found = found(flaw);
-        eprintln!("{flaw:?} {found:?}");
         assert!(found.iter().any(|promise| promises.contains(promise)), "{flaw:?} shows as {found:?}");
     }
 }

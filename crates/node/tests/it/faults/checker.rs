@@ -67,6 +67,7 @@ pub(crate) fn check(server: &Server, data: &Path, log: &ClientLog) -> Verdict {
 pub(crate) fn check_running(server: &Server, log: &ClientLog) -> Verdict {
     let seed = log.seed();
     let mut client = server.client();
+    server.wait_drained();
     let stored = stored_ids(&mut client);
     let known = log.by_id();
     let mut verdict = Verdict { stored: stored.len(), ..Verdict::default() };
@@ -99,6 +100,7 @@ pub(crate) fn check_running(server: &Server, log: &ClientLog) -> Verdict {
 /// The same where raw events may be gone: everything that was sent must be in the sums.
 pub(crate) fn check_sums(server: &Server, log: &ClientLog) {
     let mut client = server.client();
+    server.wait_drained();
     let mut expected = sums_of(log.by_id().values().map(|(number, _)| *number));
     assert_eq!(windows(&mut client), expected, "I1, I2: sums of windows; seed {}:\n{}", log.seed(), server.log());
     expected.remove("");

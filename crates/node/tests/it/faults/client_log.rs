@@ -164,7 +164,7 @@ pub(crate) fn usage(number: u64) -> Usage {
 
 /// When the event with this number happened, unless it leaves that to the server.
 fn time_sec(number: u64) -> Option<u64> {
-    (number % 11 != 0).then(|| EPOCH_SEC + number * 7 % 86_400)
+    (!number.is_multiple_of(11)).then(|| EPOCH_SEC + number * 7 % 86_400)
 }
 
 fn unknown_from(fates: &BTreeMap<u64, Fate>, from: u64) -> Option<u64> {

@@ -1,6 +1,5 @@
 //! Crashes and endings under load.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +10,8 @@ use rustix::process::Signal;
 
 use super::checker::{check, check_running, check_sums, verify};
 use super::client_log::ClientLog;
-use super::files;
 use super::load::Load;
+use super::say;
 use super::seed::Seed;
 use super::server::Launch;
 
@@ -35,8 +34,7 @@ fn f1_to_f7_i1_i2_i3_i4_200_kills_under_load_lose_nothing_and_count_nothing_twic
     log.send_unknown(&mut server.client());
     let after = check(&server, data.path(), &log);
     assert!(before.acknowledged > 0 && after.acknowledged == after.stored, "seed {seed}: {before}; {after}");
-    writeln!(std::io::stdout(), "kills {KILLS}, {before}").unwrap();
-    writeln!(std::io::stdout(), "after the clients sent the rest again: {after}").unwrap();
+    say(&format!("kills {KILLS}, {before}; after the clients sent the rest again: {after}"));
 }
 
 #[test]
@@ -94,6 +92,7 @@ fn f8_i1_i7_a_crash_loop_in_recovery_changes_nothing() {
 #[test]
 fn f8_i1_i7_a_crash_at_any_step_of_recovery_changes_nothing() {
     use super::crash_points::die;
+    use super::files;
     let seed = Seed::new();
     let (base, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = ClientLog::new(seed);

@@ -49,8 +49,8 @@ impl Launch {
     }
 
     /// With crash points, as in `FAILPOINTS`.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn failpoints(mut self, actions: &str) -> Self {
-        assert!(cfg!(feature = "failpoints"), "needs a binary with crash points: --features nilometer/failpoints");
         self.variables.push(("FAILPOINTS".to_owned(), actions.to_owned()));
         self
     }
@@ -139,6 +139,20 @@ impl Server {
             }
         });
         assert!(ready, "the server did not become ready: {last}\n{}", self.log());
+    }
+
+    /// Waits until everything that is durable is visible.
+    pub(crate) fn wait_drained(&self) {
+        let mut client = self.client();
+        let drained = patience::until(WAIT_MAX, || self.metric(&mut client, "backlog_records") == 0.0);
+        assert!(drained, "records are still not applied:\n{}", self.log());
+    }
+
+    /// A figure among the metrics, by its whole name and labels; 0 when there is none yet.
+    pub(crate) fn metric(&self, client: &mut Client, name: &str) -> f64 {
+        let answer = client.get("/metrics").unwrap_or_else(|why| panic!("{why}:\n{}", self.log()));
+        let mut values = answer.text().lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        values.next().map_or(0.0, |value| value.parse().unwrap())
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
