@@ -146,7 +146,7 @@ fn f15_i6_i8_on_a_slow_disk_requests_wait_or_are_refused_and_memory_is_bounded()
         let (log, address) = (Arc::clone(&log), server.address());
         std::thread::spawn(move || {
             let mut client = Client::new(address);
-            let refused = (0..3).filter(|_| {
+            let refused = (0..2).filter(|_| {
                 let numbers = log.fresh(1_500);
                 let answer = client.post("/v1/events", &log.body(&numbers)).unwrap();
                 match answer.status {

@@ -316,7 +316,7 @@ fn drip(address: std::net::SocketAddr, at_once: &[u8], then: &[u8]) -> bool {
 fn f34_i6_more_connections_than_allowed_wait_and_are_served_in_the_end() {
     let data = tempfile::tempdir().unwrap();
     let server = Launch::on(data.path()).set("connections_max", 20).set("header_timeout_ms", 1_000).start();
-    let idle: Vec<_> = (0..200).filter_map(|_| Connection::open(server.address(), WAIT_MAX).ok()).collect();
+    let idle: Vec<_> = (0..100).filter_map(|_| Connection::open(server.address(), WAIT_MAX).ok()).collect();
     let served = patience::until(WAIT_MAX, || server.client().get("/healthz").is_ok_and(|answer| answer.status == 200));
     assert!(served, "{}", server.log());
     drop(idle);
