@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use domain::limits::QUERY_TIME_MAX;
 use ports::PortError;
+use ports::reports::Reports;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -42,9 +43,18 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(metrics::metrics))
 }
 
-/// The answer to a question, which may take only so long (I6).
-async fn answer<T>(question: impl Future<Output = Result<T, PortError>>) -> Result<T, Problem> {
-    answer_within(QUERY_TIME_MAX, question).await
+/// The answer to a question, which may take only so long (I6), and is not given from half a journal.
+async fn answer<'a, T, Q>(api: &'a ApiState, ask: impl FnOnce(&'a dyn Reports) -> Q) -> Result<T, Problem>
+where
+    Q: Future<Output = Result<T, PortError>>,
+{
+    if api.pipeline.is_replaying() {
+        return Err(Problem::new(
+            Kind::Unavailable,
+            "the journal is being replayed; ask again when /readyz says ready",
+        ));
+    }
+    answer_within(QUERY_TIME_MAX, ask(api.pipeline.reports())).await
 }
 
 async fn answer_within<T>(
@@ -72,6 +82,6 @@ mod tests {
     async fn i6_a_question_that_takes_too_long_is_given_up() {
         let never = answer_within::<()>(Duration::from_millis(1), std::future::pending()).await;
         assert_eq!(never.unwrap_err().into_response().status(), 504);
-        assert_eq!(answer(async { Ok(7) }).await.unwrap(), 7);
+        assert_eq!(answer_within(QUERY_TIME_MAX, async { Ok(7) }).await.unwrap(), 7);
     }
 }

@@ -67,12 +67,14 @@ impl WindowRule {
     /// The state of the window that starts at `start`, with `late` late events, when every event
     /// received before `closed_through` has been applied.
     pub fn state(self, start: Timestamp, late: u64, closed_through: Timestamp) -> WindowState {
-        if late > 0 {
-            WindowState::Revised
-        } else if self.closes_at(start) <= closed_through {
-            WindowState::Closed
-        } else {
+        // Records are applied in the order of durability, so a late event may come before one that was
+        // in time: until the window closes, its numbers may still change without a revision (I10).
+        if self.closes_at(start) > closed_through {
             WindowState::Open
+        } else if late > 0 {
+            WindowState::Revised
+        } else {
+            WindowState::Closed
         }
     }
 }
@@ -134,6 +136,7 @@ mod tests {
         assert_eq!(rule.state(at(30), 0, at(64)), WindowState::Open);
         assert_eq!(rule.state(at(30), 0, at(65)), WindowState::Closed);
         assert_eq!(rule.state(at(30), 2, at(65)), WindowState::Revised);
+        assert_eq!(rule.state(at(30), 2, at(64)), WindowState::Open, "I10: what was in time may still come");
         assert_eq!(revision(2), 3);
     }
 

@@ -12,7 +12,8 @@ use domain::admit::Dimension;
 use domain::position::Seq;
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::Timestamp;
+use domain::time::{MICROS_PER_SECOND, Timestamp};
+use domain::window::WindowRule;
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
 use ports::journal::Entry;
@@ -82,8 +83,12 @@ impl Lake {
     ) -> Result<Arc<Self>, PortError> {
         let found = manifest.load(&Identity { key: options.seed_key, rule: options.rule }).await?;
         if found.identity.rule != options.rule {
-            let message =
-                format!("open the data folder with {:?}: it was made with {:?}", options.rule, found.identity.rule);
+            let told = |rule: WindowRule| (rule.length_us() / MICROS_PER_SECOND, rule.grace_us() / MICROS_PER_SECOND);
+            let ((length, grace), (old_length, old_grace)) = (told(options.rule), told(found.identity.rule));
+            let message = format!(
+                "open the data folder with windows of {length} s and a grace of {grace} s (window_length_sec, \
+                 window_grace_sec): it was made with {old_length} s and {old_grace} s"
+            );
             return Err(PortError::new(ErrorKind::Conflict, message));
         }
         vfs.create_dir_all(&dir).map_err(|why| io_error("create the segments folder".into(), why))?;

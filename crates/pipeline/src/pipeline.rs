@@ -183,6 +183,12 @@ impl Pipeline {
         (bytes >= limit as u64).then(|| format!("{bytes} bytes wait to be applied, the limit is {limit}"))
     }
 
+    /// Whether what was durable at start is not all visible yet. Until it is, answers would show less
+    /// than was shown before the restart (I10).
+    pub fn is_replaying(&self) -> bool {
+        self.receipts.applied() < self.replay_until
+    }
+
     fn ledger_problem(&self) -> Option<String> {
         if let Some(reason) = self.failure.reason() {
             return Some(reason);
@@ -191,7 +197,7 @@ impl Pipeline {
             return Some("the worker has ended".to_owned());
         }
         let (applied, all) = (self.receipts.applied(), self.replay_until);
-        (applied < all).then(|| format!("replaying the journal: record {applied} of {all}"))
+        self.is_replaying().then(|| format!("replaying the journal: record {applied} of {all}"))
     }
 
     /// Resolves, with the reason, when the process must end with an error: after a failed sync, or

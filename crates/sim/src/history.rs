@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::aggregate::Aggregate;
 use domain::invariant::Invariant;
 use domain::time::Timestamp;
+use domain::window::WindowState;
 use ports::reports::Window;
 
 use crate::violation::{Violation, hold};
@@ -24,15 +25,10 @@ pub(crate) struct History {
 
 impl History {
     /// A reader has seen all windows of a tenant.
-    pub(crate) fn observe(
-        &mut self,
-        tenant: &'static str,
-        windows: &[Window],
-        is_closed: impl Fn(&Window) -> bool,
-    ) -> Result<(), Violation> {
+    pub(crate) fn observe(&mut self, tenant: &'static str, windows: &[Window]) -> Result<(), Violation> {
         for window in windows {
             let key = (tenant, window.customer.clone(), window.start);
-            let (open, revision) = (!is_closed(window), window.revision);
+            let (open, revision) = (window.state == WindowState::Open, window.revision);
             if let Some(seen) = self.closed.get(&key) {
                 let what = |how: &str| format!("{key:?} {how}: it was {seen:?}, now it is {window:?}");
                 hold(Invariant::Monotonic, !open, || what("opened again"))?;

@@ -10,11 +10,10 @@ use bytes::Bytes;
 use domain::invariant::Invariant;
 use domain::position::Seq;
 use domain::time::Timestamp;
-use domain::window::{WindowRule, WindowState};
+use domain::window::WindowRule;
 use ports::PortError;
 use ports::journal::{Backlog, Entry};
 use ports::ledger::{Applied, Ledger, Outcome};
-use ports::reports::Window;
 use ports::testing::ledger::MemoryLedger;
 
 use crate::client::Client;
@@ -44,12 +43,6 @@ impl Truth {
     /// The ledger that is always right.
     pub(crate) fn oracle(&self) -> &MemoryLedger {
         &self.oracle
-    }
-
-    /// Whether a window is closed for good.
-    pub(crate) fn is_closed(&self, window: &Window) -> bool {
-        window.state != WindowState::Open
-            && WindowRule::default().closes_at(window.start) <= self.oracle.closed_through()
     }
 
     /// An append was answered.

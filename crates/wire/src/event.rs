@@ -119,9 +119,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The tenant named so far.
-    pub(crate) fn into_tenant(self) -> Option<Cow<'a, str>> {
-        self.candidate.tenant
+    /// The tenant named so far, or why none can be told.
+    pub(crate) fn into_tenant(self) -> Result<Option<Cow<'a, str>>, Rejection> {
+        self.refusal.map_or(Ok(self.candidate.tenant), Err)
     }
 
     /// The event, when all of its members have been taken.

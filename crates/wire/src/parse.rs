@@ -1,6 +1,7 @@
 //! Tells the events of a body apart and reads each. A document is read in one pass that keeps
 //! nothing but the events, and stops at the first one over the limit; lines stand each for itself.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str;
 
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::error::BodyError;
 use crate::event::{Draft, Item, Rules};
-use crate::field::Name;
+use crate::field::{Field, Name};
 use crate::json;
 use crate::media::Media;
 
@@ -110,6 +111,22 @@ struct Batch<'a, 'l> {
 }
 
 impl<'a, 'l> Batch<'a, 'l> {
+    /// Gives the events that name no tenant the envelope's, or refuses all when it names none rightly.
+    fn belong_to(&mut self, tenant: Result<Option<Cow<'a, str>>, Rejection>) {
+        for item in &mut self.items {
+            match (&tenant, item) {
+                (Ok(Some(tenant)), Ok(candidate)) => {
+                    candidate.tenant.get_or_insert_with(|| tenant.clone());
+                }
+                (Err(refusal), item @ Ok(_)) => {
+                    let id = item.as_ref().ok().and_then(|candidate| candidate.id.as_deref().map(str::to_owned));
+                    *item = Err((id, refusal.clone()));
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn read(text: &'a str, rules: Rules<'l>, sift: bool) -> Result<Vec<Item<'a>>, BodyError> {
         let mut batch = Self { rules, sift, items: Vec::new(), fault: None };
         let mut json = serde_json::Deserializer::from_str(text);
@@ -163,22 +180,25 @@ impl<'de> Visitor<'de> for Document<'_, 'de, '_> {
     /// An event, or an envelope: an object with an array `events`.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let batch = self.0;
-        let (mut draft, mut is_envelope) = (Draft::default(), false);
+        // An envelope means nothing beside its events but the tenant.
+        let (mut draft, mut envelope, mut is_envelope) = (Draft::default(), Draft::default(), false);
         while let Some(name) = map.next_key::<Name<'_>>()? {
             if name.text != "events" {
-                draft.take(&name, map.next_value()?, batch.rules.limits);
+                let value = map.next_value()?;
+                draft.take(&name, value, batch.rules.limits);
+                if name.field == Some(Field::Tenant) {
+                    envelope.take(&name, value, batch.rules.limits);
+                }
             } else if is_envelope {
                 return batch.fail(BodyError::malformed("`events` stands twice in the body"));
             } else {
                 is_envelope = map.next_value_seed(Events(batch))?;
             }
         }
-        if !is_envelope {
+        if is_envelope {
+            batch.belong_to(envelope.into_tenant());
+        } else {
             batch.items.push(draft.finish(batch.rules.cloud_only));
-        } else if let Some(tenant) = draft.into_tenant() {
-            for candidate in batch.items.iter_mut().flatten() {
-                candidate.tenant.get_or_insert_with(|| tenant.clone());
-            }
         }
         Ok(())
     }

@@ -30,6 +30,11 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
         let limits = api.pipeline.limits();
         let limit = limits.body_bytes_max;
         let (parts, mut body) = request.into_parts();
+        if parts.headers.contains_key("ce-specversion") {
+            let detail =
+                "CloudEvents in binary mode are not taken; send them structured (application/cloudevents+json)";
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        }
         let header = |name: HeaderName| {
             let text = parts.headers.get(name)?.as_bytes();
             Some(String::from_utf8_lossy(text).into_owned())

@@ -44,7 +44,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Listing<CustomerBody>>, Problem> {
     let after: Option<String> = read_cursor(LISTING, parameters.cursor.as_deref())?;
     let limit = limit(parameters.limit.as_deref())?;
-    let page = answer(api.pipeline.reports().customers(&scope, after.as_deref(), limit)).await?;
+    let page = answer(&api, |reports| reports.customers(&scope, after.as_deref(), limit)).await?;
     let next = page.next.and_then(|id| next_cursor(LISTING, &id));
     let data = page.rows.into_iter().map(|customer| CustomerBody::new(&scope, customer)).collect();
     Ok(Json(Listing { data, next_cursor: next }))
@@ -88,6 +88,6 @@ async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<C
     let now = api.pipeline.clock().now();
     let midnight = now.floor_to(MICROS_PER_DAY);
     let today = TimeRange::new(midnight, midnight.plus_micros(MICROS_PER_DAY)).unwrap_or(TimeRange::ALL);
-    let usage = answer(api.pipeline.reports().usage(scope, customer, now, today)).await?;
+    let usage = answer(api, |reports| reports.usage(scope, customer, now, today)).await?;
     usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied"))
 }

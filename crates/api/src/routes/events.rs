@@ -85,7 +85,7 @@ pub(crate) async fn list(
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
     let query = parameters.query()?;
-    let page = answer(api.pipeline.reports().events(&scope, &query)).await?;
+    let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
     let next = page.next.and_then(|place| next_cursor(LISTING, &(place.time.micros(), place.position.bits())));
     let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
     Ok(Json(Listing { data: data?, next_cursor: next }))
@@ -103,7 +103,7 @@ pub(crate) async fn one(
     Id(id): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<EventBody>, Problem> {
-    let event = answer(api.pipeline.reports().event(&scope, &id)).await?;
+    let event = answer(&api, |reports| reports.event(&scope, &id)).await?;
     let event = event.ok_or_else(|| Problem::new(Kind::NotFound, "no event with this id is applied"))?;
     Ok(Json(EventBody::new(&scope, event)?))
 }

@@ -67,7 +67,7 @@ pub(crate) async fn list(
     Parameters(parameters): Parameters<WindowParameters>,
 ) -> Result<Json<Listing<WindowBody>>, Problem> {
     let query = parameters.query()?;
-    let page = answer(api.pipeline.reports().windows(&scope, &query)).await?;
+    let page = answer(&api, |reports| reports.windows(&scope, &query)).await?;
     let next = page.next.and_then(|(customer, start)| next_cursor(LISTING, &(customer, start.micros())));
     let data = page.rows.into_iter().map(|window| WindowBody::new(&scope, window)).collect();
     Ok(Json(Listing { data, next_cursor: next }))

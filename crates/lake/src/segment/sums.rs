@@ -28,8 +28,8 @@ use crate::merge::SortedRows;
 
 /// Rows of one page: what a lookup of one customer's hour decodes.
 const PAGE_ROWS: usize = 512;
-/// Rows of one row group.
-const GROUP_ROWS: usize = 131_072;
+/// Rows of one row group: a lookup steps over its pages one by one, so there are few.
+const GROUP_ROWS: usize = 16_384;
 
 /// The sort columns.
 pub(crate) const KEYS: KeyColumns =

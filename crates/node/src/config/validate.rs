@@ -13,6 +13,7 @@ use domain::window::WindowRule;
 use journal::JournalOptions;
 use lake::LakeOptions;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::settings::Settings;
 use super::{Config, ConfigError, LogConfig, LogFormat, Profile};
@@ -107,6 +108,11 @@ fn log(profile: Profile, settings: &Settings) -> Result<LogConfig, ConfigError> 
         (other, _) => return Err(refusal("log_format", format!("must be auto, human or json, is '{other}'"))),
     };
     EnvFilter::try_new(&settings.log_level).map_err(|why| refusal("log_level", why))?;
+    // A lone word that is no level would be read as the name of a module, and silence all others.
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    if !settings.log_level.split(',').any(|part| is_level(part.trim())) && !settings.log_level.contains('=') {
+        return Err(refusal("log_level", "no such level: error, warn, info, debug, trace or off"));
+    }
     Ok(LogConfig { format, level: settings.log_level.clone() })
 }
 

@@ -30,7 +30,7 @@ impl<S: Subject> Simulation<S> {
                 // A reader's failure ends no process.
                 Err(error) => return self.failed("read", &error).map(|_| Fate::Lives),
             };
-            self.history.observe(tenant, &windows, |window| self.truth.is_closed(window))?;
+            self.history.observe(tenant, &windows)?;
             let expected = answers::windows(self.truth.oracle(), &scope).await.map_err(|why| unanswered(&why))?;
             same("window", &windows, &expected)?;
         }
@@ -48,7 +48,7 @@ impl<S: Subject> Simulation<S> {
             let (ledger, reports, oracle) = (subject.ledger(), subject.reports(), self.truth.oracle());
             let found = Answers::of(ledger, reports, &scope, now, &ids).await.map_err(|why| unanswered(&why))?;
             let expected = Answers::of(oracle, oracle, &scope, now, &ids).await.map_err(|why| unanswered(&why))?;
-            self.history.observe(tenant, &found.windows, |window| self.truth.is_closed(window))?;
+            self.history.observe(tenant, &found.windows)?;
             self.client.check(index, &ids, &found.seen, found.calls())?;
             found.check(&expected, self.retention_floor)?;
         }

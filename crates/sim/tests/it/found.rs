@@ -43,3 +43,24 @@ fn i10_a_refused_request_does_not_come_back_into_a_closed_window() {
     ];
     play("a refused request came back", 64, &story);
 }
+
+/// A late event was journaled before one that was in time, and its window was shown as `revised` between
+/// the two, though it was not closed.
+#[test]
+fn i10_a_late_event_that_is_applied_first_does_not_close_its_window() {
+    // The window ends at 30 s and closes at 35: the first request is stamped before, the second, 0.7 s
+    // later, is late; and the second is journaled first.
+    let together = vec![request(10), request(10)];
+    let story = [
+        wait(34_500),
+        Action::SendTogether(together, None),
+        Action::Work(1),
+        Action::Read,
+        Action::Work(1),
+        Action::Read,
+        wait(60_000),
+        Action::Close,
+        Action::Read,
+    ];
+    play("a window was revised before it was closed", 1, &story);
+}

@@ -157,3 +157,20 @@ fn a_cloud_events_body_may_be_one_or_many() {
         assert_eq!(ids(content_type, &format!("[{one},{one}]")), ["a", "a"]);
     }
 }
+
+#[test]
+fn i5_the_tenant_of_an_envelope_is_judged_as_that_of_an_event() {
+    let named = |body: &str| events(JSON, body)[0].tenant.as_deref().map(str::to_owned);
+    assert_eq!(named(r#"{"tenant":"a","events":[{"id":"1"}]}"#).as_deref(), Some("a"));
+    assert_eq!(named(r#"{"tenant":"a","events":[{"id":"1","tenantId":"b"}]}"#).as_deref(), Some("b"));
+    assert_eq!(named(r#"{"type":5,"events":[{"id":"1"}],"tenant":"a"}"#).as_deref(), Some("a"));
+    for (body, code) in [
+        (r#"{"tenant":"a","tenantId":"b","events":[{"id":"1"}]}"#, RejectCode::ConflictingFields),
+        (r#"{"events":[{"id":"1"}],"tenantId":"b","tenant":"a"}"#, RejectCode::ConflictingFields),
+        (r#"{"tenantId":1.5,"events":[{"id":"1"}]}"#, RejectCode::InvalidType),
+        (r#"{"tenant":{},"events":[{"id":"1"}]}"#, RejectCode::InvalidType),
+    ] {
+        let refused = items(JSON, body).into_iter().next().and_then(Result::err);
+        assert_eq!(refused.map(|(id, why)| (id, why.code)), Some((Some("1".to_owned()), code)), "{body}");
+    }
+}
