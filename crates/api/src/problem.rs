@@ -33,6 +33,9 @@ pub(crate) enum Kind {
     Overloaded,
     Unavailable,
     QueryTimeout,
+    QueryTooLarge,
+    Gone,
+    PreconditionFailed,
     DiskFull,
 }
 
@@ -48,7 +51,9 @@ impl Kind {
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::AllRejected => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::AllRejected | Self::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Gone => StatusCode::GONE,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -78,6 +83,9 @@ impl Kind {
             Self::Overloaded => ("urn:nilometer:problem:overloaded", "Too much is waiting"),
             Self::Unavailable => ("urn:nilometer:problem:unavailable", "Not available now"),
             Self::QueryTimeout => ("urn:nilometer:problem:query-timeout", "The question took too long"),
+            Self::QueryTooLarge => ("urn:nilometer:problem:query-too-large", "The query is too large"),
+            Self::Gone => ("urn:nilometer:problem:gone", "The events are gone"),
+            Self::PreconditionFailed => ("urn:nilometer:problem:precondition-failed", "The precondition failed"),
             Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
         }
     }
@@ -225,6 +233,10 @@ impl From<PortError> for Problem {
             }
             ErrorKind::Overloaded => (Kind::Overloaded, "too much is waiting already"),
             ErrorKind::Full => (Kind::DiskFull, "the disk is full"),
+            ErrorKind::Exhausted => {
+                (Kind::QueryTooLarge, "the answer takes more memory, time or rows than one may; ask for less")
+            }
+            ErrorKind::Gone => (Kind::Gone, "the answer needs raw events that retention has dropped"),
             ErrorKind::Conflict => (Kind::Conflict, "the state is not what the request assumed"),
             ErrorKind::Corrupt | ErrorKind::Unacceptable => return Self::internal(chain(&error)),
         };

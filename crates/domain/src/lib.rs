@@ -13,3 +13,8 @@ pub mod position;
 pub mod aggregate;
 pub mod window;
 pub mod rollup;
+pub mod calendar;
+pub mod users;
+pub mod series;
+pub mod reference;
+pub mod query;

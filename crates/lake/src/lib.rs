@@ -12,6 +12,9 @@ mod merge;
 mod compact;
 mod retention;
 mod reports;
+mod audiences;
+mod analytics;
+mod queries;
 mod verify;
 
 pub use lake::Lake;

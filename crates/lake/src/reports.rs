@@ -157,6 +157,7 @@ impl Reports for Lake {
             .manifest
             .rollups(scope, range)
             .await?
+            .1
             .into_iter()
             .map(|rollup| (rollup.key, rollup.totals))
             .collect();

@@ -86,7 +86,7 @@ impl Lake {
             .collect::<std::collections::BTreeSet<TenantId>>();
         for tenant in tenants {
             let scope = TenantScope::for_operator(tenant);
-            let stored = self.core.manifest.rollups(&scope, TimeRange::ALL).await?;
+            let stored = self.core.manifest.rollups(&scope, TimeRange::ALL).await?.1;
             report.compare_rollups(
                 scope.tenant(),
                 &rollups,

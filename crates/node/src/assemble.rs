@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use domain::limits::Limits;
 use domain::tenant::TenantId;
 use domain::window::WindowRule;
+use hot::MemoryLive;
 use journal::{JournalOptions, LocalJournal};
 use lake::{Lake, LakeOptions};
 use pipeline::{Metrics, Pipeline, PipelineParts};
@@ -79,6 +80,12 @@ impl Engine {
             journal: self.journal.clone(),
             ledger: self.lake.clone(),
             reports: self.lake.clone(),
+            audiences: self.lake.clone(),
+            analytics: self.lake.clone(),
+            queries: self.lake.clone(),
+            live: Arc::new(MemoryLive::new(1_800)),
+            references: self.store.clone(),
+            catalog: self.store.clone(),
             clock: Arc::clone(&self.clock),
             limits,
             rule,

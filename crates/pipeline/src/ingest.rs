@@ -128,7 +128,9 @@ impl From<ErrorKind> for IngestError {
             | ErrorKind::Poisoned
             | ErrorKind::Corrupt
             | ErrorKind::Conflict
-            | ErrorKind::Closed => Self::Unavailable,
+            | ErrorKind::Closed
+            | ErrorKind::Exhausted
+            | ErrorKind::Gone => Self::Unavailable,
         }
     }
 }

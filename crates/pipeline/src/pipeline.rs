@@ -9,9 +9,15 @@ use domain::position::Seq;
 use domain::tenant::TenantScope;
 use domain::window::WindowRule;
 use parking_lot::Mutex;
+use ports::analytics::Analytics;
+use ports::audiences::Audiences;
+use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::{Journal, JournalHealth};
 use ports::ledger::Ledger;
+use ports::live::Live;
+use ports::queries::Queries;
+use ports::references::References;
 use ports::reports::Reports;
 use ports::{ErrorKind, PortError};
 use tokio::task::JoinHandle;
@@ -36,6 +42,18 @@ pub struct PipelineParts {
     pub ledger: Arc<dyn Ledger>,
     /// Answers questions about what is counted.
     pub reports: Arc<dyn Reports>,
+    /// Answers who was active when.
+    pub audiences: Arc<dyn Audiences>,
+    /// Answers sums over a range of time.
+    pub analytics: Arc<dyn Analytics>,
+    /// Runs structured queries.
+    pub queries: Arc<dyn Queries>,
+    /// The live view.
+    pub live: Arc<dyn Live>,
+    /// Where reference tables are kept.
+    pub references: Arc<dyn References>,
+    /// Who the tenants are and what they have decided.
+    pub catalog: Arc<dyn Catalog>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// All limits.
@@ -144,6 +162,26 @@ impl Pipeline {
     /// Questions about what is applied.
     pub fn reports(&self) -> &dyn Reports {
         &*self.parts.reports
+    }
+
+    /// Who was active when.
+    pub fn audiences(&self) -> &dyn Audiences {
+        &*self.parts.audiences
+    }
+
+    /// Sums over a range of time.
+    pub fn analytics(&self) -> &dyn Analytics {
+        &*self.parts.analytics
+    }
+
+    /// Structured queries.
+    pub fn queries(&self) -> &dyn Queries {
+        &*self.parts.queries
+    }
+
+    /// The live view.
+    pub fn live(&self) -> &dyn Live {
+        &*self.parts.live
     }
 
     /// What became of the batch with this receipt; `None` when this tenant was given no such

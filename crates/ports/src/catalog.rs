@@ -1,7 +1,8 @@
 //! Who the tenants are.
 
 use async_trait::async_trait;
-use domain::tenant::TenantId;
+use domain::calendar::WeekStart;
+use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
 use crate::PortError;
@@ -21,6 +22,16 @@ pub struct Tenant {
     pub updated: Timestamp,
 }
 
+/// What a tenant has decided for itself. Its time zone is not here: it belongs to the days that are
+/// counted in it, see [`crate::audiences::Audiences`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TenantSettings {
+    /// The day that weeks begin on.
+    pub week_start: WeekStart,
+    /// How old an event may be on arrival, in seconds; `None` leaves it to the server's setting.
+    pub max_lateness_sec: Option<u32>,
+}
+
 /// The register of tenants.
 #[async_trait]
 pub trait Catalog: Send + Sync + std::fmt::Debug {
@@ -35,4 +46,21 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the store cannot be read.
     async fn tenants(&self) -> Result<Vec<Tenant>, PortError>;
+
+    /// The settings of the tenants that have decided anything.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError>;
+
+    /// Stores one tenant's settings, as of `now`. Durable on return.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn store_settings(
+        &self,
+        scope: &TenantScope,
+        settings: &TenantSettings,
+        now: Timestamp,
+    ) -> Result<(), PortError>;
 }

@@ -20,6 +20,10 @@ pub enum ErrorKind {
     Unacceptable,
     /// The state is not what the caller believed.
     Conflict,
+    /// The answer would take more memory, time or rows than one may; ask for less.
+    Exhausted,
+    /// The answer needs what retention has dropped for good.
+    Gone,
     /// The port has been closed.
     Closed,
 }

@@ -7,6 +7,11 @@ pub mod clock;
 pub mod journal;
 pub mod ledger;
 pub mod reports;
+pub mod audiences;
+pub mod analytics;
+pub mod queries;
+pub mod live;
+pub mod references;
 pub mod manifest;
 pub mod catalog;
 #[cfg(feature = "testing")]

@@ -3,10 +3,13 @@
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::aggregate::Totals;
+use domain::calendar::{Day, DayRange, Zone};
 use domain::position::Seq;
 use domain::rollup::Rollup;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
+use domain::users::{UserNumber, UserSet};
 use domain::window::WindowRule;
 
 use crate::PortError;
@@ -107,10 +110,14 @@ pub struct ManifestState {
     pub names: Vec<Name>,
     /// How many dead letters there are.
     pub dead_letters: u64,
+    /// The users of every tenant that has any: their names in order of number.
+    pub users: Vec<(TenantId, Vec<String>)>,
+    /// The zones of the tenants that have set one: days of users are kept in it.
+    pub zones: Vec<(TenantId, Zone)>,
 }
 
 /// A change that counts whole or not at all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
     /// Moves the cursor from the first value, which must be the stored one, to the second.
     pub cursor: Option<(Seq, Seq)>,
@@ -124,10 +131,51 @@ pub struct Commit {
     pub rollups: Vec<Rollup>,
     /// Names to add; known ones are ignored.
     pub names: Vec<Name>,
+    /// Users to add to the dictionary.
+    pub users: Vec<NewUsers>,
+    /// Users to add to those active on a day.
+    pub activity: Vec<Activity>,
+    /// A tenant's new zone: all activity stored for it is dropped before `activity` is added.
+    pub zone: Option<(TenantId, Zone)>,
     /// New `closed_through`; ignored when not later than the stored one.
     pub closed_through: Option<Timestamp>,
     /// New `retention_floor`; ignored when not later than the stored one.
     pub retention_floor: Option<Timestamp>,
+}
+
+/// Users of one tenant that are new, to be numbered from `first` on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUsers {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The number of the first; must be how many the tenant has so far.
+    pub first: u32,
+    /// Their names, in order of number.
+    pub names: Vec<String>,
+}
+
+/// Which activity of a tenant: all of it, that of one project, or that of one type.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Audience {
+    /// Of every event with a user.
+    All,
+    /// Of the events of a project; the empty text means events without one.
+    Project(String),
+    /// Of the events of a type.
+    Type(String),
+}
+
+/// Who was active on a day of the tenant's own zone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    /// Whose.
+    pub tenant: TenantId,
+    /// By which events.
+    pub audience: Audience,
+    /// On which day.
+    pub day: Day,
+    /// Who.
+    pub users: UserSet,
 }
 
 /// A record that could not be applied.
@@ -164,11 +212,41 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     /// without disk space, `Poisoned` when the store fails.
     async fn commit(&self, change: &Commit) -> Result<(), PortError>;
 
-    /// One tenant's rollups whose hour begins inside `range`, in order of (project, type, hour).
+    /// One tenant's rollups whose hour begins inside `range`, in order of (project, type, hour), and
+    /// the cursor of that same moment.
     ///
     /// # Errors
     /// `Unavailable` when the store cannot be read.
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError>;
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError>;
+
+    /// The same summed per type over all hours inside `range`, of one project or of all, in order of
+    /// type, and the cursor of that same moment.
+    ///
+    /// # Errors
+    /// As [`Manifest::rollups`].
+    async fn type_sums(
+        &self,
+        scope: &TenantScope,
+        range: TimeRange,
+        project: Option<&str>,
+    ) -> Result<(Seq, Vec<(String, Totals)>), PortError>;
+
+    /// Who was active on each of these days, in order of day, and the cursor of that same moment.
+    ///
+    /// # Errors
+    /// As [`Manifest::rollups`].
+    async fn activity(
+        &self,
+        scope: &TenantScope,
+        audience: &Audience,
+        days: DayRange,
+    ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError>;
+
+    /// The names of users by number, as far as they are stored, in the same order.
+    ///
+    /// # Errors
+    /// As [`Manifest::rollups`].
+    async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError>;
 
     /// Keeps a dead letter; one that is kept already is left as it is.
     ///

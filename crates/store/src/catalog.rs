@@ -1,10 +1,10 @@
 //! The register of tenants.
 
 use async_trait::async_trait;
-use domain::tenant::TenantId;
+use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use ports::PortError;
-use ports::catalog::{Catalog, Tenant};
+use ports::catalog::{Catalog, Tenant, TenantSettings};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{EntityTrait, IntoActiveModel, QueryOrder};
 
@@ -26,6 +26,14 @@ impl Catalog for SqliteStore {
             .map_err(Failure::from)
             .and_then(|rows| rows.into_iter().map(tenant::Model::into_tenant).collect::<Result<Vec<_>, _>>());
         tenants.map_err(|failure| self.failed("read the tenants in", failure))
+    }
+
+    async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
+        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+    }
+
+    async fn store_settings(&self, _: &TenantScope, _: &TenantSettings, _: Timestamp) -> Result<(), PortError> {
+        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
     }
 }
 

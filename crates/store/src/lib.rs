@@ -8,6 +8,7 @@ mod place;
 mod failure;
 mod manifest;
 mod catalog;
+mod references;
 mod entities;
 mod migrations;
 mod seal;

@@ -5,12 +5,15 @@ mod change;
 mod state;
 
 use async_trait::async_trait;
+use domain::aggregate::Totals;
+use domain::calendar::{Day, DayRange};
 use domain::position::Seq;
 use domain::rollup::Rollup;
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
+use domain::users::{UserNumber, UserSet};
 use ports::PortError;
-use ports::manifest::{Commit, DeadLetter, Identity, Manifest, ManifestState};
+use ports::manifest::{Audience, Commit, DeadLetter, Identity, Manifest, ManifestState};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
@@ -41,7 +44,7 @@ impl Manifest for SqliteStore {
         after_commit().map_err(|failure| self.failed_write(COMMIT, failure))
     }
 
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError> {
         use hourly_rollup::{Column, Entity, Model};
         let rows = Entity::find()
             .filter(Column::Tenant.eq(scope.tenant().as_str()))
@@ -54,7 +57,29 @@ impl Manifest for SqliteStore {
             .await;
         let rollups = rows.map_err(Failure::from);
         let rollups = rollups.and_then(|rows| rows.into_iter().map(Model::into_rollup).collect());
-        rollups.map_err(|failure| self.failed(READ, failure))
+        rollups.map(|rollups| (Seq::ZERO, rollups)).map_err(|failure| self.failed(READ, failure))
+    }
+
+    async fn type_sums(
+        &self,
+        _: &TenantScope,
+        _: TimeRange,
+        _: Option<&str>,
+    ) -> Result<(Seq, Vec<(String, Totals)>), PortError> {
+        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+    }
+
+    async fn activity(
+        &self,
+        _: &TenantScope,
+        _: &Audience,
+        _: DayRange,
+    ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
+        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+    }
+
+    async fn user_names(&self, _: &TenantScope, _: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {
+        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
     }
 
     async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError> {

@@ -26,23 +26,28 @@ pub(super) struct Owned {
 }
 
 /// All crates, in the order of the dependency chain.
-pub(super) const LAYERS: [Layer; 12] = [
+pub(super) const LAYERS: [Layer; 13] = [
     Layer { name: "domain", uses: &[], tests_use: &[] },
     Layer { name: "wire", uses: &["domain"], tests_use: &[] },
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
     Layer { name: "vfs", uses: &[], tests_use: &[] },
     Layer { name: "journal", uses: &["domain", "ports", "vfs"], tests_use: &[] },
     Layer { name: "store", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "hot", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "lake", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "store"] },
-    Layer { name: "pipeline", uses: &["domain", "wire", "ports"], tests_use: &["vfs", "journal", "store", "lake"] },
+    Layer {
+        name: "pipeline",
+        uses: &["domain", "wire", "ports"],
+        tests_use: &["vfs", "journal", "store", "hot", "lake"],
+    },
     Layer {
         name: "api",
         uses: &["domain", "ports", "pipeline"],
-        tests_use: &["wire", "vfs", "journal", "store", "lake"],
+        tests_use: &["wire", "vfs", "journal", "store", "hot", "lake"],
     },
     Layer {
         name: "nilometer",
-        uses: &["domain", "wire", "ports", "vfs", "journal", "store", "lake", "pipeline", "api"],
+        uses: &["domain", "wire", "ports", "vfs", "journal", "store", "hot", "lake", "pipeline", "api"],
         tests_use: &["sim"],
     },
     Layer { name: "sim", uses: &["domain", "ports", "pipeline", "vfs"], tests_use: &["journal", "lake"] },

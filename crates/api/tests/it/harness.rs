@@ -9,6 +9,7 @@ use domain::limits::Limits;
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
+use hot::MemoryLive;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -20,6 +21,7 @@ use ports::ErrorKind;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
 use ports::testing::ledger::MemoryLedger;
+use ports::testing::manifest::MemoryManifest;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -56,10 +58,17 @@ impl TestApi {
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
         let journal = Arc::new(MemoryJournal::default());
         let ledger = Arc::new(MemoryLedger::new(rule));
+        let catalog = Arc::new(MemoryManifest::default());
         let parts = PipelineParts {
             journal: journal.clone(),
             ledger: ledger.clone(),
-            reports: ledger,
+            reports: ledger.clone(),
+            audiences: ledger.clone(),
+            analytics: ledger.clone(),
+            queries: ledger,
+            live: Arc::new(MemoryLive::new(1_800)),
+            references: catalog.clone(),
+            catalog,
             clock: clock.clone(),
             limits: limits.clone(),
             rule,

@@ -9,6 +9,7 @@ use domain::limits::Limits;
 use domain::position::Seq;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
+use hot::MemoryLive;
 use pipeline::{
     EventResult, IngestAnswer, IngestError, IngestRequest, Metrics, Pipeline, PipelineParts, ReceiptState, Status,
 };
@@ -20,6 +21,7 @@ use ports::testing::clock::ManualClock;
 use ports::testing::journal::{MemoryJournal, MemoryLog};
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
+use ports::testing::manifest::MemoryManifest;
 
 use crate::twins::{FaultyLedger, GatedJournal, LedgerFaults};
 
@@ -74,6 +76,12 @@ impl World {
             journal: journal.clone(),
             ledger: ledger.clone(),
             reports: stored.clone(),
+            audiences: stored.clone(),
+            analytics: stored.clone(),
+            queries: stored.clone(),
+            live: Arc::new(MemoryLive::new(1_800)),
+            references: Arc::new(MemoryManifest::default()),
+            catalog: Arc::new(MemoryManifest::default()),
             clock: clock.clone(),
             limits: limits.clone(),
             rule: WindowRule::default(),

@@ -3,6 +3,9 @@
 //! the suites here. Not durable: a flush only moves the cursor.
 
 mod answers;
+mod audiences;
+mod analytics;
+mod queries;
 pub mod conformance;
 pub mod records;
 

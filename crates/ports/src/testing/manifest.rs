@@ -9,14 +9,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::aggregate::Totals;
+use domain::calendar::{Day, DayRange, Zone};
 use domain::position::Seq;
+use domain::reference::ReferenceTable;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
+use domain::users::{UserNumber, UserSet};
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, Tenant};
-use crate::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, Name, SegmentMeta};
+use crate::catalog::{Catalog, Tenant, TenantSettings};
+use crate::manifest::{
+    Activity, Audience, Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, Name, NewUsers, SegmentMeta,
+};
+use crate::references::References;
 use crate::{ErrorKind, PortError};
 
 pub use conformance::{Place, catalog_conformance, manifest_conformance};
@@ -52,6 +58,11 @@ struct Disk {
     names: BTreeSet<Name>,
     letters: BTreeMap<Seq, DeadLetter>,
     tenants: BTreeMap<TenantId, Tenant>,
+    settings: BTreeMap<TenantId, TenantSettings>,
+    users: BTreeMap<TenantId, Vec<String>>,
+    zones: BTreeMap<TenantId, Zone>,
+    activity: BTreeMap<(TenantId, Audience, Day), UserSet>,
+    references: BTreeMap<TenantId, ReferenceTable>,
 }
 
 /// What does not.
@@ -103,6 +114,10 @@ impl Disk {
         if change.cursor.is_some_and(|(from, _)| from != self.cursor) {
             return Err(conflict("the cursor is elsewhere"));
         }
+        let known = |new: &NewUsers| self.users.get(&new.tenant).map_or(0, Vec::len);
+        if change.users.iter().any(|new| new.first as usize != known(new)) {
+            return Err(conflict("the users are others"));
+        }
         let removed: BTreeSet<_> = change.remove.iter().collect();
         let added: BTreeSet<_> = change.add.iter().map(|segment| &segment.id).collect();
         let fits = removed.len() == change.remove.len()
@@ -133,6 +148,16 @@ impl Disk {
             self.rollups.entry(rollup.key.clone()).or_default().merge(&rollup.totals);
         }
         self.names.extend(change.names.iter().cloned());
+        for new in &change.users {
+            self.users.entry(new.tenant.clone()).or_default().extend(new.names.iter().cloned());
+        }
+        if let Some((tenant, zone)) = &change.zone {
+            self.zones.insert(tenant.clone(), zone.clone());
+            self.activity.retain(|(of, _, _), _| of != tenant);
+        }
+        for Activity { tenant, audience, day, users } in &change.activity {
+            self.activity.entry((tenant.clone(), audience.clone(), *day)).or_default().merge(users);
+        }
         self.closed_through = self.closed_through.max(change.closed_through);
         self.retention_floor = self.retention_floor.max(change.retention_floor);
     }
@@ -148,6 +173,8 @@ impl Disk {
             retention_floor: self.retention_floor.unwrap_or(Timestamp::MIN),
             names: self.names.iter().cloned().collect(),
             dead_letters: self.letters.len() as u64,
+            users: self.users.iter().map(|(tenant, names)| (tenant.clone(), names.clone())).collect(),
+            zones: self.zones.iter().map(|(tenant, zone)| (tenant.clone(), zone.clone())).collect(),
         }
     }
 }
@@ -172,10 +199,44 @@ impl Manifest for MemoryManifest {
         })
     }
 
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError> {
         let disk = self.disk.lock();
         let mine = disk.rollups.iter().filter(|(key, _)| key.tenant == *scope.tenant() && range.contains(key.hour));
-        Ok(mine.map(|(key, totals)| Rollup { key: key.clone(), totals: *totals }).collect())
+        Ok((disk.cursor, mine.map(|(key, totals)| Rollup { key: key.clone(), totals: *totals }).collect()))
+    }
+
+    async fn type_sums(
+        &self,
+        scope: &TenantScope,
+        range: TimeRange,
+        project: Option<&str>,
+    ) -> Result<(Seq, Vec<(String, Totals)>), PortError> {
+        let (cursor, rollups) = self.rollups(scope, range).await?;
+        let mut sums: BTreeMap<String, Totals> = BTreeMap::new();
+        for rollup in rollups.iter().filter(|rollup| project.is_none_or(|project| project == rollup.key.project)) {
+            sums.entry(rollup.key.kind.clone()).or_default().merge(&rollup.totals);
+        }
+        Ok((cursor, sums.into_iter().collect()))
+    }
+
+    async fn activity(
+        &self,
+        scope: &TenantScope,
+        audience: &Audience,
+        days: DayRange,
+    ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
+        let disk = self.disk.lock();
+        let mine = disk
+            .activity
+            .iter()
+            .filter(|((tenant, of, day), _)| tenant == scope.tenant() && of == audience && days.contains(*day));
+        Ok((disk.cursor, mine.map(|((_, _, day), users)| (*day, users.clone())).collect()))
+    }
+
+    async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {
+        let disk = self.disk.lock();
+        let names = disk.users.get(scope.tenant());
+        Ok(users.iter().map(|user| names?.get(user.0 as usize).cloned()).collect())
     }
 
     async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError> {
@@ -211,6 +272,41 @@ impl Catalog for MemoryManifest {
 
     async fn tenants(&self) -> Result<Vec<Tenant>, PortError> {
         Ok(self.disk.lock().tenants.values().cloned().collect())
+    }
+
+    async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
+        Ok(self.disk.lock().settings.iter().map(|(tenant, settings)| (tenant.clone(), *settings)).collect())
+    }
+
+    async fn store_settings(
+        &self,
+        scope: &TenantScope,
+        settings: &TenantSettings,
+        _: Timestamp,
+    ) -> Result<(), PortError> {
+        self.write(|disk| {
+            disk.settings.insert(scope.tenant().clone(), *settings);
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl References for MemoryManifest {
+    async fn reference_tables(&self) -> Result<Vec<(TenantId, ReferenceTable)>, PortError> {
+        let disk = self.disk.lock();
+        Ok(disk.references.iter().map(|(tenant, table)| (tenant.clone(), table.clone())).collect())
+    }
+
+    async fn store_reference(&self, scope: &TenantScope, table: &ReferenceTable) -> Result<(), PortError> {
+        self.write(|disk| {
+            let stored = disk.references.get(scope.tenant()).map_or(0, |stored| stored.generation);
+            if stored.checked_add(1) != Some(table.generation) {
+                return Err(conflict("the reference table has another generation"));
+            }
+            disk.references.insert(scope.tenant().clone(), table.clone());
+            Ok(())
+        })
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<Manif
         retention_floor: Timestamp::from_micros(meta.retention_floor_us),
         names: names(snapshot).await?,
         dead_letters: dead_letter::Entity::find().count(snapshot).await?,
+        users: Vec::new(),
+        zones: Vec::new(),
     }))
 }
 

@@ -37,7 +37,7 @@ fn large(from: u64, to: u64) -> Commit {
 /// The cursor, and how many calls are counted: a change counts whole or not at all.
 async fn counted(store: &SqliteStore) -> Result<(Seq, u64), ports::PortError> {
     let scope = TenantScope::for_operator(TenantId::default_tenant());
-    let rollups = store.rollups(&scope, TimeRange::ALL).await?;
+    let rollups = store.rollups(&scope, TimeRange::ALL).await?.1;
     let calls = rollups.iter().map(|rollup| rollup.totals.calls).sum();
     Ok((store.load(&identity()).await?.cursor, calls))
 }

@@ -135,7 +135,7 @@ async fn a_store_of_version_1_opens_for_ever() -> Outcome {
     assert_eq!(state.names, names());
     assert_eq!(state.dead_letters, 1);
     let scope = TenantScope::for_operator(tenant("acme"));
-    assert_eq!(store.rollups(&scope, TimeRange::ALL).await?, rollups());
+    assert_eq!(store.rollups(&scope, TimeRange::ALL).await?.1, rollups());
     assert_eq!(store.dead_letter(&scope, Seq(17)).await?, Some(letter()));
     let tenants = store.tenants().await?;
     assert_eq!(

@@ -107,6 +107,7 @@ fn commit() -> impl Strategy<Value = Commit> {
             names,
             closed_through,
             retention_floor,
+            ..Commit::default()
         },
     )
 }
@@ -143,7 +144,7 @@ async fn view(store: &dyn Manifest, of: usize) -> Result<(Vec<Rollup>, Vec<DeadL
     for seq in 0..4 {
         letters.extend(store.dead_letter(&scope, Seq(seq)).await?);
     }
-    Ok((store.rollups(&scope, TimeRange::ALL).await?, letters))
+    Ok((store.rollups(&scope, TimeRange::ALL).await?.1, letters))
 }
 
 async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {

@@ -1,0 +1,324 @@
+//! What a day, a week and an hour are in one time zone. Every statistic asks this file, so that two
+//! answers never disagree about a border. A day is the calendar date that clocks in the zone show;
+//! days have 23 or 25 hours when clocks change. Zones come from the IANA database compiled in.
+
+use std::fmt;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, TimeRange, Timestamp};
+
+/// Longest zone name, in bytes.
+const ZONE_BYTES_MAX: usize = 64;
+
+/// A time zone of the IANA database.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Zone {
+    name: String,
+    zone: TimeZone,
+}
+
+impl Zone {
+    /// UTC.
+    pub fn utc() -> Self {
+        Self { name: "UTC".to_owned(), zone: TimeZone::UTC }
+    }
+
+    /// The zone with this IANA name, in any case.
+    ///
+    /// # Errors
+    /// [`UnknownZone`] when the database has no such zone.
+    pub fn parse(name: &str) -> Result<Self, UnknownZone> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/');
+        if name.is_empty() || name.len() > ZONE_BYTES_MAX || !name.bytes().all(allowed) {
+            return Err(UnknownZone);
+        }
+        if name.eq_ignore_ascii_case("utc") {
+            return Ok(Self::utc());
+        }
+        let zone = TimeZone::get(name).map_err(|_| UnknownZone)?;
+        let name = zone.iana_name().ok_or(UnknownZone)?.to_owned();
+        Ok(Self { name, zone })
+    }
+
+    /// Its IANA name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far clocks are ahead of UTC at an instant, in microseconds.
+    fn offset_us(&self, at: Timestamp) -> i64 {
+        match jiff::Timestamp::from_microsecond(at.micros()) {
+            Ok(at) => i64::from(self.zone.to_offset(at).seconds()) * MICROS_PER_SECOND,
+            Err(_) => 0,
+        }
+    }
+}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// No zone has that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no time zone of the IANA database, as in Europe/Berlin")]
+pub struct UnknownZone;
+
+/// A calendar date, as days since 1970-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Day(i32);
+
+impl Day {
+    /// 0001-01-01.
+    pub const MIN: Self = Self(-719_162);
+    /// 9999-12-31.
+    pub const MAX: Self = Self(2_932_896);
+
+    /// The day with this number, clamped to years 1 to 9999.
+    pub const fn from_number(days: i32) -> Self {
+        if days < Self::MIN.0 {
+            Self::MIN
+        } else if days > Self::MAX.0 {
+            Self::MAX
+        } else {
+            Self(days)
+        }
+    }
+
+    /// Days since 1970-01-01.
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+
+    /// The day `days` later (earlier when negative), clamped to years 1 to 9999.
+    #[must_use]
+    pub const fn plus(self, days: i32) -> Self {
+        Self::from_number(self.0.saturating_add(days))
+    }
+
+    /// Reads `YYYY-MM-DD` of a date that exists.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if text.len() != 10 || !text.is_ascii() || !digits(&text[..4]) || !digits(&text[5..7]) || !digits(&text[8..]) {
+            return None;
+        }
+        if &text[4..5] != "-" || &text[7..8] != "-" {
+            return None;
+        }
+        let (year, month, day) = (text[..4].parse().ok()?, text[5..7].parse().ok()?, text[8..].parse().ok()?);
+        let date = civil::Date::new(year, month, day).ok().filter(|date| date.year() >= 1)?;
+        Some(Self::of_date(date))
+    }
+
+    fn of_date(date: civil::Date) -> Self {
+        let since = date.duration_since(civil::date(1970, 1, 1)).as_hours() / 24;
+        Self::from_number(i32::try_from(since).unwrap_or(i32::MAX))
+    }
+
+    fn date(self) -> civil::Date {
+        let days = jiff::SignedDuration::from_hours(i64::from(self.0) * 24);
+        civil::date(1970, 1, 1).checked_add(days).unwrap_or(civil::Date::MAX)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.date())
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The day that weeks begin on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeekStart {
+    /// As ISO 8601 has it.
+    #[default]
+    Monday,
+    /// As in the United States.
+    Sunday,
+    /// As in parts of the Arab world.
+    Saturday,
+}
+
+impl WeekStart {
+    /// How many days after Monday a week begins.
+    const fn days_after_monday(self) -> i32 {
+        match self {
+            Self::Monday => 0,
+            Self::Sunday => 6,
+            Self::Saturday => 5,
+        }
+    }
+}
+
+/// A run of whole days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Period {
+    /// One day.
+    Day,
+    /// Seven days from the start of the week.
+    Week,
+    /// A calendar month.
+    Month,
+}
+
+/// The width of the buckets of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Interval {
+    /// 60 seconds.
+    Minute,
+    /// From one full hour on the clock to the next.
+    Hour,
+    /// Whole days.
+    Days(Period),
+}
+
+/// First and last of a run of days; empty when the last is before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayRange {
+    /// First day inside.
+    pub first: Day,
+    /// Last day inside.
+    pub last: Day,
+}
+
+impl DayRange {
+    /// All days.
+    pub const ALL: Self = Self { first: Day::MIN, last: Day::MAX };
+
+    /// Whether `day` lies inside.
+    pub fn contains(self, day: Day) -> bool {
+        self.first <= day && day <= self.last
+    }
+}
+
+/// A zone, and the day that weeks begin on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calendar {
+    /// The zone.
+    pub zone: Zone,
+    /// The day that weeks begin on.
+    pub week_start: WeekStart,
+}
+
+impl Calendar {
+    /// UTC with weeks that begin on Monday.
+    pub fn utc() -> Self {
+        Self { zone: Zone::utc(), week_start: WeekStart::Monday }
+    }
+
+    /// Finds the days of many instants.
+    pub fn days(&self) -> Days<'_> {
+        Days { zone: &self.zone, from: Timestamp::MAX, to: Timestamp::MIN, offset_us: 0 }
+    }
+
+    /// The day of one instant; see [`Calendar::days`] for many.
+    pub fn day_of(&self, at: Timestamp) -> Day {
+        self.days().day_of(at)
+    }
+
+    /// The first instant of a day.
+    pub fn start_of(&self, day: Day) -> Timestamp {
+        let midnight = day.date().at(0, 0, 0, 0);
+        let first = self.zone.zone.to_ambiguous_timestamp(midnight).compatible();
+        first.map_or(Timestamp::from_micros(i64::from(day.0) * MICROS_PER_DAY), |first| {
+            Timestamp::from_micros(first.as_microsecond())
+        })
+    }
+
+    /// From the first instant of the first day to the end of the last.
+    pub fn range_of(&self, days: DayRange) -> TimeRange {
+        let from = if days.first == Day::MIN { Timestamp::MIN } else { self.start_of(days.first) };
+        let to = if days.last == Day::MAX { Timestamp::MAX } else { self.start_of(days.last.plus(1)) };
+        TimeRange::new(from, to.max(from)).unwrap_or(TimeRange::ALL)
+    }
+
+    /// The first day of the period that `day` lies in.
+    pub fn period_of(&self, day: Day, period: Period) -> Day {
+        match period {
+            Period::Day => day,
+            // 1970-01-01 was a Thursday, three days after Monday.
+            Period::Week => day.plus(-(day.0 + 3 - self.week_start.days_after_monday()).rem_euclid(7)),
+            Period::Month => Day::of_date(day.date().first_of_month()),
+        }
+    }
+
+    /// The first day of the period `count` later than the one that begins on `start`.
+    pub fn later(&self, start: Day, period: Period, count: i32) -> Day {
+        match period {
+            Period::Day => start.plus(count),
+            Period::Week => start.plus(count.saturating_mul(7)),
+            Period::Month => {
+                let months = jiff::Span::new().try_months(count).unwrap_or_default();
+                start.date().checked_add(months).map_or(Day::MAX, Day::of_date)
+            }
+        }
+    }
+
+    /// The start of the bucket that an instant lies in.
+    pub fn bucket_of(&self, at: Timestamp, interval: Interval) -> Timestamp {
+        let floor = |step_us: i64| {
+            let local = at.micros().saturating_add(self.zone.offset_us(at));
+            at.plus_micros(-local.rem_euclid(step_us))
+        };
+        match interval {
+            Interval::Minute => floor(60 * MICROS_PER_SECOND),
+            Interval::Hour => floor(MICROS_PER_HOUR),
+            Interval::Days(period) => self.start_of(self.period_of(self.day_of(at), period)),
+        }
+    }
+
+    /// The start of the bucket after the one that begins at `start`.
+    pub fn bucket_after(&self, start: Timestamp, interval: Interval) -> Timestamp {
+        match interval {
+            Interval::Minute => start.plus_micros(60 * MICROS_PER_SECOND),
+            Interval::Hour => start.plus_micros(MICROS_PER_HOUR),
+            Interval::Days(period) => self.start_of(self.later(self.day_of(start), period, 1)),
+        }
+    }
+}
+
+/// Finds the days of many instants of one zone; neighbours cost two comparisons.
+#[derive(Debug, Clone)]
+pub struct Days<'z> {
+    zone: &'z Zone,
+    /// Where `offset_us` holds, half-open.
+    from: Timestamp,
+    to: Timestamp,
+    offset_us: i64,
+}
+
+impl Days<'_> {
+    /// The date that clocks in the zone show at an instant.
+    pub fn day_of(&mut self, at: Timestamp) -> Day {
+        if at < self.from || at >= self.to {
+            self.move_to(at);
+        }
+        let local = at.micros().saturating_add(self.offset_us);
+        Day::from_number(i32::try_from(local.div_euclid(MICROS_PER_DAY)).unwrap_or(i32::MAX))
+    }
+
+    fn move_to(&mut self, at: Timestamp) {
+        self.offset_us = self.zone.offset_us(at);
+        let Ok(instant) = jiff::Timestamp::from_microsecond(at.micros()) else { return };
+        let zone = &self.zone.zone;
+        let micros = |transition: jiff::tz::TimeZoneTransition<'_>| transition.timestamp().as_microsecond();
+        // A transition at the instant itself is found by neither side of it.
+        let before = instant.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(instant);
+        self.from = zone.preceding(before).next().map_or(Timestamp::MIN, |t| Timestamp::from_micros(micros(t)));
+        self.to = zone.following(instant).next().map_or(Timestamp::MAX, |t| Timestamp::from_micros(micros(t)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Days against the civil calendar, over zones whose clocks change at odd times.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ZONES: [&str; 10] = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "America/Sao_Paulo",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+    "Pacific/Kiritimati",
+];
+
+fn calendar(zone: &str) -> Calendar {
+    Calendar { zone: Zone::parse(zone).unwrap(), week_start: WeekStart::Monday }
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn day(text: &str) -> Day {
+    Day::parse(text).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn a_day_is_the_date_on_the_wall(zone in 0..ZONES.len(), seconds in prop::collection::vec(-2_000_000_000_i64..4_000_000_000, 1..8)) {
+        let calendar = calendar(ZONES[zone]);
+        let mut days = calendar.days();
+        for second in seconds {
+            let wall = jiff::Timestamp::from_second(second).unwrap().to_zoned(calendar.zone.zone.clone());
+            let found = days.day_of(Timestamp::from_micros(second * 1_000_000));
+            prop_assert_eq!(found.to_string(), wall.date().to_string());
+        }
+    }
+
+    #[test]
+    fn a_day_begins_on_itself(zone in 0..ZONES.len(), number in -10_000_i32..40_000) {
+        let calendar = calendar(ZONES[zone]);
+        let day = Day::from_number(number);
+        let start = calendar.start_of(day);
+        // Samoa skipped a day, and St John's began some days twice.
+        if calendar.day_of(start) == day && ZONES[zone] != "America/St_Johns" {
+            prop_assert!(calendar.day_of(start.plus_micros(-1)) < day);
+        }
+        prop_assert_eq!(Day::parse(&day.to_string()), Some(day));
+    }
+
+    #[test]
+    fn buckets_follow_each_other(zone in 0..ZONES.len(), second in 0_i64..2_000_000_000, kind in 0..5_usize) {
+        let interval = [Interval::Minute, Interval::Hour, Interval::Days(Period::Day), Interval::Days(Period::Week),
+            Interval::Days(Period::Month)][kind];
+        let calendar = calendar(ZONES[zone]);
+        let at = Timestamp::from_micros(second * 1_000_000);
+        let start = calendar.bucket_of(at, interval);
+        prop_assert!(start <= at);
+        if kind < 2 || ZONES[zone] != "America/St_Johns" {
+            prop_assert!(at < calendar.bucket_after(start, interval));
+        }
+    }
+}
+
+#[test]
+fn days_across_a_change_of_clocks() {
+    let berlin = calendar("Europe/Berlin");
+    assert_eq!(berlin.start_of(day("2026-03-29")), at("2026-03-28T23:00:00Z"));
+    assert_eq!(berlin.start_of(day("2026-03-30")), at("2026-03-29T22:00:00Z"));
+    assert_eq!(berlin.day_of(at("2026-03-29T21:59:59Z")), day("2026-03-29"));
+    assert_eq!(berlin.day_of(at("2026-03-29T22:00:00Z")), day("2026-03-30"));
+    // Clocks went from 24:00 straight to 01:00.
+    let brazil = calendar("America/Sao_Paulo");
+    assert_eq!(brazil.start_of(day("2018-11-04")), at("2018-11-04T03:00:00Z"));
+}
+
+#[test]
+fn weeks_and_months() {
+    let calendar = calendar("UTC");
+    assert_eq!(calendar.period_of(day("2026-11-21"), Period::Week), day("2026-11-16"));
+    assert_eq!(calendar.period_of(day("2026-11-16"), Period::Week), day("2026-11-16"));
+    assert_eq!(calendar.period_of(day("1969-12-28"), Period::Week), day("1969-12-22"));
+    assert_eq!(calendar.period_of(day("2026-11-21"), Period::Month), day("2026-11-01"));
+    assert_eq!(calendar.later(day("2026-11-01"), Period::Month, 2), day("2027-01-01"));
+    let sunday = Calendar { week_start: WeekStart::Sunday, ..calendar };
+    assert_eq!(sunday.period_of(day("2026-11-21"), Period::Week), day("2026-11-15"));
+}
+
+#[test]
+fn zones_that_are_none() {
+    for name in ["", "Mars/Olympus", "../etc/passwd", "Europe/Berlin\0", "EST5EDT4", "+02:00", "Europe/", "/", "local"]
+    {
+        assert!(Zone::parse(name).is_err(), "{name}");
+    }
+    assert!(Zone::parse(&"A".repeat(1_000)).is_err());
+    assert_eq!(Zone::parse("europe/berlin").unwrap().name(), "Europe/Berlin");
+}
+
+#[test]
+fn dates_that_are_none() {
+    for text in
+        ["2026-02-30", "2026-13-01", "2026-1-1", "20261121", "0000-01-01", "2026-11-21T", "+026-11-21", "２026-11-21"]
+    {
+        assert_eq!(Day::parse(text), None, "{text}");
+    }
+}

@@ -1,0 +1,85 @@
+//! A series: one metric over time, in buckets, for each of the groups asked for.
+
+use crate::aggregate::Totals;
+use crate::calendar::{Calendar, Interval};
+use crate::time::{TimeRange, Timestamp};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Events.
+    Count,
+    /// All tokens.
+    Tokens,
+    /// Tokens read.
+    InputTokens,
+    /// Tokens written.
+    OutputTokens,
+    /// Mean latency in milliseconds of the events that carry one.
+    AvgLatencyMs,
+    /// Distinct users.
+    UniqueUsers,
+}
+
+/// What a series can be grouped and filtered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Facet {
+    /// The project.
+    Project,
+    /// The customer.
+    Customer,
+    /// The event type.
+    Type,
+    /// The endpoint.
+    Endpoint,
+    /// The model.
+    Model,
+}
+
+impl Facet {
+    /// All facets.
+    pub const ALL: [Self; 5] = [Self::Project, Self::Customer, Self::Type, Self::Endpoint, Self::Model];
+
+    /// Its name in requests and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Customer => "customer",
+            Self::Type => "type",
+            Self::Endpoint => "endpoint",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// Which series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesQuery {
+    /// What is measured.
+    pub metric: Metric,
+    /// Events of these times.
+    pub range: TimeRange,
+    /// The width of a bucket.
+    pub interval: Interval,
+    /// Where buckets begin.
+    pub calendar: Calendar,
+    /// One series for each combination of these, in this order; none gives one series. No facet twice.
+    pub group_by: Vec<Facet>,
+    /// Only events with this value; the empty text means events without one. No facet twice.
+    pub filters: Vec<(Facet, String)>,
+    /// Most points that may be answered.
+    pub points_max: usize,
+}
+
+/// One bucket of one group; buckets without events have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesPoint {
+    /// First instant of the bucket, which may lie before the range.
+    pub start: Timestamp,
+    /// The value of each facet of `group_by`; empty for events without one.
+    pub group: Vec<String>,
+    /// The sums of its events.
+    pub totals: Totals,
+    /// Its distinct users; 0 unless the metric is [`Metric::UniqueUsers`].
+    pub users: u64,
+}

@@ -1,0 +1,55 @@
+//! Sums over a range of time: event types, one customer's summary, series.
+
+use async_trait::async_trait;
+use domain::series::{SeriesPoint, SeriesQuery};
+use domain::tenant::TenantScope;
+use domain::time::TimeRange;
+
+use crate::PortError;
+
+/// What one customer did in a range of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Events per type, in order of type.
+    pub totals: Vec<(String, u64)>,
+    /// The users with most events and their events: most first, then in order of user.
+    pub top_users: Vec<(String, u64)>,
+}
+
+/// Answers sums. Every answer includes everything applied and is exact to the microsecond at the
+/// edges of its range.
+#[async_trait]
+pub trait Analytics: Send + Sync + std::fmt::Debug {
+    /// Events per type, most first, then in order of type; the first `limit` of them. `project`: as in
+    /// [`crate::audiences::AudienceQuery`].
+    ///
+    /// # Errors
+    /// `Gone` when the answer needs raw events that retention has dropped, `Corrupt` or
+    /// `Unavailable` when stored data cannot be read.
+    async fn top_types(
+        &self,
+        scope: &TenantScope,
+        range: TimeRange,
+        project: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, PortError>;
+
+    /// What a customer did, with its `top` most active users; `None` for a customer never seen.
+    ///
+    /// # Errors
+    /// As [`Analytics::top_types`].
+    async fn summary(
+        &self,
+        scope: &TenantScope,
+        customer: &str,
+        range: TimeRange,
+        top: usize,
+    ) -> Result<Option<Summary>, PortError>;
+
+    /// The points of a series in order of (start, group).
+    ///
+    /// # Errors
+    /// `Exhausted` when there are more points than the query allows. As [`Analytics::top_types`]
+    /// otherwise.
+    async fn series(&self, scope: &TenantScope, query: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError>;
+}

@@ -1,0 +1,29 @@
+//! Free-form questions over raw events.
+
+use async_trait::async_trait;
+use domain::query::{Query, Value};
+use domain::tenant::TenantScope;
+
+use crate::PortError;
+
+/// The answer to a [`Query`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryAnswer {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows, each with one value per column.
+    pub rows: Vec<Vec<Value>>,
+    /// Whether there were more rows than the query's limit.
+    pub truncated: bool,
+}
+
+/// Runs structured queries.
+#[async_trait]
+pub trait Queries: Send + Sync + std::fmt::Debug {
+    /// Runs a query over all raw events, flushed or not, of one consistent state.
+    ///
+    /// # Errors
+    /// `Exhausted` when it takes more memory or time than a query may, `Corrupt` or `Unavailable`
+    /// when stored data cannot be read.
+    async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError>;
+}

@@ -1,0 +1,24 @@
+//! Where reference tables are kept.
+
+use async_trait::async_trait;
+use domain::reference::ReferenceTable;
+use domain::tenant::{TenantId, TenantScope};
+
+use crate::PortError;
+
+/// The store of reference tables.
+#[async_trait]
+pub trait References: Send + Sync + std::fmt::Debug {
+    /// The tables of all tenants, to enrich with from the start on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn reference_tables(&self) -> Result<Vec<(TenantId, ReferenceTable)>, PortError>;
+
+    /// Stores `table` in place of the one of the generation before it. Durable on return.
+    ///
+    /// # Errors
+    /// `Conflict` when the stored generation is not `table.generation - 1` (0 when none is stored);
+    /// nothing has changed.
+    async fn store_reference(&self, scope: &TenantScope, table: &ReferenceTable) -> Result<(), PortError>;
+}
