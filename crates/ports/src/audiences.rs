@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use domain::calendar::{Day, DayRange, Zone};
+use domain::calendar::{Day, Zone};
 use domain::tenant::TenantScope;
+use domain::time::TimeRange;
 use domain::users::UserSet;
 
 use crate::PortError;
@@ -12,8 +13,8 @@ use crate::PortError;
 /// Which activity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudienceQuery {
-    /// On these days.
-    pub days: DayRange,
+    /// Only events of these times; the days at its ends may be parts of days.
+    pub range: TimeRange,
     /// Days of this zone. The tenant's own is answered from what is kept, any other from raw events.
     pub zone: Zone,
     /// Only events of this project; the empty text means events without one.
