@@ -19,6 +19,9 @@ mod server;
 mod folder;
 mod ingest;
 mod query;
+mod process;
+mod analytics;
+mod live;
 mod restart;
 mod measure;
 mod suite;
@@ -49,6 +52,8 @@ async fn measure(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Ingest(args) => ingest::run(args).await,
         BenchCommand::Query(args) => query::run(args).await,
+        BenchCommand::Analytics(args) => analytics::run(args).await,
+        BenchCommand::Live(args) => live::run(args).await,
         BenchCommand::Restart(args) => restart::run(args).await,
         BenchCommand::All(args) => suite::run(args).await,
     }

@@ -26,6 +26,10 @@ pub(super) enum BenchCommand {
     Ingest(IngestArgs),
     /// Time the reading routes
     Query(QueryArgs),
+    /// Time the analytical questions on generated events
+    Analytics(AnalyticsArgs),
+    /// Time the live view while events arrive
+    Live(LiveArgs),
     /// Time the restart after a crash with events that were never flushed
     Restart(RestartArgs),
     /// Take every number of docs/benchmarks.md, each on a fresh server, and verify each folder
@@ -166,6 +170,43 @@ pub(super) struct QueryArgs {
     /// Offer this many events per second meanwhile, in batches of 100
     #[arg(long, value_name = "EVENTS_PER_SEC", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) under_load: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Time the analytical questions on generated events.
+#[derive(Debug, Args)]
+pub(super) struct AnalyticsArgs {
+    /// Data folder; without it a new folder in the current one, removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Fill the folder with this many generated events first
+    #[arg(long, value_name = "N")]
+    pub(super) events: Option<u64>,
+    /// Requests per question
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) requests: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Time the live view while events arrive.
+#[derive(Debug, Args)]
+pub(super) struct LiveArgs {
+    /// Data folder; without it a new folder in the current one, removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Events per second offered meanwhile, in batches of 100
+    #[arg(long, value_name = "EVENTS_PER_SEC", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) rate: u64,
+    /// Seconds of load before the first question, which fill the window
+    #[arg(long, value_name = "SEC", default_value_t = 300)]
+    pub(super) warm_up: u64,
+    /// Requests per question
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) requests: u32,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

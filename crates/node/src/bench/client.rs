@@ -120,6 +120,13 @@ impl Client {
         Ok(events)
     }
 
+    /// The time of the newest event of the tenant.
+    pub(super) async fn newest_event(&mut self) -> anyhow::Result<Timestamp> {
+        let page = self.json("/v1/events?limit=1").await?;
+        let row = rows(&page)?.first().context("the server holds no event")?;
+        Timestamp::parse(text(row, "time")?).context("event has an unreadable time")
+    }
+
     /// The first event that a listing gives.
     async fn event(&mut self, customer: &str, which: &str) -> anyhow::Result<KnownEvent> {
         let page = self.json(&format!("/v1/events?customer={}&limit=1&{which}", encoded(customer))).await?;

@@ -62,7 +62,12 @@ pub(super) struct PostRequest {
 impl PostRequest {
     /// A request for `path` of `target` with a JSON body.
     pub(super) fn new(target: &Target, path: &str) -> Self {
-        let mut bytes = target.head("POST", path).into_bytes();
+        Self::with_method(target, "POST", path)
+    }
+
+    /// The same with another method.
+    pub(super) fn with_method(target: &Target, method: &str, path: &str) -> Self {
+        let mut bytes = target.head(method, path).into_bytes();
         bytes.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
         let length = bytes.len()..bytes.len() + LENGTH_DIGITS;
         bytes.resize(length.end, b'0');

@@ -98,12 +98,9 @@ pub(super) async fn measure(server: &Server, requests: u32, under_load: Option<u
         let plan = IngestPlan { rate: Some(rate), ..IngestPlan::of(Mix::STANDARD, 100, 8) }.begin(server);
         (Arc::clone(&plan.workload), Load::start(plan))
     });
-    let mut connection = Connection::new(Arc::clone(server.target()));
     let mut routes = Vec::new();
     for (name, paths) in questions {
-        let latency =
-            time(&mut connection, &paths, requests).await.with_context(|| format!("failed to time {name}"))?;
-        routes.push(RouteReport { name, example: paths.first().cloned().unwrap_or_default(), latency });
+        routes.push(time_route(server, name, &paths, requests).await?);
     }
     let mut check = None;
     if let Some((workload, load)) = load {
@@ -113,6 +110,18 @@ pub(super) async fn measure(server: &Server, requests: u32, under_load: Option<u
         check = Some(Check::compare(&workload, &tally.calls, &client.customers().await?));
     }
     Ok(QueryReport { under_load, routes, check })
+}
+
+/// Times one route.
+pub(super) async fn time_route(
+    server: &Server,
+    name: &'static str,
+    paths: &[String],
+    requests: u32,
+) -> anyhow::Result<RouteReport> {
+    let mut connection = Connection::new(Arc::clone(server.target()));
+    let latency = time(&mut connection, paths, requests).await.with_context(|| format!("failed to time {name}"))?;
+    Ok(RouteReport { name, example: paths.first().cloned().unwrap_or_default(), latency })
 }
 
 async fn time(connection: &mut Connection, paths: &[String], requests: u32) -> anyhow::Result<Percentiles> {

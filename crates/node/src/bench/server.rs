@@ -161,7 +161,8 @@ pub(super) async fn verify(data: PathBuf) -> anyhow::Result<String> {
     Ok(last)
 }
 
-fn own_executable() -> anyhow::Result<PathBuf> {
+/// This program.
+pub(super) fn own_executable() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("failed to find this executable")
 }
 

@@ -9,13 +9,16 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::sleep;
 
+use super::analytics;
 use super::args::AllArgs;
 use super::folder::Folder;
 use super::ingest::{self, IngestPlan, IngestReport};
+use super::live;
 use super::machine::{Machine, Usage};
 use super::measure::{Measure, Unit, table};
 use super::output::Output;
-use super::query;
+use super::process::seed;
+use super::query::{self, RouteReport};
 use super::restart;
 use super::server::{Server, verify};
 use super::workload::Mix;
@@ -32,6 +35,8 @@ struct Size {
     stored_events: u64,
     queries: u32,
     unflushed_events: u64,
+    seeded_events: u64,
+    live_s: u64,
 }
 
 const FULL: Size = Size {
@@ -41,9 +46,19 @@ const FULL: Size = Size {
     stored_events: 5_000_000,
     queries: 1_000,
     unflushed_events: 1_000_000,
+    seeded_events: 5_000_000,
+    live_s: 300,
 };
-const QUICK: Size =
-    Size { batch_s: 3, single_s: 3, paced_s: 3, stored_events: 200_000, queries: 200, unflushed_events: 50_000 };
+const QUICK: Size = Size {
+    batch_s: 3,
+    single_s: 3,
+    paced_s: 3,
+    stored_events: 200_000,
+    queries: 200,
+    unflushed_events: 50_000,
+    seeded_events: 200_000,
+    live_s: 5,
+};
 
 /// All numbers, and what they were measured on.
 #[derive(Debug, Serialize)]
@@ -70,6 +85,8 @@ pub(super) async fn run(args: AllArgs) -> anyhow::Result<()> {
     suite.paced().await?;
     suite.stored().await?;
     suite.restarted().await?;
+    suite.analytics().await?;
+    suite.live().await?;
     let Suite { output, measures, .. } = suite;
     let text = format!("`{command}` on {machine}\n\n{}", table(&measures));
     output.result(text, &SuiteReport { machine, command, measures })
@@ -160,6 +177,51 @@ impl Suite {
         let ready_us = u64::try_from(Duration::from_secs_f64(report.ready_s).as_micros()).unwrap_or(u64::MAX);
         let (unit, bounds) = (Unit::Microseconds, (10_000_000, 2_000_000));
         self.add(Measure::new(format!("restart with {events} unflushed events to ready"), unit, bounds, ready_us));
+        Ok(())
+    }
+
+    /// The analytical questions on generated events, and moving those out and in.
+    async fn analytics(&mut self) -> anyhow::Result<()> {
+        let events = self.size.seeded_events;
+        self.output.line(format_args!("## questions about {events} generated events\n"))?;
+        let folder = Folder::temporary(&self.parent)?;
+        self.output.line(format_args!("{}\n", seed(folder.path(), events).await?))?;
+        let report = analytics::measure(folder.path(), self.size.queries).await?;
+        self.output.line(format_args!("{report}\n"))?;
+        let scratch = Folder::temporary(&self.parent)?;
+        let moved = analytics::transfer(folder.path(), scratch.path()).await?;
+        self.output.line(format_args!("{moved}\n"))?;
+        self.verify(folder.path()).await?;
+        for RouteReport { name, latency, .. } in &report.routes {
+            self.add(Measure::new(format!("{name}, p99"), Unit::Microseconds, (10_000, 2_000), latency.p99_us));
+        }
+        let name = format!("query of {events} events by one property, p50");
+        self.add(Measure::new(name, Unit::Microseconds, (500_000, 200_000), report.grouping.p50_us));
+        for (format, rate) in &moved.import_per_s {
+            let bounds = (200_000, 500_000);
+            self.add(Measure::new(format!("import of {format}, rows as events"), Unit::EventsPerSecond, bounds, *rate));
+        }
+        Ok(())
+    }
+
+    /// The live view under load.
+    async fn live(&mut self) -> anyhow::Result<()> {
+        let (rate, warm_up_s) = (50_000, self.size.live_s);
+        self.output.line(format_args!("## live view under {rate} events/s\n"))?;
+        let folder = Folder::temporary(&self.parent)?;
+        let (server, _) = Server::start(folder.path(), &[]).await?;
+        let report = live::measure(&server, rate, warm_up_s, self.size.queries).await?;
+        server.stop().await?;
+        self.output.line(format_args!("{report}\n"))?;
+        self.verify(folder.path()).await?;
+        for (RouteReport { name, latency, .. }, bounds) in report.windows.iter().zip([(5_000, 2_000), (20_000, 5_000)])
+        {
+            self.add(Measure::new(format!("{name}, p99"), Unit::Microseconds, bounds, latency.p99_us));
+        }
+        let (name, p99_us) = ("replace 100,000 reference users, p99", report.replacement.p99_us);
+        self.add(Measure::new(name, Unit::Microseconds, (200_000, 100_000), p99_us));
+        let meanwhile = report.while_replacing.p99_us;
+        self.add(Measure::told("live 300 s meanwhile, p99", Unit::Microseconds, meanwhile));
         Ok(())
     }
 
