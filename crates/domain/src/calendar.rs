@@ -2,6 +2,8 @@
 //! answers never disagree about a border. A day is the calendar date that clocks in the zone show;
 //! days have 23 or 25 hours when clocks change. Zones come from the IANA database compiled in.
 
+mod buckets;
+
 use std::fmt;
 
 use jiff::civil;
@@ -9,6 +11,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, TimeRange, Timestamp};
+
+pub use buckets::Buckets;
 
 /// Longest zone name, in bytes.
 const ZONE_BYTES_MAX: usize = 64;
@@ -265,7 +269,12 @@ impl Calendar {
         }
     }
 
-    /// The start of the bucket that an instant lies in.
+    /// Finds the buckets of many instants.
+    pub fn buckets(&self, interval: Interval) -> Buckets<'_> {
+        Buckets::new(self, interval)
+    }
+
+    /// The start of the bucket that an instant lies in; see [`Calendar::buckets`] for many.
     pub fn bucket_of(&self, at: Timestamp, interval: Interval) -> Timestamp {
         let floor = |step_us: i64| {
             let local = at.micros().saturating_add(self.zone.offset_us(at));

@@ -56,6 +56,32 @@ proptest! {
     }
 
     #[test]
+    fn many_buckets_are_those_of_single_instants(
+        zone in 0..ZONES.len(),
+        base in -2_000_000_000_i64..2_000_000_000,
+        steps in prop::collection::vec(prop_oneof![-4_000_i64..4_000, -3_000_000_i64..3_000_000], 1..40),
+        kind in 0..5_usize,
+    ) {
+        let interval = [Interval::Minute, Interval::Hour, Interval::Days(Period::Day), Interval::Days(Period::Week),
+            Interval::Days(Period::Month)][kind];
+        let calendar = calendar(ZONES[zone]);
+        let mut buckets = calendar.buckets(interval);
+        let mut second = base;
+        for step in steps {
+            second += step;
+            let instant = Timestamp::from_micros(second * 1_000_000);
+            prop_assert_eq!(buckets.start_of(instant), calendar.bucket_of(instant, interval));
+            let hour = instant.floor_to(3_600_000_000);
+            if buckets.hold(hour, hour.plus_micros(3_600_000_000)) {
+                for minute in 0..60 {
+                    let inside = hour.plus_micros(minute * 60_000_000);
+                    prop_assert_eq!(calendar.bucket_of(inside, interval), calendar.bucket_of(hour, interval));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn buckets_follow_each_other(zone in 0..ZONES.len(), second in 0_i64..2_000_000_000, kind in 0..5_usize) {
         let interval = [Interval::Minute, Interval::Hour, Interval::Days(Period::Day), Interval::Days(Period::Week),
             Interval::Days(Period::Month)][kind];

@@ -86,7 +86,7 @@ impl Analytics for MemoryLedger {
             let start = civil::bucket_of(counted.event.time, query.interval, &query.calendar);
             let group: Vec<_> = query.group_by.iter().map(|facet| counted.facet(*facet).to_owned()).collect();
             let (totals, users) = points.entry((start, group)).or_default();
-            totals.merge(&Totals::of(&counted.usage(), counted.late));
+            totals.merge(&query.metric.part_of(&Totals::of(&counted.usage(), counted.late)));
             users.extend(counted.user().filter(|_| query.metric == Metric::UniqueUsers));
         }
         if points.len() > query.points_max {
