@@ -1,5 +1,5 @@
 //! Memtable → segment. Writes the three files, each durable under its name, then makes everything
-//! count in one manifest commit: segment, rollups, names and cursor. A crash before the commit
+//! count in one manifest commit: segment, rollups, names, users and cursor. A crash before the commit
 //! leaves unknown files and a journal that is replayed; after it, nothing is left to do.
 
 use std::io::Write;
@@ -20,7 +20,7 @@ use domain::time::TimeRange;
 use hashbrown::HashSet;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use ports::manifest::{Commit, FileKind, FileMeta, Name, SegmentMeta};
+use ports::manifest::{Commit, FileKind, FileMeta, Name, NewUsers, SegmentMeta};
 use ports::{ErrorKind, PortError};
 
 use crate::dedup::{IdRecord, IdRunWriter};
@@ -194,6 +194,7 @@ impl Core {
             add: segment.iter().cloned().collect(),
             rollups: rollups_of(&frozen),
             names: names.clone(),
+            users: users_of(&frozen),
             ..Commit::default()
         };
         fail::fail_point!("flush::before_commit");
@@ -255,6 +256,16 @@ fn rollups_of(table: &Memtable) -> Vec<Rollup> {
     let mut rollups: Vec<_> = table.rollups().filter_map(rollup).collect();
     rollups.sort_by(|left, right| left.key.cmp(&right.key));
     rollups
+}
+
+fn users_of(table: &Memtable) -> Vec<NewUsers> {
+    let new = |(tenant, first, names): (&str, u32, _)| {
+        let names: Vec<String> = Iterator::map(names, str::to_owned).collect();
+        tenant_of(tenant).map(|tenant| NewUsers { tenant, first, names })
+    };
+    let mut users: Vec<_> = table.new_users().filter_map(new).collect();
+    users.sort_by(|left, right| left.tenant.cmp(&right.tenant));
+    users
 }
 
 fn write_files(dir: &SegmentDir, id: &str, table: &Memtable) -> Result<Vec<FileMeta>, PortError> {

@@ -13,6 +13,7 @@ use domain::position::{Position, Seq};
 use domain::record::decode_body;
 use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
+use domain::users::UserNumber;
 use hashbrown::HashMap;
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
@@ -21,9 +22,11 @@ use intern::{Interner, Symbol};
 use crate::dedup::{FirstSeen, IdHash};
 
 /// Memory that one event takes beside its bytes, about: its reference and its id.
-const EVENT_OVERHEAD_BYTES: usize = 96;
+const EVENT_OVERHEAD_BYTES: usize = 104;
 /// Memory that one group, window or rollup takes, about.
 const ENTRY_OVERHEAD_BYTES: usize = 192;
+/// The user of an event without one.
+const NO_USER: u32 = u32::MAX;
 
 /// A record whose events are referred to.
 #[derive(Debug)]
@@ -40,7 +43,22 @@ struct EventRef {
     record: u32,
     offset: u32,
     len: u32,
+    user: u32,
     index: u16,
+}
+
+impl EventRef {
+    fn user(&self) -> Option<UserNumber> {
+        (self.user != NO_USER).then_some(UserNumber(self.user))
+    }
+}
+
+/// Users of one tenant that no earlier memtable had: the events that brought them, numbered from
+/// `first` on.
+#[derive(Debug)]
+struct NewUserRefs {
+    first: u32,
+    events: Vec<u32>,
 }
 
 /// One customer of one tenant.
@@ -83,6 +101,7 @@ pub(crate) struct Memtable {
     window_of: HashMap<(u32, Timestamp), u32>,
     rollups: HashMap<RollupSymbols, Totals>,
     ids: HashMap<IdHash, FirstSeen>,
+    new_users: HashMap<Symbol, NewUserRefs>,
     span: Option<(Seq, Seq)>,
     bytes: usize,
 }
@@ -92,6 +111,7 @@ pub(crate) struct Memtable {
 pub(crate) struct HeldEvent<'m> {
     pub(crate) position: Position,
     pub(crate) received_at: Timestamp,
+    pub(crate) user: Option<UserNumber>,
     pub(crate) event: EventView<'m>,
 }
 
@@ -202,11 +222,35 @@ impl Memtable {
         self.held(&self.events[at])
     }
 
-    fn held(&self, event: &EventRef) -> Option<HeldEvent<'_>> {
-        let record = &self.records[event.record as usize];
-        let body = record.payload.get(event.offset as usize..(event.offset + event.len) as usize)?;
-        let position = Position::new(record.seq, event.index);
-        Some(HeldEvent { position, received_at: record.received_at, event: decode_body(body).ok()? })
+    /// Users that no earlier memtable had: (tenant, first number, their names), in no order.
+    pub(crate) fn new_users(&self) -> impl Iterator<Item = (&str, u32, impl Iterator<Item = &str>)> {
+        self.new_users.iter().map(|(tenant, new)| {
+            let names = new.events.iter().map(|at| self.user_of(*at).unwrap_or(""));
+            (self.names.text(*tenant), new.first, names)
+        })
+    }
+
+    /// The names of those of these users whose first events are here.
+    pub(crate) fn user_names(&self, tenant: &TenantId, users: &[UserNumber]) -> Vec<Option<String>> {
+        let new = self.names.find(tenant.as_str()).and_then(|tenant| self.new_users.get(&tenant));
+        let name = |user: &UserNumber| {
+            let new = new?;
+            let at = new.events.get(user.0.checked_sub(new.first)? as usize)?;
+            self.user_of(*at).map(str::to_owned)
+        };
+        users.iter().map(name).collect()
+    }
+
+    fn user_of(&self, event: u32) -> Option<&str> {
+        self.held(self.events.get(event as usize)?)?.event.user
+    }
+
+    fn held(&self, event_ref: &EventRef) -> Option<HeldEvent<'_>> {
+        let record = &self.records[event_ref.record as usize];
+        let body = record.payload.get(event_ref.offset as usize..(event_ref.offset + event_ref.len) as usize)?;
+        let position = Position::new(record.seq, event_ref.index);
+        let event = decode_body(body).ok()?;
+        Some(HeldEvent { position, received_at: record.received_at, user: event_ref.user(), event })
     }
 
     /// The sum of some windows.

@@ -39,6 +39,10 @@ impl Segment {
         let events = file(FileKind::Events)
             .map(|file| ParquetFile::open(open(file)?, &events::KEYS).map_err(|why| corrupt(&file.name, why)))
             .transpose()?;
+        if events.as_ref().is_some_and(|events| !events.has_column(events::USER_NUMBER)) {
+            let message = format!("open segment {}: an earlier version wrote it, without numbers of users", meta.id);
+            return Err(PortError::new(ErrorKind::Conflict, message));
+        }
         let sums = required(&meta, file(FileKind::Windows))?;
         let sums = ParquetFile::open(open(sums)?, &sums::KEYS).map_err(|why| corrupt(&sums.name, why))?;
         let ids = required(&meta, file(FileKind::Ids))?;

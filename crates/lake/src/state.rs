@@ -9,6 +9,7 @@ use domain::time::Timestamp;
 use crate::dedup::{FirstSeen, IdHash};
 use crate::memtable::Memtable;
 use crate::segment::Segment;
+use crate::users::Users;
 
 /// The visible state.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub(crate) active: Memtable,
     /// When the first record of `active` was applied.
     pub(crate) active_since: Option<Timestamp>,
+    /// Everybody who is in the segments or the memtables.
+    pub(crate) users: Users,
     /// Last record applied.
     pub(crate) applied: Seq,
     /// Last record in the segments.
@@ -36,6 +39,7 @@ pub(crate) struct State {
 pub(crate) struct Snapshot {
     pub(crate) segments: Arc<Vec<Arc<Segment>>>,
     pub(crate) frozen: Option<Arc<Memtable>>,
+    pub(crate) cursor: Seq,
     pub(crate) closed_through: Timestamp,
     pub(crate) retention_floor: Timestamp,
 }
@@ -46,6 +50,7 @@ impl State {
         Snapshot {
             segments: Arc::clone(&self.segments),
             frozen: self.frozen.clone(),
+            cursor: self.cursor,
             closed_through: self.closed_through,
             retention_floor: self.retention_floor,
         }

@@ -1,9 +1,10 @@
 //! Typed access to the columns of a record batch by name, with errors instead of panics.
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt32Array,
+    UInt64Array,
 };
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt8Type, UInt64Type};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt8Type, UInt32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use parquet::errors::{ParquetError, Result};
 
@@ -31,6 +32,10 @@ impl<'b> Columns<'b> {
 
     pub(crate) fn positions(self, name: &str) -> Result<&'b UInt64Array> {
         self.get(name, |column| column.as_primitive_opt::<UInt64Type>())
+    }
+
+    pub(crate) fn users(self, name: &str) -> Result<&'b UInt32Array> {
+        self.get(name, |column| column.as_primitive_opt::<UInt32Type>())
     }
 
     pub(crate) fn codes(self, name: &str) -> Result<&'b UInt8Array> {

@@ -149,6 +149,11 @@ impl ParquetFile {
         Ok(Self { chunks, metadata, coded, pages })
     }
 
+    /// Whether it has this column.
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        self.metadata.schema().field_with_name(name).is_ok()
+    }
+
     /// Batches that hold all rows in `wanted`, in order, and others of the same pages.
     pub(crate) fn select(&self, wanted: &KeyRange<'_>, columns: &[&str]) -> ParquetResult<Batches> {
         let pages = self.candidates(wanted).iter().filter(|page| page.may_hold(wanted));
