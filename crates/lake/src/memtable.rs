@@ -310,6 +310,12 @@ impl<'m> GroupView<'m> {
         events.into_iter().filter_map(|(_, at)| table.held(&table.events[at as usize]))
     }
 
+    /// The windows, in no order.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = WindowView<'m>> + use<'m> {
+        let table = self.table;
+        self.group.windows.iter().map(move |at| WindowView { table, sums: &table.windows[*at as usize] })
+    }
+
     /// The windows that start in `range`, summed to what `start_of` maps their starts to, in order.
     pub(crate) fn sums(&self, range: TimeRange, start_of: impl Fn(Timestamp) -> Timestamp) -> Vec<Partial> {
         let all = self.group.windows.iter().map(|at| &self.table.windows[*at as usize]);
@@ -317,6 +323,51 @@ impl<'m> GroupView<'m> {
         found.sort_unstable_by_key(|sums| sums.start);
         let alike = found.chunk_by(|left, right| start_of(left.start) == start_of(right.start));
         alike.map(|windows| self.table.partial(start_of(windows[0].start), windows)).collect()
+    }
+}
+
+/// The sums of one window of a group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowView<'m> {
+    table: &'m Memtable,
+    sums: &'m WindowSums,
+}
+
+impl<'m> WindowView<'m> {
+    pub(crate) fn start(&self) -> Timestamp {
+        self.sums.start
+    }
+
+    pub(crate) fn totals(&self) -> &'m Totals {
+        &self.sums.totals
+    }
+
+    /// One breakdown; only endpoints and models have one.
+    pub(crate) fn slices(&self, dimension: Dimension) -> impl Iterator<Item = (&'m str, &'m Slice)> + use<'m> {
+        let (names, sums) = (&self.table.names, self.sums);
+        let slices: &[_] = match dimension {
+            Dimension::Endpoint => &sums.by_endpoint,
+            Dimension::Model => &sums.by_model,
+            _ => &[],
+        };
+        slices.iter().map(|(name, slice)| (names.text(*name), slice))
+    }
+}
+
+/// An event that outlives its memtable, not decoded yet.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedEvent {
+    payload: Bytes,
+    offset: u32,
+    len: u32,
+    user: Option<UserNumber>,
+}
+
+impl SharedEvent {
+    /// The event and its user's number.
+    pub(crate) fn decode(&self) -> Option<(EventView<'_>, Option<UserNumber>)> {
+        let body = self.payload.get(self.offset as usize..(self.offset + self.len) as usize)?;
+        Some((decode_body(body).ok()?, self.user))
     }
 }
 
@@ -338,5 +389,12 @@ impl<'m> EventHandle<'m> {
 
     pub(crate) fn decode(&self) -> Option<HeldEvent<'m>> {
         self.table.held(self.event)
+    }
+
+    /// The event on its own, so that it can be decoded without holding the memtable.
+    pub(crate) fn share(&self) -> SharedEvent {
+        let EventRef { record, offset, len, .. } = *self.event;
+        let payload = self.table.records[record as usize].payload.clone();
+        SharedEvent { payload, offset, len, user: self.event.user() }
     }
 }

@@ -17,7 +17,8 @@ use ports::manifest::{FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
 use vfs::Vfs;
 
-pub(crate) use file::{Batches, FoundPages, KeyRange, Pages, ParquetFile, RowId, SegmentFile, corrupt, io_error};
+pub(crate) use blob::slices as blob_slices;
+pub(crate) use file::{Batches, KeyRange, Pages, ParquetFile, RowId, SegmentFile, corrupt, io_error};
 
 use crate::dedup::IdRun;
 

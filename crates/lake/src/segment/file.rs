@@ -25,7 +25,7 @@ use ports::{ErrorKind, PortError};
 use vfs::{Publisher, ReadFile, Vfs};
 
 use super::sums::Grain;
-pub(crate) use pages::{FoundPages, Pages};
+pub(crate) use pages::Pages;
 
 /// Rows handed out at once, at most.
 const BATCH_ROWS: usize = 4_096;
@@ -166,11 +166,7 @@ impl ParquetFile {
         self.read(spans.collect(), self.builder(columns))
     }
 
-    fn read(
-        &self,
-        spans: VecDeque<Span>,
-        builder: ParquetRecordBatchReaderBuilder<Chunks>,
-    ) -> ParquetResult<Batches> {
+    fn read(&self, spans: VecDeque<Span>, builder: ParquetRecordBatchReaderBuilder<Chunks>) -> ParquetResult<Batches> {
         let mut groups: Vec<usize> = Vec::new();
         let mut selectors = Vec::new();
         let mut at_row = 0;

@@ -14,6 +14,8 @@ use super::{Batches, KeyRange, PageBounds, ParquetFile, Span};
 
 /// Rows handed out at once, at most: few columns, so few bytes.
 const SCAN_ROWS: usize = 8_192;
+/// Columns whose values may be large.
+const LARGE: [&str; 3] = ["properties", "by_endpoint", "by_model"];
 /// Columns of few values.
 const CODED: [&str; 4] = ["type", "project", "endpoint", "model"];
 
@@ -23,6 +25,12 @@ pub(crate) struct Pages {
     spans: VecDeque<Span>,
     /// Whether they hold rows of other times too.
     pub(crate) other_times: bool,
+}
+
+impl Pages {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
 }
 
 /// The pages that hold wanted rows.
@@ -109,7 +117,9 @@ impl ParquetFile {
     pub(crate) fn read_pages(&self, pages: Pages, columns: &[&str]) -> ParquetResult<Batches> {
         let mask = ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().copied());
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.coded.clone());
-        self.read(pages.spans, builder.with_projection(mask).with_batch_size(SCAN_ROWS))
+        let large = columns.iter().any(|name| LARGE.contains(name));
+        let rows = if large { self.batch_rows() } else { SCAN_ROWS };
+        self.read(pages.spans, builder.with_projection(mask).with_batch_size(rows))
     }
 }
 
