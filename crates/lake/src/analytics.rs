@@ -124,3 +124,6 @@ impl Core {
         self.read(sum).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,7 +140,7 @@ impl Core {
     }
 
     /// Sets the active memtable aside for flushing; the caller holds `writer`, and none is set aside.
-    fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         let mut state = self.state.write();
         debug_assert!(state.frozen.is_none());
         state.frozen = Some(Arc::new(std::mem::take(&mut state.active)));
