@@ -44,6 +44,11 @@ impl Drop for Abandoned {
 pub(crate) struct Patience(Arc<AtomicBool>);
 
 impl Patience {
+    /// Of work that goes on whether or not somebody waits.
+    pub(crate) fn endless() -> Self {
+        Self(Arc::default())
+    }
+
     /// Asked once per batch of rows.
     pub(crate) fn check(&self) -> Result<(), ParquetError> {
         if self.0.load(Ordering::Relaxed) {
@@ -55,7 +60,7 @@ impl Patience {
 
 impl Core {
     /// Runs a read on a thread that may block.
-    async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,

@@ -18,6 +18,11 @@ impl<'b> Columns<'b> {
         column.ok_or_else(|| ParquetError::General(format!("no column {name} of the expected type")))
     }
 
+    /// Whether a column was read.
+    pub(crate) fn has(self, name: &str) -> bool {
+        self.0.column_by_name(name).is_some()
+    }
+
     pub(crate) fn texts(self, name: &str) -> Result<&'b StringArray> {
         self.get(name, |column| column.as_string_opt())
     }
