@@ -1,7 +1,6 @@
 //! Users by day from raw events: the pages that a tenant's time needs and of them only the columns that
 //! decide. Slower than the sets that are kept, and just as exact.
 
-use arrow::array::Array;
 use domain::calendar::{Calendar, DayRange, Days, WeekStart, Zone};
 use domain::rollup::hour_of;
 use domain::tenant::TenantScope;
@@ -13,7 +12,7 @@ use ports::{ErrorKind, PortError};
 use crate::activity::{ByDay, Choice};
 use crate::memtable::Memtable;
 use crate::reports::Patience;
-use crate::segment::columns::{Columns, text_at};
+use crate::segment::columns::{Columns, text_at, user_at};
 use crate::segment::events::USER_NUMBER;
 use crate::segment::sums::Grain;
 use crate::segment::{KeyRange, Segment, corrupt, key_range};
@@ -152,13 +151,14 @@ fn scan_columns(
         let kinds = columns.has("type").then(|| columns.texts("type")).transpose()?;
         for row in 0..batch.num_rows() {
             let time = Timestamp::from_micros(times.value(row));
-            if !users.is_valid(row) || !range.contains(time) || tenants.value(row) != tenant {
+            let Some(user) = user_at(users, row) else { continue };
+            if !range.contains(time) || tenants.value(row) != tenant {
                 continue;
             }
             let project = projects.and_then(|projects| text_at(projects, row));
             let kind = kinds.map_or("", |kinds| kinds.value(row));
             if choice.includes(project, kind) {
-                each(RawEvent { time, user: UserNumber(users.value(row)), project, kind });
+                each(RawEvent { time, user, project, kind });
             }
         }
     }
