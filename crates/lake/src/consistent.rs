@@ -1,9 +1,10 @@
 //! What is in memory and what is in the manifest, of one moment. A flush moves sums from one to the other
 //! in two steps, so a reader in between would count them twice or not at all: it compares cursors and
-//! looks again, without holding flushes off.
+//! looks again, without holding flushes off. Recounts of a tenant's days move no cursor; they are
+//! numbered instead.
 
 use domain::position::Seq;
-use ports::PortError;
+use ports::{ErrorKind, PortError};
 
 use crate::lake::Core;
 use crate::memtable::Memtable;
@@ -17,22 +18,29 @@ impl Core {
     /// which says the cursor of its answer: all of one moment. Both may be called several times.
     ///
     /// # Errors
-    /// Those of `ask`.
-    pub(crate) async fn consistent<L, A>(
+    /// Those of `ask`; `Unavailable` when a recount ended in doubt and only a restart can tell.
+    pub(crate) async fn consistent<L, A, F>(
         &self,
         look: impl Fn(&Memtable) -> L,
-        ask: impl AsyncFn() -> Result<(Seq, A), PortError>,
-    ) -> Result<(Snapshot, L, A), PortError> {
+        ask: impl Fn() -> F,
+    ) -> Result<(Snapshot, L, A), PortError>
+    where
+        F: Future<Output = Result<(Seq, A), PortError>>,
+    {
         for _ in 0..LOOKS {
             let (snapshot, looked) = self.view(&look);
             let (cursor, asked) = ask().await?;
-            if cursor == snapshot.cursor {
+            let recounts = self.state.read().recounts;
+            if cursor == snapshot.cursor && recounts == snapshot.recounts && recounts.is_multiple_of(2) {
                 return Ok((snapshot, looked, asked));
             }
             tokio::task::yield_now().await;
         }
         let _flushing = self.flushing.lock().await;
         let (snapshot, looked) = self.view(&look);
+        if !snapshot.recounts.is_multiple_of(2) {
+            return Err(PortError::new(ErrorKind::Unavailable, "read: the ledger needs a restart"));
+        }
         Ok((snapshot, looked, ask().await?.1))
     }
 }

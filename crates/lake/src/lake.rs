@@ -109,6 +109,8 @@ impl Lake {
             cursor: found.cursor,
             closed_through: found.closed_through,
             retention_floor: found.retention_floor,
+            zones: Arc::new(found.zones.into_iter().collect()),
+            recounts: 0,
         };
         let core = Arc::new(Core {
             dir,
@@ -240,8 +242,9 @@ impl Core {
                 }
             });
         }
+        let zone = state.zones.get(record.tenant);
         let fresh = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Fresh);
-        state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule, &mut state.users);
+        state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule, &mut state.users, zone);
         self.cover(state, record.seq);
         outcomes
     }

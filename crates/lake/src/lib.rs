@@ -4,6 +4,7 @@
 pub mod options;
 mod dedup;
 mod users;
+mod activity;
 mod memtable;
 mod segment;
 mod state;

@@ -8,6 +8,7 @@ mod intern;
 use bytes::Bytes;
 use domain::admit::Dimension;
 use domain::aggregate::{Aggregate, Slice, Totals};
+use domain::calendar::DayRange;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::record::decode_body;
@@ -17,14 +18,17 @@ use domain::users::UserNumber;
 use hashbrown::HashMap;
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
-use intern::{Interner, Symbol};
+pub(crate) use intern::{Interner, Symbol};
 
+use crate::activity::{ByDay, Choice, DayUsers};
 use crate::dedup::{FirstSeen, IdHash};
 
 /// Memory that one event takes beside its bytes, about: its reference and its id.
 const EVENT_OVERHEAD_BYTES: usize = 104;
 /// Memory that one group, window or rollup takes, about.
 const ENTRY_OVERHEAD_BYTES: usize = 192;
+/// Memory that one user takes on one day, about, in a set that grows.
+const USER_DAY_BYTES: usize = 8;
 /// The user of an event without one.
 const NO_USER: u32 = u32::MAX;
 
@@ -102,6 +106,7 @@ pub(crate) struct Memtable {
     rollups: HashMap<RollupSymbols, Totals>,
     ids: HashMap<IdHash, FirstSeen>,
     new_users: HashMap<Symbol, NewUserRefs>,
+    day_users: HashMap<Symbol, DayUsers>,
     span: Option<(Seq, Seq)>,
     bytes: usize,
 }
@@ -239,6 +244,24 @@ impl Memtable {
             self.user_of(*at).map(str::to_owned)
         };
         users.iter().map(name).collect()
+    }
+
+    /// Who was active on which day: per tenant, in no order.
+    pub(crate) fn day_users(&self) -> impl Iterator<Item = (&str, &DayUsers)> {
+        self.day_users.iter().map(|(tenant, users)| (self.names.text(*tenant), users))
+    }
+
+    /// Adds those of a tenant who were active on these days.
+    pub(crate) fn add_active(&self, tenant: &TenantId, choice: &Choice<'_>, days: DayRange, to: &mut ByDay) {
+        let users = self.names.find(tenant.as_str()).and_then(|tenant| self.day_users.get(&tenant));
+        if let Some((users, wanted)) = users.zip(choice.find(&self.names)) {
+            users.add_to(to, &wanted, days);
+        }
+    }
+
+    /// The names that symbols stand for.
+    pub(crate) fn interner(&self) -> &Interner {
+        &self.names
     }
 
     fn user_of(&self, event: u32) -> Option<&str> {
@@ -385,6 +408,10 @@ impl<'m> EventHandle<'m> {
 
     pub(crate) fn position(&self) -> Position {
         Position::new(self.table.records[self.event.record as usize].seq, self.event.index)
+    }
+
+    pub(crate) fn user(&self) -> Option<UserNumber> {
+        self.event.user()
     }
 
     pub(crate) fn decode(&self) -> Option<HeldEvent<'m>> {

@@ -45,6 +45,11 @@ impl Drop for Abandoned {
 pub(crate) struct Patience(Arc<AtomicBool>);
 
 impl Patience {
+    /// Of work that goes on whether or not somebody waits.
+    pub(crate) fn endless() -> Self {
+        Self(Arc::default())
+    }
+
     /// Asked once per batch of rows.
     pub(crate) fn check(&self) -> Result<(), ParquetError> {
         if self.0.load(Ordering::Relaxed) {

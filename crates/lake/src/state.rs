@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use domain::calendar::Zone;
 use domain::position::Seq;
+use domain::tenant::TenantId;
 use domain::time::Timestamp;
+use hashbrown::HashMap;
 
 use crate::dedup::{FirstSeen, IdHash};
 use crate::memtable::Memtable;
@@ -32,6 +35,10 @@ pub(crate) struct State {
     pub(crate) closed_through: Timestamp,
     /// Raw events before it are not shown.
     pub(crate) retention_floor: Timestamp,
+    /// The zones of the tenants that have set one.
+    pub(crate) zones: Arc<HashMap<TenantId, Zone>>,
+    /// How often a recount of days was begun or ended; odd while one is being committed.
+    pub(crate) recounts: u64,
 }
 
 /// The immutable part of a state.
@@ -42,6 +49,8 @@ pub(crate) struct Snapshot {
     pub(crate) cursor: Seq,
     pub(crate) closed_through: Timestamp,
     pub(crate) retention_floor: Timestamp,
+    pub(crate) zones: Arc<HashMap<TenantId, Zone>>,
+    pub(crate) recounts: u64,
 }
 
 impl State {
@@ -53,8 +62,15 @@ impl State {
             cursor: self.cursor,
             closed_through: self.closed_through,
             retention_floor: self.retention_floor,
+            zones: Arc::clone(&self.zones),
+            recounts: self.recounts,
         }
     }
+}
+
+/// A tenant's own zone.
+pub(crate) fn zone_of(zones: &HashMap<TenantId, Zone>, tenant: &TenantId) -> Zone {
+    zones.get(tenant).cloned().unwrap_or_else(Zone::utc)
 }
 
 impl Snapshot {

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use domain::aggregate::{Slice, Totals};
+use domain::calendar::Zone;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::rollup::hour_of;
@@ -14,8 +15,9 @@ use domain::window::WindowRule;
 use super::intern::Symbol;
 use super::{
     ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, NO_USER, NewUserRefs,
-    RollupSymbols, WindowSums,
+    RollupSymbols, USER_DAY_BYTES, WindowSums,
 };
+use crate::activity::DayUsers;
 use crate::dedup::{FirstSeen, IdHash};
 use crate::users::Users;
 
@@ -54,9 +56,11 @@ impl Memtable {
         fresh: impl Iterator<Item = &'r FreshEvent<'r>>,
         rule: WindowRule,
         users: &mut Users,
+        zone: Option<&Zone>,
     ) {
         let tenant = self.intern(record.tenant.as_str());
         let mut numbers = users.of_tenant(record.tenant);
+        let mut day_users = self.day_users.remove(&tenant).unwrap_or_else(|| DayUsers::new(zone.cloned()));
         let record_at = to_u32(self.records.len());
         let before = self.events.len();
         for event in fresh {
@@ -67,8 +71,13 @@ impl Memtable {
                 self.note_user(tenant, number);
             }
             let user = user.map(|(number, _)| number);
-            self.fold_event(tenant, record_at, record.received_at, event, user, rule);
+            let (project, kind) = self.fold_event(tenant, record_at, record.received_at, event, user, rule);
+            if let Some(user) = user {
+                let new = day_users.add(event.event.time, project, kind, user);
+                self.bytes += USER_DAY_BYTES + usize::from(new) * ENTRY_OVERHEAD_BYTES;
+            }
         }
+        self.day_users.insert(tenant, day_users);
         if self.events.len() > before {
             self.bytes += record.payload.len();
             let payload = record.payload.clone();
@@ -84,7 +93,7 @@ impl Memtable {
         fresh: &FreshEvent<'_>,
         user: Option<UserNumber>,
         rule: WindowRule,
-    ) {
+    ) -> (Option<Symbol>, Symbol) {
         let event = &fresh.event;
         let group = self.group_at(tenant, event.customer.unwrap_or(""));
         let at = to_u32(self.events.len());
@@ -106,11 +115,13 @@ impl Memtable {
         slices += model.map_or(0, |model| add_slice(&mut window.by_model, model, &slice));
         self.bytes += slices * size_of::<(Symbol, Slice)>();
 
-        let (kind, project) = (self.intern(event.kind), event.project.map(|project| self.intern(project)));
+        let project = event.project.filter(|project| !project.is_empty()).map(|project| self.intern(project));
+        let kind = self.intern(event.kind);
         let key = RollupSymbols { tenant, project, kind, hour: hour_of(event.time) };
         let rollups = self.rollups.len();
         self.rollups.entry(key).or_default().merge(&totals);
         self.bytes += (self.rollups.len() - rollups) * ENTRY_OVERHEAD_BYTES;
+        (project, kind)
     }
 
     /// Says that the next event is the first of a user.
