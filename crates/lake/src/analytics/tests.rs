@@ -221,6 +221,54 @@ proptest! {
     }
 }
 
+/// Many pages, of which some hold one customer alone and some hold the border of tenants.
+#[test]
+fn i3_pages_of_many_customers_give_the_oracles_answer() {
+    run(async {
+        let oracle = MemoryLedger::new(WindowRule::default());
+        let lake = open(LakeOptions { flush_rows: 9_000, ..options() }, Arc::new(ManualClock::new(at(0)))).await;
+        for seq in 1..=24_u64 {
+            let spec = |n: u64| {
+                let second = i64::try_from((seq * 7_919 + n * 104_729) % 400_000).unwrap();
+                let customer = if n % 2 == 0 { "whale".to_owned() } else { format!("c{:03}", n % 97) };
+                event(&format!("e{seq}-{n}"), BASE + second)
+                    .customer(&customer)
+                    .user(&format!("u{}", n % 31))
+                    .kind(&format!("k{}", n % 5))
+                    .endpoint(&format!("/e{}", n % 3))
+            };
+            let tenant = ["a", "b", "c"][usize::try_from(seq % 3).unwrap()];
+            let entry = record(seq, &scope(tenant), at(BASE), &(0..1_000).map(spec).collect::<Vec<_>>());
+            apply(&lake, &entry).await;
+            assert!(oracle.apply(&[entry]).await.failed.is_none());
+        }
+        lake.flush().await.expect("flush");
+        let range = TimeRange::new(at(BASE + 50_001), at(BASE + 333_333)).unwrap();
+        let whale = vec![(Facet::Customer, "whale".to_owned())];
+        let of = |group_by, filters| SeriesQuery { range, group_by, filters, points_max: 100_000, ..day() };
+        let queries = [
+            of(vec![], whale.clone()),
+            of(vec![Facet::Endpoint], whale),
+            of(vec![Facet::Customer], vec![]),
+            of(vec![Facet::Type, Facet::Endpoint], vec![]),
+            of(vec![], vec![(Facet::Customer, "c050".to_owned())]),
+        ];
+        for (tenant, query) in
+            ["a", "b", "c"].into_iter().flat_map(|tenant| queries.iter().map(move |query| (tenant, query)))
+        {
+            let expected = oracle.series(&scope(tenant), query).await.expect("the oracle's series");
+            for source in [Source::of(query), Source::Raw] {
+                let found = lake.core.series(&scope(tenant), query, source).await.expect("a series");
+                assert!(found == expected, "{source:?} {query:?}");
+            }
+            for customer in ["whale", "c000", "c050", "c096", "c097", "zz"] {
+                let expected = oracle.summary(&scope(tenant), customer, range, 7).await.expect("a summary");
+                assert_eq!(lake.summary(&scope(tenant), customer, range, 7).await.expect("a summary"), expected);
+            }
+        }
+    });
+}
+
 fn day() -> SeriesQuery {
     SeriesQuery {
         metric: Metric::Count,
