@@ -230,7 +230,7 @@ fn i3_pages_of_many_customers_give_the_oracles_answer() {
         for seq in 1..=24_u64 {
             let spec = |n: u64| {
                 let second = i64::try_from((seq * 7_919 + n * 104_729) % 400_000).unwrap();
-                let customer = if n % 2 == 0 { "whale".to_owned() } else { format!("c{:03}", n % 97) };
+                let customer = if n.is_multiple_of(2) { "whale".to_owned() } else { format!("c{:03}", n % 97) };
                 event(&format!("e{seq}-{n}"), BASE + second)
                     .customer(&customer)
                     .user(&format!("u{}", n % 31))
