@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
 use domain::time::{TimeRange, Timestamp};
@@ -325,28 +326,34 @@ async fn i3_flushes_and_changes_of_zone_never_show_through() {
     let clock: Arc<ManualClock> = Arc::clone(&place.clock);
     let lake = Lake::open(Arc::new(place.vfs.clone()), Place::dir(), manifest, clock, options).await.expect("opens");
     let t = scope("t");
+    // Every event from half past six on lies on another day there.
     let zones = [Zone::utc(), zone(3)];
+    let done = Arc::new(AtomicBool::new(false));
     let changing = {
-        let (lake, t, zones) = (Arc::clone(&lake), t.clone(), zones.clone());
+        let (lake, t, zones, done) = (Arc::clone(&lake), t.clone(), zones.clone(), Arc::clone(&done));
         tokio::spawn(async move {
-            for n in 0..40 {
-                lake.set_zone(&t, &zones[(n + 1) % 2]).await.expect("a zone");
+            for n in (0..2).cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                lake.set_zone(&t, &zones[1 - n]).await.expect("a zone");
                 tokio::task::yield_now().await;
             }
         })
     };
     let mut oracle = Oracle::default();
     for n in 0_u8..250 {
-        let ev = Ev { id: n, minutes: i64::from(n) * 7, user: Some(n), project: None, kind: 0 };
+        let ev = Ev { id: n, minutes: 1_100 + i64::from(n), user: Some(n), project: None, kind: 0 };
         let entry = record(u64::from(n) + 1, &t, at(1_000_000), &[spec(&ev, at(0))]);
         assert!(lake.apply(&[entry]).await.failed.is_none());
-        oracle.count(0, at(i64::from(n) * 420), &ev);
+        oracle.count(0, at((1_100 + i64::from(n)) * 60), &ev);
         for zone in &zones {
             let query = days_of(zone, TimeRange::ALL);
             let found = lake.active_users(&t, &query).await.expect("an answer");
             assert_eq!(found, oracle.answer(0, &query), "{n} {zone:?}");
         }
     }
+    done.store(true, Ordering::Relaxed);
     changing.await.expect("no panic");
 }
 
