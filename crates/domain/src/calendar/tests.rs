@@ -129,9 +129,14 @@ fn days_are_whole_when_all_their_minutes_are() {
         let change = Timestamp::parse(change).unwrap();
         let minute = |minute: i64| change.plus_micros(minute * 60 * MICROS_PER_SECOND);
         let days: Vec<(i64, Day)> = (-4_500..4_500).map(|at| (at, calendar.day_of(minute(at)))).collect();
-        for (from, to) in
-            (-1_600..1_600).step_by(181).flat_map(|from| (from..1_600).step_by(193).map(move |to| (from, to)))
-        {
+        let borders = days.windows(2).filter(|pair| pair[0].1 != pair[1].1).map(|pair| pair[1].0);
+        let near = borders.filter(|at| at.abs() < 3_000).flat_map(|at| [at - 1, at, at + 1, at + 700]);
+        let mut ends: Vec<i64> = near.collect();
+        ends.sort_unstable();
+        for (from, to) in ends.iter().flat_map(|from| ends.iter().map(move |to| (*from, *to))) {
+            if from > to {
+                continue;
+            }
             let inside = |at: i64| (from..to).contains(&at);
             let found = calendar.whole_days(TimeRange::new(minute(from), minute(to)).unwrap());
             let mut parts: std::collections::BTreeMap<Day, bool> = std::collections::BTreeMap::new();
