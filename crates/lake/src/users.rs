@@ -69,7 +69,8 @@ impl Numbers<'_> {
 }
 
 fn pieces(hash: IdHash) -> [u32; 4] {
-    [0, 32, 64, 96].map(|shift| (hash.0 >> shift) as u32)
+    let bytes = hash.0.to_le_bytes();
+    [0, 4, 8, 12].map(|at| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
 }
 
 /// The hash is keyed and uniform: any part of it will do.

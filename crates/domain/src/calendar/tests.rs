@@ -137,3 +137,49 @@ fn dates_that_are_none() {
         assert_eq!(Day::parse(text), None, "{text}");
     }
 }
+
+/// Clocks change near these instants, some over midnight, one over a whole day.
+const CHANGES: [(&str, &str); 6] = [
+    ("Europe/Berlin", "2026-10-25T01:00:00Z"),
+    ("America/Goose_Bay", "2010-11-07T03:01:00Z"),
+    ("America/Goose_Bay", "2010-03-14T04:01:00Z"),
+    ("America/Toronto", "1919-03-31T04:30:00Z"),
+    ("Pacific/Apia", "2011-12-30T10:00:00Z"),
+    ("America/Sao_Paulo", "2018-02-18T02:00:00Z"),
+];
+
+#[test]
+fn days_are_whole_when_all_their_minutes_are() {
+    for (name, change) in CHANGES {
+        let calendar = Calendar { zone: Zone::parse(name).unwrap(), week_start: WeekStart::Monday };
+        let change = Timestamp::parse(change).unwrap();
+        let minute = |minute: i64| change.plus_micros(minute * 60 * MICROS_PER_SECOND);
+        let days: Vec<(i64, Day)> = (-4_500..4_500).map(|at| (at, calendar.day_of(minute(at)))).collect();
+        let borders = days.windows(2).filter(|pair| pair[0].1 != pair[1].1).map(|pair| pair[1].0);
+        let near = borders.filter(|at| at.abs() < 3_000).flat_map(|at| [at - 1, at, at + 1, at + 700]);
+        let mut ends: Vec<i64> = near.collect();
+        ends.sort_unstable();
+        for (from, to) in ends.iter().flat_map(|from| ends.iter().map(move |to| (*from, *to))) {
+            if from > to {
+                continue;
+            }
+            let inside = |at: i64| (from..to).contains(&at);
+            let found = calendar.whole_days(TimeRange::new(minute(from), minute(to)).unwrap());
+            let mut parts: std::collections::BTreeMap<Day, bool> = std::collections::BTreeMap::new();
+            for (at, day) in &days {
+                *parts.entry(*day).or_insert(true) &= inside(*at);
+            }
+            for (day, is_whole) in parts {
+                assert_eq!(found.is_some_and(|found| found.contains(day)), is_whole, "{name} {day} in {from}..{to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_of_time_is_whole_days() {
+    for zone in ["UTC", "Asia/Tokyo", "America/New_York"] {
+        let calendar = Calendar { zone: Zone::parse(zone).unwrap(), week_start: WeekStart::Monday };
+        assert_eq!(calendar.whole_days(TimeRange::ALL), Some(DayRange::ALL));
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
 use domain::time::{TimeRange, Timestamp};
@@ -15,10 +16,12 @@ use ports::ErrorKind;
 use ports::audiences::{AudienceQuery, Audiences};
 use ports::journal::Entry;
 use ports::ledger::{Ledger, Outcome};
+use ports::testing::clock::ManualClock;
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
 use ports::testing::manifest::FaultPoint;
 use proptest::prelude::*;
 
+use crate::lingering::Lingering;
 use crate::place::{Place, small};
 
 const TENANTS: [&str; 2] = ["a", "b"];
@@ -69,7 +72,8 @@ struct Question {
 }
 
 fn ev() -> impl Strategy<Value = Ev> {
-    (0_u8..80, -2_900_i64..2_900, proptest::option::weighted(0.8, 0_u8..12), proptest::option::of(0_u8..2), 0_u8..2)
+    let minutes = prop_oneof![2 => -2_900_i64..2_900, 1 => -90_i64..90];
+    (0_u8..80, minutes, proptest::option::weighted(0.8, 0_u8..12), proptest::option::of(0_u8..2), 0_u8..2)
         .prop_map(|(id, minutes, user, project, kind)| Ev { id, minutes, user, project, kind })
 }
 
@@ -262,6 +266,12 @@ impl World {
     }
 
     async fn end(&self) {
+        for (tenant, zone) in self.zones.into_iter().enumerate() {
+            for (first, days) in (-3..3).flat_map(|first| (0..3).map(move |days| (first, days))) {
+                let range = Some((first * 1_440, days * 1_440, true));
+                self.ask(&Question { tenant, zone, range, project: None, kind: None }).await;
+            }
+        }
         for tenant in 0..TENANTS.len() {
             for zone in 0..ZONES.len() {
                 for range in [None, Some((-2_880, 5_760, true)), Some((-777, 1_555, false))] {
@@ -288,10 +298,14 @@ proptest! {
     #[test]
     fn i3_active_users_are_the_oracles(
         change in 0_usize..CHANGES.len(),
+        zones in (0_usize..ZONES.len(), 0_usize..ZONES.len()),
         steps in proptest::collection::vec(step(), 1..60),
     ) {
         runtime().block_on(async {
             let mut world = World::new(Timestamp::parse(CHANGES[change]).expect("an instant")).await;
+            for (tenant, zone) in [zones.0, zones.1].into_iter().enumerate() {
+                world.take(Step::Zone { tenant, zone }).await;
+            }
             for step in steps {
                 world.take(step).await;
             }
@@ -307,30 +321,39 @@ fn days_of(zone: &Zone, range: TimeRange) -> AudienceQuery {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i3_flushes_and_changes_of_zone_never_show_through() {
     let place = Place::new();
-    let lake = place.open(LakeOptions { background: true, ..small(WindowRule::default()) }).await;
+    let options = LakeOptions { background: true, ..small(WindowRule::default()) };
+    let manifest = Arc::new(Lingering(Arc::new(place.manifest.reopen())));
+    let clock: Arc<ManualClock> = Arc::clone(&place.clock);
+    let lake = Lake::open(Arc::new(place.vfs.clone()), Place::dir(), manifest, clock, options).await.expect("opens");
     let t = scope("t");
+    // Every event from half past six on lies on another day there.
     let zones = [Zone::utc(), zone(3)];
+    let done = Arc::new(AtomicBool::new(false));
     let changing = {
-        let (lake, t, zones) = (Arc::clone(&lake), t.clone(), zones.clone());
+        let (lake, t, zones, done) = (Arc::clone(&lake), t.clone(), zones.clone(), Arc::clone(&done));
         tokio::spawn(async move {
-            for n in 0..40 {
-                lake.set_zone(&t, &zones[(n + 1) % 2]).await.expect("a zone");
+            for n in (0..2).cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                lake.set_zone(&t, &zones[1 - n]).await.expect("a zone");
                 tokio::task::yield_now().await;
             }
         })
     };
     let mut oracle = Oracle::default();
     for n in 0_u8..250 {
-        let ev = Ev { id: n, minutes: i64::from(n) * 7, user: Some(n), project: None, kind: 0 };
+        let ev = Ev { id: n, minutes: 1_100 + i64::from(n), user: Some(n), project: None, kind: 0 };
         let entry = record(u64::from(n) + 1, &t, at(1_000_000), &[spec(&ev, at(0))]);
         assert!(lake.apply(&[entry]).await.failed.is_none());
-        oracle.count(0, at(i64::from(n) * 420), &ev);
+        oracle.count(0, at((1_100 + i64::from(n)) * 60), &ev);
         for zone in &zones {
             let query = days_of(zone, TimeRange::ALL);
             let found = lake.active_users(&t, &query).await.expect("an answer");
             assert_eq!(found, oracle.answer(0, &query), "{n} {zone:?}");
         }
     }
+    done.store(true, Ordering::Relaxed);
     changing.await.expect("no panic");
 }
 
