@@ -2,13 +2,18 @@
 //! answers never disagree about a border. A day is the calendar date that clocks in the zone show;
 //! days have 23 or 25 hours when clocks change. Zones come from the IANA database compiled in.
 
+mod buckets;
+
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, TimeRange, Timestamp};
+
+pub use buckets::Buckets;
 
 /// Longest zone name, in bytes.
 const ZONE_BYTES_MAX: usize = 64;
@@ -46,6 +51,11 @@ impl Zone {
     /// Its IANA name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Finds the days of many instants, for callers that keep it.
+    pub fn into_days(self) -> Days<'static> {
+        Days::of(Cow::Owned(self))
     }
 
     /// How far clocks are ahead of UTC at an instant, in microseconds.
@@ -219,7 +229,7 @@ impl Calendar {
 
     /// Finds the days of many instants.
     pub fn days(&self) -> Days<'_> {
-        Days { zone: &self.zone, from: Timestamp::MAX, to: Timestamp::MIN, offset_us: 0 }
+        Days::of(Cow::Borrowed(&self.zone))
     }
 
     /// The day of one instant; see [`Calendar::days`] for many.
@@ -229,11 +239,44 @@ impl Calendar {
 
     /// The first instant of a day.
     pub fn start_of(&self, day: Day) -> Timestamp {
-        let midnight = day.date().at(0, 0, 0, 0);
-        let first = self.zone.zone.to_ambiguous_timestamp(midnight).compatible();
-        first.map_or(Timestamp::from_micros(i64::from(day.0) * MICROS_PER_DAY), |first| {
-            Timestamp::from_micros(first.as_microsecond())
-        })
+        let midnight = self.zone.zone.to_ambiguous_timestamp(day.date().at(0, 0, 0, 0));
+        let skipped = matches!(midnight.offset(), AmbiguousOffset::Gap { .. });
+        let Ok(first) = midnight.compatible() else {
+            return Timestamp::from_micros(i64::from(day.0) * MICROS_PER_DAY);
+        };
+        // The clocks may have jumped over midnight from before it: the day begins with the jump.
+        let after = first.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(first);
+        let jump = skipped.then(|| self.zone.zone.preceding(after).next()).flatten();
+        Timestamp::from_micros(jump.map_or(first, |jump| jump.timestamp()).as_microsecond())
+    }
+
+    /// The instant after the last one of a day. Later than the start of the next day where clocks that
+    /// go back show midnight twice: then an hour of this day comes after the next has begun.
+    pub fn end_of(&self, day: Day) -> Timestamp {
+        if day == Day::MAX {
+            return Timestamp::MAX;
+        }
+        let next = self.start_of(day.plus(1));
+        let midnight = self.zone.zone.to_ambiguous_timestamp(day.plus(1).date().at(0, 0, 0, 0));
+        match (midnight.offset(), midnight.later()) {
+            (AmbiguousOffset::Fold { .. }, Ok(again)) => next.max(Timestamp::from_micros(again.as_microsecond())),
+            _ => next,
+        }
+    }
+
+    /// The days that lie in `range` from their first instant to their last; none when there is none.
+    pub fn whole_days(&self, range: TimeRange) -> Option<DayRange> {
+        let start = |day| if day == Day::MIN { Timestamp::MIN } else { self.start_of(day) };
+        let mut first = self.day_of(range.from());
+        while first < Day::MAX && start(first) < range.from() {
+            first = first.plus(1);
+        }
+        let mut last = self.day_of(range.to().plus_micros(-1));
+        while last > first && self.end_of(last) > range.to() {
+            last = last.plus(-1);
+        }
+        (first <= last && start(first) >= range.from() && self.end_of(last) <= range.to())
+            .then_some(DayRange { first, last })
     }
 
     /// From the first instant of the first day to the end of the last.
@@ -265,7 +308,12 @@ impl Calendar {
         }
     }
 
-    /// The start of the bucket that an instant lies in.
+    /// Finds the buckets of many instants.
+    pub fn buckets(&self, interval: Interval) -> Buckets<'_> {
+        Buckets::new(self, interval)
+    }
+
+    /// The start of the bucket that an instant lies in; see [`Calendar::buckets`] for many.
     pub fn bucket_of(&self, at: Timestamp, interval: Interval) -> Timestamp {
         let floor = |step_us: i64| {
             let local = at.micros().saturating_add(self.zone.offset_us(at));
@@ -291,14 +339,18 @@ impl Calendar {
 /// Finds the days of many instants of one zone; neighbours cost two comparisons.
 #[derive(Debug, Clone)]
 pub struct Days<'z> {
-    zone: &'z Zone,
+    zone: Cow<'z, Zone>,
     /// Where `offset_us` holds, half-open.
     from: Timestamp,
     to: Timestamp,
     offset_us: i64,
 }
 
-impl Days<'_> {
+impl<'z> Days<'z> {
+    fn of(zone: Cow<'z, Zone>) -> Self {
+        Self { zone, from: Timestamp::MAX, to: Timestamp::MIN, offset_us: 0 }
+    }
+
     /// The date that clocks in the zone show at an instant.
     pub fn day_of(&mut self, at: Timestamp) -> Day {
         if at < self.from || at >= self.to {

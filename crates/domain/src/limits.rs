@@ -20,6 +20,8 @@ pub const RECORD_EVENTS_MAX: usize = 65_536;
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows in one page of a listing when the request names no limit.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Most users of a series, those of all its points together: two bytes each in memory, about.
+pub const SERIES_USERS_MAX: u64 = 50_000_000;
 /// Longest any read query may run.
 pub const QUERY_TIME_MAX: Duration = Duration::from_secs(30);
 

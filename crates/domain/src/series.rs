@@ -21,6 +21,26 @@ pub enum Metric {
     UniqueUsers,
 }
 
+impl Metric {
+    /// The part of `totals` that this metric is made of: the count of events always, beside it only what
+    /// is measured. The rest is 0.
+    #[must_use]
+    pub fn part_of(self, totals: &Totals) -> Totals {
+        let mut part = Totals { calls: totals.calls, ..Totals::default() };
+        match self {
+            Self::Count | Self::UniqueUsers => {}
+            Self::Tokens => part.tokens = totals.tokens,
+            Self::InputTokens => part.input_tokens = totals.input_tokens,
+            Self::OutputTokens => part.output_tokens = totals.output_tokens,
+            Self::AvgLatencyMs => {
+                part.latency_us = totals.latency_us;
+                part.latency_calls = totals.latency_calls;
+            }
+        }
+        part
+    }
+}
+
 /// What a series can be grouped and filtered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Facet {
@@ -78,7 +98,7 @@ pub struct SeriesPoint {
     pub start: Timestamp,
     /// The value of each facet of `group_by`; empty for events without one.
     pub group: Vec<String>,
-    /// The sums of its events.
+    /// The sums of its events, as far as the metric is made of them: see [`Metric::part_of`].
     pub totals: Totals,
     /// Its distinct users; 0 unless the metric is [`Metric::UniqueUsers`].
     pub users: u64,

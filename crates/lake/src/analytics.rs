@@ -1,31 +1,129 @@
-//! Sums over a range of time.
+//! Sums over a range of time. Whole hours come from sums that are kept, everything else from raw events,
+//! of which only the pages and columns that matter are read. Every answer is of one moment.
+
+mod counts;
+mod hours;
+mod moment;
+mod plan;
+mod points;
+mod rows;
+mod scan;
+mod series;
+mod symbols;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::series::{SeriesPoint, SeriesQuery};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
+use domain::users::UserNumber;
+use ports::PortError;
 use ports::analytics::{Analytics, Summary};
-use ports::{ErrorKind, PortError};
 
-use crate::lake::Lake;
+use crate::lake::{Core, Lake};
+use crate::memtable::Memtable;
+use crate::reports::Patience;
+use crate::reports::rollups_in;
+use counts::most_first;
+use plan::{Source, whole_hours};
+use scan::held_events;
 
 #[async_trait]
 impl Analytics for Lake {
     async fn top_types(
         &self,
-        _: &TenantScope,
-        _: TimeRange,
-        _: Option<&str>,
-        _: usize,
+        scope: &TenantScope,
+        range: TimeRange,
+        project: Option<&str>,
+        limit: usize,
     ) -> Result<Vec<(String, u64)>, PortError> {
-        Err(PortError::new(ErrorKind::Unavailable, "PLACEHOLDER"))
+        let (hours, edges) = whole_hours(range);
+        let hours = hours.unwrap_or(TimeRange::new(range.from(), range.from()).unwrap_or(range));
+        let look = |table: &Memtable| {
+            let in_edges = |at| edges.iter().any(|edge| edge.contains(at));
+            let events = if edges.is_empty() { Vec::new() } else { held_events(table, scope, None, range, in_edges) };
+            (rollups_in(table, scope, hours), events)
+        };
+        let (stored, moment) = loop {
+            let (counted, stored) = self.core.manifest.type_sums(scope, hours, project).await?;
+            if let Some(moment) = self.core.moment(counted, look) {
+                break (stored, moment);
+            }
+        };
+        let (rollups, held): (Vec<_>, Vec<_>) = moment.uncounted.into_iter().unzip();
+        let mut held: Vec<_> = held.into_iter().flatten().collect();
+        held.extend(moment.between.into_iter().flat_map(|(_, events)| events));
+        let (snapshot, of, wanted) = (moment.snapshot, scope.clone(), project.map(str::to_owned));
+        let mut counts = match edges.is_empty() {
+            true => counts::Counts::new(),
+            false => {
+                let count = move |_: &Core, patience: &Patience| {
+                    Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
+                };
+                self.core.read(count).await?
+            }
+        };
+        let rollups = rollups.into_iter().flatten();
+        let rollups = rollups.filter(|rollup| project.is_none_or(|project| project == rollup.key.project));
+        let rollups = rollups.map(|rollup| (rollup.key.kind, rollup.totals.calls));
+        for (kind, calls) in stored.into_iter().map(|(kind, totals)| (kind, totals.calls)).chain(rollups) {
+            *counts.entry(kind).or_insert(0) += calls;
+        }
+        Ok(most_first(counts, limit))
     }
 
-    async fn summary(&self, _: &TenantScope, _: &str, _: TimeRange, _: usize) -> Result<Option<Summary>, PortError> {
-        Err(PortError::new(ErrorKind::Unavailable, "PLACEHOLDER"))
+    async fn summary(
+        &self,
+        scope: &TenantScope,
+        customer: &str,
+        range: TimeRange,
+        top: usize,
+    ) -> Result<Option<Summary>, PortError> {
+        let (of, name) = (scope.clone(), customer.to_owned());
+        let count =
+            move |core: &Core, patience: &Patience| Core::count_customer(core, &of, &name, range, top, patience);
+        let Some(counted) = self.core.read(count).await? else { return Ok(None) };
+        let (numbers, events): (Vec<UserNumber>, Vec<u64>) = counted.users.into_iter().unzip();
+        let names = self.core.user_names(scope, &numbers).await?;
+        let users = names.into_iter().zip(events).filter_map(|(name, events)| Some((name?, events)));
+        let mut totals: Vec<_> = counted.types.into_iter().collect();
+        totals.sort_unstable();
+        Ok(Some(Summary { totals, top_users: most_first(users, top) }))
     }
 
-    async fn series(&self, _: &TenantScope, _: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError> {
-        Err(PortError::new(ErrorKind::Unavailable, "PLACEHOLDER"))
+    async fn series(&self, scope: &TenantScope, query: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError> {
+        self.core.series(scope, query, Source::of(query)).await
     }
 }
+
+impl Core {
+    async fn series(
+        self: &Arc<Self>,
+        scope: &TenantScope,
+        query: &SeriesQuery,
+        source: Source,
+    ) -> Result<Vec<SeriesPoint>, PortError> {
+        let (of, asked) = (scope.clone(), query.clone());
+        if source != Source::Rollups {
+            let sum = move |core: &Self, patience: &Patience| core.series_of_segments(&of, &asked, source, patience);
+            return self.read(sum).await;
+        }
+        let hours = series::rollup_hours(query);
+        let (stored, moment) = loop {
+            let (counted, stored) = self.manifest.rollups(scope, hours).await?;
+            if let Some(moment) = self.moment(counted, |table| series::unflushed(table, scope, query)) {
+                break (stored, moment);
+            }
+        };
+        let sum = move |_: &Self, patience: &Patience| {
+            let mut unflushed = moment.uncounted;
+            unflushed.extend(moment.between.map(series::Unflushed::without_sums));
+            Self::series_of_rollups(&of, &asked, &stored, &unflushed, &moment.snapshot, patience)
+        };
+        self.read(sum).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

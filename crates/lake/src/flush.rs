@@ -1,5 +1,6 @@
 //! Memtable → segment. Writes the three files, each durable under its name, then makes everything
-//! count in one manifest commit: segment, rollups, names and cursor. A crash before the commit
+//! count in one manifest commit: segment, rollups, names, users,
+//! their days and cursor. A crash before the commit
 //! leaves unknown files and a journal that is replayed; after it, nothing is left to do.
 
 use std::io::Write;
@@ -20,9 +21,10 @@ use domain::time::TimeRange;
 use hashbrown::HashSet;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use ports::manifest::{Commit, FileKind, FileMeta, Name, SegmentMeta};
+use ports::manifest::{Activity, Commit, FileKind, FileMeta, Name, NewUsers, SegmentMeta};
 use ports::{ErrorKind, PortError};
 
+use crate::activity::DayUsers;
 use crate::dedup::{IdRecord, IdRunWriter};
 use crate::lake::Core;
 use crate::memtable::{GroupView, Memtable};
@@ -99,7 +101,7 @@ impl Core {
     }
 
     /// Nothing more is written until a restart.
-    fn give_up(&self, kind: ErrorKind) {
+    pub(crate) fn give_up(&self, kind: ErrorKind) {
         *self.broken.lock() = Some(kind);
         self.room.notify_waiters();
     }
@@ -140,7 +142,7 @@ impl Core {
     }
 
     /// Sets the active memtable aside for flushing; the caller holds `writer`, and none is set aside.
-    fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         let mut state = self.state.write();
         debug_assert!(state.frozen.is_none());
         state.frozen = Some(Arc::new(std::mem::take(&mut state.active)));
@@ -194,6 +196,8 @@ impl Core {
             add: segment.iter().cloned().collect(),
             rollups: rollups_of(&frozen),
             names: names.clone(),
+            users: users_of(&frozen),
+            activity: activity_of(&frozen),
             ..Commit::default()
         };
         fail::fail_point!("flush::before_commit");
@@ -255,6 +259,21 @@ fn rollups_of(table: &Memtable) -> Vec<Rollup> {
     let mut rollups: Vec<_> = table.rollups().filter_map(rollup).collect();
     rollups.sort_by(|left, right| left.key.cmp(&right.key));
     rollups
+}
+
+fn users_of(table: &Memtable) -> Vec<NewUsers> {
+    let new = |(tenant, first, names): (&str, u32, _)| {
+        let names: Vec<String> = Iterator::map(names, str::to_owned).collect();
+        tenant_of(tenant).map(|tenant| NewUsers { tenant, first, names })
+    };
+    let mut users: Vec<_> = table.new_users().filter_map(new).collect();
+    users.sort_by(|left, right| left.tenant.cmp(&right.tenant));
+    users
+}
+
+fn activity_of(table: &Memtable) -> Vec<Activity> {
+    let of_tenant = |(tenant, users): (&str, &DayUsers)| Some(users.activity(&tenant_of(tenant)?, table.interner()));
+    table.day_users().filter_map(of_tenant).flatten().collect()
 }
 
 fn write_files(dir: &SegmentDir, id: &str, table: &Memtable) -> Result<Vec<FileMeta>, PortError> {

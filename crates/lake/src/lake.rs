@@ -28,6 +28,7 @@ use crate::memtable::{FreshEvent, FreshRecord, Memtable};
 use crate::options::LakeOptions;
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
 use crate::state::State;
+use crate::users::Users;
 
 /// Reads of files at once.
 const READERS_MAX: usize = 8;
@@ -97,21 +98,25 @@ impl Lake {
         let segments = found.segments.into_iter().map(open).collect::<Result<Vec<Arc<Segment>>, _>>()?;
         // Only now that everything known is there and whole.
         remove_unknown(&dir, segments.iter().flat_map(|segment| segment.file_names()).collect())?;
+        let hasher = IdHasher::new(&found.identity.key);
         let state = State {
             segments: Arc::new(segments),
             frozen: None,
             active: Memtable::default(),
             active_since: None,
+            users: Users::load(&found.users, &hasher),
             applied: found.cursor,
             cursor: found.cursor,
             closed_through: found.closed_through,
             retention_floor: found.retention_floor,
+            zones: Arc::new(found.zones.into_iter().collect()),
+            recounts: 0,
         };
         let core = Arc::new(Core {
             dir,
             manifest,
             clock,
-            hasher: IdHasher::new(&found.identity.key),
+            hasher,
             identity: found.identity,
             state: RwLock::new(state),
             names: Mutex::new(found.names.into_iter().collect()),
@@ -205,7 +210,9 @@ impl Core {
             let body = body?;
             let event = body.event()?;
             let (hash, payload_hash) = (hasher.hash(event.id), body.payload_hash());
-            events.push(FreshEvent { index, offset: body.offset, len: body.bytes.len(), hash, payload_hash, event });
+            let user = event.user.map(|user| hasher.hash(user));
+            let (offset, len) = (body.offset, body.bytes.len());
+            events.push(FreshEvent { index, offset, len, hash, payload_hash, user, event });
         }
         Ok(events)
     }
@@ -219,7 +226,8 @@ impl Core {
 
     /// The only place where an event becomes counted.
     fn fold(&self, record: &FreshRecord<'_>, events: &[FreshEvent<'_>], earlier: &[Option<FirstSeen>]) -> Vec<Outcome> {
-        let mut state = self.state.write();
+        let mut guard = self.state.write();
+        let state = &mut *guard;
         let mut in_record = hashbrown::HashMap::with_capacity(events.len());
         let mut outcomes = Vec::with_capacity(events.len());
         for (event, flushed) in events.iter().zip(earlier) {
@@ -234,9 +242,10 @@ impl Core {
                 }
             });
         }
+        let zone = state.zones.get(record.tenant);
         let fresh = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Fresh);
-        state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule);
-        self.cover(&mut state, record.seq);
+        state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule, &mut state.users, zone);
+        self.cover(state, record.seq);
         outcomes
     }
 

@@ -3,10 +3,13 @@
 
 pub mod options;
 mod dedup;
+mod users;
+mod activity;
 mod memtable;
 mod segment;
 mod state;
 mod lake;
+mod consistent;
 mod flush;
 mod merge;
 mod compact;

@@ -8,22 +8,29 @@ mod intern;
 use bytes::Bytes;
 use domain::admit::Dimension;
 use domain::aggregate::{Aggregate, Slice, Totals};
+use domain::calendar::DayRange;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::record::decode_body;
 use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
+use domain::users::UserNumber;
 use hashbrown::HashMap;
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
-use intern::{Interner, Symbol};
+pub(crate) use intern::{Interner, Symbol};
 
+use crate::activity::{ByDay, Choice, DayUsers};
 use crate::dedup::{FirstSeen, IdHash};
 
 /// Memory that one event takes beside its bytes, about: its reference and its id.
-const EVENT_OVERHEAD_BYTES: usize = 96;
+const EVENT_OVERHEAD_BYTES: usize = 104;
 /// Memory that one group, window or rollup takes, about.
 const ENTRY_OVERHEAD_BYTES: usize = 192;
+/// Memory that one user takes on one day, about, in a set that grows.
+const USER_DAY_BYTES: usize = 8;
+/// The user of an event without one.
+const NO_USER: u32 = u32::MAX;
 
 /// A record whose events are referred to.
 #[derive(Debug)]
@@ -40,7 +47,22 @@ struct EventRef {
     record: u32,
     offset: u32,
     len: u32,
+    user: u32,
     index: u16,
+}
+
+impl EventRef {
+    fn user(&self) -> Option<UserNumber> {
+        (self.user != NO_USER).then_some(UserNumber(self.user))
+    }
+}
+
+/// Users of one tenant that no earlier memtable had: the events that brought them, numbered from
+/// `first` on.
+#[derive(Debug)]
+struct NewUserRefs {
+    first: u32,
+    events: Vec<u32>,
 }
 
 /// One customer of one tenant.
@@ -83,6 +105,8 @@ pub(crate) struct Memtable {
     window_of: HashMap<(u32, Timestamp), u32>,
     rollups: HashMap<RollupSymbols, Totals>,
     ids: HashMap<IdHash, FirstSeen>,
+    new_users: HashMap<Symbol, NewUserRefs>,
+    day_users: HashMap<Symbol, DayUsers>,
     span: Option<(Seq, Seq)>,
     bytes: usize,
 }
@@ -92,6 +116,7 @@ pub(crate) struct Memtable {
 pub(crate) struct HeldEvent<'m> {
     pub(crate) position: Position,
     pub(crate) received_at: Timestamp,
+    pub(crate) user: Option<UserNumber>,
     pub(crate) event: EventView<'m>,
 }
 
@@ -202,11 +227,53 @@ impl Memtable {
         self.held(&self.events[at])
     }
 
-    fn held(&self, event: &EventRef) -> Option<HeldEvent<'_>> {
-        let record = &self.records[event.record as usize];
-        let body = record.payload.get(event.offset as usize..(event.offset + event.len) as usize)?;
-        let position = Position::new(record.seq, event.index);
-        Some(HeldEvent { position, received_at: record.received_at, event: decode_body(body).ok()? })
+    /// Users that no earlier memtable had: (tenant, first number, their names), in no order.
+    pub(crate) fn new_users(&self) -> impl Iterator<Item = (&str, u32, impl Iterator<Item = &str>)> {
+        self.new_users.iter().map(|(tenant, new)| {
+            let names = new.events.iter().map(|at| self.user_of(*at).unwrap_or(""));
+            (self.names.text(*tenant), new.first, names)
+        })
+    }
+
+    /// The names of those of these users whose first events are here.
+    pub(crate) fn user_names(&self, tenant: &TenantId, users: &[UserNumber]) -> Vec<Option<String>> {
+        let new = self.names.find(tenant.as_str()).and_then(|tenant| self.new_users.get(&tenant));
+        let name = |user: &UserNumber| {
+            let new = new?;
+            let at = new.events.get(user.0.checked_sub(new.first)? as usize)?;
+            self.user_of(*at).map(str::to_owned)
+        };
+        users.iter().map(name).collect()
+    }
+
+    /// Who was active on which day: per tenant, in no order.
+    pub(crate) fn day_users(&self) -> impl Iterator<Item = (&str, &DayUsers)> {
+        self.day_users.iter().map(|(tenant, users)| (self.names.text(*tenant), users))
+    }
+
+    /// Adds those of a tenant who were active on these days.
+    pub(crate) fn add_active(&self, tenant: &TenantId, choice: &Choice<'_>, days: DayRange, to: &mut ByDay) {
+        let users = self.names.find(tenant.as_str()).and_then(|tenant| self.day_users.get(&tenant));
+        if let Some((users, wanted)) = users.zip(choice.find(&self.names)) {
+            users.add_to(to, &wanted, days);
+        }
+    }
+
+    /// The names that symbols stand for.
+    pub(crate) fn interner(&self) -> &Interner {
+        &self.names
+    }
+
+    fn user_of(&self, event: u32) -> Option<&str> {
+        self.held(self.events.get(event as usize)?)?.event.user
+    }
+
+    fn held(&self, event_ref: &EventRef) -> Option<HeldEvent<'_>> {
+        let record = &self.records[event_ref.record as usize];
+        let body = record.payload.get(event_ref.offset as usize..(event_ref.offset + event_ref.len) as usize)?;
+        let position = Position::new(record.seq, event_ref.index);
+        let event = decode_body(body).ok()?;
+        Some(HeldEvent { position, received_at: record.received_at, user: event_ref.user(), event })
     }
 
     /// The sum of some windows.
@@ -266,6 +333,12 @@ impl<'m> GroupView<'m> {
         events.into_iter().filter_map(|(_, at)| table.held(&table.events[at as usize]))
     }
 
+    /// The windows, in no order.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = WindowView<'m>> + use<'m> {
+        let table = self.table;
+        self.group.windows.iter().map(move |at| WindowView { table, sums: &table.windows[*at as usize] })
+    }
+
     /// The windows that start in `range`, summed to what `start_of` maps their starts to, in order.
     pub(crate) fn sums(&self, range: TimeRange, start_of: impl Fn(Timestamp) -> Timestamp) -> Vec<Partial> {
         let all = self.group.windows.iter().map(|at| &self.table.windows[*at as usize]);
@@ -273,6 +346,51 @@ impl<'m> GroupView<'m> {
         found.sort_unstable_by_key(|sums| sums.start);
         let alike = found.chunk_by(|left, right| start_of(left.start) == start_of(right.start));
         alike.map(|windows| self.table.partial(start_of(windows[0].start), windows)).collect()
+    }
+}
+
+/// The sums of one window of a group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowView<'m> {
+    table: &'m Memtable,
+    sums: &'m WindowSums,
+}
+
+impl<'m> WindowView<'m> {
+    pub(crate) fn start(&self) -> Timestamp {
+        self.sums.start
+    }
+
+    pub(crate) fn totals(&self) -> &'m Totals {
+        &self.sums.totals
+    }
+
+    /// One breakdown; only endpoints and models have one.
+    pub(crate) fn slices(&self, dimension: Dimension) -> impl Iterator<Item = (&'m str, &'m Slice)> + use<'m> {
+        let (names, sums) = (&self.table.names, self.sums);
+        let slices: &[_] = match dimension {
+            Dimension::Endpoint => &sums.by_endpoint,
+            Dimension::Model => &sums.by_model,
+            _ => &[],
+        };
+        slices.iter().map(|(name, slice)| (names.text(*name), slice))
+    }
+}
+
+/// An event that outlives its memtable, not decoded yet.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedEvent {
+    payload: Bytes,
+    offset: u32,
+    len: u32,
+    user: Option<UserNumber>,
+}
+
+impl SharedEvent {
+    /// The event and its user's number.
+    pub(crate) fn decode(&self) -> Option<(EventView<'_>, Option<UserNumber>)> {
+        let body = self.payload.get(self.offset as usize..(self.offset + self.len) as usize)?;
+        Some((decode_body(body).ok()?, self.user))
     }
 }
 
@@ -292,7 +410,18 @@ impl<'m> EventHandle<'m> {
         Position::new(self.table.records[self.event.record as usize].seq, self.event.index)
     }
 
+    pub(crate) fn user(&self) -> Option<UserNumber> {
+        self.event.user()
+    }
+
     pub(crate) fn decode(&self) -> Option<HeldEvent<'m>> {
         self.table.held(self.event)
+    }
+
+    /// The event on its own, so that it can be decoded without holding the memtable.
+    pub(crate) fn share(&self) -> SharedEvent {
+        let EventRef { record, offset, len, .. } = *self.event;
+        let payload = self.table.records[record as usize].payload.clone();
+        SharedEvent { payload, offset, len, user: self.event.user() }
     }
 }

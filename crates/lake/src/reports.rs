@@ -4,6 +4,7 @@
 mod events;
 mod sums;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,6 +45,11 @@ impl Drop for Abandoned {
 pub(crate) struct Patience(Arc<AtomicBool>);
 
 impl Patience {
+    /// Of work that goes on whether or not somebody waits.
+    pub(crate) fn endless() -> Self {
+        Self(Arc::default())
+    }
+
     /// Asked once per batch of rows.
     pub(crate) fn check(&self) -> Result<(), ParquetError> {
         if self.0.load(Ordering::Relaxed) {
@@ -55,7 +61,7 @@ impl Patience {
 
 impl Core {
     /// Runs a read on a thread that may block.
-    async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
@@ -148,20 +154,14 @@ impl Reports for Lake {
     }
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
-        // What is flushed while the manifest is read would be counted twice or not at all: hold it off.
-        let _flushing = self.core.flushing.lock().await;
-        let (snapshot, active) = self.core.view(|active| rollups_in(active, scope, range));
-        let frozen = snapshot.frozen.as_ref().map(|frozen| rollups_in(frozen, scope, range)).unwrap_or_default();
-        let mut sums: std::collections::BTreeMap<_, _> = self
-            .core
-            .manifest
-            .rollups(scope, range)
-            .await?
-            .1
-            .into_iter()
-            .map(|rollup| (rollup.key, rollup.totals))
-            .collect();
-        for rollup in active.into_iter().chain(frozen) {
+        let (stored, moment) = loop {
+            let (counted, stored) = self.core.manifest.rollups(scope, range).await?;
+            if let Some(moment) = self.core.moment(counted, |table| rollups_in(table, scope, range)) {
+                break (stored, moment);
+            }
+        };
+        let mut sums: BTreeMap<_, _> = stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
+        for rollup in moment.uncounted.into_iter().flatten() {
             sums.entry(rollup.key).or_default().merge(&rollup.totals);
         }
         Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())
@@ -172,7 +172,8 @@ impl Reports for Lake {
     }
 }
 
-fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
+/// The rollups of a memtable whose hour begins inside `range`, in no order.
+pub(crate) fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
     let tenant = scope.tenant();
     let wanted = table.rollups().filter(|(of, _, _, hour, _)| *of == tenant.as_str() && range.contains(*hour));
     let rollup = |(_, project, kind, hour, totals): (_, &str, &str, _, &_)| {

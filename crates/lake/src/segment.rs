@@ -17,7 +17,8 @@ use ports::manifest::{FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
 use vfs::Vfs;
 
-pub(crate) use file::{Batches, KeyRange, ParquetFile, RowId, SegmentFile, corrupt, io_error};
+pub(crate) use blob::slices as blob_slices;
+pub(crate) use file::{Batches, KeyRange, Pages, ParquetFile, RowId, SegmentFile, corrupt, io_error};
 
 use crate::dedup::IdRun;
 
@@ -39,6 +40,10 @@ impl Segment {
         let events = file(FileKind::Events)
             .map(|file| ParquetFile::open(open(file)?, &events::KEYS).map_err(|why| corrupt(&file.name, why)))
             .transpose()?;
+        if events.as_ref().is_some_and(|events| !events.has_column(events::USER_NUMBER)) {
+            let message = format!("open segment {}: an earlier version wrote it, without numbers of users", meta.id);
+            return Err(PortError::new(ErrorKind::Conflict, message));
+        }
         let sums = required(&meta, file(FileKind::Windows))?;
         let sums = ParquetFile::open(open(sums)?, &sums::KEYS).map_err(|why| corrupt(&sums.name, why))?;
         let ids = required(&meta, file(FileKind::Ids))?;

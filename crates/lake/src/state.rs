@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
+use domain::calendar::Zone;
 use domain::position::Seq;
+use domain::tenant::TenantId;
 use domain::time::Timestamp;
+use hashbrown::HashMap;
 
 use crate::dedup::{FirstSeen, IdHash};
 use crate::memtable::Memtable;
 use crate::segment::Segment;
+use crate::users::Users;
 
 /// The visible state.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(crate) struct State {
     pub(crate) active: Memtable,
     /// When the first record of `active` was applied.
     pub(crate) active_since: Option<Timestamp>,
+    /// Everybody who is in the segments or the memtables.
+    pub(crate) users: Users,
     /// Last record applied.
     pub(crate) applied: Seq,
     /// Last record in the segments.
@@ -29,6 +35,10 @@ pub(crate) struct State {
     pub(crate) closed_through: Timestamp,
     /// Raw events before it are not shown.
     pub(crate) retention_floor: Timestamp,
+    /// The zones of the tenants that have set one.
+    pub(crate) zones: Arc<HashMap<TenantId, Zone>>,
+    /// How often a recount of days was begun or ended; odd while one is being committed.
+    pub(crate) recounts: u64,
 }
 
 /// The immutable part of a state.
@@ -36,8 +46,11 @@ pub(crate) struct State {
 pub(crate) struct Snapshot {
     pub(crate) segments: Arc<Vec<Arc<Segment>>>,
     pub(crate) frozen: Option<Arc<Memtable>>,
+    pub(crate) cursor: Seq,
     pub(crate) closed_through: Timestamp,
     pub(crate) retention_floor: Timestamp,
+    pub(crate) zones: Arc<HashMap<TenantId, Zone>>,
+    pub(crate) recounts: u64,
 }
 
 impl State {
@@ -46,10 +59,18 @@ impl State {
         Snapshot {
             segments: Arc::clone(&self.segments),
             frozen: self.frozen.clone(),
+            cursor: self.cursor,
             closed_through: self.closed_through,
             retention_floor: self.retention_floor,
+            zones: Arc::clone(&self.zones),
+            recounts: self.recounts,
         }
     }
+}
+
+/// A tenant's own zone.
+pub(crate) fn zone_of(zones: &HashMap<TenantId, Zone>, tenant: &TenantId) -> Zone {
+    zones.get(tenant).cloned().unwrap_or_else(Zone::utc)
 }
 
 impl Snapshot {

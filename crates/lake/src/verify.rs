@@ -1,11 +1,13 @@
 //! Recomputes every aggregate from the raw events and names each difference (I3): windows, hours,
-//! totals, rollups, and the ids that dedup rests on (I2). Reads everything once, in order; memory
-//! does not grow with the store, except by the rollups.
+//! totals, rollups, numbers and days of users, and the ids that dedup rests on (I2). Reads everything
+//! once, in order; memory does not grow with the store, except by the rollups and the users.
 
 mod recompute;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use domain::aggregate::Totals;
 use domain::invariant::Invariant;
@@ -53,6 +55,10 @@ pub struct VerifySummary {
     pub customers: u64,
     /// Hourly rollups compared.
     pub rollups: u64,
+    /// Users whose numbers and names were compared.
+    pub users: u64,
+    /// Days of users compared: of all, of a project or of a type.
+    pub user_days: u64,
     /// Differences found.
     pub differences: u64,
 }
@@ -75,7 +81,9 @@ impl Lake {
         let stored = streams.map_err(|why| corrupt("partial aggregates", why))?;
         let mut report = Report { floor: snapshot.retention_floor, summary: VerifySummary::default(), on_difference };
         let rule = self.core.identity.rule;
-        let raw = recompute::Recompute::new(&snapshot.segments, &self.core.hasher, rule, stored, &mut report);
+        let mut users = users::RawUsers::new(Arc::clone(&snapshot.zones));
+        let (segments, hasher) = (&snapshot.segments, &self.core.hasher);
+        let raw = recompute::Recompute::new(segments, hasher, rule, stored, &mut users, &mut report);
         let rollups = raw.run().map_err(|why| corrupt("segments", why))?;
         let tenants = self
             .core
@@ -86,6 +94,7 @@ impl Lake {
             .collect::<std::collections::BTreeSet<TenantId>>();
         for tenant in tenants {
             let scope = TenantScope::for_operator(tenant);
+            users.compare(&self.core, &scope, &mut report).await?;
             let stored = self.core.manifest.rollups(&scope, TimeRange::ALL).await?.1;
             report.compare_rollups(
                 scope.tenant(),

@@ -56,6 +56,32 @@ proptest! {
     }
 
     #[test]
+    fn many_buckets_are_those_of_single_instants(
+        zone in 0..ZONES.len(),
+        base in -2_000_000_000_i64..2_000_000_000,
+        steps in prop::collection::vec(prop_oneof![-4_000_i64..4_000, -3_000_000_i64..3_000_000], 1..40),
+        kind in 0..5_usize,
+    ) {
+        let interval = [Interval::Minute, Interval::Hour, Interval::Days(Period::Day), Interval::Days(Period::Week),
+            Interval::Days(Period::Month)][kind];
+        let calendar = calendar(ZONES[zone]);
+        let mut buckets = calendar.buckets(interval);
+        let mut second = base;
+        for step in steps {
+            second += step;
+            let instant = Timestamp::from_micros(second * 1_000_000);
+            prop_assert_eq!(buckets.start_of(instant), calendar.bucket_of(instant, interval));
+            let hour = instant.floor_to(3_600_000_000);
+            if buckets.hold(hour, hour.plus_micros(3_600_000_000)) {
+                for minute in 0..60 {
+                    let inside = hour.plus_micros(minute * 60_000_000);
+                    prop_assert_eq!(calendar.bucket_of(inside, interval), calendar.bucket_of(hour, interval));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn buckets_follow_each_other(zone in 0..ZONES.len(), second in 0_i64..2_000_000_000, kind in 0..5_usize) {
         let interval = [Interval::Minute, Interval::Hour, Interval::Days(Period::Day), Interval::Days(Period::Week),
             Interval::Days(Period::Month)][kind];
@@ -109,5 +135,51 @@ fn dates_that_are_none() {
         ["2026-02-30", "2026-13-01", "2026-1-1", "20261121", "0000-01-01", "2026-11-21T", "+026-11-21", "２026-11-21"]
     {
         assert_eq!(Day::parse(text), None, "{text}");
+    }
+}
+
+/// Clocks change near these instants, some over midnight, one over a whole day.
+const CHANGES: [(&str, &str); 6] = [
+    ("Europe/Berlin", "2026-10-25T01:00:00Z"),
+    ("America/Goose_Bay", "2010-11-07T03:01:00Z"),
+    ("America/Goose_Bay", "2010-03-14T04:01:00Z"),
+    ("America/Toronto", "1919-03-31T04:30:00Z"),
+    ("Pacific/Apia", "2011-12-30T10:00:00Z"),
+    ("America/Sao_Paulo", "2018-02-18T02:00:00Z"),
+];
+
+#[test]
+fn days_are_whole_when_all_their_minutes_are() {
+    for (name, change) in CHANGES {
+        let calendar = Calendar { zone: Zone::parse(name).unwrap(), week_start: WeekStart::Monday };
+        let change = Timestamp::parse(change).unwrap();
+        let minute = |minute: i64| change.plus_micros(minute * 60 * MICROS_PER_SECOND);
+        let days: Vec<(i64, Day)> = (-4_500..4_500).map(|at| (at, calendar.day_of(minute(at)))).collect();
+        let borders = days.windows(2).filter(|pair| pair[0].1 != pair[1].1).map(|pair| pair[1].0);
+        let near = borders.filter(|at| at.abs() < 3_000).flat_map(|at| [at - 1, at, at + 1, at + 700]);
+        let mut ends: Vec<i64> = near.collect();
+        ends.sort_unstable();
+        for (from, to) in ends.iter().flat_map(|from| ends.iter().map(move |to| (*from, *to))) {
+            if from > to {
+                continue;
+            }
+            let inside = |at: i64| (from..to).contains(&at);
+            let found = calendar.whole_days(TimeRange::new(minute(from), minute(to)).unwrap());
+            let mut parts: std::collections::BTreeMap<Day, bool> = std::collections::BTreeMap::new();
+            for (at, day) in &days {
+                *parts.entry(*day).or_insert(true) &= inside(*at);
+            }
+            for (day, is_whole) in parts {
+                assert_eq!(found.is_some_and(|found| found.contains(day)), is_whole, "{name} {day} in {from}..{to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_of_time_is_whole_days() {
+    for zone in ["UTC", "Asia/Tokyo", "America/New_York"] {
+        let calendar = Calendar { zone: Zone::parse(zone).unwrap(), week_start: WeekStart::Monday };
+        assert_eq!(calendar.whole_days(TimeRange::ALL), Some(DayRange::ALL));
     }
 }

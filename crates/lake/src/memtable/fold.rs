@@ -3,18 +3,23 @@
 
 use bytes::Bytes;
 use domain::aggregate::{Slice, Totals};
+use domain::calendar::Zone;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::rollup::hour_of;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
+use domain::users::UserNumber;
 use domain::window::WindowRule;
 
 use super::intern::Symbol;
 use super::{
-    ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, RollupSymbols, WindowSums,
+    ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, NO_USER, NewUserRefs,
+    RollupSymbols, USER_DAY_BYTES, WindowSums,
 };
+use crate::activity::DayUsers;
 use crate::dedup::{FirstSeen, IdHash};
+use crate::users::Users;
 
 /// A decoded record.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(crate) struct FreshEvent<'r> {
     pub(crate) len: usize,
     pub(crate) hash: IdHash,
     pub(crate) payload_hash: u64,
+    /// Hash of its user's name.
+    pub(crate) user: Option<IdHash>,
     pub(crate) event: EventView<'r>,
 }
 
@@ -48,15 +55,29 @@ impl Memtable {
         record: &FreshRecord<'r>,
         fresh: impl Iterator<Item = &'r FreshEvent<'r>>,
         rule: WindowRule,
+        users: &mut Users,
+        zone: Option<&Zone>,
     ) {
         let tenant = self.intern(record.tenant.as_str());
+        let mut numbers = users.of_tenant(record.tenant);
+        let mut day_users = self.day_users.remove(&tenant).unwrap_or_else(|| DayUsers::new(zone.cloned()));
         let record_at = to_u32(self.records.len());
         let before = self.events.len();
         for event in fresh {
             let seen = FirstSeen { position: Position::new(record.seq, event.index), payload_hash: event.payload_hash };
             self.ids.insert(event.hash, seen);
-            self.fold_event(tenant, record_at, record.received_at, event, rule);
+            let user = event.user.map(|user| numbers.number(user));
+            if let Some((number, true)) = user {
+                self.note_user(tenant, number);
+            }
+            let user = user.map(|(number, _)| number);
+            let (project, kind) = self.fold_event(tenant, record_at, record.received_at, event, user, rule);
+            if let Some(user) = user {
+                let new = day_users.add(event.event.time, project, kind, user);
+                self.bytes += USER_DAY_BYTES + usize::from(new) * ENTRY_OVERHEAD_BYTES;
+            }
         }
+        self.day_users.insert(tenant, day_users);
         if self.events.len() > before {
             self.bytes += record.payload.len();
             let payload = record.payload.clone();
@@ -70,13 +91,15 @@ impl Memtable {
         record: u32,
         received_at: Timestamp,
         fresh: &FreshEvent<'_>,
+        user: Option<UserNumber>,
         rule: WindowRule,
-    ) {
+    ) -> (Option<Symbol>, Symbol) {
         let event = &fresh.event;
         let group = self.group_at(tenant, event.customer.unwrap_or(""));
         let at = to_u32(self.events.len());
         let (offset, len) = (to_u32(fresh.offset), to_u32(fresh.len));
-        self.events.push(EventRef { time: event.time, record, offset, len, index: fresh.index });
+        let user = user.map_or(NO_USER, |user| user.0);
+        self.events.push(EventRef { time: event.time, record, offset, len, user, index: fresh.index });
         self.groups[group as usize].events.push(at);
         self.bytes += EVENT_OVERHEAD_BYTES;
 
@@ -92,11 +115,21 @@ impl Memtable {
         slices += model.map_or(0, |model| add_slice(&mut window.by_model, model, &slice));
         self.bytes += slices * size_of::<(Symbol, Slice)>();
 
-        let (kind, project) = (self.intern(event.kind), event.project.map(|project| self.intern(project)));
+        let project = event.project.filter(|project| !project.is_empty()).map(|project| self.intern(project));
+        let kind = self.intern(event.kind);
         let key = RollupSymbols { tenant, project, kind, hour: hour_of(event.time) };
         let rollups = self.rollups.len();
         self.rollups.entry(key).or_default().merge(&totals);
         self.bytes += (self.rollups.len() - rollups) * ENTRY_OVERHEAD_BYTES;
+        (project, kind)
+    }
+
+    /// Says that the next event is the first of a user.
+    fn note_user(&mut self, tenant: Symbol, number: UserNumber) {
+        let first = NewUserRefs { first: number.0, events: Vec::new() };
+        let new = self.new_users.entry(tenant).or_insert(first);
+        new.events.push(to_u32(self.events.len()));
+        self.bytes += size_of::<u32>();
     }
 
     fn intern(&mut self, text: &str) -> Symbol {

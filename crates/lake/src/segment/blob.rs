@@ -29,6 +29,13 @@ pub(crate) fn merge_into(slices: &mut BTreeMap<String, Slice>, mut bytes: &[u8])
     Some(())
 }
 
+/// The slices of a breakdown; `None` when the bytes are no breakdown.
+pub(crate) fn slices(bytes: &[u8]) -> Option<BTreeMap<String, Slice>> {
+    let mut slices = BTreeMap::new();
+    merge_into(&mut slices, bytes)?;
+    Some(slices)
+}
+
 fn put(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let low = value.to_le_bytes()[0] & 0x7f;

@@ -1,10 +1,12 @@
 //! Typed access to the columns of a record batch by name, with errors instead of panics.
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt32Array,
+    UInt64Array,
 };
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt8Type, UInt64Type};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt8Type, UInt32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
+use domain::users::UserNumber;
 use parquet::errors::{ParquetError, Result};
 
 /// A batch whose columns are looked up by name.
@@ -15,6 +17,11 @@ impl<'b> Columns<'b> {
     fn get<A>(self, name: &str, of: impl FnOnce(&'b ArrayRef) -> Option<&'b A>) -> Result<&'b A> {
         let column = self.0.column_by_name(name).and_then(of);
         column.ok_or_else(|| ParquetError::General(format!("no column {name} of the expected type")))
+    }
+
+    /// Whether a column was read.
+    pub(crate) fn has(self, name: &str) -> bool {
+        self.0.column_by_name(name).is_some()
     }
 
     pub(crate) fn texts(self, name: &str) -> Result<&'b StringArray> {
@@ -31,6 +38,10 @@ impl<'b> Columns<'b> {
 
     pub(crate) fn positions(self, name: &str) -> Result<&'b UInt64Array> {
         self.get(name, |column| column.as_primitive_opt::<UInt64Type>())
+    }
+
+    pub(crate) fn users(self, name: &str) -> Result<&'b UInt32Array> {
+        self.get(name, |column| column.as_primitive_opt::<UInt32Type>())
     }
 
     pub(crate) fn codes(self, name: &str) -> Result<&'b UInt8Array> {
@@ -50,6 +61,11 @@ pub(crate) fn text_at(array: &StringArray, row: usize) -> Option<&str> {
 /// The count at `row`, unless null.
 pub(crate) fn count_at(array: &Int64Array, row: usize) -> Option<u64> {
     array.is_valid(row).then(|| unsigned(array.value(row)))
+}
+
+/// The user at `row`, unless null.
+pub(crate) fn user_at(array: &UInt32Array, row: usize) -> Option<UserNumber> {
+    array.is_valid(row).then(|| UserNumber(array.value(row)))
 }
 
 /// Counts are stored as `i64` and are never negative.

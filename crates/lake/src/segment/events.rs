@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Int64Builder, StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
-    UInt64Array, UInt64Builder,
+    UInt32Builder, UInt64Array, UInt64Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
@@ -33,8 +33,11 @@ const GROUP_BYTES: usize = 32 << 20;
 /// The sort columns.
 pub(crate) const KEYS: KeyColumns = KeyColumns { tenant: "tenant", grain: None, customer: "customer", time: "time" };
 
+/// The column that files of version 1 do not have.
+pub(crate) const USER_NUMBER: &str = "user_number";
+
 /// All columns, in order.
-pub(crate) const COLUMNS: [&str; 16] = [
+pub(crate) const COLUMNS: [&str; 17] = [
     "tenant",
     "customer",
     "time",
@@ -44,6 +47,7 @@ pub(crate) const COLUMNS: [&str; 16] = [
     "type",
     "project",
     "user",
+    USER_NUMBER,
     "endpoint",
     "properties",
     "tokens",
@@ -60,6 +64,7 @@ pub(crate) fn schema() -> SchemaRef {
     let fields = COLUMNS.map(|name| match name {
         "time" | "received_at" => field(name, instant(), false),
         "position" => field(name, DataType::UInt64, false),
+        USER_NUMBER => field(name, DataType::UInt32, true),
         "tenant" | "customer" | "id" | "type" => field(name, DataType::Utf8, false),
         "tokens" | "input_tokens" | "output_tokens" | "latency_us" => field(name, DataType::Int64, true),
         _ => field(name, DataType::Utf8, true),
@@ -76,7 +81,7 @@ pub(crate) fn properties() -> WriterProperties {
         properties = properties.set_column_dictionary_enabled(path.clone(), false);
         properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
     }
-    for name in ["id", "user", "properties", "tokens", "input_tokens", "output_tokens", "latency_us"] {
+    for name in ["id", "user", USER_NUMBER, "properties", "tokens", "input_tokens", "output_tokens", "latency_us"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
     }
     properties.build()
@@ -122,6 +127,7 @@ pub(crate) struct EventBuilder {
     kind: StringBuilder,
     project: StringBuilder,
     user: StringBuilder,
+    user_number: UInt32Builder,
     endpoint: StringBuilder,
     properties: StringBuilder,
     tokens: Int64Builder,
@@ -150,6 +156,7 @@ impl EventBuilder {
         self.kind.append_value(event.kind);
         self.project.append_option(event.project);
         self.user.append_option(event.user);
+        self.user_number.append_option(held.user.map(|user| user.0));
         self.endpoint.append_option(event.endpoint);
         self.properties.append_option(event.properties);
         self.tokens.append_option(event.usage.tokens.map(signed));
@@ -174,6 +181,7 @@ impl EventBuilder {
             Arc::new(self.kind.finish()),
             Arc::new(self.project.finish()),
             Arc::new(self.user.finish()),
+            Arc::new(self.user_number.finish()),
             Arc::new(self.endpoint.finish()),
             Arc::new(self.properties.finish()),
             Arc::new(self.tokens.finish()),

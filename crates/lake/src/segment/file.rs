@@ -1,6 +1,8 @@
 //! Segment files: writing one with its hash, reading a Parquet one by pages. Reads go through the
 //! page index, so that one customer's rows cost a few pages, whatever the file's size.
 
+mod pages;
+
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -23,6 +25,7 @@ use ports::{ErrorKind, PortError};
 use vfs::{Publisher, ReadFile, Vfs};
 
 use super::sums::Grain;
+pub(crate) use pages::Pages;
 
 /// Rows handed out at once, at most.
 const BATCH_ROWS: usize = 4_096;
@@ -131,6 +134,8 @@ impl PageBounds {
 pub(crate) struct ParquetFile {
     chunks: Chunks,
     metadata: ArrowReaderMetadata,
+    /// The same, with columns of few values read as dictionaries.
+    coded: ArrowReaderMetadata,
     pages: Vec<PageBounds>,
 }
 
@@ -140,24 +145,28 @@ impl ParquetFile {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
         let metadata = ArrowReaderMetadata::load(&chunks, options)?;
         let pages = page_bounds(&metadata, keys)?;
-        Ok(Self { chunks, metadata, pages })
+        let coded = pages::coded(&metadata)?;
+        Ok(Self { chunks, metadata, coded, pages })
+    }
+
+    /// Whether it has this column.
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        self.metadata.schema().field_with_name(name).is_ok()
     }
 
     /// Batches that hold all rows in `wanted`, in order, and others of the same pages.
     pub(crate) fn select(&self, wanted: &KeyRange<'_>, columns: &[&str]) -> ParquetResult<Batches> {
-        let pages = self.pages.iter().filter(|page| page.may_hold(wanted));
-        self.read(
-            pages.map(|page| Span { group: page.group, first: page.first_row, rows: page.rows }).collect(),
-            columns,
-        )
+        let pages = self.candidates(wanted).iter().filter(|page| page.may_hold(wanted));
+        self.read(pages.map(PageBounds::span).collect(), self.builder(columns))
     }
 
     /// Batches of exactly these rows, which are in order.
     pub(crate) fn fetch(&self, rows: &[RowId], columns: &[&str]) -> ParquetResult<Batches> {
-        self.read(rows.iter().map(|row| Span { group: row.group, first: row.row, rows: 1 }).collect(), columns)
+        let spans = rows.iter().map(|row| Span { group: row.group, first: row.row, rows: 1 });
+        self.read(spans.collect(), self.builder(columns))
     }
 
-    fn read(&self, spans: VecDeque<Span>, columns: &[&str]) -> ParquetResult<Batches> {
+    fn read(&self, spans: VecDeque<Span>, builder: ParquetRecordBatchReaderBuilder<Chunks>) -> ParquetResult<Batches> {
         let mut groups: Vec<usize> = Vec::new();
         let mut selectors = Vec::new();
         let mut at_row = 0;
@@ -175,7 +184,7 @@ impl ParquetFile {
         if groups.is_empty() {
             return Ok(Batches { reader: None, spans });
         }
-        let builder = self.builder(columns).with_row_groups(groups);
+        let builder = builder.with_row_groups(groups);
         let reader = builder.with_row_selection(RowSelection::from(selectors)).build()?;
         Ok(Batches { reader: Some(reader), spans })
     }

@@ -15,17 +15,18 @@ use domain::window::WindowRule;
 use parquet::errors::{ParquetError, Result};
 use ports::manifest::FileKind;
 
+use super::users::RawUsers;
 use super::{Report, Stored};
 use crate::dedup::IdHasher;
 use crate::memtable::Partial;
 use crate::merge::{Merge, SortedRows, Sum};
 use crate::segment::Segment;
-use crate::segment::columns::{Columns, count_at, text_at};
-use crate::segment::events::{EventKey, EventKeys};
+use crate::segment::columns::{Columns, count_at, text_at, user_at};
+use crate::segment::events::{EventKey, EventKeys, USER_NUMBER};
 use crate::segment::sums::Grain;
 
 /// What recomputation reads of an event.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 16] = [
     "tenant",
     "customer",
     "time",
@@ -40,6 +41,8 @@ const COLUMNS: [&str; 14] = [
     "output_tokens",
     "latency_us",
     "model",
+    "user",
+    USER_NUMBER,
 ];
 
 /// See the module.
@@ -51,6 +54,7 @@ pub(super) struct Recompute<'r, 'd> {
     stored: Vec<Stored>,
     open: [Option<Sum>; 3],
     rollups: BTreeMap<RollupKey, Totals>,
+    users: &'r mut RawUsers,
     report: &'r mut Report<'d>,
 }
 
@@ -60,9 +64,10 @@ impl<'r, 'd> Recompute<'r, 'd> {
         hasher: &'r IdHasher,
         rule: WindowRule,
         stored: Vec<Stored>,
+        users: &'r mut RawUsers,
         report: &'r mut Report<'d>,
     ) -> Self {
-        Self { segments, hasher, rule, stored, open: [None, None, None], rollups: BTreeMap::new(), report }
+        Self { segments, hasher, rule, stored, open: [None, None, None], rollups: BTreeMap::new(), users, report }
     }
 
     /// Compares all sums and ids; returns the recomputed rollups.
@@ -103,7 +108,7 @@ impl<'r, 'd> Recompute<'r, 'd> {
             kind: columns.texts("type")?.value(row),
             project: text("project")?,
             customer: Some(key.customer),
-            user: None,
+            user: text("user")?,
             endpoint: text("endpoint")?,
             properties: None,
             usage,
@@ -115,6 +120,8 @@ impl<'r, 'd> Recompute<'r, 'd> {
         for (at, grain) in Grain::ALL.into_iter().enumerate() {
             self.fold(at, grain, key, &event, received_at, late)?;
         }
+        let number = user_at(columns.users(USER_NUMBER)?, row);
+        self.users.event(&tenant, &event, key.position, number, self.report);
         let (project, kind) = (event.project.unwrap_or("").to_owned(), event.kind.to_owned());
         let rollup = RollupKey { tenant, project, kind, hour: hour_of(event.time) };
         self.rollups.entry(rollup).or_default().merge(&Totals::of(&usage, late));

@@ -3,4 +3,6 @@
 mod conformance;
 mod differential;
 mod files;
+mod lingering;
 mod place;
+mod users;

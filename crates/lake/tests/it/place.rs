@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::window::WindowRule;
@@ -11,7 +11,7 @@ use lake::{Lake, LakeOptions};
 use ports::PortError;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::records::at;
-use ports::testing::manifest::MemoryManifest;
+use ports::testing::manifest::{FaultPoint, MemoryManifest};
 use vfs::Vfs;
 use vfs::testing::SimVfs;
 
@@ -31,12 +31,18 @@ pub(crate) fn small(rule: WindowRule) -> LakeOptions {
 pub(crate) struct Place {
     pub(crate) vfs: SimVfs,
     pub(crate) manifest: MemoryManifest,
+    opened: Mutex<Arc<MemoryManifest>>,
     pub(crate) clock: Arc<ManualClock>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { vfs: SimVfs::new(), manifest: MemoryManifest::new(), clock: Arc::new(ManualClock::new(at(0))) }
+        Self {
+            vfs: SimVfs::new(),
+            manifest: MemoryManifest::new(),
+            opened: Mutex::default(),
+            clock: Arc::new(ManualClock::new(at(0))),
+        }
     }
 
     pub(crate) fn dir() -> PathBuf {
@@ -46,8 +52,14 @@ impl Place {
     pub(crate) async fn try_open(&self, options: LakeOptions) -> Result<Arc<Lake>, PortError> {
         let vfs: Arc<dyn Vfs> = Arc::new(self.vfs.clone());
         let manifest = Arc::new(self.manifest.reopen());
+        *self.opened.lock().expect("no panic") = Arc::clone(&manifest);
         let clock: Arc<ManualClock> = Arc::clone(&self.clock);
         Lake::open(vfs, Self::dir(), manifest, clock, options).await
+    }
+
+    /// Lets the next write to the manifest opened last fail.
+    pub(crate) fn fail_next(&self, point: FaultPoint) {
+        self.opened.lock().expect("no panic").fail_next(point);
     }
 
     pub(crate) async fn open(&self, options: LakeOptions) -> Arc<Lake> {

@@ -3,6 +3,7 @@
 //! the suites here. Not durable: a flush only moves the cursor.
 
 mod answers;
+mod civil;
 mod audiences;
 mod analytics;
 mod queries;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::calendar::Zone;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::record::{Body, RecordError, RecordView};
@@ -44,6 +46,7 @@ struct State {
     applied: Seq,
     cursor: Seq,
     closed_through: Timestamp,
+    zones: HashMap<TenantId, Zone>,
 }
 
 /// An event that was counted.
@@ -73,6 +76,7 @@ impl MemoryLedger {
             applied: Seq::ZERO,
             cursor: Seq::ZERO,
             closed_through: Timestamp::MIN,
+            zones: HashMap::new(),
         };
         Self { rule, state: Mutex::new(state) }
     }

@@ -1,0 +1,63 @@
+//! The buckets of many instants. Between two changes of the clocks a bucket is one stretch of time, so
+//! that neighbours cost two comparisons. Agrees with [`Calendar::bucket_of`] at every instant.
+
+use super::{Calendar, Days, Interval};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Timestamp};
+
+/// Finds the buckets of many instants of one calendar.
+#[derive(Debug, Clone)]
+pub struct Buckets<'c> {
+    calendar: &'c Calendar,
+    interval: Interval,
+    days: Days<'c>,
+    /// Where `start` holds, half-open.
+    from: Timestamp,
+    to: Timestamp,
+    start: Timestamp,
+}
+
+impl<'c> Buckets<'c> {
+    pub(super) fn new(calendar: &'c Calendar, interval: Interval) -> Self {
+        let (from, to) = (Timestamp::MAX, Timestamp::MIN);
+        Self { calendar, interval, days: calendar.days(), from, to, start: from }
+    }
+
+    /// The start of the bucket that an instant lies in.
+    pub fn start_of(&mut self, at: Timestamp) -> Timestamp {
+        if at < self.from || at >= self.to {
+            self.move_to(at);
+        }
+        self.start
+    }
+
+    /// Whether all instants from `from` up to but without `to` are known to lie in one bucket. Says no
+    /// where clocks change in between.
+    pub fn hold(&mut self, from: Timestamp, to: Timestamp) -> bool {
+        self.start_of(from);
+        to <= self.to
+    }
+
+    fn move_to(&mut self, at: Timestamp) {
+        self.start = self.calendar.bucket_of(at, self.interval);
+        let day = self.days.day_of(at);
+        let offset_us = self.days.offset_us;
+        // The stretch as clocks show it, if they never changed.
+        let (first, last) = match self.interval {
+            Interval::Minute => self.floor(at, 60 * MICROS_PER_SECOND),
+            Interval::Hour => self.floor(at, MICROS_PER_HOUR),
+            Interval::Days(period) => {
+                let first = self.calendar.period_of(day, period);
+                let next = self.calendar.later(first, period, 1);
+                (i64::from(first.number()) * MICROS_PER_DAY, i64::from(next.number()) * MICROS_PER_DAY)
+            }
+        };
+        self.from = at.min(Timestamp::from_micros(first - offset_us).max(self.days.from));
+        self.to = at.plus_micros(1).max(Timestamp::from_micros(last - offset_us).min(self.days.to));
+    }
+
+    fn floor(&self, at: Timestamp, step_us: i64) -> (i64, i64) {
+        let local = at.micros().saturating_add(self.days.offset_us);
+        let first = local - local.rem_euclid(step_us);
+        (first, first.saturating_add(step_us))
+    }
+}
