@@ -76,16 +76,17 @@ fn pack(users: &BTreeMap<String, Attributes>) -> Vec<u8> {
     body
 }
 
+/// The users come in order, which a map made from all of them at once is quick to build from.
 fn unpack(body: &[u8]) -> Result<BTreeMap<String, Attributes>, Failure> {
     let mut packed = Packed(body);
-    let mut users = BTreeMap::new();
-    while !packed.is_empty() {
-        let user = packed.text()?.to_owned();
-        let mut attributes = Attributes::new();
-        for _ in 0..packed.number()? {
-            attributes.insert(packed.text()?.to_owned(), packed.text()?.to_owned());
-        }
-        users.insert(user, attributes);
-    }
-    Ok(users)
+    let next = || (!packed.is_empty()).then(|| user(&mut packed));
+    std::iter::from_fn(next).collect()
+}
+
+fn user(packed: &mut Packed<'_>) -> Result<(String, Attributes), Failure> {
+    let name = packed.text()?.to_owned();
+    let count = packed.number()?;
+    let attribute = |_| Ok((packed.text()?.to_owned(), packed.text()?.to_owned()));
+    let attributes = (0..count).map(attribute).collect::<Result<_, Failure>>()?;
+    Ok((name, attributes))
 }

@@ -165,3 +165,48 @@ async fn many_writers_take_turns() -> Outcome {
     assert_eq!(won, 1);
     Ok(())
 }
+
+/// What is told with a cursor is what was counted up to it, whoever writes at that moment.
+#[tokio::test]
+async fn i3_a_reader_sees_the_cursor_and_the_counts_of_one_moment() -> Outcome {
+    const CHANGES: u32 = 60;
+    let folder = Folder::new()?;
+    let store = Arc::new(folder.store().await?);
+    store.load(&identity()).await?;
+    let writer = Arc::clone(&store);
+    let writes = tokio::spawn(async move {
+        for number in 0..CHANGES {
+            let tenant = TenantId::default_tenant();
+            let (from, hour) = (u64::from(number), Timestamp::from_micros(0));
+            let key = RollupKey { tenant: tenant.clone(), project: String::new(), kind: "k".into(), hour };
+            let users = [UserNumber(number)].into_iter().collect();
+            let (audience, day) = (Audience::All, Day::from_number(number.rem_euclid(3).cast_signed()));
+            let change = Commit {
+                cursor: Some((Seq(from), Seq(from + 1))),
+                rollups: vec![Rollup { key, totals: Totals { calls: 1, ..Totals::default() } }],
+                activity: vec![Activity { tenant, audience, day, users }],
+                ..Commit::default()
+            };
+            writer.commit(&change).await?;
+        }
+        Ok::<_, ports::PortError>(())
+    });
+    let scope = TenantScope::for_operator(TenantId::default_tenant());
+    let mut last = Seq(0);
+    while last < Seq(CHANGES.into()) {
+        let (at, days) = store.activity(&scope, &Audience::All, DayRange::ALL).await?;
+        assert_eq!(days.iter().map(|(_, users)| users.len()).sum::<u64>(), at.0);
+        let (then, sums) = store.type_sums(&scope, TimeRange::ALL, None).await?;
+        assert_eq!(sums.iter().map(|(_, sums)| sums.calls).sum::<u64>(), then.0);
+        let (now, rollups) = store.rollups(&scope, TimeRange::ALL).await?;
+        assert_eq!(rollups.iter().map(|rollup| rollup.totals.calls).sum::<u64>(), now.0);
+        assert!(last <= at && at <= then && then <= now);
+        last = now;
+        if writes.is_finished() && last < Seq(CHANGES.into()) {
+            break;
+        }
+    }
+    writes.await??;
+    assert_eq!(store.load(&identity()).await?.cursor, Seq(CHANGES.into()));
+    Ok(())
+}
