@@ -3,6 +3,7 @@
 //! a pure function of the records applied to it, so replaying the journal gives it back.
 
 mod fold;
+mod hold;
 mod intern;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use domain::time::{TimeRange, Timestamp};
 use hashbrown::HashMap;
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
+pub(crate) use hold::HeldRows;
 use intern::{Interner, Symbol};
 
 use crate::dedup::{FirstSeen, IdHash};

@@ -1,6 +1,8 @@
 //! Segment files: writing one with its hash, reading a Parquet one by pages. Reads go through the
 //! page index, so that one customer's rows cost a few pages, whatever the file's size.
 
+mod morsels;
+
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -23,6 +25,8 @@ use ports::{ErrorKind, PortError};
 use vfs::{Publisher, ReadFile, Vfs};
 
 use super::sums::Grain;
+
+pub(crate) use morsels::Morsel;
 
 /// Rows handed out at once, at most.
 const BATCH_ROWS: usize = 4_096;
