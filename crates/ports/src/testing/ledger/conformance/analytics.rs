@@ -193,21 +193,30 @@ pub(super) async fn a_point_sums_its_events<L: Answering>(mut subject: Subject<L
     ];
     subject.take(&tenant, at(0), &batch[..2]).await;
     subject.take(&tenant, at(1), &batch[2..]).await;
-    for metric in [Metric::Count, Metric::Tokens, Metric::InputTokens, Metric::OutputTokens, Metric::AvgLatencyMs] {
+    for (metric, first, second) in [
+        (Metric::Count, 3, 1),
+        (Metric::Tokens, 33, 10),
+        (Metric::InputTokens, 11, 5),
+        (Metric::OutputTokens, 22, 5),
+        (Metric::AvgLatencyMs, 151_000, 0),
+    ] {
         let query = SeriesQuery { metric, ..hourly(TimeRange::ALL) };
         let points = subject.ledger.series(&tenant, &query).await.expect("a series");
-        let first = Totals {
-            calls: 3,
-            tokens: 33,
-            input_tokens: 11,
-            output_tokens: 22,
-            latency_us: 151_000,
-            latency_calls: 2,
-            late: 0,
+        assert_eq!(calls(&points), [(at(0), Vec::new(), 3), (at(3_600), Vec::new(), 1)], "{metric:?}");
+        let measured = |totals: &Totals| match metric {
+            Metric::Count | Metric::UniqueUsers => totals.calls,
+            Metric::Tokens => totals.tokens,
+            Metric::InputTokens => totals.input_tokens,
+            Metric::OutputTokens => totals.output_tokens,
+            Metric::AvgLatencyMs => totals.latency_us,
         };
-        let second = Totals { calls: 1, tokens: 10, input_tokens: 5, output_tokens: 5, ..Totals::default() };
-        let point = |start, totals| SeriesPoint { start, group: Vec::new(), totals, users: 0 };
-        assert_eq!(points, [point(at(0), first), point(at(3_600), second)], "{metric:?}");
+        let found: Vec<u64> = points.iter().map(|point| measured(&point.totals)).collect();
+        assert_eq!(found, [first, second], "{metric:?}");
+        assert!(points.iter().all(|point| point.users == 0), "users are counted only when asked for");
+        if metric == Metric::AvgLatencyMs {
+            let means = points.iter().map(|point| point.totals.avg_latency_ms()).collect::<Vec<_>>();
+            assert_eq!(means, [Some(75.5), None], "of the events that carry a latency");
+        }
     }
 }
 
