@@ -287,4 +287,9 @@ mod tests {
     async fn the_memory_twin_answers_questions_as_itself() {
         conformance::questions_conformance(async || Memory(Arc::new(MemoryLedger::new(WindowRule::default())))).await;
     }
+
+    #[tokio::test]
+    async fn the_memory_twin_runs_queries_as_itself() {
+        conformance::queries_conformance(async || Memory(Arc::new(MemoryLedger::new(WindowRule::default())))).await;
+    }
 }

@@ -10,6 +10,7 @@ mod audiences;
 mod counting;
 mod dice;
 mod listing;
+mod querying;
 mod questions;
 mod random;
 mod sums;
@@ -29,6 +30,7 @@ use crate::journal::Entry;
 use crate::ledger::{Applied, Ledger, Outcome};
 use crate::reports::Reports;
 
+pub use querying::queries_conformance;
 pub use questions::{Home, questions_conformance};
 
 /// A ledger that also answers statistics.
