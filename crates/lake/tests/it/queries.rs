@@ -259,7 +259,7 @@ async fn filled(options: LakeOptions, events: u32) -> (Place, std::sync::Arc<Lak
 #[tokio::test]
 async fn i6_a_query_that_needs_more_memory_than_it_may_is_refused() {
     let large = LakeOptions { flush_rows: 8_000, ..small(WindowRule::default()) };
-    let (_place, lake) = filled(LakeOptions { query_memory_bytes_max: 256 << 10, ..large }, 20_000).await;
+    let (_place, lake) = filled(LakeOptions { query_memory_bytes_max: 100 << 10, ..large }, 20_000).await;
     for query in [
         counting("unique", "id", None),
         counting("count", "id", Some("id")),
