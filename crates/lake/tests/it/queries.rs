@@ -4,17 +4,21 @@
 
 mod brute;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
 use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Query, Value};
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use domain::window::WindowRule;
 use lake::{Lake, LakeOptions};
-use ports::ErrorKind;
 use ports::ledger::Ledger;
 use ports::queries::{Queries, QueryAnswer};
 use ports::reports::{EventFilter, EventQuery, Order, Reports, StoredEvent};
 use ports::testing::ledger::MemoryLedger;
+use ports::testing::ledger::conformance::{Home, queries_conformance};
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
+use ports::{ErrorKind, PortError};
 use proptest::prelude::*;
 
 use crate::place::{Place, small};
@@ -241,7 +245,7 @@ fn counting(op: &str, field: &str, group: Option<&str>) -> Query {
     draft.check().expect("a query")
 }
 
-async fn filled(options: LakeOptions, events: u32) -> (Place, std::sync::Arc<Lake>) {
+async fn filled(options: LakeOptions, events: u32) -> (Place, Arc<Lake>) {
     let place = Place::new();
     let lake = place.open(options).await;
     for seq in 0..events / 1_000 {
@@ -308,4 +312,35 @@ async fn what_retention_has_dropped_is_gone() {
     assert_eq!(lake.query(&scope("a"), &query).await.map_err(|why| why.kind()), Err(ErrorKind::Gone));
     query.range = TimeRange::new(at(0).plus_micros(3 * MICROS_PER_DAY), Timestamp::MAX).expect("a range");
     assert_eq!(lake.query(&scope("a"), &query).await.expect("an answer").rows, [[Value::Int(1)]]);
+}
+
+/// A place whose ledger flushes often.
+struct Small(Place);
+
+impl Home for Small {
+    type Ledger = Lake;
+
+    async fn open(&self) -> Arc<Lake> {
+        self.0.open(small(WindowRule::default())).await
+    }
+
+    async fn maintain(&self, ledger: &Lake) -> Result<(), PortError> {
+        ledger.maintain().await
+    }
+}
+
+#[tokio::test]
+async fn i3_random_queries_have_the_oracles_answers() {
+    queries_conformance(async || Small(Place::new())).await;
+}
+
+#[tokio::test]
+async fn a_query_that_nobody_waits_for_gives_its_slot_back() {
+    let (_place, lake) = filled(LakeOptions { flush_rows: 8_000, ..small(WindowRule::default()) }, 10_000).await;
+    let query = counting("p95", "latency_ms", Some("id"));
+    for _ in 0..20 {
+        let _ = tokio::time::timeout(Duration::ZERO, lake.query(&scope("a"), &query)).await;
+    }
+    let found = lake.query(&scope("a"), &counting("count", "id", None)).await.expect("an answer");
+    assert_eq!(found.rows, [[Value::Int(10_000)]]);
 }
