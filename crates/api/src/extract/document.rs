@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn i6_depth_is_bounded() {
-        let deep = format!("{}{}", "{\"filter\":{\"and\":[".repeat(1), "{\"and\":[".repeat(10_000));
+        let deep = format!("{}{}", "{\"filter\":{\"and\":[", "{\"and\":[".repeat(10_000));
         assert!(parse::<QueryBody>(deep.as_bytes()).is_err());
         let list = format!("{{\"filter\":{{\"value\":{}", "[".repeat(100_000));
         assert!(parse::<QueryBody>(list.as_bytes()).is_err());

@@ -97,9 +97,10 @@ impl Derived {
 }
 
 fn property(objects: &StringViewArray, path: &[String], reading: Reading) -> ArrayRef {
+    let path = json::Path::new(path);
     let found = (0..objects.len()).map(|row| {
         let object = objects.is_valid(row).then(|| objects.value(row))?;
-        json::find(object, path)
+        path.find(object)
     });
     match reading {
         Reading::Text => {

@@ -5,6 +5,10 @@ use serde_json::{Map, Value};
 
 use super::*;
 
+fn find<'j>(json: &'j str, keys: &[String]) -> Option<&'j str> {
+    Path::new(keys).find(json)
+}
+
 fn path(keys: &[&str]) -> Vec<String> {
     keys.iter().map(|key| (*key).to_owned()).collect()
 }
@@ -28,6 +32,10 @@ fn finds_values_as_written() {
     for (keys, value) in cases {
         assert_eq!(find(json, &path(&keys)), value, "{keys:?}");
     }
+    let flat = r#"{"v":"a","a" : [1,"a"] ,"a":"b{" , "ab":1}"#;
+    assert_eq!(find(flat, &path(&["a"])), Some("\"b{\""));
+    assert_eq!(find(&flat.replace('{', "").replacen('"', "{\"", 1), &path(&["a"])), Some("\"b\""));
+    assert_eq!(find(&flat.replace("b{", ""), &path(&["b"])), None);
     assert_eq!(text(r#""\ud83d\ude00\n\ud83d""#).as_deref(), Some("\u{1f600}\n\u{fffd}"));
     assert_eq!(text("[1]"), None);
     assert_eq!((number("-0").map(f64::to_bits), number("1e400"), number("\"1\"")), (Some(0), None, None));
@@ -76,6 +84,18 @@ proptest! {
         prop_assert_eq!(found.and_then(text).map(Cow::into_owned), expected.and_then(text_of));
         prop_assert_eq!(found.and_then(number), expected.and_then(Value::as_f64));
         prop_assert_eq!(found.is_some_and(is_there), expected.is_some_and(|value| !value.is_null()));
+    }
+
+    #[test]
+    fn finds_what_serde_json_finds_in_flat_objects(
+        members in proptest::collection::vec(("[a-c]{0,2}", prop_oneof!["[a-c :,]{0,5}".prop_map(Value::from), any::<u8>().prop_map(Value::from)]), 0..8),
+        key in "[a-c]{0,2}", space in "[ \n]{0,2}",
+    ) {
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\"{space}:{space}{value}{space}")).collect();
+        let json = format!("{{{}}}", members.join(","));
+        let object: Value = serde_json::from_str(&json).unwrap_or_default();
+        let found = find(&json, &[key.clone()]);
+        prop_assert_eq!(found.and_then(|found| serde_json::from_str::<Value>(found).ok()), object.get(&key).cloned(), "{}", json);
     }
 
     #[test]

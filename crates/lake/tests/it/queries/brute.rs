@@ -1,7 +1,7 @@
 //! The meaning of a query, spelled out over a list of events: slow and obviously right. Properties are
 //! parsed whole by serde_json.
 
-#![expect(clippy::expect_used, clippy::cast_precision_loss, reason = "for tests, which fail loudly")]
+#![expect(clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "for tests, which fail loudly")]
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
