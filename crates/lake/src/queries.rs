@@ -163,3 +163,23 @@ fn value_at(column: &ArrayRef, row: usize) -> Option<Value> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use arrow::array::{Decimal128Array, Float64Array};
+
+    use super::*;
+
+    #[test]
+    fn sums_are_held_at_the_end_of_64_bits() {
+        let sums = vec![1, i128::from(i64::MAX), i128::from(i64::MAX) + 1, 10_i128.pow(28)];
+        let sums = Decimal128Array::from(sums).with_precision_and_scale(29, 0).unwrap();
+        let sums: ArrayRef = Arc::new(sums);
+        let held: Vec<_> = (0..4).filter_map(|row| value_at(&sums, row)).collect();
+        assert_eq!(held, [1, i64::MAX, i64::MAX, i64::MAX].map(Value::Int));
+        let doubles: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY, f64::NAN]));
+        assert_eq!([0, 1].map(|row| value_at(&doubles, row)), [Some(Value::Null), Some(Value::Null)]);
+    }
+}

@@ -292,10 +292,38 @@ async fn i5_a_query_sees_one_tenant() {
 }
 
 #[tokio::test]
+async fn a_test_against_a_thousand_values_finds_each() {
+    let (_place, lake) = filled(LakeOptions { flush_rows: 1_500, ..small(WindowRule::default()) }, 3_000).await;
+    let texts = (0..1_000).map(|n| Literal::Text(format!("event number {}", n * 3)));
+    let numbers = (0..1_000).map(|n| Literal::Number(f64::from(n * 3)));
+    for (field, list) in [("id", texts.collect::<Vec<_>>()), ("latency_ms", numbers.collect())] {
+        for (op, list, events) in [("in", list.clone(), 1_000), ("in", list[..400].to_vec(), 400)] {
+            let (field, op) = (Some(field.to_owned()), Some(op.to_owned()));
+            let filter = DraftFilter { field, op, value: Some(Literal::List(list)), ..DraftFilter::default() };
+            let count = DraftAggregation { op: "count".to_owned(), ..DraftAggregation::default() };
+            let (range, bucket, group_by, order_by) = (TimeRange::ALL, None, Vec::new(), Vec::new());
+            let draft = Draft {
+                range,
+                bucket,
+                aggregations: vec![count],
+                group_by,
+                filter: Some(filter),
+                order_by,
+                limit: None,
+            };
+            let found = lake.query(&scope("a"), &draft.check().expect("a query")).await.expect("an answer");
+            assert_eq!(found.rows, [[Value::Int(events)]]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn sums_of_tokens_never_wrap() {
     let (_place, lake) = filled(LakeOptions { flush_rows: 8_000, ..small(WindowRule::default()) }, 10_000).await;
     let sum = lake.query(&scope("a"), &counting("sum", "tokens", None)).await.expect("an answer");
     assert_eq!(sum.rows, [[Value::Int(10_000_000_000_000_000)]]);
+    let mean = lake.query(&scope("a"), &counting("avg", "tokens", None)).await.expect("an answer");
+    assert_eq!(mean.rows, [[Value::Float(1e12)]]);
 }
 
 #[tokio::test]
