@@ -94,7 +94,7 @@ proptest! {
         let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\"{space}:{space}{value}{space}")).collect();
         let json = format!("{{{}}}", members.join(","));
         let object: Value = serde_json::from_str(&json).unwrap_or_default();
-        let found = find(&json, &[key.clone()]);
+        let found = find(&json, std::slice::from_ref(&key));
         prop_assert_eq!(found.and_then(|found| serde_json::from_str::<Value>(found).ok()), object.get(&key).cloned(), "{}", json);
     }
 
