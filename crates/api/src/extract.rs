@@ -3,6 +3,7 @@
 
 mod body;
 mod cursor;
+mod document;
 mod parameters;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use http::request::Parts;
 
 pub(crate) use body::IngestBody;
 pub(crate) use cursor::{next_cursor, read_cursor};
+pub(crate) use document::Document;
 pub(crate) use parameters::{NoParameters, Parameters, limit, one_of, text, time_range};
 
 use crate::problem::{Kind, Problem};

@@ -128,6 +128,11 @@ impl Problem {
         Self { field: Some(name.to_owned()), ..Self::new(Kind::InvalidParameter, detail) }
     }
 
+    /// The same refusal, because of this part of the body.
+    pub(crate) fn at(self, place: String) -> Self {
+        Self { field: Some(place), ..self }
+    }
+
     /// A refusal of a request of which no event was taken.
     pub(crate) fn all_rejected(verdicts: Verdicts) -> Self {
         let detail = format!("none of the {} events was taken; results says why", verdicts.rejected);

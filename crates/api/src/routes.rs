@@ -9,6 +9,7 @@ mod events;
 mod health;
 mod ingest;
 mod metrics;
+mod query;
 mod receipts;
 mod windows;
 
@@ -37,6 +38,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(customers::list))
         .routes(routes!(customers::one))
         .routes(routes!(customers::usage))
+        .routes(routes!(query::run))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
@@ -48,13 +50,17 @@ async fn answer<'a, T, Q>(api: &'a ApiState, ask: impl FnOnce(&'a dyn Reports) -
 where
     Q: Future<Output = Result<T, PortError>>,
 {
-    if api.pipeline.is_replaying() {
-        return Err(Problem::new(
-            Kind::Unavailable,
-            "the journal is being replayed; ask again when /readyz says ready",
-        ));
-    }
+    caught_up(api)?;
     answer_within(QUERY_TIME_MAX, ask(api.pipeline.reports())).await
+}
+
+/// Refuses while answers would show half a journal.
+fn caught_up(api: &ApiState) -> Result<(), Problem> {
+    if api.pipeline.is_replaying() {
+        let detail = "the journal is being replayed; ask again when /readyz says ready";
+        return Err(Problem::new(Kind::Unavailable, detail));
+    }
+    Ok(())
 }
 
 async fn answer_within<T>(

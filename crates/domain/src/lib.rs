@@ -15,6 +15,7 @@ pub mod window;
 pub mod rollup;
 pub mod calendar;
 pub mod users;
+pub mod activity;
 pub mod series;
 pub mod reference;
 pub mod query;

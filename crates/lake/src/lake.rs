@@ -26,6 +26,7 @@ use vfs::{TEMPORARY_SUFFIX, Vfs};
 use crate::dedup::{FirstSeen, IdHasher};
 use crate::memtable::{FreshEvent, FreshRecord, Memtable};
 use crate::options::LakeOptions;
+use crate::queries::Engine;
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
 use crate::state::State;
 use crate::users::Users;
@@ -61,6 +62,8 @@ pub(crate) struct Core {
     pub(crate) broken: Mutex<Option<ErrorKind>>,
     /// How many reads may block a thread at once.
     pub(crate) readers: Arc<Semaphore>,
+    /// Runs structured queries.
+    pub(crate) engine: Engine,
     pub(crate) wake_flush: Notify,
     pub(crate) wake_merge: Notify,
     pub(crate) room: Notify,
@@ -125,6 +128,7 @@ impl Lake {
             merging: tokio::sync::Mutex::new(()),
             broken: Mutex::new(None),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
+            engine: Engine::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),
             room: Notify::new(),

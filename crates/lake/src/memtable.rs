@@ -3,6 +3,7 @@
 //! a pure function of the records applied to it, so replaying the journal gives it back.
 
 mod fold;
+mod hold;
 mod intern;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use domain::users::UserNumber;
 use hashbrown::HashMap;
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
+pub(crate) use hold::HeldRows;
 pub(crate) use intern::{Interner, Symbol};
 
 use crate::activity::{ByDay, Choice, DayUsers};

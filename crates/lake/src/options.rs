@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::limits::QUERY_MEMORY_BYTES_MAX;
 use domain::window::WindowRule;
 
 /// When to flush, how to merge, what to keep.
@@ -19,6 +20,8 @@ pub struct LakeOptions {
     pub segment_rows_max: u64,
     /// Days that raw events are kept; windows, rollups and ids are kept for ever.
     pub retention_days: Option<u32>,
+    /// Most memory that one structured query may take for its groups and values, in bytes.
+    pub query_memory_bytes_max: usize,
     /// Windows of a new folder; an existing folder must have been made with the same.
     pub rule: WindowRule,
     /// Secret of a new folder, for the hash of event ids and for receipts.
@@ -37,6 +40,7 @@ impl Default for LakeOptions {
             compact_fan_in: 8,
             segment_rows_max: 8_000_000,
             retention_days: None,
+            query_memory_bytes_max: QUERY_MEMORY_BYTES_MAX,
             rule: WindowRule::default(),
             seed_key: [0; 16],
             background: true,

@@ -1,16 +1,185 @@
-//! Structured queries.
+//! Structured queries: one consistent state, filtered, grouped and aggregated by DataFusion within
+//! bounds of time, memory and rows. No text of a request reaches the engine except as a value.
 
+mod columns;
+mod engine;
+mod json;
+mod percentile;
+mod plan;
+mod scan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use domain::query::Query;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::collect;
+use datafusion::physical_plan::streaming::PartitionStream;
+use domain::limits::QUERY_TIME_MAX;
+use domain::query::{Query, Value};
 use domain::tenant::TenantScope;
+use domain::time::{TimeRange, Timestamp};
 use ports::queries::{Queries, QueryAnswer};
 use ports::{ErrorKind, PortError};
+use tokio::task::AbortHandle;
 
-use crate::lake::Lake;
+pub(crate) use engine::Engine;
+
+use crate::lake::{Core, Lake};
+use plan::Plan;
+use scan::{Scan, Share};
+
+/// Ends a query when nobody waits for it any more.
+struct Abandon {
+    flag: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.flag.store(true, Ordering::Relaxed);
+        self.task.abort();
+    }
+}
 
 #[async_trait]
 impl Queries for Lake {
-    async fn query(&self, _: &TenantScope, _: &Query) -> Result<QueryAnswer, PortError> {
-        Err(PortError::new(ErrorKind::Unavailable, "PLACEHOLDER"))
+    async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
+        let engine = &self.core.engine;
+        let busy = || PortError::new(ErrorKind::Overloaded, "find a free slot for the query");
+        let waiting = tokio::time::timeout(QUERY_TIME_MAX, Arc::clone(&engine.slots).acquire_owned()).await;
+        let slot = waiting.map_err(|_| busy())?.map_err(|why| busy().because(why))?;
+        let flag = Arc::new(AtomicBool::new(false));
+        let running = {
+            let (core, scope, query, flag) = (Arc::clone(&self.core), scope.clone(), query.clone(), Arc::clone(&flag));
+            engine.handle()?.spawn(async move {
+                let _slot = slot;
+                core.run_query(&scope, &query, flag).await
+            })
+        };
+        let _abandon = Abandon { flag, task: running.abort_handle() };
+        match tokio::time::timeout(QUERY_TIME_MAX, running).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(ended)) => Err(PortError::new(ErrorKind::Unavailable, "run the query").because(ended)),
+            Err(_) => Err(PortError::new(ErrorKind::Exhausted, "run the query in the time that one may take")),
+        }
+    }
+}
+
+impl Core {
+    async fn run_query(
+        &self,
+        scope: &TenantScope,
+        query: &Query,
+        abandoned: Arc<AtomicBool>,
+    ) -> Result<QueryAnswer, PortError> {
+        let plan = Plan::of(query);
+        let scan = self.scan(scope, query, plan.columns.clone(), abandoned)?;
+        let rows = answer(plan, scan, self.options.query_memory_bytes_max).await.map_err(refusal)?;
+        let mut rows = rows.iter().map(rows_of).collect::<Result<Vec<_>, _>>()?.concat();
+        let truncated = rows.len() > query.limit;
+        rows.truncate(query.limit);
+        Ok(QueryAnswer { columns: query.columns(), rows, truncated })
+    }
+
+    /// The rows of one state that retention still shows.
+    fn scan(
+        &self,
+        scope: &TenantScope,
+        query: &Query,
+        columns: Vec<columns::Derived>,
+        abandoned: Arc<AtomicBool>,
+    ) -> Result<Arc<Scan>, PortError> {
+        let tenant = scope.tenant();
+        let (snapshot, active) = self.view(|active| active.hold(tenant, query.range));
+        let (from, to, floor) = (query.range.from(), query.range.to(), snapshot.retention_floor);
+        if from > Timestamp::MIN && from < floor {
+            return Err(PortError::new(ErrorKind::Gone, format!("read events before {floor}")));
+        }
+        let from = from.max(floor);
+        let range = TimeRange::new(from, to.max(from)).unwrap_or(query.range);
+        let frozen = snapshot.frozen.iter().map(|frozen| frozen.hold(tenant, range));
+        let held = frozen.chain([active]).collect();
+        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, held, abandoned)))
+    }
+}
+
+async fn answer(plan: Plan, scan: Arc<Scan>, memory_bytes_max: usize) -> Result<Vec<RecordBatch>, DataFusionError> {
+    let shares = (0..engine::partitions()).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
+    let table = StreamingTable::try_new(scan.schema(), shares.collect())?;
+    let session = engine::session(memory_bytes_max)?;
+    let plan = plan.over(provider_as_source(Arc::new(table)))?;
+    let plan = session.create_physical_plan(&plan).await?;
+    collect(plan, session.task_ctx()).await
+}
+
+/// Why the engine gave no answer.
+fn refusal(why: DataFusionError) -> PortError {
+    let kind = match why.find_root() {
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::Exhausted,
+        DataFusionError::External(inner) => {
+            inner.downcast_ref::<PortError>().map_or(ErrorKind::Unacceptable, PortError::kind)
+        }
+        _ => ErrorKind::Unacceptable,
+    };
+    PortError::new(kind, "run the query").because(why)
+}
+
+fn rows_of(batch: &RecordBatch) -> Result<Vec<Vec<Value>>, PortError> {
+    let value = |column: &ArrayRef, row| {
+        value_at(column, row).ok_or_else(|| {
+            PortError::new(ErrorKind::Unacceptable, format!("answer with values of type {}", column.data_type()))
+        })
+    };
+    let row = |row| batch.columns().iter().map(|column| value(column, row)).collect();
+    (0..batch.num_rows()).map(row).collect()
+}
+
+/// The value of an answer; a sum beyond 64 bits is held at their end, one beyond a double is none.
+fn value_at(column: &ArrayRef, row: usize) -> Option<Value> {
+    if column.is_null(row) {
+        return Some(Value::Null);
+    }
+    Some(match column.data_type() {
+        DataType::Utf8View => Value::Text(column.as_string_view_opt()?.value(row).to_owned()),
+        DataType::Int64 => Value::Int(column.as_primitive_opt::<Int64Type>()?.value(row)),
+        DataType::Decimal128(..) => {
+            let sum = column.as_primitive_opt::<Decimal128Type>()?.value(row);
+            Value::Int(i64::try_from(sum).unwrap_or(i64::MAX))
+        }
+        DataType::Float64 => {
+            let number = column.as_primitive_opt::<Float64Type>()?.value(row);
+            if number.is_finite() { Value::Float(number) } else { Value::Null }
+        }
+        DataType::Timestamp(..) => {
+            let micros = column.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
+            Value::Time(Timestamp::from_micros(micros))
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use arrow::array::{Decimal128Array, Float64Array};
+
+    use super::*;
+
+    #[test]
+    fn sums_are_held_at_the_end_of_64_bits() {
+        let sums = vec![1, i128::from(i64::MAX), i128::from(i64::MAX) + 1, 10_i128.pow(28)];
+        let sums = Decimal128Array::from(sums).with_precision_and_scale(29, 0).unwrap();
+        let sums: ArrayRef = Arc::new(sums);
+        let held: Vec<_> = (0..4).filter_map(|row| value_at(&sums, row)).collect();
+        assert_eq!(held, [1, i64::MAX, i64::MAX, i64::MAX].map(Value::Int));
+        let doubles: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY, f64::NAN]));
+        assert_eq!([0, 1].map(|row| value_at(&doubles, row)), [Some(Value::Null), Some(Value::Null)]);
     }
 }

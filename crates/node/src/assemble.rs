@@ -75,7 +75,12 @@ impl Engine {
     }
 
     /// Starts everything that runs.
-    pub(crate) fn start(&self, limits: Limits, rule: WindowRule, metrics: Arc<Metrics>) -> Arc<Pipeline> {
+    pub(crate) async fn start(
+        &self,
+        limits: Limits,
+        rule: WindowRule,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Arc<Pipeline>> {
         let parts = PipelineParts {
             journal: self.journal.clone(),
             ledger: self.lake.clone(),
@@ -86,12 +91,13 @@ impl Engine {
             live: Arc::new(MemoryLive::new(1_800)),
             references: self.store.clone(),
             catalog: self.store.clone(),
+            settings: self.store.settings().await?,
             clock: Arc::clone(&self.clock),
             limits,
             rule,
             key: self.lake.identity().key,
         };
-        Pipeline::start(parts, metrics)
+        Ok(Pipeline::start(parts, metrics))
     }
 
     /// Closes the folder, tidily; a crash instead of this loses nothing.

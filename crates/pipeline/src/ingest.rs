@@ -27,6 +27,7 @@ pub(crate) use space::Space;
 use crate::inflight::InFlight;
 use crate::names::KnownNames;
 use crate::receipts::{ReceiptKey, Receipts};
+use crate::settings::Settings;
 use crate::stage::{self, Batch, Durable, Journaling, Visible};
 use crate::telemetry::Metrics;
 use judge::judge;
@@ -39,6 +40,7 @@ pub struct Ingest {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) names: Arc<KnownNames>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) key: ReceiptKey,
@@ -71,7 +73,8 @@ impl Ingest {
             let space = self.space.reserve(body.len())?;
             let parsed = wire::parse(content_type.as_deref(), &body, &self.limits)?;
             let stamp = self.in_flight.enter(self.clock.now());
-            let admission = Admission::new(scope, &self.limits, stamp.received_at(), body.len());
+            let limits = self.settings.limits(scope, &self.limits);
+            let admission = Admission::new(scope, &limits, stamp.received_at(), body.len());
             let tenant = self.names.of(scope.tenant());
             let names = self.names.open(&tenant);
             let new_id = || new_id(stamp.received_at());

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::position::Seq;
-use domain::tenant::TenantScope;
+use domain::tenant::{TenantId, TenantScope};
 use domain::window::WindowRule;
 use parking_lot::Mutex;
 use ports::analytics::Analytics;
 use ports::audiences::Audiences;
-use ports::catalog::Catalog;
+use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::journal::{Journal, JournalHealth};
 use ports::ledger::Ledger;
@@ -28,6 +28,7 @@ use crate::inflight::InFlight;
 use crate::ingest::{Ingest, Space};
 use crate::names::KnownNames;
 use crate::receipts::{Fate, ReceiptKey, ReceiptState, Receipts};
+use crate::settings::Settings;
 use crate::stage::Journaling;
 use crate::stop::Stop;
 use crate::telemetry::{Metrics, PortGauges};
@@ -54,6 +55,8 @@ pub struct PipelineParts {
     pub references: Arc<dyn References>,
     /// Who the tenants are and what they have decided.
     pub catalog: Arc<dyn Catalog>,
+    /// What the catalog holds of their decisions.
+    pub settings: Vec<(TenantId, TenantSettings)>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// All limits.
@@ -88,6 +91,7 @@ pub struct Pipeline {
     parts: PipelineParts,
     ingest: Ingest,
     receipts: Arc<Receipts>,
+    settings: Arc<Settings>,
     key: ReceiptKey,
     failure: Failure,
     stop: Stop,
@@ -101,7 +105,9 @@ impl Pipeline {
     /// worker that cannot be started is reported by [`Pipeline::failed`].
     pub fn start(mut parts: PipelineParts, metrics: Arc<Metrics>) -> Arc<Self> {
         parts.limits.batch_events_max = parts.limits.batch_events_max.min(RECORD_EVENTS_MAX);
-        let PipelineParts { journal, ledger, clock, limits, rule, .. } = parts.clone();
+        let PipelineParts { journal, ledger, audiences, catalog, clock, limits, rule, .. } = parts.clone();
+        let stored = std::mem::take(&mut parts.settings);
+        let settings = Arc::new(Settings::new(catalog, audiences, clock.clone(), stored));
         let (failure, stop) = (Failure::new(), Stop::new());
         let replay_until = journal.backlog().durable;
         let receipts = Arc::new(Receipts::new(ledger.applied()));
@@ -143,6 +149,7 @@ impl Pipeline {
             clock,
             metrics,
             names,
+            settings: settings.clone(),
             in_flight,
             receipts: receipts.clone(),
             key: key.clone(),
@@ -151,7 +158,7 @@ impl Pipeline {
         };
         let worker = worker::spawn(worker, failure.clone());
         let closer = Mutex::new(Some(tokio::spawn(closer.run(stop.signal()))));
-        Arc::new(Self { parts, ingest, receipts, key, failure, stop, worker, closer, replay_until })
+        Arc::new(Self { parts, ingest, receipts, settings, key, failure, stop, worker, closer, replay_until })
     }
 
     /// The request path.
@@ -172,6 +179,11 @@ impl Pipeline {
     /// Sums over a range of time.
     pub fn analytics(&self) -> &dyn Analytics {
         &*self.parts.analytics
+    }
+
+    /// What the tenants have decided for themselves.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// Structured queries.

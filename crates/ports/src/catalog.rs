@@ -28,7 +28,8 @@ pub struct Tenant {
 pub struct TenantSettings {
     /// The day that weeks begin on.
     pub week_start: WeekStart,
-    /// How old an event may be on arrival, in seconds; `None` leaves it to the server's setting.
+    /// How old an event may be on arrival, in seconds, 0 for any age; `None` leaves it to the server's
+    /// setting.
     pub max_lateness_sec: Option<u32>,
 }
 

@@ -55,7 +55,11 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
     }
 }
 
-async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+pub(super) async fn read(
+    body: &mut Body,
+    limit: usize,
+    all: &Arc<Semaphore>,
+) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
     let too_large = || Problem::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"));
     let busy = |_| Problem::new(Kind::Overloaded, "the bodies of other requests fill the memory set aside for them");
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);

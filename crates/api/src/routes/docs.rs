@@ -28,6 +28,7 @@ use crate::problem::{Kind, ProblemBody};
         (name = "ingest", description = "Events in"),
         (name = "events", description = "Raw events out"),
         (name = "usage", description = "Windows, customers and live counters"),
+        (name = "analytics", description = "Questions over events"),
         (name = "operations", description = "Probes and metrics; need no key"),
     )
 )]
@@ -115,6 +116,29 @@ pub(crate) struct ListRefusals;
 impl IntoResponses for ListRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&[Kind::InvalidParameter, Kind::Unauthorized, Kind::Internal, Kind::Unavailable, Kind::QueryTimeout])
+    }
+}
+
+/// How a structured query may be refused.
+pub(crate) struct QueryRefusals;
+
+impl IntoResponses for QueryRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            Kind::Malformed,
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::BodyTimeout,
+            Kind::Gone,
+            Kind::TooLarge,
+            Kind::UnsupportedMediaType,
+            Kind::UnsupportedEncoding,
+            Kind::QueryTooLarge,
+            Kind::Internal,
+            Kind::Overloaded,
+            Kind::Unavailable,
+            Kind::QueryTimeout,
+        ])
     }
 }
 

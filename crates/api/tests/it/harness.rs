@@ -69,6 +69,7 @@ impl TestApi {
             live: Arc::new(MemoryLive::new(1_800)),
             references: catalog.clone(),
             catalog,
+            settings: Vec::new(),
             clock: clock.clone(),
             limits: limits.clone(),
             rule,

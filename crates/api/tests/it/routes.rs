@@ -5,6 +5,7 @@ mod docs;
 mod events;
 mod health;
 mod metrics;
+mod query;
 mod queue;
 mod receipts;
 mod take;

@@ -2,6 +2,7 @@
 //! page index, so that one customer's rows cost a few pages, whatever the file's size.
 
 mod pages;
+mod morsels;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -26,6 +27,8 @@ use vfs::{Publisher, ReadFile, Vfs};
 
 use super::sums::Grain;
 pub(crate) use pages::Pages;
+
+pub(crate) use morsels::Morsel;
 
 /// Rows handed out at once, at most.
 const BATCH_ROWS: usize = 4_096;

@@ -6,3 +6,4 @@ mod files;
 mod lingering;
 mod place;
 mod users;
+mod queries;

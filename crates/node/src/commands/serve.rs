@@ -32,7 +32,7 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let engine = Engine::open(&config.data, config.engine).await?;
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let metrics = Arc::new(Metrics::new());
-    let pipeline = engine.start(config.limits, config.rule, Arc::clone(&metrics));
+    let pipeline = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
     let router = api::router(ApiState::new(Arc::clone(&pipeline), config.keyring, metrics));
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 

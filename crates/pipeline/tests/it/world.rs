@@ -82,6 +82,7 @@ impl World {
             live: Arc::new(MemoryLive::new(1_800)),
             references: Arc::new(MemoryManifest::default()),
             catalog: Arc::new(MemoryManifest::default()),
+            settings: Vec::new(),
             clock: clock.clone(),
             limits: limits.clone(),
             rule: WindowRule::default(),

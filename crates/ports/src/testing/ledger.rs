@@ -261,4 +261,35 @@ mod tests {
     async fn the_memory_twin_keeps_the_contract_of_reports() {
         conformance::reports_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
     }
+
+    #[tokio::test]
+    async fn the_memory_twin_keeps_the_contract_of_audiences() {
+        conformance::audiences_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_keeps_the_contract_of_analytics() {
+        conformance::analytics_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    }
+
+    /// A restart of the twin forgets nothing.
+    struct Memory(Arc<MemoryLedger>);
+
+    impl conformance::Home for Memory {
+        type Ledger = MemoryLedger;
+
+        async fn open(&self) -> Arc<MemoryLedger> {
+            Arc::clone(&self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_answers_questions_as_itself() {
+        conformance::questions_conformance(async || Memory(Arc::new(MemoryLedger::new(WindowRule::default())))).await;
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_runs_queries_as_itself() {
+        conformance::queries_conformance(async || Memory(Arc::new(MemoryLedger::new(WindowRule::default())))).await;
+    }
 }

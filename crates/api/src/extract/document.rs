@@ -1,0 +1,96 @@
+//! A JSON body that is read into a type: bounded in size and time, and refused with the place of what
+//! is wrong. Not decompressed: such bodies are small.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use serde::de::DeserializeOwned;
+
+use super::body::read;
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+
+/// A body of at most `BYTES_MAX` bytes.
+#[derive(Debug)]
+pub(crate) struct Document<T, const BYTES_MAX: usize>(pub(crate) T);
+
+impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for Document<T, BYTES_MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let timeout = api.pipeline.limits().body_timeout;
+        let (parts, mut body) = request.into_parts();
+        check_headers(&parts.headers)?;
+        let reading = tokio::time::timeout(timeout, read(&mut body, BYTES_MAX, &api.body_bytes));
+        let outcome = reading.await.unwrap_or_else(|_| {
+            let seconds = timeout.as_secs_f64();
+            Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
+        });
+        let (bytes, _share) = outcome?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+    let media = text(CONTENT_TYPE).unwrap_or_else(|| "application/json".to_owned());
+    if media.split(';').next().map(str::trim) != Some("application/json") {
+        let detail = "the body must be JSON, under the content type application/json";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    if text(CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {
+        return Err(Problem::new(Kind::UnsupportedEncoding, "the body of this route must not be compressed"));
+    }
+    Ok(())
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let document = serde_path_to_error::deserialize(&mut reader).map_err(|why| {
+        let (path, problem) = (why.path().to_string(), refusal(why.inner()));
+        let path = Some(path).filter(|path| path != ".");
+        // A name that stands there twice is in the message alone.
+        let text = why.inner().to_string();
+        let twice = text.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
+        let place = match (path, twice) {
+            (Some(path), Some((name, _))) => Some(format!("{path}.{name}")),
+            (path, twice) => path.or_else(|| twice.map(|(name, _)| name.to_owned())),
+        };
+        place.map_or(problem.clone(), |place| problem.at(place))
+    })?;
+    reader.end().map_err(|why| refusal(&why))?;
+    Ok(document)
+}
+
+fn refusal(why: &serde_json::Error) -> Problem {
+    let kind = if why.is_data() { Kind::InvalidParameter } else { Kind::Malformed };
+    Problem::new(kind, why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::shape::QueryBody;
+
+    proptest! {
+        #[test]
+        fn i9_any_body_is_a_query_or_refused(body in "[\\{\\}\\[\\]\",:a-z0-9. ]{0,60}") {
+            let _ = parse::<QueryBody>(body.as_bytes());
+        }
+    }
+
+    #[test]
+    fn i6_depth_is_bounded() {
+        let deep = format!("{}{}", "{\"filter\":{\"and\":[", "{\"and\":[".repeat(10_000));
+        assert!(parse::<QueryBody>(deep.as_bytes()).is_err());
+        let list = format!("{{\"filter\":{{\"value\":{}", "[".repeat(100_000));
+        assert!(parse::<QueryBody>(list.as_bytes()).is_err());
+        parse::<QueryBody>(b"{\"aggregations\":[{\"op\":\"count\"}]}").unwrap();
+    }
+}

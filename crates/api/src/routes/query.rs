@@ -1,0 +1,46 @@
+//! The structured query: one question over raw events, checked part by part before it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use domain::limits::{QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
+use domain::query::Refusal;
+
+use crate::extract::{Document, NoParameters, Parameters, Scope};
+use crate::problem::Problem;
+use crate::router::ApiState;
+use crate::routes::docs::QueryRefusals;
+use crate::routes::{answer_within, caught_up};
+use crate::shape::{QueryAnswerBody, QueryBody};
+
+/// Longest wait for an answer: as long as a query may wait for its turn and then run, so that it says
+/// itself which of the two was too long.
+const PATIENCE: Duration = QUERY_TIME_MAX.saturating_mul(2).saturating_add(Duration::from_secs(1));
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::parameter(&refusal.place, refusal.to_string())
+    }
+}
+
+/// Run a structured query
+///
+/// Filters, groups and aggregates raw events by any field or property, with time buckets. Bounded by time,
+/// memory and rows.
+#[utoipa::path(
+    post, path = "/v1/query", tag = "analytics", operation_id = "query", request_body = QueryBody,
+    responses((status = 200, description = "The rows", body = QueryAnswerBody), QueryRefusals),
+)]
+pub(crate) async fn run(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    _: Parameters<NoParameters>,
+    Document(body): Document<QueryBody, QUERY_BODY_BYTES_MAX>,
+) -> Result<Json<QueryAnswerBody>, Problem> {
+    caught_up(&api)?;
+    let query = body.check(api.pipeline.settings().calendar(&scope))?;
+    let answer = answer_within(PATIENCE, api.pipeline.queries().query(&scope, &query)).await?;
+    Ok(Json(answer.into()))
+}

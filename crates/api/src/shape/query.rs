@@ -1,0 +1,216 @@
+//! A structured query as clients write it, and its answer.
+
+use domain::calendar::{Calendar, Day, DayRange, Interval, Period, Zone};
+use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Query, Refusal, Value};
+use domain::time::{TimeRange, Timestamp};
+use ports::queries::QueryAnswer;
+use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// Doubles below this are printed without a fraction when they have none.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A question over raw events: filtered, grouped, aggregated. `docs/query.md` says what each part means.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Query)]
+pub(crate) struct QueryBody {
+    /// Events of this instant or later, or from this calendar date of the zone on; all that is kept if
+    /// absent.
+    #[schema(example = "2026-11-01")]
+    from: Option<String>,
+    /// Events before this instant, or up to and with this calendar date.
+    #[schema(example = "2026-11-30")]
+    to: Option<String>,
+    /// IANA time zone of dates and buckets; the tenant's own if absent.
+    #[schema(example = "Europe/Berlin")]
+    tz: Option<String>,
+    /// One row per bucket of time: `minute`, `hour`, `day`, `week` or `month`.
+    #[schema(example = "day")]
+    interval: Option<String>,
+    /// The aggregated columns, 1 to 16.
+    #[serde(default)]
+    aggregations: Vec<AggregationBody>,
+    /// Fields, or `properties.<path>`; at most 8.
+    #[serde(default)]
+    #[schema(example = json!(["type", "properties.plan"]))]
+    group_by: Vec<String>,
+    /// Only events that pass.
+    filter: Option<FilterBody>,
+    /// Before the default order, which is by bucket, then by group columns.
+    #[serde(default)]
+    order_by: Vec<OrderBody>,
+    /// Most rows: 1 to 10000, 1000 if absent.
+    limit: Option<i64>,
+}
+
+/// One aggregated column.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = QueryAggregation)]
+struct AggregationBody {
+    /// `count`, `sum`, `avg`, `min`, `max`, `unique`, `p50`, `p95` or `p99`.
+    #[serde(default)]
+    #[schema(example = "p95")]
+    op: String,
+    /// `id`, `time`, `received_at`, `type`, `project`, `customer`, `user`, `endpoint`, `model`, `tokens`,
+    /// `input_tokens`, `output_tokens`, `latency_ms` or `properties.<path>`; only `count` needs none.
+    #[schema(example = "latency_ms")]
+    field: Option<String>,
+    /// The column's name; op and field if absent, as in `p95_latency_ms`.
+    r#as: Option<String>,
+}
+
+/// One of `and`, `or`, and a test of `field`, `op` and `value`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = QueryFilter)]
+struct FilterBody {
+    /// All of these pass.
+    #[schema(no_recursion)]
+    and: Option<Vec<FilterBody>>,
+    /// Any of these passes.
+    #[schema(no_recursion)]
+    or: Option<Vec<FilterBody>>,
+    /// What is tested: a field, or `properties.<path>`.
+    field: Option<String>,
+    /// `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte` or `exists`.
+    op: Option<String>,
+    /// A text, a number, `true` or `false`; a list of them for `in`.
+    value: Option<serde_json::Value>,
+}
+
+/// One key of the order of rows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = QueryOrder)]
+struct OrderBody {
+    /// A column of the answer.
+    #[serde(default)]
+    column: String,
+    /// `asc` (if absent) or `desc`; absent values come last either way.
+    direction: Option<String>,
+}
+
+fn refuse<T>(place: &str, reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { place: place.to_owned(), reason: reason.into() })
+}
+
+impl QueryBody {
+    /// The query, with what a tenant's own days and weeks are.
+    pub(crate) fn check(self, own: Calendar) -> Result<Query, Refusal> {
+        let calendar = match &self.tz {
+            None => own,
+            Some(name) => match Zone::parse(name) {
+                Ok(zone) => Calendar { zone, ..own },
+                Err(why) => return refuse("tz", format!("is {why}")),
+            },
+        };
+        let interval = self.interval.as_deref().map(interval).transpose()?;
+        let aggregations = self.aggregations.into_iter();
+        let aggregation = |body: AggregationBody| DraftAggregation { op: body.op, field: body.field, name: body.r#as };
+        let order = |body: OrderBody| DraftOrder { column: body.column, direction: body.direction };
+        let draft = Draft {
+            range: range(self.from.as_deref(), self.to.as_deref(), &calendar)?,
+            bucket: interval.map(|interval| (interval, calendar)),
+            aggregations: aggregations.map(aggregation).collect(),
+            group_by: self.group_by,
+            filter: self.filter.map(FilterBody::draft),
+            order_by: self.order_by.into_iter().map(order).collect(),
+            limit: self.limit,
+        };
+        draft.check()
+    }
+}
+
+fn interval(word: &str) -> Result<Interval, Refusal> {
+    Ok(match word {
+        "minute" => Interval::Minute,
+        "hour" => Interval::Hour,
+        "day" => Interval::Days(Period::Day),
+        "week" => Interval::Days(Period::Week),
+        "month" => Interval::Days(Period::Month),
+        _ => return refuse("interval", "must be minute, hour, day, week or month"),
+    })
+}
+
+/// Dates are whole days of the zone, instants half-open.
+fn range(from: Option<&str>, to: Option<&str>, calendar: &Calendar) -> Result<TimeRange, Refusal> {
+    let day = |text: Option<&str>| text.and_then(|text| Day::parse(text.trim()));
+    let instant = |place: &str, text: &str| Timestamp::parse(text).or_else(|why| refuse(place, format!("is {why}")));
+    let of = |day| calendar.range_of(DayRange { first: day, last: day });
+    let first = match (day(from), from) {
+        (Some(day), _) => of(day).from(),
+        (None, Some(text)) => instant("from", text)?,
+        (None, None) => Timestamp::MIN,
+    };
+    let end = match (day(to), to) {
+        (Some(day), _) => of(day).to(),
+        (None, Some(text)) => instant("to", text)?,
+        (None, None) => Timestamp::MAX,
+    };
+    let is_backwards = day(from).zip(day(to)).is_some_and(|(from, to)| from > to);
+    match TimeRange::new(first, end).filter(|_| !is_backwards) {
+        Some(range) => Ok(range),
+        None => refuse("from", "must not be after 'to'"),
+    }
+}
+
+impl FilterBody {
+    fn draft(self) -> DraftFilter {
+        let all = |nodes: Option<Vec<Self>>| nodes.map(|nodes| nodes.into_iter().map(Self::draft).collect());
+        let value = self.value.map(literal);
+        DraftFilter { and: all(self.and), or: all(self.or), field: self.field, op: self.op, value }
+    }
+}
+
+fn literal(value: serde_json::Value) -> Literal {
+    match value {
+        serde_json::Value::Bool(value) => Literal::Bool(value),
+        serde_json::Value::Number(number) => number.as_f64().map_or(Literal::Other, Literal::Number),
+        serde_json::Value::String(text) => Literal::Text(text),
+        serde_json::Value::Array(list) => Literal::List(list.into_iter().map(literal).collect()),
+        serde_json::Value::Null | serde_json::Value::Object(_) => Literal::Other,
+    }
+}
+
+/// The answer to a structured query.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QueryAnswer)]
+pub(crate) struct QueryAnswerBody {
+    /// The names of the columns: `time` with `interval`, the groups, the aggregations.
+    #[schema(example = json!(["time", "type", "count"]))]
+    columns: Vec<String>,
+    /// The rows, each with one value per column; absent values are null.
+    #[schema(value_type = Vec<Vec<serde_json::Value>>, example = json!([["2026-11-01T00:00:00Z", "login", 5]]))]
+    rows: Vec<Vec<Cell>>,
+    /// Whether there were more rows than `limit`.
+    truncated: bool,
+}
+
+impl From<QueryAnswer> for QueryAnswerBody {
+    fn from(answer: QueryAnswer) -> Self {
+        let rows = answer.rows.into_iter().map(|row| row.into_iter().map(Cell).collect()).collect();
+        Self { columns: answer.columns, rows, truncated: answer.truncated }
+    }
+}
+
+#[derive(Debug)]
+struct Cell(Value);
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Int(number) => serializer.serialize_i64(*number),
+            #[expect(clippy::cast_possible_truncation, reason = "compared with the largest")]
+            Value::Float(number) if number.fract() == 0.0 && number.abs() < WHOLE_MAX => {
+                serializer.serialize_i64(*number as i64)
+            }
+            Value::Float(number) => serializer.serialize_f64(*number),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Time(time) => time.serialize(serializer),
+        }
+    }
+}

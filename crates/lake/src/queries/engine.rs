@@ -1,0 +1,76 @@
+//! Where queries run: threads of their own, so that a heavy one never holds up a request or the
+//! worker; a few at once, each with a bounded pool of memory and no disk.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use datafusion::error::Result as QueryResult;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use domain::limits::QUERIES_AT_ONCE_MAX;
+use parking_lot::Mutex;
+use ports::{ErrorKind, PortError};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+
+/// Rows that the operators hand on at once.
+const BATCH_ROWS: usize = 8_192;
+/// Most threads of queries.
+const THREADS_MAX: usize = 8;
+
+/// Threads and slots of queries; the threads start with the first query.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    runtime: Mutex<Option<Runtime>>,
+    pub(super) slots: Arc<Semaphore>,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { runtime: Mutex::new(None), slots: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX)) }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.get_mut().take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// How many partitions a query has, and threads there are.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, THREADS_MAX)
+}
+
+impl Engine {
+    /// The threads.
+    pub(super) fn handle(&self) -> Result<Handle, PortError> {
+        let mut runtime = self.runtime.lock();
+        if let Some(runtime) = &*runtime {
+            return Ok(runtime.handle().clone());
+        }
+        let started = Builder::new_multi_thread().worker_threads(threads()).thread_name("nilometer-query").build();
+        let started = started
+            .map_err(|why| PortError::new(ErrorKind::Unavailable, "start the threads of queries").because(why))?;
+        Ok(runtime.insert(started).handle().clone())
+    }
+}
+
+/// The session of one query, which may take this much memory.
+pub(super) fn session(memory_bytes_max: usize) -> QueryResult<SessionState> {
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let pool = Arc::new(GreedyMemoryPool::new(memory_bytes_max));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
+    let config = SessionConfig::new().with_target_partitions(threads()).with_batch_size(BATCH_ROWS);
+    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build())
+}
+
+/// How many partitions the rows are read in.
+pub(super) fn partitions() -> usize {
+    threads()
+}

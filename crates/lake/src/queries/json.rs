@@ -1,0 +1,245 @@
+//! Finds one value in the text of a JSON object without parsing the rest: strings are skipped eight
+//! bytes at a time and nesting by counting brackets; a flat object is not even walked through.
+//! Admission has checked the syntax; other bytes give some answer or none, never a panic. Where a key
+//! stands twice, the last one counts.
+
+use std::borrow::Cow;
+
+use memchr::{memchr2, memmem};
+
+/// The keys of nested objects, outermost first.
+#[derive(Debug)]
+pub(super) struct Path<'p> {
+    keys: &'p [String],
+    /// Finds the only key between its quotes, if it can be written without an escape.
+    finder: Option<memmem::Finder<'static>>,
+}
+
+impl<'p> Path<'p> {
+    /// The path through these keys.
+    pub(super) fn new(keys: &'p [String]) -> Self {
+        let finder = match keys {
+            [key] if !key.contains(['"', '\\']) => {
+                Some(memmem::Finder::new(format!("\"{key}\"").as_bytes()).into_owned())
+            }
+            _ => None,
+        };
+        Self { keys, finder }
+    }
+
+    /// The value as written, without the whitespace around it; `None` when some key is absent or
+    /// stands in something that is no object.
+    pub(super) fn find<'j>(&self, json: &'j str) -> Option<&'j str> {
+        match &self.finder {
+            Some(finder) if is_flat(json) => flat_member(json, finder),
+            _ => self.keys.iter().try_fold(json, |object, key| member(object, key)),
+        }
+    }
+}
+
+/// Whether it is an object of which no string has an escape and no value has keys.
+fn is_flat(json: &str) -> bool {
+    json.as_bytes().split_first().is_some_and(|(first, rest)| *first == b'{' && memchr2(b'{', b'\\', rest).is_none())
+}
+
+/// The value of a key in a flat object. Without escapes a quote always begins or ends a string, so
+/// that the quoted key is a whole string wherever it is found, and a key where a colon follows.
+fn flat_member<'j>(object: &'j str, finder: &memmem::Finder<'_>) -> Option<&'j str> {
+    let json = object.as_bytes();
+    let mut value = None;
+    for at in finder.find_iter(json) {
+        let after = skip_space(json, at + finder.needle().len());
+        if json.get(after) == Some(&b':') {
+            value = Some(skip_space(json, after + 1));
+        }
+    }
+    let from = value?;
+    object.get(from..value_end(json, from)?)
+}
+
+/// The text that a scalar means: a string's content, a number's literal, `true` or `false`.
+pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
+    match value.as_bytes().first()? {
+        b'"' => {
+            let content = value.get(1..value.len().checked_sub(1)?)?;
+            Some(if content.contains('\\') { Cow::Owned(unescape(content)) } else { Cow::Borrowed(content) })
+        }
+        b't' | b'f' | b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value)),
+        _ => None,
+    }
+}
+
+/// A number as a double, zero without its sign; `None` for anything else or beyond a double.
+pub(super) fn number(value: &str) -> Option<f64> {
+    let first = value.as_bytes().first()?;
+    if !(first.is_ascii_digit() || *first == b'-') {
+        return None;
+    }
+    value.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number + 0.0)
+}
+
+/// Whether the value is anything but null.
+pub(super) fn is_there(value: &str) -> bool {
+    value != "null"
+}
+
+/// The value of `key` in `object`.
+fn member<'j>(object: &'j str, key: &str) -> Option<&'j str> {
+    let json = object.as_bytes();
+    let mut at = skip_space(json, 0);
+    if json.get(at) != Some(&b'{') {
+        return None;
+    }
+    at = skip_space(json, at + 1);
+    let mut found = None;
+    while json.get(at) == Some(&b'"') {
+        let end = string_end(json, at + 1)?;
+        let is_wanted = is_key(json.get(at + 1..end)?, key, object, at + 1);
+        at = skip_space(json, end + 1);
+        if json.get(at) != Some(&b':') {
+            return None;
+        }
+        at = skip_space(json, at + 1);
+        let end = value_end(json, at)?;
+        if is_wanted {
+            found = Some((at, end));
+        }
+        at = skip_space(json, end);
+        match json.get(at)? {
+            b',' => at = skip_space(json, at + 1),
+            b'}' => break,
+            _ => return None,
+        }
+    }
+    found.and_then(|(from, to)| object.get(from..to))
+}
+
+/// Whether the raw name is `key`. An escape is longer than what it stands for, so a name with one is
+/// longer than its key.
+fn is_key(name: &[u8], key: &str, object: &str, at: usize) -> bool {
+    match name.len().cmp(&key.len()) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => name == key.as_bytes() && !name.contains(&b'\\'),
+        std::cmp::Ordering::Greater => {
+            name.contains(&b'\\') && object.get(at..at + name.len()).is_some_and(|name| unescape(name) == key)
+        }
+    }
+}
+
+fn skip_space(json: &[u8], mut at: usize) -> usize {
+    while matches!(json.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// High bits at the bytes of `word` that are `byte`; exact up to the first.
+const fn hits(word: u64, byte: u8) -> u64 {
+    let zeros = word ^ (LOW_BITS * byte as u64);
+    zeros.wrapping_sub(LOW_BITS) & !zeros & HIGH_BITS
+}
+
+/// Where the string that begins before `at` has its closing quote.
+fn string_end(json: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        while let Some(eight) = json.get(at..at + 8) {
+            let word = u64::from_le_bytes(eight.try_into().ok()?);
+            let found = hits(word, b'"') | hits(word, b'\\');
+            if found != 0 {
+                at += (found.trailing_zeros() / 8) as usize;
+                break;
+            }
+            at += 8;
+        }
+        match json.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The end of the value that begins at `at`.
+fn value_end(json: &[u8], mut at: usize) -> Option<usize> {
+    match json.get(at)? {
+        b'"' => string_end(json, at + 1).map(|end| end + 1),
+        b'{' | b'[' => {
+            let mut depth = 0_usize;
+            loop {
+                match json.get(at)? {
+                    b'"' => at = string_end(json, at + 1)?,
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return Some(at + 1);
+                        }
+                    }
+                    _ => {}
+                }
+                at += 1;
+            }
+        }
+        _ => {
+            while !matches!(json.get(at), None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')) {
+                at += 1;
+            }
+            Some(at)
+        }
+    }
+}
+
+/// The content of a string whose escapes are resolved; half a surrogate pair becomes U+FFFD.
+fn unescape(content: &str) -> String {
+    let mut out = String::with_capacity(content.len());
+    let mut rest = content;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let Some(kind) = rest.chars().next() else { break };
+        rest = &rest[kind.len_utf8()..];
+        match kind {
+            'b' => out.push('\u{8}'),
+            'f' => out.push('\u{c}'),
+            'n' => out.push('\n'),
+            'r' => out.push('\r'),
+            't' => out.push('\t'),
+            'u' => rest = code_point(rest, &mut out),
+            other => out.push(other),
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Adds the character whose `\u` stood before `rest`; returns what follows it.
+fn code_point<'j>(rest: &'j str, out: &mut String) -> &'j str {
+    let Some(first) = code_unit(rest) else {
+        out.push(char::REPLACEMENT_CHARACTER);
+        return rest;
+    };
+    let rest = &rest[4..];
+    let second = rest.strip_prefix("\\u").and_then(code_unit);
+    match (first, second) {
+        (0xD800..=0xDBFF, Some(second @ 0xDC00..=0xDFFF)) => {
+            let point = 0x1_0000 + ((u32::from(first) - 0xD800) << 10) + (u32::from(second) - 0xDC00);
+            out.push(char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER));
+            &rest[6..]
+        }
+        _ => {
+            out.push(char::from_u32(u32::from(first)).unwrap_or(char::REPLACEMENT_CHARACTER));
+            rest
+        }
+    }
+}
+
+fn code_unit(text: &str) -> Option<u16> {
+    let digits = text.get(..4).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The scanner against serde_json, over written and random objects.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::*;
+
+fn find<'j>(json: &'j str, keys: &[String]) -> Option<&'j str> {
+    Path::new(keys).find(json)
+}
+
+fn path(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|key| (*key).to_owned()).collect()
+}
+
+#[test]
+fn finds_values_as_written() {
+    let json =
+        r#" { "a" : 1.50 ,"b":{"c":"x\"}","d":[1,{"a":2}]}, "a\u0062":true,"e":null,"a":-0, "é":"\ud83d\ude00\n" } "#;
+    let cases = [
+        (vec!["a"], Some("-0")),
+        (vec!["b", "c"], Some(r#""x\"}""#)),
+        (vec!["b", "d"], Some(r#"[1,{"a":2}]"#)),
+        (vec!["b", "d", "a"], None),
+        (vec!["ab"], Some("true")),
+        (vec!["a\\u0062"], None),
+        (vec!["e"], Some("null")),
+        (vec!["é"], Some(r#""\ud83d\ude00\n""#)),
+        (vec!["z"], None),
+        (vec!["a", "b"], None),
+    ];
+    for (keys, value) in cases {
+        assert_eq!(find(json, &path(&keys)), value, "{keys:?}");
+    }
+    let flat = r#"{"v":"a","a" : [1,"a"] ,"a":"b{" , "ab":1}"#;
+    assert_eq!(find(flat, &path(&["a"])), Some("\"b{\""));
+    assert_eq!(find(&flat.replace('{', "").replacen('"', "{\"", 1), &path(&["a"])), Some("\"b\""));
+    assert_eq!(find(&flat.replace("b{", ""), &path(&["b"])), None);
+    assert_eq!(text(r#""\ud83d\ude00\n\ud83d""#).as_deref(), Some("\u{1f600}\n\u{fffd}"));
+    assert_eq!(text("[1]"), None);
+    assert_eq!((number("-0").map(f64::to_bits), number("1e400"), number("\"1\"")), (Some(0), None, None));
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let name = "[a-c\"\\\\é]{0,3}";
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        (-4_000_000_i32..4_000_000).prop_map(|quarters| Value::from(f64::from(quarters) / 4.0)),
+        "[ -~é\n😀\"\\\\{}\\[\\],:]{0,20}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(name, inner, 0..5)
+                .prop_map(|object| Value::Object(object.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+/// The text that a scalar means, by serde_json.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn finds_what_serde_json_finds(
+        object in value(), pretty in any::<bool>(), keys in proptest::collection::vec("[a-c\"\\\\é]{0,2}", 1..4),
+    ) {
+        let json = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) };
+        let json = json.unwrap_or_default();
+        let expected = keys.iter().try_fold(&object, |at, key| at.as_object()?.get(key));
+        let found = find(&json, &keys);
+        prop_assert_eq!(found.is_some(), expected.is_some(), "{}", json);
+        prop_assert_eq!(found.and_then(|found| serde_json::from_str::<Value>(found).ok()), expected.cloned());
+        prop_assert_eq!(found.and_then(text).map(Cow::into_owned), expected.and_then(text_of));
+        prop_assert_eq!(found.and_then(number), expected.and_then(Value::as_f64));
+        prop_assert_eq!(found.is_some_and(is_there), expected.is_some_and(|value| !value.is_null()));
+    }
+
+    #[test]
+    fn finds_what_serde_json_finds_in_flat_objects(
+        members in proptest::collection::vec(("[a-c]{0,2}", prop_oneof!["[a-c :,]{0,5}".prop_map(Value::from), any::<u8>().prop_map(Value::from)]), 0..8),
+        key in "[a-c]{0,2}", space in "[ \n]{0,2}",
+    ) {
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\"{space}:{space}{value}{space}")).collect();
+        let json = format!("{{{}}}", members.join(","));
+        let object: Value = serde_json::from_str(&json).unwrap_or_default();
+        let found = find(&json, std::slice::from_ref(&key));
+        prop_assert_eq!(found.and_then(|found| serde_json::from_str::<Value>(found).ok()), object.get(&key).cloned(), "{}", json);
+    }
+
+    #[test]
+    fn never_panics(json in "[\\{\\}\"\\\\:,au0d8 é\\[\\]]{0,40}", keys in proptest::collection::vec("[a\"\\\\é]{0,2}", 1..4)) {
+        let found = find(&json, &keys);
+        let _ = found.and_then(text);
+    }
+}

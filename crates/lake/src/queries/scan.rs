@@ -1,0 +1,246 @@
+//! The rows of a query, as a table of its own columns: segments by their page index, memtables from
+//! what was taken of them, all of one state. The one place below every query where rows are narrowed
+//! to a tenant and a time (I5). Several partitions share one list of tasks.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::error::{DataFusionError, Result as QueryResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use domain::tenant::TenantScope;
+use domain::time::{TimeRange, Timestamp};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::errors::Result as ParquetResult;
+use ports::{ErrorKind, PortError};
+
+use super::columns::{self, Derived};
+use crate::memtable::{HeldEvent, HeldRows};
+use crate::segment::columns::signed;
+use crate::segment::{Morsel, Segment, corrupt, key_range};
+
+/// Unflushed rows of one batch.
+const HELD_ROWS: usize = 8_192;
+
+/// A piece of work.
+enum Task {
+    Held(Arc<HeldRows>, Range<usize>),
+    Stored(Arc<Segment>, Morsel),
+}
+
+/// What a query reads.
+pub(super) struct Scan {
+    scope: TenantScope,
+    range: TimeRange,
+    columns: Vec<Derived>,
+    schema: SchemaRef,
+    tasks: Vec<Task>,
+    next: AtomicUsize,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Scan {
+    /// Divides the rows of one tenant and time into tasks.
+    pub(super) fn new(
+        scope: &TenantScope,
+        range: TimeRange,
+        columns: Vec<Derived>,
+        segments: &[Arc<Segment>],
+        held: Vec<HeldRows>,
+        abandoned: Arc<AtomicBool>,
+    ) -> Self {
+        let mut tasks = Vec::new();
+        for segment in segments.iter().filter(|segment| segment.overlaps(range)) {
+            let morsels = segment.events().map(|file| file.morsels(&key_range(scope, range))).unwrap_or_default();
+            tasks.extend(morsels.into_iter().map(|morsel| Task::Stored(Arc::clone(segment), morsel)));
+        }
+        for rows in held.into_iter().map(Arc::new) {
+            let starts = (0..rows.len()).step_by(HELD_ROWS);
+            tasks.extend(starts.map(|first| Task::Held(Arc::clone(&rows), first..first + HELD_ROWS)));
+        }
+        let schema = columns::schema(&columns);
+        Self { scope: scope.clone(), range, columns, schema, tasks, next: AtomicUsize::new(0), abandoned }
+    }
+
+    /// The schema of the query's own columns.
+    pub(super) fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The stored columns that are needed.
+    fn stored(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.columns.iter().map(Derived::stored).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn derive(&self, stored: &RecordBatch) -> QueryResult<RecordBatch> {
+        Ok(columns::derive(&self.columns, &self.schema, stored)?)
+    }
+
+    /// The rows of a batch that are the tenant's and of the time.
+    fn own_rows(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let missing = || ArrowError::SchemaError("a sort column is missing".to_owned());
+        let tenants = batch.column_by_name("tenant").and_then(|column| column.as_string_view_opt());
+        let times = batch.column_by_name("time").and_then(|column| column.as_primitive_opt());
+        let (tenants, times) = (tenants.ok_or_else(missing)?, times.ok_or_else(missing)?);
+        let times: &arrow::array::PrimitiveArray<TimestampMicrosecondType> = times;
+        let tenant = self.scope.tenant().as_str();
+        let own = (0..batch.num_rows()).map(|row| {
+            Some(tenants.value(row) == tenant && self.range.contains(Timestamp::from_micros(times.value(row))))
+        });
+        let own: BooleanArray = own.collect();
+        if own.true_count() == batch.num_rows() { Ok(batch) } else { filter_record_batch(&batch, &own) }
+    }
+
+    fn begin(&self, task: &Task) -> ParquetResult<Begun> {
+        Ok(match task {
+            Task::Held(rows, range) => Begun::Held(Arc::clone(rows), range.clone()),
+            Task::Stored(segment, morsel) => {
+                let Some(file) = segment.events() else { return Ok(Begun::Nothing) };
+                let mut names = self.stored();
+                if !morsel.whole {
+                    names.extend(["tenant", "time"]);
+                }
+                let reader = file.views()?.read(morsel, &names)?;
+                Begun::Stored { name: segment.meta().id.clone(), reader: Box::new(reader), whole: morsel.whole }
+            }
+        })
+    }
+
+    /// The next batch of what has begun; `None` when it is done.
+    fn advance(&self, begun: &mut Begun) -> Option<QueryResult<RecordBatch>> {
+        let batch = match begun {
+            Begun::Nothing => return None,
+            Begun::Held(rows, range) => {
+                let batch = self.of_held(&rows.decode(range.start, range.len()));
+                *begun = Begun::Nothing;
+                batch.map_err(DataFusionError::from)
+            }
+            Begun::Stored { name, reader, whole } => {
+                let batch = reader.next()?;
+                let batch = batch.and_then(|batch| if *whole { Ok(batch) } else { self.own_rows(batch) });
+                batch.map_err(|why| external(corrupt(name, why)))
+            }
+        };
+        Some(batch.and_then(|batch| self.derive(&batch)))
+    }
+
+    fn of_held(&self, rows: &[HeldEvent<'_>]) -> Result<RecordBatch, ArrowError> {
+        let own = rows.iter().filter(|held| self.range.contains(held.event.time)).copied().collect::<Vec<_>>();
+        let arrays = self.stored().into_iter().map(|name| (name, held_column(name, &own), true));
+        let arrays: Vec<_> = arrays.collect();
+        if arrays.is_empty() {
+            let options = RecordBatchOptions::new().with_row_count(Some(own.len()));
+            let schema = Arc::new(arrow::datatypes::Schema::empty());
+            return RecordBatch::try_new_with_options(schema, Vec::new(), &options);
+        }
+        RecordBatch::try_from_iter_with_nullable(arrays)
+    }
+}
+
+/// One stored column of unflushed events.
+fn held_column(name: &str, rows: &[HeldEvent<'_>]) -> ArrayRef {
+    let texts = |of: for<'a> fn(&'a HeldEvent<'a>) -> Option<&'a str>| -> ArrayRef { unflushed_texts(rows, of) };
+    let times = |of: fn(&HeldEvent<'_>) -> Timestamp| -> ArrayRef {
+        let micros = rows.iter().map(|row| of(row).micros());
+        Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
+    };
+    let counts = |of: fn(&HeldEvent<'_>) -> Option<u64>| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| of(row).map(signed)).collect::<Int64Array>())
+    };
+    match name {
+        "time" => times(|row| row.event.time),
+        "received_at" => times(|row| row.received_at),
+        "tokens" => counts(|row| row.event.usage.tokens),
+        "input_tokens" => counts(|row| row.event.usage.input_tokens),
+        "output_tokens" => counts(|row| row.event.usage.output_tokens),
+        "latency_us" => counts(|row| row.event.usage.latency_us),
+        "id" => texts(|row| Some(row.event.id)),
+        "type" => texts(|row| Some(row.event.kind)),
+        "project" => texts(|row| row.event.project),
+        "customer" => texts(|row| Some(row.event.customer.unwrap_or_default())),
+        "user" => texts(|row| row.event.user),
+        "endpoint" => texts(|row| row.event.endpoint),
+        "model" => texts(|row| row.event.usage.model),
+        _ => texts(|row| row.event.properties),
+    }
+}
+
+fn unflushed_texts(rows: &[HeldEvent<'_>], of: for<'a> fn(&'a HeldEvent<'a>) -> Option<&'a str>) -> ArrayRef {
+    let mut texts = arrow::array::StringViewBuilder::with_capacity(rows.len());
+    for row in rows {
+        texts.append_option(of(row));
+    }
+    let texts: StringViewArray = texts.finish();
+    debug_assert_eq!(texts.len(), rows.len(), "one value per row");
+    Arc::new(texts)
+}
+
+fn external(why: PortError) -> DataFusionError {
+    DataFusionError::External(Box::new(why))
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan").field("range", &self.range).field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+/// A task under way.
+enum Begun {
+    Nothing,
+    Held(Arc<HeldRows>, Range<usize>),
+    Stored { name: String, reader: Box<ParquetRecordBatchReader>, whole: bool },
+}
+
+/// One partition: takes the next task whenever it is done with one.
+#[derive(Debug)]
+pub(super) struct Share {
+    scan: Arc<Scan>,
+    schema: SchemaRef,
+}
+
+impl Share {
+    /// One of several partitions of a scan.
+    pub(super) fn of(scan: &Arc<Scan>) -> Self {
+        Self { scan: Arc::clone(scan), schema: scan.schema() }
+    }
+}
+
+impl PartitionStream for Share {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let scan = Arc::clone(&self.scan);
+        let mut begun = Begun::Nothing;
+        let batches = std::iter::from_fn(move || {
+            loop {
+                if scan.abandoned.load(Ordering::Relaxed) {
+                    let why = PortError::new(ErrorKind::Unavailable, "run a query that nobody waits for any more");
+                    return Some(Err(external(why)));
+                }
+                if let Some(batch) = scan.advance(&mut begun) {
+                    return Some(batch);
+                }
+                let task = scan.tasks.get(scan.next.fetch_add(1, Ordering::Relaxed))?;
+                begun = match scan.begin(task) {
+                    Ok(begun) => begun,
+                    Err(why) => return Some(Err(external(corrupt("a segment", why)))),
+                };
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(batches)))
+    }
+}
