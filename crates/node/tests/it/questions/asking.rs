@@ -101,6 +101,7 @@ impl Session {
 
     pub(crate) fn send(&mut self, tenant: usize, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let body = body.map(Value::to_string).unwrap_or_default();
+        self.asked += 1;
         let headers = [
             ("x-api-key", self.truths[tenant].key.as_str()),
             ("content-type", "application/json"),
@@ -116,7 +117,6 @@ impl Session {
         let method = if question.body.is_some() { "POST" } else { "GET" };
         let answer = self.send(question.tenant, method, &question.path, question.body.as_ref());
         let after = now();
-        self.asked += 1;
         let truth = &self.truths[question.tenant];
         let found = (answer.status, answer.json());
         let is_right = |at| {
@@ -128,7 +128,7 @@ impl Session {
         }
         let (status, body) = (question.expected)(truth, after);
         panic!(
-            "seed {}: {} of {} in {}, question {}\nbody {}\nfirst difference: {:?}\nfound {} {}\nexpected {status} {body}",
+            "seed {}: {} of {} in {}, request {}\nbody {}\nfirst difference: {:?}\nfound {} {}\nexpected {status} {body}",
             self.seed,
             question.path,
             truth.key,

@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use super::asking::{Session, difference};
 use super::truth::PLANS;
 use super::wall::{SECOND, now, text};
+use crate::faults::patience;
+use crate::faults::server::WAIT_MAX;
 
 const ROUNDS: usize = 12;
 /// Questions in each round.
@@ -149,6 +151,9 @@ fn ask(session: &mut Session, tenant: usize, recent: &Recent) {
         _ => session.random.random_range(1..=WINDOW_MAX),
     };
     let path = format!("{}?window={window}", ["/metrics", "/v1/live"].choose(&mut session.random).unwrap());
+    // After a restart the view is refused until it has been rebuilt.
+    let whole = patience::until(WAIT_MAX, || session.send(tenant, "GET", &path, None).status != 503);
+    assert!(whole, "seed {}: the live view does not come back", session.seed);
     let before = now().div_euclid(SECOND);
     let answer = session.send(tenant, "GET", &path, None);
     let after = now().div_euclid(SECOND);
