@@ -6,6 +6,7 @@ use domain::position::{Position, Seq};
 use domain::record::decode_body;
 use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
+use domain::users::UserNumber;
 
 use super::{HeldEvent, Memtable};
 
@@ -22,6 +23,7 @@ struct HeldRow {
     offset: u32,
     len: u32,
     index: u16,
+    user: Option<UserNumber>,
 }
 
 impl HeldRows {
@@ -39,7 +41,7 @@ impl HeldRows {
         let (seq, received_at, payload) = self.records.get(row.record as usize)?;
         let body = payload.get(row.offset as usize..(row.offset + row.len) as usize)?;
         let position = Position::new(*seq, row.index);
-        Some(HeldEvent { position, received_at: *received_at, event: decode_body(body).ok()? })
+        Some(HeldEvent { position, received_at: *received_at, user: row.user, event: decode_body(body).ok()? })
     }
 }
 
@@ -56,7 +58,7 @@ impl Memtable {
                 let record = &self.records[event.record as usize];
                 held.records.push((record.seq, record.received_at, record.payload.clone()));
             }
-            held.rows.push(HeldRow { record: *place, offset: event.offset, len: event.len, index: event.index });
+            held.rows.push(HeldRow { record: *place, offset: event.offset, len: event.len, index: event.index, user: event.user() });
         }
         held
     }

@@ -7,3 +7,4 @@ mod lingering;
 mod place;
 mod users;
 mod queries;
+mod questions;

@@ -11,11 +11,11 @@
 //! | `meaning` | duplicates, other payloads, any order, poison, backlog (F17 to F19, F27, F28) |
 //! | `hostile` | huge, lying, bombing, nasty, slow and many-named requests (F31 to F35) |
 
-mod patience;
+pub(crate) mod patience;
 mod seed;
 mod files;
-mod http;
-mod server;
+pub(crate) mod http;
+pub(crate) mod server;
 mod client_log;
 mod load;
 mod checker;

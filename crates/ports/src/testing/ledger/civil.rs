@@ -9,9 +9,7 @@ use jiff::tz::TimeZone;
 
 /// The calendar date that clocks in `zone` show.
 pub(super) fn day_of(at: Timestamp, zone: &Zone) -> Day {
-    // The text has only years that `Day` knows; the rest is clamped as it clamps.
-    let date = wall(at, zone).date();
-    Day::parse(&date.to_string()).unwrap_or(if date.year() < 1 { Day::MIN } else { Day::MAX })
+    Day::parse(&date(&wall(at, zone)).to_string()).unwrap_or(Day::MAX)
 }
 
 /// The start of the bucket that an instant lies in.
@@ -21,13 +19,18 @@ pub(super) fn bucket_of(at: Timestamp, interval: Interval, calendar: &Calendar) 
     let (first, into_us) = match interval {
         Interval::Minute => (None, seconds * MICROS_PER_SECOND),
         Interval::Hour => (None, (i64::from(wall.minute()) * 60 + seconds) * MICROS_PER_SECOND),
-        Interval::Days(Period::Day) => (Some(wall.date()), 0),
-        Interval::Days(Period::Week) => (Some(week_of(wall.date(), calendar.week_start)), 0),
-        Interval::Days(Period::Month) => (Some(wall.date().first_of_month()), 0),
+        Interval::Days(Period::Day) => (Some(date(&wall)), 0),
+        Interval::Days(Period::Week) => (Some(week_of(date(&wall), calendar.week_start)), 0),
+        Interval::Days(Period::Month) => (Some(date(&wall).first_of_month()), 0),
     };
     let Some(first) = first else { return at.plus_micros(-into_us - i64::from(wall.subsec_nanosecond()) / 1_000) };
     let midnight = wall.time_zone().to_ambiguous_timestamp(first.to_datetime(Time::midnight())).compatible();
     midnight.map_or(Timestamp::MIN, |midnight| Timestamp::from_micros(midnight.as_microsecond()))
+}
+
+/// The date; the first one of year 1 stands for those before it, which clocks west of UTC show at first.
+fn date(wall: &Zoned) -> Date {
+    wall.date().max(jiff::civil::date(1, 1, 1))
 }
 
 /// What clocks show at an instant, back to year 1 and on to the last day of year 9999.
@@ -45,5 +48,5 @@ fn week_of(mut date: Date, start: WeekStart) -> Date {
     while date.weekday() != first {
         date = date.yesterday().unwrap_or(Date::MIN);
     }
-    date
+    date.max(jiff::civil::date(1, 1, 1))
 }

@@ -17,10 +17,10 @@ use crate::queries::{Queries, QueryAnswer};
 use crate::testing::ledger::MemoryLedger;
 use crate::testing::ledger::records::{EventSpec, at, event_at, record, scope};
 
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 8;
 const RECORDS: u64 = 30;
 /// Queries after each round of steps.
-const QUERIES: u32 = 25;
+const QUERIES: u32 = 16;
 
 const TENANTS: [&str; 2] = ["acme", "acm"];
 const TEXT_FIELDS: [&str; 7] = ["id", "type", "project", "customer", "user", "endpoint", "model"];
