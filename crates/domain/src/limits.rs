@@ -22,6 +22,30 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Longest any read query may run.
 pub const QUERY_TIME_MAX: Duration = Duration::from_secs(30);
+/// Largest body of a structured query, in bytes.
+pub const QUERY_BODY_BYTES_MAX: usize = 256 << 10;
+/// Most aggregations of a structured query.
+pub const QUERY_AGGREGATIONS_MAX: usize = 16;
+/// Most columns that a structured query groups by.
+pub const QUERY_GROUPS_MAX: usize = 8;
+/// Most nodes of a structured query's filter.
+pub const QUERY_FILTER_NODES_MAX: usize = 64;
+/// Deepest nesting of a structured query's filter, in levels.
+pub const QUERY_FILTER_DEPTH_MAX: usize = 8;
+/// Most values of one `in` of a structured query.
+pub const QUERY_IN_VALUES_MAX: usize = 1_000;
+/// Most segments of a property path.
+pub const QUERY_PATH_SEGMENTS_MAX: usize = 8;
+/// Longest property path, in bytes.
+pub const QUERY_PATH_BYTES_MAX: usize = 512;
+/// Most rows of an answer to a structured query.
+pub const QUERY_ROWS_MAX: usize = 10_000;
+/// Rows of an answer to a structured query that names no limit.
+pub const QUERY_ROWS_DEFAULT: usize = 1_000;
+/// Most memory that one structured query may take for its groups and values, in bytes.
+pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
+/// Structured queries that run at once; others wait.
+pub const QUERIES_AT_ONCE_MAX: usize = 2;
 
 /// Limits that an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,18 +1,152 @@
 //! A structured query: typed, validated and bounded before anything runs. No text of a request ever
-//! becomes code of a query language.
+//! becomes code of a query language. A [`Draft`] is what a client wrote; [`Draft::check`] alone makes
+//! a [`Query`]. What each part means is in `docs/query.md`.
+
+mod draft;
+mod source;
+
+pub use draft::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Refusal};
+pub use source::{Field, Kind, PropertyPath, Source};
 
 use crate::calendar::{Calendar, Interval};
-use crate::time::TimeRange;
+use crate::time::{TimeRange, Timestamp};
 
-/// A validated query.
+/// The name of the column of time buckets.
+pub const BUCKET_COLUMN: &str = "time";
+
+/// A validated query; made by [`Draft::check`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Query {
-    /// Events of these times.
+    /// Events of these times. A start of [`Timestamp::MIN`] means all that is kept.
     pub range: TimeRange,
-    /// One row for each bucket of time, if given.
+    /// One row for each bucket of time with events, if given.
     pub bucket: Option<(Interval, Calendar)>,
+    /// One row for each combination of these with events.
+    pub group_by: Vec<Source>,
+    /// What each row says of its events; at least one.
+    pub aggregations: Vec<Aggregation>,
+    /// Only events that pass.
+    pub filter: Option<Filter>,
+    /// Before the default order: by bucket, then by group columns, ascending, absent values last.
+    pub order_by: Vec<OrderBy>,
     /// Most rows to answer.
     pub limit: usize,
+}
+
+impl Query {
+    /// The names of the columns of the answer: bucket, groups, aggregations.
+    pub fn columns(&self) -> Vec<String> {
+        let bucket = self.bucket.iter().map(|_| BUCKET_COLUMN.to_owned());
+        let groups = self.group_by.iter().map(ToString::to_string);
+        bucket.chain(groups).chain(self.aggregations.iter().map(|aggregation| aggregation.name.clone())).collect()
+    }
+
+    /// How many leading columns name a row: the bucket and the groups.
+    pub fn key_columns(&self) -> usize {
+        usize::from(self.bucket.is_some()) + self.group_by.len()
+    }
+}
+
+/// One aggregated column.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Aggregation {
+    /// What is computed.
+    pub op: AggregateOp,
+    /// Over which values; `None` only for [`AggregateOp::Count`].
+    pub source: Option<Source>,
+    /// The column's name.
+    pub name: String,
+}
+
+/// What an aggregation computes. Absent values take no part in any; of no values at all, counts are
+/// 0 and everything else is [`Value::Null`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateOp {
+    /// Events; with a source, events that have it.
+    Count,
+    /// The sum; exact for whole numbers and at most `i64::MAX`.
+    Sum,
+    /// The mean.
+    Avg,
+    /// The least number or instant.
+    Min,
+    /// The greatest number or instant.
+    Max,
+    /// Distinct values: texts of a property, values of a field.
+    Unique,
+    /// The value at this many hundredths of all values in order, linear between neighbours: of n
+    /// sorted values the one at index `(n - 1) · p / 100`.
+    Percentile(u8),
+}
+
+/// Which events take part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// All of these pass; at least one.
+    And(Vec<Filter>),
+    /// Any of these passes; at least one.
+    Or(Vec<Filter>),
+    /// The value of a source passes.
+    Test(Source, Condition),
+}
+
+/// What one value must be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// There (`true`) or absent (`false`). A property is there when it is anything but null.
+    Exists(bool),
+    /// One of these; at least one.
+    In(Values),
+    /// Absent, or none of these: exactly the events that [`Condition::In`] leaves out.
+    NotIn(Values),
+    /// There, and in this relation to a bound. Texts compare by their bytes.
+    Compare(Comparison, Bound),
+}
+
+/// Values of one kind, which decides how the source is read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Texts.
+    Texts(Vec<String>),
+    /// Finite numbers.
+    Numbers(Vec<f64>),
+    /// Instants.
+    Times(Vec<Timestamp>),
+}
+
+/// The value at the other side of a comparison, which decides how the source is read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bound {
+    /// A text.
+    Text(String),
+    /// A finite number.
+    Number(f64),
+    /// An instant.
+    Time(Timestamp),
+}
+
+/// A relation of order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Gte,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Lte,
+}
+
+/// One key of the order of rows; absent values come last either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderBy {
+    /// Which column, from 0.
+    pub column: usize,
+    /// Greatest first.
+    pub descending: bool,
 }
 
 /// A value of an answer.
@@ -24,8 +158,13 @@ pub enum Value {
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// Any other number.
+    /// Any other number; finite.
     Float(f64),
     /// A text.
     Text(String),
+    /// An instant.
+    Time(Timestamp),
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! the suites here. Not durable: a flush only moves the cursor.
 
 mod answers;
+mod civil;
 mod audiences;
 mod analytics;
 mod queries;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::calendar::Zone;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::record::{Body, RecordError, RecordView};
@@ -44,6 +46,7 @@ struct State {
     applied: Seq,
     cursor: Seq,
     closed_through: Timestamp,
+    zones: HashMap<TenantId, Zone>,
 }
 
 /// An event that was counted.
@@ -73,6 +76,7 @@ impl MemoryLedger {
             applied: Seq::ZERO,
             cursor: Seq::ZERO,
             closed_through: Timestamp::MIN,
+            zones: HashMap::new(),
         };
         Self { rule, state: Mutex::new(state) }
     }
@@ -256,5 +260,36 @@ mod tests {
     #[tokio::test]
     async fn the_memory_twin_keeps_the_contract_of_reports() {
         conformance::reports_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_keeps_the_contract_of_audiences() {
+        conformance::audiences_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_keeps_the_contract_of_analytics() {
+        conformance::analytics_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    }
+
+    /// A restart of the twin forgets nothing.
+    struct Memory(Arc<MemoryLedger>);
+
+    impl conformance::Home for Memory {
+        type Ledger = MemoryLedger;
+
+        async fn open(&self) -> Arc<MemoryLedger> {
+            Arc::clone(&self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_answers_questions_as_itself() {
+        conformance::questions_conformance(async || Memory(Arc::new(MemoryLedger::new(WindowRule::default())))).await;
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_runs_queries_as_itself() {
+        conformance::queries_conformance(async || Memory(Arc::new(MemoryLedger::new(WindowRule::default())))).await;
     }
 }

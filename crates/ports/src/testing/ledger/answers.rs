@@ -19,18 +19,18 @@ use crate::reports::{
 };
 
 impl State {
-    fn of<'s>(&'s self, scope: &'s TenantScope) -> impl Iterator<Item = &'s Counted> {
+    pub(super) fn of<'s>(&'s self, scope: &'s TenantScope) -> impl Iterator<Item = &'s Counted> {
         self.events.iter().filter(|counted| counted.tenant == *scope.tenant())
     }
 }
 
 impl Counted {
     /// The customer, empty for none.
-    fn customer(&self) -> &str {
+    pub(super) fn customer(&self) -> &str {
         self.event.customer.as_deref().unwrap_or_default()
     }
 
-    fn usage(&self) -> Usage<'_> {
+    pub(super) fn usage(&self) -> Usage<'_> {
         Usage {
             tokens: self.event.tokens,
             input_tokens: self.event.input_tokens,

@@ -4,9 +4,14 @@
 
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
+mod analytics;
 mod answers;
+mod audiences;
 mod counting;
+mod dice;
 mod listing;
+mod querying;
+mod questions;
 mod random;
 mod sums;
 
@@ -19,9 +24,19 @@ use domain::time::Timestamp;
 use domain::window::WindowRule;
 
 use super::records::{EventSpec, record};
+use crate::analytics::Analytics;
+use crate::audiences::Audiences;
 use crate::journal::Entry;
 use crate::ledger::{Applied, Ledger, Outcome};
 use crate::reports::Reports;
+
+pub use querying::queries_conformance;
+pub use questions::{Home, questions_conformance};
+
+/// A ledger that also answers statistics.
+pub trait Answering: Ledger + Reports + Audiences + Analytics + 'static {}
+
+impl<L: Ledger + Reports + Audiences + Analytics + 'static> Answering for L {}
 
 /// Runs the cases about counting. `open` gives a fresh, empty ledger with windows by the given rule.
 ///
@@ -75,6 +90,59 @@ where
         sums::i5_two_tenants_never_mix(fresh().await).await;
         let rule = WindowRule::new(60, 0).expect("a window rule");
         sums::windows_follow_the_rule(Subject::new(open(rule).await, flushing)).await;
+    }
+}
+
+/// Runs the cases about audiences. `open` gives a fresh, empty ledger with windows by the given rule.
+///
+/// # Panics
+/// When the ledger breaks the contract.
+pub async fn audiences_conformance<L, F, Fut>(open: F)
+where
+    L: Answering,
+    F: Fn(WindowRule) -> Fut,
+    Fut: Future<Output = Arc<L>>,
+{
+    for flushing in Flushing::ALL {
+        let fresh = || async { Subject::new(open(WindowRule::default()).await, flushing) };
+        audiences::an_empty_ledger_knows_nobody(fresh().await).await;
+        audiences::users_are_numbered_as_they_come(fresh().await).await;
+        audiences::i5_users_belong_to_their_tenant(fresh().await).await;
+        audiences::a_range_of_users_is_half_open(fresh().await).await;
+        audiences::days_at_the_ends_may_be_parts(fresh().await).await;
+        audiences::a_late_event_counts_on_its_own_day(fresh().await).await;
+        audiences::users_are_filtered_by_project_and_type(fresh().await).await;
+        audiences::a_day_is_the_date_on_the_wall(fresh().await).await;
+        audiences::a_new_zone_changes_no_answer(fresh().await).await;
+    }
+}
+
+/// Runs the cases about sums. `open` gives a fresh, empty ledger with windows by the given rule.
+///
+/// # Panics
+/// When the ledger breaks the contract.
+pub async fn analytics_conformance<L, F, Fut>(open: F)
+where
+    L: Answering,
+    F: Fn(WindowRule) -> Fut,
+    Fut: Future<Output = Arc<L>>,
+{
+    for flushing in Flushing::ALL {
+        let fresh = || async { Subject::new(open(WindowRule::default()).await, flushing) };
+        analytics::an_empty_ledger_sums_to_nothing(fresh().await).await;
+        analytics::types_are_listed_most_first(fresh().await).await;
+        analytics::a_range_of_types_is_half_open(fresh().await).await;
+        analytics::a_summary_is_of_one_customer(fresh().await).await;
+        analytics::the_top_users_are_those_with_most_events(fresh().await).await;
+        analytics::a_summary_is_exact_at_its_edges(fresh().await).await;
+        analytics::i5_sums_belong_to_their_tenant(fresh().await).await;
+        analytics::a_point_sums_its_events(fresh().await).await;
+        analytics::a_series_is_grouped_by_any_facets(fresh().await).await;
+        analytics::a_series_is_filtered_by_every_facet(fresh().await).await;
+        analytics::a_series_counts_each_user_once(fresh().await).await;
+        analytics::buckets_follow_the_clocks_of_the_zone(fresh().await).await;
+        analytics::a_series_is_exact_at_its_edges(fresh().await).await;
+        analytics::a_series_has_no_more_points_than_allowed(fresh().await).await;
     }
 }
 

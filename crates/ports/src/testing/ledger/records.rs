@@ -23,10 +23,20 @@ pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros((1_767_225_600 + seconds) * 1_000_000)
 }
 
+/// The instant that an RFC 3339 text names.
+pub fn instant(text: &str) -> Timestamp {
+    Timestamp::parse(text).expect("an instant")
+}
+
 /// An event with this id that happened at [`at`]`(seconds)`, and nothing else.
 pub fn event(id: &str, seconds: i64) -> EventSpec {
+    event_at(id, at(seconds))
+}
+
+/// An event with this id that happened at `time`, and nothing else.
+pub fn event_at(id: &str, time: Timestamp) -> EventSpec {
     let mut candidate = Candidate { id: Some(Cow::Owned(id.to_owned())), ..Candidate::default() };
-    candidate.time = Some(TimeText::Number(Cow::Owned(at(seconds).micros().to_string())));
+    candidate.time = Some(TimeText::Text(Cow::Owned(time.to_string())));
     EventSpec { candidate }
 }
 

@@ -9,6 +9,7 @@ use domain::tenant::TenantScope;
 use domain::window::WindowRule;
 
 use super::answers::{Answers, STATES, events, window_query, windows};
+use super::dice::Dice;
 use crate::ledger::Ledger;
 use crate::reports::{EventFilter, Order, Reports, WindowQuery};
 use crate::testing::ledger::MemoryLedger;
@@ -31,7 +32,7 @@ where
 }
 
 async fn run<L: Ledger + Reports>(seed: u64, subject: &L, oracle: &MemoryLedger) {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut dice = Dice::new(seed);
     let tenants = [scope("acme"), scope("acm"), scope("zeta")];
     let mut entries = Vec::new();
     let mut clock = 0;
@@ -100,23 +101,5 @@ async fn compare<L: Ledger + Reports>(seed: u64, subject: &L, oracle: &MemoryLed
         let query = WindowQuery { state: Some(state), ..window_query() };
         let of_subject = windows(subject, tenant, &query, 5).await;
         assert_eq!(of_subject, windows(oracle, tenant, &query, 5).await, "seed {seed}: {state:?}");
-    }
-}
-
-/// A small generator of random numbers (xorshift64*), so that a seed gives the same run for ever.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u32) -> i64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        i64::try_from(high % u64::from(bound)).unwrap_or(0)
-    }
-
-    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        let index = self.below(u32::try_from(choices.len()).unwrap_or(1));
-        choices[usize::try_from(index).unwrap_or(0)]
     }
 }
