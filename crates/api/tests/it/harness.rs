@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::ApiState;
+use api::{ApiState, CacheTimes};
 use domain::limits::Limits;
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
@@ -77,7 +77,7 @@ impl TestApi {
         };
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        let router = api::router(ApiState::new(pipeline, keyring, metrics));
+        let router = api::router(ApiState::new(pipeline, keyring, metrics, CacheTimes::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -1,5 +1,7 @@
 //! One file per route.
 
+mod accounts;
+mod analytics;
 mod customers;
 mod docs;
 mod events;
@@ -7,5 +9,7 @@ mod health;
 mod metrics;
 mod queue;
 mod receipts;
+mod settings;
+mod stats;
 mod take;
 mod windows;
