@@ -123,6 +123,9 @@ impl Bounds {
             Some(Edge::Day(day)) => day,
             Some(Edge::Instant(from)) => calendar.day_of(from),
         };
+        if self.to.is_none() && first > last {
+            return Err(backwards());
+        }
         let last = if range.from() == range.to() { first.plus(-1) } else { last };
         Ok(Span { range, days: DayRange { first, last } })
     }

@@ -33,6 +33,7 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
     let listen = listen(&settings.listen)?;
     let rule = rule(&settings)?;
     let limits = limits(&settings)?;
+    let cache = cache(&settings)?;
     let engine = EngineOptions { lake: lake(&settings, rule)?, journal: journal(&settings)? };
     Ok(Config {
         profile,
@@ -42,7 +43,7 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
         data: data(settings.data)?,
         listen,
         limits,
-        cache: cache(&settings)?,
+        cache,
         rule,
         engine,
     })

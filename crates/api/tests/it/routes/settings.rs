@@ -1,6 +1,16 @@
 //! `GET` and `PATCH /v1/settings`, and what they change.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::calendar::{Day, Zone};
+use domain::tenant::TenantScope;
+use domain::users::UserSet;
+use ports::audiences::{AudienceQuery, Audiences};
+use ports::{ErrorKind, PortError};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::harness::{KEY_A, TestApi};
 
@@ -113,4 +123,75 @@ async fn today_in_a_customers_usage_is_the_tenants_day() {
     assert_eq!(today().await, 1);
     patch(&api, r#"{"timezone": "Pacific/Auckland"}"#).await.json(200);
     assert_eq!(today().await, 2);
+}
+
+/// Days of users that answer nothing, and change their zone as they are told.
+#[derive(Debug)]
+struct Stub {
+    refusal: Option<ErrorKind>,
+    /// A change takes one, and waits for it.
+    turns: Semaphore,
+}
+
+#[async_trait]
+impl Audiences for Stub {
+    async fn active_users(&self, _: &TenantScope, _: &AudienceQuery) -> Result<BTreeMap<Day, UserSet>, PortError> {
+        Err(PortError::new(ErrorKind::Gone, "answer"))
+    }
+
+    fn zone(&self, _: &TenantScope) -> Zone {
+        Zone::utc()
+    }
+
+    async fn set_zone(&self, _: &TenantScope, _: &Zone) -> Result<(), PortError> {
+        self.turns.acquire().await.unwrap().forget();
+        self.refusal.map_or(Ok(()), |kind| Err(PortError::new(kind, "change the zone")))
+    }
+}
+
+#[tokio::test]
+async fn a_zone_that_needs_dropped_events_is_gone_and_changes_nothing() {
+    let stub = Stub { refusal: Some(ErrorKind::Gone), turns: Semaphore::new(9) };
+    let api = TestApi::with_audiences(Arc::new(stub)).await;
+    let problem = patch(&api, r#"{"week_start": "sunday", "timezone": "Asia/Tokyo"}"#).await.problem(410);
+    assert_eq!(problem["type"], "urn:nilometer:problem:gone");
+    assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "monday");
+    api.get("/stats/dau").await.problem(410);
+    assert_eq!(patch(&api, r#"{"timezone": "utc"}"#).await.json(200)["timezone"], "UTC", "the same zone is no change");
+}
+
+#[tokio::test]
+async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_wait() {
+    let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0) });
+    let api = Arc::new(TestApi::with_audiences(stub.clone()).await);
+    let first = tokio::spawn({
+        let api = Arc::clone(&api);
+        async move { patch(&api, r#"{"timezone": "Asia/Tokyo", "week_start": "sunday"}"#).await.status }
+    });
+    loop {
+        let second = patch(&api, r#"{"max_lateness_sec": 7}"#).await;
+        if second.status == 503 {
+            assert_eq!(second.header("retry-after"), "1");
+            break;
+        }
+        second.json(200);
+    }
+    assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "monday");
+    assert_eq!(api.get("/stats/top-events").await.json(200), json!({"data": []}));
+    stub.turns.add_permits(1);
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "sunday");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_no_half_change() {
+    let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0) });
+    let api = Arc::new(TestApi::with_audiences(stub.clone()).await);
+    let body = r#"{"timezone": "Asia/Tokyo", "week_start": "sunday"}"#;
+    let gone = tokio::time::timeout(std::time::Duration::from_millis(300), patch(&api, body)).await;
+    assert!(gone.is_err());
+    stub.turns.add_permits(1);
+    while api.get("/v1/settings").await.json(200)["week_start"] != "sunday" {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
 }
