@@ -131,7 +131,7 @@ pub struct Commit {
     pub rollups: Vec<Rollup>,
     /// Names to add; known ones are ignored.
     pub names: Vec<Name>,
-    /// Users to add to the dictionary.
+    /// Users to add to the dictionary, in this order.
     pub users: Vec<NewUsers>,
     /// Users to add to those active on a day.
     pub activity: Vec<Activity>,
@@ -148,7 +148,8 @@ pub struct Commit {
 pub struct NewUsers {
     /// Whose.
     pub tenant: TenantId,
-    /// The number of the first; must be how many the tenant has so far.
+    /// The number of the first; must be how many the tenant has so far, those before it in the same
+    /// change included.
     pub first: u32,
     /// Their names, in order of number.
     pub names: Vec<String>,
@@ -208,8 +209,8 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     /// again.
     ///
     /// # Errors
-    /// `Conflict` when the stored cursor or segments are not what the change believes, `Full`
-    /// without disk space, `Poisoned` when the store fails.
+    /// `Conflict` when the stored cursor, segments or numbers of users are not what the change
+    /// believes, `Full` without disk space, `Poisoned` when the store fails.
     async fn commit(&self, change: &Commit) -> Result<(), PortError>;
 
     /// One tenant's rollups whose hour begins inside `range`, in order of (project, type, hour), and

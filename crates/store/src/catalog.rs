@@ -1,4 +1,4 @@
-//! The register of tenants.
+//! The register of tenants, and what each has decided for itself.
 
 use async_trait::async_trait;
 use domain::tenant::{TenantId, TenantScope};
@@ -8,7 +8,7 @@ use ports::catalog::{Catalog, Tenant, TenantSettings};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{EntityTrait, IntoActiveModel, QueryOrder};
 
-use crate::entities::tenant;
+use crate::entities::{tenant, tenant_settings};
 use crate::failure::Failure;
 use crate::store::{SqliteStore, Write};
 
@@ -29,12 +29,31 @@ impl Catalog for SqliteStore {
     }
 
     async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
-        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+        use tenant_settings::{Column, Entity, Model};
+        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.readers()).await.map_err(Failure::from);
+        let settings = rows.and_then(|rows| rows.into_iter().map(Model::into_settings).collect::<Result<Vec<_>, _>>());
+        settings.map_err(|failure| self.failed("read the settings of tenants in", failure))
     }
 
-    async fn store_settings(&self, _: &TenantScope, _: &TenantSettings, _: Timestamp) -> Result<(), PortError> {
-        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+    async fn store_settings(
+        &self,
+        scope: &TenantScope,
+        settings: &TenantSettings,
+        now: Timestamp,
+    ) -> Result<(), PortError> {
+        let write = self.begin("store the settings of a tenant in").await?;
+        let outcome = replace(&write, tenant_settings::Model::new(scope.tenant(), settings, now)).await;
+        write.finish(outcome).await
     }
+}
+
+async fn replace(write: &Write<'_>, row: tenant_settings::Model) -> Result<(), Failure> {
+    use tenant_settings::{Column, Entity};
+    let changed = [Column::WeekStart, Column::MaxLatenessSec, Column::UpdatedUs, Column::Seal];
+    let newest_stays = OnConflict::column(Column::Tenant).update_columns(changed).to_owned();
+    let insert = Entity::insert_many([row.into_active_model()]).on_conflict(newest_stays);
+    insert.exec_without_returning(write.transaction()).await?;
+    Ok(())
 }
 
 async fn insert(write: &Write<'_>, tenants: &[TenantId], now: Timestamp) -> Result<(), Failure> {

@@ -9,10 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlxSqliteConnector, Statement, sqlx};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, SqlxSqliteConnector, Statement, sqlx,
+};
 use sea_orm_migration::MigratorTrait;
 use sqlx::ConnectOptions;
 
+use crate::entities::meta;
 use crate::failure::Failure;
 use crate::migrations::Migrations;
 use crate::place;
@@ -68,6 +71,7 @@ async fn create(path: &Path) -> Result<(), Failure> {
 async fn prepare(path: &Path, writer: &DatabaseConnection) -> Result<DatabaseConnection, Failure> {
     check_structure(writer).await?;
     check_owner(writer).await?;
+    check_format(writer).await?;
     let _: String = pragma(writer, "journal_mode = wal").await?;
     check_settings(writer).await?;
     migrate(writer).await?;
@@ -118,6 +122,13 @@ async fn check_structure(connection: &DatabaseConnection) -> Result<(), Failure>
 async fn check_owner(connection: &DatabaseConnection) -> Result<(), Failure> {
     let applied = Migrations::get_applied_migrations_read_only(connection).await.map_err(unknown_step)?;
     if applied.is_empty() { Err(Failure::corrupt("it is a database, but no manifest")) } else { Ok(()) }
+}
+
+/// Refuses what this program cannot carry on before anything of it is changed: the program that made
+/// it must still be able to open it. A store that was never loaded has no format yet.
+async fn check_format(connection: &DatabaseConnection) -> Result<(), Failure> {
+    let meta = meta::Entity::find().one(connection).await?;
+    meta.map_or(Ok(()), |meta| meta.verified().map(drop))
 }
 
 async fn migrate(connection: &DatabaseConnection) -> Result<(), Failure> {

@@ -2,13 +2,18 @@
 //! is corrupt: nothing but this crate writes them. Everything is stored as SQLite's 64-bit integer,
 //! text or blob; instants are microseconds since the epoch.
 
+pub(crate) mod activity;
 pub(crate) mod dead_letter;
 pub(crate) mod hourly_rollup;
 pub(crate) mod meta;
 pub(crate) mod name;
+pub(crate) mod reference_table;
 pub(crate) mod segment;
 pub(crate) mod segment_file;
 pub(crate) mod tenant;
+pub(crate) mod tenant_settings;
+pub(crate) mod tenant_users;
+pub(crate) mod user_page;
 
 use domain::tenant::TenantId;
 

@@ -1,6 +1,7 @@
 //! What is relational and small, in one SQLite file: the embedded ledger's commit point
-//! ([`ports::manifest::Manifest`]) and the register of tenants ([`ports::catalog::Catalog`]).
-//! Tables and the reason of each index: `docs/data-model.md`.
+//! ([`ports::manifest::Manifest`]), the register of tenants ([`ports::catalog::Catalog`]) and their
+//! reference tables ([`ports::references::References`]). Tables and the reason of each index:
+//! `docs/data-model.md`.
 
 mod store;
 mod connection;
@@ -11,6 +12,7 @@ mod catalog;
 mod references;
 mod entities;
 mod migrations;
+mod packed;
 mod seal;
 
 pub use store::SqliteStore;

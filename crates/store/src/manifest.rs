@@ -1,8 +1,11 @@
 //! The commit point of the embedded ledger. What one [`Manifest::commit`] changes is one SQLite
 //! transaction; what [`Manifest::load`] answers is of one moment.
 
+mod activity;
 mod change;
 mod state;
+mod sums;
+mod users;
 
 use async_trait::async_trait;
 use domain::aggregate::Totals;
@@ -15,9 +18,9 @@ use domain::users::{UserNumber, UserSet};
 use ports::PortError;
 use ports::manifest::{Audience, Commit, DeadLetter, Identity, Manifest, ManifestState};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
-use crate::entities::{dead_letter, hourly_rollup, meta};
+use crate::entities::{dead_letter, meta};
 use crate::failure::Failure;
 use crate::store::SqliteStore;
 
@@ -45,41 +48,55 @@ impl Manifest for SqliteStore {
     }
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError> {
-        use hourly_rollup::{Column, Entity, Model};
-        let rows = Entity::find()
-            .filter(Column::Tenant.eq(scope.tenant().as_str()))
-            .filter(Column::HourUs.gte(range.from().micros()))
-            .filter(Column::HourUs.lt(range.to().micros()))
-            .order_by_asc(Column::Project)
-            .order_by_asc(Column::Kind)
-            .order_by_asc(Column::HourUs)
-            .all(self.readers())
-            .await;
-        let rollups = rows.map_err(Failure::from);
-        let rollups = rollups.and_then(|rows| rows.into_iter().map(Model::into_rollup).collect());
-        rollups.map(|rollups| (Seq::ZERO, rollups)).map_err(|failure| self.failed(READ, failure))
+        let read = async {
+            let snapshot = self.snapshot().await?;
+            let answer = (state::cursor(&snapshot).await?, sums::rollups(&snapshot, scope.tenant(), range).await?);
+            snapshot.commit().await?;
+            Ok(answer)
+        };
+        read.await.map_err(|failure| self.failed(READ, failure))
     }
 
     async fn type_sums(
         &self,
-        _: &TenantScope,
-        _: TimeRange,
-        _: Option<&str>,
+        scope: &TenantScope,
+        range: TimeRange,
+        project: Option<&str>,
     ) -> Result<(Seq, Vec<(String, Totals)>), PortError> {
-        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+        let read = async {
+            let snapshot = self.snapshot().await?;
+            let sums = sums::by_type(&snapshot, scope.tenant(), range, project).await?;
+            let answer = (state::cursor(&snapshot).await?, sums);
+            snapshot.commit().await?;
+            Ok(answer)
+        };
+        read.await.map_err(|failure| self.failed(READ, failure))
     }
 
     async fn activity(
         &self,
-        _: &TenantScope,
-        _: &Audience,
-        _: DayRange,
+        scope: &TenantScope,
+        audience: &Audience,
+        days: DayRange,
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
-        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+        let read = async {
+            let snapshot = self.snapshot().await?;
+            let active = activity::read(&snapshot, scope.tenant(), audience, days).await?;
+            let answer = (state::cursor(&snapshot).await?, active);
+            snapshot.commit().await?;
+            Ok(answer)
+        };
+        read.await.map_err(|failure| self.failed(READ, failure))
     }
 
-    async fn user_names(&self, _: &TenantScope, _: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {
-        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+    async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {
+        let read = async {
+            let snapshot = self.snapshot().await?;
+            let names = users::names_of(&snapshot, scope.tenant(), users).await?;
+            snapshot.commit().await?;
+            Ok(names)
+        };
+        read.await.map_err(|failure| self.failed(READ, failure))
     }
 
     async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError> {

@@ -1,20 +1,46 @@
-//! Reference tables.
+//! Reference tables. Of each tenant only the newest is kept.
 
 use async_trait::async_trait;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use ports::PortError;
 use ports::references::References;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect};
 
+use crate::entities::reference_table::{Column, Entity, Model};
+use crate::failure::Failure;
 use crate::store::SqliteStore;
+
+const STORE: &str = "store a reference table in";
 
 #[async_trait]
 impl References for SqliteStore {
     async fn reference_tables(&self) -> Result<Vec<(TenantId, ReferenceTable)>, PortError> {
-        Ok(Vec::new())
+        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.readers()).await.map_err(Failure::from);
+        let tables = rows.and_then(|rows| rows.into_iter().map(Model::into_table).collect::<Result<Vec<_>, _>>());
+        tables.map_err(|failure| self.failed("read the reference tables in", failure))
     }
 
-    async fn store_reference(&self, _: &TenantScope, _: &ReferenceTable) -> Result<(), PortError> {
-        Err(PortError::new(ports::ErrorKind::Unavailable, "PLACEHOLDER"))
+    async fn store_reference(&self, scope: &TenantScope, table: &ReferenceTable) -> Result<(), PortError> {
+        // Packed before the turn to write has come, so that a large table holds up nobody.
+        let row = Model::new(scope.tenant(), table).map_err(|failure| self.failed(STORE, failure))?;
+        let write = self.begin(STORE).await?;
+        let outcome = replace(write.transaction(), row).await;
+        write.finish(outcome).await
     }
+}
+
+async fn replace(transaction: &DatabaseTransaction, row: Model) -> Result<(), Failure> {
+    let stored = Entity::find_by_id(&row.tenant).select_only().column(Column::Generation).into_tuple::<i64>();
+    let stored = stored.one(transaction).await?.unwrap_or(0);
+    if stored.checked_add(1) != Some(row.generation) {
+        let reason = format!("its generation is {stored}, which {} does not follow", row.generation);
+        return Err(Failure::conflict(reason));
+    }
+    let changed = [Column::Generation, Column::TsUs, Column::Seal, Column::Body];
+    let newest_stays = OnConflict::column(Column::Tenant).update_columns(changed).to_owned();
+    let insert = Entity::insert_many([row.into_active_model()]).on_conflict(newest_stays);
+    insert.exec_without_returning(transaction).await?;
+    Ok(())
 }

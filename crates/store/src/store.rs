@@ -37,9 +37,10 @@ impl SqliteStore {
     /// schema up to date.
     ///
     /// # Errors
-    /// `Corrupt` when the file is damaged, `Unacceptable` when a newer program has written it,
-    /// `Full` or `Unavailable` when it cannot be read or written or the file system does not allow
-    /// the settings that make a commit durable.
+    /// `Corrupt` when the file is damaged, `Unacceptable` when a newer program has written it or one
+    /// so old that its events must be exported and imported; the file is left as it was. `Full` or
+    /// `Unavailable` when it cannot be read or written or the file system does not allow the settings
+    /// that make a commit durable.
     pub async fn open(path: &Path) -> Result<Self, PortError> {
         let opened = connection::open(path).await.map_err(|failure| {
             PortError::new(failure.kind(), format!("open the manifest {}", path.display())).because(failure)

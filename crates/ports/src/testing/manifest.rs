@@ -1,6 +1,6 @@
-//! The memory twin of the manifest and the catalog, and the suites that it and every adapter run.
-//! The twin is the oracle: plain maps under one lock. It keeps what a disk would keep, so that
-//! [`MemoryManifest::reopen`] plays a restart, and it fails on demand as a disk would.
+//! The memory twin of the manifest, the catalog and the reference tables, and the suites that it and
+//! every adapter run. The twin is the oracle: plain maps under one lock. It keeps what a disk would
+//! keep, so that [`MemoryManifest::reopen`] plays a restart, and it fails on demand as a disk would.
 
 mod conformance;
 
@@ -25,7 +25,7 @@ use crate::manifest::{
 use crate::references::References;
 use crate::{ErrorKind, PortError};
 
-pub use conformance::{Place, catalog_conformance, manifest_conformance};
+pub use conformance::{Place, catalog_conformance, manifest_conformance, references_conformance};
 
 /// Where the next write fails. All but a full disk leave the store refusing writes until it is opened
 /// again.
@@ -39,7 +39,7 @@ pub enum FaultPoint {
     DiskFull,
 }
 
-/// A manifest and catalog in memory.
+/// A manifest, catalog and store of reference tables in memory.
 #[derive(Debug, Default)]
 pub struct MemoryManifest {
     disk: Arc<Mutex<Disk>>,
@@ -114,10 +114,7 @@ impl Disk {
         if change.cursor.is_some_and(|(from, _)| from != self.cursor) {
             return Err(conflict("the cursor is elsewhere"));
         }
-        let known = |new: &NewUsers| self.users.get(&new.tenant).map_or(0, Vec::len);
-        if change.users.iter().any(|new| new.first as usize != known(new)) {
-            return Err(conflict("the users are others"));
-        }
+        self.check_users(&change.users)?;
         let removed: BTreeSet<_> = change.remove.iter().collect();
         let added: BTreeSet<_> = change.add.iter().map(|segment| &segment.id).collect();
         let fits = removed.len() == change.remove.len()
@@ -125,6 +122,19 @@ impl Disk {
             && change.remove.iter().chain(&change.forget_events).all(|id| self.segments.contains_key(id))
             && added.iter().all(|id| !self.segments.contains_key(*id));
         if fits { Ok(()) } else { Err(conflict("the segments are others")) }
+    }
+
+    /// Numbers of a tenant follow one another, also within one change.
+    fn check_users(&self, users: &[NewUsers]) -> Result<(), PortError> {
+        let mut known = BTreeMap::new();
+        for new in users {
+            let known = known.entry(&new.tenant).or_insert_with(|| self.users.get(&new.tenant).map_or(0, Vec::len));
+            if new.first as usize != *known {
+                return Err(conflict("the users are others"));
+            }
+            *known += new.names.len();
+        }
+        Ok(())
     }
 
     fn apply(&mut self, change: &Commit) {
@@ -148,7 +158,7 @@ impl Disk {
             self.rollups.entry(rollup.key.clone()).or_default().merge(&rollup.totals);
         }
         self.names.extend(change.names.iter().cloned());
-        for new in &change.users {
+        for new in change.users.iter().filter(|new| !new.names.is_empty()) {
             self.users.entry(new.tenant.clone()).or_default().extend(new.names.iter().cloned());
         }
         if let Some((tenant, zone)) = &change.zone {

@@ -33,7 +33,10 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The columns that are sums.
+/// The largest sum, as `domain::aggregate` has it.
+pub(crate) const SUM_MAX: u64 = i64::MAX.unsigned_abs();
+
+/// The columns that are sums, in the order of [`Totals`].
 pub(crate) const SUMS: [Column; 7] = [
     Column::Calls,
     Column::Tokens,

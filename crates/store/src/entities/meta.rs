@@ -11,8 +11,9 @@ use crate::failure::Failure;
 use crate::seal::Seal;
 
 /// The layout of the rows and of what they mean; one more with every change that old programs
-/// must not touch.
-const FORMAT: i64 = 1;
+/// must not touch, or whose files this program cannot complete: segments of format 1 do not know
+/// the numbers of their users.
+const FORMAT: i64 = 2;
 /// The only row's key.
 const ID: i64 = 1;
 
@@ -68,6 +69,14 @@ impl Model {
         }
         if self.seal != self.expected_seal() {
             return Err(Failure::corrupt("the seal of its meta row is broken"));
+        }
+        if self.format < FORMAT {
+            let older = format!(
+                "it was made by an older version (its format is {}, this program needs {FORMAT}): export its events \
+                 with that version and import them into a new folder",
+                self.format
+            );
+            return Err(Failure::unacceptable(older));
         }
         Ok(self)
     }

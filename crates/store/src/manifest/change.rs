@@ -12,6 +12,7 @@ use sea_orm::{
     QueryFilter, QuerySelect, SqlErr,
 };
 
+use super::{activity, users};
 use crate::entities::{hourly_rollup, meta, name, segment, segment_file};
 use crate::failure::Failure;
 
@@ -26,7 +27,13 @@ pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) ->
     add_segments(transaction, &commit.add).await?;
     remove_segments(transaction, &commit.remove).await?;
     add_rollups(transaction, &commit.rollups).await?;
-    add_names(transaction, &commit.names).await
+    add_names(transaction, &commit.names).await?;
+    users::add(transaction, &commit.users).await?;
+    if let Some((tenant, zone)) = &commit.zone {
+        users::set_zone(transaction, tenant, zone).await?;
+        activity::forget(transaction, tenant).await?;
+    }
+    activity::add(transaction, &commit.activity).await
 }
 
 async fn move_marks(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
@@ -147,7 +154,11 @@ async fn add_names(transaction: &DatabaseTransaction, names: &[Name]) -> Result<
 
 /// Inserts rows by the hundreds. Statements are a power of two long, so that only a few different
 /// ones are ever prepared and kept.
-async fn insert<M>(transaction: &DatabaseTransaction, rows: Vec<M>, on_conflict: &OnConflict) -> Result<(), Failure>
+pub(super) async fn insert<M>(
+    transaction: &DatabaseTransaction,
+    rows: Vec<M>,
+    on_conflict: &OnConflict,
+) -> Result<(), Failure>
 where
     M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
     <M::Entity as EntityTrait>::ActiveModel: Send,

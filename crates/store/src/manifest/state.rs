@@ -2,21 +2,32 @@
 
 use std::collections::HashMap;
 
+use domain::position::Seq;
 use domain::time::Timestamp;
 use ports::manifest::{ManifestState, Name, SegmentMeta};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder};
 
-use crate::entities::{dead_letter, meta, name, segment, segment_file};
+use super::users;
+use crate::entities::{dead_letter, meta, name, segment, segment_file, tenant_users};
 use crate::failure::Failure;
+
+/// The last record in the segments; 0 when the manifest was never set up.
+pub(super) async fn cursor(snapshot: &impl ConnectionTrait) -> Result<Seq, Failure> {
+    match meta::Entity::find().one(snapshot).await? {
+        Some(meta) => meta.verified()?.cursor(),
+        None => Ok(Seq::ZERO),
+    }
+}
 
 /// Everything in the manifest; `None` when it was never set up.
 pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<ManifestState>, Failure> {
     let segments = segments(snapshot).await?;
     let Some(meta) = meta::Entity::find().one(snapshot).await? else {
-        let lost = !segments.is_empty();
+        let lost = !segments.is_empty() || tenant_users::Entity::find().count(snapshot).await? > 0;
         return if lost { Err(Failure::corrupt("its meta row is gone")) } else { Ok(None) };
     };
     let meta = meta.verified()?;
+    let known = users::read(snapshot).await?;
     Ok(Some(ManifestState {
         identity: meta.identity()?,
         segments,
@@ -25,8 +36,8 @@ pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<Manif
         retention_floor: Timestamp::from_micros(meta.retention_floor_us),
         names: names(snapshot).await?,
         dead_letters: dead_letter::Entity::find().count(snapshot).await?,
-        users: Vec::new(),
-        zones: Vec::new(),
+        users: known.users,
+        zones: known.zones,
     }))
 }
 

@@ -1,6 +1,6 @@
 //! The suites of the ports.
 
-use ports::testing::manifest::{catalog_conformance, manifest_conformance};
+use ports::testing::manifest::{catalog_conformance, manifest_conformance, references_conformance};
 
 use crate::Outcome;
 use crate::place::Folder;
@@ -18,4 +18,9 @@ async fn sqlite_is_a_manifest() -> Outcome {
 #[tokio::test]
 async fn sqlite_is_a_catalog() -> Outcome {
     Ok(catalog_conformance(folder).await?)
+}
+
+#[tokio::test]
+async fn sqlite_keeps_reference_tables() -> Outcome {
+    Ok(references_conformance(folder).await?)
 }

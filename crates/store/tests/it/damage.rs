@@ -6,8 +6,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use domain::calendar::{Day, DayRange};
+use domain::position::Seq;
+use domain::tenant::{TenantId, TenantScope};
+use domain::users::UserNumber;
 use ports::ErrorKind;
-use ports::manifest::{Manifest, ManifestState};
+use ports::catalog::Catalog;
+use ports::manifest::{Activity, Audience, Commit, Manifest, ManifestState, NewUsers};
+use ports::references::References;
 use proptest::prelude::*;
 use sea_orm::sqlx;
 use store::SqliteStore;
@@ -146,11 +152,93 @@ async fn f11_a_changed_or_lost_row_is_corrupt() -> Outcome {
         "DELETE FROM segment_file WHERE segment_id = 's2' AND kind = 'windows'",
         "PRAGMA foreign_keys = OFF; DELETE FROM segment WHERE id = 's1'",
         "UPDATE name SET tenant = 'not a tenant'",
+        "UPDATE tenant_users SET users = users - 1",
+        "UPDATE tenant_users SET users = 1024",
+        "UPDATE tenant_users SET tenant = 'acne'",
+        "UPDATE tenant_users SET zone = 'Europe/Paris'",
+        "UPDATE tenant_users SET zone = NULL",
+        "DELETE FROM tenant_users",
+        "DELETE FROM user_page WHERE page = 0",
+        "DELETE FROM user_page WHERE page = 1",
+        "DELETE FROM user_page",
+        "UPDATE user_page SET page = page + 1 WHERE page = 1",
+        "UPDATE user_page SET tenant = 'acne' WHERE page = 1",
+        "UPDATE user_page SET names = CAST(replace(names, 'user 7 ', 'user 8 ') AS BLOB)",
     ] {
         let folder = Folder::new()?;
         fixture::write(&folder.file()).await?;
         sql(&folder.file(), damage).await?;
         assert_eq!(kind(load(&folder.file()).await), Some(ErrorKind::Corrupt), "{damage}");
+    }
+    Ok(())
+}
+
+/// What each of the reads that `load` does not do answers.
+async fn read(path: &Path) -> Result<[Option<ErrorKind>; 4], ports::PortError> {
+    let store = SqliteStore::open(path).await?;
+    let scope = TenantScope::for_operator(TenantId::parse("acme").unwrap_or_else(|_| TenantId::default_tenant()));
+    let users: Vec<_> = (0..1_100).map(UserNumber).collect();
+    Ok([
+        kind(store.activity(&scope, &Audience::All, DayRange::ALL).await),
+        kind(store.user_names(&scope, &users).await),
+        kind(store.settings().await),
+        kind(store.reference_tables().await),
+    ])
+}
+
+#[tokio::test]
+async fn f11_a_row_that_is_read_later_is_checked_then() -> Outcome {
+    for (damage, place) in [
+        ("UPDATE activity SET day = day + 1 WHERE day = -1", 0),
+        ("UPDATE activity SET users = CAST(substr(users, 1, 40) AS BLOB)", 0),
+        ("UPDATE activity SET users = CAST(users || x'00' AS BLOB)", 0),
+        ("DELETE FROM user_page WHERE page = 1", 1),
+        ("UPDATE user_page SET names = CAST(replace(names, 'user 7 ', 'user 8 ') AS BLOB)", 1),
+        ("UPDATE tenant_users SET users = users - 1", 1),
+        ("UPDATE tenant_settings SET max_lateness_sec = 1", 2),
+        ("UPDATE tenant_settings SET max_lateness_sec = NULL", 2),
+        ("UPDATE tenant_settings SET week_start = 'friday'", 2),
+        ("UPDATE reference_table SET generation = 1", 3),
+        ("UPDATE reference_table SET body = CAST(replace(body, 'free', 'paid') AS BLOB)", 3),
+        ("UPDATE reference_table SET body = x''", 3),
+        ("UPDATE reference_table SET tenant = 'acne'", 3),
+    ] {
+        let folder = Folder::new()?;
+        fixture::write(&folder.file()).await?;
+        sql(&folder.file(), damage).await?;
+        let mut expected = [None; 4];
+        if let Some(answer) = expected.get_mut(place) {
+            *answer = Some(ErrorKind::Corrupt);
+        }
+        assert_eq!(read(&folder.file()).await?, expected, "{damage}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_what_is_damaged_is_not_added_to() -> Outcome {
+    let acme = TenantId::parse("acme")?;
+    let of_all = |day: i32| Activity {
+        tenant: acme.clone(),
+        audience: Audience::All,
+        day: Day::from_number(day),
+        users: [UserNumber(1)].into_iter().collect(),
+    };
+    let more = NewUsers { tenant: acme.clone(), first: 1_100, names: vec!["more".to_owned()] };
+    let activity = Commit { activity: vec![of_all(-1)], ..Commit::default() };
+    for (damage, change) in [
+        ("UPDATE activity SET users = CAST(users || x'00' AS BLOB)", activity),
+        ("UPDATE user_page SET seal = seal + 1", Commit { users: vec![more.clone()], ..Commit::default() }),
+        ("DELETE FROM user_page", Commit { users: vec![more.clone()], ..Commit::default() }),
+        ("UPDATE tenant_users SET zone = NULL", Commit { users: vec![more], ..Commit::default() }),
+    ] {
+        let folder = Folder::new()?;
+        fixture::write(&folder.file()).await?;
+        sql(&folder.file(), damage).await?;
+        let store = folder.store().await?;
+        assert_eq!(kind(store.commit(&change).await), Some(ErrorKind::Corrupt), "{damage}");
+        let next = Commit { cursor: Some((Seq(42), Seq(43))), ..Commit::default() };
+        assert_eq!(kind(store.commit(&next).await), Some(ErrorKind::Poisoned), "{damage}");
     }
     Ok(())
 }

@@ -1,14 +1,23 @@
 //! Any sequence of changes, restarts between them included, has the same effect on SQLite as on the
 //! memory twin; and what one tenant sees does not depend on the others (I5).
 
+use std::collections::HashMap;
+
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
+use domain::calendar::{Day, DayRange, WeekStart, Zone};
 use domain::position::Seq;
+use domain::reference::ReferenceTable;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
+use domain::users::{UserNumber, UserSet};
 use domain::window::WindowRule;
-use ports::manifest::{Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, SegmentMeta};
+use ports::catalog::{Catalog, TenantSettings};
+use ports::manifest::{
+    Activity, Audience, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
+};
+use ports::references::References;
 use ports::testing::manifest::MemoryManifest;
 use ports::{ErrorKind, PortError};
 use proptest::collection::vec;
@@ -24,6 +33,8 @@ const TENANTS: [&str; 3] = ["a", "b", "ä"];
 enum Step {
     Commit(Commit),
     Bury(DeadLetter),
+    Settle(usize, TenantSettings),
+    Refer(usize, ReferenceTable),
     Reopen,
 }
 
@@ -93,12 +104,62 @@ fn segment() -> impl Strategy<Value = SegmentMeta> {
     )
 }
 
+/// Stands for the number that fits.
+const NEXT: u32 = u32::MAX;
+
+/// New users, at times under a number that does not fit.
+fn new_users() -> impl Strategy<Value = NewUsers> {
+    let first = prop_oneof![15 => Just(NEXT), 1 => 0_u32..9];
+    let count = prop_oneof![3 => Just(3_usize), 1 => Just(1_027), 1 => Just(0), 1 => 0_usize..5];
+    (0..TENANTS.len(), first, count, "\\PC{0,2}").prop_map(|(of, first, count, name)| NewUsers {
+        tenant: tenant(of),
+        first,
+        names: (0..count).map(|number| format!("{name}{number}")).collect(),
+    })
+}
+
+/// The change with the numbers that fit after what is stored.
+async fn numbered(commit: &Commit, store: &dyn Manifest) -> Result<Commit, PortError> {
+    let users = store.load(&IDENTITY()).await?.users.into_iter();
+    let mut known: HashMap<_, _> = users.map(|(tenant, names)| (tenant, names.len())).collect();
+    let mut commit = commit.clone();
+    for new in &mut commit.users {
+        let known = known.entry(new.tenant.clone()).or_default();
+        if new.first == NEXT {
+            new.first = u32::try_from(*known).unwrap_or(NEXT);
+        }
+        *known += new.names.len();
+    }
+    Ok(commit)
+}
+
+fn audience() -> impl Strategy<Value = Audience> {
+    prop_oneof![Just(Audience::All), "[pP]?".prop_map(Audience::Project), "[pP]".prop_map(Audience::Type),]
+}
+
+fn activity() -> impl Strategy<Value = Activity> {
+    let user = prop_oneof![4 => 0_u32..9, 1 => 65_530_u32..65_540, 1 => any::<u32>()];
+    (0..TENANTS.len(), audience(), -2..2, vec(user, 0..5)).prop_map(|(of, audience, day, users)| Activity {
+        tenant: tenant(of),
+        audience,
+        day: Day::from_number(day),
+        users: users.into_iter().map(UserNumber).collect(),
+    })
+}
+
+fn zone() -> impl Strategy<Value = (TenantId, Zone)> {
+    (0..TENANTS.len(), proptest::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu"]))
+        .prop_map(|(of, name)| (tenant(of), Zone::parse(name).unwrap_or_else(|_| Zone::utc())))
+}
+
 fn commit() -> impl Strategy<Value = Commit> {
     let cursor = proptest::option::weighted(0.3, (0_u64..3, 0_u64..3).prop_map(|(from, to)| (Seq(from), Seq(to))));
     let mark = || proptest::option::of(instant());
     let segments = (vec(segment(), 0..3), vec(segment_id(), 0..2), vec(segment_id(), 0..2));
-    (cursor, segments, vec(rollup(), 0..9), vec(name(), 0..4), mark(), mark()).prop_map(
-        |(cursor, (add, remove, forget_events), rollups, names, closed_through, retention_floor)| Commit {
+    let sums = (vec(rollup(), 0..9), vec(name(), 0..4));
+    let users = (vec(new_users(), 0..3), vec(activity(), 0..9), proptest::option::weighted(0.2, zone()));
+    (cursor, segments, sums, users, mark(), mark()).prop_map(
+        |(cursor, (add, remove, forget_events), (rollups, names), users, closed_through, retention_floor)| Commit {
             cursor,
             add,
             remove,
@@ -107,7 +168,9 @@ fn commit() -> impl Strategy<Value = Commit> {
             names,
             closed_through,
             retention_floor,
-            ..Commit::default()
+            users: users.0,
+            activity: users.1,
+            zone: users.2,
         },
     )
 }
@@ -119,32 +182,76 @@ fn letter() -> impl Strategy<Value = DeadLetter> {
     })
 }
 
+fn settings() -> impl Strategy<Value = TenantSettings> {
+    let week_start = proptest::sample::select(vec![WeekStart::Monday, WeekStart::Sunday, WeekStart::Saturday]);
+    (week_start, any::<Option<u32>>())
+        .prop_map(|(week_start, max_lateness_sec)| TenantSettings { week_start, max_lateness_sec })
+}
+
+fn reference() -> impl Strategy<Value = ReferenceTable> {
+    let known = proptest::collection::btree_map("[ab]", "\\PC{0,2}", 0..3);
+    (0_u64..4, instant(), proptest::collection::btree_map("\\PC{0,2}", known, 0..4))
+        .prop_map(|(generation, ts, users)| ReferenceTable { generation, ts, users })
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => commit().prop_map(Step::Commit),
         2 => letter().prop_map(Step::Bury),
+        1 => (0..TENANTS.len(), settings()).prop_map(|(of, settings)| Step::Settle(of, settings)),
+        2 => (0..TENANTS.len(), reference()).prop_map(|(of, table)| Step::Refer(of, table)),
         1 => Just(Step::Reopen),
     ];
     vec(step, 1..16)
 }
 
 /// What a step answered.
-async fn take(store: &dyn Manifest, step: &Step) -> Option<ErrorKind> {
+async fn take(store: &(impl Manifest + Catalog + References), step: &Step) -> Option<ErrorKind> {
+    let scope = |of: usize| TenantScope::for_operator(tenant(of));
     match step {
         Step::Commit(commit) => kind(store.commit(commit).await),
         Step::Bury(letter) => kind(store.bury(letter).await),
+        Step::Settle(of, settings) => kind(store.store_settings(&scope(*of), settings, Timestamp::MIN).await),
+        Step::Refer(of, table) => kind(store.store_reference(&scope(*of), table).await),
         Step::Reopen => None,
     }
 }
 
 /// Everything that one tenant can see.
-async fn view(store: &dyn Manifest, of: usize) -> Result<(Vec<Rollup>, Vec<DeadLetter>), PortError> {
+#[derive(Debug, PartialEq)]
+struct View {
+    rollups: Vec<Rollup>,
+    letters: Vec<DeadLetter>,
+    sums: Vec<Vec<(String, Totals)>>,
+    active: Vec<Vec<(Day, UserSet)>>,
+    users: Vec<Option<String>>,
+    zone: Option<Zone>,
+}
+
+async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
     let scope = TenantScope::for_operator(tenant(of));
+    let (mut sums, mut active) = (Vec::new(), Vec::new());
+    let hour = |hours: i64| Timestamp::from_micros(hours * MICROS_PER_HOUR);
+    let some = TimeRange::new(hour(-1), hour(1)).unwrap_or(TimeRange::ALL);
+    for (range, project) in [(TimeRange::ALL, None), (TimeRange::ALL, Some("p")), (some, None), (some, Some(""))] {
+        sums.push(store.type_sums(&scope, range, project).await?.1);
+    }
+    let of_p = |name: &str| [Audience::Project(name.to_owned()), Audience::Type(name.to_owned())];
+    for audience in [Audience::All].into_iter().chain(["p", "P", ""].into_iter().flat_map(of_p)) {
+        for last in [0, 1] {
+            let days = DayRange { first: Day::from_number(-2 + last), last: Day::from_number(last) };
+            active.push(store.activity(&scope, &audience, days).await?.1);
+        }
+    }
+    let numbers: Vec<_> = (0..9).chain([1_023, 1_024, 1_030, 5_000]).map(UserNumber).collect();
+    let users = store.user_names(&scope, &numbers).await?;
+    let zones = store.load(&IDENTITY()).await?.zones;
+    let zone = zones.into_iter().find(|(whose, _)| whose == scope.tenant()).map(|(_, zone)| zone);
     let mut letters = Vec::new();
     for seq in 0..4 {
         letters.extend(store.dead_letter(&scope, Seq(seq)).await?);
     }
-    Ok((store.rollups(&scope, TimeRange::ALL).await?.1, letters))
+    Ok(View { rollups: store.rollups(&scope, TimeRange::ALL).await?.1, letters, sums, active, users, zone })
 }
 
 async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -153,14 +260,20 @@ async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut store = folder.store().await.map_err(fail)?;
     twin.load(&IDENTITY()).await.map_err(fail)?;
     store.load(&IDENTITY()).await.map_err(fail)?;
-    for step in &steps {
-        prop_assert_eq!(take(&store, step).await, take(&twin, step).await, "{:?}", step);
+    for step in steps {
+        let step = match step {
+            Step::Commit(commit) => Step::Commit(numbered(&commit, &twin).await.map_err(fail)?),
+            other => other,
+        };
+        prop_assert_eq!(take(&store, &step).await, take(&twin, &step).await, "{:?}", step);
         if matches!(step, Step::Reopen) {
             drop(store);
             store = folder.store().await.map_err(fail)?;
         }
         prop_assert_eq!(store.load(&IDENTITY()).await.map_err(fail)?, twin.load(&IDENTITY()).await.map_err(fail)?);
     }
+    prop_assert_eq!(store.settings().await.map_err(fail)?, twin.settings().await.map_err(fail)?);
+    prop_assert_eq!(store.reference_tables().await.map_err(fail)?, twin.reference_tables().await.map_err(fail)?);
     for of in 0..TENANTS.len() {
         prop_assert_eq!(view(&store, of).await.map_err(fail)?, view(&twin, of).await.map_err(fail)?);
     }
@@ -172,6 +285,9 @@ fn without_others(commit: &Commit, mine: &TenantId) -> Commit {
     let mut commit = commit.clone();
     commit.rollups.retain(|rollup| rollup.key.tenant == *mine);
     commit.names.retain(|name| name.tenant == *mine);
+    commit.users.retain(|new| new.tenant == *mine);
+    commit.activity.retain(|active| active.tenant == *mine);
+    commit.zone = commit.zone.filter(|(of, _)| of == mine);
     commit
 }
 
@@ -182,9 +298,12 @@ async fn stay_apart(commits: Vec<Commit>) -> Result<(), TestCaseError> {
     for store in [&together, &alone] {
         store.load(&IDENTITY()).await.map_err(fail)?;
     }
-    for commit in &commits {
-        let answers =
-            (kind(together.commit(commit).await), kind(alone.commit(&without_others(commit, &tenant(0))).await));
+    for mut commit in commits {
+        // A wrong number of one tenant would refuse the whole change.
+        commit.users.iter_mut().for_each(|new| new.first = NEXT);
+        let commit = numbered(&commit, &together).await.map_err(fail)?;
+        let mine = without_others(&commit, &tenant(0));
+        let answers = (kind(together.commit(&commit).await), kind(alone.commit(&mine).await));
         prop_assert_eq!(answers.0, answers.1);
     }
     prop_assert_eq!(view(&together, 0).await.map_err(fail)?, view(&alone, 0).await.map_err(fail)?);

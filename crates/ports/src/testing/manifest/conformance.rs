@@ -1,5 +1,11 @@
-//! What every manifest and every catalog does, whatever it is made of. A check opens its own empty
-//! place; `Err` means that the store failed where it must not, a panic that it answered wrongly.
+//! What every manifest, catalog and store of reference tables does, whatever it is made of. A check
+//! opens its own empty place; `Err` means that the store failed where it must not, a panic that it
+//! answered wrongly.
+
+mod catalog;
+mod references;
+mod sums;
+mod users;
 
 use std::sync::Arc;
 
@@ -12,9 +18,11 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::window::WindowRule;
 
-use crate::catalog::{Catalog, Tenant};
 use crate::manifest::{Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, ManifestState, Name, SegmentMeta};
 use crate::{ErrorKind, PortError};
+
+pub use catalog::catalog_conformance;
+pub use references::references_conformance;
 
 /// The largest sum there is.
 const SUM_MAX: u64 = i64::MAX as u64;
@@ -40,30 +48,9 @@ pub async fn manifest_conformance<P: Place<dyn Manifest>>(new_place: impl Fn() -
     names_are_a_set(&new_place()).await?;
     rollups_add_up_and_saturate(&new_place()).await?;
     rollups_are_of_one_tenant_in_range_and_in_order(&new_place()).await?;
-    dead_letters_are_kept_once_and_shown_to_their_tenant(&new_place()).await
-}
-
-/// Checks every promise of [`Catalog`].
-///
-/// # Errors
-/// When the store fails where it must not.
-pub async fn catalog_conformance<P: Place<dyn Catalog>>(new_place: impl Fn() -> P) -> Result<(), PortError> {
-    let place = new_place();
-    let store = place.open().await?;
-    assert_eq!(store.tenants().await?, []);
-    store.ensure_tenants(&[], at(1)).await?;
-    store.ensure_tenants(&[tenant("b"), tenant("a"), tenant("b")], at(1)).await?;
-    store.ensure_tenants(&[tenant("ä"), tenant("a")], at(2)).await?;
-    drop(store);
-    let known = |id: &str, created| Tenant {
-        id: tenant(id),
-        name: id.to_owned(),
-        active: true,
-        created: at(created),
-        updated: at(created),
-    };
-    assert_eq!(place.open().await?.tenants().await?, [known("a", 1), known("b", 1), known("ä", 2)]);
-    Ok(())
+    dead_letters_are_kept_once_and_shown_to_their_tenant(&new_place()).await?;
+    sums::conform(&new_place).await?;
+    users::conform(&new_place).await
 }
 
 async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {

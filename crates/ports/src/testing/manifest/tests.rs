@@ -20,6 +20,13 @@ impl Place<dyn Catalog> for MemoryManifest {
     }
 }
 
+#[async_trait]
+impl Place<dyn References> for MemoryManifest {
+    async fn open(&self) -> Result<Arc<dyn References>, PortError> {
+        Ok(Arc::new(self.reopen()))
+    }
+}
+
 #[tokio::test]
 async fn the_twin_is_a_manifest() -> Result<(), PortError> {
     manifest_conformance(place).await
@@ -28,6 +35,11 @@ async fn the_twin_is_a_manifest() -> Result<(), PortError> {
 #[tokio::test]
 async fn the_twin_is_a_catalog() -> Result<(), PortError> {
     catalog_conformance(place).await
+}
+
+#[tokio::test]
+async fn the_twin_keeps_reference_tables() -> Result<(), PortError> {
+    references_conformance(place).await
 }
 
 fn moved(from: u64, to: u64) -> Commit {
