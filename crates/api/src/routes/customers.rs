@@ -101,3 +101,27 @@ fn windows_of(rule: WindowRule, day: TimeRange) -> TimeRange {
     let first_from = |instant: Timestamp| rule.start_of(instant.plus_micros(rule.length_us() - 1));
     TimeRange::new(first_from(day.from()), first_from(day.to())).unwrap_or(day)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use domain::calendar::{Calendar, Day, WeekStart, Zone};
+
+    use super::*;
+
+    #[test]
+    fn a_day_that_begins_within_a_window_has_the_windows_that_begin_in_it() {
+        let kathmandu = Calendar { zone: Zone::parse("Asia/Kathmandu").unwrap(), week_start: WeekStart::Monday };
+        let today = |length_sec: u32| {
+            let day = Day::parse("2026-11-21").unwrap();
+            let day = kathmandu.range_of(DayRange { first: day, last: day });
+            let windows = windows_of(WindowRule::new(length_sec, 5).unwrap(), day);
+            (windows.from().to_string(), windows.to().to_string())
+        };
+        let exact = ("2026-11-20T18:15:00Z".to_owned(), "2026-11-21T18:15:00Z".to_owned());
+        assert_eq!(today(30), exact);
+        assert_eq!(today(900), exact);
+        assert_eq!(today(3_600), ("2026-11-20T19:00:00Z".to_owned(), "2026-11-21T19:00:00Z".to_owned()));
+    }
+}

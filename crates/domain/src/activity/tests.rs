@@ -181,37 +181,3 @@ fn the_ends_of_the_calendar_are_no_trap() {
         assert_eq!(active_rolling(&activity, range, 30), [(day, 1)]);
     }
 }
-
-#[test]
-#[ignore = "prints how long it takes"]
-fn measure() {
-    let mut activity = DailyUsers::new();
-    for day in 0..60_i32 {
-        let users = (0..100_000_u32)
-            .filter(|user| (user.wrapping_mul(2_654_435_761) >> 7).wrapping_add(day as u32 * 7919) % 5 == 0);
-        activity.insert(Day::from_number(BASE + day), users.map(UserNumber).collect());
-    }
-    for (period, periods, variant) in
-        [(Period::Week, 12, Variant::On), (Period::Week, 12, Variant::OnOrAfter), (Period::Day, 30, Variant::On)]
-    {
-        let query = RetentionQuery {
-            calendar: Calendar::utc(),
-            period,
-            variant,
-            periods,
-            cohorts: DayRange { first: Day::from_number(BASE), last: Day::from_number(BASE + 59) },
-            now: Timestamp::from_micros(i64::from(BASE + 60) * 86_400_000_000),
-        };
-        let started = std::time::Instant::now();
-        for _ in 0..50 {
-            std::hint::black_box(retention(&activity, &query));
-        }
-        println!("{period:?} {variant:?} {:?}", started.elapsed() / 50);
-    }
-    let days = DayRange { first: Day::from_number(BASE), last: Day::from_number(BASE + 59) };
-    let started = std::time::Instant::now();
-    for _ in 0..50 {
-        std::hint::black_box(active_rolling(&activity, days, 30));
-    }
-    println!("rolling {:?}", started.elapsed() / 50);
-}
