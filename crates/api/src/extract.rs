@@ -4,7 +4,9 @@
 mod body;
 mod cursor;
 mod document;
+mod object;
 mod parameters;
+mod span;
 
 use std::sync::Arc;
 
@@ -16,7 +18,9 @@ use http::request::Parts;
 pub(crate) use body::IngestBody;
 pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use document::Document;
-pub(crate) use parameters::{NoParameters, Parameters, limit, one_of, text, time_range};
+pub(crate) use object::JsonObject;
+pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text, time_range};
+pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
 
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;

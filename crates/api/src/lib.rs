@@ -5,10 +5,12 @@ mod router;
 mod serve;
 mod observe;
 mod extract;
+mod cache;
 mod problem;
 mod routes;
 mod shape;
 
+pub use cache::CacheTimes;
 pub use router::{ApiState, document, router};
 pub use serve::serve;
 pub use shape::EventBody;

@@ -10,6 +10,7 @@ use pipeline::{Metrics, Pipeline};
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 
+use crate::cache::{AnswerCache, CacheTimes};
 use crate::observe;
 use crate::problem::{Kind, Problem};
 use crate::routes;
@@ -23,16 +24,17 @@ pub struct ApiState {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) keyring: Keyring,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) cache: AnswerCache,
     /// Bytes of request bodies that may still be read into memory.
     pub(crate) body_bytes: Arc<Semaphore>,
 }
 
 impl ApiState {
-    /// The state of one server.
-    pub fn new(pipeline: Arc<Pipeline>, keyring: Keyring, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// The state of one server, which gives answers again for the times of `cache`.
+    pub fn new(pipeline: Arc<Pipeline>, keyring: Keyring, metrics: Arc<Metrics>, cache: CacheTimes) -> Arc<Self> {
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { pipeline, keyring, metrics, body_bytes })
+        Arc::new(Self { pipeline, keyring, metrics, cache: AnswerCache::new(cache), body_bytes })
     }
 }
 

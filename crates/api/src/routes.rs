@@ -3,6 +3,8 @@
 
 #![expect(unused_qualifications, reason = "the expansion of utoipa::path repeats paths")]
 
+mod accounts;
+mod analytics;
 mod customers;
 pub(crate) mod docs;
 mod events;
@@ -11,13 +13,17 @@ mod ingest;
 mod metrics;
 mod query;
 mod receipts;
+mod settings;
+mod stats;
 mod windows;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::calendar::{Calendar, Zone};
 use domain::limits::QUERY_TIME_MAX;
+use domain::tenant::TenantScope;
 use ports::PortError;
 use ports::reports::Reports;
 use utoipa_axum::router::OpenApiRouter;
@@ -39,23 +45,53 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(customers::one))
         .routes(routes!(customers::usage))
         .routes(routes!(query::run))
+        .routes(routes!(settings::read, settings::change))
+        .merge(documented("_documented"))
+        .nest("/v1", documented(""))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
 }
 
-/// The answer to a question, which may take only so long (I6), and is not given from half a journal.
+/// The routes that other documents know without a version; the same under `/v1`. In the API's
+/// document, where an operation has one path, their names end in `suffix`.
+fn documented(suffix: &str) -> OpenApiRouter<Arc<ApiState>> {
+    let mut routes = OpenApiRouter::new()
+        .routes(routes!(stats::dau))
+        .routes(routes!(stats::wau))
+        .routes(routes!(stats::mau))
+        .routes(routes!(stats::top_events))
+        .routes(routes!(stats::retention))
+        .routes(routes!(accounts::sample))
+        .routes(routes!(accounts::summary))
+        .routes(routes!(analytics::analytics));
+    let paths = routes.get_openapi_mut().paths.paths.values_mut();
+    for name in paths.filter_map(|path| path.get.as_mut()).filter_map(|operation| operation.operation_id.as_mut()) {
+        name.push_str(suffix);
+    }
+    routes
+}
+
+/// The answer to a question about what is applied; see [`within_time`].
 async fn answer<'a, T, Q>(api: &'a ApiState, ask: impl FnOnce(&'a dyn Reports) -> Q) -> Result<T, Problem>
 where
     Q: Future<Output = Result<T, PortError>>,
 {
-    caught_up(api)?;
-    answer_within(QUERY_TIME_MAX, ask(api.pipeline.reports())).await
+    within_time(api, ask(api.pipeline.reports())).await
 }
 
-/// Refuses while answers would show half a journal.
-fn caught_up(api: &ApiState) -> Result<(), Problem> {
+/// The answer to a question, which may take only so long (I6), and is not given from half a journal.
+async fn within_time<T, E>(api: &ApiState, question: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
+where
+    Problem: From<E>,
+{
+    ready(api)?;
+    answer_within(QUERY_TIME_MAX, question).await
+}
+
+/// Refuses while only half a journal could answer.
+fn ready(api: &ApiState) -> Result<(), Problem> {
     if api.pipeline.is_replaying() {
         let detail = "the journal is being replayed; ask again when /readyz says ready";
         return Err(Problem::new(Kind::Unavailable, detail));
@@ -63,10 +99,10 @@ fn caught_up(api: &ApiState) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn answer_within<T>(
-    time_max: Duration,
-    question: impl Future<Output = Result<T, PortError>>,
-) -> Result<T, Problem> {
+async fn answer_within<T, E>(time_max: Duration, question: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
+where
+    Problem: From<E>,
+{
     match tokio::time::timeout(time_max, question).await {
         Ok(answer) => Ok(answer?),
         Err(_) => {
@@ -74,6 +110,17 @@ async fn answer_within<T>(
             Err(Problem::new(Kind::QueryTimeout, detail))
         }
     }
+}
+
+/// Runs what may take a processor for long where it holds up no other request.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|why| Problem::internal(why.to_string()))
+}
+
+/// The tenant's calendar, in another zone if one is given.
+fn calendar(api: &ApiState, scope: &TenantScope, zone: Option<Zone>) -> Calendar {
+    let own = api.pipeline.settings().calendar(scope);
+    Calendar { zone: zone.unwrap_or(own.zone), ..own }
 }
 
 #[cfg(test)]
@@ -86,8 +133,8 @@ mod tests {
 
     #[tokio::test]
     async fn i6_a_question_that_takes_too_long_is_given_up() {
-        let never = answer_within::<()>(Duration::from_millis(1), std::future::pending()).await;
+        let never = answer_within::<(), Problem>(Duration::from_millis(1), std::future::pending()).await;
         assert_eq!(never.unwrap_err().into_response().status(), 504);
-        assert_eq!(answer_within(QUERY_TIME_MAX, async { Ok(7) }).await.unwrap(), 7);
+        assert_eq!(answer_within(QUERY_TIME_MAX, async { Ok::<_, Problem>(7) }).await.unwrap(), 7);
     }
 }

@@ -1,13 +1,19 @@
 //! The JSON that leaves the API, field for field. Built from the ports' types and nothing else;
 //! an absent value is `null` unless said otherwise.
 
+mod account;
 mod event;
 mod query;
+mod series;
+mod stats;
 mod usage;
 mod verdict;
 
+pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
 pub use event::EventBody;
 pub(crate) use query::{QueryAnswerBody, QueryBody};
+pub(crate) use series::SeriesBody;
+pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};
 pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};
 pub(crate) use verdict::{Verdict, Verdicts};
 

@@ -49,6 +49,25 @@ pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Structured queries that run at once; others wait.
 pub const QUERIES_AT_ONCE_MAX: usize = 2;
 
+/// Most rows of a statistic over days, weeks or months, and most cohorts.
+pub const STATISTIC_ROWS_MAX: usize = 3_660;
+/// Most periods that a cohort is followed for.
+pub const RETENTION_PERIODS_MAX: usize = 366;
+/// Most cells of a retention table.
+pub const RETENTION_CELLS_MAX: usize = 200_000;
+/// Most event types in one answer.
+pub const TOP_EVENTS_MAX: usize = 1_000;
+/// Most accounts in a sample, and most users in the summary of one.
+pub const ACCOUNT_ROWS_MAX: usize = 100;
+/// Most points of a series.
+pub const SERIES_POINTS_MAX: usize = 10_000;
+/// Memory for answers that are given again, in bytes.
+pub const ANSWER_CACHE_BYTES_MAX: u64 = 32 << 20;
+/// What an answer takes beside its text, in bytes; it also bounds how many are kept.
+pub const ANSWER_OVERHEAD_BYTES: u64 = 1 << 10;
+/// Longest lateness that a tenant may allow, in seconds: a hundred years.
+pub const TENANT_LATENESS_SEC_MAX: u32 = 36_525 * 24 * 3_600;
+
 /// Limits that an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

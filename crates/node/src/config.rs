@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use api::CacheTimes;
 use domain::limits::Limits;
 use domain::tenant::Keyring;
 use domain::window::WindowRule;
@@ -35,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) log: LogConfig,
     pub(crate) worker_threads: Option<NonZeroUsize>,
     pub(crate) limits: Limits,
+    pub(crate) cache: CacheTimes,
     pub(crate) rule: WindowRule,
     pub(crate) engine: EngineOptions,
 }

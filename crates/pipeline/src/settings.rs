@@ -113,3 +113,6 @@ impl Settings {
         *of = Current { settings, generation: of.generation + 1 };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,12 +39,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             let text = parts.headers.get(name)?.as_bytes();
             Some(String::from_utf8_lossy(text).into_owned())
         };
-        let reading = tokio::time::timeout(limits.body_timeout, read(&mut body, limit, &api.body_bytes));
-        let outcome = reading.await.unwrap_or_else(|_| {
-            let seconds = limits.body_timeout.as_secs_f64();
-            Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
-        });
-        let (bytes, share) = outcome?;
+        let (bytes, share) = read_in_time(&mut body, limit, api).await?;
         let request = IngestRequest {
             content_type: header(CONTENT_TYPE),
             content_encoding: header(CONTENT_ENCODING),
@@ -55,11 +50,22 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
     }
 }
 
-pub(super) async fn read(
+/// Reads a whole body within the time that a body may take; see [`read`].
+pub(super) async fn read_in_time(
     body: &mut Body,
     limit: usize,
-    all: &Arc<Semaphore>,
+    api: &ApiState,
 ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+    let time_max = api.pipeline.limits().body_timeout;
+    let reading = tokio::time::timeout(time_max, read(body, limit, &api.body_bytes));
+    reading.await.unwrap_or_else(|_| {
+        let seconds = time_max.as_secs_f64();
+        Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
+    })
+}
+
+/// Reads a whole body of at most `limit` bytes, which count against the memory of `all` bodies.
+async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
     let too_large = || Problem::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"));
     let busy = |_| Problem::new(Kind::Overloaded, "the bodies of other requests fill the memory set aside for them");
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);

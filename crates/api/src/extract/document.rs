@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 
-use super::body::read;
+use super::body::read_in_time;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 
@@ -20,15 +20,9 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let timeout = api.pipeline.limits().body_timeout;
         let (parts, mut body) = request.into_parts();
         check_headers(&parts.headers)?;
-        let reading = tokio::time::timeout(timeout, read(&mut body, BYTES_MAX, &api.body_bytes));
-        let outcome = reading.await.unwrap_or_else(|_| {
-            let seconds = timeout.as_secs_f64();
-            Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
-        });
-        let (bytes, _share) = outcome?;
+        let (bytes, _share) = read_in_time(&mut body, BYTES_MAX, api).await?;
         parse(&bytes).map(Self)
     }
 }

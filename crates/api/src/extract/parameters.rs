@@ -1,6 +1,8 @@
 //! Query parameters. Every refusal names the parameter; one that no route knows is refused too,
 //! because a misspelt filter would answer another question than the one that was asked.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::{FromRequestParts, Query};
 use domain::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
@@ -68,9 +70,48 @@ pub(crate) fn one_of<T: Copy>(name: &str, value: Option<&str>, words: &[(&str, T
 
 /// How many rows a page holds at most.
 pub(crate) fn limit(value: Option<&str>) -> Result<usize, Problem> {
-    let Some(value) = value else { return Ok(PAGE_ROWS_DEFAULT) };
-    let rows = value.parse().ok().filter(|rows| (1..=PAGE_ROWS_MAX).contains(rows));
-    rows.ok_or_else(|| Problem::parameter("limit", format!("'limit' must be a whole number from 1 to {PAGE_ROWS_MAX}")))
+    number("limit", value, PAGE_ROWS_DEFAULT, 1..=PAGE_ROWS_MAX)
+}
+
+/// A whole number within `range`; `default` when it is not given.
+pub(crate) fn number(
+    name: &str,
+    value: Option<&str>,
+    default: usize,
+    range: RangeInclusive<usize>,
+) -> Result<usize, Problem> {
+    let Some(value) = value else { return Ok(default) };
+    let number = value.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        let (first, last) = (range.start(), range.end());
+        Problem::parameter(name, format!("'{name}' must be a whole number from {first} to {last}"))
+    })
+}
+
+/// `true` or `false`; `false` when it is not given.
+pub(crate) fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
+    Ok(one_of(name, value, &[("true", true), ("false", false)])?.unwrap_or(false))
+}
+
+/// A comma-separated list of a few words, each at most once; empty when it is not given.
+pub(crate) fn list<T: Copy + PartialEq>(
+    name: &str,
+    value: Option<&str>,
+    words: &[(&str, T)],
+) -> Result<Vec<T>, Problem> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let mut found = Vec::with_capacity(words.len());
+    for word in value.split(',') {
+        let Some((_, meaning)) = words.iter().find(|(known, _)| *known == word.trim()) else {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            return Err(Problem::parameter(name, format!("'{name}' is a list of {}", words.join(", "))));
+        };
+        if found.contains(meaning) {
+            return Err(Problem::parameter(name, format!("'{name}' names {} twice", word.trim())));
+        }
+        found.push(*meaning);
+    }
+    Ok(found)
 }
 
 /// The half-open range from `from` up to but without `to`. A calendar date as `to` takes in that
@@ -89,7 +130,7 @@ pub(crate) fn time_range(from: Option<&str>, to: Option<&str>) -> Result<TimeRan
 }
 
 /// Whether `text` is `YYYY-MM-DD` in form.
-fn is_date(text: &str) -> bool {
+pub(super) fn is_date(text: &str) -> bool {
     let text = text.trim().as_bytes();
     text.len() == 10 && text[4] == b'-' && text[7] == b'-'
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::calendar::DayRange;
 use domain::tenant::TenantScope;
-use domain::time::{MICROS_PER_DAY, TimeRange};
+use domain::time::{TimeRange, Timestamp};
+use domain::window::WindowRule;
 use ports::reports::CustomerUsage;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -68,7 +70,8 @@ pub(crate) async fn one(
 
 /// Read a customer's live counters
 ///
-/// The current window, today in UTC, and everything, each with totals by endpoint and model.
+/// The current window, today in the tenant's zone, and everything, each with totals by endpoint and
+/// model. Where a day does not begin with a window, today is all windows that begin in it.
 #[utoipa::path(
     get, path = "/v1/customers/{id}/usage", tag = "usage", operation_id = "customer_usage",
     params(("id" = String, Path, description = "The customer's id, percent-encoded")),
@@ -86,8 +89,39 @@ pub(crate) async fn usage(
 
 async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<CustomerUsage, Problem> {
     let now = api.pipeline.clock().now();
-    let midnight = now.floor_to(MICROS_PER_DAY);
-    let today = TimeRange::new(midnight, midnight.plus_micros(MICROS_PER_DAY)).unwrap_or(TimeRange::ALL);
+    let calendar = api.pipeline.settings().calendar(scope);
+    let today = calendar.day_of(now);
+    let today = windows_of(api.pipeline.rule(), calendar.range_of(DayRange { first: today, last: today }));
     let usage = answer(api, |reports| reports.usage(scope, customer, now, today)).await?;
     usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied"))
+}
+
+/// From the first window that begins in `day` to the end of the last.
+fn windows_of(rule: WindowRule, day: TimeRange) -> TimeRange {
+    let first_from = |instant: Timestamp| rule.start_of(instant.plus_micros(rule.length_us() - 1));
+    TimeRange::new(first_from(day.from()), first_from(day.to())).unwrap_or(day)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use domain::calendar::{Calendar, Day, WeekStart, Zone};
+
+    use super::*;
+
+    #[test]
+    fn a_day_that_begins_within_a_window_has_the_windows_that_begin_in_it() {
+        let kathmandu = Calendar { zone: Zone::parse("Asia/Kathmandu").unwrap(), week_start: WeekStart::Monday };
+        let today = |length_sec: u32| {
+            let day = Day::parse("2026-11-21").unwrap();
+            let day = kathmandu.range_of(DayRange { first: day, last: day });
+            let windows = windows_of(WindowRule::new(length_sec, 5).unwrap(), day);
+            (windows.from().to_string(), windows.to().to_string())
+        };
+        let exact = ("2026-11-20T18:15:00Z".to_owned(), "2026-11-21T18:15:00Z".to_owned());
+        assert_eq!(today(30), exact);
+        assert_eq!(today(900), exact);
+        assert_eq!(today(3_600), ("2026-11-20T19:00:00Z".to_owned(), "2026-11-21T19:00:00Z".to_owned()));
+    }
 }

@@ -18,7 +18,8 @@ use crate::problem::{Kind, ProblemBody};
         description = "Usage metering and event analytics from one durable stream.\n\n\
             Every answer carries `X-Request-Id`. Every refusal is an `application/problem+json` document \
             (RFC 9457). Instants are RFC 3339 in UTC; ranges include `from` and exclude `to`, and a calendar date \
-            as `to` takes in that whole day. Lists are paged: give `next_cursor` back as `cursor`.",
+            as `to` takes in that whole day. A date is a day in UTC for events and windows, and a day of the zone \
+            for statistics. Lists are paged: give `next_cursor` back as `cursor`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemBody)),
@@ -27,8 +28,9 @@ use crate::problem::{Kind, ProblemBody};
     tags(
         (name = "ingest", description = "Events in"),
         (name = "events", description = "Raw events out"),
-        (name = "usage", description = "Windows, customers and live counters"),
-        (name = "analytics", description = "Questions over events"),
+        (name = "usage", description = "Windows, customers (also called accounts) and live counters"),
+        (name = "statistics", description = "Active users, event types, retention and series"),
+        (name = "settings", description = "What a tenant decides for itself"),
         (name = "operations", description = "Probes and metrics; need no key"),
     )
 )]
@@ -154,6 +156,45 @@ impl IntoResponses for OneRefusals {
             Kind::Internal,
             Kind::Unavailable,
             Kind::QueryTimeout,
+        ])
+    }
+}
+
+/// How a question over a range of time may be refused.
+pub(crate) struct QuestionRefusals;
+
+impl IntoResponses for QuestionRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::Gone,
+            Kind::QueryTooLarge,
+            Kind::Internal,
+            Kind::Unavailable,
+            Kind::QueryTimeout,
+        ])
+    }
+}
+
+/// How a change of settings may be refused.
+pub(crate) struct ChangeRefusals;
+
+impl IntoResponses for ChangeRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            Kind::Malformed,
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::BodyTimeout,
+            Kind::Gone,
+            Kind::TooLarge,
+            Kind::UnsupportedMediaType,
+            Kind::UnsupportedEncoding,
+            Kind::Internal,
+            Kind::Overloaded,
+            Kind::Unavailable,
+            Kind::DiskFull,
         ])
     }
 }

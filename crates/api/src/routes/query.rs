@@ -12,7 +12,7 @@ use crate::extract::{Document, NoParameters, Parameters, Scope};
 use crate::problem::Problem;
 use crate::router::ApiState;
 use crate::routes::docs::QueryRefusals;
-use crate::routes::{answer_within, caught_up};
+use crate::routes::{answer_within, ready};
 use crate::shape::{QueryAnswerBody, QueryBody};
 
 /// Longest wait for an answer: as long as a query may wait for its turn and then run, so that it says
@@ -30,7 +30,7 @@ impl From<Refusal> for Problem {
 /// Filters, groups and aggregates raw events by any field or property, with time buckets. Bounded by time,
 /// memory and rows.
 #[utoipa::path(
-    post, path = "/v1/query", tag = "analytics", operation_id = "query", request_body = QueryBody,
+    post, path = "/v1/query", tag = "statistics", operation_id = "query", request_body = QueryBody,
     responses((status = 200, description = "The rows", body = QueryAnswerBody), QueryRefusals),
 )]
 pub(crate) async fn run(
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     _: Parameters<NoParameters>,
     Document(body): Document<QueryBody, QUERY_BODY_BYTES_MAX>,
 ) -> Result<Json<QueryAnswerBody>, Problem> {
-    caught_up(&api)?;
+    ready(&api)?;
     let query = body.check(api.pipeline.settings().calendar(&scope))?;
     let answer = answer_within(PATIENCE, api.pipeline.queries().query(&scope, &query)).await?;
     Ok(Json(answer.into()))

@@ -144,7 +144,7 @@ pub(crate) struct UsageBody {
     customer: String,
     /// The window that holds the present.
     current_window: WindowBody,
-    /// Since the start of the day, in UTC.
+    /// Since the start of the day, in the tenant's zone.
     today: AggregationsBody,
     /// Everything it ever used.
     total: AggregationsBody,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::ApiState;
+use api::{ApiState, CacheTimes};
 use domain::limits::Limits;
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
@@ -18,6 +18,7 @@ use hyper::header::HeaderMap;
 use hyper_util::rt::TokioIo;
 use pipeline::{Metrics, Pipeline, PipelineParts};
 use ports::ErrorKind;
+use ports::audiences::Audiences;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
 use ports::testing::ledger::MemoryLedger;
@@ -53,7 +54,17 @@ impl TestApi {
         Self::with_keys(limits, keyring).await
     }
 
+    /// A server whose days of users are somebody else's business.
+    pub(crate) async fn with_audiences(audiences: Arc<dyn Audiences>) -> Self {
+        let keyring = Keyring::new().with_anonymous_default();
+        Self::with_parts(Limits::default(), keyring, |parts| PipelineParts { audiences, ..parts }).await
+    }
+
     pub(crate) async fn with_keys(limits: Limits, keyring: Keyring) -> Self {
+        Self::with_parts(limits, keyring, |parts| parts).await
+    }
+
+    async fn with_parts(limits: Limits, keyring: Keyring, change: impl FnOnce(PipelineParts) -> PipelineParts) -> Self {
         let rule = WindowRule::default();
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
         let journal = Arc::new(MemoryJournal::default());
@@ -76,8 +87,8 @@ impl TestApi {
             key: [7; 16],
         };
         let metrics = Arc::new(Metrics::new());
-        let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        let router = api::router(ApiState::new(pipeline, keyring, metrics));
+        let pipeline = Pipeline::start(change(parts), Arc::clone(&metrics));
+        let router = api::router(ApiState::new(pipeline, keyring, metrics, CacheTimes::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

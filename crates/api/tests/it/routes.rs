@@ -1,5 +1,7 @@
 //! One file per route.
 
+mod accounts;
+mod analytics;
 mod customers;
 mod docs;
 mod events;
@@ -8,5 +10,7 @@ mod metrics;
 mod query;
 mod queue;
 mod receipts;
+mod settings;
+mod stats;
 mod take;
 mod windows;

@@ -33,7 +33,7 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let metrics = Arc::new(Metrics::new());
     let pipeline = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
-    let router = api::router(ApiState::new(Arc::clone(&pipeline), config.keyring, metrics));
+    let router = api::router(ApiState::new(Arc::clone(&pipeline), config.keyring, metrics, config.cache));
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 
     let ending = api::serve(listener, router, pipeline.limits(), signals.ending(&pipeline)).await;

@@ -1,6 +1,7 @@
 //! Every setting: its name, default, unit and meaning, once. The command line, the environment, the
 //! file, `--help` and the table in `docs/operations.md` all come from here.
 
+use api::CacheTimes;
 use domain::limits::Limits;
 use journal::JournalOptions;
 use lake::LakeOptions;
@@ -46,11 +47,14 @@ pub(crate) struct Settings {
     pub(crate) body_timeout_ms: u64,
     pub(crate) idle_timeout_ms: u64,
     pub(crate) wait_applied_ms_max: u64,
+    pub(crate) cache_summary_ms: u64,
+    pub(crate) cache_series_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let (limits, lake, journal) = (Limits::default(), LakeOptions::default(), JournalOptions::default());
+        let cache = CacheTimes::default();
         let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let seconds = |micros: i64| micros.unsigned_abs() / 1_000_000;
         Self {
@@ -86,6 +90,8 @@ impl Default for Settings {
             body_timeout_ms: millis(limits.body_timeout),
             idle_timeout_ms: millis(limits.idle_timeout),
             wait_applied_ms_max: millis(limits.wait_applied_max),
+            cache_summary_ms: millis(cache.summary),
+            cache_series_ms: millis(cache.series),
         }
     }
 }
@@ -139,4 +145,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("body_timeout_ms", "MILLISECONDS", "Longest wait for the body of a request"),
     setting("idle_timeout_ms", "MILLISECONDS", "Longest silence on a connection between two requests"),
     setting("wait_applied_ms_max", "MILLISECONDS", "Longest that ?wait=applied holds a request"),
+    setting("cache_summary_ms", "MILLISECONDS", "How long an account's summary is given again; 0: never"),
+    setting("cache_series_ms", "MILLISECONDS", "How long a series over a range that is over is given again; 0: never"),
 ];

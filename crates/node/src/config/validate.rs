@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::CacheTimes;
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::tenant::{Keyring, TenantId};
 use domain::window::WindowRule;
@@ -32,6 +33,7 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
     let listen = listen(&settings.listen)?;
     let rule = rule(&settings)?;
     let limits = limits(&settings)?;
+    let cache = cache(&settings)?;
     let engine = EngineOptions { lake: lake(&settings, rule)?, journal: journal(&settings)? };
     Ok(Config {
         profile,
@@ -41,6 +43,7 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
         data: data(settings.data)?,
         listen,
         limits,
+        cache,
         rule,
         engine,
     })
@@ -154,6 +157,13 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         return Err(refusal("backlog_bytes_max", "must not be below decoded_bytes_max"));
     }
     Ok(limits)
+}
+
+fn cache(settings: &Settings) -> Result<CacheTimes, ConfigError> {
+    Ok(CacheTimes {
+        summary: millis("cache_summary_ms", settings.cache_summary_ms, 0..=DAY_MS)?,
+        series: millis("cache_series_ms", settings.cache_series_ms, 0..=DAY_MS)?,
+    })
 }
 
 fn lake(settings: &Settings, rule: WindowRule) -> Result<LakeOptions, ConfigError> {

@@ -1,0 +1,228 @@
+//! Answers that may be given again for a while. A key begins with its tenant (I5) and the generation
+//! of the tenant's settings, so that no answer outlives a change of them. Bounded by bytes, of which
+//! every answer takes some, and so by number too (I6). However many ask for an answer that is not
+//! there, it is computed once. Refusals are not kept.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::limits::{ANSWER_CACHE_BYTES_MAX, ANSWER_OVERHEAD_BYTES};
+use domain::tenant::TenantId;
+use domain::time::{MICROS_PER_SECOND, Timestamp};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use ports::clock::Clock;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use serde::Serialize;
+
+use crate::problem::Problem;
+
+/// How long answers of each kind are given again; nothing is kept for zero.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheTimes {
+    /// Summaries of accounts.
+    pub summary: Duration,
+    /// Series whose range is over.
+    pub series: Duration,
+}
+
+impl Default for CacheTimes {
+    fn default() -> Self {
+        Self { summary: Duration::from_secs(60), series: Duration::from_secs(5 * 60) }
+    }
+}
+
+/// What was asked: two questions are the same when their keys are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    tenant: TenantId,
+    generation: u64,
+    /// As JSON, so that no two questions look the same.
+    question: Box<str>,
+}
+
+impl Key {
+    /// The key of `question`, which says everything that the answer depends on.
+    pub(crate) fn new(tenant: &TenantId, generation: u64, question: &impl Serialize) -> Result<Self, Problem> {
+        let question = serde_json::to_string(question).map_err(|why| Problem::internal(why.to_string()))?;
+        Ok(Self { tenant: tenant.clone(), generation, question: question.into_boxed_str() })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    body: Bytes,
+    made: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct Weight;
+
+impl Weighter<Key, Kept> for Weight {
+    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
+        let text = key.tenant.as_str().len() + key.question.len() + kept.body.len();
+        ANSWER_OVERHEAD_BYTES + text as u64
+    }
+}
+
+/// The answers of one server.
+pub(crate) struct AnswerCache {
+    pub(crate) times: CacheTimes,
+    kept: Cache<Key, Kept, Weight>,
+}
+
+impl fmt::Debug for AnswerCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerCache").field("times", &self.times).field("answers", &self.kept.len()).finish()
+    }
+}
+
+impl AnswerCache {
+    pub(crate) fn new(times: CacheTimes) -> Self {
+        Self::with_bytes(times, ANSWER_CACHE_BYTES_MAX)
+    }
+
+    fn with_bytes(times: CacheTimes, bytes: u64) -> Self {
+        let answers = usize::try_from(bytes / ANSWER_OVERHEAD_BYTES).unwrap_or(usize::MAX);
+        // One shard: of several, each could hold only its part of a large answer.
+        let options = OptionsBuilder::new().estimated_items_capacity(answers).weight_capacity(bytes).shards(1).build();
+        let kept = match options {
+            Ok(options) => {
+                Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default())
+            }
+            Err(_) => Cache::with_weighter(answers, bytes, Weight),
+        };
+        Self { times, kept }
+    }
+
+    /// The answer under `key` if it was made at most `time` ago, or what `make` makes.
+    pub(crate) async fn answer(
+        &self,
+        key: Key,
+        time: Duration,
+        wish: Wish,
+        clock: &dyn Clock,
+        make: impl Future<Output = Result<Bytes, Problem>>,
+    ) -> Result<Response, Problem> {
+        if time.is_zero() {
+            return Ok(uncached(make.await?));
+        }
+        let time_us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let age_us_max = wish.age_us_max.map_or(time_us, |wished| wished.min(time_us));
+        let age_us = |kept: &Kept| clock.now().micros().saturating_sub(kept.made.micros());
+        // After a clock that was set back an answer seems to come from the future.
+        let fresh = |kept: &Kept| (0..age_us_max).contains(&age_us(kept));
+        let kept = if wish.is_for_new() {
+            let made = clock.now();
+            let kept = Kept { body: make.await?, made };
+            if wish.may_keep {
+                self.kept.insert(key, kept.clone());
+            }
+            kept
+        } else {
+            self.find_or_make(&key, fresh, clock, make).await?
+        };
+        let mut response = json(kept.body.clone());
+        let seconds = Duration::as_secs(&time);
+        let age = age_us(&kept).max(0) / MICROS_PER_SECOND;
+        response.headers_mut().insert(CACHE_CONTROL, header(&format!("private, max-age={seconds}")));
+        response.headers_mut().insert(AGE, header(&age.to_string()));
+        Ok(response)
+    }
+
+    async fn find_or_make(
+        &self,
+        key: &Key,
+        fresh: impl Fn(&Kept) -> bool,
+        clock: &dyn Clock,
+        make: impl Future<Output = Result<Bytes, Problem>>,
+    ) -> Result<Kept, Problem> {
+        let guard = loop {
+            match self.kept.get_value_or_guard_async(key).await {
+                Ok(kept) if fresh(&kept) => return Ok(kept),
+                Ok(stale) => drop(self.kept.remove_if(key, |kept| kept.made == stale.made)),
+                Err(guard) => break guard,
+            }
+        };
+        let made = clock.now();
+        let kept = Kept { body: make.await?, made };
+        // Whoever replaced or removed the key meanwhile has the last word.
+        let _ = guard.insert(kept.clone());
+        Ok(kept)
+    }
+}
+
+/// An answer that is not to be given again.
+pub(crate) fn uncached(body: Bytes) -> Response {
+    let mut response = json(body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The JSON of an answer.
+pub(crate) fn body(answer: &impl Serialize) -> Result<Bytes, Problem> {
+    serde_json::to_vec(answer).map(Bytes::from).map_err(|why| Problem::internal(why.to_string()))
+}
+
+fn json(body: Bytes) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::from(body)).into_response()
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}
+
+/// What the client says about kept answers (RFC 9111, `Cache-Control` of a request).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// No answer older than this; `None` takes any.
+    age_us_max: Option<i64>,
+    /// Whether the new answer may be kept.
+    may_keep: bool,
+}
+
+impl Wish {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut wish = Self { age_us_max: None, may_keep: true };
+        let lists = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+        for directive in lists.flat_map(|list| list.split(',')) {
+            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+            let age_sec = match name.trim().to_ascii_lowercase().as_str() {
+                "no-store" => {
+                    wish.may_keep = false;
+                    0
+                }
+                "no-cache" => 0,
+                "max-age" => match value.trim().trim_matches('"').parse::<u32>() {
+                    Ok(seconds) => i64::from(seconds),
+                    Err(_) => continue,
+                },
+                _ => continue,
+            };
+            let age_us = age_sec * MICROS_PER_SECOND;
+            wish.age_us_max = Some(wish.age_us_max.map_or(age_us, |least| least.min(age_us)));
+        }
+        wish
+    }
+
+    fn is_for_new(self) -> bool {
+        self.age_us_max == Some(0)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wish {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+#[cfg(test)]
+mod tests;

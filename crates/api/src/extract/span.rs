@@ -1,0 +1,203 @@
+//! Ranges of time as people ask for them. A calendar date stands for that day of a zone and both days
+//! are included; an instant is half-open; both may be mixed. A text without an offset is UTC.
+
+use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
+use domain::time::{TimeRange, Timestamp};
+
+use super::parameters::{is_date, one_of};
+use crate::problem::Problem;
+
+/// Shortest text of digits that is read as an epoch number and not as a misspelt date.
+const EPOCH_DIGITS_MIN: usize = 9;
+
+/// The zone named by parameter `tz`.
+pub(crate) fn zone(tz: Option<&str>) -> Result<Option<Zone>, Problem> {
+    let parsed = tz.map(Zone::parse).transpose();
+    parsed.map_err(|why| Problem::parameter("tz", format!("'tz' is {why}")))
+}
+
+/// The day that weeks begin on, by parameter `week_start`.
+pub(crate) fn week_start(value: Option<&str>) -> Result<Option<WeekStart>, Problem> {
+    one_of("week_start", value, &WEEK_STARTS)
+}
+
+/// What weeks may begin on, by name.
+pub(crate) const WEEK_STARTS: [(&str, WeekStart); 3] =
+    [("monday", WeekStart::Monday), ("sunday", WeekStart::Sunday), ("saturday", WeekStart::Saturday)];
+
+/// One end of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Day(Day),
+    Instant(Timestamp),
+}
+
+impl Edge {
+    fn read(name: &str, text: &str) -> Result<Self, Problem> {
+        let text = text.trim();
+        if is_date(text) {
+            let day = Day::parse(text).map(Self::Day);
+            return day.ok_or_else(|| Problem::parameter(name, format!("'{name}' is no date of the calendar")));
+        }
+        let refused = |why: &dyn std::fmt::Display| Problem::parameter(name, format!("'{name}' is {why}"));
+        let has_time = text.contains([':', 'T', 't']) || text.len() >= EPOCH_DIGITS_MIN;
+        if !has_time {
+            return Err(refused(&domain::time::TimeError::Unreadable));
+        }
+        Timestamp::parse(text).map(Self::Instant).map_err(|why| refused(&why))
+    }
+}
+
+/// The parameters `from` and `to`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bounds {
+    from: Option<Edge>,
+    to: Option<Edge>,
+}
+
+/// A range, and the days it touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) range: TimeRange,
+    pub(crate) days: DayRange,
+}
+
+impl Bounds {
+    pub(crate) fn read(from: Option<&str>, to: Option<&str>) -> Result<Self, Problem> {
+        let bounds = Self {
+            from: from.map(|text| Edge::read("from", text)).transpose()?,
+            to: to.map(|text| Edge::read("to", text)).transpose()?,
+        };
+        match bounds {
+            Self { from: Some(Edge::Day(from)), to: Some(Edge::Day(to)) } if from > to => Err(backwards()),
+            bounds => Ok(bounds),
+        }
+    }
+
+    /// Whether the parameter `from` was given.
+    pub(crate) fn has_from(&self) -> bool {
+        self.from.is_some()
+    }
+
+    /// Whether the parameter `to` was given.
+    pub(crate) fn has_to(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// The range; an end that was not given is that of `default`.
+    pub(crate) fn range(&self, calendar: &Calendar, default: TimeRange) -> Result<TimeRange, Problem> {
+        let start = match self.from {
+            Some(Edge::Day(day)) => calendar.range_of(DayRange { first: day, last: day }).from(),
+            Some(Edge::Instant(from)) => from,
+            // A default that lies after the end that was given would blame the wrong parameter.
+            None if self.to.is_some() => default.from().min(self.end(calendar).unwrap_or(Timestamp::MAX)),
+            None => default.from(),
+        };
+        let end = self.end(calendar).unwrap_or(default.to());
+        TimeRange::new(start, end).ok_or_else(backwards)
+    }
+
+    fn end(&self, calendar: &Calendar) -> Option<Timestamp> {
+        self.to.map(|to| match to {
+            Edge::Day(day) => calendar.range_of(DayRange { first: day, last: day }).to(),
+            Edge::Instant(to) => to,
+        })
+    }
+
+    /// The last day that the range touches: `today` when no end was given.
+    pub(crate) fn last_day(&self, calendar: &Calendar, today: Day) -> Day {
+        match self.to {
+            None => today,
+            Some(Edge::Day(day)) => day,
+            Some(Edge::Instant(to)) => calendar.day_of(to.plus_micros(-1)),
+        }
+    }
+
+    /// The range in days: up to the end of `today`, and from `first_of` its last day, unless given.
+    pub(crate) fn span(&self, calendar: &Calendar, today: Day, first_of: impl Fn(Day) -> Day) -> Result<Span, Problem> {
+        let last = self.last_day(calendar, today);
+        let default = calendar.range_of(DayRange { first: first_of(last), last });
+        let range = self.range(calendar, default)?;
+        let first = match self.from {
+            None => first_of(last),
+            Some(Edge::Day(day)) => day,
+            Some(Edge::Instant(from)) => calendar.day_of(from),
+        };
+        if self.to.is_none() && first > last {
+            return Err(backwards());
+        }
+        let last = if range.from() == range.to() { first.plus(-1) } else { last };
+        Ok(Span { range, days: DayRange { first, last } })
+    }
+}
+
+fn backwards() -> Problem {
+    Problem::parameter("from", "'from' must not be after 'to', which is the present if not given")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn calendar(zone: &str) -> Calendar {
+        Calendar { zone: Zone::parse(zone).unwrap(), week_start: WeekStart::Monday }
+    }
+
+    fn span(zone: &str, from: Option<&str>, to: Option<&str>) -> Result<Span, Problem> {
+        let today = Day::parse("2026-11-21").unwrap();
+        Bounds::read(from, to)?.span(&calendar(zone), today, |last| last.plus(-29))
+    }
+
+    fn texts(zone: &str, from: Option<&str>, to: Option<&str>) -> [String; 4] {
+        let Span { range, days } = span(zone, from, to).unwrap();
+        [range.from().to_string(), range.to().to_string(), days.first.to_string(), days.last.to_string()]
+    }
+
+    #[test]
+    fn dates_are_days_of_the_zone_and_both_are_inside() {
+        let berlin = texts("Europe/Berlin", Some("2026-10-25"), Some("2026-10-25"));
+        assert_eq!(berlin, ["2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", "2026-10-25", "2026-10-25"], "25 hours");
+        let west = texts("America/New_York", Some("2026-03-08"), Some("2026-03-08"));
+        assert_eq!(west, ["2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", "2026-03-08", "2026-03-08"], "23 hours");
+    }
+
+    #[test]
+    fn instants_are_half_open_and_may_be_mixed_with_dates() {
+        let mixed = texts("UTC", Some("2026-11-01T12:00:00Z"), Some("2026-11-03"));
+        assert_eq!(mixed, ["2026-11-01T12:00:00Z", "2026-11-04T00:00:00Z", "2026-11-01", "2026-11-03"]);
+        let midnight = texts("UTC", Some("2026-11-01"), Some("2026-11-03T00:00:00Z"));
+        assert_eq!(midnight[3], "2026-11-02", "the end is not inside");
+        let empty = span("UTC", Some("2026-11-03T00:00:00Z"), Some("2026-11-03T00:00:00Z")).unwrap();
+        assert!(empty.days.last < empty.days.first);
+    }
+
+    #[test]
+    fn without_ends_it_is_the_last_days_up_to_today() {
+        assert_eq!(texts("UTC", None, None)[2..], ["2026-10-23", "2026-11-21"]);
+        assert_eq!(texts("UTC", None, Some("2020-02-29"))[2..], ["2020-01-31", "2020-02-29"]);
+        assert_eq!(texts("UTC", Some("2026-11-20"), None)[2..], ["2026-11-20", "2026-11-21"]);
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        let bad = [
+            (Some("2026-02-30"), None),
+            (Some("2026-13-01"), None),
+            (Some("0000-01-01"), None),
+            (Some("20261101"), None),
+            (Some("2026-11"), None),
+            (Some("today"), None),
+            (Some("2026-11-02"), Some("2026-11-01")),
+            (Some("2026-11-22"), None),
+            (Some("2026-11-02T00:00:01Z"), Some("2026-11-01")),
+            (None, Some("2026-11-31")),
+            (None, Some("99999-01-01")),
+            (None, Some("")),
+        ];
+        for (from, to) in bad {
+            assert!(span("UTC", from, to).is_err(), "{from:?} {to:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! One metric over time, grouped and filtered.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::calendar::{Calendar, Interval, Period};
+use domain::limits::SERIES_POINTS_MAX;
+use domain::series::{Facet, Metric, SeriesQuery};
+use domain::tenant::TenantScope;
+use domain::time::{TimeRange, Timestamp};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::cache::{self, Key, Wish};
+use crate::extract::{Bounds, Parameters, Scope, list, one_of, zone};
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+use crate::routes::docs::QuestionRefusals;
+use crate::routes::{calendar, within_time};
+use crate::shape::SeriesBody;
+
+/// What can be measured, by name.
+const METRICS: [(&str, Metric); 6] = [
+    ("count", Metric::Count),
+    ("tokens", Metric::Tokens),
+    ("input_tokens", Metric::InputTokens),
+    ("output_tokens", Metric::OutputTokens),
+    ("avg_latency_ms", Metric::AvgLatencyMs),
+    ("unique_users", Metric::UniqueUsers),
+];
+
+/// The widths of buckets by name, and how many buckets there are up to the present without a range.
+const INTERVALS: [(&str, (Interval, u16)); 5] = [
+    ("minute", (Interval::Minute, 60)),
+    ("hour", (Interval::Hour, 24)),
+    ("day", (Interval::Days(Period::Day), 30)),
+    ("week", (Interval::Days(Period::Week), 12)),
+    ("month", (Interval::Days(Period::Month), 12)),
+];
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AnalyticsParameters {
+    /// `count`, `tokens`, `input_tokens`, `output_tokens`, `avg_latency_ms` or `unique_users`.
+    #[param(example = "count")]
+    metric: Option<String>,
+    /// `minute`, `hour`, `day`, `week` or `month`.
+    #[param(example = "hour")]
+    interval: Option<String>,
+    /// From this day or instant on; without it the last 60 minutes, 24 hours, 30 days, 12 weeks or 12
+    /// months, by interval.
+    from: Option<String>,
+    /// Up to and with this day, or before this instant; the present without it.
+    to: Option<String>,
+    /// IANA name of the zone that buckets begin in; the tenant's own without it.
+    tz: Option<String>,
+    /// A series for each combination of these: a list of `project`, `customer`, `type`, `endpoint`,
+    /// `model`.
+    #[param(example = "type,model")]
+    group_by: Option<String>,
+    /// Only events of this project; empty for events without one.
+    project: Option<String>,
+    /// Only events of this customer; empty for events without one.
+    customer: Option<String>,
+    /// Only events of this type.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// Only events of this endpoint; empty for events without one.
+    endpoint: Option<String>,
+    /// Only events of this model; empty for events without one.
+    model: Option<String>,
+}
+
+/// A question with the words it was asked in.
+struct Question {
+    query: SeriesQuery,
+    metric: &'static str,
+    interval: &'static str,
+}
+
+/// The word of `words` with its meaning.
+fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
+    words.iter().find(|(_, known)| *known == meaning).map_or("", |(word, _)| word)
+}
+
+impl AnalyticsParameters {
+    fn question(self, calendar: Calendar, now: Timestamp) -> Result<Question, Problem> {
+        let metric = one_of("metric", self.metric.as_deref(), &METRICS)?.unwrap_or(Metric::Count);
+        let (interval, buckets) = one_of("interval", self.interval.as_deref(), &INTERVALS)?.unwrap_or(INTERVALS[1].1);
+        let facets = Facet::ALL.map(|facet| (facet.as_str(), facet));
+        let group_by = list("group_by", self.group_by.as_deref(), &facets)?;
+        let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
+        let end = match bounds.has_to() {
+            true => bounds.range(&calendar, TimeRange::ALL)?.to(),
+            // The present itself is inside.
+            false => now.plus_micros(1),
+        };
+        let default = TimeRange::new(first_bucket(&calendar, interval, buckets, end.plus_micros(-1)), end);
+        let range = bounds.range(&calendar, default.unwrap_or(TimeRange::ALL))?;
+        let filters = [
+            (Facet::Project, self.project),
+            (Facet::Customer, self.customer),
+            (Facet::Type, self.kind),
+            (Facet::Endpoint, self.endpoint),
+            (Facet::Model, self.model),
+        ];
+        let filters = filters.into_iter().filter_map(|(facet, value)| Some((facet, value?))).collect();
+        let names = (word(&METRICS, metric), word(&INTERVALS, (interval, buckets)));
+        let query = SeriesQuery { metric, range, interval, calendar, group_by, filters, points_max: SERIES_POINTS_MAX };
+        Ok(Question { query, metric: names.0, interval: names.1 })
+    }
+}
+
+/// The start of the first of `buckets` buckets, the last of which holds `end`.
+fn first_bucket(calendar: &Calendar, interval: Interval, buckets: u16, end: Timestamp) -> Timestamp {
+    let last = calendar.bucket_of(end, interval);
+    let back = i32::from(buckets) - 1;
+    match interval {
+        Interval::Days(period) => calendar.start_of(calendar.later(calendar.day_of(last), period, -back)),
+        Interval::Minute | Interval::Hour => {
+            let length_us = calendar.bucket_after(last, interval).micros() - last.micros();
+            calendar.bucket_of(last.plus_micros(-i64::from(back) * length_us), interval)
+        }
+    }
+}
+
+/// The buckets that `range` touches.
+fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
+    let mut buckets = Vec::new();
+    let mut start = query.calendar.bucket_of(query.range.from(), query.interval);
+    while start < query.range.to() {
+        if buckets.len() == query.points_max {
+            let detail = format!("the range has more than {} buckets; ask for less or wider ones", query.points_max);
+            return Err(Problem::new(Kind::QueryTooLarge, detail));
+        }
+        buckets.push(start);
+        let next = query.calendar.bucket_after(start, query.interval);
+        if next <= start {
+            break;
+        }
+        start = next;
+    }
+    Ok(buckets)
+}
+
+/// One metric over time
+///
+/// Without `group_by` every bucket of the range has a row; with it only buckets with events have. The
+/// answer over a range that is over may be five minutes old (setting `cache_series_ms`), as `Age` says;
+/// `Cache-Control: no-cache` asks for a new one.
+#[utoipa::path(
+    get, path = "/analytics", tag = "statistics", operation_id = "analytics", params(AnalyticsParameters),
+    responses((status = 200, description = "In order of time, then group", body = SeriesBody), QuestionRefusals),
+)]
+pub(crate) async fn analytics(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Parameters(parameters): Parameters<AnalyticsParameters>,
+    wish: Wish,
+) -> Result<Response, Problem> {
+    let generation = api.pipeline.settings().of(&scope).generation;
+    let now = api.pipeline.clock().now();
+    let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
+    let question = parameters.question(calendar, now)?;
+    let buckets = if question.query.group_by.is_empty() { buckets(&question.query)? } else { Vec::new() };
+    let is_over = question.query.range.to() <= now.plus_micros(-api.pipeline.limits().future_us_max);
+    let key = key(&scope, generation, &question)?;
+    let make = async {
+        let points = api.pipeline.analytics().series(&scope, &question.query).await?;
+        cache::body(&SeriesBody::new(&question.query, (question.metric, question.interval), &buckets, points))
+    };
+    if !is_over {
+        return within_time(&api, make).await.map(cache::uncached);
+    }
+    within_time(&api, api.cache.answer(key, api.cache.times.series, wish, api.pipeline.clock(), make)).await
+}
+
+fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<Key, Problem> {
+    let query = &question.query;
+    let groups: Vec<_> = query.group_by.iter().map(|facet| facet.as_str()).collect();
+    let filters: Vec<_> = query.filters.iter().map(|(facet, value)| (facet.as_str(), value)).collect();
+    let when = (query.range.from(), query.range.to(), query.calendar.zone.name(), query.calendar.week_start);
+    Key::new(scope.tenant(), generation, &("series", question.metric, question.interval, when, groups, filters))
+}

@@ -1,0 +1,127 @@
+//! What a tenant decides for itself.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::calendar::{WeekStart, Zone};
+use domain::limits::{QUERY_TIME_MAX, TENANT_LATENESS_SEC_MAX};
+use domain::tenant::TenantScope;
+use pipeline::SettingsChange;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::extract::{JsonObject, NoParameters, Parameters, Scope, WEEK_STARTS};
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+use crate::routes::docs::{ChangeRefusals, QuestionRefusals};
+use crate::routes::ready;
+
+/// What a tenant has decided.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Settings)]
+pub(crate) struct SettingsBody {
+    /// IANA name of the zone that days are counted in.
+    #[schema(example = "Europe/Berlin")]
+    timezone: String,
+    /// The day that weeks begin on: `monday`, `sunday` or `saturday`.
+    #[schema(value_type = String, example = "monday")]
+    week_start: WeekStart,
+    /// How old an event may be on arrival, in seconds; 0: any age, null: as the server is set.
+    max_lateness_sec: Option<u32>,
+}
+
+impl SettingsBody {
+    fn of(api: &ApiState, scope: &TenantScope) -> Self {
+        let settings = api.pipeline.settings();
+        let calendar = settings.calendar(scope);
+        let max_lateness_sec = settings.of(scope).settings.max_lateness_sec;
+        Self { timezone: calendar.zone.name().to_owned(), week_start: calendar.week_start, max_lateness_sec }
+    }
+}
+
+/// Read the settings
+#[utoipa::path(
+    get, path = "/v1/settings", tag = "settings", operation_id = "settings",
+    responses((status = 200, description = "The tenant's settings", body = SettingsBody), QuestionRefusals),
+)]
+pub(crate) async fn read(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    _: Parameters<NoParameters>,
+) -> Json<SettingsBody> {
+    Json(SettingsBody::of(&api, &scope))
+}
+
+/// Change the settings
+///
+/// Fields that are not given stay as they are. Another time zone has the days of all users counted anew
+/// from raw events, and is refused when retention has dropped some of them.
+#[utoipa::path(
+    patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", request_body = SettingsBody,
+    responses((status = 200, description = "The settings as they are now", body = SettingsBody), ChangeRefusals),
+)]
+pub(crate) async fn change(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    _: Parameters<NoParameters>,
+    JsonObject(fields): JsonObject,
+) -> Result<Json<SettingsBody>, Problem> {
+    let mut change = SettingsChange::default();
+    for (name, value) in &fields {
+        match name.as_str() {
+            "timezone" => change.zone = Some(timezone(value)?),
+            "week_start" => change.week_start = Some(week_start(value)?),
+            "max_lateness_sec" => change.max_lateness_sec = Some(max_lateness_sec(value)?),
+            other => {
+                let detail = "unknown field; settings are timezone, week_start and max_lateness_sec";
+                return Err(Problem::parameter(other, detail));
+            }
+        }
+    }
+    ready(&api)?;
+    let settings = Arc::clone(api.pipeline.settings());
+    // A task of its own: a client that goes away must not leave half a change.
+    let changing = tokio::spawn({
+        let scope = scope.clone();
+        async move { settings.change(&scope, &change).await }
+    });
+    match tokio::time::timeout(QUERY_TIME_MAX, changing).await {
+        Ok(Ok(changed)) => changed?,
+        Ok(Err(_)) => return Err(Problem::internal("the change of settings panicked")),
+        Err(_) => {
+            return Err(Problem::new(Kind::Unavailable, "the change is still being made; read the settings later"));
+        }
+    }
+    Ok(Json(SettingsBody::of(&api, &scope)))
+}
+
+fn timezone(value: &Value) -> Result<Zone, Problem> {
+    let zone = value.as_str().and_then(|name| Zone::parse(name).ok());
+    zone.ok_or_else(|| {
+        Problem::parameter("timezone", "'timezone' must be a time zone of the IANA database, as in Europe/Berlin")
+    })
+}
+
+fn week_start(value: &Value) -> Result<WeekStart, Problem> {
+    let known = WEEK_STARTS.iter().find(|(word, _)| value.as_str() == Some(*word));
+    known
+        .map(|(_, start)| *start)
+        .ok_or_else(|| Problem::parameter("week_start", "'week_start' must be monday or sunday or saturday"))
+}
+
+fn max_lateness_sec(value: &Value) -> Result<Option<u32>, Problem> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    match seconds.filter(|seconds| *seconds <= TENANT_LATENESS_SEC_MAX) {
+        Some(seconds) => Ok(Some(seconds)),
+        None => {
+            let detail =
+                format!("'max_lateness_sec' must be null or a whole number from 0 to {TENANT_LATENESS_SEC_MAX}");
+            Err(Problem::parameter("max_lateness_sec", detail))
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `GET /accounts/sample` and `GET /accounts/{id}/summary`, also under `/v1`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{KEY_A, KEY_B, TestApi};
+
+fn event(id: &str, account: &str, user: Option<&str>, kind: &str, time: &str) -> Value {
+    json!({"event_id": id, "account_id": account, "user_id": user, "type": kind, "timestamp": time})
+}
+
+async fn take(api: &TestApi, events: &[Value]) {
+    api.post("/events", serde_json::to_vec(events).unwrap()).await.json(202);
+}
+
+#[tokio::test]
+async fn a_sample_is_the_first_accounts_in_order_of_id() {
+    let api = TestApi::start().await;
+    assert_eq!(api.get("/accounts/sample").await.json(200), json!({"account_ids": []}));
+    let events: Vec<_> =
+        (0..12).map(|n| event(&n.to_string(), &format!("acc_{n:03}"), None, "t", "2026-01-01")).collect();
+    take(&api, &events).await;
+    take(&api, &[json!({"event_id": "nobody"})]).await;
+    let ids = |path: &'static str| async { api.get(path).await.json(200)["account_ids"].as_array().unwrap().clone() };
+    assert_eq!(ids("/accounts/sample?limit=3").await, ["acc_000", "acc_001", "acc_002"]);
+    assert_eq!(ids("/v1/accounts/sample").await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_summary_has_the_documented_shape() {
+    let api = TestApi::start().await;
+    take(
+        &api,
+        &[
+            event("1", "acc_123", Some("user_2"), "message_sent", "2026-11-21T09:00:00Z"),
+            event("2", "acc_123", Some("user_1"), "message_sent", "2026-11-21T09:00:01Z"),
+            event("3", "acc_123", Some("user_2"), "login", "2026-11-21T09:00:02Z"),
+            event("4", "acc_123", None, "login", "2026-11-21T09:00:03Z"),
+            event("5", "acc_999", Some("user_9"), "login", "2026-11-21T09:00:03Z"),
+        ],
+    )
+    .await;
+    let summary = json!({
+        "account_id": "acc_123", "window": "last_24h", "totals": {"login": 2, "message_sent": 2},
+        "top_users": [{"user_id": "user_2", "events": 2}, {"user_id": "user_1", "events": 1}],
+    });
+    for path in ["/accounts/acc_123/summary", "/v1/accounts/acc_123/summary?window=last_24h"] {
+        assert_eq!(api.get(path).await.json(200), summary, "{path}");
+    }
+    assert_eq!(api.get("/accounts/acc_123/summary?top=1").await.json(200)["top_users"].as_array().unwrap().len(), 1);
+    api.get("/accounts/acc_000/summary").await.problem(404);
+}
+
+#[tokio::test]
+async fn windows_are_exact_at_their_edges() {
+    let api = TestApi::start().await;
+    // The clock stands at 2026-11-21T10:00:10Z.
+    take(
+        &api,
+        &[
+            event("a", "c", None, "before", "2026-11-20T10:00:09.999999Z"),
+            event("b", "c", None, "first", "2026-11-20T10:00:10Z"),
+            event("c", "c", None, "now", "2026-11-21T10:00:10Z"),
+            event("d", "c", None, "after", "2026-11-21T10:00:10.000001Z"),
+            event("e", "c", None, "week", "2026-11-14T10:00:10Z"),
+            event("f", "c", None, "old", "2026-11-14T10:00:09.999999Z"),
+        ],
+    )
+    .await;
+    let totals = async |query: &str| api.get(&format!("/accounts/c/summary?{query}")).await.json(200);
+    assert_eq!(totals("window=last_24h").await["totals"], json!({"first": 1, "now": 1}));
+    assert_eq!(totals("window=last_7d").await["totals"], json!({"before": 1, "first": 1, "now": 1, "week": 1}));
+    let custom = totals("from=2026-11-14T10:00:10Z&to=2026-11-20T10:00:10Z").await;
+    assert_eq!(custom["totals"], json!({"before": 1, "week": 1}));
+    assert_eq!(custom["window"], "custom");
+    assert_eq!((&custom["from"], &custom["to"]), (&json!("2026-11-14T10:00:10Z"), &json!("2026-11-20T10:00:10Z")));
+    let days = totals("from=2026-11-14&to=2026-11-14").await;
+    assert_eq!(days["totals"], json!({"old": 1, "week": 1}), "both days are inside");
+    assert_eq!(totals("from=2026-11-21").await["totals"], json!({"now": 1}), "up to the present");
+}
+
+#[tokio::test]
+async fn a_kept_answer_says_its_age_and_a_new_one_can_be_asked_for() {
+    let api = TestApi::start().await;
+    take(&api, &[event("1", "c", Some("u"), "t", "2026-11-21T10:00:00Z")]).await;
+    let path = "/accounts/c/summary";
+    let first = api.get(path).await;
+    assert_eq!((first.header("cache-control"), first.header("age")), ("private, max-age=60", "0"));
+    take(&api, &[event("2", "c", Some("u"), "t", "2026-11-21T10:00:01Z")]).await;
+    api.clock.advance(Duration::from_secs(20));
+    let kept = api.get(path).await;
+    assert_eq!((kept.json(200), kept.header("age")), (first.json(200), "20"));
+    let other = api.get("/accounts/c/summary?window=last_7d").await;
+    assert_eq!((&other.json(200)["totals"]["t"], other.header("age")), (&json!(2), "0"), "another question");
+    let new = api.send("GET", path, &[("cache-control", "no-cache")], "").await;
+    assert_eq!((&new.json(200)["totals"]["t"], new.header("age")), (&json!(2), "0"));
+    let kept = api.get(path).await;
+    assert_eq!(kept.json(200)["totals"]["t"], 2, "the new answer replaced the old one");
+    take(&api, &[event("3", "c", Some("u"), "t", "2026-11-21T10:00:01Z")]).await;
+    api.clock.advance(Duration::from_secs(60));
+    let late = api.get(path).await;
+    assert_eq!((&late.json(200)["totals"]["t"], late.header("age")), (&json!(3), "0"));
+}
+
+#[tokio::test]
+async fn i5_a_kept_answer_is_for_its_tenant_alone() {
+    let api = TestApi::start().await;
+    let body = r#"{"event_id": "1", "account_id": "c", "type": "secret"}"#;
+    let headers = [("x-api-key", KEY_A), ("content-type", "application/json")];
+    api.send("POST", "/events?wait=applied", &headers, body).await.json(202);
+    let summary = async |key| api.send("GET", "/accounts/c/summary", &[("x-api-key", key)], "").await;
+    assert_eq!(summary(KEY_A).await.json(200)["totals"], json!({"secret": 1}));
+    summary(KEY_B).await.problem(404);
+    api.get("/accounts/c/summary").await.problem(404);
+}
+
+#[tokio::test]
+async fn an_unknown_account_is_known_with_its_first_event() {
+    let api = TestApi::start().await;
+    api.get("/accounts/c/summary").await.problem(404);
+    take(&api, &[event("1", "c", None, "t", "2026-11-21T10:00:00Z")]).await;
+    assert_eq!(api.get("/accounts/c/summary").await.json(200)["totals"], json!({"t": 1}), "a refusal is not kept");
+}
