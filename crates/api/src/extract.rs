@@ -4,6 +4,7 @@
 mod body;
 mod cursor;
 mod parameters;
+mod table;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use http::request::Parts;
 pub(crate) use body::IngestBody;
 pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use parameters::{NoParameters, Parameters, limit, one_of, text, time_range};
+pub(crate) use table::{TableBody, TableText, generation};
 
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;

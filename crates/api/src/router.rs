@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
+use domain::limits::REFERENCE_BODY_BYTES_MAX;
 use domain::tenant::Keyring;
 use http::{Method, Uri};
 use pipeline::{Metrics, Pipeline};
@@ -16,6 +17,8 @@ use crate::routes;
 
 /// How many bodies of the largest size may be in memory at once; smaller ones weigh less.
 const BODIES_IN_FLIGHT: usize = 16;
+/// The same for bodies that hold a reference table.
+const TABLES_IN_FLIGHT: usize = 2;
 
 /// What the routes work on.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct ApiState {
     pub(crate) metrics: Arc<Metrics>,
     /// Bytes of request bodies that may still be read into memory.
     pub(crate) body_bytes: Arc<Semaphore>,
+    /// The same for bodies that hold a reference table.
+    pub(crate) table_bytes: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -32,7 +37,8 @@ impl ApiState {
     pub fn new(pipeline: Arc<Pipeline>, keyring: Keyring, metrics: Arc<Metrics>) -> Arc<Self> {
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { pipeline, keyring, metrics, body_bytes })
+        let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * TABLES_IN_FLIGHT));
+        Arc::new(Self { pipeline, keyring, metrics, body_bytes, table_bytes })
     }
 }
 

@@ -8,8 +8,11 @@ pub(crate) mod docs;
 mod events;
 mod health;
 mod ingest;
+mod live;
 mod metrics;
 mod receipts;
+mod reference;
+mod stream;
 mod windows;
 
 use std::future::Future;
@@ -41,6 +44,11 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(live::live))
+        .routes(routes!(stream::sse))
+        .routes(routes!(stream::ws))
+        .routes(routes!(reference::read, reference::replace, reference::patch))
+        .routes(routes!(reference::read_documented, reference::replace_documented, reference::patch_documented))
 }
 
 /// The answer to a question, which may take only so long (I6), and is not given from half a journal.

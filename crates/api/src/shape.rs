@@ -2,10 +2,12 @@
 //! an absent value is `null` unless said otherwise.
 
 mod event;
+mod live;
 mod usage;
 mod verdict;
 
 pub use event::EventBody;
+pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};
 pub(crate) use verdict::{Verdict, Verdicts};
 

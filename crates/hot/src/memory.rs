@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use domain::limits::LIVE_USERS_MAX;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -38,7 +39,7 @@ pub struct LiveOptions {
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        Self { retention_sec: 1_800, bytes_max: 256 << 20, slots_max: 2_000_000 }
+        Self { retention_sec: 1_800, bytes_max: 256 << 20, slots_max: LIVE_USERS_MAX }
     }
 }
 

@@ -1,24 +1,25 @@
 //! Users of one tenant as small numbers, for as long as they are needed. A slot whose user has not
 //! acted within what is kept goes to somebody else.
+//!
+//! A user is known by 128 bits of a keyed hash of the name, so that one look into memory is enough; the
+//! key is drawn at the start, so that nobody can choose names that collide.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use siphasher::sip128::SipHasher13;
 
 /// Memory that a slot takes beside its user's name, about.
-const SLOT_BYTES: usize = 64;
+const SLOT_BYTES: usize = 96;
 
 /// Who has which slot.
 #[derive(Debug)]
 pub(crate) struct Slots {
     places: HashTable<Place>,
-    /// Keyed at random, so that nobody can choose names that collide.
-    hasher: RandomState,
+    hasher: SipHasher13,
     /// By slot; `None` when it is free.
     names: Vec<Option<Arc<str>>>,
-    /// By slot: the latest second that its user acted in.
-    latest: Vec<i64>,
     free: Vec<u32>,
     slots_max: usize,
     bytes: usize,
@@ -26,7 +27,9 @@ pub(crate) struct Slots {
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    hash: u64,
+    hash: (u64, u64),
+    /// The latest second that the user acted in.
+    latest: i64,
     slot: u32,
 }
 
@@ -39,11 +42,11 @@ pub(crate) enum Found {
 
 impl Slots {
     pub(crate) fn new(slots_max: usize) -> Self {
+        let random = RandomState::new();
         Self {
             places: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1)),
             names: Vec::new(),
-            latest: Vec::new(),
             free: Vec::new(),
             slots_max: slots_max.min(u32::MAX as usize),
             bytes: 0,
@@ -52,37 +55,32 @@ impl Slots {
 
     /// The slot of `user`, who acts in `second`; `None` when there is none left.
     pub(crate) fn of(&mut self, user: &str, second: i64) -> Option<Found> {
-        let hash = self.hasher.hash_one(user);
-        let names = &self.names;
-        let is_it = |place: &Place| place.hash == hash && names[place.slot as usize].as_deref() == Some(user);
-        if let Some(place) = self.places.find(hash, is_it) {
-            let latest = &mut self.latest[place.slot as usize];
-            *latest = second.max(*latest);
+        let hash = self.hasher.hash(user.as_bytes()).as_u64();
+        if let Some(place) = self.places.find_mut(hash.0, |place| place.hash == hash) {
+            place.latest = second.max(place.latest);
             return Some(Found::Known(place.slot));
         }
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.names.len() < self.slots_max => {
                 self.names.push(None);
-                self.latest.push(second);
                 self.bytes += SLOT_BYTES;
                 u32::try_from(self.names.len() - 1).ok()?
             }
             None => return None,
         };
         self.names[slot as usize] = Some(Arc::from(user));
-        self.latest[slot as usize] = second;
         self.bytes += user.len();
-        self.places.insert_unique(hash, Place { hash, slot }, |place| place.hash);
+        self.places.insert_unique(hash.0, Place { hash, latest: second, slot }, |place| place.hash.0);
         Some(Found::New(slot))
     }
 
     /// Frees the slots of users who have not acted since `floor`; returns those slots.
     pub(crate) fn sweep(&mut self, floor: i64) -> &[u32] {
         let first = self.free.len();
-        let (names, latest, free, bytes) = (&mut self.names, &self.latest, &mut self.free, &mut self.bytes);
+        let (names, free, bytes) = (&mut self.names, &mut self.free, &mut self.bytes);
         self.places.retain(|place| {
-            let stays = latest[place.slot as usize] >= floor;
+            let stays = place.latest >= floor;
             if !stays {
                 let name = names[place.slot as usize].take();
                 *bytes -= name.map_or(0, |name| name.len());

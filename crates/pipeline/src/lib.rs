@@ -7,6 +7,8 @@ mod inflight;
 mod names;
 mod worker;
 mod closer;
+mod references;
+mod live;
 pub mod receipts;
 pub mod telemetry;
 mod failure;
@@ -14,6 +16,8 @@ mod stop;
 mod pipeline;
 
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Check, Pipeline, PipelineParts};
 pub use receipts::ReceiptState;
+pub use references::{ReferenceTables, TableChange, TableError};
 pub use telemetry::Metrics;

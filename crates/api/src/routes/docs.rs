@@ -28,6 +28,7 @@ use crate::problem::{Kind, ProblemBody};
         (name = "ingest", description = "Events in"),
         (name = "events", description = "Raw events out"),
         (name = "usage", description = "Windows, customers and live counters"),
+        (name = "live", description = "The last seconds, enriched with what is known of users, and streams of them"),
         (name = "operations", description = "Probes and metrics; need no key"),
     )
 )]
@@ -130,6 +131,28 @@ impl IntoResponses for OneRefusals {
             Kind::Internal,
             Kind::Unavailable,
             Kind::QueryTimeout,
+        ])
+    }
+}
+
+/// How a reference table, or a change to it, may be refused.
+pub(crate) struct TableRefusals;
+
+impl IntoResponses for TableRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            Kind::Malformed,
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::BodyTimeout,
+            Kind::Conflict,
+            Kind::PreconditionFailed,
+            Kind::TooLarge,
+            Kind::UnsupportedEncoding,
+            Kind::Internal,
+            Kind::Overloaded,
+            Kind::Unavailable,
+            Kind::DiskFull,
         ])
     }
 }

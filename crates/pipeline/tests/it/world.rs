@@ -146,7 +146,7 @@ impl World {
     }
 
     pub(crate) fn not_ready(&self) -> Vec<&'static str> {
-        self.pipeline.readiness().iter().filter(|check| !check.ok).map(|check| check.name).collect()
+        self.pipeline.readiness().iter().filter(|check| check.required && !check.ok).map(|check| check.name).collect()
     }
 
     /// The value of the metric that is written like `series`.
