@@ -5,5 +5,6 @@ mod harness;
 mod commands;
 mod settings;
 mod shutdown;
+mod live;
 mod faults;
 mod web_requests;

@@ -20,8 +20,11 @@ use crate::testing::ledger::records::{at, scope};
 #[derive(Debug, Default)]
 pub struct ListLive {
     retention_sec: u32,
-    tenants: Mutex<HashMap<TenantId, (Vec<(i64, Option<String>)>, Arc<ReferenceTable>)>>,
+    tenants: Mutex<HashMap<TenantId, Past>>,
 }
+
+/// One tenant's events, as second and user, and its table.
+type Past = (Vec<(i64, Option<String>)>, Arc<ReferenceTable>);
 
 impl ListLive {
     /// An empty one.
