@@ -48,6 +48,8 @@ pub(crate) struct Announcements {
 /// A tenant with readers.
 #[derive(Debug)]
 struct Watched {
+    /// The right of the first reader, as authentication gave it.
+    scope: TenantScope,
     sender: Sender<Announcement>,
     late: Mutex<Late>,
     told: tokio::sync::Mutex<Told>,
@@ -90,6 +92,7 @@ impl Announcements {
             let closed_through = self.ledger.closed_through();
             let told = Told { closed_through, newer: HashMap::new(), older: HashMap::new() };
             Arc::new(Watched {
+                scope: scope.clone(),
                 sender: channel(LIVE_LAG_MAX).0,
                 late: Mutex::default(),
                 told: tokio::sync::Mutex::new(told),
@@ -109,13 +112,13 @@ impl Announcements {
     }
 
     /// The tenants with readers; forgets the others.
-    fn watched(&self) -> Vec<(TenantId, Arc<Watched>)> {
+    fn watched(&self) -> Vec<Arc<Watched>> {
         if self.tenants.read().is_empty() {
             return Vec::new();
         }
         let mut tenants = self.tenants.write();
         tenants.retain(|_, watched| watched.sender.receiver_count() > 0);
-        tenants.iter().map(|(tenant, watched)| (tenant.clone(), Arc::clone(watched))).collect()
+        tenants.values().cloned().collect()
     }
 }
 
@@ -173,10 +176,9 @@ impl Announcer {
             if self.receipts.applied() < self.replay_until {
                 continue;
             }
-            for (tenant, watched) in self.announcements.watched() {
-                let scope = TenantScope::for_operator(tenant);
+            for watched in self.announcements.watched() {
                 let round = async {
-                    if let Err(error) = self.announce(&scope, &watched).await {
+                    if let Err(error) = self.announce(&watched).await {
                         tracing::warn!(error = chain(&error), "windows were not announced; trying again");
                     }
                 };
@@ -189,11 +191,11 @@ impl Announcer {
         }
     }
 
-    async fn announce(&self, scope: &TenantScope, watched: &Watched) -> Result<(), PortError> {
+    async fn announce(&self, watched: &Watched) -> Result<(), PortError> {
         let mut told = watched.told.lock().await;
         let closed_through = self.announcements.ledger.closed_through();
         if closed_through > told.closed_through {
-            self.announce_closed(scope, watched, &mut told, closed_through).await?;
+            self.announce_closed(watched, &mut told, closed_through).await?;
             told.closed_through = closed_through;
         }
         let Late { windows, overflowed } = std::mem::take(&mut *watched.late.lock());
@@ -205,7 +207,7 @@ impl Announcer {
         while let Some((customer, start)) = left.next() {
             let range = TimeRange::new(start, start.plus_micros(1)).unwrap_or(TimeRange::ALL);
             let query = WindowQuery { customer: Some(customer.clone()), range, state: None, after: None, limit: 1 };
-            match self.reports.windows(scope, &query).await {
+            match self.reports.windows(&watched.scope, &query).await {
                 Ok(page) => watched.tell(&mut told, page.rows),
                 Err(error) => {
                     watched.late.lock().windows.extend(left.chain([(customer, start)]));
@@ -217,20 +219,14 @@ impl Announcer {
     }
 
     /// Announces every window that closes after `told` up to and with `through`.
-    async fn announce_closed(
-        &self,
-        scope: &TenantScope,
-        watched: &Watched,
-        told: &mut Told,
-        through: Timestamp,
-    ) -> Result<(), PortError> {
+    async fn announce_closed(&self, watched: &Watched, told: &mut Told, through: Timestamp) -> Result<(), PortError> {
         let rule = self.announcements.rule;
         let start = |closes_at: Timestamp| closes_at.plus_micros(1 - rule.length_us() - rule.grace_us());
         let range = TimeRange::new(start(told.closed_through), start(through)).unwrap_or(TimeRange::ALL);
         let mut query = WindowQuery { customer: None, range, state: None, after: None, limit: PAGE_ROWS_MAX };
         let mut announced = 0;
         loop {
-            let page = self.reports.windows(scope, &query).await?;
+            let page = self.reports.windows(&watched.scope, &query).await?;
             announced += page.rows.len();
             watched.tell(told, page.rows);
             query.after = page.next;

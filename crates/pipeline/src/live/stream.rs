@@ -105,8 +105,10 @@ pub(super) struct Tickers {
     live: Arc<dyn Live>,
     clock: Arc<dyn Clock>,
     stop: StopSignal,
-    running: Mutex<HashMap<(TenantId, u32), Sender<Arc<LiveWindow>>>>,
+    running: Mutex<HashMap<(TenantId, u32), Ticks>>,
 }
+
+type Ticks = Sender<Arc<LiveWindow>>;
 
 impl Tickers {
     pub(super) fn new(live: Arc<dyn Live>, clock: Arc<dyn Clock>, stop: StopSignal) -> Self {
@@ -134,7 +136,7 @@ impl Tickers {
         receiver
     }
 
-    async fn run(&self, scope: &TenantScope, seconds: u32, sender: Sender<Arc<LiveWindow>>) {
+    async fn run(&self, scope: &TenantScope, seconds: u32, sender: Ticks) {
         loop {
             match self.live.window(scope, self.clock.now(), seconds).await {
                 // Fails when nobody listens at this moment.

@@ -45,12 +45,11 @@ impl Events {
     async fn next(&mut self, kind: &str) -> Value {
         let begin = format!("event: {kind}\ndata: ");
         loop {
-            if let Some(at) = self.text.find(&begin) {
-                if let Some(length) = self.text[at..].find("\n\n") {
-                    let data = self.text[at + begin.len()..at + length].to_owned();
-                    self.text.drain(..at + length);
-                    return serde_json::from_str(&data).unwrap();
-                }
+            let found = self.text.find(&begin);
+            if let Some((at, length)) = found.and_then(|at| Some((at, self.text[at..].find("\n\n")?))) {
+                let data = self.text[at + begin.len()..at + length].to_owned();
+                self.text.drain(..at + length);
+                return serde_json::from_str(&data).unwrap();
             }
             assert!(self.more().await, "ended before {kind}: {}", self.text);
         }
