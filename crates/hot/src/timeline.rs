@@ -19,6 +19,8 @@ use crate::slots::{Found, Slots};
 const TEN: i64 = 10;
 /// Seconds in the larger block.
 const MINUTE: i64 = 60;
+/// How long a second is kept beyond the retention, for readers whose clock is a little behind.
+const SLACK_SEC: i64 = 10;
 /// A second is packed once the clock is this many seconds past it.
 const SETTLE_SEC: i64 = 2;
 
@@ -167,7 +169,7 @@ impl Timeline {
             return;
         }
         self.clock = now;
-        self.forget_before(now.saturating_sub(self.retention_sec).saturating_add(1));
+        self.forget_before(now.saturating_sub(self.retention_sec).saturating_sub(SLACK_SEC));
         let settled: Vec<i64> = self.loose.range(..=now.saturating_sub(SETTLE_SEC)).copied().collect();
         for at in settled {
             let Some(ten) = self.tens.get_mut(&at.div_euclid(TEN)) else {
