@@ -7,6 +7,7 @@ mod document;
 mod object;
 mod parameters;
 mod span;
+mod table;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(crate) use document::Document;
 pub(crate) use object::JsonObject;
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text, time_range};
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
+pub(crate) use table::{TableBody, TableText, generation};
 
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;

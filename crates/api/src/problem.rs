@@ -6,9 +6,10 @@ use std::fmt::Write;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use domain::reference::Refusal;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use pipeline::IngestError;
+use pipeline::{IngestError, StreamRefusal, TableError};
 use ports::{ErrorKind, PortError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -133,6 +134,11 @@ impl Problem {
         Self { field: Some(place), ..self }
     }
 
+    /// A refusal of the body's `field`.
+    pub(crate) fn body(kind: Kind, field: &str, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::new(kind, detail) }
+    }
+
     /// A refusal of a request of which no event was taken.
     pub(crate) fn all_rejected(verdicts: Verdicts) -> Self {
         let detail = format!("none of the {} events was taken; results says why", verdicts.rejected);
@@ -227,6 +233,28 @@ impl From<IngestError> for Problem {
             IngestError::Unavailable => Kind::Unavailable,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<TableError> for Problem {
+    fn from(error: TableError) -> Self {
+        let refusal = match error {
+            TableError::Port(error) => return error.into(),
+            TableError::Refused(refusal) => refusal,
+        };
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Stale { .. } | Refusal::SameTime { .. } => Self::body(Kind::Conflict, "ts", detail),
+            Refusal::Generation { .. } => Self::body(Kind::PreconditionFailed, "If-Match", detail),
+            Refusal::Invalid { field, .. } => Self::body(Kind::InvalidParameter, &field, detail),
+            Refusal::TooLarge { field, .. } => Self::body(Kind::TooLarge, &field, detail),
+        }
+    }
+}
+
+impl From<StreamRefusal> for Problem {
+    fn from(StreamRefusal: StreamRefusal) -> Self {
+        Self::new(Kind::Overloaded, "too many live streams are open already")
     }
 }
 

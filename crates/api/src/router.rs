@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
+use domain::limits::REFERENCE_BODY_BYTES_MAX;
 use domain::tenant::Keyring;
 use http::{Method, Uri};
 use pipeline::{Metrics, Pipeline};
@@ -17,6 +18,8 @@ use crate::routes;
 
 /// How many bodies of the largest size may be in memory at once; smaller ones weigh less.
 const BODIES_IN_FLIGHT: usize = 16;
+/// The same for bodies that hold a reference table.
+const TABLES_IN_FLIGHT: usize = 2;
 
 /// What the routes work on.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct ApiState {
     pub(crate) cache: AnswerCache,
     /// Bytes of request bodies that may still be read into memory.
     pub(crate) body_bytes: Arc<Semaphore>,
+    /// The same for bodies that hold a reference table.
+    pub(crate) table_bytes: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -34,7 +39,9 @@ impl ApiState {
     pub fn new(pipeline: Arc<Pipeline>, keyring: Keyring, metrics: Arc<Metrics>, cache: CacheTimes) -> Arc<Self> {
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { pipeline, keyring, metrics, cache: AnswerCache::new(cache), body_bytes })
+        let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * TABLES_IN_FLIGHT));
+        let cache = AnswerCache::new(cache);
+        Arc::new(Self { pipeline, keyring, metrics, cache, body_bytes, table_bytes })
     }
 }
 

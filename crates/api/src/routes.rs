@@ -10,11 +10,14 @@ pub(crate) mod docs;
 mod events;
 mod health;
 mod ingest;
+mod live;
 mod metrics;
 mod query;
 mod receipts;
 mod settings;
 mod stats;
+mod reference;
+mod stream;
 mod windows;
 
 use std::future::Future;
@@ -52,6 +55,11 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(live::live))
+        .routes(routes!(stream::sse))
+        .routes(routes!(stream::ws))
+        .routes(routes!(reference::read, reference::replace, reference::patch))
+        .routes(routes!(reference::read_documented, reference::replace_documented, reference::patch_documented))
 }
 
 /// The routes that other documents know without a version; the same under `/v1`. In the API's

@@ -3,6 +3,7 @@
 
 mod linger;
 mod patience;
+mod stay;
 
 use std::future::Future;
 use std::io;
@@ -17,12 +18,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use linger::Linger;
 use patience::{Exchange, Patience, Patient};
+pub(crate) use stay::{Held, Stay};
 
 /// Most requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
@@ -40,6 +42,8 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 pub async fn serve<T>(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = T>) -> T {
     let patience = Patience { head: limits.header_timeout, idle: limits.idle_timeout };
     let (stop, stopped) = watch::channel(false);
+    // What goes on after an answer, such as a stream, holds a sender.
+    let (open, mut closed) = mpsc::channel(1);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     let ending = loop {
@@ -48,15 +52,18 @@ pub async fn serve<T>(listener: TcpListener, router: Router, limits: &Limits, sh
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < limits.connections_max => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), patience, stopped.clone()));
+                    connections.spawn(connection(stream, router.clone(), patience, stopped.clone(), open.clone()));
                 }
                 Err(why) => refused(&why).await,
             },
         }
     };
-    drop(listener);
+    drop((listener, open));
     let _ = stop.send(true);
-    let drained = async { while connections.join_next().await.is_some() {} };
+    let drained = async {
+        while connections.join_next().await.is_some() {}
+        let _: Option<()> = closed.recv().await;
+    };
     if tokio::time::timeout(DRAIN_TIME_MAX, drained).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
     }
@@ -73,15 +80,23 @@ async fn refused(why: &io::Error) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, patience: Patience, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    patience: Patience,
+    mut stopped: watch::Receiver<bool>,
+    open: mpsc::Sender<()>,
+) {
     if let Err(why) = stream.set_nodelay(true) {
         tracing::debug!(%why, "failed to set TCP_NODELAY");
     }
     let exchange = Arc::new(Exchange::default());
     let io = TokioIo::new(Patient::new(stream, patience, Arc::clone(&exchange)));
+    let stay = Stay { exchange: Arc::clone(&exchange), stopped: stopped.clone(), open };
     let service = service_fn(move |request: Request<Incoming>| {
         let underway = exchange.begin(request.version());
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(stay.clone());
         let body = Linger::new(&head.headers, body);
         let answer = router.clone().oneshot(Request::from_parts(head, body));
         async move {
@@ -91,7 +106,7 @@ async fn connection(stream: TcpStream, router: Router, patience: Patience, mut s
         }
     });
     let builder = builder();
-    let served = builder.serve_connection(io, service);
+    let served = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(served);
     let outcome = tokio::select! {
         outcome = &mut served => outcome,

@@ -6,6 +6,7 @@ mod event;
 mod query;
 mod series;
 mod stats;
+mod live;
 mod usage;
 mod verdict;
 
@@ -14,6 +15,7 @@ pub use event::EventBody;
 pub(crate) use query::{QueryAnswerBody, QueryBody};
 pub(crate) use series::SeriesBody;
 pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};
+pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};
 pub(crate) use verdict::{Verdict, Verdicts};
 

@@ -67,6 +67,32 @@ pub const ANSWER_CACHE_BYTES_MAX: u64 = 32 << 20;
 pub const ANSWER_OVERHEAD_BYTES: u64 = 1 << 10;
 /// Longest lateness that a tenant may allow, in seconds: a hundred years.
 pub const TENANT_LATENESS_SEC_MAX: u32 = 36_525 * 24 * 3_600;
+/// Most users in a reference table.
+pub const REFERENCE_USERS_MAX: usize = 1_000_000;
+/// Most different attributes in a reference table, hence of one user.
+pub const REFERENCE_ATTRIBUTES_MAX: usize = 32;
+/// Longest name of an attribute, in bytes.
+pub const REFERENCE_NAME_BYTES_MAX: usize = 64;
+/// Longest value of an attribute, in bytes.
+pub const REFERENCE_VALUE_BYTES_MAX: usize = 256;
+/// Most distinct values of one attribute: the live view answers with a number for each.
+pub const REFERENCE_VALUES_MAX: usize = 10_000;
+/// Largest body that replaces or changes a reference table, in bytes.
+pub const REFERENCE_BODY_BYTES_MAX: usize = 64 << 20;
+/// Longest live window that can be configured, in seconds.
+pub const LIVE_RETENTION_SEC_MAX: u32 = 7_200;
+/// Users of one tenant within the retention of the live view; further ones count as unknown.
+pub const LIVE_USERS_MAX: usize = 2_000_000;
+/// Most live streams open at once.
+pub const LIVE_STREAMS_MAX: usize = 1_000;
+/// Most live streams of one tenant.
+pub const LIVE_STREAMS_PER_TENANT_MAX: usize = 200;
+/// Messages that a reader of a live stream may lag behind before it is dropped.
+pub const LIVE_LAG_MAX: usize = 64;
+/// Windows announced at once; of more, readers are told to read the listing.
+pub const ANNOUNCED_WINDOWS_MAX: usize = 50_000;
+/// Late windows that wait to be announced; of more, readers are told to read the listing.
+pub const ANNOUNCED_LATE_MAX: usize = 1_000;
 
 /// Limits that an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,19 @@
 //! A reference table: what is known of users (plan, region, anything), replaced whole or changed in
 //! part, with a version time and a generation. Decides which change is stale; stores nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::limits::{
+    NAME_BYTES_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_NAME_BYTES_MAX, REFERENCE_USERS_MAX, REFERENCE_VALUE_BYTES_MAX,
+    REFERENCE_VALUES_MAX,
+};
 use crate::time::Timestamp;
 
 /// What is known of one user: attribute → value, a scalar written as text.
 pub type Attributes = BTreeMap<String, String>;
+
+/// A change in part: user → attribute → value. `None` takes the user, or the attribute, away.
+pub type Patch = BTreeMap<String, Option<BTreeMap<String, Option<String>>>>;
 
 /// One tenant's table of users, as of one generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,3 +25,189 @@ pub struct ReferenceTable {
     /// User → what is known of it.
     pub users: BTreeMap<String, Attributes>,
 }
+
+/// What a change comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The table is that already.
+    Unchanged,
+    /// This is the table of the next generation.
+    Changed(ReferenceTable),
+}
+
+/// Why a change is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The change is older than the table.
+    #[error("'ts' is {ts}, the stored table is of {stored}")]
+    Stale {
+        /// Of the change.
+        ts: Timestamp,
+        /// Of the table.
+        stored: Timestamp,
+    },
+    /// Two different tables of one time: nobody can tell which one is right.
+    #[error("the stored table has the same 'ts', {ts}, and other content")]
+    SameTime {
+        /// Of both.
+        ts: Timestamp,
+    },
+    /// The change was made for another generation.
+    #[error("the stored table has generation {stored}, not {expected}")]
+    Generation {
+        /// The one the change was made for.
+        expected: u64,
+        /// The one there is.
+        stored: u64,
+    },
+    /// A name or value is not allowed.
+    #[error("{why}")]
+    Invalid {
+        /// Where: `user_metadata`, or an attribute of it.
+        field: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is too much of something.
+    #[error("{why}")]
+    TooLarge {
+        /// Where.
+        field: String,
+        /// How much there may be.
+        why: String,
+    },
+}
+
+impl ReferenceTable {
+    /// Puts `users` in place of all there is, as of `ts`. `expected` is the generation that the change
+    /// was made for, if it says so.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the table stays as it is.
+    pub fn replace(
+        &self,
+        ts: Timestamp,
+        users: BTreeMap<String, Attributes>,
+        expected: Option<u64>,
+    ) -> Result<Decision, Refusal> {
+        self.check_generation(expected)?;
+        check(&users)?;
+        self.decide(ts, users)
+    }
+
+    /// Merges `patch`, as of `ts`; without it, as of `now` or right after the last change, whichever is
+    /// later.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the table stays as it is.
+    pub fn patch(
+        &self,
+        ts: Option<Timestamp>,
+        now: Timestamp,
+        patch: Patch,
+        expected: Option<u64>,
+    ) -> Result<Decision, Refusal> {
+        self.check_generation(expected)?;
+        let ts = ts.unwrap_or_else(|| if self.generation == 0 { now } else { now.max(self.ts.plus_micros(1)) });
+        let mut users = self.users.clone();
+        for (user, change) in patch {
+            let Some(change) = change else {
+                users.remove(&user);
+                continue;
+            };
+            let attributes = users.entry(user).or_default();
+            for (name, value) in change {
+                match value {
+                    Some(value) => attributes.insert(name, value),
+                    None => attributes.remove(&name),
+                };
+            }
+        }
+        if users == self.users && ts >= self.ts {
+            return Ok(Decision::Unchanged);
+        }
+        check(&users)?;
+        self.decide(ts, users)
+    }
+
+    fn check_generation(&self, expected: Option<u64>) -> Result<(), Refusal> {
+        match expected {
+            Some(expected) if expected != self.generation => {
+                Err(Refusal::Generation { expected, stored: self.generation })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn decide(&self, ts: Timestamp, users: BTreeMap<String, Attributes>) -> Result<Decision, Refusal> {
+        if self.generation > 0 && ts < self.ts {
+            return Err(Refusal::Stale { ts, stored: self.ts });
+        }
+        if self.generation > 0 && ts == self.ts {
+            let same = users == self.users;
+            return if same { Ok(Decision::Unchanged) } else { Err(Refusal::SameTime { ts }) };
+        }
+        Ok(Decision::Changed(Self { generation: self.generation + 1, ts, users }))
+    }
+}
+
+/// Checks names, values and how many there are (I6).
+fn check(users: &BTreeMap<String, Attributes>) -> Result<(), Refusal> {
+    if users.len() > REFERENCE_USERS_MAX {
+        return Err(too_large("user_metadata", format!("at most {REFERENCE_USERS_MAX} users fit in a table")));
+    }
+    let mut values: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for (user, attributes) in users {
+        if user.is_empty() || user.len() > NAME_BYTES_MAX {
+            let why = format!("a user's id must have 1 to {NAME_BYTES_MAX} bytes, one has {}", user.len());
+            return Err(invalid("user_metadata", why));
+        }
+        for (name, value) in attributes {
+            let known = match values.get_mut(name.as_str()) {
+                Some(known) => known,
+                None => {
+                    check_name(name)?;
+                    values.entry(name).or_default()
+                }
+            };
+            if !known.contains(value.as_str()) {
+                if value.len() > REFERENCE_VALUE_BYTES_MAX {
+                    return Err(invalid(name, format!("a value must have at most {REFERENCE_VALUE_BYTES_MAX} bytes")));
+                }
+                known.insert(value);
+            }
+            if known.len() > REFERENCE_VALUES_MAX {
+                let why = format!(
+                    "'{name}' has more than {REFERENCE_VALUES_MAX} distinct values, too many to group events by"
+                );
+                return Err(too_large(name, why));
+            }
+        }
+        if values.len() > REFERENCE_ATTRIBUTES_MAX {
+            let why = format!("at most {REFERENCE_ATTRIBUTES_MAX} different attributes fit in a table");
+            return Err(too_large("user_metadata", why));
+        }
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let fits = (1..=REFERENCE_NAME_BYTES_MAX).contains(&name.len());
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if fits && plain {
+        return Ok(());
+    }
+    let why = format!("an attribute's name must be 1 to {REFERENCE_NAME_BYTES_MAX} of A-Z a-z 0-9 _ . -");
+    Err(invalid("user_metadata", why))
+}
+
+fn invalid(field: &str, why: String) -> Refusal {
+    Refusal::Invalid { field: field.to_owned(), why }
+}
+
+fn too_large(field: &str, why: String) -> Refusal {
+    Refusal::TooLarge { field: field.to_owned(), why }
+}
+
+#[cfg(test)]
+mod tests;

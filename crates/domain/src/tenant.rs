@@ -62,7 +62,8 @@ pub struct TenantScope {
 }
 
 impl TenantScope {
-    /// The scope of whoever holds the data folder itself: commands on a stopped server and tests.
+    /// The scope of whoever holds the data folder itself: commands on a stopped server, the recount of
+    /// the live view at the start, and tests.
     /// `xtask tidy` keeps this call out of everything that answers requests.
     pub fn for_operator(tenant: TenantId) -> Self {
         Self { tenant }

@@ -2,5 +2,10 @@
 //! can be rebuilt from what is stored.
 
 pub mod memory;
+mod timeline;
+mod counts;
+mod second;
+mod slots;
+mod lens;
 
-pub use memory::MemoryLive;
+pub use memory::{LiveOptions, MemoryLive};

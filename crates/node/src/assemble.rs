@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use domain::limits::Limits;
 use domain::tenant::TenantId;
 use domain::window::WindowRule;
-use hot::MemoryLive;
+use hot::{LiveOptions, MemoryLive};
 use journal::{JournalOptions, LocalJournal};
 use lake::{Lake, LakeOptions};
 use pipeline::{Metrics, Pipeline, PipelineParts};
@@ -38,6 +38,7 @@ const SEGMENTS_FOLDER: &str = "segments";
 pub(crate) struct EngineOptions {
     pub(crate) lake: LakeOptions,
     pub(crate) journal: JournalOptions,
+    pub(crate) live: LiveOptions,
 }
 
 /// An open data folder.
@@ -47,6 +48,7 @@ pub(crate) struct Engine {
     pub(crate) lake: Arc<Lake>,
     clock: Arc<dyn Clock>,
     store: Arc<SqliteStore>,
+    live: LiveOptions,
     _lock: FolderLock,
 }
 
@@ -88,7 +90,7 @@ impl Engine {
             audiences: self.lake.clone(),
             analytics: self.lake.clone(),
             queries: self.lake.clone(),
-            live: Arc::new(MemoryLive::new(1_800)),
+            live: Arc::new(MemoryLive::with(self.live.clone())),
             references: self.store.clone(),
             catalog: self.store.clone(),
             settings: self.store.settings().await?,
@@ -147,6 +149,6 @@ impl<'d> Folder<'d> {
         // before the ledger deletes segment files that such a manifest does not know.
         let journal = LocalJournal::open(Arc::clone(&vfs), data.join(JOURNAL_FOLDER), cursor, options.journal)?;
         let lake = Lake::open(vfs, data.join(SEGMENTS_FOLDER), store.clone(), Arc::clone(&clock), lake).await?;
-        Ok(Engine { journal: Arc::new(journal), lake, clock, store, _lock: lock })
+        Ok(Engine { journal: Arc::new(journal), lake, clock, store, live: options.live, _lock: lock })
     }
 }

@@ -8,6 +8,8 @@ mod names;
 pub mod settings;
 mod worker;
 mod closer;
+mod references;
+mod live;
 pub mod receipts;
 pub mod telemetry;
 mod failure;
@@ -15,7 +17,9 @@ mod stop;
 mod pipeline;
 
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Check, Pipeline, PipelineParts};
 pub use receipts::ReceiptState;
 pub use settings::{Settings, SettingsChange};
+pub use references::{ReferenceTables, TableChange, TableError};
 pub use telemetry::Metrics;

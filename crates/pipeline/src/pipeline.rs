@@ -26,9 +26,11 @@ use crate::closer::Closer;
 use crate::failure::{Failure, chain};
 use crate::inflight::InFlight;
 use crate::ingest::{Ingest, Space};
+use crate::live::{Announcements, Announcer, LiveParts, LiveState, LiveView, Rebuild};
 use crate::names::KnownNames;
 use crate::receipts::{Fate, ReceiptKey, ReceiptState, Receipts};
 use crate::settings::Settings;
+use crate::references::ReferenceTables;
 use crate::stage::Journaling;
 use crate::stop::Stop;
 use crate::telemetry::{Metrics, PortGauges};
@@ -70,17 +72,19 @@ pub struct PipelineParts {
 /// One line of the answer to "can it serve".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What was checked: `journal` or `ledger`.
+    /// What was checked: `journal`, `ledger` or `live`.
     pub name: &'static str,
     /// Whether it can serve.
     pub ok: bool,
+    /// Whether nothing is served without it.
+    pub required: bool,
     /// Why not, or `ready`.
     pub message: String,
 }
 
 impl Check {
     fn of(name: &'static str, problem: Option<String>) -> Self {
-        Self { name, ok: problem.is_none(), message: problem.unwrap_or_else(|| "ready".to_owned()) }
+        Self { name, ok: problem.is_none(), required: true, message: problem.unwrap_or_else(|| "ready".to_owned()) }
     }
 }
 
@@ -90,6 +94,8 @@ impl Check {
 pub struct Pipeline {
     parts: PipelineParts,
     ingest: Ingest,
+    live: LiveView,
+    tables: ReferenceTables,
     receipts: Arc<Receipts>,
     settings: Arc<Settings>,
     key: ReceiptKey,
@@ -114,7 +120,14 @@ impl Pipeline {
         let in_flight = InFlight::new(ledger.closed_through());
         let names = Arc::new(KnownNames::new(&limits));
         names.resume(ledger.names());
-        metrics.observe_ports(PortGauges { journal: Arc::downgrade(&journal), ledger: Arc::downgrade(&ledger) });
+        let live_state = Arc::<LiveState>::default();
+        metrics.observe_ports(PortGauges {
+            journal: Arc::downgrade(&journal),
+            ledger: Arc::downgrade(&ledger),
+            live: Arc::downgrade(&parts.live),
+            live_state: Arc::downgrade(&live_state),
+        });
+        let announcements = Arc::new(Announcements::new(Arc::clone(&ledger), rule));
         let key = ReceiptKey::new(parts.key);
         let worker = Worker {
             journal: journal.clone(),
@@ -123,6 +136,8 @@ impl Pipeline {
             receipts: receipts.clone(),
             names: names.clone(),
             metrics: metrics.clone(),
+            live: Arc::clone(&parts.live),
+            announcements: announcements.clone(),
             stop: stop.signal(),
             replay_until,
         };
@@ -135,6 +150,8 @@ impl Pipeline {
             rule,
             failure: failure.clone(),
         };
+        let tables = ReferenceTables::new(Arc::clone(&parts.references), Arc::clone(&parts.live), clock.clone());
+        let live = start_live(&parts, &stop, &receipts, &tables, live_state, announcements);
         let journaling = Journaling {
             journal,
             clock: clock.clone(),
@@ -158,7 +175,7 @@ impl Pipeline {
         };
         let worker = worker::spawn(worker, failure.clone());
         let closer = Mutex::new(Some(tokio::spawn(closer.run(stop.signal()))));
-        Arc::new(Self { parts, ingest, receipts, settings, key, failure, stop, worker, closer, replay_until })
+        Arc::new(Self { parts, ingest, live, tables, receipts, settings, key, failure, stop, worker, closer, replay_until })
     }
 
     /// The request path.
@@ -192,8 +209,13 @@ impl Pipeline {
     }
 
     /// The live view.
-    pub fn live(&self) -> &dyn Live {
-        &*self.parts.live
+    pub fn live(&self) -> &LiveView {
+        &self.live
+    }
+
+    /// The reference tables that the live view is enriched with.
+    pub fn reference_tables(&self) -> &ReferenceTables {
+        &self.tables
     }
 
     /// What became of the batch with this receipt; `None` when this tenant was given no such
@@ -217,9 +239,14 @@ impl Pipeline {
     }
 
     /// Whether requests can be served: what the journal says, and whether the ledger has caught up
-    /// with everything that was durable at the start and is still being fed.
+    /// with everything that was durable at the start and is still being fed. The live view has a line
+    /// of its own, without which all else can be served.
     pub fn readiness(&self) -> Vec<Check> {
-        vec![Check::of("journal", self.journal_problem()), Check::of("ledger", self.ledger_problem())]
+        vec![
+            Check::of("journal", self.journal_problem()),
+            Check::of("ledger", self.ledger_problem()),
+            Check { required: false, ..Check::of("live", self.live.problem()) },
+        ]
     }
 
     fn journal_problem(&self) -> Option<String> {
@@ -295,4 +322,44 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// Starts what reads the recent past and what announces windows.
+fn start_live(
+    parts: &PipelineParts,
+    stop: &Stop,
+    receipts: &Arc<Receipts>,
+    tables: &ReferenceTables,
+    state: Arc<LiveState>,
+    announcements: Arc<Announcements>,
+) -> LiveView {
+    let replay_until = parts.journal.backlog().durable;
+    let rebuild = Rebuild {
+        live: Arc::clone(&parts.live),
+        reports: Arc::clone(&parts.reports),
+        catalog: Arc::clone(&parts.catalog),
+        clock: Arc::clone(&parts.clock),
+        tables: tables.clone(),
+        state: Arc::clone(&state),
+        applied: parts.ledger.applied(),
+        future_us_max: parts.limits.future_us_max,
+    };
+    tokio::spawn(rebuild.run(stop.signal()));
+    let announcer = Announcer {
+        announcements: Arc::clone(&announcements),
+        reports: Arc::clone(&parts.reports),
+        clock: Arc::clone(&parts.clock),
+        receipts: Arc::clone(receipts),
+        replay_until,
+    };
+    tokio::spawn(announcer.run(stop.signal()));
+    LiveView::new(LiveParts {
+        live: Arc::clone(&parts.live),
+        clock: Arc::clone(&parts.clock),
+        receipts: Arc::clone(receipts),
+        replay_until,
+        state,
+        announcements,
+        stop: stop.signal(),
+    })
 }

@@ -14,13 +14,17 @@ use std::time::Duration;
 
 use domain::position::Seq;
 use domain::record::RecordView;
+use domain::tenant::TenantId;
+use domain::time::MICROS_PER_SECOND;
 use ports::clock::Clock;
 use ports::journal::{Entry, Journal};
 use ports::ledger::{Applied, Batch, Ledger, Outcome};
+use ports::live::{Live, LiveEvent};
 use ports::{ErrorKind, PortError};
 use tokio::sync::watch;
 
 use crate::failure::{Failure, chain};
+use crate::live::Announcements;
 use crate::names::KnownNames;
 use crate::receipts::Receipts;
 use crate::stop::StopSignal;
@@ -44,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) names: Arc<KnownNames>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) live: Arc<dyn Live>,
+    pub(crate) announcements: Arc<Announcements>,
     pub(crate) stop: StopSignal,
     /// The last record that was durable at the start.
     pub(crate) replay_until: Seq,
@@ -132,7 +138,7 @@ impl Worker {
             fail::fail_point!("worker::after_apply");
             let (done, left) = rest.split_at(applied.len().min(rest.len()));
             if let Some(last) = done.last() {
-                self.tell(done, &applied);
+                self.tell(done, &applied).await;
                 fail::fail_point!("worker::before_ack");
                 self.journal.ack(last.seq);
                 (retry, refusals) = (Retry::default(), 0);
@@ -181,17 +187,27 @@ impl Worker {
         }
     }
 
-    /// Tells everyone who wants to know what became of `entries`.
-    fn tell(&self, entries: &[Entry], applied: &[Applied]) {
-        self.receipts.publish(applied);
+    /// Tells everyone who wants to know what became of `entries`: first the live view, so that whoever
+    /// waits for a receipt finds the events there too.
+    async fn tell(&self, entries: &[Entry], applied: &[Applied]) {
         let now = self.clock.now();
-        let mut ingested = Tally::default();
+        let mut told = Told::default();
+        let oldest = now.plus_micros(-i64::from(self.live.retention_sec()) * MICROS_PER_SECOND);
         for (entry, applied) in entries.iter().zip(applied) {
             // The ledger has read the same bytes; what it could not read is not among `applied`.
             let Ok(record) = RecordView::parse(&entry.payload) else { continue };
+            let touched = self.announcements.touched(record.tenant());
             for (body, outcome) in record.bodies().zip(&applied.outcomes) {
                 match (outcome, body.and_then(|body| body.event())) {
-                    (Outcome::Fresh, Ok(event)) => ingested.add(event.kind),
+                    (Outcome::Fresh, Ok(event)) => {
+                        told.ingested.add(event.kind);
+                        if event.time > oldest {
+                            told.live(record.tenant(), LiveEvent { time: event.time, user: event.user });
+                        }
+                        if let Some(touched) = &touched {
+                            touched.event(event.customer, event.time);
+                        }
+                    }
                     (Outcome::Fresh, Err(_)) => {}
                     (Outcome::Duplicate, _) => self.metrics.duplicate(false),
                     (Outcome::Mismatch, _) => self.metrics.duplicate(true),
@@ -200,9 +216,15 @@ impl Worker {
             if entry.seq > self.replay_until {
                 self.metrics.visible(record.received_at(), now);
             }
-            self.caught_up(entry.seq);
         }
-        self.metrics.ingested(&ingested);
+        for (tenant, events) in &told.live {
+            if let Err(error) = self.live.record(tenant, now, events).await {
+                tracing::warn!(error = chain(&error), events = events.len(), "events are missing in the live view");
+            }
+        }
+        self.receipts.publish(applied);
+        entries.iter().for_each(|entry| self.caught_up(entry.seq));
+        self.metrics.ingested(&told.ingested);
     }
 
     /// After the replay the ledger knows every name that was in use before the restart.
@@ -220,6 +242,23 @@ impl Worker {
                 Ok(()) => *trimmed = cursor,
                 Err(error) => tracing::warn!(error = chain(&error), "the journal was not trimmed; trying again"),
             }
+        }
+    }
+}
+
+/// What is told of applied records.
+#[derive(Debug, Default)]
+struct Told<'e> {
+    ingested: Tally<'e>,
+    /// Recent events, in runs of one tenant.
+    live: Vec<(TenantId, Vec<LiveEvent<'e>>)>,
+}
+
+impl<'e> Told<'e> {
+    fn live(&mut self, tenant: &TenantId, event: LiveEvent<'e>) {
+        match self.live.last_mut() {
+            Some((latest, events)) if latest == tenant => events.push(event),
+            _ => self.live.push((tenant.clone(), vec![event])),
         }
     }
 }

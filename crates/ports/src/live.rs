@@ -32,7 +32,8 @@ pub struct LiveWindow {
     pub by: BTreeMap<String, BTreeMap<String, u64>>,
     /// The generation of the reference table; 0 without one.
     pub generation: u64,
-    /// The first second of the window is older than what is still kept, because memory ran short.
+    /// The numbers are not complete, because memory ran short: the first second of the window is older
+    /// than what is still kept, or some users found no room and count as unknown.
     pub is_cut: bool,
 }
 

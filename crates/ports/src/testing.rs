@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod journal;
 pub mod ledger;
+pub mod live;
 pub mod manifest;

@@ -2,6 +2,7 @@
 //! (I6). Not decompressed and not parsed here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
@@ -39,7 +40,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             let text = parts.headers.get(name)?.as_bytes();
             Some(String::from_utf8_lossy(text).into_owned())
         };
-        let (bytes, share) = read_in_time(&mut body, limit, api).await?;
+        let (bytes, share) = read_in_time(&mut body, limit, &api.body_bytes, limits.body_timeout).await?;
         let request = IngestRequest {
             content_type: header(CONTENT_TYPE),
             content_encoding: header(CONTENT_ENCODING),
@@ -50,21 +51,20 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
     }
 }
 
-/// Reads a whole body within the time that a body may take; see [`read`].
+/// Reads a whole body of at most `limit` bytes, which are taken from `all`.
 pub(super) async fn read_in_time(
     body: &mut Body,
     limit: usize,
-    api: &ApiState,
+    all: &Arc<Semaphore>,
+    time_max: Duration,
 ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
-    let time_max = api.pipeline.limits().body_timeout;
-    let reading = tokio::time::timeout(time_max, read(body, limit, &api.body_bytes));
+    let reading = tokio::time::timeout(time_max, read(body, limit, all));
     reading.await.unwrap_or_else(|_| {
         let seconds = time_max.as_secs_f64();
         Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
     })
 }
 
-/// Reads a whole body of at most `limit` bytes, which count against the memory of `all` bodies.
 async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
     let too_large = || Problem::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"));
     let busy = |_| Problem::new(Kind::Overloaded, "the bodies of other requests fill the memory set aside for them");

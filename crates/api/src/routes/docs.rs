@@ -31,6 +31,7 @@ use crate::problem::{Kind, ProblemBody};
         (name = "usage", description = "Windows, customers (also called accounts) and live counters"),
         (name = "statistics", description = "Active users, event types, retention and series"),
         (name = "settings", description = "What a tenant decides for itself"),
+        (name = "live", description = "The last seconds, enriched with what is known of users, and streams of them"),
         (name = "operations", description = "Probes and metrics; need no key"),
     )
 )]
@@ -190,6 +191,28 @@ impl IntoResponses for ChangeRefusals {
             Kind::Gone,
             Kind::TooLarge,
             Kind::UnsupportedMediaType,
+            Kind::UnsupportedEncoding,
+            Kind::Internal,
+            Kind::Overloaded,
+            Kind::Unavailable,
+            Kind::DiskFull,
+        ])
+    }
+}
+
+/// How a reference table, or a change to it, may be refused.
+pub(crate) struct TableRefusals;
+
+impl IntoResponses for TableRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            Kind::Malformed,
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::BodyTimeout,
+            Kind::Conflict,
+            Kind::PreconditionFailed,
+            Kind::TooLarge,
             Kind::UnsupportedEncoding,
             Kind::Internal,
             Kind::Overloaded,

@@ -1,27 +1,38 @@
-//! Figures for Prometheus.
+//! Figures for Prometheus; with a window, the live view under the path that it is documented with.
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::response::IntoResponse;
-use http::Uri;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use pipeline::telemetry::METRICS_CONTENT_TYPE;
 
+use crate::extract::{Parameters, Scope};
 use crate::problem::Problem;
 use crate::router::ApiState;
+use crate::routes::live::{self, LiveParameters};
+use crate::shape::LiveBody;
 
 /// Read the metrics
 ///
-/// In the text format of Prometheus (OpenMetrics 1.0).
+/// In the text format of Prometheus (OpenMetrics 1.0). With `window`, the live view instead, which needs a
+/// key: the same as `GET /v1/live`.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operations", operation_id = "metrics", security(()),
-    responses((status = 200, description = "All metrics", body = String, content_type = METRICS_CONTENT_TYPE)),
+    get, path = "/metrics", tag = "operations", operation_id = "metrics", params(LiveParameters), security(()),
+    responses(
+        (status = 200, description = "All metrics, or the live view", content(
+            (String = METRICS_CONTENT_TYPE),
+            (LiveBody = "application/json"),
+        )),
+    ),
 )]
-pub(crate) async fn metrics(State(api): State<Arc<ApiState>>, uri: Uri) -> Result<impl IntoResponse, Problem> {
-    let asks_for_live = uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("window=")));
-    if asks_for_live {
-        return Err(Problem::parameter("window", "live metrics are not available in this version"));
+pub(crate) async fn metrics(State(api): State<Arc<ApiState>>, mut parts: Parts) -> Result<Response, Problem> {
+    let is_window = |pair: &str| pair == "window" || pair.starts_with("window=");
+    if !parts.uri.query().is_some_and(|query| query.split('&').any(is_window)) {
+        return Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode()).into_response());
     }
-    Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode()))
+    let Scope(scope) = Scope::from_request_parts(&mut parts, &api).await?;
+    let Parameters(parameters) = Parameters::<LiveParameters>::from_request_parts(&mut parts, &api).await?;
+    Ok(live::window(&api, &scope, &parameters).await?.into_response())
 }

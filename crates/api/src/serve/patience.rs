@@ -1,6 +1,7 @@
 //! How long a connection may stay without a request under way: a first or next head must be complete
 //! within `head` of its first byte, and silence between requests may last `idle`. Time spent on a
-//! request itself does not count; the routes bound that.
+//! request itself does not count; the routes bound that. A peer that takes nothing of an answer for
+//! `idle` is given up, also in the middle of it.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use tokio::time::Sleep;
 pub(super) struct Patience {
     /// For a whole head; on a new connection from the start.
     pub(super) head: Duration,
-    /// For the next request.
+    /// For the next request, and for the peer to take more of an answer.
     pub(super) idle: Duration,
 }
 
@@ -69,12 +70,14 @@ pub(super) struct Patient<S> {
     heard_after: u64,
     armed: Phase,
     timer: Pin<Box<Sleep>>,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, patience: Patience, exchange: Arc<Exchange>) -> Self {
         let timer = Box::pin(tokio::time::sleep(patience.head));
-        Self { stream, patience, exchange, heard_after: 0, armed: Phase::Head(0), timer }
+        Self { stream, patience, exchange, heard_after: 0, armed: Phase::Head(0), timer, stalled: None }
     }
 
     fn phase(&self) -> Phase {
@@ -111,6 +114,21 @@ impl<S> Patient<S> {
     }
 }
 
+impl<S> Patient<S> {
+    fn written<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.stalled = None;
+            return poll;
+        }
+        let idle = self.patience.idle;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if stalled.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.or_patience(poll, context)
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -128,7 +146,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.or_patience(poll, context)
+        self.written(poll, context)
     }
 
     fn poll_write_vectored(
@@ -137,7 +155,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.or_patience(poll, context)
+        self.written(poll, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -101,6 +101,13 @@ impl TestApi {
         Self { address, clock, journal, stop: Some(stop), server }
     }
 
+    /// One whose live view is whole.
+    pub(crate) async fn live(limits: Limits) -> Self {
+        let api = Self::with(limits).await;
+        while api.get("/v1/live").await.status == 503 {}
+        api
+    }
+
     /// Makes the journal refuse every append from now on, or none.
     pub(crate) fn refuse(&self, with: Option<ErrorKind>) {
         self.journal.fail_appends(with.map(|kind| AppendFault { kind, kept: false }));

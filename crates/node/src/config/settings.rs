@@ -3,6 +3,7 @@
 
 use api::CacheTimes;
 use domain::limits::Limits;
+use hot::LiveOptions;
 use journal::JournalOptions;
 use lake::LakeOptions;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) models_max: u64,
     pub(crate) projects_max: u64,
     pub(crate) backlog_bytes_max: u64,
+    pub(crate) live_retention_sec: u64,
+    pub(crate) live_bytes_max: u64,
     pub(crate) connections_max: u64,
     pub(crate) header_timeout_ms: u64,
     pub(crate) body_timeout_ms: u64,
@@ -55,6 +58,7 @@ impl Default for Settings {
     fn default() -> Self {
         let (limits, lake, journal) = (Limits::default(), LakeOptions::default(), JournalOptions::default());
         let cache = CacheTimes::default();
+        let live = LiveOptions::default();
         let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let seconds = |micros: i64| micros.unsigned_abs() / 1_000_000;
         Self {
@@ -85,6 +89,8 @@ impl Default for Settings {
             models_max: limits.models_max as u64,
             projects_max: limits.projects_max as u64,
             backlog_bytes_max: limits.backlog_bytes_max as u64,
+            live_retention_sec: u64::from(live.retention_sec),
+            live_bytes_max: live.bytes_max as u64,
             connections_max: limits.connections_max as u64,
             header_timeout_ms: millis(limits.header_timeout),
             body_timeout_ms: millis(limits.body_timeout),
@@ -140,6 +146,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("models_max", "NAMES", "Most distinct models of one tenant"),
     setting("projects_max", "NAMES", "Most distinct projects of one tenant"),
     setting("backlog_bytes_max", "BYTES", "Most bytes accepted but not yet applied; above it writes get 503"),
+    setting("live_retention_sec", "SECONDS", "How far the live view reaches back: its longest window"),
+    setting("live_bytes_max", "BYTES", "Memory of the live view; above it the oldest seconds are dropped"),
     setting("connections_max", "CONNECTIONS", "Most connections open at once; more wait to be accepted"),
     setting("header_timeout_ms", "MILLISECONDS", "Longest wait for the head of a request, from its first byte"),
     setting("body_timeout_ms", "MILLISECONDS", "Longest wait for the body of a request"),

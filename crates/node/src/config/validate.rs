@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::CacheTimes;
-use domain::limits::{Limits, RECORD_EVENTS_MAX};
+use domain::limits::{LIVE_RETENTION_SEC_MAX, Limits, RECORD_EVENTS_MAX};
 use domain::tenant::{Keyring, TenantId};
 use domain::window::WindowRule;
+use hot::LiveOptions;
 use journal::JournalOptions;
 use lake::LakeOptions;
 use tracing_subscriber::EnvFilter;
@@ -34,7 +35,7 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
     let rule = rule(&settings)?;
     let limits = limits(&settings)?;
     let cache = cache(&settings)?;
-    let engine = EngineOptions { lake: lake(&settings, rule)?, journal: journal(&settings)? };
+    let engine = EngineOptions { lake: lake(&settings, rule)?, journal: journal(&settings)?, live: live(&settings)? };
     Ok(Config {
         profile,
         keyring: keyring(profile, &listen, &settings.api_keys)?,
@@ -184,5 +185,14 @@ fn journal(settings: &Settings) -> Result<JournalOptions, ConfigError> {
         reserve_bytes: number("disk_reserve_bytes", settings.disk_reserve_bytes, 0..=1_024 * GIB)?,
         backlog_bytes_max: number("backlog_bytes_max", settings.backlog_bytes_max, MIB..=16 * GIB)?,
         ..JournalOptions::default()
+    })
+}
+
+fn live(settings: &Settings) -> Result<LiveOptions, ConfigError> {
+    let longest = u64::from(LIVE_RETENTION_SEC_MAX);
+    Ok(LiveOptions {
+        retention_sec: number("live_retention_sec", settings.live_retention_sec, 1..=longest)?,
+        bytes_max: number("live_bytes_max", settings.live_bytes_max, MIB..=64 * GIB)?,
+        ..LiveOptions::default()
     })
 }

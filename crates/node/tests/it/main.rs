@@ -5,6 +5,7 @@ mod harness;
 mod commands;
 mod settings;
 mod shutdown;
+mod live;
 mod faults;
 mod web_requests;
 mod questions;

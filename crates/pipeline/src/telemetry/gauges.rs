@@ -3,19 +3,25 @@
 
 use std::fmt;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 
 use domain::time::Timestamp;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
+use ports::live::Live;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// The state of the journal and the ledger. Does not keep them open.
+use crate::live::LiveState;
+
+/// The state of the journal, the ledger and the live view. Does not keep them open.
 #[derive(Debug)]
 pub(crate) struct PortGauges {
     pub(crate) journal: Weak<dyn Journal>,
     pub(crate) ledger: Weak<dyn Ledger>,
+    pub(crate) live: Weak<dyn Live>,
+    pub(crate) live_state: Weak<LiveState>,
 }
 
 impl Collector for PortGauges {
@@ -37,6 +43,11 @@ impl Collector for PortGauges {
             gauge(&mut encoder, "ledger_dead_letters", "Records among the dead letters", stats.dead_letters)?;
             let help = "Up to when windows are closed, in seconds since 1970";
             gauge(&mut encoder, "windows_closed_through_timestamp_seconds", help, closed)?;
+        }
+        if let (Some(live), Some(state)) = (self.live.upgrade(), self.live_state.upgrade()) {
+            let streams = state.streams.load(Ordering::Relaxed) as u64;
+            gauge(&mut encoder, "live_bytes", "Memory of the live view, reference tables not included", live.bytes())?;
+            gauge(&mut encoder, "live_streams", "Live streams that are open", streams)?;
         }
         Ok(())
     }

@@ -11,4 +11,5 @@ mod waiting;
 mod faults;
 mod restarts;
 mod closing;
+mod live;
 mod model;

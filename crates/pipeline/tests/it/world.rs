@@ -13,6 +13,7 @@ use hot::MemoryLive;
 use pipeline::{
     EventResult, IngestAnswer, IngestError, IngestRequest, Metrics, Pipeline, PipelineParts, ReceiptState, Status,
 };
+use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
@@ -34,6 +35,7 @@ pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000
 pub(crate) struct World {
     log: MemoryLog,
     stored: Arc<MemoryLedger>,
+    store: Arc<MemoryManifest>,
     limits: Limits,
     pub(crate) journal: Arc<GatedJournal>,
     pub(crate) ledger: Arc<FaultyLedger>,
@@ -50,19 +52,20 @@ impl World {
     pub(crate) fn with(limits: Limits) -> Self {
         let stored = Arc::new(MemoryLedger::new(WindowRule::default()));
         let clock = Arc::new(ManualClock::new(START));
-        Self::open(MemoryLog::default(), stored, clock, limits, LedgerFaults::default())
+        Self::open(MemoryLog::default(), stored, Arc::default(), clock, limits, LedgerFaults::default())
     }
 
     /// A new process over what the disk kept.
     pub(crate) fn restart(self, faults: LedgerFaults) -> Self {
-        let Self { log, stored, clock, limits, pipeline, .. } = self;
+        let Self { log, stored, store, clock, limits, pipeline, .. } = self;
         drop(pipeline);
-        Self::open(log, stored, clock, limits, faults)
+        Self::open(log, stored, Arc::new(store.reopen()), clock, limits, faults)
     }
 
     fn open(
         log: MemoryLog,
         stored: Arc<MemoryLedger>,
+        store: Arc<MemoryManifest>,
         clock: Arc<ManualClock>,
         limits: Limits,
         faults: LedgerFaults,
@@ -80,8 +83,8 @@ impl World {
             analytics: stored.clone(),
             queries: stored.clone(),
             live: Arc::new(MemoryLive::new(1_800)),
-            references: Arc::new(MemoryManifest::default()),
-            catalog: Arc::new(MemoryManifest::default()),
+            references: store.clone(),
+            catalog: store.clone(),
             settings: Vec::new(),
             clock: clock.clone(),
             limits: limits.clone(),
@@ -89,7 +92,13 @@ impl World {
             key: [7; 16],
         };
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        Self { log, stored, limits, journal, ledger, clock, metrics, pipeline }
+        Self { log, stored, store, limits, journal, ledger, clock, metrics, pipeline }
+    }
+
+    /// Registers tenants, as the configuration does.
+    pub(crate) async fn ensure_tenants(&self, tenants: &[&str]) {
+        let tenants: Vec<_> = tenants.iter().map(|tenant| scope(tenant).tenant().clone()).collect();
+        self.store.ensure_tenants(&tenants, self.now()).await.unwrap();
     }
 
     /// Posts a JSON body for `tenant`.
@@ -147,7 +156,7 @@ impl World {
     }
 
     pub(crate) fn not_ready(&self) -> Vec<&'static str> {
-        self.pipeline.readiness().iter().filter(|check| !check.ok).map(|check| check.name).collect()
+        self.pipeline.readiness().iter().filter(|check| check.required && !check.ok).map(|check| check.name).collect()
     }
 
     /// The value of the metric that is written like `series`.

@@ -18,5 +18,5 @@ async fn readiness_names_each_dependency() {
     let ready = api.get("/readyz").await.json(200);
     assert_eq!(ready["ready"], true);
     let names: Vec<_> = ready["checks"].as_array().unwrap().iter().map(|check| check["name"].clone()).collect();
-    assert_eq!(names, [json!("journal"), json!("ledger")]);
+    assert_eq!(names, [json!("journal"), json!("ledger"), json!("live")]);
 }

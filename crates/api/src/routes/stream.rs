@@ -1,0 +1,81 @@
+//! The live view pushed: server-sent events and WebSocket, one pump for both. A reader that does not
+//! take what it is sent is dropped; nobody waits for it.
+
+mod pump;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use tokio::sync::mpsc;
+
+use crate::extract::{Parameters, Scope};
+use crate::problem::{Kind, Problem};
+use crate::router::ApiState;
+use crate::routes::docs::ListRefusals;
+use crate::routes::live::LiveParameters;
+use crate::serve::Stay;
+
+use pump::{EventSink, Pump, SocketSink};
+
+/// Messages that wait in a response for its reader.
+const WAITING_MAX: usize = 8;
+/// Largest message taken from a reader, who has nothing to say, in bytes.
+const READER_BYTES_MAX: usize = 4 << 10;
+
+/// Stream the live view as server-sent events
+///
+/// Event `live` every second with the body of `/v1/live`; event `window` for each window that closes or is
+/// revised, as in `/v1/windows`; event `lost` when more windows have changed than are announced, which
+/// `/v1/windows` then shows; event `error` before the stream ends from this side.
+#[utoipa::path(
+    get, path = "/v1/live/stream", tag = "live", operation_id = "live_stream", params(LiveParameters),
+    responses((status = 200, description = "The stream", body = String, content_type = "text/event-stream"), ListRefusals),
+)]
+pub(crate) async fn sse(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Parameters(parameters): Parameters<LiveParameters>,
+    stay: Option<Extension<Stay>>,
+) -> Result<Response, Problem> {
+    let seconds = parameters.seconds(&api)?;
+    let stream = api.pipeline.live().stream(&scope, seconds)?;
+    let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
+    let pump = Pump::new(stream, scope, seconds, stay.map(|Extension(stay)| stay));
+    tokio::spawn(pump.run(EventSink(sender)));
+    let events = futures::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|bytes| (Ok::<_, Infallible>(bytes), receiver))
+    });
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
+    Ok((headers, Body::from_stream(events)).into_response())
+}
+
+/// Stream the live view over a WebSocket
+///
+/// The messages of `/v1/live/stream` as texts: `{"type":"live","data":{…}}`, `{"type":"window","data":{…}}`,
+/// `{"type":"lost","data":{}}`.
+#[utoipa::path(
+    get, path = "/v1/live/ws", tag = "live", operation_id = "live_ws", params(LiveParameters),
+    responses((status = 101, description = "The protocol changes"), ListRefusals),
+)]
+pub(crate) async fn ws(
+    State(api): State<Arc<ApiState>>,
+    Scope(scope): Scope,
+    Parameters(parameters): Parameters<LiveParameters>,
+    stay: Option<Extension<Stay>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let refused = |why: WebSocketUpgradeRejection| Problem::new(Kind::Malformed, format!("no WebSocket: {why}"));
+    let upgrade = upgrade.map_err(refused)?;
+    let seconds = parameters.seconds(&api)?;
+    let stream = api.pipeline.live().stream(&scope, seconds)?;
+    let pump = Pump::new(stream, scope, seconds, stay.map(|Extension(stay)| stay));
+    let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);
+    Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket))))
+}

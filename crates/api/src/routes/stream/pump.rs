@@ -1,0 +1,181 @@
+//! Takes messages from the live view to one reader, until either side ends.
+
+use std::fmt::Write;
+use std::future::Future;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use bytes::Bytes;
+use domain::tenant::TenantScope;
+use pipeline::{LiveMessage, LiveStream, StreamEnd};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::serve::{Held, Stay};
+use crate::shape::{LiveBody, WindowBody};
+
+/// How long a reader may take to make room for a message.
+const READER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time between two signs of life.
+const BEAT: Duration = Duration::from_secs(15);
+
+/// Where messages go. Each method but the last is false when the reader is gone or takes nothing.
+pub(super) trait Sink: Send {
+    /// Sends messages of one kind; each is the text of a JSON document.
+    fn send(&mut self, kind: &'static str, data: &[String]) -> impl Future<Output = bool> + Send;
+    /// Shows that the stream lives.
+    fn beat(&mut self) -> impl Future<Output = bool> + Send;
+    /// Resolves when the reader has gone. Cancel-safe.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+    /// Ends the stream from this side.
+    fn end(self, why: StreamEnd) -> impl Future<Output = ()> + Send;
+}
+
+/// One reader's stream.
+#[derive(Debug)]
+pub(super) struct Pump {
+    stream: LiveStream,
+    scope: TenantScope,
+    seconds: u32,
+    stay: Option<Stay>,
+    /// Held from before the answer, so that the connection is at no moment thought idle.
+    held: Option<Held>,
+}
+
+impl Pump {
+    pub(super) fn new(stream: LiveStream, scope: TenantScope, seconds: u32, stay: Option<Stay>) -> Self {
+        let held = stay.as_ref().map(Stay::hold);
+        Self { stream, scope, seconds, stay, held }
+    }
+
+    pub(super) async fn run(self, mut sink: impl Sink) {
+        let Self { mut stream, scope, seconds, mut stay, held } = self;
+        let mut beats = tokio::time::interval(BEAT);
+        let ending = loop {
+            let next = tokio::select! {
+                biased;
+                () = stopped(&mut stay) => break StreamEnd::Stopped,
+                () = sink.gone() => return,
+                _ = beats.tick() => None,
+                next = stream.next() => match next {
+                    Ok(message) => Some(message),
+                    Err(why) => break why,
+                },
+            };
+            let delivering = async {
+                match next {
+                    None => sink.beat().await,
+                    Some(LiveMessage::Live(window)) => {
+                        sink.send("live", &[json(&LiveBody::new(seconds, &window))]).await
+                    }
+                    Some(LiveMessage::Windows(windows)) => {
+                        let bodies = windows.iter().map(|window| json(&WindowBody::new(&scope, window.clone())));
+                        sink.send("window", &bodies.collect::<Vec<_>>()).await
+                    }
+                    Some(LiveMessage::Lost) => sink.send("lost", &["{}".to_owned()]).await,
+                }
+            };
+            let delivered = tokio::time::timeout(READER_TIME_MAX, delivering).await;
+            if !matches!(delivered, Ok(true)) {
+                break StreamEnd::Lagged;
+            }
+        };
+        // A reader that takes nothing is not told why either.
+        let _ = tokio::time::timeout(Duration::from_secs(1), sink.end(ending)).await;
+        drop(held);
+    }
+}
+
+async fn stopped(stay: &mut Option<Stay>) {
+    match stay {
+        Some(stay) => stay.stopped().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn json(body: &impl Serialize) -> String {
+    // Bodies are plain data, whose writing cannot fail.
+    serde_json::to_string(body).unwrap_or_default()
+}
+
+fn reason(why: StreamEnd) -> &'static str {
+    match why {
+        StreamEnd::Lagged => "the reader is too slow",
+        StreamEnd::Stopped => "the server stops",
+    }
+}
+
+/// Server-sent events into a response's body.
+pub(super) struct EventSink(pub(super) mpsc::Sender<Bytes>);
+
+impl Sink for EventSink {
+    async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
+        let mut text = String::with_capacity(data.iter().map(|data| data.len() + 32).sum());
+        for data in data {
+            let _ = write!(text, "event: {kind}\ndata: {data}\n\n");
+        }
+        self.0.send(text.into()).await.is_ok()
+    }
+
+    async fn beat(&mut self) -> bool {
+        self.0.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok()
+    }
+
+    async fn gone(&mut self) {
+        self.0.closed().await;
+    }
+
+    async fn end(mut self, why: StreamEnd) {
+        self.send("error", &[format!("{{\"reason\":\"{}\"}}", reason(why))]).await;
+    }
+}
+
+/// Texts over a WebSocket.
+pub(super) struct SocketSink {
+    socket: WebSocket,
+    /// Signs of life asked for since one was heard.
+    unheard: u32,
+}
+
+/// Signs of life that may stay without an answer.
+const UNHEARD_MAX: u32 = 3;
+
+impl SocketSink {
+    pub(super) fn new(socket: WebSocket) -> Self {
+        Self { socket, unheard: 0 }
+    }
+}
+
+impl Sink for SocketSink {
+    async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
+        for data in data {
+            let text = format!("{{\"type\":\"{kind}\",\"data\":{data}}}");
+            if self.socket.send(Message::Text(text.into())).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn beat(&mut self) -> bool {
+        self.unheard += 1;
+        self.unheard <= UNHEARD_MAX && self.socket.send(Message::Ping(Bytes::new())).await.is_ok()
+    }
+
+    async fn gone(&mut self) {
+        while let Some(Ok(_)) = self.socket.recv().await {
+            self.unheard = 0;
+        }
+    }
+
+    async fn end(mut self, why: StreamEnd) {
+        let code = match why {
+            StreamEnd::Lagged => close_code::POLICY,
+            StreamEnd::Stopped => close_code::AWAY,
+        };
+        let frame = CloseFrame { code, reason: reason(why).into() };
+        if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+            self.gone().await;
+        }
+    }
+}

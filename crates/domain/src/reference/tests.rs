@@ -1,0 +1,120 @@
+//! What a change comes to, and what is refused.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn users(plans: &[(&str, &str)]) -> BTreeMap<String, Attributes> {
+    let user =
+        |(user, plan): &(&str, &str)| ((*user).to_owned(), Attributes::from([("plan".to_owned(), (*plan).to_owned())]));
+    plans.iter().map(user).collect()
+}
+
+fn changed(decision: Result<Decision, Refusal>) -> ReferenceTable {
+    match decision {
+        Ok(Decision::Changed(table)) => table,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_replacement_needs_a_newer_time_or_the_same_content() {
+    let none = ReferenceTable::default();
+    let first = changed(none.replace(at(-5), users(&[("a", "free")]), None));
+    assert_eq!((first.generation, first.ts), (1, at(-5)), "the first table may be of any time");
+    let second = changed(first.replace(at(10), users(&[("a", "pro")]), None));
+    assert_eq!(second.generation, 2);
+    assert_eq!(second.replace(at(10), users(&[("a", "pro")]), None), Ok(Decision::Unchanged));
+    assert_eq!(second.replace(at(10), users(&[("a", "free")]), None), Err(Refusal::SameTime { ts: at(10) }));
+    let stale = second.replace(at(9), users(&[("a", "pro")]), None);
+    assert_eq!(stale, Err(Refusal::Stale { ts: at(9), stored: at(10) }));
+}
+
+#[test]
+fn a_change_made_for_another_generation_is_refused() {
+    let table = changed(ReferenceTable::default().replace(at(1), users(&[]), Some(0)));
+    let refused = Refusal::Generation { expected: 0, stored: 1 };
+    assert_eq!(table.replace(at(2), users(&[]), Some(0)), Err(refused.clone()));
+    assert_eq!(table.patch(None, at(2), Patch::new(), Some(0)), Err(refused));
+    assert_eq!(changed(table.replace(at(2), users(&[("a", "b")]), Some(1))).generation, 2);
+}
+
+#[test]
+fn a_patch_adds_changes_and_takes_away() {
+    let table = changed(ReferenceTable::default().replace(at(1), users(&[("a", "free"), ("b", "pro")]), None));
+    let patch = Patch::from([
+        ("a".to_owned(), Some(BTreeMap::from([("plan".to_owned(), None), ("seat".to_owned(), Some("1".to_owned()))]))),
+        ("b".to_owned(), None),
+        ("c".to_owned(), Some(BTreeMap::new())),
+    ]);
+    let next = changed(table.patch(None, at(0), patch.clone(), None));
+    assert_eq!(next.users["a"], Attributes::from([("seat".to_owned(), "1".to_owned())]));
+    assert_eq!(next.users.keys().collect::<Vec<_>>(), ["a", "c"]);
+    assert!(next.ts > table.ts, "a patch without a time comes after the table, whatever the clock says");
+    assert_eq!(next.patch(None, at(5), patch.clone(), None), Ok(Decision::Unchanged));
+    assert!(matches!(table.patch(Some(at(0)), at(9), patch, None), Err(Refusal::Stale { .. })));
+}
+
+#[test]
+fn i6_what_is_too_long_too_many_or_misnamed_is_refused_with_its_place() {
+    let none = ReferenceTable::default();
+    let one = |user: &str, name: &str, value: &str| {
+        let attributes = Attributes::from([(name.to_owned(), value.to_owned())]);
+        none.replace(at(1), BTreeMap::from([(user.to_owned(), attributes)]), None)
+    };
+    assert!(one("u", "plan-2.x_Y", &"v".repeat(256)).is_ok());
+    for (user, name, value) in [
+        ("", "plan", "v"),
+        (&*"u".repeat(257), "plan", "v"),
+        ("u", "", "v"),
+        ("u", "a b", "v"),
+        ("u", "ä", "v"),
+        ("u", &*"n".repeat(65), "v"),
+        ("u", "plan", &*"v".repeat(257)),
+    ] {
+        assert!(matches!(one(user, name, value), Err(Refusal::Invalid { .. })), "{user} {name} {value}");
+    }
+    let values = (0..=REFERENCE_VALUES_MAX).map(|n| (format!("u{n}"), format!("v{n}")));
+    let many = values.map(|(user, value)| (user, Attributes::from([("seat".to_owned(), value)]))).collect();
+    let refused = none.replace(at(1), many, None).unwrap_err();
+    assert!(matches!(&refused, Refusal::TooLarge { field, .. } if field == "seat"), "{refused}");
+    let names = (0..=REFERENCE_ATTRIBUTES_MAX).map(|n| (format!("n{n}"), String::new())).collect();
+    assert!(matches!(
+        none.replace(at(1), BTreeMap::from([("u".to_owned(), names)]), None),
+        Err(Refusal::TooLarge { .. })
+    ));
+}
+
+proptest! {
+    #[test]
+    fn patches_one_after_another_are_one_replacement_by_what_they_come_to(
+        steps in proptest::collection::vec((0_usize..4, proptest::option::of((0_usize..3, proptest::option::of(0_u8..3)))), 0..40),
+    ) {
+        let mut table = ReferenceTable::default();
+        let mut expected: BTreeMap<String, Attributes> = BTreeMap::new();
+        for (user, change) in steps {
+            let user = format!("u{user}");
+            let change = change.map(|(name, value)| (format!("n{name}"), value.map(|value| value.to_string())));
+            match &change {
+                None => drop(expected.remove(&user)),
+                Some((name, Some(value))) => {
+                    expected.entry(user.clone()).or_default().insert(name.clone(), value.clone());
+                }
+                Some((name, None)) => drop(expected.entry(user.clone()).or_default().remove(name)),
+            }
+            let patch = Patch::from([(user, change.map(|change| BTreeMap::from([change])))]);
+            let before = table.clone();
+            match table.patch(None, at(0), patch, Some(table.generation)).unwrap() {
+                Decision::Unchanged => prop_assert_eq!(&expected, &table.users),
+                Decision::Changed(next) => table = next,
+            }
+            prop_assert_eq!(&table.users, &expected);
+            prop_assert!(table == before || table.generation == before.generation + 1 && (before.generation == 0 || table.ts > before.ts));
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Tells readers of a tenant's stream which windows have closed and which closed ones a late event has
+//! revised. One revision is announced once: what was announced lately is remembered.
+//!
+//! What closes needs no memory: it is every window whose grace ended since the last round. What is
+//! revised is noted as the worker applies it, for tenants with a reader only.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::limits::{
+    ANNOUNCED_LATE_MAX, ANNOUNCED_WINDOWS_MAX, LIVE_LAG_MAX, LIVE_STREAMS_PER_TENANT_MAX, PAGE_ROWS_MAX,
+};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::{TimeRange, Timestamp};
+use domain::window::{WindowRule, WindowState};
+use parking_lot::{Mutex, RwLock};
+use ports::PortError;
+use ports::clock::Clock;
+use ports::ledger::Ledger;
+use ports::reports::{Reports, Window, WindowQuery};
+use tokio::sync::broadcast::{Receiver, Sender, channel};
+
+use crate::failure::chain;
+use crate::receipts::Receipts;
+use crate::stop::StopSignal;
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+/// Announced revisions that are remembered, at least.
+const TOLD_MIN: usize = ANNOUNCED_WINDOWS_MAX;
+
+/// What readers are told.
+#[derive(Debug, Clone)]
+pub(crate) enum Announcement {
+    Windows(Arc<[Window]>),
+    Lost,
+}
+
+/// Who listens, and what there is to tell them.
+#[derive(Debug)]
+pub(crate) struct Announcements {
+    ledger: Arc<dyn Ledger>,
+    rule: WindowRule,
+    tenants: RwLock<HashMap<TenantId, Arc<Watched>>>,
+}
+
+/// A tenant with readers.
+#[derive(Debug)]
+struct Watched {
+    /// The right of the first reader, as authentication gave it.
+    scope: TenantScope,
+    sender: Sender<Announcement>,
+    late: Mutex<Late>,
+    told: tokio::sync::Mutex<Told>,
+}
+
+/// Closed windows that a late event has changed.
+#[derive(Debug, Default)]
+struct Late {
+    windows: HashSet<(String, Timestamp)>,
+    overflowed: bool,
+}
+
+/// What has been announced.
+#[derive(Debug)]
+struct Told {
+    /// Windows that closed by then.
+    closed_through: Timestamp,
+    /// (customer, start) → revision; two halves, of which the older is dropped when the newer is full.
+    newer: HashMap<(String, Timestamp), u64>,
+    older: HashMap<(String, Timestamp), u64>,
+}
+
+/// Notes what the worker applies, for one record.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    watched: Arc<Watched>,
+    rule: WindowRule,
+    closed_through: Timestamp,
+}
+
+impl Announcements {
+    pub(crate) fn new(ledger: Arc<dyn Ledger>, rule: WindowRule) -> Self {
+        Self { ledger, rule, tenants: RwLock::default() }
+    }
+
+    /// What is announced to a tenant from now on; `None` when it has too many readers.
+    pub(super) fn subscribe(&self, scope: &TenantScope) -> Option<Receiver<Announcement>> {
+        let mut tenants = self.tenants.write();
+        let watched = tenants.entry(scope.tenant().clone()).or_insert_with(|| {
+            let closed_through = self.ledger.closed_through();
+            let told = Told { closed_through, newer: HashMap::new(), older: HashMap::new() };
+            Arc::new(Watched {
+                scope: scope.clone(),
+                sender: channel(LIVE_LAG_MAX).0,
+                late: Mutex::default(),
+                told: tokio::sync::Mutex::new(told),
+            })
+        });
+        (watched.sender.receiver_count() < LIVE_STREAMS_PER_TENANT_MAX).then(|| watched.sender.subscribe())
+    }
+
+    /// Where to note what was applied for `tenant`; `None` when nobody listens.
+    pub(crate) fn touched(&self, tenant: &TenantId) -> Option<Touched> {
+        let tenants = self.tenants.read();
+        if tenants.is_empty() {
+            return None;
+        }
+        let watched = Arc::clone(tenants.get(tenant)?);
+        Some(Touched { watched, rule: self.rule, closed_through: self.ledger.closed_through() })
+    }
+
+    /// The tenants with readers; forgets the others.
+    fn watched(&self) -> Vec<Arc<Watched>> {
+        if self.tenants.read().is_empty() {
+            return Vec::new();
+        }
+        let mut tenants = self.tenants.write();
+        tenants.retain(|_, watched| watched.sender.receiver_count() > 0);
+        tenants.values().cloned().collect()
+    }
+}
+
+impl Touched {
+    /// Notes an applied event.
+    pub(crate) fn event(&self, customer: Option<&str>, time: Timestamp) {
+        let start = self.rule.start_of(time);
+        if self.rule.closes_at(start) <= self.closed_through {
+            let mut late = self.watched.late.lock();
+            if late.windows.len() < ANNOUNCED_LATE_MAX {
+                late.windows.insert((customer.unwrap_or_default().to_owned(), start));
+            } else {
+                late.overflowed = true;
+            }
+        }
+    }
+}
+
+impl Told {
+    /// Notes a revision; whether it is news.
+    fn tell(&mut self, window: &Window) -> bool {
+        let key = (window.customer.clone(), window.start);
+        let told = self.newer.get(&key).or_else(|| self.older.get(&key));
+        if told.is_some_and(|told| *told >= window.revision) {
+            return false;
+        }
+        if self.newer.len() >= TOLD_MIN {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(key, window.revision);
+        true
+    }
+}
+
+/// The task that tells.
+#[derive(Debug)]
+pub(crate) struct Announcer {
+    pub(crate) announcements: Arc<Announcements>,
+    pub(crate) reports: Arc<dyn Reports>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) receipts: Arc<Receipts>,
+    /// The last record that was durable at the start; before it is applied, windows are not whole.
+    pub(crate) replay_until: domain::position::Seq,
+}
+
+impl Announcer {
+    /// Tells until it is told to end.
+    pub(crate) async fn run(self, mut stop: StopSignal) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.ended() => return,
+                () = self.clock.sleep(ROUND) => {}
+            }
+            if self.receipts.applied() < self.replay_until {
+                continue;
+            }
+            for watched in self.announcements.watched() {
+                let round = async {
+                    if let Err(error) = self.announce(&watched).await {
+                        tracing::warn!(error = chain(&error), "windows were not announced; trying again");
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = stop.ended() => return,
+                    () = round => {}
+                }
+            }
+        }
+    }
+
+    async fn announce(&self, watched: &Watched) -> Result<(), PortError> {
+        let mut told = watched.told.lock().await;
+        let closed_through = self.announcements.ledger.closed_through();
+        if closed_through > told.closed_through {
+            self.announce_closed(watched, &mut told, closed_through).await?;
+            told.closed_through = closed_through;
+        }
+        let Late { windows, overflowed } = std::mem::take(&mut *watched.late.lock());
+        if overflowed {
+            watched.send(Announcement::Lost);
+            return Ok(());
+        }
+        let mut left = windows.into_iter();
+        while let Some((customer, start)) = left.next() {
+            let range = TimeRange::new(start, start.plus_micros(1)).unwrap_or(TimeRange::ALL);
+            let query = WindowQuery { customer: Some(customer.clone()), range, state: None, after: None, limit: 1 };
+            match self.reports.windows(&watched.scope, &query).await {
+                Ok(page) => watched.tell(&mut told, page.rows),
+                Err(error) => {
+                    watched.late.lock().windows.extend(left.chain([(customer, start)]));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces every window that closes after `told` up to and with `through`.
+    async fn announce_closed(&self, watched: &Watched, told: &mut Told, through: Timestamp) -> Result<(), PortError> {
+        let rule = self.announcements.rule;
+        let start = |closes_at: Timestamp| closes_at.plus_micros(1 - rule.length_us() - rule.grace_us());
+        let range = TimeRange::new(start(told.closed_through), start(through)).unwrap_or(TimeRange::ALL);
+        let mut query = WindowQuery { customer: None, range, state: None, after: None, limit: PAGE_ROWS_MAX };
+        let mut announced = 0;
+        loop {
+            let page = self.reports.windows(&watched.scope, &query).await?;
+            announced += page.rows.len();
+            watched.tell(told, page.rows);
+            query.after = page.next;
+            if query.after.is_none() {
+                return Ok(());
+            }
+            if announced >= ANNOUNCED_WINDOWS_MAX {
+                watched.send(Announcement::Lost);
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Watched {
+    fn tell(&self, told: &mut Told, windows: Vec<Window>) {
+        let closed = windows.into_iter().filter(|window| window.state != WindowState::Open);
+        let news: Vec<Window> = closed.filter(|window| told.tell(window)).collect();
+        if !news.is_empty() {
+            self.send(Announcement::Windows(news.into()));
+        }
+    }
+
+    fn send(&self, announcement: Announcement) {
+        // Fails when the last reader has just gone.
+        let _ = self.sender.send(announcement);
+    }
+}

@@ -1,0 +1,154 @@
+//! Streams of the live view. A window is added up once a second for all streams of its tenant and
+//! length. A reader that lags behind is dropped; nobody waits for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use domain::limits::LIVE_STREAMS_MAX;
+use domain::tenant::{TenantId, TenantScope};
+use parking_lot::Mutex;
+use ports::clock::Clock;
+use ports::live::{Live, LiveWindow};
+use ports::reports::Window;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{Receiver, Sender, channel};
+
+use super::LiveState;
+use super::announce::Announcement;
+use crate::failure::chain;
+use crate::stop::StopSignal;
+
+/// Time between two live windows.
+const TICK: Duration = Duration::from_secs(1);
+/// Live windows that a reader may lag behind.
+const TICKS_MAX: usize = 16;
+
+/// What a stream brings.
+#[derive(Debug, Clone)]
+pub enum LiveMessage {
+    /// The live window, once a second.
+    Live(Arc<LiveWindow>),
+    /// Windows that have closed or been revised.
+    Windows(Arc<[Window]>),
+    /// More windows than can be announced have closed or been revised: read the listing.
+    Lost,
+}
+
+/// Why a stream has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The reader was too slow.
+    Lagged,
+    /// The server stops.
+    Stopped,
+}
+
+/// Too many streams are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamRefusal;
+
+/// One reader's stream.
+#[derive(Debug)]
+pub struct LiveStream {
+    ticks: Receiver<Arc<LiveWindow>>,
+    windows: Receiver<Announcement>,
+    _place: Place,
+}
+
+impl LiveStream {
+    pub(super) fn new(ticks: Receiver<Arc<LiveWindow>>, windows: Receiver<Announcement>, place: Place) -> Self {
+        Self { ticks, windows, _place: place }
+    }
+
+    /// The next message. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StreamEnd`] when there will be none.
+    pub async fn next(&mut self) -> Result<LiveMessage, StreamEnd> {
+        let ended = |error| match error {
+            RecvError::Lagged(_) => StreamEnd::Lagged,
+            RecvError::Closed => StreamEnd::Stopped,
+        };
+        tokio::select! {
+            biased;
+            announced = self.windows.recv() => match announced.map_err(ended)? {
+                Announcement::Windows(windows) => Ok(LiveMessage::Windows(windows)),
+                Announcement::Lost => Ok(LiveMessage::Lost),
+            },
+            live = self.ticks.recv() => live.map(LiveMessage::Live).map_err(ended),
+        }
+    }
+}
+
+/// A place among the streams that may be open, given back on drop.
+#[derive(Debug)]
+pub(super) struct Place(Arc<LiveState>);
+
+impl Place {
+    pub(super) fn take(state: &Arc<LiveState>) -> Result<Self, StreamRefusal> {
+        let place = Self(Arc::clone(state));
+        if state.streams.fetch_add(1, Ordering::Relaxed) < LIVE_STREAMS_MAX { Ok(place) } else { Err(StreamRefusal) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One task per tenant and length that anybody reads.
+#[derive(Debug)]
+pub(super) struct Tickers {
+    live: Arc<dyn Live>,
+    clock: Arc<dyn Clock>,
+    stop: StopSignal,
+    running: Mutex<HashMap<(TenantId, u32), Ticks>>,
+}
+
+type Ticks = Sender<Arc<LiveWindow>>;
+
+impl Tickers {
+    pub(super) fn new(live: Arc<dyn Live>, clock: Arc<dyn Clock>, stop: StopSignal) -> Self {
+        Self { live, clock, stop, running: Mutex::default() }
+    }
+
+    pub(super) fn subscribe(self: &Arc<Self>, scope: &TenantScope, seconds: u32) -> Receiver<Arc<LiveWindow>> {
+        let key = (scope.tenant().clone(), seconds);
+        let mut running = self.running.lock();
+        if let Some(sender) = running.get(&key) {
+            return sender.subscribe();
+        }
+        let (sender, receiver) = channel(TICKS_MAX);
+        running.insert(key, sender.clone());
+        let (tickers, scope) = (Arc::clone(self), scope.clone());
+        tokio::spawn(async move {
+            let mut stop = tickers.stop.clone();
+            tokio::select! {
+                biased;
+                () = stop.ended() => {}
+                () = tickers.run(&scope, seconds, sender) => {}
+            }
+            tickers.running.lock().remove(&(scope.tenant().clone(), seconds));
+        });
+        receiver
+    }
+
+    async fn run(&self, scope: &TenantScope, seconds: u32, sender: Ticks) {
+        loop {
+            match self.live.window(scope, self.clock.now(), seconds).await {
+                // Fails when nobody listens at this moment.
+                Ok(window) => drop(sender.send(Arc::new(window))),
+                Err(error) => tracing::warn!(error = chain(&error), "a live window was not read; trying again"),
+            }
+            self.clock.sleep(TICK).await;
+            let mut running = self.running.lock();
+            if sender.receiver_count() == 0 {
+                running.remove(&(scope.tenant().clone(), seconds));
+                return;
+            }
+        }
+    }
+}

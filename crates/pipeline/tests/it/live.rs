@@ -1,0 +1,89 @@
+//! The live view across restarts, the serialised changes of reference tables, and slow readers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::reference::Attributes;
+use domain::time::Timestamp;
+use pipeline::{LiveMessage, StreamEnd, TableChange};
+use ports::ErrorKind;
+use ports::testing::ledger::records::scope;
+
+use crate::twins::LedgerFaults;
+use crate::world::{START, World, eventually, within};
+
+async fn whole(world: &World) {
+    eventually("the live view is whole", || world.pipeline.live().problem().is_none().then_some(())).await;
+}
+
+async fn users(world: &World, tenant: &str) -> (u64, u64) {
+    let window = world.pipeline.live().window(&scope(tenant), 1_800).await.unwrap();
+    (window.events, window.unique_users)
+}
+
+fn body(prefix: &str, events: usize) -> String {
+    let events: Vec<_> = (0..events).map(|n| format!(r#"{{"id":"{prefix}{n}","user":"u{}"}}"#, n % 3)).collect();
+    format!("[{}]", events.join(","))
+}
+
+#[tokio::test]
+async fn i2_a_restart_counts_what_is_stored_and_what_is_replayed_once() {
+    let mut world = World::new();
+    world.ensure_tenants(&["acme", "zeta"]).await;
+    for round in 0..3_u32 {
+        whole(&world).await;
+        assert_eq!(users(&world, "acme").await, (u64::from(round) * 8, if round == 0 { 0 } else { 3 }));
+        world.post_and_wait("acme", &body(&format!("{round}-"), 7)).await;
+        world.post_and_wait("zeta", r#"{"id":"old","time":"2020-01-01T00:00:00Z"}"#).await;
+        // This one is durable, and applied after the restart at the earliest.
+        world.ledger.set(LedgerFaults { refuse: Some(ErrorKind::Unavailable), ..LedgerFaults::default() });
+        world.post("acme", &format!(r#"{{"id":"queued-{round}","user":"u1"}}"#)).await.unwrap();
+        world = world.restart(LedgerFaults::default());
+    }
+    whole(&world).await;
+    assert_eq!(users(&world, "acme").await, (24, 3));
+    assert_eq!(users(&world, "zeta").await, (0, 0));
+}
+
+#[tokio::test]
+async fn changes_at_the_same_time_are_made_one_after_another() {
+    let world = World::new();
+    whole(&world).await;
+    let tables = world.pipeline.reference_tables();
+    let change = |n: i64| {
+        let attributes = Attributes::from([("n".to_owned(), n.to_string())]);
+        let ts = Timestamp::from_micros(START.micros() + n);
+        TableChange::Replace { ts, users: BTreeMap::from([("u".to_owned(), attributes)]) }
+    };
+    let (scope, changes) = (scope("acme"), (0..20).map(change));
+    let mut tasks = Vec::new();
+    for change in changes {
+        let (tables, scope) = (tables.clone(), scope.clone());
+        tasks.push(tokio::spawn(async move { tables.change(&scope, change, None).await.is_ok() }));
+    }
+    let mut made = 0;
+    for task in tasks {
+        made += u64::from(task.await.unwrap());
+    }
+    let table = tables.table(&scope).unwrap();
+    assert_eq!(table.generation, made);
+    assert_eq!(table.users["u"]["n"], "19", "the newest wins, whatever the order");
+    assert_eq!(world.pipeline.live().window(&scope, 1).await.unwrap().generation, made);
+}
+
+#[tokio::test]
+async fn i6_a_reader_that_lags_is_told_to_go() {
+    let world = World::new();
+    whole(&world).await;
+    let mut slow = world.pipeline.live().stream(&scope("acme"), 10).unwrap();
+    let mut fast = world.pipeline.live().stream(&scope("acme"), 10).unwrap();
+    for _ in 0..40 {
+        assert!(matches!(within("a tick", fast.next()).await, Ok(LiveMessage::Live(_))));
+        eventually("the next tick", || {
+            world.clock.advance(Duration::from_secs(1));
+            Some(())
+        })
+        .await;
+    }
+    assert_eq!(within("the end", slow.next()).await.unwrap_err(), StreamEnd::Lagged);
+}
