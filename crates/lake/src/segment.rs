@@ -17,7 +17,7 @@ use ports::manifest::{FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
 use vfs::Vfs;
 
-pub(crate) use file::{Batches, KeyRange, ParquetFile, RowId, SegmentFile, corrupt, io_error};
+pub(crate) use file::{Batches, Chunks, KeyRange, ParquetFile, RowId, SegmentFile, corrupt, io_error};
 
 use crate::dedup::IdRun;
 

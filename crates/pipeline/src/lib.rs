@@ -14,6 +14,7 @@ mod stop;
 mod pipeline;
 
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use ingest::{LoadBatch, LoadedBatch, LoadedCounts, LoadedDurably, Loader};
 pub use pipeline::{Check, Pipeline, PipelineParts};
 pub use receipts::ReceiptState;
 pub use telemetry::Metrics;

@@ -18,7 +18,7 @@ use super::machine::Usage;
 use super::output::Output;
 use super::schedule::{Pace, Schedule};
 use super::server::Server;
-use super::stopwatch::Stopwatch;
+use crate::stopwatch::Stopwatch;
 use super::workload::{Mix, Workload};
 use crate::clock::SystemClock;
 

@@ -15,10 +15,10 @@ use domain::time::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::connection::Target;
+use crate::http::connection::Target;
 use super::latency::Latencies;
 use super::schedule::Schedule;
-use super::stopwatch::Stopwatch;
+use crate::stopwatch::Stopwatch;
 use super::workload::Workload;
 use sender::Sender;
 

@@ -12,13 +12,13 @@ use serde::Serialize;
 use super::args::QueryArgs;
 use super::check::Check;
 use super::client::{Client, CustomerCalls, KnownEvent, encoded};
-use super::connection::Connection;
+use crate::http::connection::Connection;
 use super::ingest::{self, IngestPlan};
 use super::latency::{Latencies, Percentiles};
 use super::load::Load;
 use super::output::Output;
 use super::server::Server;
-use super::stopwatch::Stopwatch;
+use crate::stopwatch::Stopwatch;
 use super::workload::Mix;
 
 /// Ordinary customers that are asked about.
