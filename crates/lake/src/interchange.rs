@@ -248,7 +248,8 @@ fn schema() -> Arc<Schema> {
 }
 
 fn columns(events: &[StoredEvent]) -> Vec<ArrayRef> {
-    let text = |of: fn(&StoredEvent) -> Option<&str>| Arc::new(events.iter().map(of).collect::<StringArray>()) as ArrayRef;
+    let text =
+        |of: fn(&StoredEvent) -> Option<&str>| Arc::new(events.iter().map(of).collect::<StringArray>()) as ArrayRef;
     let count = |of: fn(&StoredEvent) -> Option<u64>| {
         let signed = |event| of(event).map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         Arc::new(events.iter().map(signed).collect::<Int64Array>()) as ArrayRef

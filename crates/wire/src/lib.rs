@@ -15,10 +15,10 @@ mod stream;
 mod table;
 mod csv;
 
+pub use csv::{CsvReader, CsvRow, Cut, detect_delimiter};
 pub use decode::decode;
 pub use error::BodyError;
 pub use event::Item;
-pub use csv::{CsvReader, CsvRow, Cut, detect_delimiter};
 pub use parse::{Parsed, line, parse};
 pub use stream::inflate;
 pub use table::{Columns, ColumnsError, Mapping};

@@ -31,7 +31,10 @@ pub fn inflate(input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + S
     let (gzip, zstd) = (magic.starts_with(&GZIP_MAGIC), magic.starts_with(&ZSTD_MAGIC));
     let whole = BufReader::with_capacity(READ_BYTES, io::Cursor::new(magic).chain(input));
     if gzip {
-        #[expect(clippy::disallowed_methods, reason = "nothing is kept, and time is bounded by the length of the file")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "nothing is kept, and time is bounded by the length of the file"
+        )]
         return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(whole)));
     }
     if zstd {

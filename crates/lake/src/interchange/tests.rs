@@ -33,7 +33,9 @@ fn cells(columns: Vec<(&str, ArrayRef)>, first: u64) -> Vec<String> {
     let mut table = ParquetTable::open(file_of(&write(columns), folder.path()), first).unwrap();
     let mut rows = Vec::new();
     while let Some(batch) = table.next_rows().unwrap() {
-        rows.extend((0..batch.len()).flat_map(|row| batch.row(row).map(|cell| format!("{cell:?}")).collect::<Vec<_>>()));
+        rows.extend(
+            (0..batch.len()).flat_map(|row| batch.row(row).map(|cell| format!("{cell:?}")).collect::<Vec<_>>()),
+        );
     }
     rows
 }

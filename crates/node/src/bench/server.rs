@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::client::Client;
-use crate::http::connection::Target;
 use super::machine::Usage;
+use crate::http::connection::Target;
 use crate::stopwatch::Stopwatch;
 
 /// Longest from the start to the first readiness.

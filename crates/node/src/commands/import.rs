@@ -45,7 +45,8 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     }
     let meter = Arc::default();
     let csv = CsvOptions { delimiter, mapping: map };
-    let reading = Reading { inputs: inputs.clone(), format, csv, limits: destination.limits(), meter: Arc::clone(&meter) };
+    let reading =
+        Reading { inputs: inputs.clone(), format, csv, limits: destination.limits(), meter: Arc::clone(&meter) };
     let mut desk = Desk::of_files(inputs, reading.bytes(), meter);
     if let Some(checkpoint) = checkpoint {
         desk.keep_checkpoint(checkpoint);

@@ -121,7 +121,11 @@ impl Desk {
             Some(file) => file.push(name, rejects)?,
             None => {
                 for (number, reject) in (self.summary.rejected..SHOWN_MAX).zip(rejects) {
-                    let more = if number + 1 == SHOWN_MAX { " (further ones are not shown; --rejects FILE keeps all)" } else { "" };
+                    let more = if number + 1 == SHOWN_MAX {
+                        " (further ones are not shown; --rejects FILE keeps all)"
+                    } else {
+                        ""
+                    };
                     self.progress.say(&format!("rejected: {name} {reject}{more}"));
                 }
             }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, bail, ensure};
 use domain::limits::Limits;
@@ -96,7 +97,10 @@ impl Input {
 
 fn identity(path: &Path, about: &std::fs::Metadata, file: File, purpose: &str) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    for part in [purpose.as_bytes(), path.as_os_str().as_encoded_bytes(), &about.len().to_le_bytes()] {
+    // A file that was changed in place is another one, however little.
+    let changed = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let changed = changed.as_nanos().to_le_bytes();
+    for part in [purpose.as_bytes(), path.as_os_str().as_encoded_bytes(), &about.len().to_le_bytes(), &changed] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

@@ -82,11 +82,7 @@ struct Answered {
     duplicates: u64,
 }
 
-async fn send(
-    target: Arc<Target>,
-    parcels: Arc<Mutex<Numbered>>,
-    done: mpsc::Sender<Answered>,
-) -> anyhow::Result<()> {
+async fn send(target: Arc<Target>, parcels: Arc<Mutex<Numbered>>, done: mpsc::Sender<Answered>) -> anyhow::Result<()> {
     let mut line = Line { request: PostRequest::new(&target, PATH, CONTENT_TYPE), connection: Connection::new(target) };
     loop {
         let Some((number, mut parcel)) = parcels.lock().await.next().await else { return Ok(()) };

@@ -36,13 +36,7 @@ impl Reject {
     }
 
     /// The same with a reason that a server gave.
-    pub(crate) fn told(
-        line: u64,
-        code: Cow<'static, str>,
-        field: Option<String>,
-        message: String,
-        raw: &[u8],
-    ) -> Self {
+    pub(crate) fn told(line: u64, code: Cow<'static, str>, field: Option<String>, message: String, raw: &[u8]) -> Self {
         let raw = &raw[..raw.len().min(REJECT_RAW_BYTES_MAX)];
         Self { line, code, field, message, raw: String::from_utf8_lossy(raw).into_owned() }
     }
@@ -76,7 +70,8 @@ impl RejectFile {
     /// Opens the file at `path`, keeping its first `keep` bytes, or none of an older one.
     pub(super) fn open(path: &Path, keep: Option<u64>) -> anyhow::Result<Self> {
         let failed = || format!("failed to open the reject file {}", path.display());
-        let mut file = if path.exists() { DiskVfs.open_append(path) } else { DiskVfs.create(path) }.with_context(failed)?;
+        let mut file =
+            if path.exists() { DiskVfs.open_append(path) } else { DiskVfs.create(path) }.with_context(failed)?;
         let keep = keep.unwrap_or(0).min(file.len());
         if keep < file.len() {
             file.truncate(keep).with_context(failed)?;

@@ -30,7 +30,12 @@ pub(super) trait TakeRows {
 }
 
 /// Reads one JSON object per line, from `from` on.
-pub(super) fn read_lines(feed: &mut Feed, from: Place, limits: &Limits, rows: &mut impl TakeRows) -> anyhow::Result<()> {
+pub(super) fn read_lines(
+    feed: &mut Feed,
+    from: Place,
+    limits: &Limits,
+    rows: &mut impl TakeRows,
+) -> anyhow::Result<()> {
     let row_bytes_max = limits.import_row_bytes_max();
     if feed.bytes().starts_with(b"\xEF\xBB\xBF") {
         feed.consume(3);

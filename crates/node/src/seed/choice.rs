@@ -53,7 +53,12 @@ impl Weighted {
     /// Index `i` has the weight `weight(i)`.
     pub(super) fn new(count: u32, weight: impl Fn(u32) -> f64) -> Self {
         let mut total = 0.0;
-        let mut sums: Vec<f64> = (0..count).map(|index| { total += weight(index); total }).collect();
+        let mut sums: Vec<f64> = (0..count)
+            .map(|index| {
+                total += weight(index);
+                total
+            })
+            .collect();
         for sum in &mut sums {
             *sum /= total;
         }

@@ -7,3 +7,4 @@ mod settings;
 mod shutdown;
 mod faults;
 mod web_requests;
+mod import;

@@ -6,10 +6,10 @@ use anyhow::{Context, bail, ensure};
 use domain::time::Timestamp;
 
 use super::{LoadPlan, Tally};
+use crate::bench::workload::EventWriter;
 use crate::http::connection::{Connection, PostRequest};
 use crate::http::delivery::{self, Trouble, excerpt};
 use crate::http::reader::{Response, find, find_last};
-use crate::bench::workload::EventWriter;
 
 /// Where events are posted.
 const PATH: &str = "/v1/events";
