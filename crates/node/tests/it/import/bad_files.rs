@@ -8,8 +8,11 @@ use serde_json::Value;
 use super::{counts, import, imported, read, write};
 use crate::harness::{nilometer, run, stderr, stdout};
 
+/// The counts, and the lines and codes of the refusals.
+type Outcome = ([u64; 4], Vec<(u64, String)>);
+
 /// Imports `content` as a file called `name`; the counts, the codes of the refusals with their lines.
-fn try_import(name: &str, content: impl AsRef<[u8]>, args: &[&str]) -> Result<([u64; 4], Vec<(u64, String)>), String> {
+fn try_import(name: &str, content: impl AsRef<[u8]>, args: &[&str]) -> Result<Outcome, String> {
     let folder = tempfile::tempdir().unwrap();
     let (file, rejects) = (folder.path().join(name), folder.path().join("rejects"));
     write(&file, content);
