@@ -88,7 +88,7 @@ async fn send(target: Arc<Target>, parcels: Arc<Mutex<Numbered>>, done: mpsc::Se
         let Some((number, mut parcel)) = parcels.lock().await.next().await else { return Ok(()) };
         let (mut accepted, mut duplicates) = (0, 0);
         if let Some(post) = parcel.packed.take() {
-            let mut parts = Vec::from([0..post.lines.len()]);
+            let mut parts: Vec<_> = std::iter::once(0..post.lines.len()).collect();
             while let Some(part) = parts.pop() {
                 match line.post(&post, part.clone()).await? {
                     Posted::Answer(answer) => {
