@@ -12,10 +12,10 @@ mod verdict;
 
 pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
 pub use event::EventBody;
+pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use query::{QueryAnswerBody, QueryBody};
 pub(crate) use series::SeriesBody;
 pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};
-pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};
 pub(crate) use verdict::{Verdict, Verdicts};
 

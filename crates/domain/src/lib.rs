@@ -6,6 +6,7 @@ pub mod limits;
 pub mod time;
 pub mod tenant;
 pub mod event;
+pub mod table;
 pub mod rejection;
 pub mod admit;
 pub mod record;

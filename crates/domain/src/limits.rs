@@ -16,6 +16,12 @@ pub const TOKENS_MAX: u64 = 1_000_000_000_000;
 pub const LATENCY_US_MAX: u64 = 1_000_000_000_000;
 /// Most events in one journal record, hence in one request: an index in a record has 16 bits.
 pub const RECORD_EVENTS_MAX: usize = 65_536;
+/// Longest row or line of a file that is imported, in bytes, unless properties may be longer still.
+pub const IMPORT_ROW_BYTES_MAX: usize = 1 << 20;
+/// Most columns of a table that is imported.
+pub const IMPORT_COLUMNS_MAX: usize = 1_024;
+/// Most bytes of a refused row that its line in the reject file repeats.
+pub const REJECT_RAW_BYTES_MAX: usize = 1_024;
 /// Most rows in one page of any listing.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows in one page of a listing when the request names no limit.
@@ -131,6 +137,14 @@ pub struct Limits {
     pub connections_max: usize,
     /// Longest that `?wait=applied` holds a request.
     pub wait_applied_max: Duration,
+}
+
+impl Limits {
+    /// Longest row or line of a file that is imported: an event with the largest properties fits, every
+    /// quote in them doubled.
+    pub fn import_row_bytes_max(&self) -> usize {
+        IMPORT_ROW_BYTES_MAX.max(self.properties_bytes_max.saturating_mul(2).saturating_add(64 << 10))
+    }
 }
 
 impl Default for Limits {

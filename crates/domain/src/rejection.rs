@@ -11,6 +11,8 @@ use serde::Serialize;
 pub enum RejectCode {
     /// The event is not readable JSON, or not an object.
     InvalidJson,
+    /// A row of a table is no text, has another number of columns than the table, or is empty.
+    InvalidRow,
     /// A field has the wrong JSON type.
     InvalidType,
     /// A field is empty, or holds what no identifier may hold.
@@ -42,6 +44,7 @@ impl RejectCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidJson => "invalid_json",
+            Self::InvalidRow => "invalid_row",
             Self::InvalidType => "invalid_type",
             Self::InvalidValue => "invalid_value",
             Self::TooLong => "too_long",

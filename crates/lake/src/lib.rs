@@ -19,6 +19,7 @@ mod audiences;
 mod analytics;
 mod queries;
 mod verify;
+pub mod interchange;
 
 pub use lake::Lake;
 pub use options::LakeOptions;

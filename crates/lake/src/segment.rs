@@ -18,7 +18,7 @@ use ports::{ErrorKind, PortError};
 use vfs::Vfs;
 
 pub(crate) use blob::slices as blob_slices;
-pub(crate) use file::{Batches, KeyRange, Morsel, Pages, ParquetFile, RowId, SegmentFile, corrupt, io_error};
+pub(crate) use file::{Batches, Chunks, KeyRange, Morsel, Pages, ParquetFile, RowId, SegmentFile, corrupt, io_error};
 
 use crate::dedup::IdRun;
 

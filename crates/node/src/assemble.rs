@@ -71,6 +71,15 @@ impl Engine {
             .await
     }
 
+    /// Opens `data` to write into it, with the windows it was made with; a new folder is made as
+    /// `options` say.
+    pub(crate) async fn open_to_load(data: &Path, options: EngineOptions) -> anyhow::Result<Self> {
+        let folder = Folder::open(data).await?;
+        let seed = Identity { key: rand::random(), rule: options.lake.rule };
+        let rule = folder.store.load(&seed).await?.identity.rule;
+        folder.engine(EngineOptions { lake: LakeOptions { rule, ..options.lake }, ..options }).await
+    }
+
     /// Records the tenants that may come.
     pub(crate) async fn ensure_tenants(&self, tenants: &[TenantId]) -> anyhow::Result<()> {
         Ok(self.store.ensure_tenants(tenants, self.clock.now()).await?)

@@ -2,14 +2,10 @@
 //! one of acknowledged and applied events whose count was checked afterwards; a run that loses or
 //! doubles an event fails. Never touches a data folder that a server has open.
 
-mod stopwatch;
 mod output;
 mod args;
 mod schedule;
-mod text;
 mod workload;
-mod reader;
-mod connection;
 mod latency;
 mod load;
 mod machine;

@@ -1,6 +1,10 @@
 //! The commands, one file each.
 
+mod destination;
 mod events;
+mod export;
+mod import;
+mod seed;
 mod serve;
 mod verify;
 
@@ -27,6 +31,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
             block_on(threads, serve::serve(config))
         }
         Command::Verify(folder) => block_on(None, verify::verify(folder)),
+        Command::Import(args) => block_on(None, import::import(args)),
+        Command::Seed(args) => block_on(None, seed::seed(args)),
+        Command::Export(args) => block_on(None, export::export(args)),
         Command::Events(command) => block_on(None, events::events(command)),
         Command::Bench(args) => block_on(None, bench::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {

@@ -8,7 +8,7 @@ mod validate;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use api::CacheTimes;
 use domain::limits::Limits;
@@ -47,6 +47,13 @@ impl Config {
         layers::check_environment(std::env::vars_os().map(|(name, _)| name))?;
         let settings = layers::merge(args.config.as_deref(), args.settings)?;
         validate::check(settings)
+    }
+
+    /// The configuration that the environment and `file` make, for a command that stands in for the
+    /// server of a folder.
+    pub(crate) fn of_folder(file: Option<&Path>) -> Result<Self, ConfigError> {
+        layers::check_environment(std::env::vars_os().map(|(name, _)| name))?;
+        validate::check(layers::merge(file, SettingFlags::of_environment()?)?)
     }
 }
 

@@ -15,6 +15,11 @@ mod lock;
 mod assemble;
 mod logging;
 mod shutdown;
+mod stopwatch;
+mod text;
+mod http;
+mod import;
+mod seed;
 mod commands;
 mod bench;
 

@@ -8,6 +8,7 @@
 
 mod answer;
 mod judge;
+mod load;
 mod space;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use ports::ledger::Ledger;
 use uuid::{NoContext, Uuid};
 
 pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use load::{LoadBatch, LoadedBatch, LoadedCounts, LoadedDurably, Loader};
 pub(crate) use space::Space;
 
 use crate::inflight::InFlight;
@@ -80,7 +82,7 @@ impl Ingest {
             let new_id = || new_id(stamp.received_at());
             let seen = |ids: &[&str]| self.ledger.seen(scope, ids);
             let (verdicts, admitted) = judge(&parsed.items, admission, names, new_id, seen, &self.metrics);
-            (verdicts, admitted.map(|admitted| Batch { admitted, stamp, space }))
+            (verdicts, admitted.map(|admitted| Batch { admitted, stamp, space: Some(space) }))
         };
         let Some(batch) = batch else { return Ok(verdicts.without_record(wait)) };
         let durable = self.journaling.append(batch).await?;

@@ -17,9 +17,10 @@ mod stop;
 mod pipeline;
 
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use ingest::{LoadBatch, LoadedBatch, LoadedCounts, LoadedDurably, Loader};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Check, Pipeline, PipelineParts};
 pub use receipts::ReceiptState;
-pub use settings::{Settings, SettingsChange};
 pub use references::{ReferenceTables, TableChange, TableError};
+pub use settings::{Settings, SettingsChange};
 pub use telemetry::Metrics;

@@ -29,8 +29,8 @@ use crate::ingest::{Ingest, Space};
 use crate::live::{Announcements, Announcer, LiveParts, LiveState, LiveView, Rebuild};
 use crate::names::KnownNames;
 use crate::receipts::{Fate, ReceiptKey, ReceiptState, Receipts};
-use crate::settings::Settings;
 use crate::references::ReferenceTables;
+use crate::settings::Settings;
 use crate::stage::Journaling;
 use crate::stop::Stop;
 use crate::telemetry::{Metrics, PortGauges};
@@ -121,12 +121,7 @@ impl Pipeline {
         let names = Arc::new(KnownNames::new(&limits));
         names.resume(ledger.names());
         let live_state = Arc::<LiveState>::default();
-        metrics.observe_ports(PortGauges {
-            journal: Arc::downgrade(&journal),
-            ledger: Arc::downgrade(&ledger),
-            live: Arc::downgrade(&parts.live),
-            live_state: Arc::downgrade(&live_state),
-        });
+        observe_ports(&metrics, &parts, &live_state);
         let announcements = Arc::new(Announcements::new(Arc::clone(&ledger), rule));
         let key = ReceiptKey::new(parts.key);
         let worker = Worker {
@@ -141,27 +136,11 @@ impl Pipeline {
             stop: stop.signal(),
             replay_until,
         };
-        let closer = Closer {
-            journal: journal.clone(),
-            ledger: ledger.clone(),
-            clock: clock.clone(),
-            in_flight: in_flight.clone(),
-            receipts: receipts.clone(),
-            rule,
-            failure: failure.clone(),
-        };
         let tables = ReferenceTables::new(Arc::clone(&parts.references), Arc::clone(&parts.live), clock.clone());
         let live = start_live(&parts, &stop, &receipts, &tables, live_state, announcements);
-        let journaling = Journaling {
-            journal,
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            failure: failure.clone(),
-            unknown: Arc::default(),
-        };
         let space = Space::new(&limits);
         let ingest = Ingest {
-            journaling,
+            journaling: journaling(&parts, &metrics, &failure),
             ledger,
             clock,
             metrics,
@@ -174,8 +153,30 @@ impl Pipeline {
             limits,
         };
         let worker = worker::spawn(worker, failure.clone());
+        let closer = Closer {
+            journal: parts.journal.clone(),
+            ledger: parts.ledger.clone(),
+            clock: parts.clock.clone(),
+            in_flight: ingest.in_flight.clone(),
+            receipts: receipts.clone(),
+            rule,
+            failure: failure.clone(),
+        };
         let closer = Mutex::new(Some(tokio::spawn(closer.run(stop.signal()))));
-        Arc::new(Self { parts, ingest, live, tables, receipts, settings, key, failure, stop, worker, closer, replay_until })
+        Arc::new(Self {
+            parts,
+            ingest,
+            live,
+            tables,
+            receipts,
+            settings,
+            key,
+            failure,
+            stop,
+            worker,
+            closer,
+            replay_until,
+        })
     }
 
     /// The request path.
@@ -321,6 +322,25 @@ impl Pipeline {
             tracing::warn!(error = chain(&error), "the journal was not trimmed; the next start will");
         }
         Ok(())
+    }
+}
+
+fn observe_ports(metrics: &Metrics, parts: &PipelineParts, live_state: &Arc<LiveState>) {
+    metrics.observe_ports(PortGauges {
+        journal: Arc::downgrade(&parts.journal),
+        ledger: Arc::downgrade(&parts.ledger),
+        live: Arc::downgrade(&parts.live),
+        live_state: Arc::downgrade(live_state),
+    });
+}
+
+fn journaling(parts: &PipelineParts, metrics: &Arc<Metrics>, failure: &Failure) -> Journaling {
+    Journaling {
+        journal: parts.journal.clone(),
+        clock: parts.clock.clone(),
+        metrics: metrics.clone(),
+        failure: failure.clone(),
+        unknown: Arc::default(),
     }
 }
 

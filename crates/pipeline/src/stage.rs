@@ -23,8 +23,8 @@ use crate::telemetry::Metrics;
 pub(crate) struct Batch {
     pub(crate) admitted: Admitted,
     pub(crate) stamp: Stamp,
-    /// The memory that the request may take.
-    pub(crate) space: OwnedSemaphorePermit,
+    /// The memory that the request may take; none for a load, which has a few batches and no body.
+    pub(crate) space: Option<OwnedSemaphorePermit>,
 }
 
 /// A batch that survives any crash.

@@ -119,6 +119,53 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Refuses the event, unless it is refused already.
+    pub(crate) fn refuse(&mut self, refusal: Rejection) {
+        self.named = true;
+        self.refusal.get_or_insert(refusal);
+    }
+
+    /// Takes the properties of a row of a table.
+    pub(crate) fn put_object(&mut self, name: &str, value: Kind<'a>) {
+        self.named = true;
+        if let Err(refusal) = self.set_properties(name, value) {
+            self.refuse(refusal);
+        }
+    }
+
+    /// Takes a field other than the properties from a row of a table; `number` says that the table
+    /// knows it to be one.
+    pub(crate) fn put_field(&mut self, field: Field, name: &str, text: Cow<'a, str>, number: bool) {
+        self.named = true;
+        let candidate = &mut self.candidate;
+        let put = match field {
+            Field::Id => put(&mut candidate.id, name, Some(text)),
+            Field::Time if number => put(&mut candidate.time, name, Some(TimeText::Number(text))),
+            Field::Time => put(&mut candidate.time, name, Some(TimeText::Text(text))),
+            Field::Kind => put(&mut candidate.kind, name, Some(text)),
+            Field::Customer => put(&mut candidate.customer, name, Some(text)),
+            Field::User => put(&mut candidate.user, name, Some(text)),
+            Field::Endpoint => put(&mut candidate.endpoint, name, Some(text)),
+            Field::Project => put(&mut candidate.project, name, Some(text)),
+            Field::Tenant => put(&mut candidate.tenant, name, Some(text)),
+            Field::Measure(which) => {
+                let usage = self.beside.get_or_insert_default();
+                let slot = match which {
+                    Measure::Tokens => &mut usage.tokens,
+                    Measure::InputTokens => &mut usage.input_tokens,
+                    Measure::OutputTokens => &mut usage.output_tokens,
+                    Measure::LatencyMs => &mut usage.latency_ms,
+                    Measure::Model => &mut usage.model,
+                };
+                put(slot, name, Some(text))
+            }
+            Field::Properties | Field::SpecVersion | Field::BinaryData => Ok(()),
+        };
+        if let Err(refusal) = put {
+            self.refuse(refusal);
+        }
+    }
+
     /// The tenant named so far, or why none can be told.
     pub(crate) fn into_tenant(self) -> Result<Option<Cow<'a, str>>, Rejection> {
         self.refusal.map_or(Ok(self.candidate.tenant), Err)

@@ -1,6 +1,8 @@
 //! Turns the bytes of an ingest request into event candidates: [`decode()`] undoes the compression
 //! within its caps, [`parse()`] tells the events apart. Decides nothing about a value; that is
-//! [`domain::admit`]'s part. The accepted forms are described in `docs/formats/ingest.md`.
+//! [`domain::admit`]'s part. The accepted forms are described in `docs/formats/ingest.md`. Files are
+//! read by the same rules, piece by piece: [`inflate()`], [`line()`], [`CsvReader`] and [`Columns`];
+//! see `docs/import.md`.
 
 mod error;
 mod decode;
@@ -9,8 +11,14 @@ mod parse;
 mod event;
 mod field;
 mod json;
+mod stream;
+mod table;
+mod csv;
 
+pub use csv::{CsvReader, CsvRow, Cut, detect_delimiter};
 pub use decode::decode;
 pub use error::BodyError;
 pub use event::Item;
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, line, parse};
+pub use stream::inflate;
+pub use table::{Columns, ColumnsError, Mapping};

@@ -46,6 +46,11 @@ pub fn parse<'a>(content_type: Option<&str>, body: &'a [u8], limits: &Limits) ->
     if items.is_empty() { Err(BodyError::malformed("the body holds no events")) } else { Ok(Parsed { items }) }
 }
 
+/// Reads one line of a file, `number` of it counted from 1; `None` when nothing stands in it.
+pub fn line<'a>(number: u64, line: &'a [u8], limits: &Limits) -> Option<Item<'a>> {
+    (!json::trim(line).is_empty()).then(|| line_item(number, line, Rules { limits, cloud_only: false }))
+}
+
 fn lines<'a>(body: &'a [u8], rules: Rules<'_>) -> Result<Vec<Item<'a>>, BodyError> {
     let mut items = Vec::new();
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
@@ -55,12 +60,12 @@ fn lines<'a>(body: &'a [u8], rules: Rules<'_>) -> Result<Vec<Item<'a>>, BodyErro
         if items.len() >= rules.limits.batch_events_max {
             return Err(too_many(rules.limits));
         }
-        items.push(line_item(index + 1, line, rules));
+        items.push(line_item(index as u64 + 1, line, rules));
     }
     Ok(items)
 }
 
-fn line_item<'a>(number: usize, line: &'a [u8], rules: Rules<'_>) -> Item<'a> {
+fn line_item<'a>(number: u64, line: &'a [u8], rules: Rules<'_>) -> Item<'a> {
     match str::from_utf8(line) {
         Ok(text) => rules.read(text).unwrap_or_else(|error| {
             unreadable(format!("line {number}, column {}: {}", error.column(), reason(&error)))

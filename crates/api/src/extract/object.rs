@@ -33,7 +33,8 @@ impl FromRequest<Arc<ApiState>> for JsonObject {
         if !encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity")) {
             return Err(Problem::new(Kind::UnsupportedEncoding, "this body must not be compressed"));
         }
-        let (bytes, _share) = read_in_time(&mut body, OBJECT_BYTES_MAX, &api.body_bytes, api.pipeline.limits().body_timeout).await?;
+        let (bytes, _share) =
+            read_in_time(&mut body, OBJECT_BYTES_MAX, &api.body_bytes, api.pipeline.limits().body_timeout).await?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(Problem::new(Kind::Malformed, "the body must be a JSON object")),

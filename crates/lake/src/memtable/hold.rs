@@ -58,7 +58,13 @@ impl Memtable {
                 let record = &self.records[event.record as usize];
                 held.records.push((record.seq, record.received_at, record.payload.clone()));
             }
-            held.rows.push(HeldRow { record: *place, offset: event.offset, len: event.len, index: event.index, user: event.user() });
+            held.rows.push(HeldRow {
+                record: *place,
+                offset: event.offset,
+                len: event.len,
+                index: event.index,
+                user: event.user(),
+            });
         }
         held
     }

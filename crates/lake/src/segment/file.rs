@@ -326,7 +326,7 @@ fn number_bounds(index: &ColumnIndexMetaData, page: usize) -> Option<(i64, i64)>
 
 /// A file as the Parquet reader wants it.
 #[derive(Debug, Clone)]
-struct Chunks(Arc<dyn ReadFile>);
+pub(crate) struct Chunks(pub(crate) Arc<dyn ReadFile>);
 
 impl Length for Chunks {
     fn len(&self) -> u64 {
@@ -353,7 +353,7 @@ impl ChunkReader for Chunks {
 
 /// A sequential reader over a part of a file.
 #[derive(Debug)]
-struct ChunkRead {
+pub(crate) struct ChunkRead {
     file: Arc<dyn ReadFile>,
     at: u64,
 }

@@ -12,14 +12,14 @@ use serde::Serialize;
 
 use super::args::AnalyticsArgs;
 use super::client::{Client, encoded};
-use super::connection::{Connection, PostRequest};
 use super::folder::Folder;
 use super::latency::{Latencies, Percentiles};
 use super::output::Output;
 use super::process::{FileKind, run_own, seed};
 use super::query::{self, RouteReport};
 use super::server::Server;
-use super::stopwatch::Stopwatch;
+use crate::http::connection::{Connection, PostRequest};
+use crate::stopwatch::Stopwatch;
 
 /// Days of events.
 const DAYS: i64 = 60;
@@ -125,7 +125,7 @@ fn questions(whale: &str, small: &str, newest: Timestamp) -> Vec<(&'static str, 
 /// Groups all events by one property.
 async fn time_grouping(server: &Server, requests: u32) -> anyhow::Result<Percentiles> {
     let body = br#"{"aggregations":[{"op":"count"}],"group_by":["properties.plan"]}"#;
-    let mut request = PostRequest::new(server.target(), "/v1/query");
+    let mut request = PostRequest::new(server.target(), "/v1/query", "application/json");
     request.fill(|out| out.extend_from_slice(body));
     let mut connection = Connection::new(Arc::clone(server.target()));
     let mut latencies = Latencies::new()?;

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::ingest::IngestPlan;
 use super::workload::Mix;
+use crate::cli::share;
 
 /// Share of the whale when only its presence is asked for.
 const WHALE_SHARE_DEFAULT: f64 = 0.5;
@@ -238,11 +239,6 @@ pub(super) struct AllArgs {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -10,8 +10,8 @@ use domain::time::{MICROS_PER_HOUR, Timestamp};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::connection::{Connection, Target};
-use super::stopwatch::Stopwatch;
+use crate::http::connection::{Connection, Target};
+use crate::stopwatch::Stopwatch;
 
 /// Pause between two looks at something awaited.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);

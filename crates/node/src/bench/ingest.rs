@@ -18,9 +18,9 @@ use super::machine::Usage;
 use super::output::Output;
 use super::schedule::{Pace, Schedule};
 use super::server::Server;
-use super::stopwatch::Stopwatch;
 use super::workload::{Mix, Workload};
 use crate::clock::SystemClock;
+use crate::stopwatch::Stopwatch;
 
 /// A load and its end; it ends at whichever limit it reaches first.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,6 @@ use tokio::time::sleep;
 use crate::clock::SystemClock;
 
 use super::args::LiveArgs;
-use super::connection::{Connection, PostRequest};
 use super::folder::Folder;
 use super::ingest::IngestPlan;
 use super::latency::{Latencies, Percentiles};
@@ -22,8 +21,9 @@ use super::load::Load;
 use super::output::Output;
 use super::query::{self, RouteReport};
 use super::server::Server;
-use super::stopwatch::Stopwatch;
 use super::workload::Mix;
+use crate::http::connection::{Connection, PostRequest};
+use crate::stopwatch::Stopwatch;
 
 /// Users of the load, all of them in the reference table.
 const USERS: u32 = 100_000;
@@ -110,7 +110,7 @@ impl Table {
         }
         Self {
             connection: Connection::new(Arc::clone(server.target())),
-            request: PostRequest::with_method(server.target(), "PUT", "/reference/users"),
+            request: PostRequest::with_method(server.target(), "PUT", "/reference/users", "application/json"),
             users: users.into_bytes(),
         }
     }

@@ -15,11 +15,11 @@ use domain::time::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::connection::Target;
 use super::latency::Latencies;
 use super::schedule::Schedule;
-use super::stopwatch::Stopwatch;
 use super::workload::Workload;
+use crate::http::connection::Target;
+use crate::stopwatch::Stopwatch;
 use sender::Sender;
 
 /// What to send, where and how fast.

@@ -12,14 +12,14 @@ use serde::Serialize;
 use super::args::QueryArgs;
 use super::check::Check;
 use super::client::{Client, CustomerCalls, KnownEvent, encoded};
-use super::connection::Connection;
 use super::ingest::{self, IngestPlan};
 use super::latency::{Latencies, Percentiles};
 use super::load::Load;
 use super::output::Output;
 use super::server::Server;
-use super::stopwatch::Stopwatch;
 use super::workload::Mix;
+use crate::http::connection::Connection;
+use crate::stopwatch::Stopwatch;
 
 /// Ordinary customers that are asked about.
 const SMALL_CUSTOMERS: usize = 32;

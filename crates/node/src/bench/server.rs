@@ -16,9 +16,9 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::client::Client;
-use super::connection::Target;
 use super::machine::Usage;
-use super::stopwatch::Stopwatch;
+use crate::http::connection::Target;
+use crate::stopwatch::Stopwatch;
 
 /// Longest from the start to the first readiness.
 const READY_WITHIN: Duration = Duration::from_secs(300);

@@ -8,7 +8,7 @@ use domain::time::{MICROS_PER_DAY, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::text::{InstantTexts, push_decimal, push_event_id};
+use crate::text::{InstantTexts, push_decimal, push_event_id};
 
 /// Names that the first endpoints and models carry; further ones are numbered.
 const ENDPOINTS: [&str; 4] = ["/api/completion", "/api/embedding", "/api/chat", "/api/rerank"];

@@ -19,7 +19,6 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     let (args, order, limit) = match command {
         EventsCommand::List { filter, limit, first: FirstArg::Newest } => (filter, Order::Descending, limit),
         EventsCommand::List { filter, limit, first: FirstArg::Oldest } => (filter, Order::Ascending, limit),
-        EventsCommand::Export { filter } => (filter, Order::Ascending, usize::MAX),
     };
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
     let engine = Engine::open_existing(&args.folder.data).await?;
@@ -30,7 +29,7 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     let printed = print(&*engine.lake, &scope, query, limit, &mut out).await;
     engine.close().await?;
     match printed {
-        // Whoever reads has seen enough, as in `nilometer events export | head`.
+        // Whoever reads has seen enough, as in `nilometer events list | head`.
         Err(why) if why.downcast_ref::<std::io::Error>().is_some_and(|why| why.kind() == ErrorKind::BrokenPipe) => {
             Ok(ExitCode::SUCCESS)
         }
@@ -63,7 +62,8 @@ async fn print(
     Ok(out.flush()?)
 }
 
-fn filter(args: EventsArgs) -> anyhow::Result<EventFilter> {
+/// The events that `args` ask for.
+pub(super) fn filter(args: EventsArgs) -> anyhow::Result<EventFilter> {
     let instant = |flag: &str, text: Option<String>, absent: Timestamp| {
         let Some(text) = text else { return Ok(absent) };
         Timestamp::parse(&text).map_err(|why| ConfigError::new(format!("{flag} is {why}")))

@@ -20,6 +20,26 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct SettingFlags(pub(super) Table);
 
+impl SettingFlags {
+    /// The settings of the environment alone.
+    pub(super) fn of_environment() -> Result<Self, ConfigError> {
+        let defaults = defaults();
+        let mut table = Table::new();
+        for setting in SETTINGS {
+            let name = variable(setting.name);
+            let Some(text) = std::env::var_os(&name) else { continue };
+            let refused = |what: &str| ConfigError::new(format!("environment variable {name} is no {what}"));
+            let text = text.into_string().map_err(|_| refused("text"))?;
+            let value = match defaults.get(setting.name) {
+                Some(Value::Integer(_)) => Value::Integer(text.parse().map_err(|_| refused("whole number"))?),
+                _ => Value::String(text),
+            };
+            table.insert(setting.name.to_owned(), value);
+        }
+        Ok(Self(table))
+    }
+}
+
 impl Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
         let defaults = defaults();

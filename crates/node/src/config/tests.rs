@@ -97,7 +97,7 @@ fn wrong_types_are_named() {
     assert!(why.contains("line 2"), "{why}");
     let why = Cli::try_parse_from(["nilometer", "serve", "--flush-rows", "many"]).unwrap_err().to_string();
     assert!(why.contains("--flush-rows"), "{why}");
-    let missing = merge(Some(std::path::Path::new("no/such/file.toml")), SettingFlags::default());
+    let missing = merge(Some(Path::new("no/such/file.toml")), SettingFlags::default());
     assert!(missing.err().unwrap().to_string().contains("no/such/file.toml"));
 }
 

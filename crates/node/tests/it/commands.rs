@@ -21,7 +21,7 @@ fn events_are_printed_as_the_api_shows_them() {
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let exported = lines(&["events", "export", "--data", folder]);
+    let exported = lines(&["export", "--data", folder]);
     assert_eq!(exported.len(), 2_500);
     assert_eq!(exported[7], shown);
     assert!(exported.is_sorted_by_key(|event| event["time"].as_str().unwrap().to_owned()));
@@ -29,8 +29,8 @@ fn events_are_printed_as_the_api_shows_them() {
     assert_eq!(listed.iter().map(|event| event["event_id"].clone()).collect::<Vec<_>>(), ["e2499", "e2497", "e2495"]);
     let first = lines(&["events", "list", "--data", folder, "--limit", "1", "--first", "oldest"]);
     assert_eq!(first[0]["event_id"], "e0");
-    assert!(lines(&["events", "export", "--data", folder, "--tenant", "other"]).is_empty(), "I5");
-    let range = ["events", "export", "--data", folder, "--from", "1700000001", "--to", "1700000003"];
+    assert!(lines(&["export", "--data", folder, "--tenant", "other"]).is_empty(), "I5");
+    let range = ["export", "--data", folder, "--from", "1700000001", "--to", "1700000003"];
     assert_eq!(lines(&range).len(), 2);
 }
 
@@ -38,7 +38,7 @@ fn events_are_printed_as_the_api_shows_them() {
 fn what_is_no_data_folder_is_left_alone() {
     let empty = tempfile::tempdir().unwrap();
     let folder = empty.path().to_str().unwrap();
-    for command in [&["verify", "--data", folder][..], &["events", "export", "--data", folder]] {
+    for command in [&["verify", "--data", folder][..], &["export", "--data", folder]] {
         let refused = run(command);
         assert_eq!(refused.status.code(), Some(1));
         assert!(stderr(&refused).contains("no data folder"), "{}", stderr(&refused));

@@ -9,3 +9,4 @@ mod live;
 mod faults;
 mod web_requests;
 mod questions;
+mod import;

@@ -14,7 +14,7 @@ use crate::harness::{Server, run, stdout};
 /// Events in one request.
 const BATCH_EVENTS: usize = 500;
 
-fn file(name: &str) -> String {
+pub(crate) fn file(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/web-requests").join(name);
     #[expect(clippy::disallowed_methods, reason = "our own test data")]
     let text = std::fs::read_to_string(&path);
@@ -66,7 +66,7 @@ fn post(server: &Server, events: &[Value]) {
 }
 
 /// All rows of a listing.
-fn rows(server: &Server, path: &str) -> Vec<Value> {
+pub(crate) fn rows(server: &Server, path: &str) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -81,7 +81,7 @@ fn rows(server: &Server, path: &str) -> Vec<Value> {
 }
 
 /// Everything that can be asked now, compared with what it must be.
-fn compare(server: &Server, expected: &Value) {
+pub(crate) fn compare(server: &Server, expected: &Value) {
     let events = rows(server, "/v1/events");
     assert_eq!(json!(events.len()), expected["events"]);
     let time = |event: &Value| event["time"].as_str().unwrap().to_owned();
@@ -128,7 +128,7 @@ fn endpoints(customers: &[Value]) -> BTreeMap<String, u64> {
     calls
 }
 
-fn verify(data: &Path) {
+pub(crate) fn verify(data: &Path) {
     let verified = run(&["verify", "--data", data.to_str().unwrap()]);
     assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
 }

@@ -1,29 +1,18 @@
 //! One connection's sending: fill the request, send it until it is acknowledged, keep count.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use domain::time::Timestamp;
-use tokio::time::sleep;
 
 use super::{LoadPlan, Tally};
-use crate::bench::connection::{Connection, PostRequest};
-use crate::bench::reader::{Response, find, find_last};
-use crate::bench::stopwatch::Stopwatch;
 use crate::bench::workload::EventWriter;
+use crate::http::connection::{Connection, PostRequest};
+use crate::http::delivery::{self, Trouble, excerpt};
+use crate::http::reader::{Response, find, find_last};
 
 /// Where events are posted.
 const PATH: &str = "/v1/events";
-/// How much of an unwelcome answer is shown.
-const EXCERPT_CHARS: usize = 500;
-/// Longest that one request is sent again and again.
-const GIVE_UP: Duration = Duration::from_secs(120);
-/// Wait before a request is sent again on a new connection.
-const RECONNECT_WAIT: Duration = Duration::from_millis(100);
-/// Wait after a refusal that names none, and the longest one obeyed.
-const REFUSED_WAIT: Duration = Duration::from_millis(100);
-const REFUSED_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Sends the events of one stream.
 #[derive(Debug)]
@@ -40,7 +29,7 @@ impl Sender {
     pub(super) fn new(plan: &LoadPlan, stream: u16) -> anyhow::Result<Self> {
         Ok(Self {
             connection: Connection::new(Arc::clone(&plan.target)),
-            request: PostRequest::new(&plan.target, PATH),
+            request: PostRequest::new(&plan.target, PATH, "application/json"),
             writer: EventWriter::new(Arc::clone(&plan.workload), stream),
             tally: Tally::new(plan.workload.customers().len())?,
             receipt: String::new(),
@@ -50,28 +39,15 @@ impl Sender {
     /// Sends one request of `events` new events and returns when it is acknowledged.
     pub(super) async fn send(&mut self, events: u64, now: Timestamp) -> anyhow::Result<()> {
         self.request.fill(|out| self.writer.write_body(out, events, now));
-        let since = Stopwatch::start();
-        loop {
-            let (wait, why) = match self.connection.exchange(self.request.bytes()).await {
-                Ok(response) if response.status / 100 == 2 => return self.count(&response, events),
-                Ok(response) if response.status == 429 || response.status == 503 => {
-                    self.tally.refused += 1;
-                    let wait = response.retry_after.unwrap_or(REFUSED_WAIT).min(REFUSED_WAIT_MAX);
-                    (wait, anyhow::anyhow!("server refuses with status {}", response.status))
-                }
-                Ok(response) => {
-                    bail!("server answered {}: {}", response.status, excerpt(self.connection.body(&response)));
-                }
-                Err(why) => {
-                    self.tally.reconnects += 1;
-                    (RECONNECT_WAIT, why)
-                }
-            };
-            if since.elapsed() > GIVE_UP {
-                return Err(why.context(format!("no acknowledgement within {} s", GIVE_UP.as_secs())));
-            }
-            sleep(wait).await;
+        let mut trouble = Trouble::default();
+        let response = delivery::deliver(&mut self.connection, self.request.bytes(), &mut trouble).await;
+        self.tally.refused += trouble.refused;
+        self.tally.reconnects += trouble.reconnects;
+        let response = response?;
+        if response.status / 100 != 2 {
+            bail!("server answered {}: {}", response.status, excerpt(self.connection.body(&response)));
         }
+        self.count(&response, events)
     }
 
     /// Gets `path`; returns the status.
@@ -122,11 +98,6 @@ impl Sender {
         }
         Ok(())
     }
-}
-
-/// The beginning of an answer, for a message.
-fn excerpt(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).chars().take(EXCERPT_CHARS).collect()
 }
 
 /// The counts in an acknowledgement, found without parsing the verdict on every event.

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::sender::Sender;
 use super::{Course, Tally};
-use crate::bench::stopwatch::Stopwatch;
+use crate::stopwatch::Stopwatch;
 
 /// Pause between two samples.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(50);

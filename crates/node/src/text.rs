@@ -6,7 +6,7 @@ use domain::time::{MICROS_PER_DAY, Timestamp};
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends `value` in decimal.
-pub(super) fn push_decimal(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn push_decimal(out: &mut Vec<u8>, value: u64) {
     let mut digits = [0_u8; 20];
     let mut rest = value;
     let mut start = digits.len();
@@ -23,7 +23,7 @@ pub(super) fn push_decimal(out: &mut Vec<u8>, value: u64) {
 
 /// Overwrites `place` with `value` in decimal, padded with zeros, its highest digits cut when
 /// `place` is too short.
-pub(super) fn put_digits(place: &mut [u8], value: u64) {
+pub(crate) fn put_digits(place: &mut [u8], value: u64) {
     let mut rest = value;
     for byte in place.iter_mut().rev() {
         *byte = digit(rest % 10);
@@ -32,7 +32,7 @@ pub(super) fn put_digits(place: &mut [u8], value: u64) {
 }
 
 /// Appends the lowest `nibbles` hexadecimal digits of `value`.
-pub(super) fn push_hex(out: &mut Vec<u8>, value: u64, nibbles: u32) {
+pub(crate) fn push_hex(out: &mut Vec<u8>, value: u64, nibbles: u32) {
     for nibble in (0..nibbles).rev() {
         let index = (value >> (nibble * 4)) & 0xf;
         out.push(HEX[usize::try_from(index).unwrap_or(0)]);
@@ -41,7 +41,7 @@ pub(super) fn push_hex(out: &mut Vec<u8>, value: u64, nibbles: u32) {
 
 /// Appends the id of event `number` of a run: the shape of a UUID, with the entropy of one, so that
 /// ids cost the server what real ones do. Different numbers give different ids.
-pub(super) fn push_event_id(out: &mut Vec<u8>, run: u32, number: u64) {
+pub(crate) fn push_event_id(out: &mut Vec<u8>, run: u32, number: u64) {
     let unique = scramble(number);
     let filler = scramble(unique);
     push_hex(out, u64::from(run), 8);
@@ -67,14 +67,14 @@ fn scramble(number: u64) -> u64 {
 /// Writes instants as RFC 3339 with milliseconds. The dates of the days a run touches are made
 /// once; only the time of day is written per event.
 #[derive(Debug, Clone)]
-pub(super) struct InstantTexts {
+pub(crate) struct InstantTexts {
     first_day: i64,
     days: Vec<Vec<u8>>,
 }
 
 impl InstantTexts {
     /// Prepares all days from `first` to `last`.
-    pub(super) fn new(first: Timestamp, last: Timestamp) -> Self {
+    pub(crate) fn new(first: Timestamp, last: Timestamp) -> Self {
         let first_day = first.micros().div_euclid(MICROS_PER_DAY);
         let last_day = last.micros().div_euclid(MICROS_PER_DAY);
         let days = (first_day..=last_day)
@@ -87,7 +87,7 @@ impl InstantTexts {
     }
 
     /// Appends `instant`, cut to milliseconds.
-    pub(super) fn push(&self, out: &mut Vec<u8>, instant: Timestamp) {
+    pub(crate) fn push(&self, out: &mut Vec<u8>, instant: Timestamp) {
         let day = instant.micros().div_euclid(MICROS_PER_DAY);
         let date = usize::try_from(day - self.first_day).ok().and_then(|index| self.days.get(index));
         let Some(date) = date else {

@@ -1,4 +1,4 @@
-//! One kept-alive HTTP/1.1 connection to the server under load: prepared requests out, responses
+//! One kept-alive HTTP/1.1 connection to a server: prepared requests out, responses
 //! in, one at a time. Reconnects when the connection is gone; never sends a request again by itself.
 
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::reader::{Response, ResponseReader};
-use super::text::put_digits;
+use crate::text::put_digits;
 
 /// Longest wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,9 +21,9 @@ const READ_BYTES: usize = 16 << 10;
 /// Digits of a request's Content-Length, padded with zeros so that the head never changes size.
 const LENGTH_DIGITS: usize = 10;
 
-/// The server under load.
+/// A server.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     address: SocketAddr,
     host: String,
     key: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Target {
 
 impl Target {
     /// The server at `url` (`http://host:port`), as the tenant of `key`.
-    pub(super) async fn resolve(url: &str, key: Option<String>) -> anyhow::Result<Self> {
+    pub(crate) async fn resolve(url: &str, key: Option<String>) -> anyhow::Result<Self> {
         let host = url.strip_prefix("http://").context("the address must begin with http://")?;
         let host = host.split('/').next().unwrap_or_default();
         let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
@@ -41,7 +41,7 @@ impl Target {
     }
 
     /// The address as a URL.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.host)
     }
 
@@ -53,22 +53,22 @@ impl Target {
 
 /// A POST request whose body is written anew for each sending, in the same memory.
 #[derive(Debug)]
-pub(super) struct PostRequest {
+pub(crate) struct PostRequest {
     bytes: Vec<u8>,
     length: Range<usize>,
     head_bytes: usize,
 }
 
 impl PostRequest {
-    /// A request for `path` of `target` with a JSON body.
-    pub(super) fn new(target: &Target, path: &str) -> Self {
-        Self::with_method(target, "POST", path)
+    /// A request for `path` of `target` with a body of type `content_type`.
+    pub(crate) fn new(target: &Target, path: &str, content_type: &str) -> Self {
+        Self::with_method(target, "POST", path, content_type)
     }
 
     /// The same with another method.
-    pub(super) fn with_method(target: &Target, method: &str, path: &str) -> Self {
+    pub(crate) fn with_method(target: &Target, method: &str, path: &str, content_type: &str) -> Self {
         let mut bytes = target.head(method, path).into_bytes();
-        bytes.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
+        bytes.extend_from_slice(format!("content-type: {content_type}\r\ncontent-length: ").as_bytes());
         let length = bytes.len()..bytes.len() + LENGTH_DIGITS;
         bytes.resize(length.end, b'0');
         bytes.extend_from_slice(b"\r\n\r\n");
@@ -77,7 +77,7 @@ impl PostRequest {
     }
 
     /// Replaces the body by what `write` appends.
-    pub(super) fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.bytes.truncate(self.head_bytes);
         write(&mut self.bytes);
         let body_bytes = u64::try_from(self.bytes.len() - self.head_bytes).unwrap_or(0);
@@ -85,14 +85,14 @@ impl PostRequest {
     }
 
     /// The whole request.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 /// A connection that is opened when first used.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     target: Arc<Target>,
     stream: Option<TcpStream>,
     reader: ResponseReader,
@@ -100,12 +100,12 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection to `target`, not yet open.
-    pub(super) fn new(target: Arc<Target>) -> Self {
+    pub(crate) fn new(target: Arc<Target>) -> Self {
         Self { target, stream: None, reader: ResponseReader::default() }
     }
 
     /// Sends `request` and waits for its response.
-    pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Response> {
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Response> {
         let response = match timeout(ANSWER_TIMEOUT, self.try_exchange(request)).await {
             Ok(response) => response,
             Err(_) => Err(anyhow::anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
@@ -118,13 +118,13 @@ impl Connection {
     }
 
     /// Gets `path`.
-    pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<Response> {
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Response> {
         let request = format!("{}\r\n", self.target.head("GET", path));
         self.exchange(request.as_bytes()).await.with_context(|| format!("failed to get {path}"))
     }
 
     /// The body of the response received last.
-    pub(super) fn body(&self, response: &Response) -> &[u8] {
+    pub(crate) fn body(&self, response: &Response) -> &[u8] {
         self.reader.body(response)
     }
 
@@ -166,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_complete_and_its_length_follows_the_body() {
         let target = Target::resolve("http://127.0.0.1:8080/", Some("k1".to_owned())).await.unwrap();
-        let mut request = PostRequest::new(&target, "/v1/events");
+        let mut request = PostRequest::new(&target, "/v1/events", "application/json");
         for body in ["{\"a\":1}", "[]", ""] {
             request.fill(|out| out.extend_from_slice(body.as_bytes()));
             let expected = format!(

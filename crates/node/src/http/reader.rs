@@ -1,5 +1,5 @@
 //! Reads HTTP/1.1 responses from bytes as they arrive, however they are split. Does no IO. Takes
-//! only responses with a Content-Length, which is all that the server sends to a load generator;
+//! only responses with a Content-Length, which is all that the server sends to a write;
 //! anything else is an error, never a guess.
 
 use std::ops::Range;
@@ -14,19 +14,19 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// A complete response; its body is read through [`ResponseReader::body`] until the next is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Response {
+pub(crate) struct Response {
     /// The status code.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// How long the server asks to wait before trying again.
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     /// Whether the server closes the connection after this response.
-    pub(super) close: bool,
+    pub(crate) close: bool,
     body: Range<usize>,
 }
 
 /// Holds the bytes received, from the current response on.
 #[derive(Debug, Default)]
-pub(super) struct ResponseReader {
+pub(crate) struct ResponseReader {
     buffer: Vec<u8>,
     /// Bytes of the current response, when it is complete.
     current: usize,
@@ -34,12 +34,12 @@ pub(super) struct ResponseReader {
 
 impl ResponseReader {
     /// Where received bytes are appended.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
     /// The next response, or `None` when more bytes are needed.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<Response>> {
+    pub(crate) fn next(&mut self) -> anyhow::Result<Option<Response>> {
         self.buffer.drain(..std::mem::take(&mut self.current));
         let Some(head_end) = find(&self.buffer, b"\r\n\r\n") else {
             ensure!(self.buffer.len() <= HEAD_BYTES_MAX, "response head is longer than {HEAD_BYTES_MAX} bytes");
@@ -57,24 +57,24 @@ impl ResponseReader {
     }
 
     /// The body of the current response.
-    pub(super) fn body(&self, response: &Response) -> &[u8] {
+    pub(crate) fn body(&self, response: &Response) -> &[u8] {
         self.buffer.get(response.body.clone()).unwrap_or_default()
     }
 
     /// Forgets everything, when a connection is given up.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.buffer.clear();
         self.current = 0;
     }
 }
 
 /// Where `needle` begins in `bytes`.
-pub(super) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
 
 /// Where `needle` begins in `bytes` for the last time.
-pub(super) fn find_last(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find_last(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).rposition(|window| window == needle)
 }
 

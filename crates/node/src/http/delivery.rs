@@ -1,0 +1,65 @@
+//! Sends one request until it is answered. That is safe for a write because its events have ids: what
+//! was taken before the answer was lost is a duplicate. Gives up after a while without an answer.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::connection::Connection;
+use super::reader::Response;
+use crate::stopwatch::Stopwatch;
+
+/// How much of an unwelcome answer is shown.
+const EXCERPT_CHARS: usize = 500;
+/// Longest that one request is sent again and again.
+const GIVE_UP: Duration = Duration::from_secs(120);
+/// Wait before the first repetition; it doubles with each further one.
+const WAIT_MIN: Duration = Duration::from_millis(100);
+/// Longest wait, whatever the server asks for.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What went wrong before a request was answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trouble {
+    /// Answers that asked to try again.
+    pub(crate) refused: u64,
+    /// Connections that were lost or could not be made.
+    pub(crate) reconnects: u64,
+}
+
+/// Sends `request` until there is an answer other than "try again" (429, 503, 507).
+///
+/// # Errors
+/// When there is none in time.
+pub(crate) async fn deliver(
+    connection: &mut Connection,
+    request: &[u8],
+    trouble: &mut Trouble,
+) -> anyhow::Result<Response> {
+    let since = Stopwatch::start();
+    let mut wait = WAIT_MIN;
+    loop {
+        let (asked, why) = match connection.exchange(request).await {
+            Ok(response) if matches!(response.status, 429 | 503 | 507) => {
+                trouble.refused += 1;
+                let why = anyhow::anyhow!("server refuses with status {}", response.status);
+                (response.retry_after, why.context(excerpt(connection.body(&response))))
+            }
+            Ok(response) => return Ok(response),
+            Err(why) => {
+                trouble.reconnects += 1;
+                (None, why)
+            }
+        };
+        if since.elapsed() > GIVE_UP {
+            return Err(why.context(format!("no acknowledgement within {} s", GIVE_UP.as_secs())));
+        }
+        sleep(asked.unwrap_or(wait).min(WAIT_MAX)).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
+
+/// The beginning of an answer, for a message.
+pub(crate) fn excerpt(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).chars().take(EXCERPT_CHARS).collect()
+}

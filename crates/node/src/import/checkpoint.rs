@@ -1,0 +1,91 @@
+//! How far an import that did not finish had come: per file the place behind the last batch that is
+//! durable. A later run skips what is before it. Only a short cut: ids make a repetition count nothing,
+//! so a lost, old or unreadable checkpoint costs time and no number. Gone when an import has finished.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use vfs::{DiskVfs, Publisher, Vfs};
+
+use super::feed::Place;
+
+/// The version this code writes; another one is not read.
+const VERSION: u32 = 1;
+/// Longest checkpoint that is read, in bytes.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// What is known of an import that did not finish.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Known {
+    version: u32,
+    /// By identity of the file.
+    files: BTreeMap<String, Place>,
+    /// Bytes of the reject file that belong to what is done.
+    rejects: u64,
+}
+
+/// The file that says it.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    path: PathBuf,
+    known: Known,
+    resumed: bool,
+}
+
+impl Checkpoint {
+    /// The checkpoint at `path`; `resume` says whether what stands there is used.
+    pub(crate) fn open(path: PathBuf, resume: bool) -> Self {
+        let read = if resume { read(&path).filter(|known| known.version == VERSION) } else { None };
+        let resumed = read.is_some();
+        Self { path, known: read.unwrap_or(Known { version: VERSION, ..Known::default() }), resumed }
+    }
+
+    /// Where the file with this identity is to be gone on with.
+    pub(super) fn place(&self, identity: &str) -> Place {
+        self.known.files.get(identity).copied().unwrap_or_default()
+    }
+
+    /// Bytes of the reject file to keep; `None` when there is nothing to resume.
+    pub(super) fn rejects(&self) -> Option<u64> {
+        self.resumed.then_some(self.known.rejects)
+    }
+
+    /// Notes that a file is done up to `place`.
+    pub(super) fn note(&mut self, identity: &str, place: Place) {
+        self.known.files.insert(identity.to_owned(), place);
+    }
+
+    /// Makes what was noted durable.
+    pub(super) fn save(&mut self, rejects: u64) -> anyhow::Result<()> {
+        self.known.rejects = rejects;
+        let failed = || format!("failed to write the checkpoint {}", self.path.display());
+        let name = self.path.file_name().and_then(|name| name.to_str()).with_context(failed)?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut publisher = Publisher::create(Arc::new(DiskVfs), folder, name).with_context(failed)?;
+        publisher.write_all(&serde_json::to_vec(&self.known)?).with_context(failed)?;
+        publisher.finish().with_context(failed)?;
+        Ok(())
+    }
+
+    /// Removes it: everything is done.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        match DiskVfs.remove(&self.path) {
+            Err(why) if why.kind() != ErrorKind::NotFound => {
+                Err(why).with_context(|| format!("failed to remove the checkpoint {}", self.path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Option<Known> {
+    let mut bytes = Vec::new();
+    #[expect(clippy::disallowed_methods, reason = "bounded by the take")]
+    File::open(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}

@@ -1,0 +1,161 @@
+//! Keeps the account of an import: what was read, counted and refused; writes the reject file and the
+//! checkpoint, the first always before the second.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::checkpoint::Checkpoint;
+use super::files::Input;
+use super::packing::Parcel;
+use super::progress::{Pace, Progress, Whole, rate};
+use super::rejects::{Reject, RejectFile};
+use crate::stopwatch::Stopwatch;
+
+/// Time between two checkpoints.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Refused rows that are shown when there is no reject file.
+const SHOWN_MAX: u64 = 5;
+
+/// What became of all rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Summary {
+    pub(crate) rows: u64,
+    pub(crate) accepted: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) rejected: u64,
+    pub(crate) elapsed: Duration,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, accepted, duplicates, rejected, elapsed } = self;
+        let (seconds, rate) = (elapsed.as_secs_f64(), rate(*rows, *elapsed));
+        write!(
+            f,
+            "{rows} rows: {accepted} accepted, {duplicates} duplicates, {rejected} rejected in {seconds:.2} s ({rate:.0} rows/s)"
+        )
+    }
+}
+
+/// The account.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    files: Vec<Input>,
+    rejects: Option<RejectFile>,
+    checkpoint: Option<Checkpoint>,
+    saved: Stopwatch,
+    progress: Progress,
+    /// Bytes read from files; `None` when rows are made and not read.
+    meter: Option<Arc<AtomicU64>>,
+    bytes: u64,
+    summary: Summary,
+}
+
+impl Desk {
+    /// The account of rows that are made here.
+    pub(crate) fn of_made(rows: u64, pace: Pace) -> Self {
+        Self::new(Vec::new(), None, Progress::start(Whole::Rows(rows), pace))
+    }
+
+    /// The account of `files` of so many bytes, of which `meter` counts those read.
+    pub(crate) fn of_files(files: Vec<Input>, bytes: Option<u64>, meter: Arc<AtomicU64>) -> Self {
+        let whole = bytes.map_or(Whole::Unknown, Whole::Bytes);
+        Self::new(files, Some(meter), Progress::start(whole, Pace::Time))
+    }
+
+    fn new(files: Vec<Input>, meter: Option<Arc<AtomicU64>>, progress: Progress) -> Self {
+        Self {
+            files,
+            rejects: None,
+            checkpoint: None,
+            saved: Stopwatch::start(),
+            progress,
+            meter,
+            bytes: 0,
+            summary: Summary::default(),
+        }
+    }
+
+    /// Keeps a checkpoint, and says where files are gone on with.
+    pub(crate) fn keep_checkpoint(&mut self, checkpoint: Checkpoint) {
+        for file in &self.files {
+            if file.from.offset > 0 {
+                let line = file.from.lines + 1;
+                self.progress.say(&format!("{}: goes on at line {line}, the rest is imported already", file.name));
+            }
+        }
+        self.checkpoint = Some(checkpoint);
+    }
+
+    /// Writes refused rows to the file at `path`.
+    pub(crate) fn keep_rejects(&mut self, path: &Path) -> anyhow::Result<()> {
+        let keep = self.checkpoint.as_ref().and_then(Checkpoint::rejects);
+        self.rejects = Some(RejectFile::open(path, keep)?);
+        Ok(())
+    }
+
+    /// Notes that the rows of `parcel` that can be taken are durable.
+    pub(crate) fn durable<P>(&mut self, parcel: &Parcel<P>) -> anyhow::Result<()> {
+        self.refuse(parcel.file, &parcel.rejects)?;
+        self.summary.rows += parcel.rows;
+        self.bytes += parcel.bytes;
+        let file = self.files.get(parcel.file).and_then(|file| file.identity.as_deref());
+        if let (Some(checkpoint), Some(identity)) = (&mut self.checkpoint, file) {
+            checkpoint.note(identity, parcel.after);
+        }
+        if self.saved.elapsed() >= SAVE_INTERVAL {
+            self.save()?;
+        }
+        let bytes = self.meter.as_ref().map_or(self.bytes, |meter| meter.load(Ordering::Relaxed));
+        self.progress.show(self.summary.rows, bytes);
+        Ok(())
+    }
+
+    /// Notes rows that the admission of the destination refused.
+    pub(crate) fn refuse(&mut self, file: usize, rejects: &[Reject]) -> anyhow::Result<()> {
+        let name = self.files.get(file).map_or("", |file| file.name.as_str());
+        match &mut self.rejects {
+            Some(file) => file.push(name, rejects)?,
+            None => {
+                for (number, reject) in (self.summary.rejected..SHOWN_MAX).zip(rejects) {
+                    let more = if number + 1 == SHOWN_MAX {
+                        " (further ones are not shown; --rejects FILE keeps all)"
+                    } else {
+                        ""
+                    };
+                    self.progress.say(&format!("rejected: {name} {reject}{more}"));
+                }
+            }
+        }
+        self.summary.rejected += rejects.len() as u64;
+        Ok(())
+    }
+
+    /// Notes what became of rows that were taken.
+    pub(crate) fn counted(&mut self, accepted: u64, duplicates: u64) {
+        self.summary.accepted += accepted;
+        self.summary.duplicates += duplicates;
+    }
+
+    /// Ends the account: with everything done, or so that a later run can go on.
+    pub(crate) fn close(mut self, done: bool) -> anyhow::Result<Summary> {
+        self.save()?;
+        self.progress.end();
+        if let Some(checkpoint) = self.checkpoint.take().filter(|_| done) {
+            checkpoint.finish()?;
+        }
+        Ok(Summary { elapsed: self.progress.elapsed(), ..self.summary })
+    }
+
+    fn save(&mut self) -> anyhow::Result<()> {
+        let rejects = self.rejects.as_mut().map(RejectFile::sync).transpose()?;
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.save(rejects.unwrap_or(0))?;
+        }
+        self.saved = Stopwatch::start();
+        Ok(())
+    }
+}

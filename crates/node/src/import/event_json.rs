@@ -1,0 +1,95 @@
+//! Writes an event as a line of JSON, as `POST /v1/events` takes it, under the first name of each field.
+
+use domain::event::{Candidate, TimeText};
+
+/// Appends `candidate` with the id `id` and an end of line.
+pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str) {
+    let Candidate { id: _, time, kind, tenant, project, customer, user, endpoint, properties, usage } = candidate;
+    out.extend_from_slice(b"{\"id\":");
+    push_text(out, id);
+    match time {
+        Some(TimeText::Text(text)) => push_member(out, "time", text),
+        Some(TimeText::Number(number)) => push_raw(out, "time", number),
+        None => {}
+    }
+    let texts = [
+        ("type", kind),
+        ("tenant", tenant),
+        ("project", project),
+        ("customer", customer),
+        ("user", user),
+        ("endpoint", endpoint),
+        ("model", &usage.model),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            push_member(out, name, text);
+        }
+    }
+    let numbers = [
+        ("tokens", &usage.tokens),
+        ("inputTokens", &usage.input_tokens),
+        ("outputTokens", &usage.output_tokens),
+        ("latencyMs", &usage.latency_ms),
+    ];
+    for (name, number) in numbers {
+        match number.as_deref() {
+            Some(number) if serde_json::from_str::<serde_json::Number>(number).is_ok() => push_raw(out, name, number),
+            // No number of JSON: the server says so.
+            Some(other) => push_member(out, name, other),
+            None => {}
+        }
+    }
+    if let Some(properties) = properties {
+        // A line break in it would end the line; between the tokens of JSON a space says the same.
+        let line: String = properties.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }).collect();
+        push_raw(out, "properties", &line);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+fn push_member(out: &mut Vec<u8>, name: &str, text: &str) {
+    push_name(out, name);
+    push_text(out, text);
+}
+
+fn push_raw(out: &mut Vec<u8>, name: &str, json: &str) {
+    push_name(out, name);
+    out.extend_from_slice(json.as_bytes());
+}
+
+fn push_name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    // Writing to memory cannot fail, nor can a text.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use domain::limits::Limits;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_as_the_same_event() {
+        for json in [
+            r#"{"id":"a\"b","ts":1767225600.5,"type":"t","tenant":"x","project":"p","customer":7,"user":"\u00e9"}"#,
+            r#"{"id":"e","time":"2026-01-01","endpoint":"/a","properties":{"tokens":5,"model":"m","latencyMs":1.5}}"#,
+            r#"{"id":"e","inputTokens":1,"outputTokens":2e1,"tokens":3}"#,
+        ] {
+            let limits = Limits::default();
+            let candidate = wire::line(1, json.as_bytes(), &limits).unwrap().unwrap();
+            let mut out = Vec::new();
+            push_event(&mut out, &candidate, candidate.id.as_deref().unwrap());
+            let again = wire::line(1, &out, &limits).unwrap().unwrap();
+            assert_eq!(again, candidate, "{json}");
+        }
+    }
+}

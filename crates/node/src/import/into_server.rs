@@ -1,0 +1,255 @@
+//! Takes rows into a running server over HTTP: batches of lines on a few kept-alive connections, each
+//! sent until it is answered. Every event has an id before it is sent, so that sending it again counts
+//! nothing. Batches overtake each other; the account is kept in their order all the same.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use domain::event::Candidate;
+use domain::limits::REJECT_RAW_BYTES_MAX;
+use domain::rejection::Rejection;
+use serde::Deserialize;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use super::content_id::content_id;
+use super::desk::Desk;
+use super::event_json::push_event;
+use super::files::Produce;
+use super::packing::{Packer, Packing, Parcel, Stopped};
+use super::rejects::Reject;
+use crate::http::connection::{Connection, PostRequest, Target};
+use crate::http::delivery::{self, Trouble, excerpt};
+
+/// Where events are posted; the answer waits until they are applied, so that its verdicts are final.
+const PATH: &str = "/v1/events?wait=applied";
+const CONTENT_TYPE: &str = "application/x-ndjson";
+/// Events of one request, and bytes of its body after which it is closed all the same.
+const BATCH_EVENTS: usize = 5_000;
+const BATCH_BYTES: usize = 2 << 20;
+/// Batches that wait for a connection (I6).
+const WAITING_MAX: usize = 2;
+/// The code of an event that alone is larger than the server takes.
+const TOO_LARGE: &str = "too_large";
+
+/// Loads everything that `source` gives over `connections` connections; returns when it is applied.
+pub(crate) async fn load(
+    target: &Arc<Target>,
+    connections: usize,
+    source: impl Produce,
+    desk: &mut Desk,
+) -> anyhow::Result<()> {
+    let (out, parcels) = mpsc::channel(WAITING_MAX);
+    let read = move || source.produce(&mut Packing::new(&mut ServerPacker::default(), out));
+    let reader = std::thread::Builder::new().name("reader".to_owned()).spawn(read);
+    let reader = reader.context("failed to start the reader")?;
+    let parcels = Arc::new(Mutex::new(Numbered { next: 0, parcels }));
+    let (done, answers) = mpsc::channel(connections);
+    let mut senders = JoinSet::new();
+    for _ in 0..connections {
+        senders.spawn(send(Arc::clone(target), Arc::clone(&parcels), done.clone()));
+    }
+    drop((done, parcels));
+    account(answers, desk).await?;
+    while let Some(ended) = senders.join_next().await {
+        ended.context("a connection failed")??;
+    }
+    let read = reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))?;
+    read.or_else(|why| if why.is::<Stopped>() { Ok(()) } else { Err(why) })
+}
+
+/// The parcels with their numbers, in the order of the files.
+struct Numbered {
+    next: u64,
+    parcels: mpsc::Receiver<Parcel<Post>>,
+}
+
+impl Numbered {
+    async fn next(&mut self) -> Option<(u64, Parcel<Post>)> {
+        let parcel = self.parcels.recv().await?;
+        self.next += 1;
+        Some((self.next - 1, parcel))
+    }
+}
+
+/// A parcel that was answered.
+struct Answered {
+    number: u64,
+    parcel: Parcel<Post>,
+    accepted: u64,
+    duplicates: u64,
+}
+
+async fn send(target: Arc<Target>, parcels: Arc<Mutex<Numbered>>, done: mpsc::Sender<Answered>) -> anyhow::Result<()> {
+    let mut line = Line { request: PostRequest::new(&target, PATH, CONTENT_TYPE), connection: Connection::new(target) };
+    loop {
+        let Some((number, mut parcel)) = parcels.lock().await.next().await else { return Ok(()) };
+        let (mut accepted, mut duplicates) = (0, 0);
+        if let Some(post) = parcel.packed.take() {
+            let mut parts: Vec<_> = std::iter::once(0..post.lines.len()).collect();
+            while let Some(part) = parts.pop() {
+                match line.post(&post, part.clone()).await? {
+                    Posted::Answer(answer) => {
+                        accepted += answer.accepted;
+                        duplicates += answer.duplicates;
+                        parcel.rejects.extend(answer.rejects(&post, part)?);
+                    }
+                    Posted::TooLarge if part.len() > 1 => {
+                        let middle = part.start + part.len() / 2;
+                        parts.extend([middle..part.end, part.start..middle]);
+                    }
+                    Posted::TooLarge => parcel.rejects.extend(post.too_large(part.start)),
+                }
+            }
+        }
+        if done.send(Answered { number, parcel, accepted, duplicates }).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Keeps the account in the order of the numbers.
+async fn account(mut answers: mpsc::Receiver<Answered>, desk: &mut Desk) -> anyhow::Result<()> {
+    let mut next = 0;
+    let mut early = BTreeMap::new();
+    while let Some(answered) = answers.recv().await {
+        early.insert(answered.number, answered);
+        while let Some(Answered { parcel, accepted, duplicates, .. }) = early.remove(&next) {
+            desk.counted(accepted, duplicates);
+            desk.durable(&parcel)?;
+            next += 1;
+        }
+    }
+    Ok(())
+}
+
+/// One connection with its request.
+struct Line {
+    request: PostRequest,
+    connection: Connection,
+}
+
+enum Posted {
+    Answer(Answer),
+    TooLarge,
+}
+
+impl Line {
+    async fn post(&mut self, post: &Post, part: std::ops::Range<usize>) -> anyhow::Result<Posted> {
+        let Self { request, connection } = self;
+        request.fill(|out| out.extend_from_slice(post.body_of(&part)));
+        let response = delivery::deliver(connection, request.bytes(), &mut Trouble::default()).await?;
+        let body = connection.body(&response);
+        match response.status {
+            // 422 says that every event is rejected, and why.
+            202 | 422 => {
+                let answer: Answer = serde_json::from_slice(body).context("failed to read the server's verdicts")?;
+                let answered = answer.accepted + answer.duplicates + answer.rejected;
+                ensure!(answered == part.len() as u64, "server gave {answered} verdicts on {} events", part.len());
+                Ok(Posted::Answer(answer))
+            }
+            413 => Ok(Posted::TooLarge),
+            status => bail!("server answered {status}: {}", excerpt(body)),
+        }
+    }
+}
+
+/// The server's verdicts.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    accepted: u64,
+    duplicates: u64,
+    rejected: u64,
+    results: Box<serde_json::value::RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Verdict {
+    status: String,
+    code: Option<String>,
+    field: Option<String>,
+    message: Option<String>,
+}
+
+impl Answer {
+    /// The refused events of `part`.
+    fn rejects(&self, post: &Post, part: std::ops::Range<usize>) -> anyhow::Result<Vec<Reject>> {
+        if self.rejected == 0 {
+            return Ok(Vec::new());
+        }
+        let verdicts: Vec<Verdict> =
+            serde_json::from_str(self.results.get()).context("failed to read the server's verdicts")?;
+        let refused = part.zip(verdicts).filter(|(_, verdict)| verdict.status == "rejected");
+        let reject = |(event, verdict): (usize, Verdict)| {
+            let code = Cow::Owned(verdict.code.unwrap_or_default());
+            post.reject(event, code, verdict.field, verdict.message.unwrap_or_default())
+        };
+        Ok(refused.filter_map(reject).collect())
+    }
+}
+
+/// The body of a request, and where its events come from.
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    body: Vec<u8>,
+    lines: Vec<Origin>,
+    raw: Vec<u8>,
+}
+
+/// Where an event comes from, and where it stands.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    line: u64,
+    raw_start: usize,
+    body_start: usize,
+}
+
+impl Post {
+    fn body_of(&self, part: &std::ops::Range<usize>) -> &[u8] {
+        let start = |event: usize| self.lines.get(event).map_or(self.body.len(), |origin| origin.body_start);
+        self.body.get(start(part.start)..start(part.end)).unwrap_or_default()
+    }
+
+    fn reject(&self, event: usize, code: Cow<'static, str>, field: Option<String>, message: String) -> Option<Reject> {
+        let origin = self.lines.get(event)?;
+        let end = self.lines.get(event + 1).map_or(self.raw.len(), |next| next.raw_start);
+        let raw = self.raw.get(origin.raw_start..end).unwrap_or_default();
+        Some(Reject::told(origin.line, code, field, message, raw))
+    }
+
+    fn too_large(&self, event: usize) -> Option<Reject> {
+        self.reject(event, Cow::Borrowed(TOO_LARGE), None, "larger than the server takes".to_owned())
+    }
+}
+
+/// Makes bodies.
+#[derive(Debug, Default)]
+struct ServerPacker {
+    post: Post,
+}
+
+impl Packer for ServerPacker {
+    type Packed = Post;
+
+    fn take(&mut self, candidate: &Candidate<'_>, line: u64, raw: &[u8]) -> Result<(), Rejection> {
+        let post = &mut self.post;
+        post.lines.push(Origin { line, raw_start: post.raw.len(), body_start: post.body.len() });
+        post.raw.extend_from_slice(&raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]);
+        match candidate.id.as_deref() {
+            Some(id) => push_event(&mut post.body, candidate, id),
+            None => push_event(&mut post.body, candidate, &content_id(candidate)),
+        }
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        self.post.lines.len() >= BATCH_EVENTS || self.post.body.len() >= BATCH_BYTES
+    }
+
+    fn pack(&mut self) -> Option<Post> {
+        let post = std::mem::take(&mut self.post);
+        (!post.lines.is_empty()).then_some(post)
+    }
+}

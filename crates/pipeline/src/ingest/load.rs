@@ -1,0 +1,135 @@
+//! Bulk loads: events that are read from a file on this machine, by the same admission and through the
+//! same journal as requests. Differs from a request in three ways: the batch is built event by event
+//! while the file is read; nothing is looked up before the journal, since the ledger's verdict is
+//! awaited anyway; and no event is too late, because a file of the past is what loads are for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::admit::Admission;
+use domain::event::Candidate;
+use domain::limits::{Limits, RECORD_EVENTS_MAX};
+use domain::rejection::Rejection;
+use domain::tenant::TenantScope;
+use ports::ErrorKind;
+
+use super::{Ingest, IngestError};
+use crate::inflight::Stamp;
+use crate::names::TenantNames;
+use crate::receipts::Fate;
+use crate::stage::{Batch, Durable};
+
+/// Wait for room in the backlog before the next look.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
+
+/// Builds batches for one tenant.
+#[derive(Debug)]
+pub struct Loader<'i> {
+    ingest: &'i Ingest,
+    scope: &'i TenantScope,
+    limits: Limits,
+    names: Arc<TenantNames>,
+}
+
+/// A batch being built.
+#[derive(Debug)]
+pub struct LoadBatch<'l> {
+    loader: &'l Loader<'l>,
+    admission: Admission<'l>,
+    stamp: Stamp,
+    events: usize,
+}
+
+/// A batch that is complete.
+#[derive(Debug)]
+pub struct LoadedBatch(Batch);
+
+/// A batch that is durable.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadedDurably(Durable);
+
+/// What became of a batch when it was applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadedCounts {
+    /// Events that were counted.
+    pub accepted: u64,
+    /// Events whose id was counted before.
+    pub duplicates: u64,
+}
+
+impl Ingest {
+    /// A loader of events of `scope`.
+    pub fn loader<'i>(&'i self, scope: &'i TenantScope) -> Loader<'i> {
+        let limits = Limits { lateness_us_max: None, ..self.limits.clone() };
+        Loader { ingest: self, scope, limits, names: self.names.of(scope.tenant()) }
+    }
+
+    /// Makes a batch durable; waits while the backlog is over its limit.
+    ///
+    /// # Errors
+    /// [`IngestError`] when the journal does not take it; nothing of it was acknowledged then.
+    pub async fn append_loaded(&self, batch: LoadedBatch) -> Result<LoadedDurably, IngestError> {
+        while self.journaling.check_room(&self.limits).is_err() {
+            if self.journaling.failure.reason().is_some() {
+                return Err(IngestError::Unavailable);
+            }
+            self.clock.sleep(ROOM_WAIT).await;
+        }
+        Ok(LoadedDurably(self.journaling.append(batch.0).await.map_err(IngestError::from)?))
+    }
+
+    /// Waits until a batch is applied, and says what became of it.
+    ///
+    /// # Errors
+    /// [`IngestError::Unavailable`] when it became a dead letter.
+    pub async fn applied_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedCounts, IngestError> {
+        self.receipts.wait_for(durable.seq()).await;
+        match self.receipts.fate(durable.seq()) {
+            Some(Fate::Applied { accepted, duplicates, .. }) => Ok(LoadedCounts { accepted, duplicates }),
+            Some(Fate::Buried) | None => Err(IngestError::from(ErrorKind::Unavailable)),
+        }
+    }
+}
+
+impl Loader<'_> {
+    /// Begins a batch whose record will take about `capacity` bytes.
+    pub fn batch(&self, capacity: usize) -> LoadBatch<'_> {
+        let stamp = self.ingest.in_flight.enter(self.ingest.clock.now());
+        let admission = Admission::new(self.scope, &self.limits, stamp.received_at(), capacity);
+        LoadBatch { loader: self, admission, stamp, events: 0 }
+    }
+}
+
+impl LoadBatch<'_> {
+    /// Takes one event; `assign_id` makes an id when it has none. It must not be full.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn take(&mut self, candidate: &Candidate<'_>, assign_id: impl FnOnce() -> String) -> Result<(), Rejection> {
+        debug_assert!(!self.is_full());
+        let ingest = self.loader.ingest;
+        let mut names = ingest.names.open(&self.loader.names);
+        let checked = self.admission.check(candidate, &mut names, assign_id);
+        names.decided(checked.is_ok());
+        drop(names);
+        self.admission.push(&checked?);
+        self.events += 1;
+        Ok(())
+    }
+
+    /// How many events it holds.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Whether it can take no more.
+    pub fn is_full(&self) -> bool {
+        self.events >= RECORD_EVENTS_MAX
+    }
+
+    /// The batch, or `None` when it holds nothing.
+    pub fn finish(self) -> Option<LoadedBatch> {
+        let admitted = self.admission.finish()?;
+        Some(LoadedBatch(Batch { admitted, stamp: self.stamp, space: None }))
+    }
+}
