@@ -83,6 +83,9 @@ pub const REFERENCE_NAME_BYTES_MAX: usize = 64;
 pub const REFERENCE_VALUE_BYTES_MAX: usize = 256;
 /// Most distinct values of one attribute: the live view answers with a number for each.
 pub const REFERENCE_VALUES_MAX: usize = 10_000;
+/// How far in the future the version time of a reference table may lie, in microseconds: a table of a
+/// far future would refuse every later one.
+pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
 /// Largest body that replaces or changes a reference table, in bytes.
 pub const REFERENCE_BODY_BYTES_MAX: usize = 64 << 20;
 /// Longest live window that can be configured, in seconds.

@@ -5,6 +5,7 @@ mod columns;
 mod engine;
 mod json;
 mod percentile;
+mod unique;
 mod plan;
 mod scan;
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use domain::limits::REFERENCE_FUTURE_US_MAX;
 use domain::reference::{Attributes, Decision, Patch, ReferenceTable, Refusal};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -41,6 +42,16 @@ pub enum TableError {
     /// It could not be stored or shown.
     #[error(transparent)]
     Port(#[from] PortError),
+}
+
+impl TableChange {
+    /// The version time that the change names.
+    fn ts(&self) -> Option<Timestamp> {
+        match self {
+            Self::Replace { ts, .. } => Some(*ts),
+            Self::Patch { ts, .. } => *ts,
+        }
+    }
 }
 
 /// The tables of all tenants.
@@ -136,6 +147,10 @@ impl Inner {
         }
         let current = Arc::clone(&entry.current.lock());
         let (before, now) = (Arc::clone(&current), self.clock.now());
+        if change.ts().is_some_and(|ts| ts > now.plus_micros(REFERENCE_FUTURE_US_MAX)) {
+            let why = "'ts' lies in the future; it would refuse every later change".to_owned();
+            return Err(Refusal::Invalid { field: "ts".to_owned(), why }.into());
+        }
         // Comparing, checking and building tables of a million users is work for other threads.
         let deciding = tokio::task::spawn_blocking(move || match change {
             TableChange::Replace { ts, users } => before.replace(ts, users, expected),

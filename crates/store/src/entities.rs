@@ -3,6 +3,7 @@
 //! text or blob; instants are microseconds since the epoch.
 
 pub(crate) mod activity;
+pub(crate) mod daily_rollup;
 pub(crate) mod dead_letter;
 pub(crate) mod hourly_rollup;
 pub(crate) mod meta;

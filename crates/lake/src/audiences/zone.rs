@@ -50,7 +50,7 @@ async fn change(core: &Arc<Core>, scope: TenantScope, zone: Zone) -> Result<(), 
         && !matches!(why.kind(), ErrorKind::Conflict | ErrorKind::Full)
     {
         // Nobody knows which zone the manifest has now.
-        core.give_up(why.kind());
+        core.give_up(ErrorKind::Poisoned);
         return committed;
     }
     let mut state = core.state.write();

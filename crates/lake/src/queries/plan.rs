@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::error::Result as QueryResult;
-use datafusion::functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum};
+use datafusion::functions_aggregate::expr_fn::{avg, count, max, min, sum};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, TableSource, cast, col, lit,
 };
@@ -17,6 +17,7 @@ use domain::time::Timestamp;
 
 use super::columns::{self, Derived, Reading};
 use super::percentile::Percentile;
+use super::unique::Unique;
 
 /// Counts as decimals, so that no sum of them wraps: 38 digits hold 10^19 events of the greatest.
 const COUNT: DataType = DataType::Decimal128(19, 0);
@@ -210,7 +211,10 @@ impl Reader {
             AggregateOp::Avg => (vec![avg(self.number(source))], one),
             AggregateOp::Min => (vec![min(self.extreme(source))], of_millis(one)),
             AggregateOp::Max => (vec![max(self.extreme(source))], of_millis(one)),
-            AggregateOp::Unique => (vec![count_distinct(self.value(source))], one),
+            AggregateOp::Unique => {
+                let unique = AggregateUDF::new_from_impl(Unique::new());
+                (vec![unique.call(vec![self.value(source)])], one)
+            }
             AggregateOp::Percentile(hundredths) => {
                 let percentile = AggregateUDF::new_from_impl(Percentile::new(hundredths));
                 (vec![percentile.call(vec![self.number(source)])], one)

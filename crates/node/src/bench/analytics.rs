@@ -148,16 +148,15 @@ pub(super) async fn transfer(data: &Path, scratch: &Path) -> anyhow::Result<Tran
     server.stop().await?;
     let mut report = TransferReport { rows, import_per_s: Vec::new(), export_per_s: Vec::new() };
     for kind in [FileKind::Csv, FileKind::Ndjson] {
-        let file = scratch.join(kind.file_name());
+        let scratch = Folder::temporary(scratch)?;
+        let file = scratch.path().join(kind.file_name());
         let watch = Stopwatch::start();
         run_own(&["export", "--format", kind.name(), "--output"], &[&file], data).await?;
         report.export_per_s.push((kind.name(), per_second(rows, watch)));
-        let empty = scratch.join(format!("imported-{}", kind.name()));
+        let empty = scratch.path().join("imported");
         let watch = Stopwatch::start();
         run_own(&["import"], &[&file], &empty).await?;
         report.import_per_s.push((kind.name(), per_second(rows, watch)));
-        std::fs::remove_dir_all(&empty).context("failed to remove the imported folder")?;
-        std::fs::remove_file(&file).context("failed to remove the exported file")?;
     }
     Ok(report)
 }

@@ -59,7 +59,7 @@ impl Destination {
     pub(super) fn purpose(&self) -> String {
         match self {
             Self::Folder { scope, .. } => scope.tenant().to_string(),
-            Self::Server { target, .. } => target.url(),
+            Self::Server { target, .. } => target.purpose(),
         }
     }
 

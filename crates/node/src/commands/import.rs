@@ -1,7 +1,7 @@
 //! `nilometer import`: files into a data folder or a running server.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -33,9 +33,12 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     // Before anything is opened: a name that is wrong shall not make a folder.
     for file in &files {
         Input::find(file, "")?;
+        if rejects.as_ref().is_some_and(|rejects| is_same(rejects, Path::new(file))) {
+            bail!("--rejects {file} is one of the files to import");
+        }
     }
     let destination = Destination::open(into).await?;
-    let purpose = format!("{} {format:?} {map:?} {delimiter:?}", destination.purpose());
+    let purpose = format!("{} {format:?} {map:?} {delimiter:?} {rejects:?}", destination.purpose());
     let mut inputs = files.iter().map(|file| Input::find(file, &purpose)).collect::<anyhow::Result<Vec<_>>>()?;
     let beside_rejects = || rejects.as_ref().map(|path| with_suffix(path, ".checkpoint"));
     let path = destination.folder().map(|folder| folder.join(CHECKPOINT_FILE)).or_else(beside_rejects);
@@ -63,7 +66,12 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(if strict && summary.rejected > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn with_suffix(path: &std::path::Path, suffix: &str) -> PathBuf {
+/// Whether both paths lead to one file.
+fn is_same(left: &Path, right: &Path) -> bool {
+    left == right || left.canonicalize().ok().zip(right.canonicalize().ok()).is_some_and(|(left, right)| left == right)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

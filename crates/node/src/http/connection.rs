@@ -45,6 +45,12 @@ impl Target {
         format!("http://{}", self.host)
     }
 
+    /// Tells this server and tenant from others, without showing the key.
+    pub(crate) fn purpose(&self) -> String {
+        let key = blake3::hash(self.key.as_deref().unwrap_or_default().as_bytes());
+        format!("{} {}", self.url(), key.to_hex())
+    }
+
     fn head(&self, method: &str, path: &str) -> String {
         let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
         format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{key}", self.host)

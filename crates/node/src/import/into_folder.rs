@@ -89,7 +89,8 @@ impl Packer for FolderPacker<'_> {
     fn take(&mut self, candidate: &Candidate<'_>, _line: u64, raw: &[u8]) -> Result<(), Rejection> {
         let loader = self.loader;
         let batch = self.batch.get_or_insert_with(|| loader.batch(BATCH_BYTES / 2));
-        self.bytes += raw.len();
+        // A row of a table has no text of its own; its properties are what makes it large.
+        self.bytes += raw.len().max(candidate.properties.as_ref().map_or(0, |properties| properties.len()));
         batch.take(candidate, || content_id(candidate))
     }
 

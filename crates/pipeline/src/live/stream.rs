@@ -128,10 +128,10 @@ impl Tickers {
             let mut stop = tickers.stop.clone();
             tokio::select! {
                 biased;
-                () = stop.ended() => {}
+                () = stop.ended() => drop(tickers.running.lock().remove(&(scope.tenant().clone(), seconds))),
+                // Removes itself, under the lock under which it sees that nobody is left.
                 () = tickers.run(&scope, seconds, sender) => {}
             }
-            tickers.running.lock().remove(&(scope.tenant().clone(), seconds));
         });
         receiver
     }

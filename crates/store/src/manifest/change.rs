@@ -13,7 +13,7 @@ use sea_orm::{
 };
 
 use super::{activity, users};
-use crate::entities::{hourly_rollup, meta, name, segment, segment_file};
+use crate::entities::{daily_rollup, hourly_rollup, meta, name, segment, segment_file};
 use crate::failure::Failure;
 
 /// Rows in one `INSERT`, a power of two.
@@ -131,16 +131,24 @@ async fn add_rollups(transaction: &DatabaseTransaction, rollups: &[Rollup]) -> R
     for rollup in rollups {
         sums.entry(&rollup.key).or_default().merge(&rollup.totals);
     }
-    use hourly_rollup::{Column, Model, SUMS};
-    let key = [Column::Tenant, Column::Project, Column::Kind, Column::HourUs];
-    let add = OnConflict::columns(key).values(SUMS.map(|sum| (sum, saturating_sum(sum)))).to_owned();
-    let rows = sums.iter().map(|(key, totals)| Model::new(key, totals));
-    insert(transaction, rows.collect(), &add).await
+    let mut days: BTreeMap<RollupKey, Totals> = BTreeMap::new();
+    for (key, totals) in &sums {
+        days.entry(daily_rollup::day_of(key)).or_default().merge(totals);
+    }
+    use {daily_rollup::Column as Daily, hourly_rollup::Column as Hourly};
+    let key = [Hourly::Tenant, Hourly::Project, Hourly::Kind, Hourly::HourUs];
+    let sum = hourly_rollup::SUMS.map(|sum| (sum, saturating_sum(&sum)));
+    let rows = sums.iter().map(|(key, totals)| hourly_rollup::Model::new(key, totals));
+    insert(transaction, rows.collect(), &OnConflict::columns(key).values(sum).to_owned()).await?;
+    let key = [Daily::Tenant, Daily::Project, Daily::Kind, Daily::DayUs];
+    let sum = daily_rollup::SUMS.map(|sum| (sum, saturating_sum(&sum)));
+    let rows = days.iter().map(|(key, totals)| daily_rollup::Model::new(key, totals));
+    insert(transaction, rows.collect(), &OnConflict::columns(key).values(sum).to_owned()).await
 }
 
 /// The stored sum plus the new one, at most `i64::MAX`. Neither is negative, so no step of this
 /// leaves 64 bits, which in SQLite would turn the sum into a floating point number.
-fn saturating_sum(sum: hourly_rollup::Column) -> Expr {
+fn saturating_sum(sum: &impl IdenStatic) -> Expr {
     let sum = sum.as_str();
     Expr::cust(format!("min(\"{sum}\", {} - excluded.\"{sum}\") + excluded.\"{sum}\"", i64::MAX))
 }

@@ -1,25 +1,19 @@
-//! Rollups, and their sums per type, added up in SQL. For those, of two ways through the table the shorter is taken: along the
-//! key, which reads the tenant's whole history in place and groups as it goes, or from hour to hour
-//! through the index, which finds each row of the range by itself.
+//! Rollups, and their sums per type, added up in SQL: whole days from the daily table, the hours at
+//! the ends of the range one by one.
 
 use std::collections::BTreeMap;
 
 use domain::aggregate::Totals;
 use domain::rollup::Rollup;
 use domain::tenant::TenantId;
-use domain::time::TimeRange;
-use sea_orm::sea_query::Expr;
+use domain::time::{MICROS_PER_DAY, TimeRange};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder, QueryResult, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder, QueryResult, Statement,
 };
 
 use crate::entities::hourly_rollup::{Column, Entity, Model, SUM_MAX, SUMS};
 use crate::failure::Failure;
 
-/// How many rows are read along the key in the time that one takes through the index. Measured;
-/// a wrong figure costs time only.
-const ROWS_ALONG_KEY: i128 = 16;
 /// Bits in the lower half of a sum.
 const HALF_BITS: u32 = 32;
 
@@ -46,12 +40,42 @@ pub(super) async fn by_type(
     range: TimeRange,
     project: Option<&str>,
 ) -> Result<Vec<(String, Totals)>, Failure> {
-    let Some(history) = history(snapshot, of).await? else { return Ok(Vec::new()) };
-    let rows = rows(of, range, project, is_wide(range, history));
-    match add_up(snapshot, &rows, Width::Whole).await {
-        Err(failure) if is_overflow(&failure) => add_up(snapshot, &rows, Width::Halves).await,
-        sums => sums,
+    let mut sums: BTreeMap<String, Totals> = BTreeMap::new();
+    for (table, range) in tables(range) {
+        let added = match add_up(snapshot, of, table, range, project, Width::Whole).await {
+            Err(failure) if is_overflow(&failure) => add_up(snapshot, of, table, range, project, Width::Halves).await?,
+            added => added?,
+        };
+        for (kind, totals) in added {
+            sums.entry(kind).or_default().merge(&totals);
+        }
     }
+    Ok(sums.into_iter().collect())
+}
+
+/// Where rows are read: days along the key, already in groups; hours through their index, which finds
+/// each row of the range by itself.
+#[derive(Debug, Clone, Copy)]
+enum SumTable {
+    Days,
+    Hours,
+}
+
+/// A range as whole days of UTC, and hours for what is left at its ends.
+fn tables(range: TimeRange) -> Vec<(SumTable, TimeRange)> {
+    let first = range.from().plus_micros(MICROS_PER_DAY - 1).floor_to(MICROS_PER_DAY);
+    let last = range.to().floor_to(MICROS_PER_DAY);
+    let part =
+        |table, from, to| TimeRange::new(from, to).filter(|part| part.from() < part.to()).map(|part| (table, part));
+    if first >= last {
+        return part(SumTable::Hours, range.from(), range.to()).into_iter().collect();
+    }
+    let parts = [
+        part(SumTable::Hours, range.from(), first),
+        part(SumTable::Days, first, last),
+        part(SumTable::Hours, last, range.to()),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 /// How SQLite adds up: `sum` fails over 2^63, halves of the numbers never get there.
@@ -61,39 +85,12 @@ enum Width {
     Halves,
 }
 
-/// First and last hour that a tenant has.
-async fn history(snapshot: &impl ConnectionTrait, of: &TenantId) -> Result<Option<(i64, i64)>, Failure> {
-    // One statement for each end: SQLite finds either at an end of the index, but not both at once.
-    let hours = || Entity::find().filter(Column::Tenant.eq(of.as_str())).select_only();
-    let first = hours().column_as(Column::HourUs.min(), "hour").into_tuple::<Option<i64>>().one(snapshot).await?;
-    let last = hours().column_as(Column::HourUs.max(), "hour").into_tuple::<Option<i64>>().one(snapshot).await?;
-    Ok(first.flatten().zip(last.flatten()))
-}
-
-/// Whether so much of the history is in the range that it is read whole.
-fn is_wide(range: TimeRange, (first, last): (i64, i64)) -> bool {
-    let span = |from: i64, to: i64| i128::from(to) - i128::from(from);
-    let inside = span(range.from().micros().max(first), range.to().micros().min(last));
-    inside.saturating_mul(ROWS_ALONG_KEY) >= span(first, last)
-}
-
-/// The rows to add up. A unary plus keeps SQLite from using an index for a column.
-fn rows(of: &TenantId, range: TimeRange, project: Option<&str>, along_key: bool) -> Select<Entity> {
-    use sea_orm::sea_query::ExprTrait;
-    let column = |column: Column, free: bool| match free {
-        true => Expr::col((Entity, column)),
-        false => Expr::cust(format!("+\"hourly_rollup\".\"{}\"", column.as_str())),
-    };
-    let hour = || column(Column::HourUs, !along_key);
-    let rows = Entity::find().select_only().column(Column::Kind).filter(Column::Tenant.eq(of.as_str()));
-    let rows = rows.filter(hour().gte(range.from().micros())).filter(hour().lt(range.to().micros()));
-    let rows = rows.apply_if(project, |rows, project| rows.filter(column(Column::Project, along_key).eq(project)));
-    if along_key { rows.group_by(Column::Project).group_by(Column::Kind) } else { rows.group_by(Column::Kind) }
-}
-
 async fn add_up(
     snapshot: &impl ConnectionTrait,
-    rows: &Select<Entity>,
+    of: &TenantId,
+    table: SumTable,
+    range: TimeRange,
+    project: Option<&str>,
     width: Width,
 ) -> Result<Vec<(String, Totals)>, Failure> {
     let parts = |sum: Column| match width {
@@ -103,9 +100,21 @@ async fn add_up(
             vec![format!("sum(\"{sum}\" & {low})"), format!("sum(\"{sum}\" >> {HALF_BITS})")]
         }
     };
-    let parts = SUMS.into_iter().flat_map(parts).enumerate();
-    let statement = parts.fold(rows.clone(), |rows, (at, part)| rows.column_as(Expr::cust(part), format!("s{at}")));
-    let statement = snapshot.get_database_backend().build(&statement.into_query());
+    let parts: Vec<_> = SUMS.into_iter().flat_map(parts).collect();
+    let (table, time, groups) = match table {
+        SumTable::Days => ("daily_rollup", "day_us", "project, kind"),
+        SumTable::Hours => ("hourly_rollup INDEXED BY hourly_rollup_by_hour", "hour_us", "kind"),
+    };
+    let mut values: Vec<sea_orm::Value> =
+        vec![of.as_str().into(), range.from().micros().into(), range.to().micros().into()];
+    let of_project = if project.is_some() { " AND +project = ?" } else { "" };
+    values.extend(project.map(sea_orm::Value::from));
+    // What is pasted into the text are constants of this file; everything else is bound.
+    let sql = format!(
+        "SELECT kind, {} FROM {table} WHERE tenant = ? AND {time} >= ? AND {time} < ?{of_project} GROUP BY {groups}",
+        parts.join(", ")
+    );
+    let statement = Statement::from_sql_and_values(snapshot.get_database_backend(), sql, values);
     let mut sums: BTreeMap<String, Totals> = BTreeMap::new();
     for row in snapshot.query_all_raw(statement).await? {
         sums.entry(row.try_get_by_index(0)?).or_default().merge(&totals(&row, width)?);

@@ -1,3 +1,18 @@
+CREATE TABLE daily_rollup (
+    tenant        TEXT    NOT NULL,
+    project       TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    day_us        INTEGER NOT NULL,
+    calls         INTEGER NOT NULL CHECK (calls >= 0),
+    tokens        INTEGER NOT NULL CHECK (tokens >= 0),
+    input_tokens  INTEGER NOT NULL CHECK (input_tokens >= 0),
+    output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),
+    latency_us    INTEGER NOT NULL CHECK (latency_us >= 0),
+    latency_calls INTEGER NOT NULL CHECK (latency_calls >= 0),
+    late          INTEGER NOT NULL CHECK (late >= 0),
+    PRIMARY KEY (tenant, project, kind, day_us)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE tenant_users (
     tenant TEXT    NOT NULL PRIMARY KEY,
     users  INTEGER NOT NULL CHECK (users BETWEEN 0 AND 4294967295),
