@@ -22,7 +22,7 @@ use super::output::Output;
 use super::query::{self, RouteReport};
 use super::server::Server;
 use super::workload::Mix;
-use crate::http::connection::{Connection, PostRequest};
+use crate::http::connection::{Connection, PostRequest, Target};
 use crate::stopwatch::Stopwatch;
 
 /// Users of the load, all of them in the reference table.
@@ -93,6 +93,7 @@ pub(super) async fn measure(server: &Server, rate: u64, warm_up_s: u64, requests
 
 /// A reference table that is sent again and again, each time with a later version.
 struct Table {
+    target: Arc<Target>,
     connection: Connection,
     request: PostRequest,
     users: Vec<u8>,
@@ -109,6 +110,7 @@ impl Table {
             let _ = write!(users, "{comma}\"user-{number}\":{{\"plan\":\"{plan}\",\"region\":\"{region}\"}}");
         }
         Self {
+            target: Arc::clone(server.target()),
             connection: Connection::new(Arc::clone(server.target())),
             request: PostRequest::with_method(server.target(), "PUT", "/reference/users", "application/json"),
             users: users.into_bytes(),
@@ -122,6 +124,8 @@ impl Table {
             out.extend_from_slice(users);
             out.extend_from_slice(format!("}},\"ts\":\"{}\"}}", SystemClock.now()).as_bytes());
         });
+        // A connection that was silent through the warm-up has been closed by the server.
+        self.connection = Connection::new(Arc::clone(&self.target));
         let watch = Stopwatch::start();
         let response = self.connection.exchange(self.request.bytes()).await?;
         let took_us = watch.elapsed_us();
