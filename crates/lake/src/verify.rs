@@ -5,13 +5,13 @@
 mod recompute;
 mod users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use domain::aggregate::Totals;
 use domain::invariant::Invariant;
-use domain::rollup::RollupKey;
+use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
 use parquet::errors::Result as ParquetResult;
@@ -85,17 +85,13 @@ impl Lake {
         let (segments, hasher) = (&snapshot.segments, &self.core.hasher);
         let raw = recompute::Recompute::new(segments, hasher, rule, stored, &mut users, &mut report);
         let rollups = raw.run().map_err(|why| corrupt("segments", why))?;
-        let tenants = self
-            .core
-            .names
-            .lock()
-            .iter()
-            .map(|name| name.tenant.clone())
-            .collect::<std::collections::BTreeSet<TenantId>>();
+        let tenants = self.core.names.lock().iter().map(|name| name.tenant.clone()).collect::<BTreeSet<TenantId>>();
         for tenant in tenants {
             let scope = TenantScope::for_operator(tenant);
             users.compare(&self.core, &scope, &mut report).await?;
             let stored = self.core.manifest.rollups(&scope, TimeRange::ALL).await?.1;
+            let by_type = self.core.manifest.type_sums(&scope, TimeRange::ALL, None).await?.1;
+            report.compare_type_sums(scope.tenant(), &stored, by_type);
             report.compare_rollups(
                 scope.tenant(),
                 &rollups,
@@ -169,6 +165,22 @@ impl Report<'_> {
     fn unexpected(&mut self, found: Option<Sum>) {
         if let Some(found) = found.filter(|found| self.is_whole(found.grain, found.partial.start)) {
             self.differs(Invariant::NoPhantom, name(&found), "nothing".into(), show(&found.partial));
+        }
+    }
+
+    /// The sums per type are kept by days beside the hours: both must say the same, of all time.
+    fn compare_type_sums(&mut self, tenant: &TenantId, hours: &[Rollup], found: Vec<(String, Totals)>) {
+        let mut expected: BTreeMap<&str, Totals> = BTreeMap::new();
+        for hour in hours {
+            expected.entry(&hour.key.kind).or_default().merge(&hour.totals);
+        }
+        let found: BTreeMap<&str, Totals> = found.iter().map(|(kind, totals)| (kind.as_str(), *totals)).collect();
+        for kind in expected.keys().chain(found.keys()).copied().collect::<BTreeSet<_>>() {
+            let (expected, found) = (expected.get(kind), found.get(kind));
+            if expected != found {
+                let what = format!("tenant {tenant} type {kind:?}, days against hours");
+                self.differs(Invariant::OneTruth, what, format!("{expected:?}"), format!("{found:?}"));
+            }
         }
     }
 
