@@ -2,6 +2,7 @@
 //! part, with a version time and a generation. Decides which change is stale; stores nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::limits::{
     NAME_BYTES_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_NAME_BYTES_MAX, REFERENCE_USERS_MAX, REFERENCE_VALUE_BYTES_MAX,
@@ -9,8 +10,15 @@ use crate::limits::{
 };
 use crate::time::Timestamp;
 
+/// How much of a name that is too long an answer shows.
+const NAME_SHOWN_CHARS: usize = 40;
+
 /// What is known of one user: attribute → value, a scalar written as text.
 pub type Attributes = BTreeMap<String, String>;
+
+/// User → what is known of it. Users of whom the same is known share it, as far as whoever makes the table
+/// sees to that: there are a few plans and regions, and a million users.
+pub type Users = BTreeMap<String, Arc<Attributes>>;
 
 /// A change in part: user → attribute → value. `None` takes the user, or the attribute, away.
 pub type Patch = BTreeMap<String, Option<BTreeMap<String, Option<String>>>>;
@@ -22,8 +30,8 @@ pub struct ReferenceTable {
     pub generation: u64,
     /// The version time of the last change.
     pub ts: Timestamp,
-    /// User → what is known of it.
-    pub users: BTreeMap<String, Attributes>,
+    /// Everybody.
+    pub users: Users,
 }
 
 /// What a change comes to.
@@ -63,7 +71,7 @@ pub enum Refusal {
     /// A name or value is not allowed.
     #[error("{why}")]
     Invalid {
-        /// Where: `user_metadata`, or an attribute of it.
+        /// Where: `user_metadata`, a user in it, or an attribute of one.
         field: String,
         /// What is wrong with it.
         why: String,
@@ -84,12 +92,7 @@ impl ReferenceTable {
     ///
     /// # Errors
     /// [`Refusal`]; the table stays as it is.
-    pub fn replace(
-        &self,
-        ts: Timestamp,
-        users: BTreeMap<String, Attributes>,
-        expected: Option<u64>,
-    ) -> Result<Decision, Refusal> {
+    pub fn replace(&self, ts: Timestamp, users: Users, expected: Option<u64>) -> Result<Decision, Refusal> {
         self.check_generation(expected)?;
         check(&users)?;
         self.decide(ts, users)
@@ -110,18 +113,21 @@ impl ReferenceTable {
         self.check_generation(expected)?;
         let ts = ts.unwrap_or_else(|| if self.generation == 0 { now } else { now.max(self.ts.plus_micros(1)) });
         let mut users = self.users.clone();
+        let mut shared = HashSet::new();
         for (user, change) in patch {
             let Some(change) = change else {
                 users.remove(&user);
                 continue;
             };
             let attributes = users.entry(user).or_default();
+            let mut changed = Attributes::clone(attributes);
             for (name, value) in change {
                 match value {
-                    Some(value) => attributes.insert(name, value),
-                    None => attributes.remove(&name),
+                    Some(value) => changed.insert(name, value),
+                    None => changed.remove(&name),
                 };
             }
+            *attributes = share(&mut shared, changed);
         }
         if users == self.users && ts >= self.ts {
             return Ok(Decision::Unchanged);
@@ -139,7 +145,7 @@ impl ReferenceTable {
         }
     }
 
-    fn decide(&self, ts: Timestamp, users: BTreeMap<String, Attributes>) -> Result<Decision, Refusal> {
+    fn decide(&self, ts: Timestamp, users: Users) -> Result<Decision, Refusal> {
         if self.generation > 0 && ts < self.ts {
             return Err(Refusal::Stale { ts, stored: self.ts });
         }
@@ -151,28 +157,44 @@ impl ReferenceTable {
     }
 }
 
+/// The attributes among `known` that are these, or these.
+fn share(known: &mut HashSet<Arc<Attributes>>, attributes: Attributes) -> Arc<Attributes> {
+    if let Some(known) = known.get(&attributes) {
+        return Arc::clone(known);
+    }
+    let attributes = Arc::new(attributes);
+    known.insert(Arc::clone(&attributes));
+    attributes
+}
+
 /// Checks names, values and how many there are (I6).
-fn check(users: &BTreeMap<String, Attributes>) -> Result<(), Refusal> {
+fn check(users: &Users) -> Result<(), Refusal> {
     if users.len() > REFERENCE_USERS_MAX {
         return Err(too_large("user_metadata", format!("at most {REFERENCE_USERS_MAX} users fit in a table")));
     }
     let mut values: HashMap<&str, HashSet<&str>> = HashMap::new();
+    let mut checked = HashSet::new();
     for (user, attributes) in users {
         if user.is_empty() || user.len() > NAME_BYTES_MAX {
-            let why = format!("a user's id must have 1 to {NAME_BYTES_MAX} bytes, one has {}", user.len());
+            let begin: String = user.chars().take(NAME_SHOWN_CHARS).collect();
+            let why = format!("a user's id must have 1 to {NAME_BYTES_MAX} bytes, '{begin}…' has {}", user.len());
             return Err(invalid("user_metadata", why));
         }
-        for (name, value) in attributes {
+        if !checked.insert(Arc::as_ptr(attributes)) {
+            continue;
+        }
+        for (name, value) in attributes.iter() {
             let known = match values.get_mut(name.as_str()) {
                 Some(known) => known,
                 None => {
-                    check_name(name)?;
+                    check_name(user, name)?;
                     values.entry(name).or_default()
                 }
             };
             if !known.contains(value.as_str()) {
                 if value.len() > REFERENCE_VALUE_BYTES_MAX {
-                    return Err(invalid(name, format!("a value must have at most {REFERENCE_VALUE_BYTES_MAX} bytes")));
+                    let why = format!("a value must have at most {REFERENCE_VALUE_BYTES_MAX} bytes");
+                    return Err(invalid(&format!("user_metadata.{user}.{name}"), why));
                 }
                 known.insert(value);
             }
@@ -191,14 +213,14 @@ fn check(users: &BTreeMap<String, Attributes>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+fn check_name(user: &str, name: &str) -> Result<(), Refusal> {
     let fits = (1..=REFERENCE_NAME_BYTES_MAX).contains(&name.len());
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     if fits && plain {
         return Ok(());
     }
     let why = format!("an attribute's name must be 1 to {REFERENCE_NAME_BYTES_MAX} of A-Z a-z 0-9 _ . -");
-    Err(invalid("user_metadata", why))
+    Err(invalid(&format!("user_metadata.{user}"), why))
 }
 
 fn invalid(field: &str, why: String) -> Refusal {

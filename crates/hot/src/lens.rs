@@ -18,9 +18,10 @@ pub(crate) struct Lens {
     table: Arc<ReferenceTable>,
     /// In order of name.
     attributes: Vec<Attribute>,
-    /// The value codes of a combination, by attribute → its number.
-    numbers: HashMap<Box<[u32]>, u32>,
-    /// The inverse; the first stands for [`UNKNOWN`].
+    /// The address of attributes that users share → the number of their combination. The table keeps
+    /// them where they are.
+    numbers: HashMap<usize, u32>,
+    /// By number, the value codes by attribute; the first stands for [`UNKNOWN`].
     combinations: Vec<Box<[u32]>>,
 }
 
@@ -40,61 +41,33 @@ impl Lens {
 
     /// Reads the whole table once.
     pub(crate) fn build(table: Arc<ReferenceTable>) -> Self {
-        let mut columns: HashMap<&str, Attribute> = HashMap::new();
-        for (name, value) in table.users.values().flatten() {
-            let column = columns.entry(name).or_insert_with(|| Attribute {
-                name: name.clone(),
-                values: vec![String::new()],
-                codes: HashMap::new(),
-            });
-            if !column.codes.contains_key(value) {
-                // A table holds fewer values than there are codes.
-                column.codes.insert(value.clone(), u32::try_from(column.values.len()).unwrap_or(ABSENT));
-                column.values.push(value.clone());
-            }
-        }
-        let mut attributes: Vec<Attribute> = columns.into_values().collect();
-        attributes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        let mut lens = Self { table: Arc::clone(&table), attributes, numbers: HashMap::new(), combinations: vec![] };
-        lens.combinations.push(Box::default());
-        let mut codes = Vec::new();
+        let mut numbers = HashMap::new();
+        let mut distinct: Vec<&Attributes> = Vec::new();
         for attributes in table.users.values() {
-            lens.codes(attributes, &mut codes);
-            if !lens.numbers.contains_key(&*codes) {
-                let number = u32::try_from(lens.combinations.len()).unwrap_or(UNKNOWN);
-                lens.numbers.insert(codes.as_slice().into(), number);
-                lens.combinations.push(codes.as_slice().into());
-            }
+            numbers.entry(address(attributes)).or_insert_with(|| {
+                distinct.push(attributes);
+                // The first stands for none of them; users, and hence these, are fewer than numbers.
+                u32::try_from(distinct.len()).unwrap_or(UNKNOWN)
+            });
         }
-        lens
+        let attributes = columns(&distinct);
+        let combinations = distinct.iter().map(|combination| codes(&attributes, combination));
+        let combinations = std::iter::once(Box::default()).chain(combinations).collect();
+        Self { attributes, numbers, combinations, table }
     }
 
-    fn codes(&self, of: &Attributes, codes: &mut Vec<u32>) {
-        codes.clear();
-        codes.resize(self.attributes.len(), ABSENT);
-        for (name, value) in of {
-            let at = self.attributes.binary_search_by(|attribute| attribute.name.as_str().cmp(name));
-            if let Ok(at) = at {
-                codes[at] = self.attributes[at].codes.get(value).copied().unwrap_or(ABSENT);
-            }
-        }
+    fn number(&self, attributes: &Arc<Attributes>) -> u32 {
+        self.numbers.get(&address(attributes)).copied().unwrap_or(UNKNOWN)
     }
 
     /// The combination of a user's attributes.
     pub(crate) fn combination(&self, user: &str) -> u32 {
-        let Some(attributes) = self.table.users.get(user) else { return UNKNOWN };
-        let mut codes = Vec::new();
-        self.codes(attributes, &mut codes);
-        self.numbers.get(&*codes).copied().unwrap_or(UNKNOWN)
+        self.table.users.get(user).map_or(UNKNOWN, |attributes| self.number(attributes))
     }
 
     /// All users of the table with their combinations.
     pub(crate) fn users(&self) -> impl Iterator<Item = (&str, u32)> {
-        let mut codes = Vec::new();
-        self.table.users.iter().map(move |(user, attributes)| {
-            self.codes(attributes, &mut codes);
-            (user.as_str(), self.numbers.get(&*codes).copied().unwrap_or(UNKNOWN))
-        })
+        self.table.users.iter().map(|(user, attributes)| (user.as_str(), self.number(attributes)))
     }
 
     /// How many combinations there are, [`UNKNOWN`] included.
@@ -122,4 +95,33 @@ impl Lens {
         });
         named.collect()
     }
+}
+
+fn address(attributes: &Arc<Attributes>) -> usize {
+    Arc::as_ptr(attributes).addr()
+}
+
+/// All attributes with their values, in order of name.
+fn columns(distinct: &[&Attributes]) -> Vec<Attribute> {
+    let mut columns: HashMap<&str, Attribute> = HashMap::new();
+    for (name, value) in distinct.iter().copied().flatten() {
+        let column = columns.entry(name).or_insert_with(|| Attribute {
+            name: name.clone(),
+            values: vec![String::new()],
+            codes: HashMap::new(),
+        });
+        if !column.codes.contains_key(value) {
+            // A table holds fewer values than there are codes.
+            column.codes.insert(value.clone(), u32::try_from(column.values.len()).unwrap_or(ABSENT));
+            column.values.push(value.clone());
+        }
+    }
+    let mut attributes: Vec<Attribute> = columns.into_values().collect();
+    attributes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    attributes
+}
+
+fn codes(attributes: &[Attribute], of: &Attributes) -> Box<[u32]> {
+    let code = |attribute: &Attribute| attribute.codes.get(of.get(&attribute.name)?).copied();
+    attributes.iter().map(|attribute| code(attribute).unwrap_or(ABSENT)).collect()
 }

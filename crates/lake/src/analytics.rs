@@ -10,6 +10,7 @@ mod rows;
 mod scan;
 mod series;
 mod symbols;
+mod tallies;
 
 use std::sync::Arc;
 

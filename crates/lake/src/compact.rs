@@ -14,7 +14,7 @@ use ports::{ErrorKind, PortError};
 use crate::dedup::{IdRecord, IdRun, IdRunWriter};
 use crate::flush::RowWriter;
 use crate::lake::Core;
-use crate::merge::{Merge, Run, SumStream};
+use crate::merge::{Merge, Run, SumPart, SumStream};
 use crate::segment::events::{self, EventKeys};
 use crate::segment::sums::{self, SumBuilder};
 use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, file_name, io_error, segment_id};
@@ -193,8 +193,11 @@ fn merge_sums(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<File
     let mut writer = RowWriter::create(dir, id, FileKind::Windows, sums::schema(), sums::properties())?;
     let mut rows = SumBuilder::default();
     let mut stream = SumStream::open(parts, None).map_err(unreadable)?;
-    while let Some(sum) = stream.next_sum().map_err(unreadable)? {
-        rows.push(&sum.key(), &sum.partial);
+    while let Some(part) = stream.next_part().map_err(unreadable)? {
+        match part {
+            SumPart::Row(from, row) => rows.copy(&from, row),
+            SumPart::Sum(sum) => rows.push_partial(&sum.key(), &sum.partial),
+        }
         if rows.rows() == BATCH_ROWS {
             writer.write(&rows.finish())?;
         }

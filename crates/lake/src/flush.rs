@@ -17,7 +17,6 @@ use domain::aggregate::Totals;
 use domain::position::Seq;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::TenantId;
-use domain::time::TimeRange;
 use hashbrown::HashSet;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -27,7 +26,7 @@ use ports::{ErrorKind, PortError};
 use crate::activity::DayUsers;
 use crate::dedup::{IdRecord, IdRunWriter};
 use crate::lake::Core;
-use crate::memtable::{GroupView, Memtable};
+use crate::memtable::{GroupView, Memtable, WindowView, WindowsSum};
 use crate::segment::events::{self, EventBuilder};
 use crate::segment::sums::{self, Grain, SumBuilder, SumKey};
 use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
@@ -145,7 +144,8 @@ impl Core {
     pub(crate) fn freeze(&self) {
         let mut state = self.state.write();
         debug_assert!(state.frozen.is_none());
-        state.frozen = Some(Arc::new(std::mem::take(&mut state.active)));
+        let next = Memtable::after(&state.active);
+        state.frozen = Some(Arc::new(std::mem::replace(&mut state.active, next)));
         state.active_since = None;
     }
 
@@ -278,7 +278,7 @@ fn activity_of(table: &Memtable) -> Vec<Activity> {
 
 fn write_files(dir: &SegmentDir, id: &str, table: &Memtable) -> Result<Vec<FileMeta>, PortError> {
     let groups = table.sorted_groups();
-    Ok(vec![write_events(dir, id, &groups)?, write_sums(dir, id, &groups)?, write_ids(dir, id, table)?])
+    Ok(vec![write_events(dir, id, &groups)?, write_sums(dir, id, table, &groups)?, write_ids(dir, id, table)?])
 }
 
 fn write_events(dir: &SegmentDir, id: &str, groups: &[GroupView<'_>]) -> Result<FileMeta, PortError> {
@@ -296,16 +296,19 @@ fn write_events(dir: &SegmentDir, id: &str, groups: &[GroupView<'_>]) -> Result<
     writer.finish()
 }
 
-fn write_sums(dir: &SegmentDir, id: &str, groups: &[GroupView<'_>]) -> Result<FileMeta, PortError> {
+fn write_sums(dir: &SegmentDir, id: &str, table: &Memtable, groups: &[GroupView<'_>]) -> Result<FileMeta, PortError> {
     let mut writer = RowWriter::create(dir, id, FileKind::Windows, sums::schema(), sums::properties())?;
-    let mut rows = SumBuilder::default();
+    let (mut rows, mut sum) = (SumBuilder::default(), WindowsSum::default());
     for of_tenant in groups.chunk_by(|left, right| left.tenant() == right.tenant()) {
+        let windows: Vec<_> = of_tenant.iter().map(GroupView::sorted_windows).collect();
         for grain in Grain::ALL {
-            for group in of_tenant {
-                for partial in group.sums(TimeRange::ALL, |start| grain.start_of(start)) {
-                    let key =
-                        SumKey { tenant: group.tenant(), grain, customer: group.customer(), start: partial.start };
-                    rows.push(&key, &partial);
+            for (group, windows) in of_tenant.iter().zip(&windows) {
+                let start_of = |window: &WindowView<'_>| grain.start_of(window.start());
+                for alike in windows.chunk_by(|left, right| start_of(left) == start_of(right)) {
+                    let (tenant, customer) = (group.tenant(), group.customer());
+                    sum.set(alike);
+                    let key = SumKey { tenant, grain, customer, start: start_of(&alike[0]) };
+                    rows.push(&key, &sum.numbers, sum.by_endpoint(table), sum.by_model(table));
                     if rows.rows() == BATCH_ROWS {
                         writer.write(&rows.finish())?;
                     }

@@ -5,6 +5,7 @@
 mod fold;
 mod hold;
 mod intern;
+mod windows;
 
 use bytes::Bytes;
 use domain::admit::Dimension;
@@ -16,11 +17,12 @@ use domain::record::decode_body;
 use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
 pub(crate) use hold::HeldRows;
 pub(crate) use intern::{Interner, Symbol};
+pub(crate) use windows::{WindowView, WindowsSum};
 
 use crate::activity::{ByDay, Choice, DayUsers};
 use crate::dedup::{FirstSeen, IdHash};
@@ -80,9 +82,7 @@ struct Group {
 #[derive(Debug)]
 struct WindowSums {
     start: Timestamp,
-    totals: Totals,
-    first_received: Timestamp,
-    last_received: Timestamp,
+    numbers: SumNumbers,
     by_endpoint: Vec<(Symbol, Slice)>,
     by_model: Vec<(Symbol, Slice)>,
 }
@@ -122,6 +122,29 @@ pub(crate) struct HeldEvent<'m> {
     pub(crate) event: EventView<'m>,
 }
 
+/// A partial aggregate without its breakdowns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SumNumbers {
+    pub(crate) totals: Totals,
+    pub(crate) first_received: Timestamp,
+    pub(crate) last_received: Timestamp,
+}
+
+impl Default for SumNumbers {
+    /// The sum of nothing; neutral in `merge`.
+    fn default() -> Self {
+        Self { totals: Totals::default(), first_received: Timestamp::MAX, last_received: Timestamp::MIN }
+    }
+}
+
+impl SumNumbers {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.totals.merge(&other.totals);
+        self.first_received = self.first_received.min(other.first_received);
+        self.last_received = self.last_received.max(other.last_received);
+    }
+}
+
 /// The partial aggregate of a window.
 #[derive(Debug, Clone)]
 pub(crate) struct Partial {
@@ -134,8 +157,14 @@ pub(crate) struct Partial {
 impl Partial {
     /// The aggregate of nothing; neutral in `merge`.
     pub(crate) fn empty(start: Timestamp) -> Self {
-        let (first_received, last_received) = (Timestamp::MAX, Timestamp::MIN);
+        let SumNumbers { first_received, last_received, .. } = SumNumbers::default();
         Self { start, first_received, last_received, aggregate: Aggregate::default() }
+    }
+
+    /// All but the breakdowns.
+    pub(crate) fn numbers(&self) -> SumNumbers {
+        let Self { first_received, last_received, .. } = *self;
+        SumNumbers { totals: self.aggregate.totals, first_received, last_received }
     }
 
     /// Adds `other`, another part of the same aggregate.
@@ -147,6 +176,22 @@ impl Partial {
 }
 
 impl Memtable {
+    /// An empty one with room for as much as `before` holds: what follows is mostly alike, and tables need
+    /// not grow again and again while events are applied.
+    pub(crate) fn after(before: &Self) -> Self {
+        Self {
+            records: Vec::with_capacity(before.records.len()),
+            events: Vec::with_capacity(before.events.len()),
+            groups: Vec::with_capacity(before.groups.len()),
+            group_of: HashMap::with_capacity(before.group_of.len()),
+            windows: Vec::with_capacity(before.windows.len()),
+            window_of: HashMap::with_capacity(before.window_of.len()),
+            rollups: HashMap::with_capacity(before.rollups.len()),
+            ids: HashMap::with_capacity(before.ids.len()),
+            ..Self::default()
+        }
+    }
+
     /// Events applied.
     pub(crate) fn len(&self) -> usize {
         self.events.len()
@@ -209,17 +254,19 @@ impl Memtable {
         })
     }
 
-    /// The names in the breakdowns: (tenant, dimension, name), some more than once.
+    /// The names in the breakdowns: (tenant, dimension, name), in no order.
     pub(crate) fn breakdown_names(&self) -> impl Iterator<Item = (&str, Dimension, &str)> {
-        self.groups.iter().flat_map(move |group| {
-            let tenant = self.names.text(group.tenant);
-            let windows = group.windows.iter().map(|at| &self.windows[*at as usize]);
-            windows.flat_map(move |window| {
-                let endpoints = window.by_endpoint.iter().map(|(name, _)| (Dimension::Endpoint, *name));
-                let models = window.by_model.iter().map(|(name, _)| (Dimension::Model, *name));
-                endpoints.chain(models).map(move |(dimension, name)| (tenant, dimension, self.names.text(name)))
-            })
-        })
+        // Few names are in many windows: they are told apart by number before their texts are looked at.
+        let mut seen = HashSet::new();
+        for group in &self.groups {
+            for window in group.windows.iter().map(|at| &self.windows[*at as usize]) {
+                let endpoints = window.by_endpoint.iter().map(|(name, _)| (group.tenant, Dimension::Endpoint, *name));
+                seen.extend(
+                    endpoints.chain(window.by_model.iter().map(|(name, _)| (group.tenant, Dimension::Model, *name))),
+                );
+            }
+        }
+        seen.into_iter().map(|(tenant, dimension, name)| (self.names.text(tenant), dimension, self.names.text(name)))
     }
 
     /// The event at `position`.
@@ -277,31 +324,6 @@ impl Memtable {
         let event = decode_body(body).ok()?;
         Some(HeldEvent { position, received_at: record.received_at, user: event_ref.user(), event })
     }
-
-    /// The sum of some windows.
-    fn partial(&self, start: Timestamp, windows: &[&WindowSums]) -> Partial {
-        let mut partial = Partial::empty(start);
-        let (mut endpoints, mut models) = (HashMap::new(), HashMap::new());
-        for window in windows {
-            partial.first_received = partial.first_received.min(window.first_received);
-            partial.last_received = partial.last_received.max(window.last_received);
-            partial.aggregate.totals.merge(&window.totals);
-            add_slices(&mut endpoints, &window.by_endpoint);
-            add_slices(&mut models, &window.by_model);
-        }
-        let named = |slices: HashMap<Symbol, Slice>| {
-            slices.into_iter().map(|(name, slice)| (self.names.text(name).to_owned(), slice)).collect()
-        };
-        partial.aggregate.by_endpoint = named(endpoints);
-        partial.aggregate.by_model = named(models);
-        partial
-    }
-}
-
-fn add_slices(sums: &mut HashMap<Symbol, Slice>, slices: &[(Symbol, Slice)]) {
-    for (name, slice) in slices {
-        sums.entry(*name).or_default().merge(slice);
-    }
 }
 
 /// One customer's part of a memtable.
@@ -333,49 +355,6 @@ impl<'m> GroupView<'m> {
         let mut events: Vec<_> = self.group.events.iter().map(|at| (table.events[*at as usize].time, *at)).collect();
         events.sort_unstable();
         events.into_iter().filter_map(|(_, at)| table.held(&table.events[at as usize]))
-    }
-
-    /// The windows, in no order.
-    pub(crate) fn windows(&self) -> impl Iterator<Item = WindowView<'m>> + use<'m> {
-        let table = self.table;
-        self.group.windows.iter().map(move |at| WindowView { table, sums: &table.windows[*at as usize] })
-    }
-
-    /// The windows that start in `range`, summed to what `start_of` maps their starts to, in order.
-    pub(crate) fn sums(&self, range: TimeRange, start_of: impl Fn(Timestamp) -> Timestamp) -> Vec<Partial> {
-        let all = self.group.windows.iter().map(|at| &self.table.windows[*at as usize]);
-        let mut found: Vec<_> = all.filter(|sums| range.contains(sums.start)).collect();
-        found.sort_unstable_by_key(|sums| sums.start);
-        let alike = found.chunk_by(|left, right| start_of(left.start) == start_of(right.start));
-        alike.map(|windows| self.table.partial(start_of(windows[0].start), windows)).collect()
-    }
-}
-
-/// The sums of one window of a group.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WindowView<'m> {
-    table: &'m Memtable,
-    sums: &'m WindowSums,
-}
-
-impl<'m> WindowView<'m> {
-    pub(crate) fn start(&self) -> Timestamp {
-        self.sums.start
-    }
-
-    pub(crate) fn totals(&self) -> &'m Totals {
-        &self.sums.totals
-    }
-
-    /// One breakdown; only endpoints and models have one.
-    pub(crate) fn slices(&self, dimension: Dimension) -> impl Iterator<Item = (&'m str, &'m Slice)> + use<'m> {
-        let (names, sums) = (&self.table.names, self.sums);
-        let slices: &[_] = match dimension {
-            Dimension::Endpoint => &sums.by_endpoint,
-            Dimension::Model => &sums.by_model,
-            _ => &[],
-        };
-        slices.iter().map(|(name, slice)| (names.text(*name), slice))
     }
 }
 

@@ -11,7 +11,7 @@ use parquet::errors::Result;
 
 use crate::segment::Batches;
 
-pub(crate) use stream::{Sum, SumStream};
+pub(crate) use stream::{Sum, SumPart, SumStream};
 
 /// Typed access to the sort columns of a batch.
 pub(crate) trait SortedRows: Sized {

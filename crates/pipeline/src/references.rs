@@ -1,11 +1,11 @@
 //! The reference tables in use: changed one at a time per tenant, stored durably first, then shown to
 //! the live view. Decides nothing itself; see `domain::reference`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::limits::REFERENCE_FUTURE_US_MAX;
-use domain::reference::{Attributes, Decision, Patch, ReferenceTable, Refusal};
+use domain::reference::{Decision, Patch, ReferenceTable, Refusal, Users};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ pub enum TableChange {
         /// The version time.
         ts: Timestamp,
         /// All users.
-        users: BTreeMap<String, Attributes>,
+        users: Users,
     },
     /// Merges these.
     Patch {
@@ -92,7 +92,6 @@ impl ReferenceTables {
     pub(crate) async fn load(&self) -> Result<(), PortError> {
         let mut tables = HashMap::new();
         for (tenant, table) in self.inner.store.reference_tables().await? {
-            let table = Arc::new(table);
             self.inner.live.set_reference(&tenant, Arc::clone(&table)).await?;
             tables.insert(tenant, Arc::new(Entry { current: Mutex::new(table), ..Entry::default() }));
         }
@@ -109,7 +108,8 @@ impl ReferenceTables {
     }
 
     /// Changes a table; durable and in use on return. `expected` is the generation that the change was
-    /// made for, if it says so. Goes on to its end when the caller goes away.
+    /// made for, if it says so. Goes on to its end when the caller goes away; `held`, its share of some
+    /// bounded memory, is dropped then.
     ///
     /// # Errors
     /// [`TableError`]; after `Refused` nothing has changed.
@@ -118,9 +118,13 @@ impl ReferenceTables {
         scope: &TenantScope,
         change: TableChange,
         expected: Option<u64>,
+        held: impl Send + 'static,
     ) -> Result<Arc<ReferenceTable>, TableError> {
         let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        let task = tokio::spawn(async move { inner.change(&scope, change, expected).await });
+        let task = tokio::spawn(async move {
+            let _held = held;
+            inner.change(&scope, change, expected).await
+        });
         task.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "change the reference table").because(why))?
     }
 }
@@ -179,6 +183,6 @@ impl Inner {
     async fn reload(&self, scope: &TenantScope, entry: &Entry) -> Result<(), PortError> {
         let stored = self.store.reference_tables().await?;
         let table = stored.into_iter().find(|(tenant, _)| tenant == scope.tenant()).map(|(_, table)| table);
-        self.publish(scope, entry, &Arc::new(table.unwrap_or_default())).await
+        self.publish(scope, entry, &table.unwrap_or_default()).await
     }
 }

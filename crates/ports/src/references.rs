@@ -1,5 +1,7 @@
 //! Where reference tables are kept.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
@@ -13,12 +15,12 @@ pub trait References: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn reference_tables(&self) -> Result<Vec<(TenantId, ReferenceTable)>, PortError>;
+    async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError>;
 
     /// Stores `table` in place of the one of the generation before it. Durable on return.
     ///
     /// # Errors
     /// `Conflict` when the stored generation is not `table.generation - 1` (0 when none is stored);
     /// nothing has changed.
-    async fn store_reference(&self, scope: &TenantScope, table: &ReferenceTable) -> Result<(), PortError>;
+    async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError>;
 }

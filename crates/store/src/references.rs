@@ -1,10 +1,12 @@
 //! Reference tables. Of each tenant only the newest is kept.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
-use ports::PortError;
 use ports::references::References;
+use ports::{ErrorKind, PortError};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect};
 
@@ -16,15 +18,22 @@ const STORE: &str = "store a reference table in";
 
 #[async_trait]
 impl References for SqliteStore {
-    async fn reference_tables(&self) -> Result<Vec<(TenantId, ReferenceTable)>, PortError> {
-        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.readers()).await.map_err(Failure::from);
-        let tables = rows.and_then(|rows| rows.into_iter().map(Model::into_table).collect::<Result<Vec<_>, _>>());
-        tables.map_err(|failure| self.failed("read the reference tables in", failure))
+    async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
+        const READ: &str = "read the reference tables in";
+        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.readers()).await;
+        let rows = rows.map_err(|why| self.failed(READ, why.into()))?;
+        let unpack = || rows.into_iter().map(Model::into_table).collect::<Result<Vec<_>, _>>();
+        let unpacked = tokio::task::spawn_blocking(unpack).await;
+        let unpacked = unpacked.map_err(|why| PortError::new(ErrorKind::Unavailable, READ).because(why))?;
+        unpacked.map_err(|failure| self.failed(READ, failure))
     }
 
-    async fn store_reference(&self, scope: &TenantScope, table: &ReferenceTable) -> Result<(), PortError> {
-        // Packed before the turn to write has come, so that a large table holds up nobody.
-        let row = Model::new(scope.tenant(), table).map_err(|failure| self.failed(STORE, failure))?;
+    async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError> {
+        // Packed before the turn to write has come, and on another thread: a large table holds up nobody.
+        let (tenant, table) = (scope.tenant().clone(), Arc::clone(table));
+        let packing = tokio::task::spawn_blocking(move || Model::new(&tenant, &table));
+        let packed = packing.await.map_err(|why| PortError::new(ErrorKind::Unavailable, STORE).because(why))?;
+        let row = packed.map_err(|failure| self.failed(STORE, failure))?;
         let write = self.begin(STORE).await?;
         let outcome = replace(write.transaction(), row).await;
         write.finish(outcome).await

@@ -1,18 +1,20 @@
-//! The body that replaces or changes a reference table. Read within its own size, and into maps by one
-//! pass over the text; a text of a hundred thousand users is work for another thread.
+//! The body that replaces or changes a reference table. Read within its own size and by one pass over
+//! the text, on another thread. Of a hundred thousand users most are alike: attributes that are the same
+//! text are read once and shared.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use domain::limits::{REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_USERS_MAX};
-use domain::reference::{Attributes, Patch};
+use domain::reference::{Attributes, Patch, Users};
 use domain::time::Timestamp;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, IF_MATCH};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
@@ -29,11 +31,24 @@ pub(crate) struct TableText {
     share: OwnedSemaphorePermit,
 }
 
+/// What is said of a user: attributes, of which `null` takes one away; `None` takes the user away.
+type Said = Option<BTreeMap<String, Option<String>>>;
+
 /// What it says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TableBody {
     pub(crate) ts: Option<Timestamp>,
-    pub(crate) users: Patch,
+    users: SaidOf,
+    /// The text's share of the memory of all, for as long as it is of use.
+    pub(crate) share: OwnedSemaphorePermit,
+}
+
+/// What is said of each user.
+#[derive(Debug, Default)]
+struct SaidOf {
+    /// In order; what is said stands in `distinct`.
+    users: Vec<(String, usize)>,
+    distinct: Vec<Said>,
 }
 
 impl FromRequest<Arc<ApiState>> for TableText {
@@ -55,33 +70,43 @@ impl TableText {
     pub(crate) async fn parse(self) -> Result<TableBody, Problem> {
         let Self { bytes, share } = self;
         let parsing = tokio::task::spawn_blocking(move || {
-            let body = parse(&bytes);
-            drop(share);
-            body
+            let (ts, users) = parse(&bytes)?;
+            Ok(TableBody { ts, users, share })
         });
         parsing.await.map_err(|why| Problem::internal(why.to_string()))?
     }
 }
 
 impl TableBody {
-    /// All users as they are to be; nothing may be `null` here.
-    pub(crate) fn whole(self) -> Result<(Timestamp, BTreeMap<String, Attributes>), Problem> {
+    /// The time and all users as they are to be; nothing may be `null` here.
+    pub(crate) fn whole(&mut self) -> Result<(Timestamp, Users), Problem> {
         let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
         let ts = self.ts.ok_or_else(absent)?;
-        let mut users = BTreeMap::new();
-        for (user, attributes) in self.users {
-            let null =
-                |field: String| Problem::body(Kind::InvalidParameter, &field, "null takes away, which only PATCH does");
-            let Some(attributes) = attributes else { return Err(null(format!("{USERS}.{user}"))) };
-            let mut known = Attributes::new();
-            for (name, value) in attributes {
-                let Some(value) = value else { return Err(null(format!("{USERS}.{user}.{name}"))) };
-                known.insert(name, value);
-            }
-            users.insert(user, known);
+        let SaidOf { users, distinct } = std::mem::take(&mut self.users);
+        let mut shared = Vec::with_capacity(distinct.len());
+        for (at, said) in distinct.into_iter().enumerate() {
+            let attributes = without_null(said).map_err(|attribute| {
+                let user = users.iter().find(|(_, said)| *said == at).map_or("", |(user, _)| user);
+                let field = [Some(USERS), Some(user), attribute.as_deref()];
+                let field = field.into_iter().flatten().collect::<Vec<_>>().join(".");
+                Problem::body(Kind::InvalidParameter, &field, "null takes away, which only PATCH does")
+            })?;
+            shared.push(Arc::new(attributes));
         }
-        Ok((ts, users))
+        Ok((ts, users.into_iter().map(|(user, said)| (user, Arc::clone(&shared[said]))).collect()))
     }
+
+    /// All changes.
+    pub(crate) fn patch(&mut self) -> Patch {
+        let SaidOf { users, distinct } = std::mem::take(&mut self.users);
+        users.into_iter().map(|(user, said)| (user, distinct[said].clone())).collect()
+    }
+}
+
+/// The attributes, or what is `null`: one of them, or all.
+fn without_null(said: Said) -> Result<Attributes, Option<String>> {
+    let known = said.ok_or(None)?.into_iter();
+    known.map(|(name, value)| value.map(|value| (name.clone(), value)).ok_or(Some(name))).collect()
 }
 
 /// The generation that the request's `If-Match` asks for; `*` is any.
@@ -97,7 +122,7 @@ pub(crate) fn generation(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     number.map(Some).ok_or_else(refused)
 }
 
-fn parse(bytes: &[u8]) -> Result<TableBody, Problem> {
+fn parse(bytes: &[u8]) -> Result<(Option<Timestamp>, SaidOf), Problem> {
     let blame = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = Whole(&blame).deserialize(&mut reader).and_then(|body| reader.end().map(|()| body));
@@ -129,21 +154,21 @@ fn blame<E>(blamed: &Blamed, kind: Kind, field: impl FnOnce() -> String) -> impl
 struct Whole<'b>(&'b Blamed);
 
 impl<'de> DeserializeSeed<'de> for Whole<'_> {
-    type Value = TableBody;
+    type Value = (Option<Timestamp>, SaidOf);
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<TableBody, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Whole<'_> {
-    type Value = TableBody;
+    type Value = (Option<Timestamp>, SaidOf);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with user_metadata and ts")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TableBody, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut users, mut ts) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
             let refused = |why: &str| blame(self.0, Kind::InvalidParameter, || key.clone())(A::Error::custom(why));
@@ -151,7 +176,7 @@ impl<'de> Visitor<'de> for Whole<'_> {
                 USERS if users.is_some() => return Err(refused("user_metadata is given twice")),
                 "ts" if ts.is_some() => return Err(refused("ts is given twice")),
                 USERS => {
-                    let read = map.next_value_seed(Users(self.0));
+                    let read = map.next_value_seed(AllUsers(self.0));
                     users = Some(read.map_err(|e| blame(self.0, Kind::InvalidParameter, || USERS.to_owned())(e))?);
                 }
                 "ts" => {
@@ -164,47 +189,65 @@ impl<'de> Visitor<'de> for Whole<'_> {
             }
         }
         let absent = || blame(self.0, Kind::InvalidParameter, || USERS.to_owned())(A::Error::missing_field(USERS));
-        Ok(TableBody { ts, users: users.ok_or_else(absent)? })
+        Ok((ts, users.ok_or_else(absent)?))
     }
 }
 
 /// All users.
-struct Users<'b>(&'b Blamed);
+struct AllUsers<'b>(&'b Blamed);
 
-impl<'de> DeserializeSeed<'de> for Users<'_> {
-    type Value = Patch;
+impl<'de> DeserializeSeed<'de> for AllUsers<'_> {
+    type Value = SaidOf;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Patch, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<SaidOf, D::Error> {
         from.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Users<'_> {
-    type Value = Patch;
+impl<'de> Visitor<'de> for AllUsers<'_> {
+    type Value = SaidOf;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object: user id to attributes")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Patch, A::Error> {
-        let mut users = Vec::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SaidOf, A::Error> {
+        let (mut said, mut known) = (SaidOf::default(), HashMap::new());
         while let Some(user) = map.next_key::<String>()? {
-            if users.len() >= REFERENCE_USERS_MAX {
+            if said.users.len() >= REFERENCE_USERS_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_USERS_MAX} users fit in a table"));
                 return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(why));
             }
-            let read = map.next_value_seed(User { blamed: self.0, user: &user });
             let field = || format!("{USERS}.{user}");
-            let attributes = read.map_err(|e| blame(self.0, Kind::InvalidParameter, field)(e))?;
-            users.push((user, attributes));
+            let text = map.next_value::<&'de RawValue>();
+            let text = text.map_err(|e| blame(self.0, Kind::InvalidParameter, field)(e))?.get();
+            let at = match known.get(text) {
+                Some(at) => *at,
+                None => {
+                    let seed = User { blamed: self.0, user: &user };
+                    let read = seed.deserialize(&mut serde_json::Deserializer::from_str(text));
+                    let refused = |why| A::Error::custom(without_place(why));
+                    let new = read.map_err(|why| blame(self.0, Kind::InvalidParameter, field)(refused(why)))?;
+                    said.distinct.push(new);
+                    known.insert(text, said.distinct.len() - 1);
+                    said.distinct.len() - 1
+                }
+            };
+            said.users.push((user, at));
         }
-        users.sort_by(|one, other| one.0.cmp(&other.0));
-        if let Some(twice) = users.windows(2).find(|two| two[0].0 == two[1].0) {
+        said.users.sort_by(|one, other| one.0.cmp(&other.0));
+        if let Some(twice) = said.users.windows(2).find(|two| two[0].0 == two[1].0) {
             let why = A::Error::custom("a user is given twice");
             return Err(blame(self.0, Kind::InvalidParameter, || format!("{USERS}.{}", twice[0].0))(why));
         }
-        Ok(users.into_iter().collect())
+        Ok(said)
     }
+}
+
+/// What is wrong inside a text of its own; where it stands there says nothing about the body.
+fn without_place(why: serde_json::Error) -> String {
+    let why = why.to_string();
+    why.rsplit_once(" at line ").map_or(why.clone(), |(what, _)| what.to_owned())
 }
 
 /// One user's attributes, or `null`.
@@ -214,7 +257,7 @@ struct User<'b> {
 }
 
 impl<'de> DeserializeSeed<'de> for User<'_> {
-    type Value = Option<BTreeMap<String, Option<String>>>;
+    type Value = Said;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_any(self)
@@ -222,7 +265,7 @@ impl<'de> DeserializeSeed<'de> for User<'_> {
 }
 
 impl<'de> Visitor<'de> for User<'_> {
-    type Value = Option<BTreeMap<String, Option<String>>>;
+    type Value = Said;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object: attribute to a text, number, true or false")

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::reference::ReferenceTable;
 use domain::tenant::TenantScope;
+use futures::stream;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use pipeline::TableChange;
@@ -48,9 +50,7 @@ pub(crate) async fn read(
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    let writing = tokio::task::spawn_blocking(move || serde_json::to_vec(&TableView::new(&table)));
-    let written = writing.await.map_err(|why| Problem::internal(why.to_string()))?;
-    let body = written.map_err(|why| Problem::internal(why.to_string()))?;
+    let body = Body::from_stream(stream::iter(TableView::pieces(table)));
     Ok(([(ETAG, tag), (CONTENT_TYPE, "application/json".to_owned())], body).into_response())
 }
 
@@ -72,8 +72,9 @@ pub(crate) async fn replace(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let (ts, users) = text.parse().await?.whole()?;
-    change(&api, &scope, TableChange::Replace { ts, users }, expected).await
+    let mut body = text.parse().await?;
+    let (ts, users) = body.whole()?;
+    change(&api, &scope, TableChange::Replace { ts, users }, expected, body).await
 }
 
 /// Change users of the reference table
@@ -92,8 +93,9 @@ pub(crate) async fn patch(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let TableBody { ts, users } = text.parse().await?;
-    change(&api, &scope, TableChange::Patch { ts, users }, expected).await
+    let mut body = text.parse().await?;
+    let patch = TableChange::Patch { ts: body.ts, users: body.patch() };
+    change(&api, &scope, patch, expected, body).await
 }
 
 /// Read the reference table of users, under another path
@@ -147,8 +149,9 @@ async fn change(
     scope: &TenantScope,
     change: TableChange,
     expected: Option<u64>,
+    body: TableBody,
 ) -> Result<Response, Problem> {
-    let table = api.pipeline.reference_tables().change(scope, change, expected).await?;
+    let table = api.pipeline.reference_tables().change(scope, change, expected, body.share).await?;
     Ok(([(ETAG, etag(&table))], Json(TableChangedBody::new(&table))).into_response())
 }
 

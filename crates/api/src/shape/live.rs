@@ -1,12 +1,20 @@
 //! The live view and its reference table.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
 
 use domain::reference::{Attributes, ReferenceTable};
 use domain::time::Timestamp;
 use ports::live::LiveWindow;
 use serde::Serialize;
+use serde_json::Result;
 use utoipa::ToSchema;
+
+/// Users in a piece of a table's text.
+const PIECE_USERS: usize = 512;
+/// How such a text ends, after the last user.
+const END: &str = "}}";
 
 /// What happened in the last seconds.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,7 +59,7 @@ impl LiveBody {
 /// A reference table.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ReferenceTable)]
-pub(crate) struct TableView<'t> {
+pub(crate) struct TableView {
     /// 1 for the first table, one more with every change; 0 when there never was one. Also the ETag.
     generation: u64,
     /// The version time of the last change; null when there never was one.
@@ -60,17 +68,57 @@ pub(crate) struct TableView<'t> {
     /// How many users there are.
     users: usize,
     /// User to attributes.
-    user_metadata: &'t BTreeMap<String, Attributes>,
+    user_metadata: BTreeMap<String, Attributes>,
 }
 
-impl<'t> TableView<'t> {
-    pub(crate) fn new(table: &'t ReferenceTable) -> Self {
-        Self {
+impl TableView {
+    /// Its text in pieces, each made when the one before has been sent: an answer to a slow reader holds
+    /// one of them, and nothing else of a million users but the table that is in use anyway.
+    pub(crate) fn pieces(table: Arc<ReferenceTable>) -> impl Iterator<Item = Result<Vec<u8>>> {
+        let (mut head, mut last) = (true, Some(String::new()));
+        std::iter::from_fn(move || {
+            if std::mem::take(&mut head) {
+                return Some(Self::head(&table));
+            }
+            let after = last.take()?;
+            Some(Self::some_users(&table, &after).map(|(text, to)| {
+                last = to;
+                text
+            }))
+        })
+    }
+
+    /// Everything up to the first user; no user has an empty name.
+    fn head(table: &ReferenceTable) -> Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(&Self {
             generation: table.generation,
             ts: (table.generation > 0).then_some(table.ts),
             users: table.users.len(),
-            user_metadata: &table.users,
+            user_metadata: BTreeMap::new(),
+        })?;
+        text.truncate(text.len() - END.len());
+        Ok(text)
+    }
+
+    /// The users after one of them, and the last of those, or the end.
+    fn some_users(table: &ReferenceTable, after: &str) -> Result<(Vec<u8>, Option<String>)> {
+        let mut text = Vec::with_capacity(PIECE_USERS * 64);
+        let mut last = None;
+        let users = table.users.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        for (user, attributes) in users.take(PIECE_USERS) {
+            if !(after.is_empty() && last.is_none()) {
+                text.push(b',');
+            }
+            serde_json::to_writer(&mut text, user)?;
+            text.push(b':');
+            serde_json::to_writer(&mut text, &**attributes)?;
+            last = Some(user);
         }
+        let last = last.cloned();
+        if last.is_none() {
+            text.extend_from_slice(END.as_bytes());
+        }
+        Ok((text, last))
     }
 }
 

@@ -9,9 +9,12 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
 
-fn users(plans: &[(&str, &str)]) -> BTreeMap<String, Attributes> {
-    let user =
-        |(user, plan): &(&str, &str)| ((*user).to_owned(), Attributes::from([("plan".to_owned(), (*plan).to_owned())]));
+fn one_attribute(name: &str, value: &str) -> Arc<Attributes> {
+    Arc::new(Attributes::from([(name.to_owned(), value.to_owned())]))
+}
+
+fn users(plans: &[(&str, &str)]) -> Users {
+    let user = |(user, plan): &(&str, &str)| ((*user).to_owned(), one_attribute("plan", plan));
     plans.iter().map(user).collect()
 }
 
@@ -53,7 +56,7 @@ fn a_patch_adds_changes_and_takes_away() {
         ("c".to_owned(), Some(BTreeMap::new())),
     ]);
     let next = changed(table.patch(None, at(0), patch.clone(), None));
-    assert_eq!(next.users["a"], Attributes::from([("seat".to_owned(), "1".to_owned())]));
+    assert_eq!(next.users["a"], one_attribute("seat", "1"));
     assert_eq!(next.users.keys().collect::<Vec<_>>(), ["a", "c"]);
     assert!(next.ts > table.ts, "a patch without a time comes after the table, whatever the clock says");
     assert_eq!(next.patch(None, at(5), patch.clone(), None), Ok(Decision::Unchanged));
@@ -64,8 +67,7 @@ fn a_patch_adds_changes_and_takes_away() {
 fn i6_what_is_too_long_too_many_or_misnamed_is_refused_with_its_place() {
     let none = ReferenceTable::default();
     let one = |user: &str, name: &str, value: &str| {
-        let attributes = Attributes::from([(name.to_owned(), value.to_owned())]);
-        none.replace(at(1), BTreeMap::from([(user.to_owned(), attributes)]), None)
+        none.replace(at(1), Users::from([(user.to_owned(), one_attribute(name, value))]), None)
     };
     assert!(one("u", "plan-2.x_Y", &"v".repeat(256)).is_ok());
     for (user, name, value) in [
@@ -79,13 +81,15 @@ fn i6_what_is_too_long_too_many_or_misnamed_is_refused_with_its_place() {
     ] {
         assert!(matches!(one(user, name, value), Err(Refusal::Invalid { .. })), "{user} {name} {value}");
     }
+    let refused = one("u-7", "plan", &"v".repeat(257)).unwrap_err();
+    assert!(matches!(&refused, Refusal::Invalid { field, .. } if field == "user_metadata.u-7.plan"), "{refused:?}");
     let values = (0..=REFERENCE_VALUES_MAX).map(|n| (format!("u{n}"), format!("v{n}")));
-    let many = values.map(|(user, value)| (user, Attributes::from([("seat".to_owned(), value)]))).collect();
+    let many = values.map(|(user, value)| (user, one_attribute("seat", &value))).collect();
     let refused = none.replace(at(1), many, None).unwrap_err();
     assert!(matches!(&refused, Refusal::TooLarge { field, .. } if field == "seat"), "{refused}");
-    let names = (0..=REFERENCE_ATTRIBUTES_MAX).map(|n| (format!("n{n}"), String::new())).collect();
+    let names: Attributes = (0..=REFERENCE_ATTRIBUTES_MAX).map(|n| (format!("n{n}"), String::new())).collect();
     assert!(matches!(
-        none.replace(at(1), BTreeMap::from([("u".to_owned(), names)]), None),
+        none.replace(at(1), Users::from([("u".to_owned(), Arc::new(names))]), None),
         Err(Refusal::TooLarge { .. })
     ));
 }
@@ -96,16 +100,16 @@ proptest! {
         steps in proptest::collection::vec((0_usize..4, proptest::option::of((0_usize..3, proptest::option::of(0_u8..3)))), 0..40),
     ) {
         let mut table = ReferenceTable::default();
-        let mut expected: BTreeMap<String, Attributes> = BTreeMap::new();
+        let mut expected = Users::new();
         for (user, change) in steps {
             let user = format!("u{user}");
             let change = change.map(|(name, value)| (format!("n{name}"), value.map(|value| value.to_string())));
             match &change {
                 None => drop(expected.remove(&user)),
                 Some((name, Some(value))) => {
-                    expected.entry(user.clone()).or_default().insert(name.clone(), value.clone());
+                    Arc::make_mut(expected.entry(user.clone()).or_default()).insert(name.clone(), value.clone());
                 }
-                Some((name, None)) => drop(expected.entry(user.clone()).or_default().remove(name)),
+                Some((name, None)) => drop(Arc::make_mut(expected.entry(user.clone()).or_default()).remove(name)),
             }
             let patch = Patch::from([(user, change.map(|change| BTreeMap::from([change])))]);
             let before = table.clone();

@@ -55,7 +55,7 @@ async fn users_who_are_gone_give_their_place_to_new_ones() {
     let mut table = ReferenceTable { generation: 1, ..ReferenceTable::default() };
     for n in (0..100_000).step_by(2) {
         let plan = Attributes::from([("plan".to_owned(), format!("p{}", n % 3))]);
-        table.users.insert(format!("user-{n}"), plan);
+        table.users.insert(format!("user-{n}"), Arc::new(plan));
     }
     live.set_reference(scope("t").tenant(), Arc::new(table)).await.unwrap();
     for round in 0..40 {
@@ -82,8 +82,8 @@ async fn an_older_table_changes_nothing_and_readers_never_see_a_mix() {
     let live = Arc::new(MemoryLive::new(1_800));
     act(&live, "t", 10, 0, 5_000).await;
     let table = |generation: u64| {
-        let attributes = Attributes::from([("generation".to_owned(), generation.to_string())]);
-        let users = (0..5_000).map(|n| (format!("user-{n}"), attributes.clone())).collect();
+        let attributes = Arc::new(Attributes::from([("generation".to_owned(), generation.to_string())]));
+        let users = (0..5_000).map(|n| (format!("user-{n}"), Arc::clone(&attributes))).collect();
         Arc::new(ReferenceTable { generation, users, ..ReferenceTable::default() })
     };
     let writer = tokio::spawn({

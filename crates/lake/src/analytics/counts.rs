@@ -12,6 +12,7 @@ use ports::PortError;
 use super::rows::{Fields, Rows};
 use super::scan::{Wanted, held_events, is_known, refuse_dropped, scan_held, scan_segments};
 use super::symbols::Symbols;
+use super::tallies::Tallies;
 use crate::lake::Core;
 use crate::memtable::SharedEvent;
 use crate::reports::Patience;
@@ -33,7 +34,7 @@ pub(super) struct CustomerCounts {
 struct Counter {
     symbols: Symbols,
     types: Vec<u64>,
-    users: HashMap<UserNumber, u64>,
+    users: Tallies,
     /// Only events of this project.
     project: Option<u32>,
 }
@@ -42,7 +43,7 @@ impl Counter {
     fn new(project: Option<&str>) -> Self {
         let mut symbols = Symbols::new();
         let project = project.map(|project| symbols.number(project));
-        Self { symbols, types: Vec::new(), users: HashMap::new(), project }
+        Self { symbols, types: Vec::new(), users: Tallies::default(), project }
     }
 
     fn parts(&mut self) -> (&mut Symbols, impl FnMut(&Rows) -> Result<(), PortError>) {
@@ -59,9 +60,7 @@ impl Counter {
                 }
                 types[kind] += 1;
             }
-            for user in rows.users.iter().flatten() {
-                *users.entry(*user).or_insert(0) += 1;
-            }
+            rows.users.iter().flatten().for_each(|user| users.add(*user));
             Ok(())
         };
         (symbols, add)
@@ -114,7 +113,7 @@ impl Core {
         if types.is_empty() && !known && !is_known(&snapshot, scope, customer)? {
             return Ok(None);
         }
-        Ok(Some(CustomerCounts { types, users: leaders(counter.users.into_iter().collect(), top) }))
+        Ok(Some(CustomerCounts { types, users: leaders(counter.users.counted().collect(), top) }))
     }
 
     /// Counts by type of the events of a tenant in `ranges`, with those of memtables found before.

@@ -48,9 +48,10 @@ impl HourQuery<'_> {
         self.breakdown.and_then(facet_of).map(|(_, column)| column)
     }
 
-    fn columns(&self, mixed: bool) -> Vec<&'static str> {
+    /// The columns to read of pages that hold rows of others (`mixed`), of other tenants as well.
+    fn columns(&self, mixed: bool, other_tenants: bool) -> Vec<&'static str> {
         let wanted = [
-            ("tenant", mixed),
+            ("tenant", other_tenants),
             ("grain", mixed),
             ("customer", mixed || self.customer.is_none()),
             ("latency_calls", self.metric == Metric::AvgLatencyMs),
@@ -83,12 +84,12 @@ impl HourSums<'_, '_> {
                 }
                 match self.query.breakdown {
                     None => {
-                        let totals = self.query.metric.part_of(window.totals());
+                        let totals = self.query.metric.part_of(&window.numbers().totals);
                         self.add(hour, &values, &totals)?;
                     }
                     Some(dimension) => {
                         let slices = window.slices(dimension);
-                        self.add_slices(hour, values, window.totals(), slices)?;
+                        self.add_slices(hour, values, &window.numbers().totals, slices)?;
                     }
                 }
             }
@@ -113,7 +114,8 @@ impl HourSums<'_, '_> {
                 if pages.is_empty() {
                     continue;
                 }
-                for batch in segment.sums().read_pages(pages, &self.query.columns(mixed)).map_err(unreadable)? {
+                let columns = self.query.columns(mixed, pages.other_tenants);
+                for batch in segment.sums().read_pages(pages, &columns).map_err(unreadable)? {
                     patience.check().map_err(unreadable)?;
                     let batch = batch.map_err(unreadable)?;
                     let rows = HourRows::of(&batch, &self.query, mixed.then_some(&keys)).map_err(unreadable)?;
@@ -193,8 +195,10 @@ struct HourRows<'b> {
     valued: Option<&'b [i64]>,
     tokens: Option<&'b [i64]>,
     customers: Option<&'b arrow::array::StringArray>,
-    /// Tenants and grains, when rows of others are among them, and what they must be.
-    others: Option<(&'b arrow::array::StringArray, &'b [u8], &'b KeyRange<'b>)>,
+    /// Where rows of other tenants may be.
+    tenants: Option<&'b arrow::array::StringArray>,
+    /// Grains, where rows of others may be, and what rows must be.
+    others: Option<(&'b [u8], &'b KeyRange<'b>)>,
     slices: Option<&'b BinaryArray>,
 }
 
@@ -205,7 +209,7 @@ impl<'b> HourRows<'b> {
         let numbers = |name: &str| columns.numbers(name).map(|column| &column.values()[..]);
         let optional = |name: &str| has(name).then(|| numbers(name)).transpose();
         let others = match checked {
-            Some(keys) => Some((columns.texts("tenant")?, &columns.codes("grain")?.values()[..], keys)),
+            Some(keys) => Some((&columns.codes("grain")?.values()[..], keys)),
             None => None,
         };
         Ok(Self {
@@ -214,6 +218,7 @@ impl<'b> HourRows<'b> {
             values: value_column(query.metric).map(numbers).transpose()?,
             valued: optional("latency_calls")?,
             tokens: optional("tokens")?,
+            tenants: has("tenant").then(|| columns.texts("tenant")).transpose()?,
             customers: has("customer").then(|| columns.texts("customer")).transpose()?,
             others,
             slices: query.blob_column().map(|name| columns.blobs(name)).transpose()?,
@@ -221,9 +226,9 @@ impl<'b> HourRows<'b> {
     }
 
     fn is_wanted(&self, row: usize) -> bool {
-        self.others.is_none_or(|(tenants, grains, keys)| {
+        self.others.is_none_or(|(grains, keys)| {
             grains[row] == Grain::Hour.code()
-                && tenants.value(row) == keys.tenant
+                && self.tenants.is_none_or(|tenants| tenants.value(row) == keys.tenant)
                 && keys
                     .customer
                     .is_none_or(|wanted| self.customers.is_some_and(|customers| customers.value(row) == wanted))

@@ -264,7 +264,14 @@ impl Dictionary {
         self.keep(coded.values().as_string_opt().ok_or_else(missing)?);
         let keys = coded.keys();
         let codes = keys.values();
-        kept.gather(into, |row| if keys.is_valid(row) { self.number(codes[row], symbols) } else { NONE });
+        if keys.null_count() == 0 && self.numbers.len() <= kept.len() {
+            // Looking up every text once is less than asking for every row whether that has been done.
+            let all = (0..self.numbers.len()).map(|code| self.number(code, symbols)).collect::<Vec<_>>();
+            kept.gather(into, |row| usize::try_from(codes[row]).ok().and_then(|at| all.get(at)).map_or(NONE, |at| *at));
+            return Ok(());
+        }
+        let code = |row: usize| usize::try_from(codes[row]).ok().filter(|_| keys.is_valid(row));
+        kept.gather(into, |row| code(row).map_or(NONE, |code| self.number(code, symbols)));
         Ok(())
     }
 
@@ -280,8 +287,7 @@ impl Dictionary {
         }
     }
 
-    fn number(&mut self, code: i32, symbols: &mut Symbols) -> u32 {
-        let at = usize::try_from(code).unwrap_or(usize::MAX);
+    fn number(&mut self, at: usize, symbols: &mut Symbols) -> u32 {
         let (Some(texts), Some(number)) = (&self.texts, self.numbers.get_mut(at)) else { return NONE };
         *number.get_or_insert_with(|| if texts.is_valid(at) { symbols.number(texts.value(at)) } else { NONE })
     }

@@ -42,15 +42,14 @@ impl<'q> Wanted<'q> {
         KeyRange { customer: self.customer, ..key_range(self.scope, hull) }
     }
 
-    /// The columns to read of pages that hold other tenants' and customers' rows (`mixed`), or rows of
-    /// other times.
-    fn columns(&self, mixed: bool, other_times: bool) -> Vec<&'static str> {
+    /// The columns to read of some pages: those asked for, and those that tell wanted rows from others.
+    fn columns(&self, checks: Checks<'_>) -> Vec<&'static str> {
         let fields = &self.fields;
         let by_customer = fields.facets[Facet::Customer as usize];
         let wanted = [
-            ("tenant", mixed),
-            ("customer", if self.customer.is_some() { mixed } else { by_customer }),
-            ("time", fields.times || other_times),
+            ("tenant", checks.tenant.is_some()),
+            ("customer", if self.customer.is_some() { checks.customer.is_some() } else { by_customer }),
+            ("time", fields.times || checks.ranges.is_some()),
             (USER_NUMBER, fields.users),
         ];
         let facets = Facet::ALL.into_iter().filter(|facet| *facet != Facet::Customer && fields.facets[*facet as usize]);
@@ -119,11 +118,11 @@ pub(super) fn scan_segments(
                 continue;
             }
             let checks = Checks {
-                tenant: mixed.then_some(keys.tenant),
+                tenant: pages.other_tenants.then_some(keys.tenant),
                 customer: keys.customer.filter(|_| mixed),
                 ranges: pages.other_times.then_some(wanted.ranges),
             };
-            let columns = wanted.columns(mixed, pages.other_times);
+            let columns = wanted.columns(checks);
             let unreadable = |why| corrupt(&segment.meta().id, why);
             for batch in file.read_pages(pages, &columns).map_err(unreadable)? {
                 patience.check().map_err(unreadable)?;

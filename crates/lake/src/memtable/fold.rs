@@ -15,7 +15,7 @@ use domain::window::WindowRule;
 use super::intern::Symbol;
 use super::{
     ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, NO_USER, NewUserRefs,
-    RollupSymbols, USER_DAY_BYTES, WindowSums,
+    RollupSymbols, SumNumbers, USER_DAY_BYTES, WindowSums,
 };
 use crate::activity::DayUsers;
 use crate::dedup::{FirstSeen, IdHash};
@@ -108,8 +108,8 @@ impl Memtable {
         let slice = Slice::of(&event.usage);
         let endpoint = event.endpoint.map(|endpoint| self.intern(endpoint));
         let model = event.usage.model.map(|model| self.intern(model));
-        let window = self.window_at(group, rule.start_of(event.time), received_at);
-        window.totals.merge(&totals);
+        let window = self.window_at(group, rule.start_of(event.time));
+        window.numbers.merge(&SumNumbers { totals, first_received: received_at, last_received: received_at });
         let mut slices = 0;
         slices += endpoint.map_or(0, |endpoint| add_slice(&mut window.by_endpoint, endpoint, &slice));
         slices += model.map_or(0, |model| add_slice(&mut window.by_model, model, &slice));
@@ -152,26 +152,21 @@ impl Memtable {
         group
     }
 
-    fn window_at(&mut self, group: u32, start: Timestamp, received_at: Timestamp) -> &mut WindowSums {
+    fn window_at(&mut self, group: u32, start: Timestamp) -> &mut WindowSums {
         let new = to_u32(self.windows.len());
         let at = *self.window_of.entry((group, start)).or_insert(new);
         if at == new {
-            let totals = Totals::default();
-            let (first_received, last_received) = (received_at, received_at);
             let (by_endpoint, by_model) = (Vec::new(), Vec::new());
-            self.windows.push(WindowSums { start, totals, first_received, last_received, by_endpoint, by_model });
+            self.windows.push(WindowSums { start, numbers: SumNumbers::default(), by_endpoint, by_model });
             self.groups[group as usize].windows.push(at);
             self.bytes += ENTRY_OVERHEAD_BYTES;
         }
-        let window = &mut self.windows[at as usize];
-        window.first_received = window.first_received.min(received_at);
-        window.last_received = window.last_received.max(received_at);
-        window
+        &mut self.windows[at as usize]
     }
 }
 
 /// Adds to a breakdown in order of symbol; returns how many slices are new.
-fn add_slice(slices: &mut Vec<(Symbol, Slice)>, name: Symbol, slice: &Slice) -> usize {
+pub(super) fn add_slice(slices: &mut Vec<(Symbol, Slice)>, name: Symbol, slice: &Slice) -> usize {
     match slices.binary_search_by_key(&name, |(known, _)| *known) {
         Ok(at) => {
             slices[at].1.merge(slice);

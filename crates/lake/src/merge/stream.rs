@@ -33,12 +33,39 @@ impl Sum {
     }
 }
 
+/// A key with its sum, or the one row that has it.
+pub(crate) enum SumPart {
+    /// The row, as it stands.
+    Row(Arc<SumRows>, usize),
+    /// The sum of several rows.
+    Sum(Sum),
+}
+
+impl SumPart {
+    fn key(&self) -> SumKey<'_> {
+        match self {
+            Self::Row(rows, row) => rows.key(*row),
+            Self::Sum(sum) => sum.key(),
+        }
+    }
+
+    fn into_sum(self) -> Result<Sum> {
+        let (rows, row) = match self {
+            Self::Row(rows, row) => (rows, row),
+            Self::Sum(sum) => return Ok(sum),
+        };
+        let (key, partial) = (rows.key(row), rows.partial(row)?);
+        let (tenant, customer) = (key.tenant.to_owned(), key.customer.to_owned());
+        Ok(Sum { tenant, grain: key.grain, customer, partial })
+    }
+}
+
 /// See the module.
 pub(crate) struct SumStream {
     merge: Merge<SumRows>,
     rows: Option<(Arc<SumRows>, Range<usize>)>,
     grain: Option<Grain>,
-    pending: Option<Sum>,
+    pending: Option<SumPart>,
 }
 
 impl SumStream {
@@ -51,6 +78,11 @@ impl SumStream {
 
     /// The next sum.
     pub(crate) fn next_sum(&mut self) -> Result<Option<Sum>> {
+        self.next_part()?.map(SumPart::into_sum).transpose()
+    }
+
+    /// The next sum, or the row that it is.
+    pub(crate) fn next_part(&mut self) -> Result<Option<SumPart>> {
         loop {
             let Some((rows, range)) = &mut self.rows else {
                 match self.merge.next_run()? {
@@ -67,16 +99,15 @@ impl SumStream {
             if self.grain.is_some_and(|grain| grain != key.grain) {
                 continue;
             }
-            let partial = rows.partial(row)?;
-            match &mut self.pending {
-                Some(sum) if sum.key() == key => sum.partial.merge(&partial),
-                pending => {
-                    let (tenant, customer) = (key.tenant.to_owned(), key.customer.to_owned());
-                    let next = Sum { tenant, grain: key.grain, customer, partial };
-                    if let Some(whole) = pending.replace(next) {
-                        return Ok(Some(whole));
-                    }
-                }
+            if self.pending.as_ref().is_some_and(|pending| pending.key() == key) {
+                let partial = rows.partial(row)?;
+                let sum = self.pending.take().map(SumPart::into_sum).transpose()?;
+                self.pending = sum.map(|mut sum| {
+                    sum.partial.merge(&partial);
+                    SumPart::Sum(sum)
+                });
+            } else if let Some(whole) = self.pending.replace(SumPart::Row(Arc::clone(rows), row)) {
+                return Ok(Some(whole));
             }
         }
     }

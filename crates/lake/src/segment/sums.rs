@@ -2,6 +2,7 @@
 //! one per window, sorted by tenant, grain, customer and start. Rows are additive: the same key may
 //! stand in several segments, readers merge, compaction folds. Format: `docs/formats/segment.md`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,7 +12,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use domain::aggregate::{Aggregate, Totals};
+use domain::aggregate::{Aggregate, Slice, Totals};
 use domain::rollup::hour_of;
 use domain::time::Timestamp;
 use parquet::basic::Encoding;
@@ -23,7 +24,7 @@ use super::blob;
 use super::columns::{Columns, signed, unsigned};
 use super::events::key_properties;
 use super::file::KeyColumns;
-use crate::memtable::Partial;
+use crate::memtable::{Partial, SumNumbers};
 use crate::merge::SortedRows;
 
 /// Rows of one page: what a lookup of one customer's hour decodes.
@@ -154,25 +155,46 @@ impl SumBuilder {
     }
 
     /// Adds a row; its start is that of `key`.
-    pub(crate) fn push(&mut self, key: &SumKey<'_>, partial: &Partial) {
+    pub(crate) fn push<'n>(
+        &mut self,
+        key: &SumKey<'_>,
+        numbers: &SumNumbers,
+        by_endpoint: impl Iterator<Item = (&'n str, &'n Slice)>,
+        by_model: impl Iterator<Item = (&'n str, &'n Slice)>,
+    ) {
+        self.push_numbers(key, numbers);
+        self.scratch.clear();
+        by_endpoint.for_each(|(name, slice)| blob::push(&mut self.scratch, name, slice));
+        self.by_endpoint.append_value(&self.scratch);
+        self.scratch.clear();
+        by_model.for_each(|(name, slice)| blob::push(&mut self.scratch, name, slice));
+        self.by_model.append_value(&self.scratch);
+    }
+
+    /// Adds a row; its start is that of `key`.
+    pub(crate) fn push_partial(&mut self, key: &SumKey<'_>, partial: &Partial) {
+        let Aggregate { by_endpoint, by_model, .. } = &partial.aggregate;
+        self.push(key, &partial.numbers(), named(by_endpoint), named(by_model));
+    }
+
+    /// Adds a row as it stands in a file.
+    pub(crate) fn copy(&mut self, rows: &SumRows, row: usize) {
+        self.push_numbers(&rows.key(row), &rows.numbers(row));
+        self.by_endpoint.append_value(rows.by_endpoint.value(row));
+        self.by_model.append_value(rows.by_model.value(row));
+    }
+
+    fn push_numbers(&mut self, key: &SumKey<'_>, numbers: &SumNumbers) {
         self.rows += 1;
         self.tenant.append_value(key.tenant);
         self.grain.append_value(key.grain.code());
         self.customer.append_value(key.customer);
         self.start.append_value(key.start.micros());
-        let Totals { calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late } =
-            partial.aggregate.totals;
+        let Totals { calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late } = numbers.totals;
         let values = [calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late];
         self.numbers.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(signed(value)));
-        self.first_received.append_value(partial.first_received.micros());
-        self.last_received.append_value(partial.last_received.micros());
-        for (builder, slices) in
-            [(&mut self.by_endpoint, &partial.aggregate.by_endpoint), (&mut self.by_model, &partial.aggregate.by_model)]
-        {
-            self.scratch.clear();
-            slices.iter().for_each(|(name, slice)| blob::push(&mut self.scratch, name, slice));
-            builder.append_value(&self.scratch);
-        }
+        self.first_received.append_value(numbers.first_received.micros());
+        self.last_received.append_value(numbers.last_received.micros());
     }
 
     /// The rows gathered, and an empty builder again.
@@ -193,6 +215,10 @@ impl SumBuilder {
         columns.push(Arc::new(self.by_model.finish()));
         RecordBatch::try_new(schema(), columns)
     }
+}
+
+fn named(slices: &BTreeMap<String, Slice>) -> impl Iterator<Item = (&str, &Slice)> {
+    slices.iter().map(|(name, slice)| (name.as_str(), slice))
 }
 
 /// The rows of a batch with all columns.
@@ -242,8 +268,8 @@ impl SortedRows for SumRows {
 }
 
 impl SumRows {
-    /// The sums at `row`.
-    pub(crate) fn partial(&self, row: usize) -> Result<Partial> {
+    /// The sums at `row`, without breakdowns.
+    fn numbers(&self, row: usize) -> SumNumbers {
         let number = |at: usize| unsigned(self.numbers[at].value(row));
         let totals = Totals {
             calls: number(0),
@@ -254,16 +280,21 @@ impl SumRows {
             latency_calls: number(5),
             late: number(6),
         };
+        let instant = |array: &TimestampMicrosecondArray| Timestamp::from_micros(array.value(row));
+        SumNumbers {
+            totals,
+            first_received: instant(&self.first_received),
+            last_received: instant(&self.last_received),
+        }
+    }
+
+    /// The sums at `row`.
+    pub(crate) fn partial(&self, row: usize) -> Result<Partial> {
+        let SumNumbers { totals, first_received, last_received } = self.numbers(row);
         let mut aggregate = Aggregate { totals, ..Aggregate::default() };
         let broken = || ParquetError::General("a breakdown cannot be read".into());
         blob::merge_into(&mut aggregate.by_endpoint, self.by_endpoint.value(row)).ok_or_else(broken)?;
         blob::merge_into(&mut aggregate.by_model, self.by_model.value(row)).ok_or_else(broken)?;
-        let instant = |array: &TimestampMicrosecondArray| Timestamp::from_micros(array.value(row));
-        Ok(Partial {
-            start: instant(&self.start),
-            first_received: instant(&self.first_received),
-            last_received: instant(&self.last_received),
-            aggregate,
-        })
+        Ok(Partial { start: self.key(row).start, first_received, last_received, aggregate })
     }
 }

@@ -1,11 +1,11 @@
 //! The live view across restarts, the serialised changes of reference tables, and slow readers.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::reference::Attributes;
+use domain::reference::{Attributes, Users};
 use domain::time::Timestamp;
-use pipeline::{LiveMessage, StreamEnd, TableChange};
+use pipeline::{LiveMessage, ReferenceTables, StreamEnd, TableChange};
 use ports::ErrorKind;
 use ports::testing::ledger::records::scope;
 
@@ -46,20 +46,40 @@ async fn i2_a_restart_counts_what_is_stored_and_what_is_replayed_once() {
 }
 
 #[tokio::test]
+async fn i6_a_change_keeps_its_share_of_memory_until_it_is_done() {
+    struct Share(ReferenceTables, tokio::sync::mpsc::UnboundedSender<u64>);
+    impl Drop for Share {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.table(&scope("acme")).map_or(0, |table| table.generation));
+        }
+    }
+    let world = World::new();
+    whole(&world).await;
+    let tables = world.pipeline.reference_tables().clone();
+    let (given_back, mut back) = tokio::sync::mpsc::unbounded_channel();
+    let change = TableChange::Replace { ts: START, users: Users::from([("u".to_owned(), Arc::default())]) };
+    let share = Share(tables.clone(), given_back);
+    let caller = tokio::spawn(async move { tables.change(&scope("acme"), change, None, share).await.map(drop) });
+    tokio::task::yield_now().await;
+    caller.abort();
+    assert_eq!(back.recv().await, Some(1), "the generation in use when the share was given back");
+}
+
+#[tokio::test]
 async fn changes_at_the_same_time_are_made_one_after_another() {
     let world = World::new();
     whole(&world).await;
     let tables = world.pipeline.reference_tables();
     let change = |n: i64| {
-        let attributes = Attributes::from([("n".to_owned(), n.to_string())]);
+        let attributes = Arc::new(Attributes::from([("n".to_owned(), n.to_string())]));
         let ts = Timestamp::from_micros(START.micros() + n);
-        TableChange::Replace { ts, users: BTreeMap::from([("u".to_owned(), attributes)]) }
+        TableChange::Replace { ts, users: Users::from([("u".to_owned(), attributes)]) }
     };
     let (scope, changes) = (scope("acme"), (0..20).map(change));
     let mut tasks = Vec::new();
     for change in changes {
         let (tables, scope) = (tables.clone(), scope.clone());
-        tasks.push(tokio::spawn(async move { tables.change(&scope, change, None).await.is_ok() }));
+        tasks.push(tokio::spawn(async move { tables.change(&scope, change, None, ()).await.is_ok() }));
     }
     let mut made = 0;
     for task in tasks {

@@ -50,7 +50,7 @@ impl Live for ListLive {
         let mut tenants = self.tenants.lock();
         let (all, table) = tenants.entry(scope.tenant().clone()).or_default();
         let mut window = LiveWindow { generation: table.generation, ..LiveWindow::default() };
-        let attributes: BTreeSet<_> = table.users.values().flat_map(Attributes::keys).collect();
+        let attributes: BTreeSet<_> = table.users.values().flat_map(|known| known.keys()).collect();
         window.by = attributes.into_iter().map(|attribute| (attribute.clone(), BTreeMap::new())).collect();
         let mut users = BTreeSet::new();
         let now = second(now);
@@ -60,7 +60,7 @@ impl Live for ListLive {
             match user.as_ref().and_then(|user| table.users.get(user)) {
                 None => window.unknown += 1,
                 Some(attributes) => {
-                    for (attribute, value) in attributes {
+                    for (attribute, value) in attributes.iter() {
                         let by: &mut BTreeMap<_, _> = window.by.entry(attribute.clone()).or_default();
                         *by.entry(value.clone()).or_default() += 1;
                     }
@@ -150,7 +150,7 @@ fn random_table(dice: &mut Dice, generation: u64, users: i64) -> ReferenceTable 
             }
         }
         if dice.below(3) > 0 {
-            table.users.insert(format!("u-{user}"), attributes);
+            table.users.insert(format!("u-{user}"), Arc::new(attributes));
         }
     }
     table

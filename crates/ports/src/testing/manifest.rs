@@ -62,7 +62,7 @@ struct Disk {
     users: BTreeMap<TenantId, Vec<String>>,
     zones: BTreeMap<TenantId, Zone>,
     activity: BTreeMap<(TenantId, Audience, Day), UserSet>,
-    references: BTreeMap<TenantId, ReferenceTable>,
+    references: BTreeMap<TenantId, Arc<ReferenceTable>>,
 }
 
 /// What does not.
@@ -303,18 +303,18 @@ impl Catalog for MemoryManifest {
 
 #[async_trait]
 impl References for MemoryManifest {
-    async fn reference_tables(&self) -> Result<Vec<(TenantId, ReferenceTable)>, PortError> {
+    async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
         let disk = self.disk.lock();
         Ok(disk.references.iter().map(|(tenant, table)| (tenant.clone(), table.clone())).collect())
     }
 
-    async fn store_reference(&self, scope: &TenantScope, table: &ReferenceTable) -> Result<(), PortError> {
+    async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError> {
         self.write(|disk| {
             let stored = disk.references.get(scope.tenant()).map_or(0, |stored| stored.generation);
             if stored.checked_add(1) != Some(table.generation) {
                 return Err(conflict("the reference table has another generation"));
             }
-            disk.references.insert(scope.tenant().clone(), table.clone());
+            disk.references.insert(scope.tenant().clone(), Arc::clone(table));
             Ok(())
         })
     }

@@ -1,8 +1,9 @@
 //! Reference tables, one row each: they are replaced whole and read whole.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use domain::reference::{Attributes, ReferenceTable};
+use domain::reference::{Attributes, ReferenceTable, Users};
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use sea_orm::entity::prelude::*;
@@ -45,7 +46,7 @@ impl Model {
     }
 
     /// The table, if it is what was written.
-    pub(crate) fn into_table(self) -> Result<(TenantId, ReferenceTable), Failure> {
+    pub(crate) fn into_table(self) -> Result<(TenantId, Arc<ReferenceTable>), Failure> {
         if self.seal != self.expected_seal() {
             return Err(Failure::corrupt(format!("the reference table of tenant {:?} is damaged", self.tenant)));
         }
@@ -54,7 +55,7 @@ impl Model {
             ts: Timestamp::from_micros(self.ts_us),
             users: unpack(&self.body)?,
         };
-        Ok((tenant_id(&self.tenant)?, table))
+        Ok((tenant_id(&self.tenant)?, Arc::new(table)))
     }
 
     fn expected_seal(&self) -> i64 {
@@ -63,12 +64,12 @@ impl Model {
     }
 }
 
-fn pack(users: &BTreeMap<String, Attributes>) -> Vec<u8> {
+fn pack(users: &Users) -> Vec<u8> {
     let mut body = Vec::new();
     for (user, attributes) in users {
         put_text(&mut body, user);
         put_number(&mut body, attributes.len());
-        for (attribute, value) in attributes {
+        for (attribute, value) in attributes.iter() {
             put_text(&mut body, attribute);
             put_text(&mut body, value);
         }
@@ -77,16 +78,33 @@ fn pack(users: &BTreeMap<String, Attributes>) -> Vec<u8> {
 }
 
 /// The users come in order, which a map made from all of them at once is quick to build from.
-fn unpack(body: &[u8]) -> Result<BTreeMap<String, Attributes>, Failure> {
+fn unpack(body: &[u8]) -> Result<Users, Failure> {
     let mut packed = Packed(body);
-    let next = || (!packed.is_empty()).then(|| user(&mut packed));
+    let mut known = HashMap::new();
+    let next = || (!packed.is_empty()).then(|| user(&mut packed, &mut known));
     std::iter::from_fn(next).collect()
 }
 
-fn user(packed: &mut Packed<'_>) -> Result<(String, Attributes), Failure> {
+/// Users whose attributes are the same bytes share them.
+fn user<'b>(
+    packed: &mut Packed<'b>,
+    known: &mut HashMap<&'b [u8], Arc<Attributes>>,
+) -> Result<(String, Arc<Attributes>), Failure> {
     let name = packed.text()?.to_owned();
+    let from = packed.0;
     let count = packed.number()?;
-    let attribute = |_| Ok((packed.text()?.to_owned(), packed.text()?.to_owned()));
-    let attributes = (0..count).map(attribute).collect::<Result<_, Failure>>()?;
+    for _ in 0..count {
+        packed.text()?;
+        packed.text()?;
+    }
+    let bytes = &from[..from.len() - packed.0.len()];
+    if let Some(attributes) = known.get(bytes) {
+        return Ok((name, Arc::clone(attributes)));
+    }
+    let mut again = Packed(bytes);
+    let count = again.number()?;
+    let attribute = |_| Ok((again.text()?.to_owned(), again.text()?.to_owned()));
+    let attributes = Arc::new((0..count).map(attribute).collect::<Result<Attributes, Failure>>()?);
+    known.insert(bytes, Arc::clone(&attributes));
     Ok((name, attributes))
 }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
@@ -130,10 +131,10 @@ fn settings() -> TenantSettings {
     TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(86_400) }
 }
 
-fn reference(generation: u64) -> ReferenceTable {
-    let known = |plan: &str| [("plan".to_owned(), plan.to_owned())].into_iter().collect();
+fn reference(generation: u64) -> Arc<ReferenceTable> {
+    let known = |plan: &str| Arc::new([("plan".to_owned(), plan.to_owned())].into_iter().collect());
     let users = [("u-1".to_owned(), known("free")), ("u-2".to_owned(), known("pro"))].into_iter().collect();
-    ReferenceTable { generation, ts: at(1_431_857_000), users }
+    Arc::new(ReferenceTable { generation, ts: at(1_431_857_000), users })
 }
 
 /// Writes a store with something in every table, whole in one file.

@@ -2,6 +2,7 @@
 //! memory twin; and what one tenant sees does not depend on the others (I5).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
@@ -34,7 +35,7 @@ enum Step {
     Commit(Commit),
     Bury(DeadLetter),
     Settle(usize, TenantSettings),
-    Refer(usize, ReferenceTable),
+    Refer(usize, Arc<ReferenceTable>),
     Reopen,
 }
 
@@ -188,10 +189,10 @@ fn settings() -> impl Strategy<Value = TenantSettings> {
         .prop_map(|(week_start, max_lateness_sec)| TenantSettings { week_start, max_lateness_sec })
 }
 
-fn reference() -> impl Strategy<Value = ReferenceTable> {
-    let known = proptest::collection::btree_map("[ab]", "\\PC{0,2}", 0..3);
+fn reference() -> impl Strategy<Value = Arc<ReferenceTable>> {
+    let known = proptest::collection::btree_map("[ab]", "\\PC{0,2}", 0..3).prop_map(Arc::new);
     (0_u64..4, instant(), proptest::collection::btree_map("\\PC{0,2}", known, 0..4))
-        .prop_map(|(generation, ts, users)| ReferenceTable { generation, ts, users })
+        .prop_map(|(generation, ts, users)| Arc::new(ReferenceTable { generation, ts, users }))
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

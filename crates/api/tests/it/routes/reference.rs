@@ -40,6 +40,19 @@ async fn a_table_is_replaced_changed_and_read() {
 }
 
 #[tokio::test]
+async fn a_table_of_any_size_is_read_whole() {
+    let api = api().await;
+    for users in [1, 511, 512, 513, 1_024, 5_000] {
+        let known = |n: usize| (format!("u\"{n:05}"), json!({"plan": (n % 3).to_string(), "own": n.to_string()}));
+        let table: serde_json::Map<_, _> = (0..users).map(known).collect();
+        let body = json!({"user_metadata": table, "ts": format!("2026-02-01T00:00:00.{users:06}Z")});
+        api.send("PUT", PATH, &[], body.to_string()).await.json(200);
+        let read = api.get(PATH).await.json(200);
+        assert_eq!((&read["user_metadata"], &read["users"]), (&json!(table), &json!(users)));
+    }
+}
+
+#[tokio::test]
 async fn what_is_stale_or_made_for_another_generation_is_refused() {
     let api = api().await;
     let table = |plan: &str, ts: &str| format!(r#"{{"user_metadata": {{"u": {{"plan": "{plan}"}}}}, "ts": "{ts}"}}"#);
@@ -83,9 +96,9 @@ async fn i9_a_body_that_is_no_table_is_refused_with_its_place() {
         (format!(r#"{{"user_metadata": {{"u": {{"a": {{}}}}}}, {ts}}}"#), 400, Some("user_metadata.u.a")),
         (format!(r#"{{"user_metadata": {{"u": {{"a": 1, "a": 2}}}}, {ts}}}"#), 400, Some("user_metadata.u.a")),
         (format!(r#"{{"user_metadata": {{"u": {{}}, "v": {{}}, "u": {{}}}}, {ts}}}"#), 400, Some("user_metadata.u")),
-        (format!(r#"{{"user_metadata": {{"u": {{"a b": 1}}}}, {ts}}}"#), 400, Some("user_metadata")),
+        (format!(r#"{{"user_metadata": {{"u": {{"a b": 1}}}}, {ts}}}"#), 400, Some("user_metadata.u")),
         (format!(r#"{{"user_metadata": {{"": {{}}}}, {ts}}}"#), 400, Some("user_metadata")),
-        (format!(r#"{{"user_metadata": {{"u": {{"a": "{long}"}}}}, {ts}}}"#), 400, Some("a")),
+        (format!(r#"{{"user_metadata": {{"u": {{"a": "{long}"}}}}, {ts}}}"#), 400, Some("user_metadata.u.a")),
         (format!(r#"{{"user_metadata": {{"{long}": {{}}}}, {ts}}}"#), 400, Some("user_metadata")),
         (format!(r#"{{"user_metadata": {{}}, {ts}}} x"#), 400, None),
     ] {

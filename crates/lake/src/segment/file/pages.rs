@@ -23,6 +23,8 @@ const CODED: [&str; 4] = ["type", "project", "endpoint", "model"];
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     spans: VecDeque<Span>,
+    /// Whether they hold rows of other tenants too.
+    pub(crate) other_tenants: bool,
     /// Whether they hold rows of other times too.
     pub(crate) other_times: bool,
 }
@@ -42,19 +44,24 @@ pub(crate) struct FoundPages {
     pub(crate) mixed: Pages,
 }
 
+/// Whether a page holds this text alone. A bound that was cut short differs from the text it stands for.
+fn only(bounds: &(Vec<u8>, Vec<u8>), text: &str) -> bool {
+    bounds.0.as_slice() == text.as_bytes() && text.as_bytes() == bounds.1.as_slice()
+}
+
 impl PageBounds {
     pub(super) fn span(&self) -> Span {
         Span { group: self.group, first: self.first_row, rows: self.rows }
     }
 
     fn is_pure(&self, wanted: &KeyRange<'_>) -> bool {
-        // A bound that was cut short differs from the text it stands for.
-        let only = |bounds: &(Vec<u8>, Vec<u8>), text: &str| {
-            bounds.0.as_slice() == text.as_bytes() && text.as_bytes() == bounds.1.as_slice()
-        };
-        only(&self.tenant, wanted.tenant)
+        self.is_of_tenant(wanted.tenant)
             && wanted.grain.is_none_or(|_| self.grain.0 == self.grain.1)
             && wanted.customer.is_none_or(|customer| only(&self.customer, customer))
+    }
+
+    fn is_of_tenant(&self, tenant: &str) -> bool {
+        only(&self.tenant, tenant)
     }
 
     /// Whether all its rows certainly come before those wanted in the sort order.
@@ -107,6 +114,7 @@ impl ParquetFile {
             let next = ranges.partition_point(|range| range.to() <= first);
             let Some(range) = ranges.get(next).filter(|range| range.overlaps(first, last)) else { continue };
             let pages = if page.is_pure(wanted) { &mut found.pure } else { &mut found.mixed };
+            pages.other_tenants |= !page.is_of_tenant(wanted.tenant);
             pages.other_times |= !(range.contains(first) && range.contains(last));
             pages.spans.push_back(page.span());
         }

@@ -1,8 +1,8 @@
 //! What every store of reference tables does.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use domain::reference::{Attributes, ReferenceTable};
+use domain::reference::{Attributes, ReferenceTable, Users};
 use domain::time::Timestamp;
 
 use super::{Place, at, scope, tenant};
@@ -55,18 +55,18 @@ async fn any_text_is_kept(place: &impl Place<dyn References>) -> Result<(), Port
     let long = "ß".repeat(40_000);
     let odd = ["", "\u{0}", "'\"; -- %", "\u{1F600}", &long];
     let known = odd.iter().rev().zip(odd).map(|(key, value)| ((*key).to_owned(), value.to_owned()));
-    let known: Attributes = known.collect();
-    let mut users: BTreeMap<_, _> = odd.iter().map(|user| ((*user).to_owned(), known.clone())).collect();
-    users.extend((0..2_000).map(|user| (format!("user-{user}"), Attributes::new())));
-    let table = ReferenceTable { generation: 1, ts: Timestamp::MAX, users };
+    let known = Arc::new(known.collect::<Attributes>());
+    let mut users: Users = odd.iter().map(|user| ((*user).to_owned(), Arc::clone(&known))).collect();
+    users.extend((0..2_000).map(|user| (format!("user-{user}"), Arc::default())));
+    let table = Arc::new(ReferenceTable { generation: 1, ts: Timestamp::MAX, users });
     store.store_reference(&scope("a"), &table).await?;
     drop(store);
     assert_eq!(place.open().await?.reference_tables().await?, [(tenant("a"), table)]);
     Ok(())
 }
 
-fn table(generation: u64, ts: Timestamp, users: &[(&str, &[(&str, &str)])]) -> ReferenceTable {
+fn table(generation: u64, ts: Timestamp, users: &[(&str, &[(&str, &str)])]) -> Arc<ReferenceTable> {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-    let users = users.iter().map(|(user, known)| ((*user).to_owned(), known.iter().map(owned).collect()));
-    ReferenceTable { generation, ts, users: users.collect() }
+    let users = users.iter().map(|(user, known)| ((*user).to_owned(), Arc::new(known.iter().map(owned).collect())));
+    Arc::new(ReferenceTable { generation, ts, users: users.collect() })
 }
