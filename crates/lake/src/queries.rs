@@ -2,8 +2,10 @@
 //! bounds of time, memory and rows. No text of a request reaches the engine except as a value.
 
 mod columns;
+mod distributive;
 mod engine;
 mod json;
+mod operators;
 mod percentile;
 mod unique;
 mod plan;
@@ -16,11 +18,9 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use datafusion::catalog::streaming::StreamingTable;
-use datafusion::datasource::provider_as_source;
-use datafusion::error::DataFusionError;
-use datafusion::physical_plan::collect;
-use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion_common::DataFusionError;
+use datafusion_physical_plan::collect;
+use datafusion_physical_plan::streaming::PartitionStream;
 use domain::limits::QUERY_TIME_MAX;
 use domain::query::{Query, Value};
 use domain::tenant::TenantScope;
@@ -112,11 +112,8 @@ impl Core {
 
 async fn answer(plan: Plan, scan: Arc<Scan>, memory_bytes_max: usize) -> Result<Vec<RecordBatch>, DataFusionError> {
     let shares = (0..engine::partitions()).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
-    let table = StreamingTable::try_new(scan.schema(), shares.collect())?;
-    let session = engine::session(memory_bytes_max)?;
-    let plan = plan.over(provider_as_source(Arc::new(table)))?;
-    let plan = session.create_physical_plan(&plan).await?;
-    collect(plan, session.task_ctx()).await
+    let operators = operators::operators(&plan, scan.schema(), shares.collect())?;
+    collect(operators, Arc::new(engine::context(memory_bytes_max)?)).await
 }
 
 /// Why the engine gave no answer.

@@ -4,12 +4,12 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use datafusion::error::Result as QueryResult;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::prelude::SessionConfig;
+use datafusion_common::Result as QueryResult;
+use datafusion_execution::TaskContext;
+use datafusion_execution::config::SessionConfig;
+use datafusion_execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion_execution::memory_pool::GreedyMemoryPool;
+use datafusion_execution::runtime_env::RuntimeEnvBuilder;
 use domain::limits::QUERIES_AT_ONCE_MAX;
 use parking_lot::Mutex;
 use ports::{ErrorKind, PortError};
@@ -61,13 +61,13 @@ impl Engine {
     }
 }
 
-/// The session of one query, which may take this much memory.
-pub(super) fn session(memory_bytes_max: usize) -> QueryResult<SessionState> {
+/// What one query runs in; it may take this much memory.
+pub(super) fn context(memory_bytes_max: usize) -> QueryResult<TaskContext> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let pool = Arc::new(GreedyMemoryPool::new(memory_bytes_max));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
     let config = SessionConfig::new().with_target_partitions(threads()).with_batch_size(BATCH_ROWS);
-    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build())
+    Ok(TaskContext::default().with_session_config(config).with_runtime(runtime))
 }
 
 /// How many partitions the rows are read in.

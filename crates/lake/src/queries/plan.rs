@@ -1,44 +1,41 @@
-//! A query as a plan of DataFusion: filter, group, aggregate, order, limit over the query's own
-//! columns. Expressions are built from types; no text is parsed.
+//! A query as expressions of DataFusion: filter, keys, aggregates and the answer's columns over the
+//! query's own columns. Expressions are built from types; no text is parsed, no type is guessed.
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::error::Result as QueryResult;
-use datafusion::functions_aggregate::expr_fn::{avg, count, max, min, sum};
-use datafusion::logical_expr::{
-    AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, TableSource, cast, col, lit,
-};
-use datafusion::scalar::ScalarValue;
+use datafusion_common::ScalarValue;
+use datafusion_expr::{AggregateUDF, Expr, cast, col, lit};
 use domain::query::{
-    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Query, Source, Values,
+    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, OrderBy, Query, Source, Values,
 };
 use domain::time::Timestamp;
 
 use super::columns::{self, Derived, Reading};
+use super::distributive::{count, max, min, sum};
 use super::percentile::Percentile;
 use super::unique::Unique;
 
-/// Counts as decimals, so that no sum of them wraps: 38 digits hold 10^19 events of the greatest.
-const COUNT: DataType = DataType::Decimal128(19, 0);
+/// Most values of a list that are compared one by one; more are looked up.
+const COMPARED_MAX: usize = 3;
 
 /// A query whose columns are known.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// What the scan computes.
     pub(super) columns: Vec<Derived>,
-    filter: Option<Expr>,
-    keys: Vec<Expr>,
-    aggregates: Vec<Expr>,
+    /// Which rows take part.
+    pub(super) filter: Option<Expr>,
+    /// Columns whose values name a group.
+    pub(super) keys: Vec<Expr>,
+    /// What is computed of each group, each with a name.
+    pub(super) aggregates: Vec<Expr>,
     /// The answer's columns, from keys and aggregates.
-    outputs: Vec<Expr>,
-    order: Vec<SortExpr>,
-    fetch: usize,
-}
-
-/// The name of the answer's column `at`.
-fn output(at: usize) -> String {
-    format!("o{at}")
+    pub(super) outputs: Vec<Expr>,
+    /// Which columns of the answer to order by.
+    pub(super) order: Vec<OrderBy>,
+    /// Most rows; one more than the limit, to see whether there are.
+    pub(super) fetch: usize,
 }
 
 impl Plan {
@@ -60,25 +57,9 @@ impl Plan {
             aggregates.extend(parts);
             outputs.push(shown);
         }
-        let outputs = outputs.into_iter().enumerate().map(|(at, expr)| expr.alias(output(at))).collect();
-        let named = query.order_by.iter().map(|order| (order.column, !order.descending));
-        let default = (0..query.key_columns()).map(|column| (column, true));
-        let order = named.chain(default).map(|(column, ascending)| col(output(column)).sort(ascending, false));
-        let (columns, order) = (reader.columns, order.collect());
-        Self { columns, filter, keys, aggregates, outputs, order, fetch: query.limit + 1 }
-    }
-
-    /// The plan over the table of its columns; one row more than the limit, to see whether there are.
-    pub(super) fn over(self, table: Arc<dyn TableSource>) -> QueryResult<LogicalPlan> {
-        let mut plan = LogicalPlanBuilder::scan("events", table, None)?;
-        if let Some(filter) = self.filter {
-            plan = plan.filter(filter)?;
-        }
-        plan = plan.aggregate(self.keys, self.aggregates)?.project(self.outputs)?;
-        if self.order.is_empty() {
-            return plan.build();
-        }
-        plan.sort(self.order)?.limit(0, Some(self.fetch))?.build()
+        let default = (0..query.key_columns()).map(|column| OrderBy { column, descending: false });
+        let order = query.order_by.iter().copied().chain(default).collect();
+        Self { columns: reader.columns, filter, keys, aggregates, outputs, order, fetch: query.limit + 1 }
     }
 }
 
@@ -159,11 +140,11 @@ impl Reader {
             Condition::Exists(false) => self.presence(source).is_null(),
             Condition::In(values) => {
                 let (value, list) = self.values(source, values);
-                value.in_list(list, false)
+                one_of(value, list)
             }
             Condition::NotIn(values) => {
                 let (value, list) = self.values(source, values);
-                value.clone().is_null().or(value.in_list(list, true))
+                value.clone().is_null().or(!one_of(value, list))
             }
             Condition::Compare(comparison, bound) => {
                 let (value, bound) = match bound {
@@ -198,19 +179,16 @@ impl Reader {
         };
         let kind = source.kind();
         let of_millis = |expr: Expr| if kind == Kind::Millis { millis(expr) } else { expr };
-        let is_whole = matches!(kind, Kind::Count | Kind::Millis);
         let (parts, shown) = match aggregation.op {
             AggregateOp::Count => (vec![count(self.presence(source))], one),
-            AggregateOp::Sum if is_whole => (vec![sum(cast(self.value(source), COUNT))], of_millis(one)),
-            AggregateOp::Sum => (vec![sum(self.number(source))], one),
-            AggregateOp::Avg if is_whole => {
-                let value = self.value(source);
+            AggregateOp::Sum => (vec![sum(self.quantity(source))], of_millis(one)),
+            AggregateOp::Avg => {
+                let value = self.quantity(source);
                 let mean = cast(one, DataType::Float64) / cast(two, DataType::Float64);
-                (vec![sum(cast(value.clone(), COUNT)), count(value)], of_millis(mean))
+                (vec![sum(value.clone()), count(value)], of_millis(mean))
             }
-            AggregateOp::Avg => (vec![avg(self.number(source))], one),
-            AggregateOp::Min => (vec![min(self.extreme(source))], of_millis(one)),
-            AggregateOp::Max => (vec![max(self.extreme(source))], of_millis(one)),
+            AggregateOp::Min => (vec![min(self.quantity(source))], of_millis(one)),
+            AggregateOp::Max => (vec![max(self.quantity(source))], of_millis(one)),
             AggregateOp::Unique => {
                 let unique = AggregateUDF::new_from_impl(Unique::new());
                 (vec![unique.call(vec![self.value(source)])], one)
@@ -223,13 +201,21 @@ impl Reader {
         (parts.into_iter().zip([first, second]).map(|(part, name)| part.alias(name)).collect(), shown)
     }
 
-    /// The value that has an order of its own.
-    fn extreme(&mut self, source: &Source) -> Expr {
+    /// The value as it is added up and compared: whole where it is stored so.
+    fn quantity(&mut self, source: &Source) -> Expr {
         match source {
             Source::Field(field) => self.field(*field),
             Source::Property(_) => self.number(source),
         }
     }
+}
+
+/// Whether the value is one of a list.
+fn one_of(value: Expr, list: Vec<Expr>) -> Expr {
+    if list.len() > COMPARED_MAX {
+        return value.in_list(list, false);
+    }
+    list.into_iter().map(|one| value.clone().eq(one)).reduce(Expr::or).unwrap_or_else(|| lit(false))
 }
 
 fn text_literal(text: &str) -> Expr {
