@@ -16,6 +16,7 @@ use domain::query::{
 use domain::time::Timestamp;
 
 use super::columns::{self, Derived, Reading};
+use super::gathering::Gathering;
 use super::percentile::Percentile;
 use super::unique::Unique;
 
@@ -212,11 +213,11 @@ impl Reader {
             AggregateOp::Min => (vec![min(self.extreme(source))], of_millis(one)),
             AggregateOp::Max => (vec![max(self.extreme(source))], of_millis(one)),
             AggregateOp::Unique => {
-                let unique = AggregateUDF::new_from_impl(Unique::new());
+                let unique = AggregateUDF::new_from_impl(Gathering::new(Unique));
                 (vec![unique.call(vec![self.value(source)])], one)
             }
             AggregateOp::Percentile(hundredths) => {
-                let percentile = AggregateUDF::new_from_impl(Percentile::new(hundredths));
+                let percentile = AggregateUDF::new_from_impl(Gathering::new(Percentile::new(hundredths)));
                 (vec![percentile.call(vec![self.number(source)])], one)
             }
         };
