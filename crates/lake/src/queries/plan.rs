@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 use domain::query::{
-    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Query, Source, Values,
+    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Number, Query, Source, Values,
 };
 use domain::time::Timestamp;
 
@@ -22,6 +22,8 @@ use super::unique::Unique;
 
 /// Counts as decimals, so that no sum of them wraps: 38 digits hold 10^19 events of the greatest.
 const COUNT: DataType = DataType::Decimal128(19, 0);
+/// From here on, several whole numbers have one double.
+const DOUBLES_MAX: f64 = (1_u64 << 53) as f64;
 
 /// A query whose columns are known.
 #[derive(Debug)]
@@ -92,9 +94,17 @@ fn instant(at: Timestamp) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at.micros()), Some(Arc::from("UTC"))))
 }
 
-/// Zero without its sign, as it is read.
-fn finite(number: f64) -> Expr {
-    lit(number + 0.0)
+/// Whether a double may stand for this number and for others too. Fields have no values that large.
+fn is_beyond_doubles(source: &Source, number: Number) -> bool {
+    source.kind() == Kind::Property && number.double().abs() >= DOUBLES_MAX
+}
+
+/// The other side of [`Reader::comparable`].
+fn comparable(number: Number, exactly: bool) -> Expr {
+    if exactly {
+        return lit(ScalarValue::Decimal128(Some(number.rank()), 38, 0));
+    }
+    lit(number.double())
 }
 
 /// Gathers the columns that expressions read.
@@ -130,6 +140,14 @@ impl Reader {
             Source::Field(field) if field.kind() == Kind::Millis => millis(self.field(*field)),
             Source::Field(field) => cast(self.field(*field), DataType::Float64),
             Source::Property(path) => self.column(Derived::Property(path.clone(), Reading::Number)),
+        }
+    }
+
+    /// The value as it is compared with numbers, `exactly` beyond doubles.
+    fn comparable(&mut self, source: &Source, exactly: bool) -> Expr {
+        match source {
+            Source::Property(path) if exactly => self.column(Derived::Property(path.clone(), Reading::Rank)),
+            _ => self.number(source),
         }
     }
 
@@ -169,7 +187,10 @@ impl Reader {
             Condition::Compare(comparison, bound) => {
                 let (value, bound) = match bound {
                     Bound::Text(text) => (self.value(source), text_literal(text)),
-                    Bound::Number(number) => (self.number(source), finite(*number)),
+                    Bound::Number(number) => {
+                        let exactly = is_beyond_doubles(source, *number);
+                        (self.comparable(source, exactly), comparable(*number, exactly))
+                    }
                     Bound::Time(time) => (self.value(source), instant(*time)),
                 };
                 match comparison {
@@ -185,7 +206,11 @@ impl Reader {
     fn values(&mut self, source: &Source, values: &Values) -> (Expr, Vec<Expr>) {
         match values {
             Values::Texts(texts) => (self.value(source), texts.iter().map(|text| text_literal(text)).collect()),
-            Values::Numbers(numbers) => (self.number(source), numbers.iter().map(|number| finite(*number)).collect()),
+            Values::Numbers(numbers) => {
+                let exactly = numbers.iter().any(|number| is_beyond_doubles(source, *number));
+                let list = numbers.iter().map(|number| comparable(*number, exactly)).collect();
+                (self.comparable(source, exactly), list)
+            }
             Values::Times(times) => (self.value(source), times.iter().map(|time| instant(*time)).collect()),
         }
     }
