@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::{Bounds, Parameters, Scope, Span, flag, number, one_of, text, week_start, zone};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 use crate::routes::docs::QuestionRefusals;
 use crate::routes::{blocking, calendar, within_time};
@@ -158,7 +158,7 @@ async fn active(
         kind: text("type", parameters.kind)?,
     };
     let answer = within_time(api, async {
-        let activity = api.pipeline.audiences().active_users(scope, &query).await?;
+        let activity = activity_of(api, scope, &query).await?;
         blocking(move || {
             let rows = if rolling {
                 activity::active_rolling(&activity, days, rolling_days)
@@ -170,6 +170,18 @@ async fn active(
         .await
     });
     answer.await.map(Json)
+}
+
+/// The users of each day. What needs raw events that are gone is refused for the parameter that asks for
+/// more than the days kept.
+async fn activity_of(api: &ApiState, scope: &TenantScope, query: &AudienceQuery) -> Result<DailyUsers, Problem> {
+    let activity = api.pipeline.audiences().active_users(scope, query).await;
+    let place = || match query {
+        _ if query.zone != api.pipeline.settings().calendar(scope).zone => "tz",
+        AudienceQuery { project: Some(_), kind: Some(_), .. } => "type",
+        _ => "from",
+    };
+    activity.map_err(|why| Problem::from(why).at_if(Kind::Gone, place()))
 }
 
 /// The first day of a range that ends with `last` and whose beginning was not given.
@@ -232,9 +244,9 @@ pub(crate) struct RetentionParameters {
     /// `on`: active in that very period. `on_or_after`: in that or any later one.
     #[param(example = "on")]
     variant: Option<String>,
-    /// Cohorts from this day on; the last 12 weeks or 30 days without it.
+    /// Cohorts from this day or instant on; the last 12 weeks or 30 days without it.
     from: Option<String>,
-    /// Cohorts up to and with this day; today without it.
+    /// Cohorts up to and with this day, or before this instant; today without it.
     to: Option<String>,
     /// IANA name of the zone that days belong to; the tenant's own without it.
     tz: Option<String>,
@@ -294,7 +306,7 @@ pub(crate) async fn retention(
         kind: text("type", parameters.kind)?,
     };
     let answer = within_time(&api, async {
-        let activity: DailyUsers = api.pipeline.audiences().active_users(&scope, &audience).await?;
+        let activity = activity_of(&api, &scope, &audience).await?;
         blocking(move || RetentionBody::new(query.period, activity::retention(&activity, &query))).await
     });
     answer.await.map(Json)
