@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,6 +17,7 @@ use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
+use pipeline::Metrics;
 use ports::clock::Clock;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
@@ -75,6 +77,7 @@ impl Weighter<Key, Kept> for Weight {
 pub(crate) struct AnswerCache {
     pub(crate) times: CacheTimes,
     kept: Cache<Key, Kept, Weight>,
+    metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for AnswerCache {
@@ -84,11 +87,11 @@ impl fmt::Debug for AnswerCache {
 }
 
 impl AnswerCache {
-    pub(crate) fn new(times: CacheTimes) -> Self {
-        Self::with_bytes(times, ANSWER_CACHE_BYTES_MAX)
+    pub(crate) fn new(times: CacheTimes, metrics: Arc<Metrics>) -> Self {
+        Self::with_bytes(times, metrics, ANSWER_CACHE_BYTES_MAX)
     }
 
-    fn with_bytes(times: CacheTimes, bytes: u64) -> Self {
+    fn with_bytes(times: CacheTimes, metrics: Arc<Metrics>, bytes: u64) -> Self {
         let answers = usize::try_from(bytes / ANSWER_OVERHEAD_BYTES).unwrap_or(usize::MAX);
         // One shard: of several, each could hold only its part of a large answer.
         let options = OptionsBuilder::new().estimated_items_capacity(answers).weight_capacity(bytes).shards(1).build();
@@ -98,7 +101,7 @@ impl AnswerCache {
             }
             Err(_) => Cache::with_weighter(answers, bytes, Weight),
         };
-        Self { times, kept }
+        Self { times, kept, metrics }
     }
 
     /// The answer under `key` if it was made at most `time` ago, or what `make` makes.
@@ -119,6 +122,7 @@ impl AnswerCache {
         // After a clock that was set back an answer seems to come from the future.
         let fresh = |kept: &Kept| (0..age_us_max).contains(&age_us(kept));
         let kept = if wish.is_for_new() {
+            self.metrics.cacheable(false);
             let made = clock.now();
             let kept = Kept { body: make.await?, made };
             if wish.may_keep {
@@ -145,11 +149,15 @@ impl AnswerCache {
     ) -> Result<Kept, Problem> {
         let guard = loop {
             match self.kept.get_value_or_guard_async(key).await {
-                Ok(kept) if fresh(&kept) => return Ok(kept),
+                Ok(kept) if fresh(&kept) => {
+                    self.metrics.cacheable(true);
+                    return Ok(kept);
+                }
                 Ok(stale) => drop(self.kept.remove_if(key, |kept| kept.made == stale.made)),
                 Err(guard) => break guard,
             }
         };
+        self.metrics.cacheable(false);
         let made = clock.now();
         let kept = Kept { body: make.await?, made };
         // Whoever replaced or removed the key meanwhile has the last word.

@@ -36,7 +36,11 @@ impl FromRequestParts<Arc<ApiState>> for Scope {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let key = presented(&parts.headers)?;
-        let scope = api.keyring.authenticate(key).map_err(|why| Problem::new(Kind::Unauthorized, why.to_string()))?;
+        let scope = api.keyring.authenticate(key).map_err(|why| {
+            let is_other = !parts.headers.contains_key(AUTHORIZATION) && parts.headers.contains_key("x-api-key");
+            let header = if is_other { "X-API-Key" } else { "Authorization" };
+            Problem::new(Kind::Unauthorized, why.to_string()).at(header)
+        })?;
         Ok(Self(scope))
     }
 }

@@ -96,6 +96,21 @@ impl Kind {
         self.names().1
     }
 
+    /// What is in the way when nothing more exact is known.
+    const fn field(self) -> Option<&'static str> {
+        match self {
+            Self::Malformed | Self::InvalidParameter | Self::BodyTimeout | Self::TooLarge => Some("body"),
+            Self::UnsupportedMediaType => Some("Content-Type"),
+            Self::UnsupportedEncoding => Some("Content-Encoding"),
+            Self::Unauthorized => Some("Authorization"),
+            Self::QueryTooLarge | Self::Gone => Some("from"),
+            Self::NotFound => Some("path"),
+            Self::MethodNotAllowed => Some("method"),
+            Self::AllRejected => Some("body"),
+            _ => None,
+        }
+    }
+
     /// A header that the answer needs beside its body.
     const fn header(self) -> Option<(HeaderName, HeaderValue)> {
         match self {
@@ -121,7 +136,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A refusal whose `detail` is a sentence for the client.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None, verdicts: None, cause: None }
+        Self { kind, detail: detail.into(), field: kind.field().map(str::to_owned), verdicts: None, cause: None }
     }
 
     /// A refusal of the query parameter or path part `name`.
@@ -129,9 +144,14 @@ impl Problem {
         Self { field: Some(name.to_owned()), ..Self::new(Kind::InvalidParameter, detail) }
     }
 
-    /// The same refusal, because of this part of the body.
-    pub(crate) fn at(self, place: String) -> Self {
-        Self { field: Some(place), ..self }
+    /// The same refusal, because of this part of the request.
+    pub(crate) fn at(self, place: impl Into<String>) -> Self {
+        Self { field: Some(place.into()), ..self }
+    }
+
+    /// The same refusal; if it is of this kind, because of this part of the request.
+    pub(crate) fn at_if(self, kind: Kind, place: &str) -> Self {
+        if self.kind == kind { self.at(place) } else { self }
     }
 
     /// A refusal of the body's `field`.
@@ -149,6 +169,12 @@ impl Problem {
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         let detail = "the request could not be answered; the server's log says why under this request_id";
         Self { cause: Some(cause.into()), ..Self::new(Kind::Internal, detail) }
+    }
+
+    /// What is in the way.
+    #[cfg(test)]
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
     }
 
     /// What the operator should know about it.
@@ -202,7 +228,8 @@ pub(crate) struct ProblemBody<'a> {
     status: u16,
     /// What was wrong with this request.
     detail: &'a str,
-    /// The parameter in the way.
+    /// The part of the request in the way: a parameter, a field of the body by its path, a
+    /// header, `path`, `method` or `body`. Every 4xx says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     /// Finds the request in the server's log.

@@ -42,7 +42,7 @@ impl ApiState {
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * TABLES_IN_FLIGHT));
-        let cache = AnswerCache::new(cache);
+        let cache = AnswerCache::new(cache, Arc::clone(&metrics));
         let statistics = Arc::new(Semaphore::new(STATISTICS_AT_ONCE_MAX));
         Arc::new(Self { pipeline, keyring, metrics, cache, body_bytes, table_bytes, statistics })
     }

@@ -3,6 +3,7 @@
 
 mod account;
 mod event;
+mod object;
 mod query;
 mod series;
 mod stats;
@@ -13,6 +14,7 @@ mod verdict;
 pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
 pub use event::EventBody;
 pub(crate) use live::{LiveBody, TableChangedBody, TableView};
+pub(crate) use object::Object;
 pub(crate) use query::{QueryAnswerBody, QueryBody};
 pub(crate) use series::SeriesBody;
 pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};

@@ -11,12 +11,16 @@ use jiff::civil;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde::{Deserialize, Serialize};
 
-use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, TimeRange, Timestamp};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_SECOND, TimeRange, Timestamp};
 
 pub use buckets::Buckets;
 
 /// Longest zone name, in bytes.
 const ZONE_BYTES_MAX: usize = 64;
+/// Names of the database that stand for a zone nobody has chosen.
+const NO_ZONES: [&str; 2] = ["Factory", "Etc/Unknown"];
+/// Longer than clocks ever go back.
+const STEP_BACK_US_MAX: i64 = 2 * MICROS_PER_DAY;
 
 /// A time zone of the IANA database.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl Zone {
             return Ok(Self::utc());
         }
         let zone = TimeZone::get(name).map_err(|_| UnknownZone)?;
-        let name = zone.iana_name().ok_or(UnknownZone)?.to_owned();
+        let name = zone.iana_name().filter(|name| !NO_ZONES.contains(name)).ok_or(UnknownZone)?.to_owned();
         Ok(Self { name, zone })
     }
 
@@ -60,11 +64,31 @@ impl Zone {
 
     /// How far clocks are ahead of UTC at an instant, in microseconds.
     fn offset_us(&self, at: Timestamp) -> i64 {
-        match jiff::Timestamp::from_microsecond(at.micros()) {
-            Ok(at) => i64::from(self.zone.to_offset(at).seconds()) * MICROS_PER_SECOND,
-            Err(_) => 0,
-        }
+        i64::from(self.zone.to_offset(instant(at)).seconds()) * MICROS_PER_SECOND
     }
+
+    /// The changes of the offset after an instant, in order.
+    fn changes_after(&self, at: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        let mut offset = self.zone.to_offset(instant(at));
+        let changes = self.zone.following(instant(at)).filter(move |change| {
+            let before = std::mem::replace(&mut offset, change.offset());
+            before != offset
+        });
+        changes.map(|change| Timestamp::from_micros(change.timestamp().as_microsecond()))
+    }
+
+    /// The latest change of the offset at an instant or before it.
+    fn change_before(&self, at: Timestamp) -> Option<Timestamp> {
+        // A change at the instant itself is found by neither side of it.
+        let changes = self.zone.preceding(instant(at.plus_micros(1)));
+        let mut changes = changes.map(|change| Timestamp::from_micros(change.timestamp().as_microsecond()));
+        changes.find(|change| self.offset_us(change.plus_micros(-1)) != self.offset_us(*change))
+    }
+}
+
+/// As the clocks of a zone are asked; they stand still at the very end of year 9999.
+fn instant(at: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX)
 }
 
 impl fmt::Debug for Zone {
@@ -187,7 +211,7 @@ pub enum Period {
 pub enum Interval {
     /// 60 seconds.
     Minute,
-    /// From one full hour on the clock to the next.
+    /// From one full hour on the clock to the next, or to a change of clocks within it.
     Hour,
     /// Whole days.
     Days(Period),
@@ -250,8 +274,8 @@ impl Calendar {
         Timestamp::from_micros(jump.map_or(first, |jump| jump.timestamp()).as_microsecond())
     }
 
-    /// The instant after the last one of a day. Later than the start of the next day where clocks that
-    /// go back show midnight twice: then an hour of this day comes after the next has begun.
+    /// The instant after the last one of a day. Later than the start of the next day where clocks go back
+    /// over midnight: then a part of this day comes after the next has begun.
     pub fn end_of(&self, day: Day) -> Timestamp {
         if day == Day::MAX {
             return Timestamp::MAX;
@@ -259,9 +283,32 @@ impl Calendar {
         let next = self.start_of(day.plus(1));
         let midnight = self.zone.zone.to_ambiguous_timestamp(day.plus(1).date().at(0, 0, 0, 0));
         match (midnight.offset(), midnight.later()) {
-            (AmbiguousOffset::Fold { .. }, Ok(again)) => next.max(Timestamp::from_micros(again.as_microsecond())),
+            (AmbiguousOffset::Fold { .. }, Ok(again)) => {
+                let again = Timestamp::from_micros(again.as_microsecond());
+                if self.day_of(again.plus_micros(-1)) <= day { next.max(again) } else { next }
+            }
             _ => next,
         }
+    }
+
+    /// The first and the last day that an instant of `range` lies on; none when the range is empty.
+    pub fn days_of(&self, range: TimeRange) -> DayRange {
+        let (from, to) = (range.from(), range.to());
+        let (first, last) = (self.day_of(from), self.day_of(to.plus_micros(-1)));
+        if from == to {
+            return DayRange { first, last: first.plus(-1) };
+        }
+        // Only where clocks go back is a later instant on an earlier day.
+        let near = from.plus_micros(STEP_BACK_US_MAX).min(to);
+        let firsts = self.changes(from, near).map(|change| self.day_of(change));
+        let near = to.plus_micros(-STEP_BACK_US_MAX).max(from);
+        let lasts = self.changes(near, to).map(|change| self.day_of(change.plus_micros(-1)));
+        DayRange { first: firsts.fold(first, Day::min), last: lasts.fold(last, Day::max) }
+    }
+
+    /// The changes of the offset after `from` and before `to`.
+    fn changes(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        self.zone.changes_after(from).take_while(move |change| *change < to)
     }
 
     /// The days that lie in `range` from their first instant to their last; none when there is none.
@@ -282,8 +329,7 @@ impl Calendar {
     /// From the first instant of the first day to the end of the last.
     pub fn range_of(&self, days: DayRange) -> TimeRange {
         let from = if days.first == Day::MIN { Timestamp::MIN } else { self.start_of(days.first) };
-        let to = if days.last == Day::MAX { Timestamp::MAX } else { self.start_of(days.last.plus(1)) };
-        TimeRange::new(from, to.max(from)).unwrap_or(TimeRange::ALL)
+        TimeRange::new(from, self.end_of(days.last).max(from)).unwrap_or(TimeRange::ALL)
     }
 
     /// The first day of the period that `day` lies in.
@@ -315,23 +361,17 @@ impl Calendar {
 
     /// The start of the bucket that an instant lies in; see [`Calendar::buckets`] for many.
     pub fn bucket_of(&self, at: Timestamp, interval: Interval) -> Timestamp {
-        let floor = |step_us: i64| {
-            let local = at.micros().saturating_add(self.zone.offset_us(at));
-            at.plus_micros(-local.rem_euclid(step_us))
-        };
-        match interval {
-            Interval::Minute => floor(60 * MICROS_PER_SECOND),
-            Interval::Hour => floor(MICROS_PER_HOUR),
-            Interval::Days(period) => self.start_of(self.period_of(self.day_of(at), period)),
-        }
+        self.buckets(interval).start_of(at)
     }
 
     /// The start of the bucket after the one that begins at `start`.
     pub fn bucket_after(&self, start: Timestamp, interval: Interval) -> Timestamp {
         match interval {
-            Interval::Minute => start.plus_micros(60 * MICROS_PER_SECOND),
-            Interval::Hour => start.plus_micros(MICROS_PER_HOUR),
-            Interval::Days(period) => self.start_of(self.later(self.day_of(start), period, 1)),
+            Interval::Minute | Interval::Hour => self.buckets(interval).end_of(start),
+            Interval::Days(period) => {
+                let first = self.period_of(self.day_of(start), period);
+                self.start_of(self.later(first, period, 1))
+            }
         }
     }
 }
@@ -362,13 +402,8 @@ impl<'z> Days<'z> {
 
     fn move_to(&mut self, at: Timestamp) {
         self.offset_us = self.zone.offset_us(at);
-        let Ok(instant) = jiff::Timestamp::from_microsecond(at.micros()) else { return };
-        let zone = &self.zone.zone;
-        let micros = |transition: jiff::tz::TimeZoneTransition<'_>| transition.timestamp().as_microsecond();
-        // A transition at the instant itself is found by neither side of it.
-        let before = instant.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(instant);
-        self.from = zone.preceding(before).next().map_or(Timestamp::MIN, |t| Timestamp::from_micros(micros(t)));
-        self.to = zone.following(instant).next().map_or(Timestamp::MAX, |t| Timestamp::from_micros(micros(t)));
+        self.from = self.zone.change_before(at).unwrap_or(Timestamp::MIN);
+        self.to = self.zone.changes_after(at).next().unwrap_or(Timestamp::MAX);
     }
 }
 

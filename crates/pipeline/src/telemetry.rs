@@ -1,9 +1,11 @@
 //! The figures of one process, in the Prometheus text format. Nothing here is global: who counts
-//! is handed a [`Metrics`]. Labels that clients choose are capped, so the number of series is (I6).
+//! is handed a [`Metrics`]. No label is a text of a client: everybody may read the figures (I5), and the
+//! number of series is bounded (I6).
 
 mod gauges;
 mod tally;
 
+use domain::admit::{TYPE_OF_CALL, TYPE_OF_OTHER};
 use domain::time::Timestamp;
 use parking_lot::RwLock;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -12,7 +14,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 
 pub(crate) use gauges::PortGauges;
@@ -21,9 +22,7 @@ pub(crate) use tally::Tally;
 /// The content type of [`Metrics::encode`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Event types with a series of their own; the others share `other`.
-const EVENT_TYPE_SERIES_MAX: usize = 100;
-/// The label of every further event type and of unusual methods.
+/// The label of every event type that a client chose, and of unusual methods.
 const OTHER: &str = "other";
 /// The type of an event that was rejected, whatever it says it is.
 const UNKNOWN_TYPE: &str = "unknown";
@@ -33,7 +32,7 @@ const LATENCY_BUCKETS: [f64; 14] =
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TypeLabel {
-    event_type: String,
+    event_type: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,7 +57,6 @@ struct RouteLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: RwLock<Registry>,
-    event_types: RwLock<HashSet<String>>,
     received: Family<TypeLabel, Counter>,
     ingested: Family<TypeLabel, Counter>,
     duplicates: Counter,
@@ -73,6 +71,8 @@ pub struct Metrics {
     visible_seconds: Histogram,
     apply_lag_seconds: Gauge<f64, AtomicU64>,
     apply_retries: Counter,
+    cache_hits: Counter,
+    cache_misses: Counter,
 }
 
 impl Default for Metrics {
@@ -86,7 +86,6 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self {
             registry: RwLock::default(),
-            event_types: RwLock::default(),
             received: Family::default(),
             ingested: Family::default(),
             duplicates: Counter::default(),
@@ -101,6 +100,8 @@ impl Metrics {
             visible_seconds: latency_histogram(),
             apply_lag_seconds: Gauge::default(),
             apply_retries: Counter::default(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
         };
         metrics.register();
         metrics
@@ -124,6 +125,8 @@ impl Metrics {
         r.register("accepted_to_visible_seconds", "Receipt to visible in queries", self.visible_seconds.clone());
         r.register("apply_lag_seconds", "Age of the record applied last, 0 when idle", self.apply_lag_seconds.clone());
         r.register("apply_retries", "Attempts to apply that failed", self.apply_retries.clone());
+        r.register("answer_cache_hits", "Answers that were given again", self.cache_hits.clone());
+        r.register("answer_cache_misses", "Answers made that may be given again", self.cache_misses.clone());
     }
 
     /// The metrics in the Prometheus text format; see [`METRICS_CONTENT_TYPE`].
@@ -143,6 +146,11 @@ impl Metrics {
         self.request_seconds.get_or_create(&RouteLabels { method, endpoint }).observe(seconds);
     }
 
+    /// Counts an answer of those that may be kept: given again, or made.
+    pub fn cacheable(&self, was_kept: bool) {
+        if was_kept { &self.cache_hits } else { &self.cache_misses }.inc();
+    }
+
     /// Adds the gauges that are read off the ports whenever the metrics are.
     pub(crate) fn observe_ports(&self, gauges: PortGauges) {
         self.registry.write().register_collector(Box::new(gauges));
@@ -150,16 +158,16 @@ impl Metrics {
 
     pub(crate) fn received(&self, by_type: &Tally<'_>, rejected: u64) {
         for (kind, count) in by_type.counts() {
-            self.received.get_or_create(&self.type_label(kind)).inc_by(count);
+            self.received.get_or_create(&type_label(kind)).inc_by(count);
         }
         if rejected > 0 {
-            self.received.get_or_create(&TypeLabel { event_type: UNKNOWN_TYPE.to_owned() }).inc_by(rejected);
+            self.received.get_or_create(&TypeLabel { event_type: UNKNOWN_TYPE }).inc_by(rejected);
         }
     }
 
     pub(crate) fn ingested(&self, by_type: &Tally<'_>) {
         for (kind, count) in by_type.counts() {
-            self.ingested.get_or_create(&self.type_label(kind)).inc_by(count);
+            self.ingested.get_or_create(&type_label(kind)).inc_by(count);
         }
     }
 
@@ -197,15 +205,12 @@ impl Metrics {
     pub(crate) fn apply_retry(&self) {
         self.apply_retries.inc();
     }
+}
 
-    fn type_label(&self, kind: &str) -> TypeLabel {
-        let known = self.event_types.read().contains(kind);
-        let own = known || {
-            let mut types = self.event_types.write();
-            types.contains(kind) || types.len() < EVENT_TYPE_SERIES_MAX && types.insert(kind.to_owned())
-        };
-        TypeLabel { event_type: if own { kind } else { OTHER }.to_owned() }
-    }
+/// Only the types that events without one get have a series of their own.
+fn type_label(kind: &str) -> TypeLabel {
+    let known = [TYPE_OF_CALL, TYPE_OF_OTHER].into_iter().find(|known| *known == kind);
+    TypeLabel { event_type: known.unwrap_or(OTHER) }
 }
 
 fn latency_histogram() -> Histogram {
@@ -245,6 +250,7 @@ mod tests {
         metrics.failed("invalid_time", 3);
         metrics.ingestion(Timestamp::from_micros(0), Timestamp::from_micros(1_500));
         metrics.request("GET", "/v1/events", 200, 0.25);
+        metrics.cacheable(true);
         for line in [
             "events_received_total{event_type=\"api_call\"} 1",
             "events_received_total{event_type=\"unknown\"} 2",
@@ -260,22 +266,28 @@ mod tests {
             "journal_appended_bytes_total 0",
             "accepted_to_visible_seconds_count 0",
             "apply_lag_seconds 0.0",
+            "answer_cache_hits_total 1",
+            "answer_cache_misses_total 0",
         ] {
             assert_eq!(lines(&metrics, line), [line], "{}", metrics.encode());
         }
     }
 
     #[test]
-    fn i6_labels_that_clients_choose_are_capped() {
+    fn i5_i6_no_label_is_a_text_of_a_client() {
         let metrics = Metrics::new();
-        let kinds: Vec<String> = (0..EVENT_TYPE_SERIES_MAX + 50).map(|n| format!("type-{n}")).collect();
+        let kinds: Vec<String> = (0..150).map(|n| format!("type-{n}")).collect();
         let mut types = Tally::default();
         kinds.iter().for_each(|kind| types.add(kind));
+        types.add("custom");
         metrics.received(&types, 0);
-        metrics.received(&types, 0);
-        assert_eq!(lines(&metrics, "events_received_total").len(), EVENT_TYPE_SERIES_MAX + 1);
-        let other = "events_received_total{event_type=\"other\"} 100";
-        assert_eq!(lines(&metrics, other), [other]);
+        metrics.ingested(&types);
+        let mut received = lines(&metrics, "events_received_total");
+        received.sort_unstable();
+        let series =
+            ["events_received_total{event_type=\"custom\"} 1", "events_received_total{event_type=\"other\"} 150"];
+        assert_eq!(received, series);
+        assert!(!metrics.encode().contains("type-"), "{}", metrics.encode());
         metrics.request("BREW", "/healthz", 405, 0.0);
         metrics.request("STEEP", "/healthz", 405, 0.0);
         assert_eq!(lines(&metrics, "api_requests_total").len(), 1);

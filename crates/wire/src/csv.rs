@@ -78,15 +78,22 @@ impl CsvReader {
             self.core.reset();
         }
         let (mut read, mut written, mut ended) = (0, 0, 0);
+        let mut closing = false;
         loop {
-            // At the end of everything the machine is told so by being given nothing.
             let rest = &input[read..];
             if rest.is_empty() && !last {
                 return self.need_more(input.len());
             }
+            // At the end of everything the machine is given the end of a line. Within quotes that ends no
+            // row; then the machine is told of the end by being given nothing.
+            let piece = if rest.is_empty() && !closing { &b"\n"[..] } else { rest };
             let (result, nin, nout, nend) =
-                self.core.read_record(rest, &mut self.fields[written..], &mut self.ends[ended..]);
-            read += nin;
+                self.core.read_record(piece, &mut self.fields[written..], &mut self.ends[ended..]);
+            if rest.is_empty() {
+                closing |= nin > 0
+            } else {
+                read += nin
+            }
             written += nout;
             ended += nend;
             match result {
@@ -101,7 +108,12 @@ impl CsvReader {
                 ReadRecordResult::Record if read > self.row_bytes_max => return Cut::Overlong(read),
                 ReadRecordResult::Record => {
                     let read = read + following_feed(input, read);
-                    return Cut::Row(read, CsvRow { fields: &self.fields[..written], ends: &self.ends[..ended] });
+                    let quoted = piece.is_empty();
+                    let (fields, ends) = (&self.fields[..written - usize::from(quoted)], &mut self.ends[..ended]);
+                    if let Some(end) = ends.last_mut().filter(|_| quoted) {
+                        *end = fields.len();
+                    }
+                    return Cut::Row(read, CsvRow { fields, ends, quoted });
                 }
                 ReadRecordResult::End if std::mem::take(&mut self.skipping) => return Cut::Overlong(read),
                 ReadRecordResult::End => return Cut::End,
@@ -126,9 +138,19 @@ fn following_feed(input: &[u8], read: usize) -> usize {
 pub struct CsvRow<'r> {
     fields: &'r [u8],
     ends: &'r [usize],
+    /// Whether the input ends within quotes.
+    quoted: bool,
 }
 
 impl<'r> CsvRow<'r> {
+    /// How many ends of lines the last field holds if its quote is never closed: it has swallowed all
+    /// that is behind it.
+    pub fn swallowed_lines(&self) -> Option<u64> {
+        let start = self.ends.iter().rev().nth(1).copied().unwrap_or(0);
+        let field = self.fields.get(start..).unwrap_or_default();
+        self.quoted.then(|| field.iter().filter(|byte| **byte == b'\n').count() as u64)
+    }
+
     /// How many fields there are.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -22,7 +22,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let clock = ManualClock::new(Timestamp::from_micros(1_000_000_000_000));
-        Self { cache: AnswerCache::new(CacheTimes::default()), clock, made: AtomicU32::new(0) }
+        Self { cache: AnswerCache::new(CacheTimes::default(), Arc::default()), clock, made: AtomicU32::new(0) }
     }
 
     /// Asks, and says which answer came and how old it is.
@@ -91,6 +91,19 @@ async fn a_client_may_ask_for_a_new_answer() {
 }
 
 #[tokio::test]
+async fn answers_given_again_and_answers_made_are_counted() {
+    let bench = Bench::new();
+    for control in [&[][..], &[], &["no-cache"], &["max-age=9"]] {
+        bench.ask(key("t", 0, "q"), control).await;
+    }
+    bench.clock.advance(MINUTE);
+    bench.ask(key("t", 0, "q"), &[]).await;
+    let figures = bench.cache.metrics.encode();
+    assert!(figures.contains("answer_cache_hits_total 2\n"), "{figures}");
+    assert!(figures.contains("answer_cache_misses_total 3\n"), "{figures}");
+}
+
+#[tokio::test]
 async fn however_many_wait_for_an_answer_it_is_made_once() {
     let bench = Arc::new(Bench::new());
     let ask = |_| {
@@ -119,7 +132,7 @@ async fn a_refusal_is_not_kept_and_blocks_nobody() {
 #[tokio::test]
 async fn i6_memory_is_bounded_by_bytes_and_number() {
     let clock = ManualClock::new(Timestamp::from_micros(0));
-    let cache = AnswerCache::with_bytes(CacheTimes::default(), 100 * ANSWER_OVERHEAD_BYTES);
+    let cache = AnswerCache::with_bytes(CacheTimes::default(), Arc::default(), 100 * ANSWER_OVERHEAD_BYTES);
     for n in 0..1_000 {
         let bytes = if n % 10 == 0 { 20_000 } else { 1 };
         let make = async { Ok(Bytes::from(vec![b' '; bytes])) };

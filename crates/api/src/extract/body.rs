@@ -34,7 +34,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
         if parts.headers.contains_key("ce-specversion") {
             let detail =
                 "CloudEvents in binary mode are not taken; send them structured (application/cloudevents+json)";
-            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail).at("ce-specversion"));
         }
         let header = |name: HeaderName| {
             let text = parts.headers.get(name)?.as_bytes();

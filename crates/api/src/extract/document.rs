@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::body::read_in_time;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
+use crate::shape::Object;
 
 /// A body of at most `BYTES_MAX` bytes.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let document = serde_path_to_error::deserialize(&mut reader).map_err(|why| {
+    let Object(document) = serde_path_to_error::deserialize(&mut reader).map_err(|why| {
         let (path, problem) = (why.path().to_string(), refusal(why.inner()));
         let path = Some(path).filter(|path| path != ".");
         // A name that stands there twice is in the message alone.
@@ -77,6 +78,27 @@ mod tests {
         #[test]
         fn i9_any_body_is_a_query_or_refused(body in "[\\{\\}\\[\\]\",:a-z0-9. ]{0,60}") {
             let _ = parse::<QueryBody>(body.as_bytes());
+        }
+    }
+
+    #[test]
+    fn i9_a_list_is_no_object() {
+        for (body, field) in [
+            (r#"[null,null,null,null,[{"op":"count"}]]"#, "body"),
+            (r#"{"aggregations":[["count",null,null]]}"#, "aggregations[0]"),
+            (r#"{"aggregations":[{"op":"count"}],"order_by":[["count","desc"]]}"#, "order_by[0]"),
+            (r#"{"filter":[null,null,"type","exists",null]}"#, "filter"),
+            (
+                r#"{"filter":{"and":[{"field":"type","op":"exists"},[null,null,"type","exists",null]]}}"#,
+                "filter.and[1]",
+            ),
+            (r#"{"filter":{"or":[["type"]]}}"#, "filter.or[0]"),
+            (r#"{"filter":{"or":[{"and":[{"field":1}]}]}}"#, "filter.or[0].and[0].field"),
+            (r#"{"aggregations":{}}"#, "aggregations"),
+            ("7", "body"),
+        ] {
+            let problem = parse::<QueryBody>(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.field(), Some(field), "{body}: {problem:?}");
         }
     }
 

@@ -104,29 +104,30 @@ impl Bounds {
         })
     }
 
-    /// The last day that the range touches: `today` when no end was given.
-    pub(crate) fn last_day(&self, calendar: &Calendar, today: Day) -> Day {
-        match self.to {
+    /// The range in days: up to the end of `today`, and from `first_of` its last day, unless given. An
+    /// instant as an end gives the days that the range touches before it.
+    pub(crate) fn span(&self, calendar: &Calendar, today: Day, first_of: impl Fn(Day) -> Day) -> Result<Span, Problem> {
+        let last = match self.to {
             None => today,
             Some(Edge::Day(day)) => day,
             Some(Edge::Instant(to)) => calendar.day_of(to.plus_micros(-1)),
-        }
-    }
-
-    /// The range in days: up to the end of `today`, and from `first_of` its last day, unless given.
-    pub(crate) fn span(&self, calendar: &Calendar, today: Day, first_of: impl Fn(Day) -> Day) -> Result<Span, Problem> {
-        let last = self.last_day(calendar, today);
+        };
         let default = calendar.range_of(DayRange { first: first_of(last), last });
         let range = self.range(calendar, default)?;
+        let touched = calendar.days_of(range);
         let first = match self.from {
             None => first_of(last),
             Some(Edge::Day(day)) => day,
-            Some(Edge::Instant(from)) => calendar.day_of(from),
+            Some(Edge::Instant(_)) => touched.first,
         };
         if self.to.is_none() && first > last {
             return Err(backwards());
         }
-        let last = if range.from() == range.to() { first.plus(-1) } else { last };
+        let last = match self.to {
+            _ if range.from() == range.to() => first.plus(-1),
+            Some(Edge::Instant(_)) => touched.last,
+            _ => last,
+        };
         Ok(Span { range, days: DayRange { first, last } })
     }
 }
@@ -171,6 +172,30 @@ mod tests {
         assert_eq!(midnight[3], "2026-11-02", "the end is not inside");
         let empty = span("UTC", Some("2026-11-03T00:00:00Z"), Some("2026-11-03T00:00:00Z")).unwrap();
         assert!(empty.days.last < empty.days.first);
+    }
+
+    #[test]
+    fn a_midnight_as_end_gives_exactly_the_days_before_it() {
+        for (zone, midnight) in [
+            ("UTC", "2026-11-03T00:00:00Z"),
+            ("Europe/Berlin", "2026-11-03T00:00:00+01:00"),
+            ("Asia/Kathmandu", "2026-11-02T18:15:00Z"),
+            ("America/New_York", "2026-11-03T05:00:00Z"),
+        ] {
+            for from in [None, Some("2026-10-20"), Some("2026-11-02")] {
+                let day = span(zone, from, Some("2026-11-02")).unwrap();
+                assert_eq!(span(zone, from, Some(midnight)).unwrap(), day, "{zone} {from:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn instants_touch_every_day_between_them_where_clocks_show_midnight_twice() {
+        // At 03:30 clocks show midnight for the second time; at 02:31 they went from 00:01 back to 23:01.
+        let days = |from, to| texts("America/St_Johns", Some(from), Some(to));
+        assert_eq!(days("2010-11-06T12:00:00Z", "2010-11-07T03:30:00Z")[2..], ["2010-11-06", "2010-11-07"]);
+        assert_eq!(days("2010-11-07T02:30:30Z", "2010-11-07T03:00:00Z")[2..], ["2010-11-06", "2010-11-07"]);
+        assert_eq!(days("2010-11-07T02:31:00Z", "2010-11-07T03:30:00Z")[2..], ["2010-11-06", "2010-11-06"]);
     }
 
     #[test]

@@ -149,8 +149,12 @@ pub(crate) async fn summary(
     let clock = api.pipeline.clock();
     let make = async {
         let (range, custom) = window.range(clock.now());
-        let summary = api.pipeline.analytics().summary(&scope, &account, range, top).await?;
-        let summary = summary.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this account is applied"))?;
+        let summary = api.pipeline.analytics().summary(&scope, &account, range, top).await;
+        let range_field = if custom.is_some() { "from" } else { "window" };
+        let refused = |why| Problem::from(why).at_if(Kind::Gone, range_field).at_if(Kind::QueryTooLarge, range_field);
+        let summary = summary.map_err(refused)?;
+        let summary =
+            summary.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this account is applied").at("id"))?;
         cache::body(&AccountSummaryBody::new(account.clone(), window.name(), custom, summary))
     };
     within_time(&api, api.cache.answer(key, api.cache.times.summary, wish, clock, make)).await

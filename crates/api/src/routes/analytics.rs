@@ -115,15 +115,8 @@ impl AnalyticsParameters {
 
 /// The start of the first of `buckets` buckets, the last of which holds `end`.
 fn first_bucket(calendar: &Calendar, interval: Interval, buckets: u16, end: Timestamp) -> Timestamp {
-    let last = calendar.bucket_of(end, interval);
-    let back = i32::from(buckets) - 1;
-    match interval {
-        Interval::Days(period) => calendar.start_of(calendar.later(calendar.day_of(last), period, -back)),
-        Interval::Minute | Interval::Hour => {
-            let length_us = calendar.bucket_after(last, interval).micros() - last.micros();
-            calendar.bucket_of(last.plus_micros(-i64::from(back) * length_us), interval)
-        }
-    }
+    let before = |start: Timestamp| calendar.bucket_of(start.plus_micros(-1), interval);
+    (1..buckets).fold(calendar.bucket_of(end, interval), |start, _| before(start))
 }
 
 /// The buckets that `range` touches.
@@ -133,7 +126,7 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
     while start < query.range.to() {
         if buckets.len() == query.points_max {
             let detail = format!("the range has more than {} buckets; ask for less or wider ones", query.points_max);
-            return Err(Problem::new(Kind::QueryTooLarge, detail));
+            return Err(Problem::new(Kind::QueryTooLarge, detail).at("interval"));
         }
         buckets.push(start);
         let next = query.calendar.bucket_after(start, query.interval);
@@ -168,7 +161,9 @@ pub(crate) async fn analytics(
     let is_over = question.query.range.to() <= now.plus_micros(-api.pipeline.limits().future_us_max);
     let key = key(&scope, generation, &question)?;
     let make = async {
-        let points = api.pipeline.analytics().series(&scope, &question.query).await?;
+        let points = api.pipeline.analytics().series(&scope, &question.query).await;
+        let largest = if question.query.group_by.is_empty() { "from" } else { "group_by" };
+        let points = points.map_err(|why| Problem::from(why).at_if(Kind::QueryTooLarge, largest))?;
         cache::body(&SeriesBody::new(&question.query, (question.metric, question.interval), &buckets, points))
     };
     if !is_over {

@@ -93,7 +93,7 @@ async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<C
     let today = calendar.day_of(now);
     let today = windows_of(api.pipeline.rule(), calendar.range_of(DayRange { first: today, last: today }));
     let usage = answer(api, |reports| reports.usage(scope, customer, now, today)).await?;
-    usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied"))
+    usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied").at("id"))
 }
 
 /// From the first window that begins in `day` to the end of the last.

@@ -17,7 +17,8 @@ use crate::problem::{Kind, ProblemBody};
         title = "Nilometer",
         description = "Usage metering and event analytics from one durable stream.\n\n\
             Every answer carries `X-Request-Id`. Every refusal is an `application/problem+json` document \
-            (RFC 9457). Instants are RFC 3339 in UTC; ranges include `from` and exclude `to`, and a calendar date \
+            (RFC 9457), which names the part of the request in the way in `field`. Instants are RFC 3339, in UTC \
+            when they have no offset; ranges include `from` and exclude `to`, and a calendar date \
             as `to` takes in that whole day. A date is a day in UTC for events and windows, and a day of the zone \
             for statistics. Lists are paged: give `next_cursor` back as `cursor`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),

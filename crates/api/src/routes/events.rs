@@ -104,6 +104,6 @@ pub(crate) async fn one(
     _: Parameters<NoParameters>,
 ) -> Result<Json<EventBody>, Problem> {
     let event = answer(&api, |reports| reports.event(&scope, &id)).await?;
-    let event = event.ok_or_else(|| Problem::new(Kind::NotFound, "no event with this id is applied"))?;
+    let event = event.ok_or_else(|| Problem::new(Kind::NotFound, "no event with this id is applied").at("id"))?;
     Ok(Json(EventBody::new(&scope, event)?))
 }

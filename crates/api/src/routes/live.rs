@@ -27,6 +27,11 @@ pub(crate) struct LiveParameters {
 }
 
 impl LiveParameters {
+    /// Whether none is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.window.is_none()
+    }
+
     /// The length in seconds; refuses while the view is not whole.
     pub(crate) fn seconds(&self, api: &ApiState) -> Result<u32, Problem> {
         let longest = api.pipeline.live().retention_sec();

@@ -11,6 +11,7 @@ use pipeline::telemetry::METRICS_CONTENT_TYPE;
 use crate::extract::{Parameters, Scope};
 use crate::problem::Problem;
 use crate::router::ApiState;
+use crate::routes::docs::ListRefusals;
 use crate::routes::live::{self, LiveParameters};
 use crate::shape::LiveBody;
 
@@ -25,14 +26,17 @@ use crate::shape::LiveBody;
             (String = METRICS_CONTENT_TYPE),
             (LiveBody = "application/json"),
         )),
+        ListRefusals,
     ),
 )]
-pub(crate) async fn metrics(State(api): State<Arc<ApiState>>, mut parts: Parts) -> Result<Response, Problem> {
-    let is_window = |pair: &str| pair == "window" || pair.starts_with("window=");
-    if !parts.uri.query().is_some_and(|query| query.split('&').any(is_window)) {
+pub(crate) async fn metrics(
+    State(api): State<Arc<ApiState>>,
+    Parameters(parameters): Parameters<LiveParameters>,
+    mut parts: Parts,
+) -> Result<Response, Problem> {
+    if parameters.is_empty() {
         return Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode()).into_response());
     }
     let Scope(scope) = Scope::from_request_parts(&mut parts, &api).await?;
-    let Parameters(parameters) = Parameters::<LiveParameters>::from_request_parts(&mut parts, &api).await?;
     Ok(live::window(&api, &scope, &parameters).await?.into_response())
 }

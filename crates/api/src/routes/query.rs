@@ -9,7 +9,7 @@ use domain::limits::{QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
 use domain::query::Refusal;
 
 use crate::extract::{Document, NoParameters, Parameters, Scope};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 use crate::routes::docs::QueryRefusals;
 use crate::routes::{answer_within, ready};
@@ -41,6 +41,8 @@ pub(crate) async fn run(
 ) -> Result<Json<QueryAnswerBody>, Problem> {
     ready(&api)?;
     let query = body.check(api.pipeline.settings().calendar(&scope))?;
-    let answer = answer_within(PATIENCE, api.pipeline.queries().query(&scope, &query)).await?;
+    let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
+    let answer = answer_within(PATIENCE, api.pipeline.queries().query(&scope, &query)).await;
+    let answer = answer.map_err(|why| why.at_if(Kind::QueryTooLarge, largest))?;
     Ok(Json(answer.into()))
 }

@@ -88,7 +88,7 @@ pub(crate) async fn change(
         async move { settings.change(&scope, &change).await }
     });
     match tokio::time::timeout(QUERY_TIME_MAX, changing).await {
-        Ok(Ok(changed)) => changed?,
+        Ok(Ok(changed)) => changed.map_err(|why| Problem::from(why).at_if(Kind::Gone, "timezone"))?,
         Ok(Err(_)) => return Err(Problem::internal("the change of settings panicked")),
         Err(_) => {
             return Err(Problem::new(Kind::Unavailable, "the change is still being made; read the settings later"));

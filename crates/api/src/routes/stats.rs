@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::{Bounds, Parameters, Scope, Span, flag, number, one_of, text, week_start, zone};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 use crate::routes::docs::QuestionRefusals;
 use crate::routes::{blocking, calendar, within_time};
@@ -179,7 +179,7 @@ async fn counted<T: Send + 'static>(
     let answer = async {
         let turn = Arc::clone(&api.statistics).acquire_owned().await;
         let turn = turn.map_err(|why| Problem::internal(why.to_string()))?;
-        let activity = api.pipeline.audiences().active_users(scope, query).await?;
+        let activity = activity_of(api, scope, query).await?;
         blocking(move |is_wanted| {
             let _turn = turn;
             count(activity, is_wanted)
@@ -187,6 +187,18 @@ async fn counted<T: Send + 'static>(
         .await
     };
     within_time(api, answer).await
+}
+
+/// The users of each day. What needs raw events that are gone is refused for the parameter that asks for
+/// more than the days kept.
+async fn activity_of(api: &ApiState, scope: &TenantScope, query: &AudienceQuery) -> Result<DailyUsers, Problem> {
+    let activity = api.pipeline.audiences().active_users(scope, query).await;
+    let place = || match query {
+        _ if query.zone != api.pipeline.settings().calendar(scope).zone => "tz",
+        AudienceQuery { project: Some(_), kind: Some(_), .. } => "type",
+        _ => "from",
+    };
+    activity.map_err(|why| Problem::from(why).at_if(Kind::Gone, place()))
 }
 
 /// The first day of a range that ends with `last` and whose beginning was not given.
@@ -249,9 +261,9 @@ pub(crate) struct RetentionParameters {
     /// `on`: active in that very period. `on_or_after`: in that or any later one.
     #[param(example = "on")]
     variant: Option<String>,
-    /// Cohorts from this day on; the last 12 weeks or 30 days without it.
+    /// Cohorts from this day or instant on; the last 12 weeks or 30 days without it.
     from: Option<String>,
-    /// Cohorts up to and with this day; today without it.
+    /// Cohorts up to and with this day, or before this instant; today without it.
     to: Option<String>,
     /// IANA name of the zone that days belong to; the tenant's own without it.
     tz: Option<String>,

@@ -59,7 +59,8 @@ pub(crate) async fn sse(
 /// Stream the live view over a WebSocket
 ///
 /// The messages of `/v1/live/stream` as texts: `{"type":"live","data":{…}}`, `{"type":"window","data":{…}}`,
-/// `{"type":"lost","data":{}}`.
+/// `{"type":"lost","data":{}}`. Texts from the reader are ignored; binary data, a message over 4 KiB or a
+/// broken frame ends the stream with the close code 1003, 1009 or 1002.
 #[utoipa::path(
     get, path = "/v1/live/ws", tag = "live", operation_id = "live_ws", params(LiveParameters),
     responses((status = 101, description = "The protocol changes"), ListRefusals),
@@ -71,7 +72,8 @@ pub(crate) async fn ws(
     stay: Option<Extension<Stay>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let refused = |why: WebSocketUpgradeRejection| Problem::new(Kind::Malformed, format!("no WebSocket: {why}"));
+    let refused =
+        |why: WebSocketUpgradeRejection| Problem::new(Kind::Malformed, format!("no WebSocket: {why}")).at("Upgrade");
     let upgrade = upgrade.map_err(refused)?;
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;

@@ -7,6 +7,8 @@ use ports::queries::QueryAnswer;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::Object;
+
 /// Doubles below this are printed without a fraction when they have none.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
@@ -30,16 +32,19 @@ pub(crate) struct QueryBody {
     interval: Option<String>,
     /// The aggregated columns, 1 to 16.
     #[serde(default)]
-    aggregations: Vec<AggregationBody>,
+    #[schema(value_type = Vec<AggregationBody>)]
+    aggregations: Vec<Object<AggregationBody>>,
     /// Fields, or `properties.<path>`; at most 8.
     #[serde(default)]
     #[schema(example = json!(["type", "properties.plan"]))]
     group_by: Vec<String>,
     /// Only events that pass.
-    filter: Option<FilterBody>,
+    #[schema(value_type = Option<FilterBody>)]
+    filter: Option<Object<FilterBody>>,
     /// Before the default order, which is by bucket, then by group columns.
     #[serde(default)]
-    order_by: Vec<OrderBody>,
+    #[schema(value_type = Vec<OrderBody>)]
+    order_by: Vec<Object<OrderBody>>,
     /// Most rows: 1 to 10000, 1000 if absent.
     limit: Option<i64>,
 }
@@ -67,11 +72,11 @@ struct AggregationBody {
 #[schema(as = QueryFilter)]
 struct FilterBody {
     /// All of these pass.
-    #[schema(no_recursion)]
-    and: Option<Vec<FilterBody>>,
+    #[schema(no_recursion, value_type = Option<Vec<FilterBody>>)]
+    and: Option<Vec<Object<FilterBody>>>,
     /// Any of these passes.
-    #[schema(no_recursion)]
-    or: Option<Vec<FilterBody>>,
+    #[schema(no_recursion, value_type = Option<Vec<FilterBody>>)]
+    or: Option<Vec<Object<FilterBody>>>,
     /// What is tested: a field, or `properties.<path>`.
     field: Option<String>,
     /// `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte` or `exists`.
@@ -108,14 +113,20 @@ impl QueryBody {
         };
         let interval = self.interval.as_deref().map(interval).transpose()?;
         let aggregations = self.aggregations.into_iter();
-        let aggregation = |body: AggregationBody| DraftAggregation { op: body.op, field: body.field, name: body.r#as };
-        let order = |body: OrderBody| DraftOrder { column: body.column, direction: body.direction };
+        let aggregation = |Object(body): Object<AggregationBody>| {
+            let AggregationBody { op, field, r#as: name } = body;
+            DraftAggregation { op, field, name }
+        };
+        let order = |Object(body): Object<OrderBody>| {
+            let OrderBody { column, direction } = body;
+            DraftOrder { column, direction }
+        };
         let draft = Draft {
             range: range(self.from.as_deref(), self.to.as_deref(), &calendar)?,
             bucket: interval.map(|interval| (interval, calendar)),
             aggregations: aggregations.map(aggregation).collect(),
             group_by: self.group_by,
-            filter: self.filter.map(FilterBody::draft),
+            filter: self.filter.map(|Object(filter)| filter.draft()),
             order_by: self.order_by.into_iter().map(order).collect(),
             limit: self.limit,
         };
@@ -158,7 +169,8 @@ fn range(from: Option<&str>, to: Option<&str>, calendar: &Calendar) -> Result<Ti
 
 impl FilterBody {
     fn draft(self) -> DraftFilter {
-        let all = |nodes: Option<Vec<Self>>| nodes.map(|nodes| nodes.into_iter().map(Self::draft).collect());
+        let node = |Object(node): Object<Self>| node.draft();
+        let all = |nodes: Option<Vec<_>>| nodes.map(|nodes| nodes.into_iter().map(node).collect());
         let value = self.value.map(literal);
         DraftFilter { and: all(self.and), or: all(self.or), field: self.field, op: self.op, value }
     }

@@ -182,6 +182,7 @@ impl Reply {
         assert!(!problem["title"].as_str().unwrap().is_empty(), "{problem}");
         assert!(!problem["detail"].as_str().unwrap().is_empty(), "{problem}");
         assert_eq!(problem["request_id"], self.header("x-request-id"));
+        assert!(!(400..500).contains(&status) || problem["field"].is_string(), "I9: no field: {problem}");
         problem
     }
 }

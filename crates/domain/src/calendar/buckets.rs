@@ -1,5 +1,5 @@
 //! The buckets of many instants. Between two changes of the clocks a bucket is one stretch of time, so
-//! that neighbours cost two comparisons. Agrees with [`Calendar::bucket_of`] at every instant.
+//! that neighbours cost two comparisons. Minutes and hours end where clocks change: none overlap.
 
 use super::{Calendar, Days, Interval};
 use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Timestamp};
@@ -30,17 +30,21 @@ impl<'c> Buckets<'c> {
         self.start
     }
 
+    /// The end of what is known to lie in the same bucket as `at`: of the bucket, or a change of clocks
+    /// before it.
+    pub(super) fn end_of(&mut self, at: Timestamp) -> Timestamp {
+        self.start_of(at);
+        self.to
+    }
+
     /// Whether all instants from `from` up to but without `to` are known to lie in one bucket. Says no
     /// where clocks change in between.
     pub fn hold(&mut self, from: Timestamp, to: Timestamp) -> bool {
-        self.start_of(from);
-        to <= self.to
+        to <= self.end_of(from)
     }
 
     fn move_to(&mut self, at: Timestamp) {
-        self.start = self.calendar.bucket_of(at, self.interval);
         let day = self.days.day_of(at);
-        let offset_us = self.days.offset_us;
         // The stretch as clocks show it, if they never changed.
         let (first, last) = match self.interval {
             Interval::Minute => self.floor(at, 60 * MICROS_PER_SECOND),
@@ -51,10 +55,16 @@ impl<'c> Buckets<'c> {
                 (i64::from(first.number()) * MICROS_PER_DAY, i64::from(next.number()) * MICROS_PER_DAY)
             }
         };
-        self.from = at.min(Timestamp::from_micros(first - offset_us).max(self.days.from));
-        self.to = at.plus_micros(1).max(Timestamp::from_micros(last - offset_us).min(self.days.to));
+        let instant = |local: i64| Timestamp::from_micros(local - self.days.offset_us);
+        self.from = at.min(instant(first).max(self.days.from));
+        self.to = at.plus_micros(1).max(instant(last).min(self.days.to));
+        self.start = match self.interval {
+            Interval::Minute | Interval::Hour => self.from,
+            Interval::Days(period) => self.calendar.start_of(self.calendar.period_of(day, period)),
+        };
     }
 
+    /// The step that clocks show at an instant.
     fn floor(&self, at: Timestamp, step_us: i64) -> (i64, i64) {
         let local = at.micros().saturating_add(self.days.offset_us);
         let first = local - local.rem_euclid(step_us);

@@ -5,6 +5,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::time::MICROS_PER_HOUR;
+
+const INTERVALS: [Interval; 5] = [
+    Interval::Minute,
+    Interval::Hour,
+    Interval::Days(Period::Day),
+    Interval::Days(Period::Week),
+    Interval::Days(Period::Month),
+];
 
 const ZONES: [&str; 10] = [
     "UTC",
@@ -62,8 +71,7 @@ proptest! {
         steps in prop::collection::vec(prop_oneof![-4_000_i64..4_000, -3_000_000_i64..3_000_000], 1..40),
         kind in 0..5_usize,
     ) {
-        let interval = [Interval::Minute, Interval::Hour, Interval::Days(Period::Day), Interval::Days(Period::Week),
-            Interval::Days(Period::Month)][kind];
+        let interval = INTERVALS[kind];
         let calendar = calendar(ZONES[zone]);
         let mut buckets = calendar.buckets(interval);
         let mut second = base;
@@ -78,19 +86,6 @@ proptest! {
                     prop_assert_eq!(calendar.bucket_of(inside, interval), calendar.bucket_of(hour, interval));
                 }
             }
-        }
-    }
-
-    #[test]
-    fn buckets_follow_each_other(zone in 0..ZONES.len(), second in 0_i64..2_000_000_000, kind in 0..5_usize) {
-        let interval = [Interval::Minute, Interval::Hour, Interval::Days(Period::Day), Interval::Days(Period::Week),
-            Interval::Days(Period::Month)][kind];
-        let calendar = calendar(ZONES[zone]);
-        let at = Timestamp::from_micros(second * 1_000_000);
-        let start = calendar.bucket_of(at, interval);
-        prop_assert!(start <= at);
-        if kind < 2 || ZONES[zone] != "America/St_Johns" {
-            prop_assert!(at < calendar.bucket_after(start, interval));
         }
     }
 }
@@ -125,8 +120,13 @@ fn zones_that_are_none() {
     {
         assert!(Zone::parse(name).is_err(), "{name}");
     }
+    for name in ["Factory", "factory", "Etc/Unknown", "posixrules", "localtime", "leapseconds", "zone.tab", "2026e"] {
+        assert!(Zone::parse(name).is_err(), "{name}");
+    }
     assert!(Zone::parse(&"A".repeat(1_000)).is_err());
-    assert_eq!(Zone::parse("europe/berlin").unwrap().name(), "Europe/Berlin");
+    for name in ["Europe/Berlin", "UTC", "Etc/UTC", "Etc/GMT+5", "GMT", "US/Eastern", "EST5EDT", "Asia/Calcutta"] {
+        assert_eq!(Zone::parse(&name.to_lowercase()).unwrap().name(), name);
+    }
 }
 
 #[test]
@@ -181,5 +181,114 @@ fn all_of_time_is_whole_days() {
     for zone in ["UTC", "Asia/Tokyo", "America/New_York"] {
         let calendar = Calendar { zone: Zone::parse(zone).unwrap(), week_start: WeekStart::Monday };
         assert_eq!(calendar.whole_days(TimeRange::ALL), Some(DayRange::ALL));
+    }
+}
+
+/// All zones whose clocks differ from each other's after 1990.
+fn all_zones() -> Vec<Calendar> {
+    let mut seen = std::collections::HashSet::new();
+    let names = jiff::tz::db().available().filter_map(|name| Zone::parse(name.as_str()).ok());
+    let differs = |zone: &Zone| seen.insert((zone.offset_us(at("1990-01-01")), changes_since_1990(zone)));
+    names.filter(differs).map(|zone| Calendar { zone, week_start: WeekStart::Saturday }).collect()
+}
+
+fn changes_since_1990(zone: &Zone) -> Vec<(Timestamp, i64)> {
+    let changes = zone.changes_after(at("1990-01-01")).take_while(|change| *change < at("2041-01-01"));
+    changes.map(|change| (change, zone.offset_us(change))).collect()
+}
+
+#[test]
+fn buckets_of_every_zone_cover_all_time_and_none_overlap() {
+    for calendar in all_zones() {
+        let name = calendar.zone.name();
+        for (change, _) in changes_since_1990(&calendar.zone) {
+            for interval in [Interval::Minute, Interval::Hour] {
+                let mut start = calendar.bucket_of(change.plus_micros(-MICROS_PER_HOUR), interval);
+                while start < change.plus_micros(2 * MICROS_PER_HOUR) {
+                    let next = calendar.bucket_after(start, interval);
+                    assert!(start < next, "{name} {interval:?} {start}");
+                    for inside in [start, start.plus_micros(1), next.plus_micros(-1)] {
+                        assert_eq!(calendar.bucket_of(inside, interval), start, "{name} {interval:?} {inside}");
+                    }
+                    assert_eq!(calendar.bucket_of(next, interval), next, "{name} {interval:?}");
+                    start = next;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn buckets_of_days_are_the_days_of_every_zone() {
+    for calendar in all_zones() {
+        let name = calendar.zone.name();
+        for (change, _) in changes_since_1990(&calendar.zone) {
+            for interval in &INTERVALS[2..] {
+                let Interval::Days(period) = *interval else { continue };
+                let mut start = calendar.bucket_of(change.plus_micros(-2 * MICROS_PER_DAY), *interval);
+                while start < change.plus_micros(2 * MICROS_PER_DAY) {
+                    let first = calendar.period_of(calendar.day_of(start), period);
+                    let next = calendar.bucket_after(start, *interval);
+                    assert!(start < next, "{name} {interval:?} {start}");
+                    assert_eq!(calendar.bucket_of(start, *interval), start, "{name} {interval:?} {start}");
+                    assert_eq!(calendar.start_of(first), start, "{name} {interval:?} {start}");
+                    let last = calendar.later(first, period, 1).plus(-1);
+                    assert!(calendar.range_of(DayRange { first, last }).to() >= next, "{name} {interval:?} {start}");
+                    start = next;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_range_of_dates_holds_the_whole_last_day_where_clocks_show_midnight_twice() {
+    let day_of = |zone: &str, date: &str| {
+        let range = calendar(zone).range_of(DayRange { first: day(date), last: day(date) });
+        (range.from().to_string(), range.to().to_string())
+    };
+    let text = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    // From 00:01 back to 23:01 of the day before.
+    let twice = day_of("America/St_Johns", "2010-11-06");
+    assert_eq!(twice, text("2010-11-06T02:30:00Z", "2010-11-07T03:30:00Z"));
+    // From 01:00 back to 00:00 of the same day.
+    assert_eq!(day_of("America/Havana", "2025-11-01"), text("2025-11-01T04:00:00Z", "2025-11-02T04:00:00Z"));
+    assert_eq!(day_of("America/Havana", "2025-11-02"), text("2025-11-02T04:00:00Z", "2025-11-03T05:00:00Z"));
+    // From 24:00 back to 23:00.
+    assert_eq!(day_of("Asia/Beirut", "2025-10-25"), text("2025-10-24T21:00:00Z", "2025-10-25T22:00:00Z"));
+}
+
+#[test]
+fn every_instant_lies_in_the_range_of_its_day_in_every_zone() {
+    for calendar in all_zones() {
+        for (change, _) in changes_since_1990(&calendar.zone) {
+            let around = (-30..30).map(|step| change.plus_micros(step * 60 * 60_000_000 + step));
+            for at in around.chain((-3..3).map(|step| change.plus_micros(step * 60_000_000))) {
+                let day = calendar.day_of(at);
+                let range = calendar.range_of(DayRange { first: day, last: day });
+                let name = calendar.zone.name();
+                assert!(range.contains(at), "{name} {at}");
+                assert_eq!(calendar.day_of(range.from()), day, "{name} {at}");
+                assert_eq!(calendar.day_of(range.to().plus_micros(-1)), day, "{name} {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_days_of_a_range_are_those_of_all_its_instants() {
+    for (name, change) in CHANGES.into_iter().chain([("America/Havana", "2025-11-02T05:00:00Z")]) {
+        let calendar = calendar(name);
+        let minute = |minute: i64| at(change).plus_micros(minute * 60 * MICROS_PER_SECOND);
+        let ends = [-1_500, -700, -70, -61, -60, -59, -2, -1, 0, 1, 2, 58, 59, 60, 61, 70, 700, 1_500];
+        for (from, to) in ends.iter().flat_map(|from| ends.iter().map(move |to| (*from, *to))) {
+            let Some(range) = TimeRange::new(minute(from), minute(to)) else { continue };
+            let found = calendar.days_of(range);
+            let days = || (from..to).map(|at| calendar.day_of(minute(at)));
+            match days().min().zip(days().max()) {
+                Some((first, last)) => assert_eq!(found, DayRange { first, last }, "{name} {from}..{to}"),
+                None => assert!(found.last < found.first, "{name} {from}..{to}"),
+            }
+        }
     }
 }

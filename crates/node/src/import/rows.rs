@@ -78,6 +78,10 @@ fn too_long(row_bytes_max: usize) -> Rejection {
     Rejection::whole(RejectCode::TooLong, format!("longer than {row_bytes_max} bytes (is a quote left open?)"))
 }
 
+fn never_closed(line: u64) -> Rejection {
+    Rejection::whole(RejectCode::InvalidRow, format!("a quote opened in line {line} is never closed"))
+}
+
 /// What the command line says about CSV.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CsvOptions {
@@ -111,11 +115,12 @@ pub(super) fn read_csv(
         match reader.cut(bytes, feed.is_last()) {
             Cut::Row(length, row) => {
                 let raw = &bytes[..length];
-                let item = match row.cells() {
-                    Ok(cells) => columns.read(cells, &mut scratch, limits),
-                    Err(rejection) => Err((None, rejection)),
-                };
                 let after = after(place, raw);
+                let item = match (row.swallowed_lines(), row.cells()) {
+                    (Some(swallowed), _) => Err((None, never_closed(after.lines + 1 - swallowed))),
+                    (None, Ok(cells)) => columns.read(cells, &mut scratch, limits),
+                    (None, Err(rejection)) => Err((None, rejection)),
+                };
                 rows.take(Row { line, raw: raw.get(blank..).unwrap_or_default(), after, item })?;
                 feed.consume(length);
             }
@@ -151,6 +156,7 @@ fn read_header(feed: &mut Feed, reader: &mut CsvReader, options: &CsvOptions) ->
     loop {
         match reader.cut(feed.bytes(), feed.is_last()) {
             Cut::Row(length, row) => {
+                ensure!(row.swallowed_lines().is_none(), "a quote in the header is never closed");
                 let names = row.texts().map_err(|why| anyhow::anyhow!("the header {why}"))?;
                 let columns = Columns::of(names, &options.mapping)?;
                 feed.consume(length);

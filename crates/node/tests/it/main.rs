@@ -8,5 +8,7 @@ mod shutdown;
 mod live;
 mod faults;
 mod web_requests;
+mod streams;
+mod unanswered;
 mod questions;
 mod import;

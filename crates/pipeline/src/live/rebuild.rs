@@ -51,6 +51,7 @@ impl Rebuild {
     }
 
     async fn rebuild(&self) {
+        fail::fail_point!("live::before_rebuild");
         while let Err(error) = self.tables.load().await {
             self.pause("the reference tables were not loaded", &error).await;
         }

@@ -71,6 +71,32 @@ fn i6_a_row_over_its_limit_is_skipped_and_the_next_one_is_read() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_is_told_with_the_lines_it_swallowed() {
+    for (text, swallowed) in [
+        ("a,\"b\nc,d\n", Some(2)),
+        ("a,\"b", Some(0)),
+        ("\"", Some(0)),
+        ("\"x\ny\",\"b\"\"\nc", Some(1)),
+        ("\"x\ny\",\"b\"", None),
+        ("a,b", None),
+        ("a,b\n", None),
+        ("a,5\" pipe", None),
+    ] {
+        for piece in [1, 3, 100] {
+            let mut reader = CsvReader::new(b',', 1_000);
+            let mut end = piece.min(text.len());
+            loop {
+                match reader.cut(&text.as_bytes()[..end], end == text.len()) {
+                    Cut::Row(_, row) => break assert_eq!(row.swallowed_lines(), swallowed, "{text:?}"),
+                    Cut::More(_) => end = (end + piece).min(text.len()),
+                    other => unreachable!("{text:?}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_separator_is_the_one_that_stands_most_often_outside_of_quotes() {
     for (line, delimiter) in
         [("a,b;c,d", b','), ("a;b;c", b';'), ("a\tb", b'\t'), ("\"a,b,c\";d", b';'), ("alone", b','), ("", b',')]

@@ -10,6 +10,7 @@ use domain::tenant::TenantScope;
 use pipeline::{LiveMessage, LiveStream, StreamEnd};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use crate::serve::{Held, Stay};
 use crate::shape::{LiveBody, WindowBody};
@@ -25,10 +26,60 @@ pub(super) trait Sink: Send {
     fn send(&mut self, kind: &'static str, data: &[String]) -> impl Future<Output = bool> + Send;
     /// Shows that the stream lives.
     fn beat(&mut self) -> impl Future<Output = bool> + Send;
-    /// Resolves when the reader has gone. Cancel-safe.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+    /// Resolves when the reader has gone, or has sent what ends the stream. Cancel-safe.
+    fn gone(&mut self) -> impl Future<Output = Option<Ending>> + Send;
     /// Ends the stream from this side.
-    fn end(self, why: StreamEnd) -> impl Future<Output = ()> + Send;
+    fn end(self, why: Ending) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a stream ends from this side.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending {
+    Stream(StreamEnd),
+    /// The reader sent what is no WebSocket protocol.
+    BadFrame,
+    /// The reader sent bytes.
+    Binary,
+    /// The reader sent a text that is no UTF-8.
+    BadText,
+    /// The reader sent more than is taken at once.
+    TooLarge,
+}
+
+impl Ending {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Stream(StreamEnd::Lagged) => "the reader is too slow",
+            Self::Stream(StreamEnd::Stopped) => "the server stops",
+            Self::BadFrame => "the reader broke the WebSocket protocol",
+            Self::Binary => "binary messages are not taken",
+            Self::BadText => "the text is not UTF-8",
+            Self::TooLarge => "the message is too large",
+        }
+    }
+
+    /// As RFC 6455 numbers it.
+    fn close_code(self) -> u16 {
+        match self {
+            Self::Stream(StreamEnd::Lagged) => close_code::POLICY,
+            Self::Stream(StreamEnd::Stopped) => close_code::AWAY,
+            Self::BadFrame => close_code::PROTOCOL,
+            Self::Binary => close_code::UNSUPPORTED,
+            Self::BadText => close_code::INVALID,
+            Self::TooLarge => close_code::SIZE,
+        }
+    }
+
+    /// What a failed read stands for; nothing when the connection itself is gone.
+    fn of(why: axum::Error) -> Option<Self> {
+        match why.into_inner().downcast_ref::<tungstenite::Error>()? {
+            tungstenite::Error::Capacity(_) => Some(Self::TooLarge),
+            tungstenite::Error::Utf8(_) => Some(Self::BadText),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+            tungstenite::Error::Protocol(_) => Some(Self::BadFrame),
+            _ => None,
+        }
+    }
 }
 
 /// One reader's stream.
@@ -54,12 +105,15 @@ impl Pump {
         let ending = loop {
             let next = tokio::select! {
                 biased;
-                () = stopped(&mut stay) => break StreamEnd::Stopped,
-                () = sink.gone() => return,
+                () = stopped(&mut stay) => break Ending::Stream(StreamEnd::Stopped),
+                gone = sink.gone() => match gone {
+                    Some(why) => break why,
+                    None => return,
+                },
                 _ = beats.tick() => None,
                 next = stream.next() => match next {
                     Ok(message) => Some(message),
-                    Err(why) => break why,
+                    Err(why) => break Ending::Stream(why),
                 },
             };
             let delivering = async {
@@ -77,7 +131,7 @@ impl Pump {
             };
             let delivered = tokio::time::timeout(READER_TIME_MAX, delivering).await;
             if !matches!(delivered, Ok(true)) {
-                break StreamEnd::Lagged;
+                break Ending::Stream(StreamEnd::Lagged);
             }
         };
         // A reader that takes nothing is not told why either.
@@ -98,13 +152,6 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap_or_default()
 }
 
-fn reason(why: StreamEnd) -> &'static str {
-    match why {
-        StreamEnd::Lagged => "the reader is too slow",
-        StreamEnd::Stopped => "the server stops",
-    }
-}
-
 /// Server-sent events into a response's body.
 pub(super) struct EventSink(pub(super) mpsc::Sender<Bytes>);
 
@@ -121,12 +168,13 @@ impl Sink for EventSink {
         self.0.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok()
     }
 
-    async fn gone(&mut self) {
+    async fn gone(&mut self) -> Option<Ending> {
         self.0.closed().await;
+        None
     }
 
-    async fn end(mut self, why: StreamEnd) {
-        self.send("error", &[format!("{{\"reason\":\"{}\"}}", reason(why))]).await;
+    async fn end(mut self, why: Ending) {
+        self.send("error", &[format!("{{\"reason\":\"{}\"}}", why.reason())]).await;
     }
 }
 
@@ -162,20 +210,20 @@ impl Sink for SocketSink {
         self.unheard <= UNHEARD_MAX && self.socket.send(Message::Ping(Bytes::new())).await.is_ok()
     }
 
-    async fn gone(&mut self) {
-        while let Some(Ok(_)) = self.socket.recv().await {
-            self.unheard = 0;
+    async fn gone(&mut self) -> Option<Ending> {
+        loop {
+            match self.socket.recv().await? {
+                Ok(Message::Binary(_)) => return Some(Ending::Binary),
+                Ok(_) => self.unheard = 0,
+                Err(why) => return Ending::of(why),
+            }
         }
     }
 
-    async fn end(mut self, why: StreamEnd) {
-        let code = match why {
-            StreamEnd::Lagged => close_code::POLICY,
-            StreamEnd::Stopped => close_code::AWAY,
-        };
-        let frame = CloseFrame { code, reason: reason(why).into() };
+    async fn end(mut self, why: Ending) {
+        let frame = CloseFrame { code: why.close_code(), reason: why.reason().into() };
         if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-            self.gone().await;
+            while let Some(Ok(_)) = self.socket.recv().await {}
         }
     }
 }

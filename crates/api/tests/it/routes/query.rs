@@ -174,8 +174,17 @@ async fn i9_what_is_no_json_document_is_refused() {
     let infinite = r#"{"aggregations": [{"op": "count"}], "filter": {"field": "tokens", "op": "gt", "value": 1e400}}"#;
     assert_eq!(ask(&api, infinite).await.problem(400)["field"], "filter.value");
     let deep = format!(r#"{{"filter": {}"#, r#"{"and": ["#.repeat(1_000));
-    for body in ["", "hello", "[]", "7", "{", "{} {}", r#"{"limit": NaN}"#, &deep] {
+    for body in ["", "hello", "[]", "7", "{", "{} {}", &deep] {
         ask(&api, body).await.problem(400);
+    }
+    for (body, field) in [
+        (r#"{"limit": NaN}"#, "limit"),
+        (r#"[null, null, null, null, [{"op": "count"}]]"#, "body"),
+        (r#"{"aggregations": [["count"]]}"#, "aggregations[0]"),
+        (r#"{"aggregations": [{"op": "count"}], "filter": [null, null, "type", "exists"]}"#, "filter"),
+        (r#"{"aggregations": [{"op": "count"}], "order_by": [["count", "desc"]]}"#, "order_by[0]"),
+    ] {
+        assert_eq!(ask(&api, body).await.problem(400)["field"], field, "{body}");
     }
     let large = format!(r#"{{"tz": "{}"}}"#, "x".repeat(300 << 10));
     ask(&api, large).await.problem(413);

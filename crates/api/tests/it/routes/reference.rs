@@ -78,9 +78,9 @@ async fn i9_a_body_that_is_no_table_is_refused_with_its_place() {
     let ts = r#""ts": "2026-01-01T00:00:00Z""#;
     let long = "x".repeat(300);
     for (body, status, field) in [
-        (String::new(), 400, None),
-        ("{".to_owned(), 400, None),
-        ("[]".to_owned(), 400, None),
+        (String::new(), 400, Some("body")),
+        ("{".to_owned(), 400, Some("body")),
+        ("[]".to_owned(), 400, Some("body")),
         (format!("{{{ts}}}"), 400, Some("user_metadata")),
         (r#"{"user_metadata": {}}"#.to_owned(), 400, Some("ts")),
         (r#"{"user_metadata": {}, "ts": "soon"}"#.to_owned(), 400, Some("ts")),
@@ -100,7 +100,7 @@ async fn i9_a_body_that_is_no_table_is_refused_with_its_place() {
         (format!(r#"{{"user_metadata": {{"": {{}}}}, {ts}}}"#), 400, Some("user_metadata")),
         (format!(r#"{{"user_metadata": {{"u": {{"a": "{long}"}}}}, {ts}}}"#), 400, Some("user_metadata.u.a")),
         (format!(r#"{{"user_metadata": {{"{long}": {{}}}}, {ts}}}"#), 400, Some("user_metadata")),
-        (format!(r#"{{"user_metadata": {{}}, {ts}}} x"#), 400, None),
+        (format!(r#"{{"user_metadata": {{}}, {ts}}} x"#), 400, Some("body")),
     ] {
         let problem = api.send("PUT", PATH, &[], body.clone()).await.problem(status);
         assert_eq!(problem["field"].as_str(), field, "{body}: {problem}");

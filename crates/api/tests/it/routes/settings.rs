@@ -154,9 +154,16 @@ async fn a_zone_that_needs_dropped_events_is_gone_and_changes_nothing() {
     let stub = Stub { refusal: Some(ErrorKind::Gone), turns: Semaphore::new(9) };
     let api = TestApi::with_audiences(Arc::new(stub)).await;
     let problem = patch(&api, r#"{"week_start": "sunday", "timezone": "Asia/Tokyo"}"#).await.problem(410);
-    assert_eq!(problem["type"], "urn:nilometer:problem:gone");
+    assert_eq!((&problem["type"], &problem["field"]), (&json!("urn:nilometer:problem:gone"), &json!("timezone")));
     assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "monday");
-    api.get("/stats/dau").await.problem(410);
+    for (path, field) in [
+        ("/stats/dau", "from"),
+        ("/stats/wau?tz=Asia/Tokyo", "tz"),
+        ("/stats/mau?type=t&project=p", "type"),
+        ("/stats/retention?tz=Asia/Tokyo", "tz"),
+    ] {
+        assert_eq!(api.get(path).await.problem(410)["field"], field, "{path}");
+    }
     assert_eq!(patch(&api, r#"{"timezone": "utc"}"#).await.json(200)["timezone"], "UTC", "the same zone is no change");
 }
 

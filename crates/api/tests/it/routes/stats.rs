@@ -254,11 +254,51 @@ async fn i9_bad_questions_are_refused_by_name() {
         ("/v1/analytics?group_by=type%3B%20DROP%20TABLE%20events".to_owned(), "group_by"),
         ("/v1/analytics?user=u".to_owned(), "user"),
         ("/v1/analytics?tz=Nowhere".to_owned(), "tz"),
+        ("/stats/dau?tz=Factory".to_owned(), "tz"),
+        ("/v1/analytics?tz=Etc/Unknown".to_owned(), "tz"),
     ];
     for (path, field) in &cases {
         let problem = api.get(path).await.problem(400);
         assert_eq!(problem["field"], *field, "{path}: {problem}");
         assert!(*field == "id" || problem["detail"].as_str().unwrap().contains(field), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_to_at_midnight_means_exactly_the_days_before_it_in_every_statistic() {
+    let api = with(&[
+        ("u", "t", "", "2026-11-17T23:00:00Z"),
+        ("v", "t", "", "2026-11-18T22:59:59.999999Z"),
+        ("w", "t", "", "2026-11-18T23:00:00Z"),
+    ])
+    .await;
+    // In Berlin the 18th lasts from 23:00 to 23:00 in UTC.
+    let cache = [("cache-control", "no-cache")];
+    for (path, count) in [
+        ("/stats/dau?", "/data/0/users"),
+        ("/stats/wau?", "/data/0/users"),
+        ("/stats/mau?", "/data/0/users"),
+        ("/stats/dau?rolling=true&", "/data/0/users"),
+        ("/stats/wau?rolling=true&", "/data/0/users"),
+        ("/stats/top-events?", "/data/0/count"),
+        ("/stats/retention?period=daily&periods=0&", "/cohorts/0/size"),
+        ("/v1/analytics?interval=day&", "/data/0/value"),
+        ("/v1/analytics?interval=hour&", "/data/23/value"),
+    ] {
+        let ask = async |from: &str, to: &str| {
+            let path = format!("{path}tz=Europe/Berlin&from={from}&to={to}");
+            api.send("GET", &path, &cache, "").await.json(200)
+        };
+        let day = ask("2026-11-18", "2026-11-18").await;
+        let expected = if count.contains("23") { 1 } else { 2 };
+        assert_eq!(day.pointer(count), Some(&json!(expected)), "{path}: {day}");
+        for from in ["2026-11-18", "2026-11-17T23:00:00Z", "2026-11-18T00:00:00%2B01:00"] {
+            for to in ["2026-11-18T23:00:00Z", "2026-11-19T00:00:00%2B01:00"] {
+                assert_eq!(ask(from, to).await, day, "{path} {from} {to}");
+            }
+        }
+        let more = ask("2026-11-18", "2026-11-18T23:00:00.000001Z").await;
+        assert_ne!(more, day, "{path}: one instant of the next day is inside");
     }
 }
 
@@ -272,7 +312,16 @@ async fn i6_a_series_of_too_many_points_is_refused() {
     ] {
         let problem = api.get(&format!("/v1/analytics?{query}")).await.problem(422);
         assert_eq!(problem["type"], "urn:nilometer:problem:query-too-large", "{query}");
+        assert_eq!(problem["field"], "interval", "{query}");
     }
+    for first in [0, 6_000] {
+        let event =
+            |n: u32| json!({"id": format!("g{n}"), "type": "t", "customer": format!("c{n}"), "time": "2026-11-02"});
+        let events: Vec<Value> = (first..first + 6_000).map(event).collect();
+        api.post("/v1/events", serde_json::to_vec(&events).unwrap()).await.json(202);
+    }
+    let problem = api.get("/v1/analytics?interval=day&from=2026-11-01&group_by=customer").await.problem(422);
+    assert_eq!(problem["field"], "group_by", "{problem}");
     let grouped = "/v1/analytics?interval=month&from=0001-01-01&to=9999-12-31&group_by=type";
     assert_eq!(api.get(grouped).await.json(200)["data"].as_array().unwrap().len(), 1, "only buckets with events");
 }

@@ -145,6 +145,39 @@ async fn i9_a_request_that_is_no_web_socket_is_refused() {
 }
 
 #[tokio::test]
+async fn i9_a_reader_that_breaks_the_web_socket_protocol_is_told_so_before_the_end() {
+    let api = TestApi::live(Limits::default()).await;
+    let mask = [0, 0, 0, 0];
+    let large = [&[0x81, 0x80 | 126, 0x20, 0x00][..], &mask, &[b'x'; 0x2000]].concat();
+    for (frame, code) in [
+        (vec![0x83, 0x80, 0, 0, 0, 0], 1002),
+        (vec![0x81, 0x02, b'h', b'i'], 1002),
+        (vec![0xF1, 0x80, 0, 0, 0, 0], 1002),
+        (vec![0x82, 0x81, 0, 0, 0, 0, 7], 1003),
+        (vec![0x81, 0x81, 0, 0, 0, 0, 0xFF], 1007),
+        (large, 1009),
+    ] {
+        let url = format!("ws://{}/v1/live/ws", api.address);
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        socket.get_mut().write_all(&frame).await.unwrap();
+        let closed = loop {
+            let next = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap();
+            let message = next.unwrap_or_else(|| unreachable!("{code}: it ended without a word"));
+            if let Message::Close(closed) = message.unwrap() {
+                break closed.unwrap();
+            }
+        };
+        assert_eq!(u16::from(closed.code), code, "{closed:?}");
+        assert!(!closed.reason.is_empty());
+    }
+    // A text is no fault.
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/v1/live/ws", api.address)).await.unwrap();
+    socket.get_mut().write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+    pass(&api, 2).await;
+    while !matches!(socket.next().await.unwrap().unwrap(), Message::Text(_)) {}
+}
+
+#[tokio::test]
 async fn a_stream_outlives_the_patience_with_idle_connections() {
     let api = TestApi::live(Limits { header_timeout: SHORT, idle_timeout: SHORT, ..Limits::default() }).await;
     let mut events = Events::open(&api, "/v1/live/stream").await;

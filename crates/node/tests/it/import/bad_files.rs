@@ -93,6 +93,19 @@ fn i9_a_bad_row_is_refused_by_itself_with_its_line_and_reason() {
 }
 
 #[test]
+fn i9_a_quote_that_is_never_closed_is_refused_with_the_line_it_opens_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, rejects) = (folder.path().join("open.csv"), folder.path().join("rejects"));
+    write(&file, "id,note\n1,a\n\n2,\"two\nlines\"\n3,\"open\n4,b\n5,c\n");
+    let args = ["--rejects", rejects.to_str().unwrap()];
+    assert_eq!(imported(&folder.path().join("data"), &file, &args), [3, 2, 0, 1]);
+    let refused: Value = serde_json::from_str(read(&rejects).trim()).unwrap();
+    assert_eq!((&refused["line"], &refused["code"]), (&Value::from(6), &Value::from("invalid_row")), "{refused}");
+    assert!(refused.to_string().contains("a quote opened in line 6 is never closed"), "{refused}");
+    assert!(try_import("header.csv", "id,\"note\n1,a\n", &[]).unwrap_err().contains("quote in the header"));
+}
+
+#[test]
 fn i9_what_is_no_table_of_events_is_one_clear_error() {
     let utf16: Vec<u8> = "\u{feff}id,type\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (name, content, reason) in [

@@ -6,9 +6,9 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-/// On both sides of UTC, with parts of hours, with clocks that change at midnight and in the other
-/// half of the year.
-pub(crate) const ZONES: [&str; 12] = [
+/// On both sides of UTC, with parts of hours, with clocks that change at midnight, by half an hour and in
+/// the other half of the year.
+pub(crate) const ZONES: [&str; 13] = [
     "UTC",
     "Europe/Berlin",
     "America/New_York",
@@ -17,6 +17,7 @@ pub(crate) const ZONES: [&str; 12] = [
     "Asia/Kathmandu",
     "Asia/Beirut",
     "Africa/Cairo",
+    "Australia/Lord_Howe",
     "Pacific/Auckland",
     "Pacific/Apia",
     "Pacific/Kiritimati",
@@ -106,10 +107,20 @@ impl Wall {
         let fraction = i64::from(clock.subsec_nanosecond()) / 1_000;
         let seconds = i64::from(clock.second());
         match width {
-            Width::Minute => at - fraction - seconds * SECOND,
-            Width::Hour => at - fraction - (seconds + 60 * i64::from(clock.minute())) * SECOND,
+            Width::Minute => self.not_before_change(at, at - fraction - seconds * SECOND),
+            Width::Hour => {
+                self.not_before_change(at, at - fraction - (seconds + 60 * i64::from(clock.minute())) * SECOND)
+            }
             _ => self.start_of(self.first_of(clock.date(), width)),
         }
+    }
+
+    /// `start`, or the last change of the clocks before `at` if that came later.
+    fn not_before_change(&self, at: i64, start: i64) -> i64 {
+        let offset = |at: i64| self.zone.to_offset(Timestamp::from_microsecond(at).unwrap());
+        let after = Timestamp::from_microsecond(at + 1).unwrap();
+        let mut changes = self.zone.preceding(after).map(|change| change.timestamp().as_microsecond());
+        changes.find(|change| offset(*change) != offset(change - 1)).map_or(start, |change| start.max(change))
     }
 
     /// The starts of all buckets that an instant of `from..to` lies in.

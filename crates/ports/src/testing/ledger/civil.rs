@@ -23,9 +23,24 @@ pub(super) fn bucket_of(at: Timestamp, interval: Interval, calendar: &Calendar) 
         Interval::Days(Period::Week) => (Some(week_of(date(&wall), calendar.week_start)), 0),
         Interval::Days(Period::Month) => (Some(date(&wall).first_of_month()), 0),
     };
-    let Some(first) = first else { return at.plus_micros(-into_us - i64::from(wall.subsec_nanosecond()) / 1_000) };
+    let Some(first) = first else {
+        let shown = at.plus_micros(-into_us - i64::from(wall.subsec_nanosecond()) / 1_000);
+        return changed(&wall).map_or(shown, |changed| shown.max(changed));
+    };
     let midnight = wall.time_zone().to_ambiguous_timestamp(first.to_datetime(Time::midnight())).compatible();
     midnight.map_or(Timestamp::MIN, |midnight| Timestamp::from_micros(midnight.as_microsecond()))
+}
+
+/// When the offset of a clock changed last.
+fn changed(wall: &Zoned) -> Option<Timestamp> {
+    let next = wall.timestamp().checked_add(jiff::SignedDuration::from_nanos(1)).ok()?;
+    let zone = wall.time_zone();
+    let mut changes = zone.preceding(next).map(|change| change.timestamp());
+    let change = changes.find(|change| {
+        let before = change.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(*change);
+        zone.to_offset(before) != zone.to_offset(*change)
+    });
+    change.map(|change| Timestamp::from_micros(change.as_microsecond()))
 }
 
 /// The date; the first one of year 1 stands for those before it, which clocks west of UTC show at first.
