@@ -1,7 +1,6 @@
 //! Cuts CSV into rows, piece by piece: quotes may span lines, lines end in LF, CR or CRLF, empty lines
 //! are skipped. Keeps one row and nothing else; a row over its limit is skipped without being kept.
-//! The state machine is the one of the crate `csv` (`csv_core`), so that both read alike; a row as
-//! programs write it is cut with vector instructions instead, to the same fields.
+//! The state machine is the one of the crate `csv` (`csv_core`), so that both read alike.
 
 use std::str;
 
@@ -12,8 +11,6 @@ use domain::table::Cell;
 
 /// Separators that are looked for in a header.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-/// The first byte of the byte order mark in UTF-8, which the state machine passes over.
-const UTF8_MARK: u8 = 0xEF;
 /// What a spreadsheet would take for a formula when a cell begins with it.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
@@ -42,7 +39,6 @@ pub fn detect_delimiter(line: &[u8]) -> u8 {
 #[derive(Debug)]
 pub struct CsvReader {
     core: Reader,
-    delimiter: u8,
     row_bytes_max: usize,
     fields: Vec<u8>,
     ends: Vec<usize>,
@@ -68,7 +64,6 @@ impl CsvReader {
     pub fn new(delimiter: u8, row_bytes_max: usize) -> Self {
         Self {
             core: ReaderBuilder::new().delimiter(delimiter).build(),
-            delimiter,
             row_bytes_max,
             fields: vec![0; 4 << 10],
             ends: vec![0; 64],
@@ -79,9 +74,6 @@ impl CsvReader {
     /// Cuts the first row off `input`; `last` says that nothing comes behind it.
     pub fn cut(&mut self, input: &[u8], last: bool) -> Cut<'_> {
         if !self.skipping {
-            if let Some((read, written, ended)) = self.cut_plain(input) {
-                return self.row(input, read, written, ended, false);
-            }
             // A row is read from its beginning every time, because its bytes are given from there.
             self.core.reset();
         }
@@ -113,62 +105,20 @@ impl CsvReader {
                 ReadRecordResult::OutputEndsFull if ended > IMPORT_COLUMNS_MAX => self.skipping = true,
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::Record if std::mem::take(&mut self.skipping) => return Cut::Overlong(read),
+                ReadRecordResult::Record if read > self.row_bytes_max => return Cut::Overlong(read),
                 ReadRecordResult::Record => {
+                    let read = read + following_feed(input, read);
                     let quoted = piece.is_empty();
-                    return self.row(input, read, written - usize::from(quoted), ended, quoted);
+                    let (fields, ends) = (&self.fields[..written - usize::from(quoted)], &mut self.ends[..ended]);
+                    if let Some(end) = ends.last_mut().filter(|_| quoted) {
+                        *end = fields.len();
+                    }
+                    return Cut::Row(read, CsvRow { fields, ends, quoted });
                 }
                 ReadRecordResult::End if std::mem::take(&mut self.skipping) => return Cut::Overlong(read),
                 ReadRecordResult::End => return Cut::End,
             }
         }
-    }
-
-    /// The row that `input` begins with, when all of it is there, it is not empty, and each of its quotes
-    /// stands around a field or is doubled within one: its bytes, those of its fields, and its fields.
-    fn cut_plain(&mut self, input: &[u8]) -> Option<(usize, usize, usize)> {
-        if matches!(*input.first()?, b'\n' | b'\r' | UTF8_MARK) {
-            return None;
-        }
-        let (mut read, mut written, mut ended) = (0, 0, 0);
-        loop {
-            if *input.get(read)? == b'"' {
-                loop {
-                    read += 1;
-                    let part = &input[read..read + memchr::memchr(b'"', &input[read..])?];
-                    self.fields.get_mut(written..written + part.len())?.copy_from_slice(part);
-                    (read, written) = (read + part.len() + 1, written + part.len());
-                    if *input.get(read)? != b'"' {
-                        break;
-                    }
-                    *self.fields.get_mut(written)? = b'"';
-                    written += 1;
-                }
-            } else {
-                let part = &input[read..read + memchr::memchr3(self.delimiter, b'\n', b'\r', &input[read..])?];
-                self.fields.get_mut(written..written + part.len())?.copy_from_slice(part);
-                (read, written) = (read + part.len(), written + part.len());
-            }
-            *self.ends.get_mut(ended)? = written;
-            ended += 1;
-            match *input.get(read)? {
-                b'\n' | b'\r' => return Some((read + 1, written, ended)),
-                byte if byte == self.delimiter => read += 1,
-                _ => return None,
-            }
-        }
-    }
-
-    /// A row that is complete, or `quoted` and ended by the end of everything.
-    fn row(&mut self, input: &[u8], read: usize, written: usize, ended: usize, quoted: bool) -> Cut<'_> {
-        if read > self.row_bytes_max {
-            return Cut::Overlong(read);
-        }
-        let read = read + following_feed(input, read);
-        let (fields, ends) = (&self.fields[..written], &mut self.ends[..ended]);
-        if let Some(end) = ends.last_mut().filter(|_| quoted) {
-            *end = written;
-        }
-        Cut::Row(read, CsvRow { fields, ends, quoted })
     }
 
     /// Less than a row is there. What is too long already is let go.

@@ -42,7 +42,7 @@ fn oracle(bytes: &[u8], delimiter: u8) -> Vec<Option<Vec<Vec<u8>>>> {
 proptest! {
     #[test]
     fn any_split_of_any_bytes_gives_the_rows_of_the_crate_csv(
-        bytes in "[ab,;\"\r\n]{0,60}", piece in prop_oneof![1_usize..9, Just(60)], semicolon: bool
+        bytes in "[ab,;\"\r\n]{0,60}", piece in 1_usize..9, semicolon: bool
     ) {
         let delimiter = if semicolon { b';' } else { b',' };
         prop_assert_eq!(cut_all(bytes.as_bytes(), piece, 1_000, delimiter), oracle(bytes.as_bytes(), delimiter));
