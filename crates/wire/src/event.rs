@@ -227,7 +227,7 @@ impl<'a> Draft<'a> {
         }
         put(&mut self.candidate.properties, name, Some(Cow::Borrowed(object)))?;
         let usage = &mut self.candidate.usage;
-        for_members(object, |field, inner, value| match field {
+        for_members(name, object, |field, inner, value| match field {
             Field::Measure(which) => put_measure(usage, which, inner, value).map_err(|why| inside(name, why)),
             _ => Ok(()),
         })
@@ -261,7 +261,7 @@ impl<'a> Draft<'a> {
     fn complete_from_data(&mut self) -> Result<(), Rejection> {
         let Some(Cow::Borrowed(data)) = self.candidate.properties else { return Ok(()) };
         let mut found = Candidate::default();
-        for_members(data, |field, name, value| {
+        for_members("data", data, |field, name, value| {
             let slot = match field {
                 Field::Customer => &mut found.customer,
                 Field::User => &mut found.user,
@@ -354,18 +354,22 @@ fn inside(object: &str, mut refusal: Rejection) -> Rejection {
     refusal
 }
 
-/// Shows each member of `object` that has the name of a field to `visit`; the first refusal.
+/// Shows each member of the object `name` that has the name of a field to `visit`; the first refusal.
 fn for_members<'a>(
+    name: &str,
     object: &'a str,
     visit: impl FnMut(Field, &str, Kind<'a>) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
     let mut members = Members { visit, refusal: None };
-    let read = serde_json::Deserializer::from_str(object).deserialize_map(&mut members);
-    match (members.refusal, read) {
-        (Some(refusal), _) => Err(refusal),
-        (None, Err(error)) => Err(Rejection::whole(RejectCode::InvalidJson, error.to_string())),
-        (None, Ok(())) => Ok(()),
-    }
+    let mut json = serde_json::Deserializer::from_str(object);
+    let read = json.deserialize_map(&mut members).and_then(|()| json.end());
+    read.map_err(|error| not_json(name, &error))?;
+    members.refusal.map_or(Ok(()), Err)
+}
+
+/// The refusal of a text that should be JSON.
+pub(crate) fn not_json(name: &str, error: &serde_json::Error) -> Rejection {
+    Rejection::of(RejectCode::InvalidJson, name, format!("is not JSON: {error}"))
 }
 
 struct Members<F> {

@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+/// The whitespace of JSON.
+pub(crate) const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// One JSON value by its kind, borrowing its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind<'a> {

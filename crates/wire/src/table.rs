@@ -10,7 +10,7 @@ use domain::rejection::{RejectCode, Rejection};
 use domain::table::Cell;
 use serde_json::value::RawValue;
 
-use crate::event::{Draft, Item};
+use crate::event::{Draft, Item, not_json};
 use crate::field::{Field, Measure};
 use crate::json::{self, Kind};
 
@@ -289,15 +289,18 @@ impl<'a> Draft<'a> {
 
     /// Takes the text of the properties, which nothing has checked yet.
     fn put_properties(&mut self, name: &str, text: &'a str, limits: &Limits) {
-        match serde_json::from_str::<&RawValue>(text) {
-            Ok(value) => match Kind::of(value.get()) {
-                Kind::Object(object) if json::is_deeper_than(object, limits.json_depth_max.saturating_sub(1)) => {
+        let is_deep = |object| json::is_deeper_than(object, limits.json_depth_max.saturating_sub(1));
+        match Kind::of(text.trim_matches(json::SPACES)) {
+            // Its syntax is checked where its members are looked at.
+            kind @ Kind::Object(object) if !is_deep(object) => self.put_object(name, kind),
+            kind => match serde_json::from_str::<&RawValue>(text) {
+                Ok(_) if matches!(kind, Kind::Object(_)) => {
                     let message = format!("nested deeper than {} levels", limits.json_depth_max);
                     self.refuse(Rejection::of(RejectCode::TooDeep, name, message));
                 }
-                kind => self.put_object(name, kind),
+                Ok(_) => self.put_object(name, kind),
+                Err(error) => self.refuse(not_json(name, &error)),
             },
-            Err(error) => self.refuse(Rejection::of(RejectCode::InvalidJson, name, format!("is not JSON: {error}"))),
         }
     }
 }

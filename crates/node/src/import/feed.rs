@@ -22,12 +22,14 @@ pub(super) struct Feed {
     start: usize,
     place: Place,
     ended: bool,
+    /// Why nothing can be read behind the bytes in sight.
+    fault: Option<io::Error>,
 }
 
 impl Feed {
     /// Stands at the beginning of `source`.
     pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
-        Self { source, buffer: Vec::new(), start: 0, place: Place::default(), ended: false }
+        Self { source, buffer: Vec::new(), start: 0, place: Place::default(), ended: false, fault: None }
     }
 
     /// The bytes in sight.
@@ -45,8 +47,11 @@ impl Feed {
         self.place
     }
 
-    /// Brings more bytes in sight, if there are any.
+    /// Brings more bytes in sight, if there are any. Bytes before a fault come in sight before it is told.
     pub(super) fn fill(&mut self) -> io::Result<()> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         self.buffer.drain(..self.start);
         self.start = 0;
         let held = self.buffer.len();
@@ -58,13 +63,20 @@ impl Feed {
                 Ok(bytes) => filled += bytes,
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
                 Err(why) => {
-                    self.buffer.truncate(filled);
-                    return Err(why);
+                    self.fault = Some(why);
+                    break;
                 }
             }
         }
         self.buffer.truncate(filled);
-        Ok(())
+        if filled > held { Ok(()) } else { self.fault.take().map_or(Ok(()), Err) }
+    }
+
+    /// Goes on at `place`, which must lie in sight.
+    pub(super) fn move_to(&mut self, place: Place) {
+        let passed = usize::try_from(place.offset.saturating_sub(self.place.offset)).unwrap_or(usize::MAX);
+        self.start = self.start.saturating_add(passed).min(self.buffer.len());
+        self.place = place;
     }
 
     /// Goes on behind the next `bytes` bytes.

@@ -44,7 +44,7 @@ pub(super) fn read_lines(
     let mut overlong: Option<(u64, Vec<u8>)> = None;
     loop {
         let (bytes, last) = (feed.bytes(), feed.is_last());
-        let (length, whole) = match bytes.iter().position(|byte| *byte == b'\n') {
+        let (length, whole) = match memchr::memchr(b'\n', bytes) {
             Some(end) => (end + 1, true),
             None if last && bytes.is_empty() && overlong.is_none() => return Ok(()),
             None => (bytes.len(), last),
@@ -69,7 +69,7 @@ pub(super) fn read_lines(
             } else if let Some(item) = wire::line(line, &raw[..length - end], limits) {
                 rows.take(Row { line, raw, after, item })?;
             }
-            feed.consume(length);
+            feed.move_to(after);
         }
     }
 }
@@ -117,14 +117,14 @@ pub(super) fn read_csv(
                 };
                 let after = after(place, raw);
                 rows.take(Row { line, raw: raw.get(blank..).unwrap_or_default(), after, item })?;
-                feed.consume(length);
+                feed.move_to(after);
             }
             Cut::Overlong(length) => {
                 let raw = &bytes[..length];
                 let (line, excerpt) = overlong.take().unwrap_or_else(|| (line, excerpt(raw)));
                 let after = after(place, raw);
                 rows.take(Row { line, raw: &excerpt, after, item: Err((None, too_long(row_bytes_max))) })?;
-                feed.consume(length);
+                feed.move_to(after);
             }
             Cut::More(done) => {
                 if done > 0 {
