@@ -191,6 +191,9 @@ impl Core {
             let message = format!("apply record {}: the next one is {}", entry.seq, applied.next());
             return Err(PortError::new(ErrorKind::Conflict, message));
         }
+        fail::fail_point!("ledger::before_decode", |_| {
+            Err(PortError::new(ErrorKind::Unacceptable, "decode a record, as injected"))
+        });
         let unacceptable = |why: RecordError| {
             PortError::new(ErrorKind::Unacceptable, format!("decode record {}", entry.seq)).because(why)
         };

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::bench::BenchArgs;
 use crate::config::SettingFlags;
+use crate::http::delivery::PATIENCE;
 use crate::import::files::Format;
 
 /// Measures streams of events for many tenants: usage windows, live counters and raw events from
@@ -84,6 +85,9 @@ pub(crate) struct DestinationArgs {
     /// Connections to the running server
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) connections: u16,
+    /// How long a batch is sent again when the running server does not take it
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub(crate) retry_sec: u64,
     /// File of settings whose limits hold for the folder, in TOML
     #[arg(long, env = crate::config::CONFIG_VARIABLE, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

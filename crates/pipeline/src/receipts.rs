@@ -47,8 +47,8 @@ pub(crate) enum Fate {
         /// Per event; `None` when all were counted.
         outcomes: Option<Arc<[Outcome]>>,
     },
-    /// It became a dead letter.
-    Buried,
+    /// It became a dead letter, for this reason.
+    Buried(Arc<str>),
 }
 
 impl Fate {
@@ -62,7 +62,7 @@ impl Fate {
     fn detail(&self) -> usize {
         match self {
             Self::Applied { outcomes: Some(outcomes), .. } => outcomes.len(),
-            Self::Applied { .. } | Self::Buried => 0,
+            Self::Applied { .. } | Self::Buried(_) => 0,
         }
     }
 }
@@ -92,9 +92,9 @@ impl Receipts {
         self.remember(applied.iter().map(|batch| (batch.seq, Fate::of(&batch.outcomes))));
     }
 
-    /// Remembers that a batch became a dead letter.
-    pub(crate) fn publish_buried(&self, seq: Seq) {
-        self.remember(std::iter::once((seq, Fate::Buried)));
+    /// Remembers that a batch became a dead letter, and why.
+    pub(crate) fn publish_buried(&self, seq: Seq, reason: &str) {
+        self.remember(std::iter::once((seq, Fate::Buried(reason.into()))));
     }
 
     fn remember(&self, fates: impl Iterator<Item = (Seq, Fate)>) {
@@ -151,7 +151,7 @@ mod tests {
     fn counts(receipts: &Receipts, seq: u64) -> Option<(u64, u64)> {
         match receipts.fate(Seq(seq))? {
             Fate::Applied { accepted, duplicates, .. } => Some((accepted, duplicates)),
-            Fate::Buried => None,
+            Fate::Buried(_) => None,
         }
     }
 

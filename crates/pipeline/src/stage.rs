@@ -124,7 +124,7 @@ pub(crate) async fn visible(durable: Durable, receipts: &Receipts) -> Visible {
     receipts.wait_for(durable.seq).await;
     match receipts.fate(durable.seq) {
         Some(Fate::Applied { outcomes, .. }) => Visible { outcomes },
-        Some(Fate::Buried) => std::future::pending().await,
+        Some(Fate::Buried(_)) => std::future::pending().await,
         None => Visible { outcomes: None },
     }
 }

@@ -166,7 +166,7 @@ impl Worker {
         while let Err(error) = self.ledger.bury(entry, &reason).await {
             self.pause(&mut retry, error).await?;
         }
-        self.receipts.publish_buried(entry.seq);
+        self.receipts.publish_buried(entry.seq, &reason);
         self.caught_up(entry.seq);
         self.journal.ack(entry.seq);
         Ok(())

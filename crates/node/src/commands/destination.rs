@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use domain::limits::Limits;
@@ -15,7 +16,8 @@ use crate::config::{Config, ConfigError, DATA_DEFAULT};
 use crate::http::connection::Target;
 use crate::import::desk::Desk;
 use crate::import::files::Produce;
-use crate::import::{into_folder, into_server};
+use crate::import::into_folder;
+use crate::import::into_server::{self, Sending};
 use crate::logging;
 
 /// What is logged while a folder is written: nothing but trouble.
@@ -24,7 +26,7 @@ const LOG_LEVEL: &str = "warn";
 /// An open destination.
 pub(super) enum Destination {
     Folder { data: PathBuf, engine: Engine, pipeline: Arc<Pipeline>, scope: TenantScope },
-    Server { target: Arc<Target>, connections: usize },
+    Server { target: Arc<Target>, sending: Sending },
 }
 
 impl Destination {
@@ -32,7 +34,10 @@ impl Destination {
     pub(super) async fn open(args: DestinationArgs) -> anyhow::Result<Self> {
         if let Some(url) = &args.url {
             let target = Target::resolve(url, args.key).await.context(ConfigError::new(format!("--url {url}")))?;
-            return Ok(Self::Server { target: Arc::new(target), connections: usize::from(args.connections) });
+            target.reach().await?;
+            let patience = Duration::from_secs(args.retry_sec);
+            let sending = Sending { connections: args.connections, patience };
+            return Ok(Self::Server { target: Arc::new(target), sending });
         }
         let tenant = args.tenant.as_deref().map_or_else(|| Ok(TenantId::default_tenant()), TenantId::parse);
         let tenant = tenant.map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
@@ -75,7 +80,7 @@ impl Destination {
     pub(super) async fn load(&self, source: impl Produce, desk: &mut Desk) -> anyhow::Result<()> {
         match self {
             Self::Folder { pipeline, scope, .. } => into_folder::load(pipeline, scope, source, desk).await,
-            Self::Server { target, connections } => into_server::load(target, *connections, source, desk).await,
+            Self::Server { target, sending } => into_server::load(target, *sending, source, desk).await,
         }
     }
 

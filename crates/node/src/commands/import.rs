@@ -42,7 +42,7 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let mut inputs = files.iter().map(|file| Input::find(file, &purpose)).collect::<anyhow::Result<Vec<_>>>()?;
     let beside_rejects = || rejects.as_ref().map(|path| with_suffix(path, ".checkpoint"));
     let path = destination.folder().map(|folder| folder.join(CHECKPOINT_FILE)).or_else(beside_rejects);
-    let checkpoint = path.map(|path| Checkpoint::open(path, !no_resume));
+    let checkpoint = path.map(|path| Checkpoint::open(path, !no_resume, &inputs));
     if let Some(checkpoint) = &checkpoint {
         inputs.iter_mut().for_each(|input| input.resume(checkpoint));
     }
@@ -63,6 +63,7 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     writeln!(std::io::stdout(), "imported {summary}")?;
     loaded?;
     closed?;
+    summary.check()?;
     Ok(if strict && summary.rejected > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

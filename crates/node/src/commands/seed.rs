@@ -55,5 +55,6 @@ async fn run(args: SeedArgs) -> anyhow::Result<ExitCode> {
     writeln!(std::io::stdout(), "seeded {summary}, until {until}")?;
     loaded?;
     closed?;
+    summary.check()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -40,6 +40,14 @@ impl Target {
         Ok(Self { address, host: host.to_owned(), key })
     }
 
+    /// Whether anyone listens there.
+    ///
+    /// # Errors
+    /// When not; nothing was sent.
+    pub(crate) async fn reach(&self) -> anyhow::Result<()> {
+        timeout(ANSWER_TIMEOUT, open(self.address)).await.context("no answer")?.map(drop)
+    }
+
     /// The address as a URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.host)
@@ -49,6 +57,11 @@ impl Target {
     pub(crate) fn purpose(&self) -> String {
         let key = blake3::hash(self.key.as_deref().unwrap_or_default().as_bytes());
         format!("{} {}", self.url(), key.to_hex())
+    }
+
+    /// A request to get `path`.
+    pub(crate) fn get(&self, path: &str) -> Vec<u8> {
+        format!("{}\r\n", self.head("GET", path)).into_bytes()
     }
 
     fn head(&self, method: &str, path: &str) -> String {
@@ -125,8 +138,8 @@ impl Connection {
 
     /// Gets `path`.
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Response> {
-        let request = format!("{}\r\n", self.target.head("GET", path));
-        self.exchange(request.as_bytes()).await.with_context(|| format!("failed to get {path}"))
+        let request = self.target.get(path);
+        self.exchange(&request).await.with_context(|| format!("failed to get {path}"))
     }
 
     /// The body of the response received last.

@@ -11,8 +11,8 @@ use crate::stopwatch::Stopwatch;
 
 /// How much of an unwelcome answer is shown.
 const EXCERPT_CHARS: usize = 500;
-/// Longest that one request is sent again and again.
-const GIVE_UP: Duration = Duration::from_secs(120);
+/// How long one request is sent again and again when nobody says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Wait before the first repetition; it doubles with each further one.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 /// Longest wait, whatever the server asks for.
@@ -30,10 +30,11 @@ pub(crate) struct Trouble {
 /// Sends `request` until there is an answer other than "try again" (429, 503, 507).
 ///
 /// # Errors
-/// When there is none in time.
+/// When there is none within `patience`.
 pub(crate) async fn deliver(
     connection: &mut Connection,
     request: &[u8],
+    patience: Duration,
     trouble: &mut Trouble,
 ) -> anyhow::Result<Response> {
     let since = Stopwatch::start();
@@ -51,10 +52,11 @@ pub(crate) async fn deliver(
                 (None, why)
             }
         };
-        if since.elapsed() > GIVE_UP {
-            return Err(why.context(format!("no acknowledgement within {} s", GIVE_UP.as_secs())));
+        let left = patience.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            return Err(why.context(format!("no acknowledgement within {} s", patience.as_secs())));
         }
-        sleep(asked.unwrap_or(wait).min(WAIT_MAX)).await;
+        sleep(asked.unwrap_or(wait).min(WAIT_MAX).min(left)).await;
         wait = (wait * 2).min(WAIT_MAX);
     }
 }

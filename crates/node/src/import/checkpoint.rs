@@ -1,5 +1,5 @@
 //! How far an import that did not finish had come: per file the place behind the last batch that is
-//! durable. A later run skips what is before it. Only a short cut: ids make a repetition count nothing,
+//! applied. A later run skips what is before it. Only a short cut: ids make a repetition count nothing,
 //! so a lost, old or unreadable checkpoint costs time and no number. Gone when an import has finished.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use vfs::{DiskVfs, Publisher, Vfs};
 
 use super::feed::Place;
+use super::files::Input;
 
 /// The version this code writes; another one is not read.
 const VERSION: u32 = 1;
@@ -34,15 +35,17 @@ struct Known {
 pub(crate) struct Checkpoint {
     path: PathBuf,
     known: Known,
-    resumed: bool,
 }
 
 impl Checkpoint {
-    /// The checkpoint at `path`; `resume` says whether what stands there is used.
-    pub(crate) fn open(path: PathBuf, resume: bool) -> Self {
+    /// The checkpoint at `path` of an import of `inputs`; `resume` says whether what stands there is
+    /// used. What stands there of other imports is forgotten, because their refused rows are not here.
+    pub(crate) fn open(path: PathBuf, resume: bool, inputs: &[Input]) -> Self {
         let read = if resume { read(&path).filter(|known| known.version == VERSION) } else { None };
-        let resumed = read.is_some();
-        Self { path, known: read.unwrap_or(Known { version: VERSION, ..Known::default() }), resumed }
+        let mut known = read.unwrap_or_default();
+        known.version = VERSION;
+        known.files.retain(|identity, _| inputs.iter().any(|input| input.identity.as_ref() == Some(identity)));
+        Self { path, known }
     }
 
     /// Where the file with this identity is to be gone on with.
@@ -52,7 +55,7 @@ impl Checkpoint {
 
     /// Bytes of the reject file to keep; `None` when there is nothing to resume.
     pub(super) fn rejects(&self) -> Option<u64> {
-        self.resumed.then_some(self.known.rejects)
+        (!self.known.files.is_empty()).then_some(self.known.rejects)
     }
 
     /// Notes that a file is done up to `place`.

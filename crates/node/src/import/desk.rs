@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use super::checkpoint::Checkpoint;
 use super::files::Input;
 use super::packing::Parcel;
@@ -26,17 +28,31 @@ pub(crate) struct Summary {
     pub(crate) accepted: u64,
     pub(crate) duplicates: u64,
     pub(crate) rejected: u64,
+    /// Rows that were taken and could not be applied.
+    pub(crate) dead_lettered: u64,
     pub(crate) elapsed: Duration,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, accepted, duplicates, rejected, elapsed } = self;
-        let (seconds, rate) = (elapsed.as_secs_f64(), rate(*rows, *elapsed));
-        write!(
-            f,
-            "{rows} rows: {accepted} accepted, {duplicates} duplicates, {rejected} rejected in {seconds:.2} s ({rate:.0} rows/s)"
-        )
+        let Self { rows, accepted, duplicates, rejected, dead_lettered, elapsed } = self;
+        write!(f, "{rows} rows: {accepted} accepted, {duplicates} duplicates, {rejected} rejected")?;
+        if *dead_lettered > 0 {
+            write!(f, ", {dead_lettered} dead-lettered")?;
+        }
+        write!(f, " in {:.2} s ({:.0} rows/s)", elapsed.as_secs_f64(), rate(*rows, *elapsed))
+    }
+}
+
+impl Summary {
+    /// That every row which was taken is counted.
+    ///
+    /// # Errors
+    /// When there are dead letters.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let rows = self.dead_lettered;
+        ensure!(rows == 0, "{rows} rows are dead letters and not counted; the same command tries them again");
+        Ok(())
     }
 }
 
@@ -97,8 +113,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Notes that the rows of `parcel` that can be taken are durable.
-    pub(crate) fn durable<P>(&mut self, parcel: &Parcel<P>) -> anyhow::Result<()> {
+    /// Notes that it is known what became of every row of `parcel`.
+    pub(crate) fn settled<P>(&mut self, parcel: &Parcel<P>) -> anyhow::Result<()> {
         self.refuse(parcel.file, &parcel.rejects)?;
         self.summary.rows += parcel.rows;
         self.bytes += parcel.bytes;
@@ -140,6 +156,16 @@ impl Desk {
         self.summary.duplicates += duplicates;
     }
 
+    /// Notes that so many rows of `parcel` became dead letters.
+    pub(crate) fn dead_lettered<P>(&mut self, parcel: &Parcel<P>, rows: u64, reason: &str) {
+        self.summary.dead_lettered += rows;
+        let place = self
+            .files
+            .get(parcel.file)
+            .map(|file| format!("{} lines {} to {}: ", file.name, parcel.from.lines + 1, parcel.after.lines));
+        self.progress.say(&format!("dead-lettered: {}{rows} rows: {reason}", place.unwrap_or_default()));
+    }
+
     /// Ends the account: with everything done, or so that a later run can go on.
     pub(crate) fn close(mut self, done: bool) -> anyhow::Result<Summary> {
         self.save()?;
@@ -152,7 +178,8 @@ impl Desk {
 
     fn save(&mut self) -> anyhow::Result<()> {
         let rejects = self.rejects.as_mut().map(RejectFile::sync).transpose()?;
-        if let Some(checkpoint) = &mut self.checkpoint {
+        // A dead letter is to be tried again, so that nothing behind it is ever skipped.
+        if let Some(checkpoint) = self.checkpoint.as_mut().filter(|_| self.summary.dead_lettered == 0) {
             checkpoint.save(rejects.unwrap_or(0))?;
         }
         self.saved = Stopwatch::start();

@@ -1,14 +1,13 @@
 //! Takes rows into a data folder in this process: the reading thread admits and encodes them, this
 //! task makes one batch after the other durable, the pipeline's worker applies them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use domain::event::Candidate;
 use domain::rejection::Rejection;
 use domain::tenant::TenantScope;
-use pipeline::{LoadBatch, LoadedBatch, LoadedDurably, Loader, Pipeline};
+use pipeline::{LoadBatch, LoadedBatch, LoadedDurably, LoadedFate, Loader, Pipeline};
 use tokio::sync::mpsc;
 
 use super::content_id::content_id;
@@ -19,6 +18,8 @@ use super::packing::{Packer, Packing, Parcel, Stopped};
 /// Events of one record, and the bytes of their rows after which it is closed all the same.
 const BATCH_EVENTS: usize = 10_000;
 const BATCH_BYTES: usize = 4 << 20;
+/// Room for a record: most need half of it or more, and are neither moved to more room nor to less.
+const RECORD_BYTES: usize = 3 << 20;
 /// Batches that wait to be journaled, and that wait to be applied (I6).
 const WAITING_MAX: usize = 2;
 const PENDING_MAX: usize = 8;
@@ -47,32 +48,49 @@ pub(crate) async fn load(
     read.or_else(|why| if why.is::<Stopped>() { Ok(()) } else { Err(why) })
 }
 
+/// A parcel whose rows are durable, as far as they can be taken.
+type Written = (Option<LoadedDurably>, Parcel<LoadedBatch>);
+
 async fn take(
     pipeline: &Pipeline,
-    mut parcels: mpsc::Receiver<Parcel<LoadedBatch>>,
+    parcels: mpsc::Receiver<Parcel<LoadedBatch>>,
     desk: &mut Desk,
 ) -> anyhow::Result<()> {
-    let mut pending = VecDeque::new();
+    let (out, written) = mpsc::channel(PENDING_MAX);
+    tokio::try_join!(write(pipeline, parcels, out), settle(pipeline, written, desk))?;
+    Ok(())
+}
+
+async fn write(
+    pipeline: &Pipeline,
+    mut parcels: mpsc::Receiver<Parcel<LoadedBatch>>,
+    out: mpsc::Sender<Written>,
+) -> anyhow::Result<()> {
     while let Some(mut parcel) = parcels.recv().await {
-        let packed = parcel.packed.take();
-        if let Some(batch) = packed {
-            pending.push_back(pipeline.ingest().append_loaded(batch).await?);
+        let durable = match parcel.packed.take() {
+            Some(batch) => Some(pipeline.ingest().append_loaded(batch).await?),
+            None => None,
+        };
+        if out.send((durable, parcel)).await.is_err() {
+            // Settling has failed, and says why.
+            break;
         }
-        desk.durable(&parcel)?;
-        while pending.len() > PENDING_MAX {
-            settle(pipeline, &mut pending, desk).await?;
-        }
-    }
-    while !pending.is_empty() {
-        settle(pipeline, &mut pending, desk).await?;
     }
     Ok(())
 }
 
-async fn settle(pipeline: &Pipeline, pending: &mut VecDeque<LoadedDurably>, desk: &mut Desk) -> anyhow::Result<()> {
-    let Some(first) = pending.pop_front() else { return Ok(()) };
-    let counts = pipeline.ingest().applied_loaded(first).await?;
-    desk.counted(counts.accepted, counts.duplicates);
+async fn settle(pipeline: &Pipeline, mut written: mpsc::Receiver<Written>, desk: &mut Desk) -> anyhow::Result<()> {
+    while let Some((durable, parcel)) = written.recv().await {
+        if let Some(durable) = durable {
+            match pipeline.ingest().fate_of_loaded(durable).await? {
+                LoadedFate::Applied { accepted, duplicates } => desk.counted(accepted, duplicates),
+                LoadedFate::DeadLettered { reason } => {
+                    desk.dead_lettered(&parcel, parcel.rows - parcel.rejects.len() as u64, &reason);
+                }
+            }
+        }
+        desk.settled(&parcel)?;
+    }
     Ok(())
 }
 
@@ -88,7 +106,7 @@ impl Packer for FolderPacker<'_> {
 
     fn take(&mut self, candidate: &Candidate<'_>, _line: u64, raw: &[u8]) -> Result<(), Rejection> {
         let loader = self.loader;
-        let batch = self.batch.get_or_insert_with(|| loader.batch(BATCH_BYTES / 2));
+        let batch = self.batch.get_or_insert_with(|| loader.batch(RECORD_BYTES));
         // A row of a table has no text of its own; its properties are what makes it large.
         self.bytes += raw.len().max(candidate.properties.as_ref().map_or(0, |properties| properties.len()));
         batch.take(candidate, || content_id(candidate))

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use domain::event::Candidate;
@@ -13,6 +14,7 @@ use domain::rejection::Rejection;
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::content_id::content_id;
 use super::desk::Desk;
@@ -22,8 +24,10 @@ use super::packing::{Packer, Packing, Parcel, Stopped};
 use super::rejects::Reject;
 use crate::http::connection::{Connection, PostRequest, Target};
 use crate::http::delivery::{self, Trouble, excerpt};
+use crate::stopwatch::Stopwatch;
 
 /// Where events are posted; the answer waits until they are applied, so that its verdicts are final.
+/// When that takes too long for one request, the receipt tells.
 const PATH: &str = "/v1/events?wait=applied";
 const CONTENT_TYPE: &str = "application/x-ndjson";
 /// Events of one request, and bytes of its body after which it is closed all the same.
@@ -31,16 +35,28 @@ const BATCH_EVENTS: usize = 5_000;
 const BATCH_BYTES: usize = 2 << 20;
 /// Batches that wait for a connection (I6).
 const WAITING_MAX: usize = 2;
+/// Wait before it is asked again what became of a batch.
+const ASK_INTERVAL: Duration = Duration::from_millis(500);
 /// The code of an event that alone is larger than the server takes.
 const TOO_LARGE: &str = "too_large";
 
-/// Loads everything that `source` gives over `connections` connections; returns when it is applied.
+/// How events are sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sending {
+    /// At once.
+    pub(crate) connections: u16,
+    /// How long one batch is sent again.
+    pub(crate) patience: Duration,
+}
+
+/// Loads everything that `source` gives; returns when it is applied, or when one batch is not taken.
 pub(crate) async fn load(
     target: &Arc<Target>,
-    connections: usize,
+    sending: Sending,
     source: impl Produce,
     desk: &mut Desk,
 ) -> anyhow::Result<()> {
+    let connections = usize::from(sending.connections);
     let (out, parcels) = mpsc::channel(WAITING_MAX);
     let read = move || source.produce(&mut Packing::new(&mut ServerPacker::default(), out));
     let reader = std::thread::Builder::new().name("reader".to_owned()).spawn(read);
@@ -49,13 +65,11 @@ pub(crate) async fn load(
     let (done, answers) = mpsc::channel(connections);
     let mut senders = JoinSet::new();
     for _ in 0..connections {
-        senders.spawn(send(Arc::clone(target), Arc::clone(&parcels), done.clone()));
+        senders.spawn(send(Arc::clone(target), sending.patience, Arc::clone(&parcels), done.clone()));
     }
     drop((done, parcels));
-    account(answers, desk).await?;
-    while let Some(ended) = senders.join_next().await {
-        ended.context("a connection failed")??;
-    }
+    // Whoever reads may wait for more rows for ever: it is not waited for when nothing is sent any more.
+    account(answers, senders, desk).await.with_context(|| format!("failed to import into {}", target.url()))?;
     let read = reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))?;
     read.or_else(|why| if why.is::<Stopped>() { Ok(()) } else { Err(why) })
 }
@@ -80,21 +94,37 @@ struct Answered {
     parcel: Parcel<Post>,
     accepted: u64,
     duplicates: u64,
+    /// Events that became dead letters, and why.
+    dead: Vec<(u64, String)>,
 }
 
-async fn send(target: Arc<Target>, parcels: Arc<Mutex<Numbered>>, done: mpsc::Sender<Answered>) -> anyhow::Result<()> {
-    let mut line = Line { request: PostRequest::new(&target, PATH, CONTENT_TYPE), connection: Connection::new(target) };
+async fn send(
+    target: Arc<Target>,
+    patience: Duration,
+    parcels: Arc<Mutex<Numbered>>,
+    done: mpsc::Sender<Answered>,
+) -> anyhow::Result<()> {
+    let request = PostRequest::new(&target, PATH, CONTENT_TYPE);
+    let mut line = Line { request, connection: Connection::new(Arc::clone(&target)), target, patience };
     loop {
         let Some((number, mut parcel)) = parcels.lock().await.next().await else { return Ok(()) };
-        let (mut accepted, mut duplicates) = (0, 0);
+        let (mut accepted, mut duplicates, mut dead) = (0, 0, Vec::new());
         if let Some(post) = parcel.packed.take() {
             let mut parts: Vec<_> = std::iter::once(0..post.lines.len()).collect();
             while let Some(part) = parts.pop() {
                 match line.post(&post, part.clone()).await? {
                     Posted::Answer(answer) => {
-                        accepted += answer.accepted;
-                        duplicates += answer.duplicates;
                         parcel.rejects.extend(answer.rejects(&post, part)?);
+                        match line.fate_of(&answer).await? {
+                            Fate::Applied { accepted: fresh, duplicates: known } => {
+                                accepted += fresh;
+                                duplicates += known;
+                            }
+                            Fate::DeadLettered { reason } => {
+                                duplicates += answer.duplicates;
+                                dead.push((answer.accepted, reason));
+                            }
+                        }
                     }
                     Posted::TooLarge if part.len() > 1 => {
                         let middle = part.start + part.len() / 2;
@@ -104,31 +134,45 @@ async fn send(target: Arc<Target>, parcels: Arc<Mutex<Numbered>>, done: mpsc::Se
                 }
             }
         }
-        if done.send(Answered { number, parcel, accepted, duplicates }).await.is_err() {
+        if done.send(Answered { number, parcel, accepted, duplicates, dead }).await.is_err() {
             return Ok(());
         }
     }
 }
 
-/// Keeps the account in the order of the numbers.
-async fn account(mut answers: mpsc::Receiver<Answered>, desk: &mut Desk) -> anyhow::Result<()> {
+/// Keeps the account in the order of the numbers, until all senders have ended or one has failed.
+async fn account(
+    mut answers: mpsc::Receiver<Answered>,
+    mut senders: JoinSet<anyhow::Result<()>>,
+    desk: &mut Desk,
+) -> anyhow::Result<()> {
     let mut next = 0;
     let mut early = BTreeMap::new();
-    while let Some(answered) = answers.recv().await {
-        early.insert(answered.number, answered);
-        while let Some(Answered { parcel, accepted, duplicates, .. }) = early.remove(&next) {
-            desk.counted(accepted, duplicates);
-            desk.durable(&parcel)?;
-            next += 1;
+    loop {
+        tokio::select! {
+            // What is answered counts, also beside a failure.
+            biased;
+            Some(answered) = answers.recv() => {
+                early.insert(answered.number, answered);
+                while let Some(Answered { parcel, accepted, duplicates, dead, .. }) = early.remove(&next) {
+                    desk.counted(accepted, duplicates);
+                    dead.iter().for_each(|(rows, reason)| desk.dead_lettered(&parcel, *rows, reason));
+                    desk.settled(&parcel)?;
+                    next += 1;
+                }
+            }
+            Some(ended) = senders.join_next() => ended.context("a connection failed")??,
+            else => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// One connection with its request.
 struct Line {
+    target: Arc<Target>,
     request: PostRequest,
     connection: Connection,
+    patience: Duration,
 }
 
 enum Posted {
@@ -138,9 +182,9 @@ enum Posted {
 
 impl Line {
     async fn post(&mut self, post: &Post, part: std::ops::Range<usize>) -> anyhow::Result<Posted> {
-        let Self { request, connection } = self;
+        let Self { request, connection, patience, .. } = self;
         request.fill(|out| out.extend_from_slice(post.body_of(&part)));
-        let response = delivery::deliver(connection, request.bytes(), &mut Trouble::default()).await?;
+        let response = delivery::deliver(connection, request.bytes(), *patience, &mut Trouble::default()).await?;
         let body = connection.body(&response);
         match response.status {
             // 422 says that every event is rejected, and why.
@@ -154,6 +198,57 @@ impl Line {
             status => bail!("server answered {status}: {}", excerpt(body)),
         }
     }
+
+    /// What became of the events of `answer`; waits for it when the server answered earlier.
+    async fn fate_of(&mut self, answer: &Answer) -> anyhow::Result<Fate> {
+        let told = Fate::Applied { accepted: answer.accepted, duplicates: answer.duplicates };
+        let Some(receipt) = answer.receipt.as_deref().filter(|_| answer.applied == Some(false)) else {
+            return Ok(told);
+        };
+        let request = self.target.get(&format!("/v1/receipts/{receipt}"));
+        let since = Stopwatch::start();
+        loop {
+            let patience = self.patience.saturating_sub(since.elapsed());
+            let mut trouble = Trouble::default();
+            let response = delivery::deliver(&mut self.connection, &request, patience, &mut trouble).await;
+            let response = response.context("failed to ask what became of a batch")?;
+            let body = self.connection.body(&response);
+            ensure!(response.status == 200, "server answered {}: {}", response.status, excerpt(body));
+            let Receipt { status, accepted, duplicates, reason } =
+                serde_json::from_slice(body).context("failed to read what became of a batch")?;
+            match (status.as_str(), accepted, duplicates) {
+                ("dead_lettered", ..) => return Ok(Fate::DeadLettered { reason: reason.unwrap_or_default() }),
+                ("queued", ..) => ensure!(!patience.is_zero(), "a batch is durable and not applied yet"),
+                (_, Some(accepted), Some(duplicates)) => {
+                    return Ok(Fate::Applied { accepted, duplicates: answer.duplicates + duplicates });
+                }
+                // Applied so long ago that the server has forgotten the counts.
+                _ => return Ok(told),
+            }
+            sleep(ASK_INTERVAL).await;
+        }
+    }
+}
+
+/// What became of the events of one answer.
+enum Fate {
+    Applied {
+        accepted: u64,
+        duplicates: u64,
+    },
+    /// The accepted ones are counted nowhere.
+    DeadLettered {
+        reason: String,
+    },
+}
+
+/// What the server says of a receipt.
+#[derive(Debug, Deserialize)]
+struct Receipt {
+    status: String,
+    accepted: Option<u64>,
+    duplicates: Option<u64>,
+    reason: Option<String>,
 }
 
 /// The server's verdicts.
@@ -162,6 +257,8 @@ struct Answer {
     accepted: u64,
     duplicates: u64,
     rejected: u64,
+    receipt: Option<String>,
+    applied: Option<bool>,
     results: Box<serde_json::value::RawValue>,
 }
 

@@ -43,7 +43,9 @@ pub(crate) struct Parcel<P> {
     pub(crate) rejects: Vec<Reject>,
     /// Which file, by its number.
     pub(crate) file: usize,
-    /// Up to where the file is read.
+    /// From where on.
+    pub(crate) from: Place,
+    /// Up to where.
     pub(crate) after: Place,
 }
 
@@ -58,6 +60,7 @@ pub(crate) struct Packing<'p, P: Packer> {
     packer: &'p mut P,
     out: mpsc::Sender<Parcel<P::Packed>>,
     file: usize,
+    from: Place,
     after: Place,
     rows: u64,
     bytes: u64,
@@ -67,12 +70,13 @@ pub(crate) struct Packing<'p, P: Packer> {
 impl<'p, P: Packer> Packing<'p, P> {
     /// Sends what `packer` makes to `out`.
     pub(crate) fn new(packer: &'p mut P, out: mpsc::Sender<Parcel<P::Packed>>) -> Self {
-        Self { packer, out, file: 0, after: Place::default(), rows: 0, bytes: 0, rejects: Vec::new() }
+        let (from, after) = Default::default();
+        Self { packer, out, file: 0, from, after, rows: 0, bytes: 0, rejects: Vec::new() }
     }
 
     /// Begins file number `file` at `from`.
     pub(crate) fn begin(&mut self, file: usize, from: Place) {
-        (self.file, self.after) = (file, from);
+        (self.file, self.from, self.after) = (file, from, from);
     }
 
     /// Sends what is there, at the end of a file.
@@ -105,6 +109,7 @@ impl<'p, P: Packer> Packing<'p, P> {
             bytes: std::mem::take(&mut self.bytes),
             rejects: std::mem::take(&mut self.rejects),
             file: self.file,
+            from: std::mem::replace(&mut self.from, self.after),
             after: self.after,
         };
         self.out.blocking_send(parcel).map_err(|_| Stopped)

@@ -11,7 +11,6 @@ use domain::event::Candidate;
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::rejection::Rejection;
 use domain::tenant::TenantScope;
-use ports::ErrorKind;
 
 use super::{Ingest, IngestError};
 use crate::inflight::Stamp;
@@ -48,13 +47,21 @@ pub struct LoadedBatch(Batch);
 #[derive(Debug, Clone, Copy)]
 pub struct LoadedDurably(Durable);
 
-/// What became of a batch when it was applied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoadedCounts {
-    /// Events that were counted.
-    pub accepted: u64,
-    /// Events whose id was counted before.
-    pub duplicates: u64,
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadedFate {
+    /// It was applied.
+    Applied {
+        /// Events that were counted.
+        accepted: u64,
+        /// Events whose id was counted before.
+        duplicates: u64,
+    },
+    /// It could not be applied and is kept among the dead letters: nothing of it is counted.
+    DeadLettered {
+        /// Why.
+        reason: Arc<str>,
+    },
 }
 
 impl Ingest {
@@ -78,15 +85,16 @@ impl Ingest {
         Ok(LoadedDurably(self.journaling.append(batch.0).await.map_err(IngestError::from)?))
     }
 
-    /// Waits until a batch is applied, and says what became of it.
+    /// Waits until a batch is applied or given up, and says what became of it.
     ///
     /// # Errors
-    /// [`IngestError::Unavailable`] when it became a dead letter.
-    pub async fn applied_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedCounts, IngestError> {
+    /// [`IngestError::Unavailable`] when that is forgotten, because nobody asked for too long.
+    pub async fn fate_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedFate, IngestError> {
         self.receipts.wait_for(durable.seq()).await;
         match self.receipts.fate(durable.seq()) {
-            Some(Fate::Applied { accepted, duplicates, .. }) => Ok(LoadedCounts { accepted, duplicates }),
-            Some(Fate::Buried) | None => Err(IngestError::from(ErrorKind::Unavailable)),
+            Some(Fate::Applied { accepted, duplicates, .. }) => Ok(LoadedFate::Applied { accepted, duplicates }),
+            Some(Fate::Buried(reason)) => Ok(LoadedFate::DeadLettered { reason }),
+            None => Err(IngestError::Unavailable),
         }
     }
 }

@@ -8,7 +8,7 @@ use domain::time::Timestamp;
 use super::{LoadPlan, Tally};
 use crate::bench::workload::EventWriter;
 use crate::http::connection::{Connection, PostRequest};
-use crate::http::delivery::{self, Trouble, excerpt};
+use crate::http::delivery::{self, PATIENCE, Trouble, excerpt};
 use crate::http::reader::{Response, find, find_last};
 
 /// Where events are posted.
@@ -40,7 +40,7 @@ impl Sender {
     pub(super) async fn send(&mut self, events: u64, now: Timestamp) -> anyhow::Result<()> {
         self.request.fill(|out| self.writer.write_body(out, events, now));
         let mut trouble = Trouble::default();
-        let response = delivery::deliver(&mut self.connection, self.request.bytes(), &mut trouble).await;
+        let response = delivery::deliver(&mut self.connection, self.request.bytes(), PATIENCE, &mut trouble).await;
         self.tally.refused += trouble.refused;
         self.tally.reconnects += trouble.reconnects;
         let response = response?;
