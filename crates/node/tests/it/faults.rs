@@ -13,13 +13,13 @@
 
 pub(crate) mod patience;
 mod seed;
-mod files;
+pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod server;
 mod client_log;
 mod load;
 mod checker;
-mod journal_file;
+pub(crate) mod journal_file;
 mod kills;
 #[cfg(feature = "failpoints")]
 mod crash_points;

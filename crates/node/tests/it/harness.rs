@@ -52,7 +52,13 @@ impl Server {
 
     pub(crate) fn with(data: &Path, args: &[&str]) -> Self {
         let mut command = nilometer(&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
-        let mut child = command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(args);
+        Self::run(command)
+    }
+
+    /// Starts what `command` says.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         #[expect(clippy::disallowed_methods, reason = "our own server's log")]
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let mut before = Vec::new();

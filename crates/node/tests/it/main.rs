@@ -7,6 +7,7 @@ mod settings;
 mod shutdown;
 mod live;
 mod faults;
+mod figures;
 mod web_requests;
 mod questions;
 mod import;

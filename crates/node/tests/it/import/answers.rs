@@ -1,222 +1,154 @@
 //! Ten thousand real web requests, imported: every figure that another engine computed for them, from
-//! the HTTP API; in the order of the file, twice, shuffled, and in two halves with a kill in between.
-//! One function per group of figures, so that a failure says which one is wrong.
+//! the HTTP API; whatever the order, the repetitions, the kills, the form of the file and the way in.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::{import, imported, read, shuffled, web_requests, write};
-use crate::harness::{Server, run, stderr};
-use crate::web_requests::{compare, file, verify};
+use super::{export, gzip, import, imported, read, shuffled, web_requests, write};
+use crate::figures::check_every_figure;
+use crate::harness::Server;
+use crate::web_requests::verify;
 
-/// All days of the file.
-const DAYS: &str = "from=2015-05-17&to=2015-05-20&tz=UTC";
-
-fn expected() -> Value {
-    serde_json::from_str(&file("web-requests.expected.json")).unwrap()
-}
-
-fn get(server: &Server, path: &str) -> Value {
-    let (status, body) = server.get(path);
-    assert_eq!(status, 200, "{path}: {body}");
-    body
-}
-
-/// Daily active users.
-fn compare_dau(server: &Server, expected: &Value) {
-    for path in ["/stats/dau", "/v1/stats/dau"] {
-        let found = get(server, &format!("{path}?{DAYS}"));
-        let wanted: Vec<_> = expected["dau"].as_object().unwrap().iter().collect();
-        let wanted: Vec<_> = wanted.into_iter().map(|(date, users)| json!({"date": date, "users": users})).collect();
-        assert_eq!(found, json!({"tz": "UTC", "data": wanted}), "{path}");
-    }
-    let users = get(server, &format!("/v1/analytics?metric=unique_users&interval=month&{DAYS}"));
-    assert_eq!(users["data"][0]["value"], expected["users"]);
-}
-
-/// The most frequent types.
-fn compare_top_events(server: &Server, expected: &Value) {
-    for range in ["", "?from=2015-05-17&to=2015-05-20", "?limit=10&tz=UTC&from=2015-05-17"] {
-        let found = get(server, &format!("/stats/top-events{range}"));
-        assert_eq!(found, json!({"data": expected["top_events"]}), "{range}");
-    }
-    let found = get(server, "/v1/stats/top-events?limit=2");
-    assert_eq!(found["data"].as_array().unwrap()[..], expected["top_events"].as_array().unwrap()[..2]);
-}
-
-/// Daily cohorts and who of them came back.
-fn compare_retention(server: &Server, expected: &Value) {
-    let found = get(server, &format!("/stats/retention?period=daily&variant=on&periods=3&{DAYS}"));
-    assert_eq!(found["period"], "daily");
-    let cohorts = found["cohorts"].as_array().unwrap();
-    assert_eq!(cohorts.len(), 4);
-    let mut cells = Vec::new();
-    for cohort in cohorts {
-        assert_eq!(cohort["size"], cohort["cells"][0]["users"], "{cohort}");
-        for cell in cohort["cells"].as_array().unwrap() {
-            assert_eq!(cell["complete"], true, "{cohort}");
-            let (users, size) = (cell["users"].as_f64().unwrap(), cohort["size"].as_f64().unwrap());
-            assert!((cell["ratio"].as_f64().unwrap() - users / size).abs() < 1e-6, "{cell}");
-            if users > 0.0 {
-                cells.push(json!({"cohort": cohort["cohort"], "day": cell["n"], "users": cell["users"]}));
-            }
-        }
-    }
-    assert_eq!(json!(cells), expected["daily_retention"]);
-}
-
-/// The most frequent endpoints.
-fn compare_top_endpoints(server: &Server, expected: &Value) {
-    let path = format!("/v1/analytics?metric=count&interval=month&group_by=endpoint&{DAYS}");
-    let found = get(server, &path);
-    let mut counts: Vec<_> = found["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| (row["value"].as_u64().unwrap(), row["group"]["endpoint"].as_str().unwrap().to_owned()))
-        .collect();
-    counts.sort_by(|(a, first), (b, second)| b.cmp(a).then(first.cmp(second)));
-    let wanted = expected["top_endpoints"].as_array().unwrap();
-    for ((count, endpoint), wanted) in counts.iter().zip(wanted) {
-        assert_eq!(*wanted, json!({"endpoint": endpoint, "count": count}));
-    }
-    assert!(counts.len() >= wanted.len());
-}
-
-/// Events per hour and type.
-fn compare_hourly(server: &Server, expected: &Value) {
-    let path = format!("/v1/analytics?metric=count&interval=hour&group_by=type&{DAYS}");
-    let found = get(server, &path);
-    let rows: Vec<_> = found["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| {
-            let hour = row["time"].as_str().unwrap().replace('T', " ").replace('Z', "");
-            json!([hour, row["group"]["type"], row["value"]])
-        })
-        .collect();
-    // The document holds the first rows only; the whole must add up.
-    let wanted = expected["hourly_by_type"].as_array().unwrap();
-    assert_eq!(rows[..wanted.len()], wanted[..]);
-    let events: u64 = rows.iter().map(|row| row[2].as_u64().unwrap()).sum();
-    assert_eq!(json!(events), expected["events"]);
-}
-
-/// One account: its totals by type and its users.
-fn compare_account(server: &Server, expected: &Value) {
-    let range = "from=2015-05-17&to=2015-05-20&top=100";
-    for path in ["/accounts/site-blog/summary", "/v1/accounts/site-blog/summary"] {
-        let found = get(server, &format!("{path}?{range}"));
-        assert_eq!(found["account_id"], "site-blog");
-        assert_eq!(found["window"], "custom");
-        assert_eq!(found["totals"], expected["totals_of_site_blog"]);
-        let wanted = expected["top_users_of_site_blog"].as_array().unwrap();
-        assert_eq!(found["top_users"].as_array().unwrap()[..wanted.len()], wanted[..]);
-    }
-}
-
-/// Properties, over all events.
-fn compare_properties(server: &Server, expected: &Value) {
-    let query = json!({
-        "from": "2015-05-17", "to": "2015-05-20", "tz": "UTC",
-        "aggregations": [{"op": "sum", "field": "properties.bytes", "as": "bytes"}, {"op": "count"}],
-    });
-    let (status, found) = server.post("/v1/query", query.to_string());
-    assert_eq!(status, 200, "{found}");
-    assert_eq!(found["columns"], json!(["bytes", "count"]));
-    let row = &found["rows"][0];
-    assert_eq!(row[0].as_f64(), expected["bytes_total"].as_f64());
-    assert_eq!(row[1], expected["events"]);
-}
+/// All rows are counted.
+const ALL_FRESH: [u64; 4] = [10_000, 10_000, 0, 0];
+/// All rows are known.
+const ALL_KNOWN: [u64; 4] = [10_000, 0, 10_000, 0];
 
 /// Asks a server on the folder, then verifies the folder.
-fn ask(data: &Path, compare: impl FnOnce(&Server, &Value)) {
+fn check(data: &Path) {
     let server = Server::start(data);
-    compare(&server, &expected());
+    check_every_figure(&server);
     server.stop();
     verify(data);
 }
 
-#[test]
-fn i3_an_imported_file_gives_the_expected_answers() {
-    import_and_ask(compare);
+/// The header and the rows of the file, in an order of their own.
+fn shuffled_rows(seed: u64) -> (String, Vec<String>) {
+    let text = shuffled(&read(&web_requests()), seed);
+    let mut lines = text.lines().map(str::to_owned);
+    (lines.next().unwrap(), lines.collect())
 }
 
-/// Imports the file and asks a server on it.
-fn import_and_ask(compare: impl FnOnce(&Server, &Value)) {
+fn csv(folder: &TempDir, name: &str, header: &str, rows: &[String]) -> PathBuf {
+    let path = folder.path().join(name);
+    write(&path, format!("{header}\n{}\n", rows.join("\n")));
+    path
+}
+
+#[test]
+fn i3_an_imported_file_gives_every_expected_figure() {
     let data = tempfile::tempdir().unwrap();
-    assert_eq!(imported(data.path(), &web_requests(), &[]), [10_000, 10_000, 0, 0]);
-    ask(data.path(), compare);
+    assert_eq!(imported(data.path(), &web_requests(), &[]), ALL_FRESH);
+    check(data.path());
 }
 
 #[test]
-fn i3_an_imported_file_gives_the_expected_daily_users() {
-    import_and_ask(compare_dau);
+fn i2_a_file_imported_twice_gives_every_expected_figure() {
+    let data = tempfile::tempdir().unwrap();
+    assert_eq!(imported(data.path(), &web_requests(), &[]), ALL_FRESH);
+    assert_eq!(imported(data.path(), &web_requests(), &[]), ALL_KNOWN);
+    check(data.path());
 }
 
 #[test]
-fn i3_an_imported_file_gives_the_expected_top_events() {
-    import_and_ask(compare_top_events);
-}
-
-#[test]
-fn i3_an_imported_file_gives_the_expected_retention() {
-    import_and_ask(compare_retention);
-}
-
-#[test]
-fn i3_an_imported_file_gives_the_expected_top_endpoints() {
-    import_and_ask(compare_top_endpoints);
-}
-
-#[test]
-fn i3_an_imported_file_gives_the_expected_hourly_series() {
-    import_and_ask(compare_hourly);
-}
-
-#[test]
-fn i3_an_imported_file_gives_the_expected_account_summary() {
-    import_and_ask(compare_account);
-}
-
-#[test]
-fn i3_an_imported_file_gives_the_expected_structured_query() {
-    import_and_ask(compare_properties);
-}
-
-#[test]
-fn i2_a_file_imported_twice_and_shuffled_counts_once() {
+fn i2_i3_a_shuffled_file_gives_every_expected_figure_alone_and_behind_the_other() {
     let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    assert_eq!(imported(data.path(), &web_requests(), &[]), [10_000, 10_000, 0, 0]);
-    assert_eq!(imported(data.path(), &web_requests(), &[]), [10_000, 0, 10_000, 0]);
-    let other = files.path().join("shuffled.csv");
-    write(&other, shuffled(&read(&web_requests()), 7));
-    assert_eq!(imported(data.path(), &other, &[]), [10_000, 0, 10_000, 0]);
-    ask(data.path(), compare);
+    let (header, rows) = shuffled_rows(7);
+    let other = csv(&files, "shuffled.csv", &header, &rows);
+    assert_eq!(imported(data.path(), &other, &[]), ALL_FRESH);
+    check(data.path());
+    assert_eq!(imported(data.path(), &web_requests(), &[]), ALL_KNOWN);
+    check(data.path());
 }
 
+/// A row of the file is in the journal.
+#[cfg(feature = "failpoints")]
+fn is_journaled(data: &Path, row: &str) -> bool {
+    use crate::faults::files;
+    let journal = data.join("journal");
+    let id = row.split(',').next().unwrap().as_bytes();
+    journal.exists()
+        && files::with_suffix(&journal, ".journal")
+            .iter()
+            .any(|path| files::read(path).windows(id.len()).any(|bytes| bytes == id))
+}
+
+#[cfg(feature = "failpoints")]
 #[test]
-fn i1_i2_a_shuffled_file_imported_in_two_halves_with_a_kill_between_and_within_counts_once() {
+fn i1_i2_i3_a_file_in_two_halves_whose_imports_are_killed_gives_every_expected_figure() {
+    use crate::faults::files::with_suffix;
     let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let text = shuffled(&read(&web_requests()), 3);
-    let lines: Vec<_> = text.lines().collect();
-    let half = |name: &str, rows: &[&str]| {
-        let path = files.path().join(name);
-        write(&path, format!("{}\n{}\n", lines[0], rows.join("\n")));
-        path
-    };
-    let (first, second) = (half("first.csv", &lines[1..5_001]), half("second.csv", &lines[5_001..]));
-    // The first half dies when it is durable and before it is flushed.
-    let killed = import(data.path(), &first, &[]).env("FAILPOINTS", "flush::before_commit=panic").output().unwrap();
-    assert!(!killed.status.success(), "{}", stderr(&killed));
-    // The second one dies while its records become durable.
-    let killed = import(data.path(), &second, &[]).env("FAILPOINTS", "journal::after_sync=panic").output().unwrap();
-    assert!(!killed.status.success(), "{}", stderr(&killed));
+    let (header, rows) = shuffled_rows(3);
+    let (first_rows, second_rows) = rows.split_at(5_000);
+    let first = csv(&files, "first.csv", &header, first_rows);
+    let second = csv(&files, "second.csv", &header, second_rows);
+    // The first import dies before its flush counts, the second one before it knows what is durable.
+    let segments = data.path().join("segments");
+    let has_files = || segments.exists() && !with_suffix(&segments, ".parquet").is_empty();
+    super::killed_at(import(data.path(), &first, &[]), "flush::before_commit=sleep(600000)", has_files);
+    let last = second_rows.last().unwrap();
+    let is_written = || is_journaled(data.path(), last);
+    super::killed_at(import(data.path(), &second, &[]), "journal::after_sync=sleep(600000)", is_written);
     for half in [&first, &second] {
-        let output = run(&["import", half.to_str().unwrap(), "--data", data.path().to_str().unwrap()]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(imported(data.path(), half, &[]), [5_000, 0, 5_000, 0]);
     }
-    ask(data.path(), compare);
+    check(data.path());
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn i1_i2_i3_a_file_whose_import_is_killed_half_way_and_goes_on_gives_every_expected_figure() {
+    let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Every row twice, so that one half is one batch.
+    let (header, rows) = shuffled_rows(5);
+    let (first, second) = rows.split_at(5_000);
+    let twice = [first, first, second, second].concat();
+    let path = csv(&files, "twice.csv", &header, &twice);
+    // Slow enough for a checkpoint behind the first batch; the second one is never written.
+    let slow = "journal::before_write=1*sleep(1500)->sleep(600000)";
+    let checkpoint = data.path().join("import.checkpoint");
+    super::killed_at(import(data.path(), &path, &[]), slow, || checkpoint.exists());
+    assert_eq!(imported(data.path(), &path, &[]), [10_000, 5_000, 5_000, 0]);
+    check(data.path());
+}
+
+#[test]
+fn i3_compressed_files_give_every_expected_figure() {
+    let text = read(&web_requests());
+    for (name, content) in [("f.csv.gz", gzip(&text)), ("f.csv.zst", zstd::encode_all(text.as_bytes(), 1).unwrap())] {
+        let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = files.path().join(name);
+        write(&path, content);
+        assert_eq!(imported(data.path(), &path, &[]), ALL_FRESH, "{name}");
+        check(data.path());
+    }
+}
+
+#[test]
+fn i3_standard_input_gives_every_expected_figure() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = import(data.path(), Path::new("-"), &[]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(read(&web_requests()).as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), super::counts(&output)), (Some(0), ALL_FRESH));
+    check(data.path());
+}
+
+#[test]
+fn i3_exports_in_every_format_give_every_expected_figure() {
+    let (first, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    imported(first.path(), &web_requests(), &[]);
+    for name in ["f.parquet", "f.csv", "f.ndjson"] {
+        let data = tempfile::tempdir().unwrap();
+        let path = files.path().join(name);
+        export(first.path(), &path);
+        assert_eq!(imported(data.path(), &path, &[]), ALL_FRESH, "{name}");
+        check(data.path());
+    }
 }

@@ -119,6 +119,25 @@ fn i9_what_is_no_table_of_events_is_one_clear_error() {
 }
 
 #[test]
+fn i1_every_whole_row_before_a_fault_of_the_file_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..20_000).map(|row| format!("e{row},a\n")).collect();
+    let whole = super::gzip(&format!("id,type\n{rows}"));
+    let broken = &whole[..whole.len() - 20];
+    write(&folder.path().join("f.csv.gz"), broken);
+    let mut before = Vec::new();
+    #[expect(clippy::disallowed_methods, reason = "our own test data")]
+    let mut bytes = std::io::Read::bytes(flate2::bufread::MultiGzDecoder::new(broken));
+    while let Some(Ok(byte)) = bytes.next() {
+        before.push(byte);
+    }
+    let rows = before.iter().filter(|byte| **byte == b'\n').count() as u64 - 1;
+    assert!(rows > 10_000 && rows < 20_000, "{rows}");
+    let output = import(&folder.path().join("data"), &folder.path().join("f.csv.gz"), &[]).output().unwrap();
+    assert_eq!((output.status.code(), counts(&output)), (Some(1), [rows, rows, 0, 0]), "{}", stderr(&output));
+}
+
+#[test]
 fn i6_a_field_of_a_hundred_megabytes_is_one_refused_row() {
     let folder = tempfile::tempdir().unwrap();
     let field = "x".repeat(100 << 20);
@@ -201,4 +220,43 @@ fn a_folder_in_use_is_left_alone_and_standard_input_is_read() {
     let open = std::fs::File::open(Path::new(&folder.path().join("f.csv"))).unwrap();
     let output = command.stdin(open).output().unwrap();
     assert_eq!(counts(&output), [1, 1, 0, 0], "{}", stdout(&output));
+}
+
+#[test]
+fn a_file_to_import_is_never_taken_for_the_reject_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, other) = (folder.path().join("f.csv"), folder.path().join("g.csv"));
+    let content = "id\n1\nbad,row\n";
+    write(&file, content);
+    write(&other, "id\n2\n");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let data = folder.path().join("data");
+    for rejects in [file.clone(), link, folder.path().join("./f.csv")] {
+        let mut command = import(&data, &other, &[file.to_str().unwrap(), "--rejects", rejects.to_str().unwrap()]);
+        let refused = command.output().unwrap();
+        assert_ne!(refused.status.code(), Some(0));
+        assert_eq!(read(&file), content, "{}", rejects.display());
+        assert!(!data.exists());
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn i6_rows_of_parquet_make_no_larger_batches_than_those_of_other_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lines, table) = (folder.path().join("f.ndjson"), folder.path().join("f.parquet"));
+    let text = "x".repeat(60 << 10);
+    let rows: String = (0..300).map(|row| format!("{{\"id\":{row},\"data\":{{\"x\":\"{text}\"}}}}\n")).collect();
+    write(&lines, rows);
+    imported(&folder.path().join("first"), &lines, &[]);
+    super::export(&folder.path().join("first"), &table);
+    for (file, name) in [(&lines, "of-lines"), (&table, "of-table")] {
+        let data = folder.path().join(name);
+        let killed = import(&data, file, &[]).env("FAILPOINTS", "flush::before_commit=panic").output().unwrap();
+        assert!(!killed.status.success());
+        let journal = crate::faults::journal_file::JournalFile::last_of(&data);
+        let largest = journal.records.iter().map(|record| record.end - record.start).max().unwrap();
+        assert!(largest > 1 << 20 && largest < 5 << 20, "{name}: {largest} bytes");
+    }
 }

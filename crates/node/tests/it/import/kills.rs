@@ -4,21 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{import, imported, read, write};
+use super::{BIG_ROWS, big_csv, gzip, import, imported, read, refused_lines, write};
 use crate::harness::{run, stderr, stdout};
 use crate::web_requests::verify;
-
-/// Rows of the file; every hundredth of them is refused.
-const ROWS: u64 = 60_000;
-
-fn big_csv(path: &Path) {
-    let mut text = String::from("event_id,time,type,customer,user,tokens\n");
-    for row in 0..ROWS {
-        let tokens = if row % 100 == 7 { "many".to_owned() } else { row.to_string() };
-        text.push_str(&format!("e{row},{},t{},c{},u{},{tokens}\n", 1_700_000_000 + row, row % 5, row % 50, row % 999));
-    }
-    write(path, text);
-}
 
 fn events(data: &Path) -> usize {
     let exported = run(&["export", "--data", data.to_str().unwrap()]);
@@ -42,17 +30,12 @@ fn i1_i2_i4_an_import_killed_at_any_moment_goes_on_and_counts_once() {
     }
     let output = import(&data, &csv, &args).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(events(&data) as u64, ROWS - ROWS / 100);
+    assert_eq!(events(&data) as u64, BIG_ROWS - BIG_ROWS / 100);
     verify(&data);
     // A finished import leaves nothing to go on with: the next one reads everything.
     assert!(!data.join("import.checkpoint").exists());
-    assert_eq!(imported(&data, &csv, &args), [ROWS, 0, ROWS - ROWS / 100, ROWS / 100]);
-    let refused = read(&rejects);
-    let lines: Vec<u64> = refused
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["line"].as_u64().unwrap())
-        .collect();
-    assert_eq!(lines, (0..ROWS / 100).map(|nth| nth * 100 + 9).collect::<Vec<_>>());
+    assert_eq!(imported(&data, &csv, &args), [BIG_ROWS, 0, BIG_ROWS - BIG_ROWS / 100, BIG_ROWS / 100]);
+    assert_eq!(refused_lines(&rejects), (0..BIG_ROWS / 100).map(|nth| nth * 100 + 9).collect::<Vec<_>>());
 }
 
 #[test]
@@ -62,27 +45,86 @@ fn an_import_goes_on_behind_its_checkpoint_and_repeats_no_refusal() {
     big_csv(&csv);
     let args = ["--rejects", rejects.to_str().unwrap()];
     // Broken in the middle: what stands before the fault is done.
-    let text = read(&csv);
-    let middle = text.len() / 2;
-    let gzip = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut encoder, bytes).unwrap();
-        encoder.finish().unwrap()
-    };
-    let broken = [gzip(&text.as_bytes()[..middle]), gzip(&text.as_bytes()[middle..])].concat();
-    let (broken, whole) = (&broken[..broken.len() - 20], &broken);
+    let whole = gzip(&read(&csv));
     let path = files.path().join("f.csv.gz");
-    write(&path, broken);
+    write(&path, &whole[..whole.len() - 20]);
     let failed = import(&data, &path, &args).output().unwrap();
     assert_eq!(failed.status.code(), Some(1), "{}", stdout(&failed));
     assert!(stderr(&failed).contains("failed to read"), "{}", stderr(&failed));
     let done = super::counts(&failed);
-    assert!(done[0] > ROWS / 3 && done[0] < ROWS, "{done:?}");
+    assert!(done[0] > BIG_ROWS / 3 && done[0] < BIG_ROWS, "{done:?}");
     // The same file again goes on where it ended, and fails again.
     let again = super::counts(&import(&data, &path, &args).output().unwrap());
     assert!(again[0] < done[0] && again[1] == 0, "{again:?}");
     // Another file is begun at its front.
     write(&path, whole);
-    assert_eq!(imported(&data, &path, &args)[0], ROWS);
-    assert_eq!(events(&data) as u64, ROWS - ROWS / 100);
+    assert_eq!(imported(&data, &path, &args)[0], BIG_ROWS);
+    assert_eq!(events(&data) as u64, BIG_ROWS - BIG_ROWS / 100);
+}
+
+#[test]
+fn what_is_imported_in_between_takes_no_refusal_out_of_the_reject_file() {
+    let files = tempfile::tempdir().unwrap();
+    let data = files.path().join("data");
+    // Both break off, so that each import leaves a checkpoint.
+    let broken = |name: &str, text: &str| {
+        let (path, whole) = (files.path().join(name), gzip(text));
+        write(&path, &whole[..whole.len() - 20]);
+        path
+    };
+    let clean: String = (0..5_000).map(|row| format!("c{row},a\n")).collect();
+    let clean = broken("clean.csv.gz", &format!("event_id,type\n{clean}"));
+    big_csv(&files.path().join("big.csv"));
+    let big = broken("big.csv.gz", &read(&files.path().join("big.csv")));
+    let refused = |file: &Path| {
+        let rejects = file.with_extension("rejects");
+        let output = import(&data, file, &["--rejects", rejects.to_str().unwrap()]).output().unwrap();
+        assert!(stderr(&output).contains("failed to read"), "{}", stderr(&output));
+        refused_lines(&rejects)
+    };
+    let first = refused(&big);
+    assert!(first.len() > 300, "{first:?}");
+    assert_eq!(refused(&clean), Vec::<u64>::new());
+    assert_eq!(refused(&big), first);
+    assert_eq!(refused(&big), first);
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn i1_rows_that_cannot_be_applied_are_reported_and_tried_again() {
+    let files = tempfile::tempdir().unwrap();
+    let (csv, data) = (files.path().join("f.csv"), files.path().join("data"));
+    let rows: String = (0..30_000).map(|row| format!("e{row},a\n")).collect();
+    write(&csv, format!("id,type\n{rows}"));
+    // The second of three batches is refused by the ledger as often as it is tried.
+    let mut command = import(&data, &csv, &[]);
+    let output = command.env("FAILPOINTS", "ledger::before_decode=1*off->3*return->off").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(super::counts(&output), [30_000, 20_000, 0, 0]);
+    assert!(stdout(&output).contains("10000 dead-lettered"), "{}", stdout(&output));
+    let said = stderr(&output);
+    for part in ["lines 10002 to 20001", "10000 rows", "as injected", "dead letters and not counted"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(events(&data), 20_000);
+    assert_eq!(imported(&data, &csv, &[]), [30_000, 10_000, 20_000, 0]);
+    assert_eq!(events(&data), 30_000);
+    verify(&data);
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn i1_an_import_that_ends_behind_rows_that_cannot_be_applied_skips_none_of_them() {
+    let files = tempfile::tempdir().unwrap();
+    let (path, data) = (files.path().join("f.csv.gz"), files.path().join("data"));
+    let rows: String = (0..60_000).map(|row| format!("e{row},a\n")).collect();
+    let whole = gzip(&format!("id,type\n{rows}"));
+    write(&path, &whole[..whole.len() - 20]);
+    let mut command = import(&data, &path, &[]);
+    let output = command.env("FAILPOINTS", "ledger::before_decode=1*off->3*return->off").output().unwrap();
+    let [read, accepted, ..] = super::counts(&output);
+    assert_eq!((output.status.code(), accepted), (Some(1), read - 10_000), "{}", stderr(&output));
+    // The file breaks off for this one too.
+    let again = super::counts(&import(&data, &path, &[]).output().unwrap());
+    assert_eq!((again[1], again[1] + again[2]), (10_000, again[0]), "{again:?}");
 }
