@@ -110,6 +110,14 @@ fn name() -> impl Strategy<Value = Option<String>> {
     proptest::option::of("[a-zäß/ .-]{1,40}")
 }
 
+#[test]
+fn i9_a_name_holds_every_character_but_control_characters() {
+    for character in (0..=0x2FF).filter_map(char::from_u32) {
+        let name = format!("ab{character}cd");
+        assert_eq!(checked_text("user", &name, 100).is_err(), character.is_control(), "{character:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_record_gives_back_what_was_admitted(
