@@ -141,7 +141,7 @@ async fn answer(
 ) -> Result<Vec<RecordBatch>, DataFusionError> {
     let shares = (0..partitions).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
     let operators = operators::operators(&plan, scan.schema(), shares.collect())?;
-    collect(operators, Arc::new(engine::context(memory_bytes_max, partitions)?)).await
+    collect(operators, Arc::new(engine::context(memory_bytes_max)?)).await
 }
 
 /// Whether rows could not be read.

@@ -63,10 +63,10 @@ impl Engine {
 }
 
 /// What one query runs in; it may take this much memory.
-pub(super) fn context(memory_bytes_max: usize, partitions: usize) -> QueryResult<TaskContext> {
+pub(super) fn context(memory_bytes_max: usize) -> QueryResult<TaskContext> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let pool = Arc::new(GreedyMemoryPool::new(memory_bytes_max));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
-    let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(BATCH_ROWS);
+    let config = SessionConfig::new().with_batch_size(BATCH_ROWS);
     Ok(TaskContext::default().with_session_config(config).with_runtime(runtime))
 }
