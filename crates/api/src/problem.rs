@@ -262,15 +262,14 @@ impl From<PortError> for Problem {
     fn from(error: PortError) -> Self {
         let (kind, detail) = match error.kind() {
             ErrorKind::Unavailable | ErrorKind::Poisoned | ErrorKind::Closed => {
-                (Kind::Unavailable, "the store is not available")
+                (Kind::Unavailable, "the store is not available".to_owned())
             }
-            ErrorKind::Overloaded => (Kind::Overloaded, "too much is waiting already"),
-            ErrorKind::Full => (Kind::DiskFull, "the disk is full"),
-            ErrorKind::Exhausted => {
-                (Kind::QueryTooLarge, "the answer takes more memory, time or rows than one may; ask for less")
-            }
-            ErrorKind::Gone => (Kind::Gone, "the answer needs raw events that retention has dropped"),
-            ErrorKind::Conflict => (Kind::Conflict, "the state is not what the request assumed"),
+            ErrorKind::Overloaded => (Kind::Overloaded, "too much is waiting already".to_owned()),
+            ErrorKind::Full => (Kind::DiskFull, "the disk is full".to_owned()),
+            ErrorKind::Exhausted => (Kind::QueryTooLarge, error.to_string()),
+            ErrorKind::TimedOut => (Kind::QueryTimeout, error.to_string()),
+            ErrorKind::Gone => (Kind::Gone, "the answer needs raw events that retention has dropped".to_owned()),
+            ErrorKind::Conflict => (Kind::Conflict, "the state is not what the request assumed".to_owned()),
             ErrorKind::Corrupt | ErrorKind::Unacceptable => return Self::internal(chain(&error)),
         };
         Self { cause: Some(chain(&error)), ..Self::new(kind, detail) }
@@ -286,4 +285,22 @@ fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i6_only_what_a_query_is_makes_it_too_large_and_only_then_it_is_not_to_be_tried_again() {
+        let told = |kind: ErrorKind| {
+            let problem = Problem::from(PortError::new(kind, "answer within 7 parsecs: ask for less"));
+            (problem.kind.status().as_u16(), problem.kind.header().is_some(), problem.detail)
+        };
+        let limit = "failed to answer within 7 parsecs: ask for less".to_owned();
+        assert_eq!(told(ErrorKind::Exhausted), (422, false, limit.clone()));
+        assert_eq!(told(ErrorKind::TimedOut), (504, false, limit));
+        let (status, is_retried, _) = told(ErrorKind::Overloaded);
+        assert_eq!((status, is_retried), (503, true));
+    }
 }

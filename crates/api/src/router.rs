@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use domain::limits::REFERENCE_BODY_BYTES_MAX;
+use domain::limits::{REFERENCE_BODY_BYTES_MAX, STATISTICS_AT_ONCE_MAX};
 use domain::tenant::Keyring;
 use http::{Method, Uri};
 use pipeline::{Metrics, Pipeline};
@@ -32,6 +32,8 @@ pub struct ApiState {
     pub(crate) body_bytes: Arc<Semaphore>,
     /// The same for bodies that hold a reference table.
     pub(crate) table_bytes: Arc<Semaphore>,
+    /// How many questions about the users of days may still be answered at once.
+    pub(crate) statistics: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -41,7 +43,8 @@ impl ApiState {
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * TABLES_IN_FLIGHT));
         let cache = AnswerCache::new(cache);
-        Arc::new(Self { pipeline, keyring, metrics, cache, body_bytes, table_bytes })
+        let statistics = Arc::new(Semaphore::new(STATISTICS_AT_ONCE_MAX));
+        Arc::new(Self { pipeline, keyring, metrics, cache, body_bytes, table_bytes, statistics })
     }
 }
 

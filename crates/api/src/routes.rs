@@ -120,9 +120,17 @@ where
     }
 }
 
-/// Runs what may take a processor for long where it holds up no other request.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|why| Problem::internal(why.to_string()))
+/// Runs what may take a processor for long where it holds up no other request. It can ask whether
+/// anybody waits for it still; without that it may end without an answer.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&dyn Fn() -> bool) -> Option<T> + Send + 'static,
+) -> Result<T, Problem> {
+    let waiting = Arc::new(());
+    let waited_for = Arc::downgrade(&waiting);
+    let done = tokio::task::spawn_blocking(move || work(&|| waited_for.strong_count() > 0)).await;
+    drop(waiting);
+    let done = done.map_err(|why| Problem::internal(why.to_string()))?;
+    done.ok_or_else(|| Problem::internal("an answer that is waited for was given up"))
 }
 
 /// The tenant's calendar, in another zone if one is given.
@@ -144,5 +152,19 @@ mod tests {
         let never = answer_within::<(), Problem>(Duration::from_millis(1), std::future::pending()).await;
         assert_eq!(never.unwrap_err().into_response().status(), 504);
         assert_eq!(answer_within(QUERY_TIME_MAX, async { Ok::<_, Problem>(7) }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn i6_what_nobody_waits_for_any_more_is_told_so() {
+        let (end, ended) = std::sync::mpsc::channel();
+        let work = blocking(move |is_wanted| {
+            while is_wanted() {
+                std::thread::yield_now();
+            }
+            end.send(()).unwrap();
+            None::<()>
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(1), work).await.is_err());
+        ended.recv().unwrap();
     }
 }

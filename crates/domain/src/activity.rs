@@ -1,6 +1,7 @@
 //! How many users were active, counted from the exact set of users of each day: per day, week or
 //! month, over the days that end with each day, and how many came back. Set operations only, never a
-//! loop over users. Knows neither where the sets come from nor what time it is.
+//! loop over users. Knows neither where the sets come from nor what time it is. Each may take long, and
+//! ends with `None` as soon as `is_wanted` says that nobody waits for it any more.
 
 mod retention;
 
@@ -26,10 +27,11 @@ pub fn active_per_period(
     calendar: &Calendar,
     days: DayRange,
     period: Period,
-) -> Vec<(Day, u64)> {
+    is_wanted: &dyn Fn() -> bool,
+) -> Option<Vec<(Day, u64)>> {
     let rows = starts(calendar, days, period).map(|start| {
         let last = next(calendar, start, period).map_or(Day::MAX, |next| next.plus(-1));
-        (start, union(inside(activity, start.max(days.first), last.min(days.last))).len())
+        is_wanted().then(|| (start, union(inside(activity, start.max(days.first), last.min(days.last))).len()))
     });
     rows.collect()
 }
@@ -40,7 +42,12 @@ pub fn active_per_period(
 /// Days are cut into blocks of `length`: what ends with a day is the rest of one block and the
 /// beginning of the next. Both are kept as unions that grow by a day, so that a row costs about three
 /// set operations however long `length` is (van Herk 1992; Gil and Werman 1993).
-pub fn active_rolling(activity: &DailyUsers, days: DayRange, length: u16) -> Vec<(Day, u64)> {
+pub fn active_rolling(
+    activity: &DailyUsers,
+    days: DayRange,
+    length: u16,
+    is_wanted: &dyn Fn() -> bool,
+) -> Option<Vec<(Day, u64)>> {
     let length = usize::from(length.max(1));
     let before: Vec<Day> = (1..=length).rev().filter_map(|back| earlier(days.first, back)).collect();
     // At n: the union of the last n + 1 days of the block before.
@@ -49,6 +56,9 @@ pub fn active_rolling(activity: &DailyUsers, days: DayRange, length: u16) -> Vec
     let mut block = Vec::with_capacity(length);
     let mut rows = Vec::new();
     for day in each(days) {
+        if !is_wanted() {
+            return None;
+        }
         block.push(day);
         if let Some(users) = activity.get(&day) {
             beginning.merge(users);
@@ -64,7 +74,7 @@ pub fn active_rolling(activity: &DailyUsers, days: DayRange, length: u16) -> Vec
             block.clear();
         }
     }
-    rows
+    Some(rows)
 }
 
 /// The unions of the last day, the last two days, and so on, of a block, but not of the whole.

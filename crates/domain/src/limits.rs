@@ -57,6 +57,8 @@ pub const QUERIES_AT_ONCE_MAX: usize = 2;
 
 /// Most rows of a statistic over days, weeks or months, and most cohorts.
 pub const STATISTIC_ROWS_MAX: usize = 3_660;
+/// Questions about the users of days that hold their sets at once; others wait.
+pub const STATISTICS_AT_ONCE_MAX: usize = 4;
 /// Most periods that a cohort is followed for.
 pub const RETENTION_PERIODS_MAX: usize = 366;
 /// Most cells of a retention table.

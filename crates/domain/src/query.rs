@@ -3,9 +3,11 @@
 //! a [`Query`]. What each part means is in `docs/query.md`.
 
 mod draft;
+mod number;
 mod source;
 
 pub use draft::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Refusal};
+pub use number::Number;
 pub use source::{Field, Kind, PropertyPath, Source};
 
 use crate::calendar::{Calendar, Interval};
@@ -111,7 +113,7 @@ pub enum Values {
     /// Texts.
     Texts(Vec<String>),
     /// Finite numbers.
-    Numbers(Vec<f64>),
+    Numbers(Vec<Number>),
     /// Instants.
     Times(Vec<Timestamp>),
 }
@@ -122,7 +124,7 @@ pub enum Bound {
     /// A text.
     Text(String),
     /// A finite number.
-    Number(f64),
+    Number(Number),
     /// An instant.
     Time(Timestamp),
 }

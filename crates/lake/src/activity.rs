@@ -3,6 +3,7 @@
 //! What a day is, the zone given at first decides: a set never has days of two zones.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::calendar::{Day, DayRange, Days, Zone};
 use domain::tenant::TenantId;
@@ -27,7 +28,8 @@ struct Key {
 #[derive(Debug)]
 pub(crate) struct DayUsers {
     days: Days<'static>,
-    sets: HashMap<Key, UserSet>,
+    /// Shared with the readers that took them out.
+    sets: HashMap<Key, Arc<UserSet>>,
 }
 
 /// Which events count: those of a project, where the empty text means none, and of a type.
@@ -76,20 +78,18 @@ impl DayUsers {
     pub(crate) fn add(&mut self, at: Timestamp, project: Option<Symbol>, kind: Symbol, user: UserNumber) -> bool {
         let key = Key { project, kind, day: self.days.day_of(at) };
         let sets = self.sets.len();
-        self.sets.entry(key).or_default().insert(user);
+        Arc::make_mut(self.sets.entry(key).or_default()).insert(user);
         self.sets.len() > sets
     }
 
-    /// Adds who was active on these days by events that count.
-    pub(crate) fn add_to(&self, to: &mut ByDay, wanted: &Wanted, days: DayRange) {
+    /// Who was active on these days by events that count, some days more than once.
+    pub(crate) fn share(&self, wanted: &Wanted, days: DayRange) -> Vec<(Day, Arc<UserSet>)> {
         let counts = |key: &Key| {
             days.contains(key.day)
                 && wanted.project.is_none_or(|project| project == key.project)
                 && wanted.kind.is_none_or(|kind| kind == key.kind)
         };
-        for (key, users) in self.sets.iter().filter(|(key, _)| counts(key)) {
-            to.entry(key.day).or_default().merge(users);
-        }
+        self.sets.iter().filter(|(key, _)| counts(key)).map(|(key, users)| (key.day, Arc::clone(users))).collect()
     }
 
     /// Everything as it is stored, in order of (audience, day).

@@ -3,7 +3,6 @@
 
 mod counts;
 mod hours;
-mod moment;
 mod plan;
 mod points;
 mod rows;
@@ -45,29 +44,29 @@ impl Analytics for Lake {
             let events = if edges.is_empty() { Vec::new() } else { held_events(table, scope, None, range, in_edges) };
             (rollups_in(table, scope, hours), events)
         };
-        let (stored, moment) = loop {
-            let (counted, stored) = self.core.manifest.type_sums(scope, hours, project).await?;
-            if let Some(moment) = self.core.moment(counted, look) {
-                break (stored, moment);
-            }
-        };
-        let (rollups, held): (Vec<_>, Vec<_>) = moment.uncounted.into_iter().unzip();
-        let mut held: Vec<_> = held.into_iter().flatten().collect();
-        held.extend(moment.between.into_iter().flat_map(|(_, events)| events));
+        // Without events to count there is nothing to wait for.
+        let turn = if edges.is_empty() { None } else { Some(self.core.turn().await?) };
+        let moment = self.core.moment(|| self.core.manifest.type_sums(scope, hours, project), look).await?;
+        let (mut rollups, mut held) = moment.active;
+        if let Some(frozen) = &moment.snapshot.frozen {
+            let (of_frozen, events) = look(frozen);
+            held.extend(events);
+            rollups.extend(of_frozen.into_iter().filter(|_| !moment.counts_frozen));
+        }
         let (snapshot, of, wanted) = (moment.snapshot, scope.clone(), project.map(str::to_owned));
-        let mut counts = match edges.is_empty() {
-            true => counts::Counts::new(),
-            false => {
+        let mut counts = match turn {
+            None => counts::Counts::new(),
+            Some(turn) => {
                 let count = move |_: &Core, patience: &Patience| {
                     Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
                 };
-                self.core.read(count).await?
+                self.core.read_in(turn, count).await?
             }
         };
-        let rollups = rollups.into_iter().flatten();
+        let rollups = rollups.into_iter();
         let rollups = rollups.filter(|rollup| project.is_none_or(|project| project == rollup.key.project));
         let rollups = rollups.map(|rollup| (rollup.key.kind, rollup.totals.calls));
-        for (kind, calls) in stored.into_iter().map(|(kind, totals)| (kind, totals.calls)).chain(rollups) {
+        for (kind, calls) in moment.stored.into_iter().map(|(kind, totals)| (kind, totals.calls)).chain(rollups) {
             *counts.entry(kind).or_insert(0) += calls;
         }
         Ok(most_first(counts, limit))
@@ -110,18 +109,15 @@ impl Core {
             return self.read(sum).await;
         }
         let hours = series::rollup_hours(query);
-        let (stored, moment) = loop {
-            let (counted, stored) = self.manifest.rollups(scope, hours).await?;
-            if let Some(moment) = self.moment(counted, |table| series::unflushed(table, scope, query)) {
-                break (stored, moment);
-            }
-        };
+        let (turn, look) = (self.turn().await?, |table: &Memtable| series::unflushed(table, scope, query));
+        let moment = self.moment(|| self.manifest.rollups(scope, hours), look).await?;
         let sum = move |_: &Self, patience: &Patience| {
-            let mut unflushed = moment.uncounted;
-            unflushed.extend(moment.between.map(series::Unflushed::without_sums));
-            Self::series_of_rollups(&of, &asked, &stored, &unflushed, &moment.snapshot, patience)
+            let frozen = moment.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
+            let frozen = if moment.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
+            let unflushed: Vec<_> = [Some(moment.active), frozen].into_iter().flatten().collect();
+            Self::series_of_rollups(&of, &asked, &moment.stored, &unflushed, &moment.snapshot, patience)
         };
-        self.read(sum).await
+        self.read_in(turn, sum).await
     }
 }
 

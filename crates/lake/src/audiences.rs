@@ -7,6 +7,7 @@ mod raw;
 mod zone;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
@@ -17,11 +18,13 @@ use ports::audiences::{AudienceQuery, Audiences};
 use ports::manifest::Audience;
 use ports::{ErrorKind, PortError};
 
-use crate::activity::{ByDay, Choice};
+use crate::activity::ByDay;
 use crate::lake::{Core, Lake};
 use crate::memtable::Memtable;
-use crate::state::{Snapshot, zone_of};
-use raw::RawQuery;
+use crate::moment::Moment;
+use crate::reports::{Patience, given_up};
+use crate::state::zone_of;
+use raw::{HeldUser, RawQuery};
 
 /// How often a reader whose tenant's zone changes starts over.
 const ZONE_CHANGES_MAX: usize = 8;
@@ -33,13 +36,14 @@ impl Audiences for Lake {
         scope: &TenantScope,
         query: &AudienceQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
+        let turn = self.core.turn().await?;
         for _ in 0..ZONE_CHANGES_MAX {
             let own = self.zone(scope);
-            let (snapshot, mut users) = self.stored_users(scope, query, &Plan::of(query, &own)).await?;
+            let question = Question::new(scope, query, &own);
+            let moment = question.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
-            if zone_of(&snapshot.zones, scope.tenant()) == own {
-                users.raw(&self.core, snapshot).await?;
-                return Ok(users.found);
+            if zone_of(&moment.snapshot.zones, scope.tenant()) == own {
+                return self.core.read_in(turn, move |_, patience| question.answer(moment, patience)).await;
             }
         }
         Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
@@ -81,73 +85,66 @@ impl Plan {
     }
 }
 
-/// An answer being gathered.
+/// What is asked, and from where its answer comes.
 #[derive(Debug)]
-struct Gathered {
-    found: ByDay,
-    query: RawQuery,
+struct Question {
+    kept: Option<DayRange>,
+    audience: Audience,
+    raw: RawQuery,
 }
 
-impl Lake {
-    /// What the kept sets and the active memtable give, and the state that the rest is to be read from.
-    async fn stored_users(
-        &self,
-        scope: &TenantScope,
-        query: &AudienceQuery,
-        plan: &Plan,
-    ) -> Result<(Snapshot, Gathered), PortError> {
+/// What a memtable has for a question.
+#[derive(Debug)]
+struct Held {
+    kept: Vec<(Day, Arc<UserSet>)>,
+    raw: Vec<HeldUser>,
+}
+
+/// What is read at the moment of the manifest's answer.
+type Gathered = Moment<Vec<(Day, UserSet)>, Held>;
+
+impl Question {
+    fn new(scope: &TenantScope, query: &AudienceQuery, own: &Zone) -> Self {
+        let Plan { kept, raw } = Plan::of(query, own);
         let raw = RawQuery {
             scope: scope.clone(),
-            ranges: plan.raw.clone(),
-            but: plan.kept,
+            ranges: raw,
+            but: kept,
             zone: query.zone.clone(),
             project: query.project.clone(),
             kind: query.kind.clone(),
         };
-        let choice = Choice { project: query.project.as_deref(), kind: query.kind.as_deref() };
-        let kept_in = |table: &Memtable, to: &mut ByDay| {
-            if let Some(days) = plan.kept {
-                table.add_active(scope.tenant(), &choice, days, to);
-            }
-        };
-        let look = |active: &Memtable| {
-            let mut found = ByDay::new();
-            kept_in(active, &mut found);
-            raw.add_from(active, &mut found);
-            found
-        };
-        let (snapshot, mut found) = match plan.kept {
-            None => self.core.view(look),
-            Some(days) => {
-                let audience = audience_of(query);
-                let ask = || self.core.manifest.activity(scope, &audience, days);
-                let (snapshot, mut found, stored): (_, ByDay, Vec<(Day, UserSet)>) =
-                    self.core.consistent(look, ask).await?;
-                for (day, users) in stored {
-                    found.entry(day).or_default().merge(&users);
-                }
-                (snapshot, found)
-            }
-        };
-        if let Some(frozen) = &snapshot.frozen {
-            kept_in(frozen, &mut found);
-        }
-        Ok((snapshot, Gathered { found, query: raw }))
+        Self { kept, audience: audience_of(query), raw }
     }
-}
 
-impl Gathered {
-    /// Adds what is read from raw events that no longer change.
-    async fn raw(&mut self, core: &std::sync::Arc<Core>, snapshot: Snapshot) -> Result<(), PortError> {
-        if self.query.ranges.is_empty() {
-            return Ok(());
+    /// What the manifest has, and what the active memtable has to share.
+    async fn ask(&self, core: &Core) -> Result<Gathered, PortError> {
+        let Some(days) = self.kept else {
+            let (snapshot, active) = core.view(|active| self.share(active));
+            return Ok(Moment { snapshot, stored: Vec::new(), active, counts_frozen: false });
+        };
+        core.moment(|| core.manifest.activity(&self.raw.scope, &self.audience, days), |active| self.share(active)).await
+    }
+
+    fn share(&self, table: &Memtable) -> Held {
+        let kept = self.kept.map(|days| table.share_active(self.raw.scope.tenant(), &self.raw.choice(), days));
+        Held { kept: kept.unwrap_or_default(), raw: self.raw.share(table) }
+    }
+
+    fn answer(&self, moment: Gathered, patience: &Patience) -> Result<ByDay, PortError> {
+        let Moment { snapshot, stored, active, counts_frozen } = moment;
+        let mut found: ByDay = stored.into_iter().collect();
+        let frozen = snapshot.frozen.as_deref().map(|frozen| self.share(frozen));
+        let uncounted = frozen.iter().filter(|_| !counts_frozen);
+        for (day, users) in [&active].into_iter().chain(uncounted).flat_map(|held| &held.kept) {
+            patience.check().map_err(given_up)?;
+            found.entry(*day).or_default().merge(users);
         }
-        let query = self.query.clone();
-        let found = core.read(move |_, patience| query.read(&snapshot, patience)).await?;
-        for (day, users) in found {
-            self.found.entry(day).or_default().merge(&users);
+        for held in [&active].into_iter().chain(&frozen) {
+            self.raw.add_held(&held.raw, patience, &mut found)?;
         }
-        Ok(())
+        self.raw.add_segments(&snapshot, patience, &mut found)?;
+        Ok(found)
     }
 }
 

@@ -9,7 +9,7 @@ mod memtable;
 mod segment;
 mod state;
 mod lake;
-mod consistent;
+mod moment;
 mod flush;
 mod merge;
 mod compact;

@@ -6,23 +6,25 @@ mod fold;
 mod hold;
 mod intern;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use domain::admit::Dimension;
 use domain::aggregate::{Aggregate, Slice, Totals};
-use domain::calendar::DayRange;
+use domain::calendar::{Day, DayRange};
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::record::decode_body;
 use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
-use domain::users::UserNumber;
+use domain::users::{UserNumber, UserSet};
 use hashbrown::HashMap;
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
 pub(crate) use hold::HeldRows;
 pub(crate) use intern::{Interner, Symbol};
 
-use crate::activity::{ByDay, Choice, DayUsers};
+use crate::activity::{Choice, DayUsers};
 use crate::dedup::{FirstSeen, IdHash};
 
 /// Memory that one event takes beside its bytes, about: its reference and its id.
@@ -253,12 +255,16 @@ impl Memtable {
         self.day_users.iter().map(|(tenant, users)| (self.names.text(*tenant), users))
     }
 
-    /// Adds those of a tenant who were active on these days.
-    pub(crate) fn add_active(&self, tenant: &TenantId, choice: &Choice<'_>, days: DayRange, to: &mut ByDay) {
+    /// Those of a tenant who were active on these days, cheaply: a lock may be held meanwhile.
+    pub(crate) fn share_active(
+        &self,
+        tenant: &TenantId,
+        choice: &Choice<'_>,
+        days: DayRange,
+    ) -> Vec<(Day, Arc<UserSet>)> {
         let users = self.names.find(tenant.as_str()).and_then(|tenant| self.day_users.get(&tenant));
-        if let Some((users, wanted)) = users.zip(choice.find(&self.names)) {
-            users.add_to(to, &wanted, days);
-        }
+        let wanted = users.zip(choice.find(&self.names));
+        wanted.map(|(users, wanted)| users.share(&wanted, days)).unwrap_or_default()
     }
 
     /// The names that symbols stand for.

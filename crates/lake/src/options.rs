@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::limits::QUERY_MEMORY_BYTES_MAX;
+use domain::limits::{QUERY_MEMORY_BYTES_MAX, QUERY_TIME_MAX};
 use domain::window::WindowRule;
 
 /// When to flush, how to merge, what to keep.
@@ -22,6 +22,8 @@ pub struct LakeOptions {
     pub retention_days: Option<u32>,
     /// Most memory that one structured query may take for its groups and values, in bytes.
     pub query_memory_bytes_max: usize,
+    /// Longest that one structured query may wait for its turn, and then run.
+    pub query_time_max: Duration,
     /// Windows of a new folder; an existing folder must have been made with the same.
     pub rule: WindowRule,
     /// Secret of a new folder, for the hash of event ids and for receipts.
@@ -41,6 +43,7 @@ impl Default for LakeOptions {
             segment_rows_max: 8_000_000,
             retention_days: None,
             query_memory_bytes_max: QUERY_MEMORY_BYTES_MAX,
+            query_time_max: QUERY_TIME_MAX,
             rule: WindowRule::default(),
             seed_key: [0; 16],
             background: true,

@@ -5,11 +5,13 @@ mod columns;
 mod distributive;
 mod engine;
 mod json;
+mod gathering;
 mod operators;
 mod percentile;
 mod unique;
 mod plan;
 mod scan;
+mod slots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +23,6 @@ use async_trait::async_trait;
 use datafusion_common::DataFusionError;
 use datafusion_physical_plan::collect;
 use datafusion_physical_plan::streaming::PartitionStream;
-use domain::limits::QUERY_TIME_MAX;
 use domain::query::{Query, Value};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -32,8 +33,9 @@ use tokio::task::AbortHandle;
 pub(crate) use engine::Engine;
 
 use crate::lake::{Core, Lake};
+use crate::reports::took_too_long;
 use plan::Plan;
-use scan::{Scan, Share};
+use scan::{Scan, Share, external};
 
 /// Ends a query when nobody waits for it any more.
 struct Abandon {
@@ -51,10 +53,10 @@ impl Drop for Abandon {
 #[async_trait]
 impl Queries for Lake {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
-        let engine = &self.core.engine;
+        let (engine, time_max) = (&self.core.engine, self.core.options.query_time_max);
         let busy = || PortError::new(ErrorKind::Overloaded, "find a free slot for the query");
-        let waiting = tokio::time::timeout(QUERY_TIME_MAX, Arc::clone(&engine.slots).acquire_owned()).await;
-        let slot = waiting.map_err(|_| busy())?.map_err(|why| busy().because(why))?;
+        let waiting = tokio::time::timeout(time_max, engine.slots.take(scope.tenant())).await;
+        let slot = waiting.ok().flatten().ok_or_else(busy)?;
         let flag = Arc::new(AtomicBool::new(false));
         let running = {
             let (core, scope, query, flag) = (Arc::clone(&self.core), scope.clone(), query.clone(), Arc::clone(&flag));
@@ -64,10 +66,10 @@ impl Queries for Lake {
             })
         };
         let _abandon = Abandon { flag, task: running.abort_handle() };
-        match tokio::time::timeout(QUERY_TIME_MAX, running).await {
+        match tokio::time::timeout(time_max, running).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(ended)) => Err(PortError::new(ErrorKind::Unavailable, "run the query").because(ended)),
-            Err(_) => Err(PortError::new(ErrorKind::Exhausted, "run the query in the time that one may take")),
+            Err(_) => Err(took_too_long(time_max)),
         }
     }
 }
@@ -79,13 +81,34 @@ impl Core {
         query: &Query,
         abandoned: Arc<AtomicBool>,
     ) -> Result<QueryAnswer, PortError> {
-        let plan = Plan::of(query);
-        let scan = self.scan(scope, query, plan.columns.clone(), abandoned)?;
-        let rows = answer(plan, scan, self.options.query_memory_bytes_max).await.map_err(refusal)?;
+        let rows = self.rows(scope, query, &abandoned).await?;
         let mut rows = rows.iter().map(rows_of).collect::<Result<Vec<_>, _>>()?.concat();
         let truncated = rows.len() > query.limit;
         rows.truncate(query.limit);
         Ok(QueryAnswer { columns: query.columns(), rows, truncated })
+    }
+
+    /// How much memory several partitions need depends on which of them is ahead, hence on what else
+    /// runs. So they get half of it, and the verdict on what does not fit there is that of one partition
+    /// with all of it, which always takes the same way. What fits in the half fits there too: tables
+    /// that grow by doubling take less than twice as much in one piece.
+    async fn rows(
+        &self,
+        scope: &TenantScope,
+        query: &Query,
+        abandoned: &Arc<AtomicBool>,
+    ) -> Result<Vec<RecordBatch>, PortError> {
+        let memory_bytes_max = self.options.query_memory_bytes_max;
+        let attempt = async |partitions, memory_bytes_max| {
+            let plan = Plan::of(query);
+            let scan = self.scan(scope, query, plan.columns.clone(), Arc::clone(abandoned)).map_err(external)?;
+            answer(plan, scan, partitions, memory_bytes_max).await
+        };
+        let rows = match attempt(engine::threads(), memory_bytes_max / 2).await {
+            Err(why) if !is_failed_read(&why) => attempt(1, memory_bytes_max).await,
+            answered => answered,
+        };
+        rows.map_err(|why| refusal(why, memory_bytes_max))
     }
 
     /// The rows of one state that retention still shows.
@@ -110,16 +133,33 @@ impl Core {
     }
 }
 
-async fn answer(plan: Plan, scan: Arc<Scan>, memory_bytes_max: usize) -> Result<Vec<RecordBatch>, DataFusionError> {
-    let shares = (0..engine::partitions()).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
+async fn answer(
+    plan: Plan,
+    scan: Arc<Scan>,
+    partitions: usize,
+    memory_bytes_max: usize,
+) -> Result<Vec<RecordBatch>, DataFusionError> {
+    let shares = (0..partitions).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
     let operators = operators::operators(&plan, scan.schema(), shares.collect())?;
     collect(operators, Arc::new(engine::context(memory_bytes_max)?)).await
 }
 
+/// Whether rows could not be read.
+fn is_failed_read(why: &DataFusionError) -> bool {
+    matches!(why.find_root(), DataFusionError::External(_))
+}
+
 /// Why the engine gave no answer.
-fn refusal(why: DataFusionError) -> PortError {
+fn refusal(why: DataFusionError, memory_bytes_max: usize) -> PortError {
     let kind = match why.find_root() {
-        DataFusionError::ResourcesExhausted(_) => ErrorKind::Exhausted,
+        DataFusionError::ResourcesExhausted(_) => {
+            let context = format!(
+                "answer the query within {} MiB of memory for its groups and values: ask for fewer groups or values, \
+                 or a shorter time",
+                memory_bytes_max >> 20
+            );
+            return PortError::new(ErrorKind::Exhausted, context).because(why);
+        }
         DataFusionError::External(inner) => {
             inner.downcast_ref::<PortError>().map_or(ErrorKind::Unacceptable, PortError::kind)
         }

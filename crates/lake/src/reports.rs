@@ -7,6 +7,7 @@ mod sums;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::limits::QUERY_TIME_MAX;
@@ -20,11 +21,11 @@ use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
 use ports::{ErrorKind, PortError};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::lake::{Core, Lake};
 use crate::memtable::{Memtable, Partial};
 use crate::segment::sums::Grain;
-use crate::state::Snapshot;
 use sums::{SumQuery, sum, sums_in};
 
 /// Longest time spent on one page before it is answered as far as it is.
@@ -32,7 +33,14 @@ const PAGE_TIME_US_MAX: i64 = 5_000_000;
 
 /// Set when nobody waits for an answer any more.
 #[derive(Debug, Default)]
-struct Abandoned(Arc<AtomicBool>);
+pub(crate) struct Abandoned(Arc<AtomicBool>);
+
+impl Abandoned {
+    /// What the work asks whether it is still waited for.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience(Arc::clone(&self.0))
+    }
+}
 
 impl Drop for Abandoned {
     fn drop(&mut self) {
@@ -45,11 +53,6 @@ impl Drop for Abandoned {
 pub(crate) struct Patience(Arc<AtomicBool>);
 
 impl Patience {
-    /// Of work that goes on whether or not somebody waits.
-    pub(crate) fn endless() -> Self {
-        Self(Arc::default())
-    }
-
     /// Asked once per batch of rows.
     pub(crate) fn check(&self) -> Result<(), ParquetError> {
         if self.0.load(Ordering::Relaxed) {
@@ -60,33 +63,44 @@ impl Patience {
 }
 
 impl Core {
+    /// Waits until one read more may run. Taken before anything is set aside for the read, so that those
+    /// that wait hold nothing.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, PortError> {
+        let turn = Arc::clone(&self.readers).acquire_owned().await;
+        turn.map_err(|_| PortError::new(ErrorKind::Unavailable, "read: the ledger is closed"))
+    }
+
     /// Runs a read on a thread that may block.
     pub(crate) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
     {
+        let turn = self.turn().await?;
+        self.read_in(turn, read).await
+    }
+
+    /// The same for whom a turn was taken already. The turn ends with the read, also when nobody waits
+    /// for that.
+    pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: OwnedSemaphorePermit, read: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
+    {
         let abandoned = Abandoned::default();
-        let patience = Patience(Arc::clone(&abandoned.0));
-        let unavailable = |what: &str| PortError::new(ErrorKind::Unavailable, format!("read: {what}"));
-        let permit =
-            Arc::clone(&self.readers).acquire_owned().await.map_err(|_| unavailable("the ledger is closed"))?;
+        let patience = abandoned.patience();
         let core = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             read(&core, &patience)
         });
         match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
             Ok(Ok(found)) => found,
-            Ok(Err(panicked)) => Err(unavailable("the reader failed").because(panicked)),
-            Err(_) => Err(unavailable("the query takes too long")),
+            Ok(Err(panicked)) => {
+                Err(PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(panicked))
+            }
+            Err(_) => Err(took_too_long(QUERY_TIME_MAX)),
         }
-    }
-
-    /// The state, with what `look` finds in the memtable being filled: both of one instant.
-    pub(crate) fn view<T>(&self, look: impl FnOnce(&Memtable) -> T) -> (Snapshot, T) {
-        let state = self.state.read();
-        (state.snapshot(), look(&state.active))
     }
 
     fn window(&self, customer: String, partial: Partial, closed_through: Timestamp) -> Window {
@@ -101,6 +115,17 @@ impl Core {
             aggregate: partial.aggregate,
         }
     }
+}
+
+/// Why a read that nobody waits for any more has ended.
+pub(crate) fn given_up(why: ParquetError) -> PortError {
+    PortError::new(ErrorKind::Unavailable, "read").because(why)
+}
+
+/// The refusal of an answer after the time that it may take.
+pub(crate) fn took_too_long(time_max: Duration) -> PortError {
+    let context = format!("answer within {} s: ask for less, or again when less is asked", time_max.as_secs_f64());
+    PortError::new(ErrorKind::TimedOut, context)
 }
 
 fn customer(id: String, total: Partial) -> Customer {
@@ -154,14 +179,11 @@ impl Reports for Lake {
     }
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
-        let (stored, moment) = loop {
-            let (counted, stored) = self.core.manifest.rollups(scope, range).await?;
-            if let Some(moment) = self.core.moment(counted, |table| rollups_in(table, scope, range)) {
-                break (stored, moment);
-            }
-        };
-        let mut sums: BTreeMap<_, _> = stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
-        for rollup in moment.uncounted.into_iter().flatten() {
+        let look = |table: &Memtable| rollups_in(table, scope, range);
+        let moment = self.core.moment(|| self.core.manifest.rollups(scope, range), look).await?;
+        let uncounted = moment.snapshot.frozen.as_deref().filter(|_| !moment.counts_frozen).map(look);
+        let mut sums: BTreeMap<_, _> = moment.stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
+        for rollup in moment.active.into_iter().chain(uncounted.into_iter().flatten()) {
             sums.entry(rollup.key).or_default().merge(&rollup.totals);
         }
         Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())

@@ -135,6 +135,7 @@ impl From<ErrorKind> for IngestError {
             | ErrorKind::Conflict
             | ErrorKind::Closed
             | ErrorKind::Exhausted
+            | ErrorKind::TimedOut
             | ErrorKind::Gone => Self::Unavailable,
         }
     }

@@ -113,8 +113,8 @@ impl Pipeline {
         parts.limits.batch_events_max = parts.limits.batch_events_max.min(RECORD_EVENTS_MAX);
         let PipelineParts { journal, ledger, audiences, catalog, clock, limits, rule, .. } = parts.clone();
         let stored = std::mem::take(&mut parts.settings);
-        let settings = Arc::new(Settings::new(catalog, audiences, clock.clone(), stored));
         let (failure, stop) = (Failure::new(), Stop::new());
+        let settings = Arc::new(Settings::new(catalog, audiences, clock.clone(), stored, stop.signal()));
         let replay_until = journal.backlog().durable;
         let receipts = Arc::new(Receipts::new(ledger.applied()));
         let in_flight = InFlight::new(ledger.closed_through());

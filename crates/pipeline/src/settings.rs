@@ -15,6 +15,8 @@ use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::{ErrorKind, PortError};
 
+use crate::stop::StopSignal;
+
 /// Held by whoever changes a tenant's settings.
 type Turn = tokio::sync::Mutex<()>;
 
@@ -26,6 +28,7 @@ pub struct Settings {
     clock: Arc<dyn Clock>,
     current: RwLock<HashMap<TenantId, Current>>,
     changing: Mutex<HashMap<TenantId, Arc<Turn>>>,
+    stop: StopSignal,
 }
 
 /// What holds for one tenant.
@@ -55,10 +58,11 @@ impl Settings {
         audiences: Arc<dyn Audiences>,
         clock: Arc<dyn Clock>,
         stored: Vec<(TenantId, TenantSettings)>,
+        stop: StopSignal,
     ) -> Self {
         let current = stored.into_iter().map(|(tenant, settings)| (tenant, Current { settings, generation: 0 }));
         let current = RwLock::new(current.collect());
-        Self { catalog, audiences, clock, current, changing: Mutex::default() }
+        Self { catalog, audiences, clock, current, changing: Mutex::default(), stop }
     }
 
     /// What holds for a tenant.
@@ -84,7 +88,8 @@ impl Settings {
     /// as a task of its own.
     ///
     /// # Errors
-    /// `Overloaded` while another change of this tenant is being made. As [`Audiences::set_zone`] and
+    /// `Overloaded` while another change of this tenant is being made, `Closed` when the server ends before
+    /// the zone is changed. As [`Audiences::set_zone`] and
     /// [`Catalog::store_settings`]; the zone may have changed when only the rest could not be stored.
     pub async fn change(&self, scope: &TenantScope, change: &SettingsChange) -> Result<(), PortError> {
         let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
@@ -92,7 +97,7 @@ impl Settings {
             return Err(PortError::new(ErrorKind::Overloaded, "change settings: another change is being made"));
         };
         if let Some(zone) = change.zone.as_ref().filter(|zone| **zone != self.audiences.zone(scope)) {
-            self.audiences.set_zone(scope, zone).await?;
+            self.change_zone(scope, zone).await?;
             self.publish(scope, self.of(scope).settings);
         }
         let before = self.of(scope).settings;
@@ -105,6 +110,16 @@ impl Settings {
             self.publish(scope, after);
         }
         Ok(())
+    }
+
+    /// Recounting the days of a zone may take long: it is given up when the server is to end.
+    async fn change_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.ended() => Err(PortError::new(ErrorKind::Closed, "change the zone: the server ends")),
+            changed = self.audiences.set_zone(scope, zone) => changed,
+        }
     }
 
     fn publish(&self, scope: &TenantScope, settings: TenantSettings) {

@@ -41,7 +41,8 @@ pub trait Audiences: Send + Sync + std::fmt::Debug {
     fn zone(&self, scope: &TenantScope) -> Zone;
 
     /// Changes the tenant's zone: recounts the days of all its users from raw events. Durable and
-    /// visible as one, on return.
+    /// visible as one, on return. Events are applied meanwhile. Dropped before it returns, it ends soon,
+    /// having changed nothing or everything.
     ///
     /// # Errors
     /// `Gone` when retention has dropped raw events that would be needed; nothing has changed.

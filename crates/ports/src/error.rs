@@ -20,8 +20,12 @@ pub enum ErrorKind {
     Unacceptable,
     /// The state is not what the caller believed.
     Conflict,
-    /// The answer would take more memory, time or rows than one may; ask for less.
+    /// The answer would take more memory or rows than one may, whatever else goes on; ask for less. The
+    /// context names the limit: it is shown to whoever asked.
     Exhausted,
+    /// The answer took longer than one may, as anything does on a busy machine; ask for less, or later.
+    /// The context names the limit: it is shown to whoever asked.
+    TimedOut,
     /// The answer needs what retention has dropped for good.
     Gone,
     /// The port has been closed.

@@ -23,7 +23,9 @@ pub trait Queries: Send + Sync + std::fmt::Debug {
     /// Runs a query over all raw events, flushed or not, of one consistent state.
     ///
     /// # Errors
-    /// `Exhausted` when it takes more memory or time than a query may, `Corrupt` or `Unavailable`
-    /// when stored data cannot be read.
+    /// `Exhausted` when it takes more memory than a query may, which depends on the query and on the
+    /// events alone. `Overloaded` and `TimedOut` when it had to wait or to run for too long; the waiting
+    /// queries of one tenant keep one of another waiting for at most one of them. `Corrupt` or
+    /// `Unavailable` when stored data cannot be read.
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError>;
 }

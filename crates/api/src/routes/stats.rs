@@ -157,19 +157,36 @@ async fn active(
         project: parameters.project,
         kind: text("type", parameters.kind)?,
     };
-    let answer = within_time(api, async {
-        let activity = api.pipeline.audiences().active_users(scope, &query).await?;
-        blocking(move || {
-            let rows = if rolling {
-                activity::active_rolling(&activity, days, rolling_days)
-            } else {
-                activity::active_per_period(&activity, &calendar, days, period)
-            };
-            ActiveUsersBody::new(&calendar, rows)
+    let count = move |activity: DailyUsers, is_wanted: &dyn Fn() -> bool| {
+        let rows = if rolling {
+            activity::active_rolling(&activity, days, rolling_days, is_wanted)
+        } else {
+            activity::active_per_period(&activity, &calendar, days, period, is_wanted)
+        };
+        Some(ActiveUsersBody::new(&calendar, rows?))
+    };
+    counted(api, scope, &query, count).await.map(Json)
+}
+
+/// What is counted from the users of each day. Only a few questions at once hold and count them, and
+/// only for as long as somebody waits.
+async fn counted<T: Send + 'static>(
+    api: &ApiState,
+    scope: &TenantScope,
+    query: &AudienceQuery,
+    count: impl FnOnce(DailyUsers, &dyn Fn() -> bool) -> Option<T> + Send + 'static,
+) -> Result<T, Problem> {
+    let answer = async {
+        let turn = Arc::clone(&api.statistics).acquire_owned().await;
+        let turn = turn.map_err(|why| Problem::internal(why.to_string()))?;
+        let activity = api.pipeline.audiences().active_users(scope, query).await?;
+        blocking(move |is_wanted| {
+            let _turn = turn;
+            count(activity, is_wanted)
         })
         .await
-    });
-    answer.await.map(Json)
+    };
+    within_time(api, answer).await
 }
 
 /// The first day of a range that ends with `last` and whose beginning was not given.
@@ -293,9 +310,8 @@ pub(crate) async fn retention(
         project: parameters.project,
         kind: text("type", parameters.kind)?,
     };
-    let answer = within_time(&api, async {
-        let activity: DailyUsers = api.pipeline.audiences().active_users(&scope, &audience).await?;
-        blocking(move || RetentionBody::new(query.period, activity::retention(&activity, &query))).await
-    });
-    answer.await.map(Json)
+    let count = move |activity: DailyUsers, is_wanted: &dyn Fn() -> bool| {
+        Some(RetentionBody::new(query.period, activity::retention(&activity, &query, is_wanted)?))
+    };
+    counted(&api, &scope, &audience, count).await.map(Json)
 }

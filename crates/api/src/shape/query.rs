@@ -1,7 +1,7 @@
 //! A structured query as clients write it, and its answer.
 
 use domain::calendar::{Calendar, Day, DayRange, Interval, Period, Zone};
-use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Query, Refusal, Value};
+use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Refusal, Value};
 use domain::time::{TimeRange, Timestamp};
 use ports::queries::QueryAnswer;
 use serde::{Deserialize, Serialize, Serializer};
@@ -167,7 +167,7 @@ impl FilterBody {
 fn literal(value: serde_json::Value) -> Literal {
     match value {
         serde_json::Value::Bool(value) => Literal::Bool(value),
-        serde_json::Value::Number(number) => number.as_f64().map_or(Literal::Other, Literal::Number),
+        serde_json::Value::Number(number) => Number::parse(&number.to_string()).map_or(Literal::Other, Literal::Number),
         serde_json::Value::String(text) => Literal::Text(text),
         serde_json::Value::Array(list) => Literal::List(list.into_iter().map(literal).collect()),
         serde_json::Value::Null | serde_json::Value::Object(_) => Literal::Other,

@@ -75,20 +75,22 @@ pub struct Retention {
     pub averages: Vec<Average>,
 }
 
-/// Follows the cohorts asked for through `activity`, which has to be that of all time.
-pub fn retention(activity: &DailyUsers, query: &RetentionQuery) -> Retention {
+/// Follows the cohorts asked for through `activity`, which has to be that of all time. `None` when
+/// `is_wanted` says that nobody waits for it any more.
+pub fn retention(activity: &DailyUsers, query: &RetentionQuery, is_wanted: &dyn Fn() -> bool) -> Option<Retention> {
     let starts: Vec<Day> = super::starts(&query.calendar, query.cohorts, query.period).collect();
     let active = per_period(activity, &query.calendar, query.period);
     let newcomers = newcomers(&active, &starts);
     let mut cohorts: Vec<Cohort> =
         starts.iter().zip(&newcomers).map(|(start, new)| empty_row(query, *start, new)).collect();
-    let Some(first) = starts.first() else { return Retention { cohorts, averages: Vec::new() } };
+    let Some(first) = starts.first() else { return Some(Retention { cohorts, averages: Vec::new() }) };
     let steps = cohorts.iter().enumerate().map(|(at, cohort)| at + cohort.cells.len()).max().unwrap_or(0);
     let periods: Vec<Day> =
         super::starts(&query.calendar, DayRange { first: *first, last: Day::MAX }, query.period).take(steps).collect();
-    fill(&mut cohorts, &newcomers, &active, &periods, query.variant);
+    let followed = Followed { newcomers: &newcomers, active: &active, periods: &periods, variant: query.variant };
+    followed.fill(&mut cohorts, is_wanted)?;
     let averages = averages(&cohorts);
-    Retention { cohorts, averages }
+    Some(Retention { cohorts, averages })
 }
 
 /// The users that were active in each period, by its first day.
@@ -132,25 +134,40 @@ fn empty_row(query: &RetentionQuery, start: Day, new: &UserSet) -> Cohort {
     Cohort { start, size: new.len(), cells }
 }
 
-/// Counts into each cell: cell n of cohort c looks at the period c + n of `periods`. From the last
-/// period backwards, so that one growing set stands for "this one or any later".
-fn fill(cohorts: &mut [Cohort], newcomers: &[UserSet], active: &DailyUsers, periods: &[Day], variant: Variant) {
-    let nobody = UserSet::default();
-    let mut later = UserSet::default();
-    if let Some(last) = periods.last() {
-        active.range(*last..).skip_while(|(start, _)| *start == last).for_each(|(_, users)| later.merge(users));
-    }
-    for (at, start) in periods.iter().enumerate().rev() {
-        let mut users = active.get(start).unwrap_or(&nobody);
-        if variant == Variant::OnOrAfter {
-            later.merge(users);
-            users = &later;
+/// What the cells are counted from.
+struct Followed<'a> {
+    newcomers: &'a [UserSet],
+    active: &'a DailyUsers,
+    periods: &'a [Day],
+    variant: Variant,
+}
+
+impl Followed<'_> {
+    /// Counts into each cell: cell n of cohort c looks at the period c + n of `periods`. From the last
+    /// period backwards, so that one growing set stands for "this one or any later".
+    fn fill(&self, cohorts: &mut [Cohort], is_wanted: &dyn Fn() -> bool) -> Option<()> {
+        let Self { newcomers, active, periods, variant } = self;
+        let nobody = UserSet::default();
+        let mut later = UserSet::default();
+        if let Some(last) = periods.last() {
+            active.range(*last..).skip_while(|(start, _)| *start == last).for_each(|(_, users)| later.merge(users));
         }
-        for (begin, (cohort, new)) in cohorts.iter_mut().zip(newcomers).enumerate().take(at + 1) {
-            if let Some(cell) = cohort.cells.get_mut(at - begin) {
-                cell.users = new.common(users);
+        for (at, start) in periods.iter().enumerate().rev() {
+            let mut users = active.get(start).unwrap_or(&nobody);
+            if *variant == Variant::OnOrAfter {
+                later.merge(users);
+                users = &later;
+            }
+            for (begin, (cohort, new)) in cohorts.iter_mut().zip(*newcomers).enumerate().take(at + 1) {
+                if !is_wanted() {
+                    return None;
+                }
+                if let Some(cell) = cohort.cells.get_mut(at - begin) {
+                    cell.users = new.common(users);
+                }
             }
         }
+        Some(())
     }
 }
 

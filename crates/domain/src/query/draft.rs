@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 
 use super::{
-    AggregateOp, Aggregation, BUCKET_COLUMN, Bound, Comparison, Condition, Filter, Kind, OrderBy, Query, Source, Values,
+    AggregateOp, Aggregation, BUCKET_COLUMN, Bound, Comparison, Condition, Filter, Kind, Number, OrderBy, Query,
+    Source, Values,
 };
 use crate::calendar::{Calendar, Interval};
 use crate::limits::{
@@ -74,7 +75,7 @@ pub enum Literal {
     /// `true` or `false`.
     Bool(bool),
     /// A number.
-    Number(f64),
+    Number(Number),
     /// A text.
     Text(String),
     /// A list.

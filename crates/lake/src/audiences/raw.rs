@@ -1,7 +1,9 @@
 //! Users by day from raw events: the pages that a tenant's time needs and of them only the columns that
 //! decide. Slower than the sets that are kept, and just as exact.
 
+use arrow::record_batch::RecordBatch;
 use domain::calendar::{Calendar, DayRange, Days, WeekStart, Zone};
+use domain::position::{Position, Seq};
 use domain::rollup::hour_of;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -10,13 +12,16 @@ use parquet::errors::Result as ParquetResult;
 use ports::{ErrorKind, PortError};
 
 use crate::activity::{ByDay, Choice};
-use crate::memtable::Memtable;
-use crate::reports::Patience;
+use crate::memtable::{EventHandle, Memtable, SharedEvent};
+use crate::reports::{Patience, given_up};
 use crate::segment::columns::{Columns, text_at, user_at};
 use crate::segment::events::USER_NUMBER;
 use crate::segment::sums::Grain;
 use crate::segment::{KeyRange, Segment, corrupt, key_range};
 use crate::state::Snapshot;
+
+/// Events of a memtable between two looks at whether anybody waits.
+const HELD_ROWS: usize = 4_096;
 
 /// Which raw events count, and by which days.
 #[derive(Debug, Clone)]
@@ -32,7 +37,7 @@ pub(super) struct RawQuery {
 }
 
 impl RawQuery {
-    fn choice(&self) -> Choice<'_> {
+    pub(super) fn choice(&self) -> Choice<'_> {
         Choice { project: self.project.as_deref(), kind: self.kind.as_deref() }
     }
 
@@ -43,38 +48,64 @@ impl RawQuery {
         }
     }
 
-    /// Adds what a memtable holds.
-    pub(super) fn add_from(&self, table: &Memtable, to: &mut ByDay) {
+    /// The users of a memtable's events of these times, cheaply: a lock may be held meanwhile.
+    pub(super) fn share(&self, table: &Memtable) -> Vec<HeldUser> {
+        let choice = self.choice();
+        let is_decoded = choice.project.is_some() || choice.kind.is_some();
+        let events = self
+            .ranges
+            .iter()
+            .flat_map(|range| table.groups_of(self.scope.tenant()).flat_map(|group| group.events(*range)));
+        let held = |event: EventHandle<'_>| {
+            let (time, user) = (event.time(), event.user()?);
+            Some(HeldUser { time, user, event: is_decoded.then(|| event.share()) })
+        };
+        events.filter_map(held).collect()
+    }
+
+    /// Adds what a memtable has shared.
+    pub(super) fn add_held(&self, held: &[HeldUser], patience: &Patience, to: &mut ByDay) -> Result<(), PortError> {
         let calendar = Calendar { zone: self.zone.clone(), week_start: WeekStart::Monday };
         let (mut days, choice) = (calendar.days(), self.choice());
-        let all = choice.project.is_none() && choice.kind.is_none();
-        for range in &self.ranges {
-            for event in table.groups_of(self.scope.tenant()).flat_map(|group| group.events(*range)) {
-                let Some(user) = event.user() else { continue };
-                let counts = || event.decode().is_some_and(|held| choice.includes(held.event.project, held.event.kind));
-                if all || counts() {
-                    self.add(&mut days, event.time(), user, to);
+        for some in held.chunks(HELD_ROWS) {
+            patience.check().map_err(given_up)?;
+            for HeldUser { time, user, event } in some {
+                let counts = |event: &SharedEvent| {
+                    event.decode().is_some_and(|(event, _)| choice.includes(event.project, event.kind))
+                };
+                if event.as_ref().is_none_or(counts) {
+                    self.add(&mut days, *time, *user, to);
                 }
             }
         }
+        Ok(())
     }
 
-    /// What the frozen memtable and the segments hold.
-    pub(super) fn read(&self, snapshot: &Snapshot, patience: &Patience) -> Result<ByDay, PortError> {
-        let mut found = ByDay::new();
-        if let Some(frozen) = &snapshot.frozen {
-            self.add_from(frozen, &mut found);
-        }
+    /// Adds what the segments hold.
+    pub(super) fn add_segments(
+        &self,
+        snapshot: &Snapshot,
+        patience: &Patience,
+        to: &mut ByDay,
+    ) -> Result<(), PortError> {
         let calendar = Calendar { zone: self.zone.clone(), week_start: WeekStart::Monday };
         let (mut days, choice) = (calendar.days(), self.choice());
         for segment in snapshot.segments.iter() {
             for range in &self.ranges {
-                let each = |event: RawEvent<'_>| self.add(&mut days, event.time, event.user, &mut found);
-                scan(segment, &self.scope, *range, &choice, patience, each)?;
+                let each = |event: RawEvent<'_>| self.add(&mut days, event.time, event.user, to);
+                scan(segment, &self.scope, *range, choice, patience, each)?;
             }
         }
-        Ok(found)
+        Ok(())
     }
+}
+
+/// The user of an event of a memtable; with the event where its project or type decides.
+#[derive(Debug)]
+pub(super) struct HeldUser {
+    time: Timestamp,
+    user: UserNumber,
+    event: Option<SharedEvent>,
 }
 
 /// What a scan reads of an event with a user.
@@ -86,10 +117,13 @@ pub(super) struct RawEvent<'b> {
     pub(super) kind: &'b str,
 }
 
-/// Which columns a scan reads beside the keys: those that it filters by.
-fn columns_of(choice: &Choice<'_>) -> Vec<&'static str> {
-    let filtered = [choice.project.map(|_| "project"), choice.kind.map(|_| "type")];
-    ["tenant", "time", USER_NUMBER].into_iter().chain(filtered.into_iter().flatten()).collect()
+/// Which events a scan hands out, and what of them.
+struct Wanted<'q> {
+    range: TimeRange,
+    choice: Choice<'q>,
+    /// Only events of later records.
+    after: Option<Seq>,
+    columns: Vec<&'static str>,
 }
 
 /// Hands out every event of a segment that counts. Project and type are read as far as `choice` asks
@@ -97,76 +131,107 @@ fn columns_of(choice: &Choice<'_>) -> Vec<&'static str> {
 ///
 /// # Errors
 /// `Gone` when retention has dropped such events.
-pub(super) fn scan(
+fn scan(
     segment: &Segment,
     scope: &TenantScope,
     range: TimeRange,
-    choice: &Choice<'_>,
+    choice: Choice<'_>,
     patience: &Patience,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     if !segment.overlaps(range) {
         return Ok(());
     }
-    let name = &segment.meta().id;
-    if segment.events().is_none() {
-        return match had_events(segment, scope, range).map_err(|why| corrupt(name, why))? {
-            true => Err(PortError::new(ErrorKind::Gone, "count users: retention has dropped events of that time")),
-            false => Ok(()),
-        };
+    if had_dropped(segment, scope, range)? {
+        return Err(PortError::new(ErrorKind::Gone, "count users: retention has dropped events of that time"));
     }
-    scan_columns(segment, scope, range, (choice, &columns_of(choice)), patience, each).map_err(|why| corrupt(name, why))
+    let filtered = [choice.project.map(|_| "project"), choice.kind.map(|_| "type")];
+    let columns = ["tenant", "time", USER_NUMBER].into_iter().chain(filtered.into_iter().flatten()).collect();
+    scan_columns(segment, scope, &Wanted { range, choice, after: None, columns }, patience, each)
 }
 
-/// Hands out every event of a segment with its project and its type.
-pub(super) fn scan_all(
+/// Hands out every event of the records after this one, with its project and its type.
+///
+/// # Errors
+/// `Gone` when retention has dropped events of the tenant.
+pub(super) fn scan_after(
     segment: &Segment,
     scope: &TenantScope,
+    after: Seq,
     patience: &Patience,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
-    let all = Choice { project: None, kind: None };
-    let columns = ["tenant", "time", USER_NUMBER, "project", "type"];
-    scan_columns(segment, scope, TimeRange::ALL, (&all, &columns), patience, each)
-        .map_err(|why| corrupt(&segment.meta().id, why))
+    if segment.meta().last_seq <= after {
+        return Ok(());
+    }
+    if had_dropped(segment, scope, TimeRange::ALL)? {
+        return Err(PortError::new(ErrorKind::Gone, "count users again: retention has dropped events"));
+    }
+    let mut columns = vec!["tenant", "time", USER_NUMBER, "project", "type"];
+    let after = (segment.meta().first_seq <= after).then_some(after);
+    columns.extend(after.map(|_| "position"));
+    let choice = Choice { project: None, kind: None };
+    scan_columns(segment, scope, &Wanted { range: TimeRange::ALL, choice, after, columns }, patience, each)
 }
 
 fn scan_columns(
     segment: &Segment,
     scope: &TenantScope,
-    range: TimeRange,
-    (choice, columns): (&Choice<'_>, &[&str]),
+    wanted: &Wanted<'_>,
     patience: &Patience,
     mut each: impl FnMut(RawEvent<'_>),
-) -> ParquetResult<()> {
+) -> Result<(), PortError> {
     let Some(file) = segment.events() else { return Ok(()) };
-    let tenant = scope.tenant().as_str();
-    for batch in file.select(&key_range(scope, range), columns)? {
-        let batch = batch?;
-        patience.check()?;
-        let columns = Columns(&batch);
-        let (tenants, times) = (columns.texts("tenant")?, columns.times("time")?);
-        let users = columns.users(USER_NUMBER)?;
-        let projects = columns.has("project").then(|| columns.texts("project")).transpose()?;
-        let kinds = columns.has("type").then(|| columns.texts("type")).transpose()?;
-        for row in 0..batch.num_rows() {
-            let time = Timestamp::from_micros(times.value(row));
-            let Some(user) = user_at(users, row) else { continue };
-            if !range.contains(time) || tenants.value(row) != tenant {
-                continue;
-            }
-            let project = projects.and_then(|projects| text_at(projects, row));
-            let kind = kinds.map_or("", |kinds| kinds.value(row));
-            if choice.includes(project, kind) {
-                each(RawEvent { time, user, project, kind });
-            }
+    let unreadable = |why| corrupt(&segment.meta().id, why);
+    for batch in file.select(&key_range(scope, wanted.range), &wanted.columns).map_err(unreadable)? {
+        patience.check().map_err(given_up)?;
+        let batch = batch.map_err(unreadable)?;
+        hand_out(&batch, scope, wanted, &mut each).map_err(unreadable)?;
+    }
+    Ok(())
+}
+
+fn hand_out(
+    batch: &RecordBatch,
+    scope: &TenantScope,
+    wanted: &Wanted<'_>,
+    each: &mut impl FnMut(RawEvent<'_>),
+) -> ParquetResult<()> {
+    let (columns, tenant) = (Columns(batch), scope.tenant().as_str());
+    let (tenants, times) = (columns.texts("tenant")?, columns.times("time")?);
+    let users = columns.users(USER_NUMBER)?;
+    let projects = columns.has("project").then(|| columns.texts("project")).transpose()?;
+    let kinds = columns.has("type").then(|| columns.texts("type")).transpose()?;
+    let positions = wanted.after.map(|_| columns.positions("position")).transpose()?;
+    for row in 0..batch.num_rows() {
+        let time = Timestamp::from_micros(times.value(row));
+        let Some(user) = user_at(users, row) else { continue };
+        let is_later = wanted
+            .after
+            .zip(positions)
+            .is_none_or(|(after, positions)| Position::from_bits(positions.value(row)).seq() > after);
+        if !is_later || !wanted.range.contains(time) || tenants.value(row) != tenant {
+            continue;
+        }
+        let project = projects.and_then(|projects| text_at(projects, row));
+        let kind = kinds.map_or("", |kinds| kinds.value(row));
+        if wanted.choice.includes(project, kind) {
+            each(RawEvent { time, user, project, kind });
         }
     }
     Ok(())
 }
 
+/// Whether retention has dropped events of this tenant and time.
+fn had_dropped(segment: &Segment, scope: &TenantScope, range: TimeRange) -> Result<bool, PortError> {
+    if segment.events().is_some() {
+        return Ok(false);
+    }
+    had_events(segment, scope, range).map_err(|why| corrupt(&segment.meta().id, why))
+}
+
 /// Whether a segment had events of this tenant in the hours that `range` touches: its sums outlive them.
-pub(super) fn had_events(segment: &Segment, scope: &TenantScope, range: TimeRange) -> ParquetResult<bool> {
+fn had_events(segment: &Segment, scope: &TenantScope, range: TimeRange) -> ParquetResult<bool> {
     let hours = TimeRange::new(hour_of(range.from()), range.to()).unwrap_or(range);
     let wanted = KeyRange { grain: Some(Grain::Hour), ..key_range(scope, hours) };
     let tenant = scope.tenant().as_str();

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Builder, StringViewArray, StringViewBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Builder, Float64Builder, StringViewArray, StringViewBuilder,
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
@@ -24,9 +24,14 @@ pub(super) enum Reading {
     Text,
     /// A number.
     Number,
+    /// The rank of a number among all, which tells more numbers apart than a double.
+    Rank,
     /// `true` where there is anything but null, else absent.
     Presence,
 }
+
+/// The type of ranks, which have 76 bits.
+pub(super) const RANK: DataType = DataType::Decimal128(38, 0);
 
 /// A column computed from stored ones.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +70,7 @@ impl Derived {
             },
             Self::Property(_, Reading::Text) => DataType::Utf8View,
             Self::Property(_, Reading::Number) => DataType::Float64,
+            Self::Property(_, Reading::Rank) => RANK,
             Self::Property(_, Reading::Presence) => DataType::Boolean,
         }
     }
@@ -112,6 +118,11 @@ fn property(objects: &StringViewArray, path: &[String], reading: Reading) -> Arr
             let mut numbers = Float64Builder::with_capacity(objects.len());
             found.for_each(|value| numbers.append_option(value.and_then(json::number)));
             Arc::new(numbers.finish())
+        }
+        Reading::Rank => {
+            let mut ranks = Decimal128Builder::with_capacity(objects.len()).with_data_type(RANK);
+            found.for_each(|value| ranks.append_option(value.and_then(json::rank)));
+            Arc::new(ranks.finish())
         }
         Reading::Presence => Arc::new(
             found.map(|value| value.filter(|value| json::is_there(value)).map(|_| true)).collect::<BooleanArray>(),

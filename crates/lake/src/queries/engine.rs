@@ -14,7 +14,8 @@ use domain::limits::QUERIES_AT_ONCE_MAX;
 use parking_lot::Mutex;
 use ports::{ErrorKind, PortError};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+
+use super::slots::Slots;
 
 /// Rows that the operators hand on at once.
 const BATCH_ROWS: usize = 8_192;
@@ -25,12 +26,12 @@ const THREADS_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Engine {
     runtime: Mutex<Option<Runtime>>,
-    pub(super) slots: Arc<Semaphore>,
+    pub(super) slots: Slots,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { runtime: Mutex::new(None), slots: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX)) }
+        Self { runtime: Mutex::new(None), slots: Slots::new(QUERIES_AT_ONCE_MAX) }
     }
 }
 
@@ -42,8 +43,8 @@ impl Drop for Engine {
     }
 }
 
-/// How many partitions a query has, and threads there are.
-fn threads() -> usize {
+/// How many threads there are, and partitions of a query that uses all of them.
+pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, THREADS_MAX)
 }
 
@@ -66,11 +67,6 @@ pub(super) fn context(memory_bytes_max: usize) -> QueryResult<TaskContext> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let pool = Arc::new(GreedyMemoryPool::new(memory_bytes_max));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
-    let config = SessionConfig::new().with_target_partitions(threads()).with_batch_size(BATCH_ROWS);
+    let config = SessionConfig::new().with_batch_size(BATCH_ROWS);
     Ok(TaskContext::default().with_session_config(config).with_runtime(runtime))
-}
-
-/// How many partitions the rows are read in.
-pub(super) fn partitions() -> usize {
-    threads()
 }

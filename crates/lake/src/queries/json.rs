@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use domain::query::Number;
 use memchr::{memchr2, memmem};
 
 /// The keys of nested objects, outermost first.
@@ -71,11 +72,18 @@ pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
 
 /// A number as a double, zero without its sign; `None` for anything else or beyond a double.
 pub(super) fn number(value: &str) -> Option<f64> {
-    let first = value.as_bytes().first()?;
-    if !(first.is_ascii_digit() || *first == b'-') {
-        return None;
-    }
-    value.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number + 0.0)
+    let number = is_number(value).then(|| value.parse::<f64>().ok())?;
+    number.filter(|number| number.is_finite()).map(|number| number + 0.0)
+}
+
+/// The rank of a number, where a double does not tell it from all others.
+pub(super) fn rank(value: &str) -> Option<i128> {
+    let number = is_number(value).then(|| Number::parse(value))?;
+    number.map(Number::rank)
+}
+
+fn is_number(value: &str) -> bool {
+    value.as_bytes().first().is_some_and(|first| first.is_ascii_digit() || *first == b'-')
 }
 
 /// Whether the value is anything but null.

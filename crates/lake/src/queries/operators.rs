@@ -59,7 +59,7 @@ fn filtered(plan: &Plan, rows: Operator) -> QueryResult<Operator> {
     Ok(Arc::new(filter.apply_projection(Some(kept))?.build()?))
 }
 
-/// Groups of each partition, then those of one key brought together and merged.
+/// Groups of each partition, then those of one key brought together and merged, if there are several.
 fn grouped(plan: &Plan, rows: Operator) -> QueryResult<Operator> {
     let schema = rows.schema();
     let columns = DFSchema::try_from(Arc::clone(&schema))?;
@@ -72,6 +72,9 @@ fn grouped(plan: &Plan, rows: Operator) -> QueryResult<Operator> {
     let aggregates = aggregates.collect::<QueryResult<Vec<_>>>()?;
     let filters = vec![None; aggregates.len()];
     let partitions = rows.properties().partitioning.partition_count();
+    if partitions == 1 {
+        return Ok(Arc::new(AggregateExec::try_new(AggregateMode::Single, keys, aggregates, filters, rows, schema)?));
+    }
     let parts =
         AggregateExec::try_new(AggregateMode::Partial, keys, aggregates, filters.clone(), rows, Arc::clone(&schema))?;
     let (keys, aggregates, names) =

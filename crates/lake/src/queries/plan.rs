@@ -7,17 +7,20 @@ use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{AggregateUDF, Expr, cast, col, lit};
 use domain::query::{
-    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, OrderBy, Query, Source, Values,
+    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Number, OrderBy, Query, Source, Values,
 };
 use domain::time::Timestamp;
 
 use super::columns::{self, Derived, Reading};
 use super::distributive::{count, max, min, sum};
+use super::gathering::Gathering;
 use super::percentile::Percentile;
 use super::unique::Unique;
 
 /// Most values of a list that are compared one by one; more are looked up.
 const COMPARED_MAX: usize = 3;
+/// From here on, several whole numbers have one double.
+const DOUBLES_MAX: f64 = (1_u64 << 53) as f64;
 
 /// A query whose columns are known.
 #[derive(Debug)]
@@ -72,9 +75,17 @@ fn instant(at: Timestamp) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at.micros()), Some(Arc::from("UTC"))))
 }
 
-/// Zero without its sign, as it is read.
-fn finite(number: f64) -> Expr {
-    lit(number + 0.0)
+/// Whether a double may stand for this number and for others too. Fields have no values that large.
+fn is_beyond_doubles(source: &Source, number: Number) -> bool {
+    source.kind() == Kind::Property && number.double().abs() >= DOUBLES_MAX
+}
+
+/// The other side of [`Reader::comparable`].
+fn comparable(number: Number, exactly: bool) -> Expr {
+    if exactly {
+        return lit(ScalarValue::Decimal128(Some(number.rank()), 38, 0));
+    }
+    lit(number.double())
 }
 
 /// Gathers the columns that expressions read.
@@ -110,6 +121,14 @@ impl Reader {
             Source::Field(field) if field.kind() == Kind::Millis => millis(self.field(*field)),
             Source::Field(field) => cast(self.field(*field), DataType::Float64),
             Source::Property(path) => self.column(Derived::Property(path.clone(), Reading::Number)),
+        }
+    }
+
+    /// The value as it is compared with numbers, `exactly` beyond doubles.
+    fn comparable(&mut self, source: &Source, exactly: bool) -> Expr {
+        match source {
+            Source::Property(path) if exactly => self.column(Derived::Property(path.clone(), Reading::Rank)),
+            _ => self.number(source),
         }
     }
 
@@ -149,7 +168,10 @@ impl Reader {
             Condition::Compare(comparison, bound) => {
                 let (value, bound) = match bound {
                     Bound::Text(text) => (self.value(source), text_literal(text)),
-                    Bound::Number(number) => (self.number(source), finite(*number)),
+                    Bound::Number(number) => {
+                        let exactly = is_beyond_doubles(source, *number);
+                        (self.comparable(source, exactly), comparable(*number, exactly))
+                    }
                     Bound::Time(time) => (self.value(source), instant(*time)),
                 };
                 match comparison {
@@ -165,7 +187,11 @@ impl Reader {
     fn values(&mut self, source: &Source, values: &Values) -> (Expr, Vec<Expr>) {
         match values {
             Values::Texts(texts) => (self.value(source), texts.iter().map(|text| text_literal(text)).collect()),
-            Values::Numbers(numbers) => (self.number(source), numbers.iter().map(|number| finite(*number)).collect()),
+            Values::Numbers(numbers) => {
+                let exactly = numbers.iter().any(|number| is_beyond_doubles(source, *number));
+                let list = numbers.iter().map(|number| comparable(*number, exactly)).collect();
+                (self.comparable(source, exactly), list)
+            }
             Values::Times(times) => (self.value(source), times.iter().map(|time| instant(*time)).collect()),
         }
     }
@@ -190,11 +216,11 @@ impl Reader {
             AggregateOp::Min => (vec![min(self.quantity(source))], of_millis(one)),
             AggregateOp::Max => (vec![max(self.quantity(source))], of_millis(one)),
             AggregateOp::Unique => {
-                let unique = AggregateUDF::new_from_impl(Unique::new());
+                let unique = AggregateUDF::new_from_impl(Gathering::new(Unique));
                 (vec![unique.call(vec![self.value(source)])], one)
             }
             AggregateOp::Percentile(hundredths) => {
-                let percentile = AggregateUDF::new_from_impl(Percentile::new(hundredths));
+                let percentile = AggregateUDF::new_from_impl(Gathering::new(Percentile::new(hundredths)));
                 (vec![percentile.call(vec![self.number(source)])], one)
             }
         };

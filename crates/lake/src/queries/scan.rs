@@ -186,7 +186,8 @@ fn unflushed_texts(rows: &[HeldEvent<'_>], of: for<'a> fn(&'a HeldEvent<'a>) -> 
     Arc::new(texts)
 }
 
-fn external(why: PortError) -> DataFusionError {
+/// An error of ours on its way through the engine.
+pub(super) fn external(why: PortError) -> DataFusionError {
     DataFusionError::External(Box::new(why))
 }
 

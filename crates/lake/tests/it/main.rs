@@ -1,5 +1,6 @@
 //! The embedded ledger against its contract, over the memory twins and the real disk.
 
+mod audit;
 mod conformance;
 mod differential;
 mod files;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
-use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Query, Value};
+use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Value};
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use domain::window::WindowRule;
 use lake::{Lake, LakeOptions};
@@ -94,7 +94,7 @@ fn literal() -> impl Strategy<Value = Literal> {
     let number = prop::sample::select(vec![0.0, -0.0, 1.0, 2.5, 3.0, 40.0, 450.0, -7.25, 1024.5]);
     let one = prop_oneof![
         3 => text.prop_map(|text| Literal::Text(text.to_owned())),
-        3 => number.prop_map(Literal::Number),
+        3 => number.prop_map(|number: f64| Literal::Number(number.into())),
         1 => any::<bool>().prop_map(Literal::Bool),
     ];
     prop_oneof![4 => one.clone(), 1 => proptest::collection::vec(one, 1..4).prop_map(Literal::List)]
@@ -232,8 +232,8 @@ proptest! {
     }
 }
 
-fn counting(op: &str, field: &str, group: Option<&str>) -> Query {
-    let draft = Draft {
+fn draft_of(op: &str, field: &str, group: Option<&str>) -> Draft {
+    Draft {
         range: TimeRange::ALL,
         bucket: None,
         aggregations: vec![DraftAggregation { op: op.to_owned(), field: Some(field.to_owned()), name: None }],
@@ -241,13 +241,22 @@ fn counting(op: &str, field: &str, group: Option<&str>) -> Query {
         filter: None,
         order_by: Vec::new(),
         limit: None,
-    };
-    draft.check().expect("a query")
+    }
+}
+
+fn counting(op: &str, field: &str, group: Option<&str>) -> Query {
+    draft_of(op, field, group).check().expect("a query")
 }
 
 async fn filled(options: LakeOptions, events: u32) -> (Place, Arc<Lake>) {
     let place = Place::new();
     let lake = place.open(options).await;
+    fill(&lake, events).await;
+    (place, lake)
+}
+
+/// Applies so many events of one tenant.
+async fn fill(lake: &Lake, events: u32) {
     for seq in 0..events / 1_000 {
         let events: Vec<_> = (seq * 1_000..(seq + 1) * 1_000)
             .map(|n| {
@@ -257,7 +266,6 @@ async fn filled(options: LakeOptions, events: u32) -> (Place, Arc<Lake>) {
         let entry = record(u64::from(seq) + 1, &scope("a"), at(0), &events);
         assert!(lake.apply(&[entry]).await.failed.is_none());
     }
-    (place, lake)
 }
 
 #[tokio::test]
@@ -295,7 +303,7 @@ async fn i5_a_query_sees_one_tenant() {
 async fn a_test_against_a_thousand_values_finds_each() {
     let (_place, lake) = filled(LakeOptions { flush_rows: 1_500, ..small(WindowRule::default()) }, 3_000).await;
     let texts = (0..1_000).map(|n| Literal::Text(format!("event number {}", n * 3)));
-    let numbers = (0..1_000).map(|n| Literal::Number(f64::from(n * 3)));
+    let numbers = (0..1_000).map(|n| Literal::Number(f64::from(n * 3).into()));
     for (field, list) in [("id", texts.collect::<Vec<_>>()), ("latency_ms", numbers.collect())] {
         for (op, list, events) in [("in", list.clone(), 1_000), ("in", list[..400].to_vec(), 400)] {
             let (field, op) = (Some(field.to_owned()), Some(op.to_owned()));
@@ -371,4 +379,131 @@ async fn a_query_that_nobody_waits_for_gives_its_slot_back() {
     }
     let found = lake.query(&scope("a"), &counting("count", "id", None)).await.expect("an answer");
     assert_eq!(found.rows, [[Value::Int(10_000)]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i6_whether_a_query_fits_into_memory_does_not_depend_on_what_else_runs() {
+    let place = Place::new();
+    let options = LakeOptions { flush_rows: 4_000, ..small(WindowRule::default()) };
+    let lake = place.open(options.clone()).await;
+    fill(&lake, 12_000).await;
+    lake.flush().await.expect("flush");
+    let queries = [counting("count", "id", Some("id")), counting("unique", "latency_ms", Some("id"))];
+    let (tenant, mut verdicts) = (scope("a"), std::collections::BTreeSet::new());
+    for kib in [256, 512, 1_024, 1_536, 2_048, 3_072, 4_096, 6_144, 8_192, 65_536] {
+        let lake = place.open(LakeOptions { query_memory_bytes_max: kib << 10, ..options.clone() }).await;
+        for query in &queries {
+            let ask = || lake.query(&tenant, query);
+            let verdict =
+                |answer: Result<QueryAnswer, PortError>| answer.map(|rows| rows.rows.len()).map_err(|why| why.kind());
+            let alone = verdict(ask().await);
+            verdicts.insert(alone.is_ok());
+            for together in futures::future::join_all((0..8).map(|_| ask())).await {
+                assert_eq!(verdict(together), alone, "{kib} KiB: {query:?}");
+            }
+        }
+    }
+    assert_eq!(verdicts.len(), 2, "some fit and some do not");
+}
+
+#[tokio::test]
+async fn i6_a_query_that_runs_out_of_time_is_not_called_too_large() {
+    let options = LakeOptions { flush_rows: 8_000, query_time_max: Duration::ZERO, ..small(WindowRule::default()) };
+    let (_place, lake) = filled(options, 10_000).await;
+    for _ in 0..10 {
+        // A slot of an earlier one may not be free yet.
+        let refused = lake.query(&scope("a"), &counting("p95", "latency_ms", Some("id"))).await.expect_err("no time");
+        assert!(matches!(refused.kind(), ErrorKind::TimedOut | ErrorKind::Overloaded), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i6_one_tenants_queries_do_not_keep_anothers_waiting() {
+    const MANY: usize = 60;
+    let (_place, lake) = filled(LakeOptions { flush_rows: 4_000, ..small(WindowRule::default()) }, 8_000).await;
+    let answered = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let heavy = Arc::new(counting("p95", "latency_ms", Some("id")));
+    let many: Vec<_> = (0..MANY)
+        .map(|_| {
+            let (lake, heavy, answered) = (Arc::clone(&lake), Arc::clone(&heavy), Arc::clone(&answered));
+            tokio::spawn(async move {
+                lake.query(&scope("a"), &heavy).await.expect("an answer");
+                answered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            })
+        })
+        .collect();
+    // By the first answer all others wait.
+    while answered.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    lake.query(&scope("b"), &counting("count", "id", None)).await.expect("an answer");
+    let before = answered.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(before < MANY / 2, "{before} of the other tenant's queries went first");
+    for one in many {
+        one.await.expect("an answer");
+    }
+}
+
+#[tokio::test]
+async fn i6_distinct_values_of_many_groups_take_bounded_memory() {
+    const GROUPS: u32 = 99_000;
+    let options = LakeOptions { flush_rows: 50_000, ..small(WindowRule::default()) };
+    let place = Place::new();
+    let lake = place.open(options.clone()).await;
+    fill(&lake, GROUPS).await;
+    lake.flush().await.expect("flush");
+    let query = counting("unique", "latency_ms", Some("id"));
+    let before = peak_kib();
+    let found = lake.query(&scope("a"), &query).await.expect("an answer");
+    assert_eq!((found.rows.len(), found.truncated), (1_000, true));
+    assert!(found.rows.iter().all(|row| row[1] == Value::Int(1)), "each group has one");
+    let taken = peak_kib().zip(before).map(|(after, before)| after - before);
+    let limit = (options.query_memory_bytes_max >> 10) as u64;
+    assert!(taken.is_none_or(|taken| taken < 2 * limit), "{taken:?} KiB for a limit of {limit}");
+    let lake = place.open(LakeOptions { query_memory_bytes_max: 8 << 20, ..options }).await;
+    let refused = lake.query(&scope("a"), &query).await.expect_err("too large");
+    assert_eq!(refused.kind(), ErrorKind::Exhausted);
+    assert!(refused.to_string().contains("within 8 MiB of memory"), "{refused}");
+}
+
+/// The most memory that the process has had, where the system tells.
+#[expect(clippy::disallowed_methods, reason = "no file of ours")]
+fn peak_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+}
+
+#[tokio::test]
+async fn whole_numbers_beyond_doubles_are_told_apart() {
+    let place = Place::new();
+    let lake = place.open(small(WindowRule::default())).await;
+    let wholes =
+        ["9007199254740991", "9007199254740992", "9007199254740993", "9007199254740994", "18446744073709551615"];
+    let events = wholes.map(|whole| event(whole, 0).properties(&format!(r#"{{"n":{whole}}}"#)));
+    assert!(lake.apply(&[record(1, &scope("a"), at(0), &events)]).await.failed.is_none());
+    let number = |text: &str| Literal::Number(Number::parse(text).expect("a number"));
+    for flushed in [false, true] {
+        if flushed {
+            lake.flush().await.expect("flush");
+        }
+        for (at, whole) in (0_i64..).zip(wholes) {
+            let list = Literal::List(vec![number(whole), number("1")]);
+            for (op, value, expected) in [
+                ("eq", number(whole), 1),
+                ("ne", number(whole), 4),
+                ("in", list, 1),
+                ("lt", number(whole), at),
+                ("lte", number(whole), at + 1),
+                ("gt", number(whole), 4 - at),
+                ("gte", number(whole), 5 - at),
+            ] {
+                let (field, op) = (Some("properties.n".to_owned()), Some(op.to_owned()));
+                let filter = DraftFilter { field, op: op.clone(), value: Some(value), ..DraftFilter::default() };
+                let draft = Draft { filter: Some(filter), ..draft_of("count", "id", None) };
+                let query = draft.check().expect("a query");
+                let found = lake.query(&scope("a"), &query).await.expect("an answer");
+                assert_eq!(found.rows, [[Value::Int(expected)]], "{op:?} {whole}, flushed: {flushed}");
+            }
+        }
+    }
 }

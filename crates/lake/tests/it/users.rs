@@ -3,6 +3,9 @@
 
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
+#[cfg(feature = "failpoints")]
+mod recounts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -401,4 +404,50 @@ async fn days_outlive_raw_events_and_what_needs_those_is_gone() {
         lake.verify(&mut |one| differences.push(one.to_string())).await.expect("verify");
         assert_eq!(differences, Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn i8_a_change_of_zone_in_doubt_ends_the_ledger() {
+    for (point, doubtful) in
+        [(FaultPoint::BeforeCommit, true), (FaultPoint::AfterCommit, true), (FaultPoint::DiskFull, false)]
+    {
+        let mut world = World::new(at(0)).await;
+        let visit = |id| Ev { id, minutes: i64::from(id), user: Some(id), project: None, kind: 0 };
+        world.record(0, &[visit(1)]).await;
+        world.lake.flush().await.expect("flush");
+        world.place.fail_next(point);
+        let told = world.lake.set_zone(&scope(TENANTS[0]), &zone(3)).await.map_err(|why| why.kind());
+        let next = [record(2, &scope(TENANTS[0]), at(0), &[spec(&visit(2), at(0))])];
+        if doubtful {
+            assert_eq!(told, Err(ErrorKind::Poisoned), "{point:?}");
+            assert_eq!(world.lake.failure(), Some(ErrorKind::Poisoned), "{point:?}");
+            let refused = world.lake.apply(&next).await;
+            assert_eq!(refused.failed.map(|why| why.kind()), Some(ErrorKind::Poisoned), "{point:?}");
+            let again = world.lake.set_zone(&scope(TENANTS[0]), &zone(1)).await.map_err(|why| why.kind());
+            assert_eq!(again, Err(ErrorKind::Poisoned), "{point:?}");
+            let unknown = world.lake.active_users(&scope(TENANTS[0]), &days_of(&Zone::utc(), TimeRange::ALL)).await;
+            assert_eq!(unknown.map_err(|why| why.kind()), Err(ErrorKind::Unavailable), "{point:?}");
+            world.reopen().await;
+        } else {
+            assert_eq!((told, world.lake.failure()), (Err(ErrorKind::Full), None));
+        }
+        assert!(world.lake.apply(&next).await.failed.is_none(), "{point:?}");
+        assert_eq!(world.lake.zone(&scope(TENANTS[0])), zone(if point == FaultPoint::AfterCommit { 3 } else { 0 }));
+    }
+}
+
+#[tokio::test]
+async fn i6_questions_that_nobody_waits_for_any_more_give_their_turns_back() {
+    let mut world = World::new(at(0)).await;
+    for id in 0..40 {
+        world.record(0, &[Ev { id, minutes: i64::from(id), user: Some(id), project: Some(1), kind: 1 }]).await;
+    }
+    let query =
+        AudienceQuery { project: Some(project_name(1)), kind: Some(kind_name(1)), ..days_of(&zone(3), TimeRange::ALL) };
+    for _ in 0..40 {
+        let _ =
+            tokio::time::timeout(std::time::Duration::ZERO, world.lake.active_users(&scope(TENANTS[0]), &query)).await;
+    }
+    let found = world.lake.active_users(&scope(TENANTS[0]), &query).await.expect("an answer");
+    assert_eq!(found, world.oracle.answer(0, &query));
 }

@@ -172,6 +172,27 @@ async fn a_ledger_that_met_corruption_ends_the_process_and_nothing_is_skipped() 
 }
 
 #[tokio::test]
+async fn i7_a_ledger_that_fails_while_nothing_is_applied_ends_the_process_and_closes_no_window() {
+    let world = World::new();
+    world.post_and_wait("acme", r#"{"id":"e1"}"#).await;
+    world.ledger.set(LedgerFaults { broken: Some(ErrorKind::Poisoned), ..LedgerFaults::default() });
+    let closings = world.ledger.closings().len();
+    let passing = async {
+        loop {
+            world.clock.advance(Duration::from_secs(10));
+            tokio::task::yield_now().await;
+        }
+    };
+    let reason = tokio::select! {
+        reason = within("the failure", world.pipeline.failed()) => reason,
+        () = passing => unreachable!(),
+    };
+    assert!(reason.contains("Poisoned"), "{reason}");
+    assert_eq!(world.ledger.closings().len(), closings);
+    assert_eq!(world.not_ready(), ["ledger"]);
+}
+
+#[tokio::test]
 async fn a_panic_of_the_worker_ends_the_process_and_loses_nothing() {
     let world = World::new();
     world.ledger.set(LedgerFaults { panic: true, ..LedgerFaults::default() });

@@ -95,6 +95,8 @@ pub(crate) struct LedgerFaults {
     pub(crate) refuse_burial: bool,
     /// The next apply panics.
     pub(crate) panic: bool,
+    /// It says of itself that only a restart can help.
+    pub(crate) broken: Option<ErrorKind>,
     /// At most this many records are applied per call.
     pub(crate) at_once_max: Option<usize>,
 }
@@ -181,6 +183,10 @@ impl Ledger for FaultyLedger {
 
     fn names(&self) -> Vec<(TenantId, Dimension, String)> {
         self.inner.names()
+    }
+
+    fn failure(&self) -> Option<ErrorKind> {
+        self.faults.lock().broken
     }
 
     fn stats(&self) -> LedgerStats {

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use domain::query::{
-    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Query, Source, Value, Values,
+    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Number, Query, Source, Value, Values,
 };
 use ports::queries::QueryAnswer;
 use ports::reports::StoredEvent;
@@ -62,6 +62,15 @@ fn number(event: &StoredEvent, source: &Source) -> Option<f64> {
     }
 }
 
+/// The number as it is compared.
+fn exact(event: &StoredEvent, source: &Source) -> Option<Number> {
+    match json(event, source) {
+        Some(value) if value.is_i64() => value.as_i64().map(Number::from),
+        Some(value) if value.is_u64() => value.as_u64().map(Number::from),
+        _ => number(event, source).map(Number::from),
+    }
+}
+
 fn is_there(event: &StoredEvent, source: &Source) -> bool {
     match source {
         Source::Field(_) => key(event, source).is_some(),
@@ -72,7 +81,7 @@ fn is_there(event: &StoredEvent, source: &Source) -> bool {
 fn passes(event: &StoredEvent, filter: &Filter) -> bool {
     let is_in = |source: &Source, values: &Values| match values {
         Values::Texts(texts) => texts.iter().any(|text| key(event, source) == Some(Key::Text(text.clone()))),
-        Values::Numbers(numbers) => number(event, source).is_some_and(|number| numbers.contains(&number)),
+        Values::Numbers(numbers) => exact(event, source).is_some_and(|number| numbers.contains(&number)),
         Values::Times(times) => times.iter().any(|time| key(event, source) == Some(Key::Int(time.micros()))),
     };
     match filter {
@@ -83,7 +92,7 @@ fn passes(event: &StoredEvent, filter: &Filter) -> bool {
         Filter::Test(source, Condition::NotIn(values)) => !is_in(source, values),
         Filter::Test(source, Condition::Compare(comparison, bound)) => {
             let order = match bound {
-                Bound::Number(bound) => number(event, source).and_then(|number| number.partial_cmp(bound)),
+                Bound::Number(bound) => exact(event, source).and_then(|number| number.partial_cmp(bound)),
                 Bound::Text(bound) => key(event, source).map(|key| key.cmp(&Key::Text(bound.clone()))),
                 Bound::Time(bound) => key(event, source).map(|key| key.cmp(&Key::Int(bound.micros()))),
             };

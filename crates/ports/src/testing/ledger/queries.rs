@@ -26,7 +26,7 @@ fn passes(counted: &Counted, filter: &Filter) -> bool {
         Filter::Test(source, Condition::Compare(comparison, bound)) => {
             let found = match bound {
                 Bound::Text(bound) => read::text(counted, source).map(|text| text.as_bytes().cmp(bound.as_bytes())),
-                Bound::Number(bound) => read::number(counted, source).and_then(|number| number.partial_cmp(bound)),
+                Bound::Number(bound) => read::compare(counted, source, *bound),
                 Bound::Time(bound) => read::time(counted, source).map(|time| time.cmp(bound)),
             };
             found.is_some_and(|found| match comparison {
@@ -42,7 +42,9 @@ fn passes(counted: &Counted, filter: &Filter) -> bool {
 fn is_one_of(counted: &Counted, source: &Source, values: &Values) -> bool {
     match values {
         Values::Texts(texts) => read::text(counted, source).is_some_and(|text| texts.contains(&text)),
-        Values::Numbers(numbers) => read::number(counted, source).is_some_and(|number| numbers.contains(&number)),
+        Values::Numbers(numbers) => {
+            numbers.iter().any(|number| read::compare(counted, source, *number) == Some(Ordering::Equal))
+        }
         Values::Times(times) => read::time(counted, source).is_some_and(|time| times.contains(&time)),
     }
 }

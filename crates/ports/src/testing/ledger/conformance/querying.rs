@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
-use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Query, Value};
+use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Value};
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
@@ -35,7 +35,7 @@ const PATHS: [&str; 7] = [
     "properties.none",
 ];
 /// Properties that are hard to read right.
-const PROPERTIES: [&str; 16] = [
+const PROPERTIES: [&str; 20] = [
     "{}",
     r#"{"a":1}"#,
     r#"{"a":1.0,"plan":"pro"}"#,
@@ -52,6 +52,10 @@ const PROPERTIES: [&str; 16] = [
     r#"{"a":1,"a":2,"plan":"pro","plan":"free"}"#,
     r#"{"deep":{"er":{"plan":{"plan":"x"}}},"a":null}"#,
     r#"{"b":"a","deep":"a","a.b":5,"a":9007199254740993}"#,
+    r#"{"a":9007199254740992,"deep":{"a":9007199254740993.0}}"#,
+    r#"{"a":9007199254740994}"#,
+    r#"{"a":18446744073709551615,"deep":{"a":18446744073709551614}}"#,
+    r#"{"a":18446744073709551616,"deep":{"a":-9223372036854775808}}"#,
 ];
 
 /// Asks random queries about random events. `home` gives an empty home, with windows by the default
@@ -221,7 +225,10 @@ fn test(dice: &mut Dice) -> DraftFilter {
     let op = dice.pick(&["eq", "ne", "in", "gt", "gte", "lt", "lte", "exists"]);
     let text =
         |dice: &mut Dice| Literal::Text(dice.pick(&["a", "b", "é", "true", "1", "1.0", "pro", "Pro", ""]).to_owned());
-    let number = |dice: &mut Dice| Literal::Number(dice.pick(&[0.0, 1.0, 2.5, -0.25, 7.0, 100.0, 950.0, 1e12]));
+    let doubles = [0.0, 1.0, 2.5, -0.25, 7.0, 100.0, 950.0, 1e12].map(Number::from);
+    let wholes = [(1 << 53) - 1, 1 << 53, (1 << 53) + 1, (1 << 53) + 2, u64::MAX - 1, u64::MAX].map(Number::from);
+    let number =
+        |dice: &mut Dice| Literal::Number(if dice.below(3) == 0 { dice.pick(&wholes) } else { dice.pick(&doubles) });
     let kind = dice.below(3);
     let value = |dice: &mut Dice| match field {
         "time" | "received_at" => Literal::Text(moment(dice).to_string()),

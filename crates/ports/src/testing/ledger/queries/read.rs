@@ -1,9 +1,10 @@
 //! What an event holds at a source, read as a text, a number or an instant. Properties are parsed
 //! for each reading.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use domain::query::{Field, Kind, Source, Value};
+use domain::query::{Field, Kind, Number, Source, Value};
 use domain::time::Timestamp;
 use serde_json::value::RawValue;
 
@@ -65,6 +66,22 @@ pub(super) fn number(counted: &Counted, source: &Source) -> Option<f64> {
             let digits = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
             if digits { json.parse().ok().filter(|number: &f64| number.is_finite()) } else { None }
         }
+    }
+}
+
+/// How the number of a field or a property compares with another. Whole numbers compare as such, also
+/// where a double cannot tell them apart.
+pub(super) fn compare(counted: &Counted, source: &Source, with: Number) -> Option<Ordering> {
+    let literal = match source {
+        Source::Property(path) => property(counted, path.segments()),
+        Source::Field(_) => None,
+    };
+    let double = number(counted, source)?;
+    let written = literal.and_then(|literal| literal.parse::<i128>().ok());
+    let written = written.filter(|whole| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(whole));
+    match (written.or_else(|| Number::from(double).whole()), with.whole()) {
+        (Some(whole), Some(with)) => Some(whole.cmp(&with)),
+        _ => double.partial_cmp(&with.double()),
     }
 }
 

@@ -1,0 +1,228 @@
+//! The frame of aggregate functions that keep what they are given until the end, because only all of it
+//! gives an exact answer. What is kept counts as memory of the query.
+
+use std::fmt;
+use std::hash::Hash;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, ListArray, PrimitiveArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::{DataFusionError, Result as QueryResult, ScalarValue};
+use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature};
+
+/// What is kept, and what becomes of it.
+pub(super) trait Gather: fmt::Debug + Clone + PartialEq + Eq + Hash + Send + Sync + 'static {
+    /// What is kept of one value; in this form it travels between partitions.
+    type Item: ArrowPrimitiveType;
+    /// What is kept of one group.
+    type Kept: fmt::Debug + Default + Send + Sync + IntoIterator<Item = <Self::Item as ArrowPrimitiveType>::Native>;
+
+    /// The type of an item.
+    const ITEM: DataType;
+    /// The type of the answer.
+    const ANSWER: DataType;
+
+    fn name(&self) -> &str;
+
+    /// What it takes.
+    fn signature() -> Signature;
+
+    /// The items of some values.
+    fn read(values: &ArrayRef) -> QueryResult<PrimitiveArray<Self::Item>>;
+
+    fn add(kept: &mut Self::Kept, items: impl IntoIterator<Item = <Self::Item as ArrowPrimitiveType>::Native>);
+
+    /// How many items.
+    fn len(kept: &Self::Kept) -> usize;
+
+    /// Memory that the items take.
+    fn bytes(kept: &Self::Kept) -> usize;
+
+    /// The answer for each group.
+    fn answer(&self, groups: &mut [Self::Kept]) -> ArrayRef;
+}
+
+/// The aggregate function.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Gathering<G> {
+    of: G,
+    signature: Signature,
+}
+
+impl<G: Gather> Gathering<G> {
+    pub(super) fn new(of: G) -> Self {
+        Self { of, signature: G::signature() }
+    }
+
+    fn groups(&self, count: usize) -> Groups<G> {
+        let mut kept = Vec::new();
+        kept.resize_with(count, G::Kept::default);
+        Groups { of: self.of.clone(), kept, held: 0 }
+    }
+}
+
+fn item_field<G: Gather>() -> FieldRef {
+    Arc::new(Field::new_list_field(G::ITEM, true))
+}
+
+fn lists<G: Gather>(
+    lengths: impl ExactSizeIterator<Item = usize>,
+    items: impl Iterator<Item = <G::Item as ArrowPrimitiveType>::Native>,
+) -> QueryResult<ArrayRef> {
+    let items = PrimitiveArray::<G::Item>::from_iter_values(items).with_data_type(G::ITEM);
+    if i32::try_from(items.len()).is_err() {
+        return Err(DataFusionError::ResourcesExhausted("too many values".to_owned()));
+    }
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(item_field::<G>(), offsets, Arc::new(items), None)?))
+}
+
+impl<G: Gather> AggregateUDFImpl for Gathering<G> {
+    fn name(&self) -> &str {
+        self.of.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> QueryResult<DataType> {
+        Ok(G::ANSWER)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> QueryResult<Vec<FieldRef>> {
+        Ok(vec![Arc::new(Field::new(format!("{}[kept]", args.name), DataType::List(item_field::<G>()), true))])
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> QueryResult<Box<dyn Accumulator>> {
+        Ok(Box::new(One(self.groups(1))))
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> QueryResult<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(self.groups(0)))
+    }
+}
+
+/// What is kept of each group.
+#[derive(Debug)]
+struct Groups<G: Gather> {
+    of: G,
+    kept: Vec<G::Kept>,
+    /// Memory that all items take.
+    held: usize,
+}
+
+impl<G: Gather> Groups<G> {
+    fn add(&mut self, group: usize, items: impl IntoIterator<Item = <G::Item as ArrowPrimitiveType>::Native>) {
+        let kept = &mut self.kept[group];
+        let before = G::bytes(kept);
+        G::add(kept, items);
+        self.held += G::bytes(kept) - before;
+    }
+
+    fn take(&mut self, emit_to: EmitTo) -> Vec<G::Kept> {
+        let taken = emit_to.take_needed(&mut self.kept);
+        self.held = self.kept.iter().map(G::bytes).sum();
+        taken
+    }
+}
+
+fn is_taken(filter: Option<&BooleanArray>, row: usize) -> bool {
+    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+}
+
+impl<G: Gather> GroupsAccumulator for Groups<G> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> QueryResult<()> {
+        self.kept.resize_with(total_num_groups, G::Kept::default);
+        let items = G::read(&values[0])?;
+        for (row, group) in group_indices.iter().enumerate() {
+            if items.is_valid(row) && is_taken(opt_filter, row) {
+                self.add(*group, [items.value(row)]);
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> QueryResult<()> {
+        self.kept.resize_with(total_num_groups, G::Kept::default);
+        let lists = values[0].as_list::<i32>();
+        for (row, group) in group_indices.iter().enumerate().filter(|(row, _)| lists.is_valid(*row)) {
+            let items = lists.value(row);
+            self.add(*group, items.as_primitive::<G::Item>().values().iter().copied());
+        }
+        Ok(())
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> QueryResult<Vec<ArrayRef>> {
+        let groups = self.take(emit_to);
+        let lengths: Vec<_> = groups.iter().map(G::len).collect();
+        Ok(vec![lists::<G>(lengths.into_iter(), groups.into_iter().flatten())?])
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> QueryResult<ArrayRef> {
+        let mut groups = self.take(emit_to);
+        Ok(self.of.answer(&mut groups))
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> QueryResult<Vec<ArrayRef>> {
+        let items = G::read(&values[0])?;
+        let taken = |row| (items.is_valid(row) && is_taken(opt_filter, row)).then(|| items.value(row));
+        let taken: Vec<_> = (0..items.len()).map(taken).collect();
+        let lengths = taken.iter().map(|item| usize::from(item.is_some()));
+        Ok(vec![lists::<G>(lengths, taken.iter().flatten().copied())?])
+    }
+
+    fn size(&self) -> usize {
+        self.held + self.kept.capacity() * size_of::<G::Kept>()
+    }
+}
+
+/// What is kept of all rows: the groups, of which there is one.
+#[derive(Debug)]
+struct One<G: Gather>(Groups<G>);
+
+impl<G: Gather> Accumulator for One<G> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> QueryResult<()> {
+        let items = G::read(&values[0])?;
+        self.0.add(0, items.iter().flatten());
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> QueryResult<()> {
+        let rows = vec![0; states[0].len()];
+        self.0.merge_batch(states, &rows, 1)
+    }
+
+    fn state(&mut self) -> QueryResult<Vec<ScalarValue>> {
+        let lists = GroupsAccumulator::state(&mut self.0, EmitTo::All)?;
+        self.0.kept = vec![G::Kept::default()];
+        Ok(vec![ScalarValue::List(Arc::new(lists[0].as_list::<i32>().clone()))])
+    }
+
+    fn evaluate(&mut self) -> QueryResult<ScalarValue> {
+        let Groups { of, kept, .. } = &mut self.0;
+        ScalarValue::try_from_array(&of.answer(kept), 0)
+    }
+
+    fn size(&self) -> usize {
+        GroupsAccumulator::size(&self.0)
+    }
+}
