@@ -118,6 +118,30 @@ impl Connection {
         self.stream.shutdown(std::net::Shutdown::Write)
     }
 
+    /// Reads a body that comes in pieces, each with its length; one of no bytes is the last.
+    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                match self.read.windows(2).position(|window| window == b"\r\n") {
+                    Some(end) => break end,
+                    None => self.read_more()?,
+                }
+            };
+            let length = std::str::from_utf8(&self.read[..end]).map_err(io::Error::other)?;
+            let length = usize::from_str_radix(length, 16).map_err(io::Error::other)?;
+            assert!(body.len() + length <= ANSWER_BYTES_MAX, "an answer of {length} bytes and more");
+            while self.read.len() < end + 2 + length + 2 {
+                self.read_more()?;
+            }
+            body.extend_from_slice(&self.read[end + 2..end + 2 + length]);
+            self.read.drain(..end + 2 + length + 2);
+            if length == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
     /// Reads one answer.
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         let end = loop {
@@ -131,6 +155,10 @@ impl Connection {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("no status in {head}")))?;
         let mut answer = Answer { status, head, body: Vec::new() };
+        if answer.header("transfer-encoding") == Some("chunked") {
+            answer.body = self.chunks()?;
+            return Ok(answer);
+        }
         let length = answer.header("content-length").and_then(|length| length.parse().ok());
         let length: usize = length.ok_or_else(|| io::Error::other(format!("no length in {}", answer.head)))?;
         assert!(length <= ANSWER_BYTES_MAX, "an answer of {length} bytes");
