@@ -73,7 +73,7 @@ pub(crate) struct TableView {
 
 impl TableView {
     /// Its text in pieces, each made when the one before has been sent: an answer to a slow reader holds
-    /// one of them, and nothing else of a million users but the table that is in use anyway.
+    /// one of them, and the table as it was when it was asked for.
     pub(crate) fn pieces(table: Arc<ReferenceTable>) -> impl Iterator<Item = Result<Vec<u8>>> {
         let (mut head, mut last) = (true, Some(String::new()));
         std::iter::from_fn(move || {
