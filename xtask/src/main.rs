@@ -62,7 +62,9 @@ fn report(check: &str, findings: &[Finding]) -> io::Result<()> {
     }
 }
 
+/// Of the checkout that it is run in: a target folder may be shared by several.
 fn workspace_root() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let own = env::var_os("CARGO_MANIFEST_DIR").context("run me as `cargo xtask`")?;
+    let root = Path::new(&own).parent();
     Ok(root.context("xtask is not inside a workspace")?.to_owned())
 }

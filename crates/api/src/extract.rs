@@ -4,7 +4,6 @@
 mod body;
 mod cursor;
 mod document;
-mod object;
 mod parameters;
 mod span;
 mod table;
@@ -19,7 +18,6 @@ use http::request::Parts;
 pub(crate) use body::IngestBody;
 pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use document::Document;
-pub(crate) use object::JsonObject;
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text, time_range};
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
 pub(crate) use table::{TableBody, TableText, generation};

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use domain::limits::{REFERENCE_BODY_BYTES_MAX, STATISTICS_AT_ONCE_MAX};
+use domain::limits::{
+    REFERENCE_BODY_BYTES_MAX, REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX, STATISTICS_AT_ONCE_MAX,
+    STATISTICS_OF_TENANT_MAX,
+};
 use domain::tenant::Keyring;
 use http::{Method, Uri};
 use pipeline::{Metrics, Pipeline};
+use ports::turns::Turns;
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 
@@ -32,8 +36,10 @@ pub struct ApiState {
     pub(crate) body_bytes: Arc<Semaphore>,
     /// The same for bodies that hold a reference table.
     pub(crate) table_bytes: Arc<Semaphore>,
-    /// How many questions about the users of days may still be answered at once.
-    pub(crate) statistics: Arc<Semaphore>,
+    /// Of the answers that hold a whole reference table.
+    pub(crate) table_reads: Turns,
+    /// Of the questions about the users of days.
+    pub(crate) statistics: Turns,
 }
 
 impl ApiState {
@@ -43,8 +49,9 @@ impl ApiState {
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * TABLES_IN_FLIGHT));
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
-        let statistics = Arc::new(Semaphore::new(STATISTICS_AT_ONCE_MAX));
-        Arc::new(Self { pipeline, keyring, metrics, cache, body_bytes, table_bytes, statistics })
+        let table_reads = Turns::new(REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX);
+        let statistics = Turns::new(STATISTICS_AT_ONCE_MAX, STATISTICS_OF_TENANT_MAX);
+        Arc::new(Self { pipeline, keyring, metrics, cache, body_bytes, table_bytes, table_reads, statistics })
     }
 }
 

@@ -58,8 +58,6 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(live::live))
         .routes(routes!(stream::sse))
         .routes(routes!(stream::ws))
-        .routes(routes!(reference::read, reference::replace, reference::patch))
-        .routes(routes!(reference::read_documented, reference::replace_documented, reference::patch_documented))
 }
 
 /// The routes that other documents know without a version; the same under `/v1`. In the API's
@@ -73,9 +71,11 @@ fn documented(suffix: &str) -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(stats::retention))
         .routes(routes!(accounts::sample))
         .routes(routes!(accounts::summary))
-        .routes(routes!(analytics::analytics));
+        .routes(routes!(analytics::analytics))
+        .routes(routes!(reference::read, reference::replace, reference::patch));
     let paths = routes.get_openapi_mut().paths.paths.values_mut();
-    for name in paths.filter_map(|path| path.get.as_mut()).filter_map(|operation| operation.operation_id.as_mut()) {
+    let operations = paths.flat_map(|path| [&mut path.get, &mut path.put, &mut path.patch]).flatten();
+    for name in operations.filter_map(|operation| operation.operation_id.as_mut()) {
         name.push_str(suffix);
     }
     routes

@@ -53,12 +53,22 @@ pub const QUERY_ROWS_DEFAULT: usize = 1_000;
 /// Most memory that one structured query may take for its groups and values, in bytes.
 pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Structured queries that run at once; others wait.
-pub const QUERIES_AT_ONCE_MAX: usize = 2;
+pub const QUERIES_AT_ONCE_MAX: usize = 3;
+/// Those of one tenant, so that no tenant's keep another's waiting.
+pub const QUERIES_OF_TENANT_MAX: usize = 2;
+/// Reads of files at once; others wait.
+pub const READS_AT_ONCE_MAX: usize = 8;
+/// Those of one tenant.
+pub const READS_OF_TENANT_MAX: usize = 6;
+/// Questions of one tenant that wait for their turn in one place; further ones are refused.
+pub const TURN_WAITERS_MAX: usize = 1_000;
 
 /// Most rows of a statistic over days, weeks or months, and most cohorts.
 pub const STATISTIC_ROWS_MAX: usize = 3_660;
 /// Questions about the users of days that hold their sets at once; others wait.
 pub const STATISTICS_AT_ONCE_MAX: usize = 4;
+/// Those of one tenant.
+pub const STATISTICS_OF_TENANT_MAX: usize = 3;
 /// Most periods that a cohort is followed for.
 pub const RETENTION_PERIODS_MAX: usize = 366;
 /// Most cells of a retention table.
@@ -88,6 +98,12 @@ pub const REFERENCE_VALUES_MAX: usize = 10_000;
 /// How far in the future the version time of a reference table may lie, in microseconds: a table of a
 /// far future would refuse every later one.
 pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
+/// Answers that hold a whole reference table at once; others wait.
+pub const REFERENCE_READS_AT_ONCE_MAX: usize = 8;
+/// Those of one tenant.
+pub const REFERENCE_READS_OF_TENANT_MAX: usize = 4;
+/// How long a reader may take to receive a reference table.
+pub const REFERENCE_READ_TIME_MAX: Duration = Duration::from_secs(120);
 /// Largest body that replaces or changes a reference table, in bytes.
 pub const REFERENCE_BODY_BYTES_MAX: usize = 64 << 20;
 /// Longest live window that can be configured, in seconds.

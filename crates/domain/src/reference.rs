@@ -16,8 +16,8 @@ const NAME_SHOWN_CHARS: usize = 40;
 /// What is known of one user: attribute → value, a scalar written as text.
 pub type Attributes = BTreeMap<String, String>;
 
-/// User → what is known of it. Users of whom the same is known share it, as far as whoever makes the table
-/// sees to that: there are a few plans and regions, and a million users.
+/// User → what is known of it. In a table that was replaced or changed here, users of whom the same is
+/// known share it: there are a few plans and regions, and a million users.
 pub type Users = BTreeMap<String, Arc<Attributes>>;
 
 /// A change in part: user → attribute → value. `None` takes the user, or the attribute, away.
@@ -92,8 +92,10 @@ impl ReferenceTable {
     ///
     /// # Errors
     /// [`Refusal`]; the table stays as it is.
-    pub fn replace(&self, ts: Timestamp, users: Users, expected: Option<u64>) -> Result<Decision, Refusal> {
+    pub fn replace(&self, ts: Timestamp, mut users: Users, expected: Option<u64>) -> Result<Decision, Refusal> {
         self.check_generation(expected)?;
+        let mut shared = Shared::default();
+        users.values_mut().for_each(|attributes| shared.share(attributes));
         check(&users)?;
         self.decide(ts, users)
     }
@@ -113,7 +115,8 @@ impl ReferenceTable {
         self.check_generation(expected)?;
         let ts = ts.unwrap_or_else(|| if self.generation == 0 { now } else { now.max(self.ts.plus_micros(1)) });
         let mut users = self.users.clone();
-        let mut shared = HashSet::new();
+        let mut shared = Shared::default();
+        users.values_mut().for_each(|attributes| shared.share(attributes));
         for (user, change) in patch {
             let Some(change) = change else {
                 users.remove(&user);
@@ -127,7 +130,8 @@ impl ReferenceTable {
                     None => changed.remove(&name),
                 };
             }
-            *attributes = share(&mut shared, changed);
+            *attributes = Arc::new(changed);
+            shared.share(attributes);
         }
         if users == self.users && ts >= self.ts {
             return Ok(Decision::Unchanged);
@@ -157,14 +161,28 @@ impl ReferenceTable {
     }
 }
 
-/// The attributes among `known` that are these, or these.
-fn share(known: &mut HashSet<Arc<Attributes>>, attributes: Attributes) -> Arc<Attributes> {
-    if let Some(known) = known.get(&attributes) {
-        return Arc::clone(known);
+/// The attributes that users share, each once.
+#[derive(Debug, Default)]
+struct Shared {
+    known: HashSet<Arc<Attributes>>,
+    /// Where those are, which is quicker to look up.
+    addresses: HashSet<*const Attributes>,
+}
+
+impl Shared {
+    /// Puts what is known already in place of the same.
+    fn share(&mut self, attributes: &mut Arc<Attributes>) {
+        if self.addresses.contains(&Arc::as_ptr(attributes)) {
+            return;
+        }
+        match self.known.get(attributes) {
+            Some(known) => *attributes = Arc::clone(known),
+            None => {
+                self.addresses.insert(Arc::as_ptr(attributes));
+                self.known.insert(Arc::clone(attributes));
+            }
+        }
     }
-    let attributes = Arc::new(attributes);
-    known.insert(Arc::clone(&attributes));
-    attributes
 }
 
 /// Checks names, values and how many there are (I6).

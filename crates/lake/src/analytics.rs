@@ -46,7 +46,7 @@ impl Analytics for Lake {
             (rollups_in(table, scope, hours), events)
         };
         // Without events to count there is nothing to wait for.
-        let turn = if edges.is_empty() { None } else { Some(self.core.turn().await?) };
+        let turn = if edges.is_empty() { None } else { Some(self.core.turn(scope).await?) };
         let moment = self.core.moment(|| self.core.manifest.type_sums(scope, hours, project), look).await?;
         let (mut rollups, mut held) = moment.active;
         if let Some(frozen) = &moment.snapshot.frozen {
@@ -61,7 +61,7 @@ impl Analytics for Lake {
                 let count = move |_: &Core, patience: &Patience| {
                     Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
                 };
-                self.core.read_in(turn, count).await?
+                self.core.read_in(Some(turn), count).await?
             }
         };
         let rollups = rollups.into_iter();
@@ -83,7 +83,7 @@ impl Analytics for Lake {
         let (of, name) = (scope.clone(), customer.to_owned());
         let count =
             move |core: &Core, patience: &Patience| Core::count_customer(core, &of, &name, range, top, patience);
-        let Some(counted) = self.core.read(count).await? else { return Ok(None) };
+        let Some(counted) = self.core.read(scope, count).await? else { return Ok(None) };
         let (numbers, events): (Vec<UserNumber>, Vec<u64>) = counted.users.into_iter().unzip();
         let names = self.core.user_names(scope, &numbers).await?;
         let users = names.into_iter().zip(events).filter_map(|(name, events)| Some((name?, events)));
@@ -107,10 +107,10 @@ impl Core {
         let (of, asked) = (scope.clone(), query.clone());
         if source != Source::Rollups {
             let sum = move |core: &Self, patience: &Patience| core.series_of_segments(&of, &asked, source, patience);
-            return self.read(sum).await;
+            return self.read(scope, sum).await;
         }
         let hours = series::rollup_hours(query);
-        let (turn, look) = (self.turn().await?, |table: &Memtable| series::unflushed(table, scope, query));
+        let (turn, look) = (self.turn(scope).await?, |table: &Memtable| series::unflushed(table, scope, query));
         let moment = self.moment(|| self.manifest.rollups(scope, hours), look).await?;
         let sum = move |_: &Self, patience: &Patience| {
             let frozen = moment.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
@@ -118,7 +118,7 @@ impl Core {
             let unflushed: Vec<_> = [Some(moment.active), frozen].into_iter().flatten().collect();
             Self::series_of_rollups(&of, &asked, &moment.stored, &unflushed, &moment.snapshot, patience)
         };
-        self.read_in(turn, sum).await
+        self.read_in(Some(turn), sum).await
     }
 }
 

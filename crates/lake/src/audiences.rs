@@ -36,10 +36,13 @@ impl Audiences for Lake {
         scope: &TenantScope,
         query: &AudienceQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
-        let turn = self.core.turn().await?;
+        let mut turn = None;
         for _ in 0..ZONE_CHANGES_MAX {
             let own = self.zone(scope);
             let question = Question::new(scope, query, &own);
+            if turn.is_none() && question.reads_files() {
+                turn = Some(self.core.turn(scope).await?);
+            }
             let moment = question.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
             if zone_of(&moment.snapshot.zones, scope.tenant()) == own {
@@ -117,6 +120,10 @@ impl Question {
         Self { kept, audience: audience_of(query), raw }
     }
 
+    fn reads_files(&self) -> bool {
+        !self.raw.ranges.is_empty()
+    }
+
     /// What the manifest has, and what the active memtable has to share.
     async fn ask(&self, core: &Core) -> Result<Gathered, PortError> {
         let Some(days) = self.kept else {
@@ -159,7 +166,19 @@ fn audience_of(query: &AudienceQuery) -> Audience {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
+    use std::path::PathBuf;
+
+    use domain::limits::{READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
+    use futures::FutureExt;
+    use ports::testing::clock::ManualClock;
+    use ports::testing::ledger::records::scope;
+    use ports::testing::manifest::MemoryManifest;
+    use vfs::testing::SimVfs;
+
     use super::*;
+    use crate::options::LakeOptions;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap_or_default()
@@ -169,6 +188,29 @@ mod tests {
         let range = TimeRange::new(at(from), at(to)).unwrap_or(TimeRange::ALL);
         let zone = Zone::parse(zone).unwrap_or_else(|_| Zone::utc());
         Plan::of(&AudienceQuery { range, zone, project: None, kind: None }, &Zone::utc())
+    }
+
+    #[tokio::test]
+    async fn i6_what_reads_no_files_and_changes_of_zone_wait_for_no_reader() {
+        let (vfs, manifest) = (Arc::new(SimVfs::new()), Arc::new(MemoryManifest::new()));
+        let (clock, options) = (Arc::new(ManualClock::new(at("2026-11-01T00:00:00Z"))), LakeOptions::default());
+        let options = LakeOptions { background: false, ..options };
+        let lake =
+            Lake::open(vfs, PathBuf::from("/segments"), manifest, clock, options).await.expect("the ledger opens");
+        let (one, other, asks) = (scope("one"), scope("other"), scope("asks"));
+        let mut reads = Vec::new();
+        for number in 0..READS_AT_ONCE_MAX {
+            let of = if number < READS_OF_TENANT_MAX { &one } else { &other };
+            reads.push(lake.core.turn(of).await.expect("a turn"));
+        }
+        let days_of = |zone| AudienceQuery { range: TimeRange::ALL, zone, project: None, kind: None };
+        let kolkata = Zone::parse("Asia/Kolkata").expect("a zone");
+        lake.active_users(&asks, &days_of(Zone::utc())).await.expect("whole days of the own zone");
+        lake.set_zone(&asks, &kolkata).await.expect("a change of zone");
+        lake.active_users(&asks, &days_of(kolkata)).await.expect("whole days of the new zone");
+        assert!(lake.active_users(&asks, &days_of(Zone::utc())).now_or_never().is_none(), "raw events wait");
+        drop(reads);
+        lake.active_users(&asks, &days_of(Zone::utc())).await.expect("raw events");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::limits::{READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
 use domain::position::Seq;
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
@@ -19,8 +20,9 @@ use ports::clock::Clock;
 use ports::journal::Entry;
 use ports::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, Name};
+use ports::turns::Turns;
 use ports::{ErrorKind, PortError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use vfs::{TEMPORARY_SUFFIX, Vfs};
 
 use crate::dedup::{FirstSeen, IdHasher};
@@ -30,9 +32,6 @@ use crate::queries::Engine;
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
 use crate::state::State;
 use crate::users::Users;
-
-/// Reads of files at once.
-const READERS_MAX: usize = 8;
 
 /// The embedded ledger. Dropping it stops its threads; what is not flushed is in the journal.
 #[derive(Debug)]
@@ -60,8 +59,10 @@ pub(crate) struct Core {
     pub(crate) merging: tokio::sync::Mutex<()>,
     /// Why the last flush failed, when only a restart can help.
     pub(crate) broken: Mutex<Option<ErrorKind>>,
-    /// How many reads may block a thread at once.
-    pub(crate) readers: Arc<Semaphore>,
+    /// Of the reads that may block a thread.
+    pub(crate) readers: Turns,
+    /// Of the changes of a zone, which count all that a tenant has.
+    pub(crate) zones: Turns,
     /// Runs structured queries.
     pub(crate) engine: Engine,
     pub(crate) wake_flush: Notify,
@@ -127,7 +128,8 @@ impl Lake {
             flushing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
             broken: Mutex::new(None),
-            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            readers: Turns::new(READS_AT_ONCE_MAX, READS_OF_TENANT_MAX),
+            zones: Turns::new(1, 1),
             engine: Engine::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),

@@ -11,16 +11,17 @@ mod percentile;
 mod unique;
 mod plan;
 mod scan;
-mod slots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion_common::DataFusionError;
+use datafusion_execution::TaskContext;
 use datafusion_physical_plan::collect;
 use datafusion_physical_plan::streaming::PartitionStream;
 use domain::query::{Query, Value};
@@ -36,6 +37,9 @@ use crate::lake::{Core, Lake};
 use crate::reports::took_too_long;
 use plan::Plan;
 use scan::{Scan, Share, external};
+
+/// How often a query that has ended is asked whether it holds memory still.
+const RELEASE_POLL: Duration = Duration::from_millis(1);
 
 /// Ends a query when nobody waits for it any more.
 struct Abandon {
@@ -54,14 +58,13 @@ impl Drop for Abandon {
 impl Queries for Lake {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
         let (engine, time_max) = (&self.core.engine, self.core.options.query_time_max);
-        let busy = || PortError::new(ErrorKind::Overloaded, "find a free slot for the query");
-        let waiting = tokio::time::timeout(time_max, engine.slots.take(scope.tenant())).await;
-        let slot = waiting.ok().flatten().ok_or_else(busy)?;
+        let busy = |_| PortError::new(ErrorKind::Overloaded, "find a turn for the query");
+        let turn = tokio::time::timeout(time_max, engine.turns.take(scope.tenant())).await.map_err(busy)??;
         let flag = Arc::new(AtomicBool::new(false));
         let running = {
             let (core, scope, query, flag) = (Arc::clone(&self.core), scope.clone(), query.clone(), Arc::clone(&flag));
             engine.handle()?.spawn(async move {
-                let _slot = slot;
+                let _turn = turn;
                 core.run_query(&scope, &query, flag).await
             })
         };
@@ -102,7 +105,10 @@ impl Core {
         let attempt = async |partitions, memory_bytes_max| {
             let plan = Plan::of(query);
             let scan = self.scan(scope, query, plan.columns.clone(), Arc::clone(abandoned)).map_err(external)?;
-            answer(plan, scan, partitions, memory_bytes_max).await
+            let context = Arc::new(engine::context(memory_bytes_max)?);
+            let answered = answer(plan, scan, partitions, Arc::clone(&context)).await;
+            released(&context).await;
+            answered
         };
         let rows = match attempt(engine::threads(), memory_bytes_max / 2).await {
             Err(why) if !is_failed_read(&why) => attempt(1, memory_bytes_max).await,
@@ -137,11 +143,18 @@ async fn answer(
     plan: Plan,
     scan: Arc<Scan>,
     partitions: usize,
-    memory_bytes_max: usize,
+    context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>, DataFusionError> {
     let shares = (0..partitions).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
     let operators = operators::operators(&plan, scan.schema(), shares.collect())?;
-    collect(operators, Arc::new(engine::context(memory_bytes_max)?)).await
+    collect(operators, context).await
+}
+
+/// Waits until a query holds no memory. Its parts on other threads end a little after the whole.
+async fn released(context: &TaskContext) {
+    while context.memory_pool().reserved() > 0 {
+        tokio::time::sleep(RELEASE_POLL).await;
+    }
 }
 
 /// Whether rows could not be read.

@@ -20,8 +20,8 @@ use parquet::errors::ParquetError;
 use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
+use ports::turns::Turn;
 use ports::{ErrorKind, PortError};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::lake::{Core, Lake};
 use crate::memtable::{Memtable, Partial};
@@ -63,26 +63,25 @@ impl Patience {
 }
 
 impl Core {
-    /// Waits until one read more may run. Taken before anything is set aside for the read, so that those
-    /// that wait hold nothing.
-    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, PortError> {
-        let turn = Arc::clone(&self.readers).acquire_owned().await;
-        turn.map_err(|_| PortError::new(ErrorKind::Unavailable, "read: the ledger is closed"))
+    /// Waits until one read more of the tenant may run. Taken before anything is set aside for the read,
+    /// so that those that wait hold nothing.
+    pub(crate) async fn turn(&self, scope: &TenantScope) -> Result<Turn, PortError> {
+        self.readers.take(scope.tenant()).await
     }
 
-    /// Runs a read on a thread that may block.
-    pub(crate) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
+    /// Runs a read of a tenant's files on a thread that may block.
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, scope: &TenantScope, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
     {
-        let turn = self.turn().await?;
-        self.read_in(turn, read).await
+        let turn = self.turn(scope).await?;
+        self.read_in(Some(turn), read).await
     }
 
-    /// The same for whom a turn was taken already. The turn ends with the read, also when nobody waits
-    /// for that.
-    pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: OwnedSemaphorePermit, read: F) -> Result<T, PortError>
+    /// The same for whom a turn was taken already, or who reads no files and needs none. The turn ends
+    /// with the read, also when nobody waits for that.
+    pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: Option<Turn>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
@@ -139,13 +138,13 @@ impl Reports for Lake {
         scope: &TenantScope,
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
-        let (scope, query) = (scope.clone(), query.clone());
-        self.core.read(move |core, patience| core.list_events(&scope, &query, patience)).await
+        let (of, query) = (scope.clone(), query.clone());
+        self.core.read(scope, move |core, patience| core.list_events(&of, &query, patience)).await
     }
 
     async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
-        let (scope, id) = (scope.clone(), id.to_owned());
-        self.core.read(move |core, patience| core.find_event(&scope, &id, patience)).await
+        let (of, id) = (scope.clone(), id.to_owned());
+        self.core.read(scope, move |core, patience| core.find_event(&of, &id, patience)).await
     }
 
     async fn windows(
@@ -153,8 +152,8 @@ impl Reports for Lake {
         scope: &TenantScope,
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
-        let (scope, query) = (scope.clone(), query.clone());
-        self.core.read(move |core, _| core.list_windows(&scope, &query)).await
+        let (of, query) = (scope.clone(), query.clone());
+        self.core.read(scope, move |core, _| core.list_windows(&of, &query)).await
     }
 
     async fn customers(
@@ -163,8 +162,8 @@ impl Reports for Lake {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
-        let (scope, after) = (scope.clone(), after.map(str::to_owned));
-        self.core.read(move |core, _| core.list_customers(&scope, after, limit)).await
+        let (of, after) = (scope.clone(), after.map(str::to_owned));
+        self.core.read(scope, move |core, _| core.list_customers(&of, after, limit)).await
     }
 
     async fn usage(
@@ -174,8 +173,8 @@ impl Reports for Lake {
         now: Timestamp,
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
-        let (scope, customer) = (scope.clone(), customer.to_owned());
-        self.core.read(move |core, _| core.usage(&scope, customer, now, day)).await
+        let (of, customer) = (scope.clone(), customer.to_owned());
+        self.core.read(scope, move |core, _| core.usage(&of, customer, now, day)).await
     }
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {

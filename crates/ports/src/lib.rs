@@ -14,6 +14,7 @@ pub mod live;
 pub mod references;
 pub mod manifest;
 pub mod catalog;
+pub mod turns;
 #[cfg(feature = "testing")]
 pub mod testing;
 

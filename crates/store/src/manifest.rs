@@ -15,8 +15,8 @@ use domain::rollup::Rollup;
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
-use ports::PortError;
 use ports::manifest::{Audience, Commit, DeadLetter, Identity, Manifest, ManifestState};
+use ports::{ErrorKind, PortError};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
@@ -81,12 +81,16 @@ impl Manifest for SqliteStore {
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
         let read = async {
             let snapshot = self.snapshot().await?;
-            let active = activity::read(&snapshot, scope.tenant(), audience, days).await?;
-            let answer = (state::cursor(&snapshot).await?, active);
+            let rows = activity::rows(&snapshot, scope.tenant(), audience, days).await?;
+            let answer = (state::cursor(&snapshot).await?, rows);
             snapshot.commit().await?;
             Ok(answer)
         };
-        read.await.map_err(|failure| self.failed(READ, failure))
+        let (cursor, rows) = read.await.map_err(|failure| self.failed(READ, failure))?;
+        // Sets of a million users over many days are work for another thread.
+        let unpacked = tokio::task::spawn_blocking(|| activity::unpack(rows)).await;
+        let unpacked = unpacked.map_err(|why| PortError::new(ErrorKind::Unavailable, READ).because(why))?;
+        unpacked.map(|active| (cursor, active)).map_err(|failure| self.failed(READ, failure))
     }
 
     async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {

@@ -32,7 +32,8 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
     let media = text(CONTENT_TYPE).unwrap_or_else(|| "application/json".to_owned());
-    if media.split(';').next().map(str::trim) != Some("application/json") {
+    let is_json = |media: &str| matches!(media.trim(), "application/json" | "application/merge-patch+json");
+    if !media.split(';').next().is_some_and(is_json) {
         let detail = "the body must be JSON, under the content type application/json";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }

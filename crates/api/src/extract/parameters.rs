@@ -8,6 +8,7 @@ use domain::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use http::Uri;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -27,9 +28,22 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for P
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        check_utf8(&parts.uri)?;
         let query = Query::<T>::try_from_uri(&parts.uri);
         query.map(|Query(parameters)| Self(parameters)).map_err(|_| refusal::<T>(&parts.uri))
     }
+}
+
+/// Bytes that are no text would be read as another text.
+fn check_utf8(uri: &Uri) -> Result<(), Problem> {
+    for pair in uri.query().unwrap_or_default().split('&') {
+        let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        if percent_decode_str(pair).decode_utf8().is_err() {
+            let name = text(pair.split_once('=').map_or(pair, |(name, _)| name));
+            return Err(Problem::parameter(&name, format!("'{name}' is not valid UTF-8")));
+        }
+    }
+    Ok(())
 }
 
 /// Says which parameter is in the way: an unknown one, or one that stands there twice.
@@ -154,6 +168,17 @@ mod tests {
         assert_eq!(time_range(None, None).unwrap(), TimeRange::ALL);
         assert!(time_range(Some("2015-05-18"), Some("2015-05-17T23:59:59Z")).is_err());
         assert!(time_range(Some("soon"), None).is_err());
+    }
+
+    #[test]
+    fn i9_bytes_that_are_no_text_are_refused() {
+        let place =
+            |uri: &'static str| check_utf8(&Uri::from_static(uri)).err().map(|why| why.field().map(str::to_owned));
+        assert_eq!(place("/v1/events?customer=%FF"), Some(Some("customer".to_owned())));
+        assert_eq!(place("/v1/events?limit=1&customer=a%C3&type=b"), Some(Some("customer".to_owned())));
+        for fine in ["/", "/?", "/?customer=%EF%BF%BD", "/?customer=%C3%A4&limit=1", "/?a=%zz"] {
+            assert_eq!(place(fine), None, "{fine}");
+        }
     }
 
     #[test]

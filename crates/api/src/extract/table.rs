@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use domain::limits::{REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_USERS_MAX};
-use domain::reference::{Attributes, Patch, Users};
+use domain::reference::{Attributes, Users};
 use domain::time::Timestamp;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, IF_MATCH};
+use pipeline::TableChange;
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
@@ -37,8 +39,7 @@ type Said = Option<BTreeMap<String, Option<String>>>;
 /// What it says.
 #[derive(Debug)]
 pub(crate) struct TableBody {
-    pub(crate) ts: Option<Timestamp>,
-    users: SaidOf,
+    pub(crate) change: TableChange,
     /// The text's share of the memory of all, for as long as it is of use.
     pub(crate) share: OwnedSemaphorePermit,
 }
@@ -66,41 +67,50 @@ impl FromRequest<Arc<ApiState>> for TableText {
 }
 
 impl TableText {
-    /// Reads the text on another thread.
-    pub(crate) async fn parse(self) -> Result<TableBody, Problem> {
+    /// All users as they are to be; nothing may be `null`. The text is read on another thread.
+    pub(crate) async fn replacement(self) -> Result<TableBody, Problem> {
+        self.read(|ts, said| {
+            let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
+            Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(said)? })
+        })
+        .await
+    }
+
+    /// What changes. The text is read on another thread.
+    pub(crate) async fn patch(self) -> Result<TableBody, Problem> {
+        self.read(|ts, SaidOf { users, distinct }| {
+            let users = users.into_iter().map(|(user, said)| (user, distinct[said].clone())).collect();
+            Ok(TableChange::Patch { ts, users })
+        })
+        .await
+    }
+
+    async fn read(
+        self,
+        make: impl FnOnce(Option<Timestamp>, SaidOf) -> Result<TableChange, Problem> + Send + 'static,
+    ) -> Result<TableBody, Problem> {
         let Self { bytes, share } = self;
-        let parsing = tokio::task::spawn_blocking(move || {
-            let (ts, users) = parse(&bytes)?;
-            Ok(TableBody { ts, users, share })
+        let reading = tokio::task::spawn_blocking(move || {
+            let (ts, said) = parse(&bytes)?;
+            Ok(TableBody { change: make(ts, said)?, share })
         });
-        parsing.await.map_err(|why| Problem::internal(why.to_string()))?
+        reading.await.map_err(|why| Problem::internal(why.to_string()))?
     }
 }
 
-impl TableBody {
-    /// The time and all users as they are to be; nothing may be `null` here.
-    pub(crate) fn whole(&mut self) -> Result<(Timestamp, Users), Problem> {
-        let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
-        let ts = self.ts.ok_or_else(absent)?;
-        let SaidOf { users, distinct } = std::mem::take(&mut self.users);
-        let mut shared = Vec::with_capacity(distinct.len());
-        for (at, said) in distinct.into_iter().enumerate() {
-            let attributes = without_null(said).map_err(|attribute| {
-                let user = users.iter().find(|(_, said)| *said == at).map_or("", |(user, _)| user);
-                let field = [Some(USERS), Some(user), attribute.as_deref()];
-                let field = field.into_iter().flatten().collect::<Vec<_>>().join(".");
-                Problem::body(Kind::InvalidParameter, &field, "null takes away, which only PATCH does")
-            })?;
-            shared.push(Arc::new(attributes));
-        }
-        Ok((ts, users.into_iter().map(|(user, said)| (user, Arc::clone(&shared[said]))).collect()))
+/// All users as they are to be.
+fn whole(SaidOf { users, distinct }: SaidOf) -> Result<Users, Problem> {
+    let mut shared = Vec::with_capacity(distinct.len());
+    for (at, said) in distinct.into_iter().enumerate() {
+        let attributes = without_null(said).map_err(|attribute| {
+            let user = users.iter().find(|(_, said)| *said == at).map_or("", |(user, _)| user);
+            let field = [Some(USERS), Some(user), attribute.as_deref()];
+            let field = field.into_iter().flatten().collect::<Vec<_>>().join(".");
+            Problem::body(Kind::InvalidParameter, &field, "null takes away, which only PATCH does")
+        })?;
+        shared.push(Arc::new(attributes));
     }
-
-    /// All changes.
-    pub(crate) fn patch(&mut self) -> Patch {
-        let SaidOf { users, distinct } = std::mem::take(&mut self.users);
-        users.into_iter().map(|(user, said)| (user, distinct[said].clone())).collect()
-    }
+    Ok(users.into_iter().map(|(user, said)| (user, Arc::clone(&shared[said]))).collect())
 }
 
 /// The attributes, or what is `null`: one of them, or all.
@@ -295,14 +305,20 @@ impl<'de> Visitor<'de> for User<'_> {
     }
 }
 
-/// A scalar as text, or `null`.
+/// A scalar as text, a number as it is written, or `null`.
 struct Scalar;
 
 impl<'de> DeserializeSeed<'de> for Scalar {
     type Value = Option<String>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Option<String>, D::Error> {
-        from.deserialize_any(self)
+        let text = <&RawValue>::deserialize(from)?.get();
+        match text.as_bytes().first() {
+            Some(b'-' | b'0'..=b'9') => Ok(Some(text.to_owned())),
+            _ => serde_json::Deserializer::from_str(text)
+                .deserialize_any(self)
+                .map_err(|why| D::Error::custom(without_place(why))),
+        }
     }
 }
 
@@ -324,16 +340,31 @@ impl Visitor<'_> for Scalar {
     fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
         Ok(Some(value.to_string()))
     }
+}
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Some(value.to_string()))
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn value(json: &str) -> Result<Option<String>, serde_json::Error> {
+        Scalar.deserialize(&mut serde_json::Deserializer::from_str(json))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Some(value.to_string()))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Some(value.to_string()))
+    #[test]
+    fn i9_a_number_is_the_text_it_is_written_as() {
+        for number in
+            ["0", "-0", "1.10", "1e3", "18446744073709551616", "18446744073709551617", "0.1000000000000000055"]
+        {
+            assert_eq!(value(number).unwrap().as_deref(), Some(number));
+        }
+        for (json, text) in [("true", "true"), ("\"\\u0061 b\"", "a b"), ("\"\"", "")] {
+            assert_eq!(value(json).unwrap().as_deref(), Some(text));
+        }
+        assert_eq!(value("null").unwrap(), None);
+        for refused in ["[1]", "{}", "01", "1.", "-", "nan"] {
+            assert!(value(refused).is_err(), "{refused}");
+        }
     }
 }

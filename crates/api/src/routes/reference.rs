@@ -1,23 +1,27 @@
 //! Reference tables: what is known of users, for the live view to group by.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::limits::{QUERY_TIME_MAX, REFERENCE_READ_TIME_MAX};
 use domain::reference::ReferenceTable;
 use domain::tenant::TenantScope;
 use futures::stream;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
-use pipeline::TableChange;
+use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
 use crate::extract::{NoParameters, Parameters, Scope, TableBody, TableText, generation};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 use crate::routes::docs::TableRefusals;
 use crate::shape::{TableChangedBody, TableView};
@@ -26,7 +30,8 @@ use crate::shape::{TableChangedBody, TableView};
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(dead_code, reason = "for the document; read by extract::table")]
 pub(crate) struct TableIn {
-    /// User to attributes; a value is a text, a number, true or false. With PATCH, null takes away.
+    /// User to attributes; a value is a text, a number as it is written, true or false. With PATCH, null
+    /// takes away.
     #[schema(example = json!({"u-123": {"plan": "pro", "region": "eu"}}))]
     user_metadata: BTreeMap<String, BTreeMap<String, String>>,
     /// The version time; may be absent with PATCH.
@@ -36,7 +41,7 @@ pub(crate) struct TableIn {
 
 /// Read the reference table of users
 #[utoipa::path(
-    get, path = "/v1/reference/users", tag = "live", operation_id = "reference_users",
+    get, path = "/reference/users", tag = "live", operation_id = "reference_users",
     responses((status = 200, description = "The table", body = TableView), TableRefusals),
 )]
 pub(crate) async fn read(
@@ -45,12 +50,16 @@ pub(crate) async fn read(
     _: Parameters<NoParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let table = api.pipeline.reference_tables().table(&scope)?;
-    let tag = etag(&table);
+    let tables = api.pipeline.reference_tables();
+    let tag = etag(tables.table(&scope)?.as_ref());
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    let body = Body::from_stream(stream::iter(TableView::pieces(table)));
+    let busy = |_| Problem::new(Kind::Overloaded, "other readers of reference tables are being answered");
+    let turn = tokio::time::timeout(QUERY_TIME_MAX, api.table_reads.take(scope.tenant())).await.map_err(busy)??;
+    let table = tables.table(&scope)?;
+    let tag = etag(&table);
+    let body = sent_within(REFERENCE_READ_TIME_MAX, (turn, TableView::pieces(table)));
     Ok(([(ETAG, tag), (CONTENT_TYPE, "application/json".to_owned())], body).into_response())
 }
 
@@ -60,7 +69,7 @@ pub(crate) async fn read(
 /// that of the stored table, or the same with other content. `If-Match` with a generation in quotes lets
 /// only a change of that generation through.
 #[utoipa::path(
-    put, path = "/v1/reference/users", tag = "live", operation_id = "replace_reference_users",
+    put, path = "/reference/users", tag = "live", operation_id = "replace_reference_users",
     request_body(content = TableIn),
     responses((status = 200, description = "Stored and in use", body = TableChangedBody), TableRefusals),
 )]
@@ -72,16 +81,14 @@ pub(crate) async fn replace(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let mut body = text.parse().await?;
-    let (ts, users) = body.whole()?;
-    change(&api, &scope, TableChange::Replace { ts, users }, expected, body).await
+    change(&api, &scope, text.replacement().await?, expected).await
 }
 
 /// Change users of the reference table
 ///
 /// Merges: attributes that are not named stay, null takes an attribute or a whole user away.
 #[utoipa::path(
-    patch, path = "/v1/reference/users", tag = "live", operation_id = "patch_reference_users",
+    patch, path = "/reference/users", tag = "live", operation_id = "patch_reference_users",
     request_body(content = TableIn),
     responses((status = 200, description = "Stored and in use", body = TableChangedBody), TableRefusals),
 )]
@@ -93,68 +100,69 @@ pub(crate) async fn patch(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let mut body = text.parse().await?;
-    let patch = TableChange::Patch { ts: body.ts, users: body.patch() };
-    change(&api, &scope, patch, expected, body).await
-}
-
-/// Read the reference table of users, under another path
-#[utoipa::path(
-    get, path = "/reference/users", tag = "live", operation_id = "reference_users_documented",
-    responses((status = 200, description = "The table", body = TableView), TableRefusals),
-)]
-pub(crate) async fn read_documented(
-    api: State<Arc<ApiState>>,
-    scope: Scope,
-    parameters: Parameters<NoParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    read(api, scope, parameters, headers).await
-}
-
-/// Replace the reference table of users, under another path
-#[utoipa::path(
-    put, path = "/reference/users", tag = "live", operation_id = "replace_reference_users_documented",
-    request_body(content = TableIn),
-    responses((status = 200, description = "Stored and in use", body = TableChangedBody), TableRefusals),
-)]
-pub(crate) async fn replace_documented(
-    api: State<Arc<ApiState>>,
-    scope: Scope,
-    parameters: Parameters<NoParameters>,
-    headers: HeaderMap,
-    text: TableText,
-) -> Result<Response, Problem> {
-    replace(api, scope, parameters, headers, text).await
-}
-
-/// Change users of the reference table, under another path
-#[utoipa::path(
-    patch, path = "/reference/users", tag = "live", operation_id = "patch_reference_users_documented",
-    request_body(content = TableIn),
-    responses((status = 200, description = "Stored and in use", body = TableChangedBody), TableRefusals),
-)]
-pub(crate) async fn patch_documented(
-    api: State<Arc<ApiState>>,
-    scope: Scope,
-    parameters: Parameters<NoParameters>,
-    headers: HeaderMap,
-    text: TableText,
-) -> Result<Response, Problem> {
-    patch(api, scope, parameters, headers, text).await
+    change(&api, &scope, text.patch().await?, expected).await
 }
 
 async fn change(
     api: &ApiState,
     scope: &TenantScope,
-    change: TableChange,
+    TableBody { change, share }: TableBody,
     expected: Option<u64>,
-    body: TableBody,
 ) -> Result<Response, Problem> {
-    let table = api.pipeline.reference_tables().change(scope, change, expected, body.share).await?;
+    let table = api.pipeline.reference_tables().change(scope, change, expected, share).await?;
     Ok(([(ETAG, etag(&table))], Json(TableChangedBody::new(&table))).into_response())
+}
+
+/// A body whose pieces come from an iterator, held with a turn until the last was taken or the time is
+/// over: a reader that is slower holds neither any longer, and its answer breaks off.
+fn sent_within<P, H>(time_max: Duration, source: (H, P)) -> Body
+where
+    P: Iterator<Item = serde_json::Result<Vec<u8>>> + Send + 'static,
+    H: Send + 'static,
+{
+    let source = Arc::new(Mutex::new(Some(source)));
+    let late = Arc::downgrade(&source);
+    let mut timer = JoinSet::new();
+    timer.spawn(async move {
+        tokio::time::sleep(time_max).await;
+        if let Some(source) = late.upgrade() {
+            source.lock().take();
+        }
+    });
+    let pieces = std::iter::from_fn(move || {
+        let _ends_with_it = &timer;
+        match source.lock().as_mut() {
+            Some((_, pieces)) => Some(pieces.next()?.map_err(io::Error::from)),
+            None => Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader took too long"))),
+        }
+    });
+    Body::from_stream(stream::iter(pieces))
 }
 
 fn etag(table: &ReferenceTable) -> String {
     format!("\"{}\"", table.generation)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn i6_a_reader_that_is_too_slow_holds_nothing_any_longer() {
+        let held = Arc::new(());
+        let pieces = (0_u8..10).map(|piece| Ok(vec![piece]));
+        let mut body = sent_within(Duration::from_millis(5), (Arc::clone(&held), pieces.clone()));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap()[..], [0]);
+        while Arc::strong_count(&held) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(body.frame().await.unwrap().is_err(), "the answer breaks off instead of looking whole");
+        let in_time = sent_within(Duration::from_secs(3_600), (Arc::clone(&held), pieces));
+        assert_eq!(in_time.collect().await.unwrap().to_bytes()[..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
 }

@@ -8,15 +8,18 @@ use domain::calendar::{WeekStart, Zone};
 use domain::limits::{QUERY_TIME_MAX, TENANT_LATENESS_SEC_MAX};
 use domain::tenant::TenantScope;
 use pipeline::SettingsChange;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::extract::{JsonObject, NoParameters, Parameters, Scope, WEEK_STARTS};
+use crate::extract::{Document, NoParameters, Parameters, Scope, WEEK_STARTS};
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 use crate::routes::docs::{ChangeRefusals, QuestionRefusals};
 use crate::routes::ready;
+
+/// Largest body of a change, in bytes.
+const SETTINGS_BYTES_MAX: usize = 64 << 10;
 
 /// What a tenant has decided.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,6 +33,22 @@ pub(crate) struct SettingsBody {
     week_start: WeekStart,
     /// How old an event may be on arrival, in seconds; 0: any age, null: as the server is set.
     max_lateness_sec: Option<u32>,
+}
+
+/// What is to change; a field that is given is there, also when it is null.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangedSettings {
+    #[serde(default, deserialize_with = "given")]
+    timezone: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    week_start: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    max_lateness_sec: Option<Value>,
+}
+
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 impl SettingsBody {
@@ -66,20 +85,13 @@ pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     _: Parameters<NoParameters>,
-    JsonObject(fields): JsonObject,
+    Document(fields): Document<ChangedSettings, SETTINGS_BYTES_MAX>,
 ) -> Result<Json<SettingsBody>, Problem> {
-    let mut change = SettingsChange::default();
-    for (name, value) in &fields {
-        match name.as_str() {
-            "timezone" => change.zone = Some(timezone(value)?),
-            "week_start" => change.week_start = Some(week_start(value)?),
-            "max_lateness_sec" => change.max_lateness_sec = Some(max_lateness_sec(value)?),
-            other => {
-                let detail = "unknown field; settings are timezone, week_start and max_lateness_sec";
-                return Err(Problem::parameter(other, detail));
-            }
-        }
-    }
+    let change = SettingsChange {
+        zone: fields.timezone.as_ref().map(timezone).transpose()?,
+        week_start: fields.week_start.as_ref().map(week_start).transpose()?,
+        max_lateness_sec: fields.max_lateness_sec.as_ref().map(max_lateness_sec).transpose()?,
+    };
     ready(&api)?;
     let settings = Arc::clone(api.pipeline.settings());
     // A task of its own: a client that goes away must not leave half a change.

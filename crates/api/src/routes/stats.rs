@@ -177,8 +177,7 @@ async fn counted<T: Send + 'static>(
     count: impl FnOnce(DailyUsers, &dyn Fn() -> bool) -> Option<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let answer = async {
-        let turn = Arc::clone(&api.statistics).acquire_owned().await;
-        let turn = turn.map_err(|why| Problem::internal(why.to_string()))?;
+        let turn = api.statistics.take(scope.tenant()).await?;
         let activity = activity_of(api, scope, query).await?;
         blocking(move |is_wanted| {
             let _turn = turn;

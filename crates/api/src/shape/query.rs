@@ -1,10 +1,12 @@
 //! A structured query as clients write it, and its answer.
 
 use domain::calendar::{Calendar, Day, DayRange, Interval, Period, Zone};
+use domain::limits::QUERY_ROWS_MAX;
 use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Refusal, Value};
 use domain::time::{TimeRange, Timestamp};
 use ports::queries::QueryAnswer;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::Object;
@@ -46,6 +48,7 @@ pub(crate) struct QueryBody {
     #[schema(value_type = Vec<OrderBody>)]
     order_by: Vec<Object<OrderBody>>,
     /// Most rows: 1 to 10000, 1000 if absent.
+    #[serde(default, deserialize_with = "whole")]
     limit: Option<i64>,
 }
 
@@ -95,6 +98,11 @@ struct OrderBody {
     column: String,
     /// `asc` (if absent) or `desc`; absent values come last either way.
     direction: Option<String>,
+}
+
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let refused = |_| D::Error::custom(format!("must be a whole number from 1 to {QUERY_ROWS_MAX}"));
+    Option::deserialize(from).map_err(refused)
 }
 
 fn refuse<T>(place: &str, reason: impl Into<String>) -> Result<T, Refusal> {

@@ -18,6 +18,12 @@ fn users(plans: &[(&str, &str)]) -> Users {
     plans.iter().map(user).collect()
 }
 
+/// How many attributes are held, and how many different ones.
+fn held(users: &Users) -> (usize, usize) {
+    let addresses: HashSet<_> = users.values().map(Arc::as_ptr).collect();
+    (addresses.len(), users.values().collect::<HashSet<_>>().len())
+}
+
 fn changed(decision: Result<Decision, Refusal>) -> ReferenceTable {
     match decision {
         Ok(Decision::Changed(table)) => table,
@@ -61,6 +67,25 @@ fn a_patch_adds_changes_and_takes_away() {
     assert!(next.ts > table.ts, "a patch without a time comes after the table, whatever the clock says");
     assert_eq!(next.patch(None, at(5), patch.clone(), None), Ok(Decision::Unchanged));
     assert!(matches!(table.patch(Some(at(0)), at(9), patch, None), Err(Refusal::Stale { .. })));
+}
+
+#[test]
+fn i6_users_alike_share_their_attributes_however_they_came() {
+    let plans =
+        |from: usize| (from..from + 50).map(|n| (format!("u{n}"), one_attribute("plan", ["free", "pro"][n % 2])));
+    let mut table = changed(ReferenceTable::default().replace(at(1), plans(0).collect(), None));
+    assert_eq!(held(&table.users), (2, 2), "each came on its own");
+    for (user, attributes) in plans(30) {
+        let attributes = attributes.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+        table = match table.patch(None, at(0), Patch::from([(user, Some(attributes))]), None) {
+            Ok(Decision::Changed(table)) => table,
+            unchanged => {
+                assert_eq!(unchanged, Ok(Decision::Unchanged));
+                table
+            }
+        };
+    }
+    assert_eq!((table.users.len(), held(&table.users)), (80, (2, 2)));
 }
 
 #[test]
@@ -118,6 +143,8 @@ proptest! {
                 Decision::Changed(next) => table = next,
             }
             prop_assert_eq!(&table.users, &expected);
+            let (held, different) = held(&table.users);
+            prop_assert_eq!(held, different, "users alike share their attributes");
             prop_assert!(table == before || table.generation == before.generation + 1 && (before.generation == 0 || table.ts > before.ts));
         }
     }

@@ -10,28 +10,27 @@ use datafusion_execution::config::SessionConfig;
 use datafusion_execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion_execution::memory_pool::GreedyMemoryPool;
 use datafusion_execution::runtime_env::RuntimeEnvBuilder;
-use domain::limits::QUERIES_AT_ONCE_MAX;
+use domain::limits::{QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX};
 use parking_lot::Mutex;
+use ports::turns::Turns;
 use ports::{ErrorKind, PortError};
 use tokio::runtime::{Builder, Handle, Runtime};
-
-use super::slots::Slots;
 
 /// Rows that the operators hand on at once.
 const BATCH_ROWS: usize = 8_192;
 /// Most threads of queries.
 const THREADS_MAX: usize = 8;
 
-/// Threads and slots of queries; the threads start with the first query.
+/// Threads and turns of queries; the threads start with the first query.
 #[derive(Debug)]
 pub(crate) struct Engine {
     runtime: Mutex<Option<Runtime>>,
-    pub(super) slots: Slots,
+    pub(super) turns: Turns,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { runtime: Mutex::new(None), slots: Slots::new(QUERIES_AT_ONCE_MAX) }
+        Self { runtime: Mutex::new(None), turns: Turns::new(QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX) }
     }
 }
 
@@ -55,7 +54,8 @@ impl Engine {
         if let Some(runtime) = &*runtime {
             return Ok(runtime.handle().clone());
         }
-        let started = Builder::new_multi_thread().worker_threads(threads()).thread_name("nilometer-query").build();
+        let started =
+            Builder::new_multi_thread().worker_threads(threads()).thread_name("nilometer-query").enable_time().build();
         let started = started
             .map_err(|why| PortError::new(ErrorKind::Unavailable, "start the threads of queries").because(why))?;
         Ok(runtime.insert(started).handle().clone())

@@ -156,6 +156,12 @@ impl Desk {
         self.summary.duplicates += duplicates;
     }
 
+    /// Says that nothing was answered for a while.
+    pub(crate) fn silent(&self, since: Duration, patience: Duration) {
+        let (since, patience) = (since.as_secs(), patience.as_secs());
+        self.progress.say(&format!("no answer for {since} s; a batch is sent again for up to {patience} s"));
+    }
+
     /// Notes that so many rows of `parcel` became dead letters.
     pub(crate) fn dead_lettered<P>(&mut self, parcel: &Parcel<P>, rows: u64, reason: &str) {
         self.summary.dead_lettered += rows;

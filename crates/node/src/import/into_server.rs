@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -37,6 +38,8 @@ const BATCH_BYTES: usize = 2 << 20;
 const WAITING_MAX: usize = 2;
 /// Wait before it is asked again what became of a batch.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
+/// Time without an answer after which that is said.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 /// The code of an event that alone is larger than the server takes.
 const TOO_LARGE: &str = "too_large";
 
@@ -61,7 +64,8 @@ pub(crate) async fn load(
     let read = move || source.produce(&mut Packing::new(&mut ServerPacker::default(), out));
     let reader = std::thread::Builder::new().name("reader".to_owned()).spawn(read);
     let reader = reader.context("failed to start the reader")?;
-    let parcels = Arc::new(Mutex::new(Numbered { next: 0, parcels }));
+    let taken = Arc::new(AtomicU64::new(0));
+    let parcels = Arc::new(Mutex::new(Numbered { taken: Arc::clone(&taken), parcels }));
     let (done, answers) = mpsc::channel(connections);
     let mut senders = JoinSet::new();
     for _ in 0..connections {
@@ -69,22 +73,23 @@ pub(crate) async fn load(
     }
     drop((done, parcels));
     // Whoever reads may wait for more rows for ever: it is not waited for when nothing is sent any more.
-    account(answers, senders, desk).await.with_context(|| format!("failed to import into {}", target.url()))?;
+    let account = account(answers, senders, &taken, sending.patience, desk).await;
+    account.with_context(|| format!("failed to import into {}", target.url()))?;
     let read = reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))?;
     read.or_else(|why| if why.is::<Stopped>() { Ok(()) } else { Err(why) })
 }
 
 /// The parcels with their numbers, in the order of the files.
 struct Numbered {
-    next: u64,
+    /// How many have been taken out.
+    taken: Arc<AtomicU64>,
     parcels: mpsc::Receiver<Parcel<Post>>,
 }
 
 impl Numbered {
     async fn next(&mut self) -> Option<(u64, Parcel<Post>)> {
         let parcel = self.parcels.recv().await?;
-        self.next += 1;
-        Some((self.next - 1, parcel))
+        Some((self.taken.fetch_add(1, Ordering::Relaxed), parcel))
     }
 }
 
@@ -144,15 +149,19 @@ async fn send(
 async fn account(
     mut answers: mpsc::Receiver<Answered>,
     mut senders: JoinSet<anyhow::Result<()>>,
+    taken: &AtomicU64,
+    patience: Duration,
     desk: &mut Desk,
 ) -> anyhow::Result<()> {
-    let mut next = 0;
+    let (mut next, mut silence) = (0, Stopwatch::start());
     let mut early = BTreeMap::new();
     loop {
+        let quiet = NOTICE_INTERVAL.saturating_sub(silence.elapsed());
         tokio::select! {
             // What is answered counts, also beside a failure.
             biased;
             Some(answered) = answers.recv() => {
+                silence = Stopwatch::start();
                 early.insert(answered.number, answered);
                 while let Some(Answered { parcel, accepted, duplicates, dead, .. }) = early.remove(&next) {
                     desk.counted(accepted, duplicates);
@@ -162,6 +171,12 @@ async fn account(
                 }
             }
             Some(ended) = senders.join_next() => ended.context("a connection failed")??,
+            () = sleep(quiet), if !senders.is_empty() => {
+                silence = Stopwatch::start();
+                if taken.load(Ordering::Relaxed) > next + early.len() as u64 {
+                    desk.silent(NOTICE_INTERVAL, patience);
+                }
+            }
             else => return Ok(()),
         }
     }

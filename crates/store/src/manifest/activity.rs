@@ -52,13 +52,13 @@ pub(super) async fn forget(transaction: &DatabaseTransaction, of: &TenantId) -> 
     Ok(())
 }
 
-/// Who was active on each of these days, in order of day.
-pub(super) async fn read(
+/// The rows of who was active on these days, in order of day.
+pub(super) async fn rows(
     snapshot: &impl ConnectionTrait,
     of: &TenantId,
     audience: &Audience,
     days: DayRange,
-) -> Result<Vec<(Day, UserSet)>, Failure> {
+) -> Result<Vec<Model>, Failure> {
     let (kind, name) = activity::columns(audience);
     let rows = Entity::find()
         .filter(Column::Tenant.eq(of.as_str()))
@@ -66,7 +66,12 @@ pub(super) async fn read(
         .filter(Column::Name.eq(name))
         .filter(Column::Day.between(days.first.number(), days.last.number()))
         .order_by_asc(Column::Day);
-    rows.all(snapshot).await?.into_iter().map(Model::into_users).collect()
+    Ok(rows.all(snapshot).await?)
+}
+
+/// Who was active on each day.
+pub(super) fn unpack(rows: Vec<Model>) -> Result<Vec<(Day, UserSet)>, Failure> {
+    rows.into_iter().map(Model::into_users).collect()
 }
 
 /// What is stored under these keys. SQLite finds each alternative by the whole key; of a list of

@@ -54,6 +54,7 @@ async fn i9_bad_settings_are_named_and_change_nothing() {
         (r#"{"max_lateness_sec": 18446744073709551616}"#, "max_lateness_sec"),
         (r#"{"max_lateness_sec": "120"}"#, "max_lateness_sec"),
         (r#"{"week_start": "sunday", "time_zone": "UTC"}"#, "time_zone"),
+        (r#"{"week_start": "sunday", "week_start": "monday"}"#, "week_start"),
     ];
     for (body, field) in cases {
         assert_eq!(patch(&api, body).await.problem(400)["field"], field, "{body}");

@@ -38,7 +38,8 @@ impl Pages {
 /// The pages that hold wanted rows.
 #[derive(Debug, Default)]
 pub(crate) struct FoundPages {
-    /// Those with rows of the wanted tenant, grain and customer alone.
+    /// Those with rows of the wanted tenant, grain and customer alone, and for one customer of the wanted
+    /// times too: few of its pages reach beyond, and for their sake no other page's times are read.
     pub(crate) pure: Pages,
     /// Those with other rows too.
     pub(crate) mixed: Pages,
@@ -113,9 +114,11 @@ impl ParquetFile {
             let (first, last) = (Timestamp::from_micros(page.time.0), Timestamp::from_micros(page.time.1));
             let next = ranges.partition_point(|range| range.to() <= first);
             let Some(range) = ranges.get(next).filter(|range| range.overlaps(first, last)) else { continue };
-            let pages = if page.is_pure(wanted) { &mut found.pure } else { &mut found.mixed };
+            let has_others = !(range.contains(first) && range.contains(last));
+            let is_pure = page.is_pure(wanted) && !(has_others && wanted.customer.is_some());
+            let pages = if is_pure { &mut found.pure } else { &mut found.mixed };
             pages.other_tenants |= !page.is_of_tenant(wanted.tenant);
-            pages.other_times |= !(range.contains(first) && range.contains(last));
+            pages.other_times |= has_others;
             pages.spans.push_back(page.span());
         }
         found
