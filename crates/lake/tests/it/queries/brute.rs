@@ -133,15 +133,15 @@ fn aggregate(events: &[&StoredEvent], aggregation: &Aggregation) -> Value {
         AggregateOp::Avg => Value::Float(sum as f64 / whole.len() as f64 / unit),
         AggregateOp::Min => extreme(whole.iter().min(), numbers.first()),
         AggregateOp::Max => extreme(whole.iter().max(), numbers.last()),
-        AggregateOp::Percentile(percent) => float(percentile(&numbers, f64::from(percent) / 100.0)),
+        AggregateOp::Percentile(percent) => float(percentile(&numbers, usize::from(percent))),
     }
 }
 
-fn percentile(sorted: &[f64], p: f64) -> Option<f64> {
-    let place = sorted.len().checked_sub(1)? as f64 * p;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    Some(sorted[low] + (sorted[high] - sorted[low]) * place.fract())
+fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
+    let hundredths = sorted.len().checked_sub(1)? * percent;
+    let low = sorted[hundredths / 100];
+    let high = sorted.get(hundredths / 100 + 1).copied().unwrap_or(low);
+    Some(low + (high - low) * ((hundredths % 100) as f64 / 100.0))
 }
 
 fn int(count: usize) -> Value {

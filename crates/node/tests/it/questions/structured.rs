@@ -289,12 +289,7 @@ impl Asked {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "small counts"
-)]
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
 fn aggregate(events: &[&Event], op: &str, field: Option<&str>) -> Cell {
     let Some(field) = field else { return Cell::Number(events.len() as f64) };
     if matches!(op, "count" | "unique") {
@@ -306,18 +301,20 @@ fn aggregate(events: &[&Event], op: &str, field: Option<&str>) -> Cell {
     values.sort_by(f64::total_cmp);
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return Cell::Null };
     let sum: f64 = values.iter().sum();
-    let percentile = |percent: f64| {
-        let place = (values.len() - 1) as f64 * percent / 100.0;
-        let (low, high) = (values[place.floor() as usize], values[(place.ceil() as usize).min(values.len() - 1)]);
-        low + (high - low) * place.fract()
+    let percentile = |percent: usize| {
+        // In whole numbers: equal percentiles of groups of different sizes are equal to the last bit.
+        let hundredths = (values.len() - 1) * percent;
+        let low = values[hundredths / 100];
+        let high = values.get(hundredths / 100 + 1).copied().unwrap_or(low);
+        low + (high - low) * ((hundredths % 100) as f64 / 100.0)
     };
     Cell::Number(match op {
         "sum" => sum,
         "avg" => sum / values.len() as f64,
         "min" => *first,
         "max" => *last,
-        "p50" => percentile(50.0),
-        "p95" => percentile(95.0),
-        _ => percentile(99.0),
+        "p50" => percentile(50),
+        "p95" => percentile(95),
+        _ => percentile(99),
     })
 }
