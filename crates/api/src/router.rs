@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use domain::limits::{
-    REFERENCE_BODY_BYTES_MAX, REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX, STATISTICS_AT_ONCE_MAX,
-    STATISTICS_OF_TENANT_MAX,
+    REFERENCE_BODY_BYTES_MAX, REFERENCE_CHANGES_AT_ONCE_MAX, REFERENCE_CHANGES_OF_TENANT_MAX,
+    REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX, STATISTICS_AT_ONCE_MAX, STATISTICS_OF_TENANT_MAX,
 };
 use domain::tenant::Keyring;
 use http::{Method, Uri};
@@ -36,6 +36,8 @@ pub struct ApiState {
     pub(crate) body_bytes: Arc<Semaphore>,
     /// The same for bodies that hold a reference table.
     pub(crate) table_bytes: Arc<Semaphore>,
+    /// Of the changes of reference tables, from their text on.
+    pub(crate) table_changes: Turns,
     /// Of the answers that hold a whole reference table.
     pub(crate) table_reads: Turns,
     /// Of the questions about the users of days.
@@ -49,9 +51,20 @@ impl ApiState {
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * TABLES_IN_FLIGHT));
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
+        let table_changes = Turns::new(REFERENCE_CHANGES_AT_ONCE_MAX, REFERENCE_CHANGES_OF_TENANT_MAX);
         let table_reads = Turns::new(REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX);
         let statistics = Turns::new(STATISTICS_AT_ONCE_MAX, STATISTICS_OF_TENANT_MAX);
-        Arc::new(Self { pipeline, keyring, metrics, cache, body_bytes, table_bytes, table_reads, statistics })
+        Arc::new(Self {
+            pipeline,
+            keyring,
+            metrics,
+            cache,
+            body_bytes,
+            table_bytes,
+            table_changes,
+            table_reads,
+            statistics,
+        })
     }
 }
 

@@ -28,6 +28,8 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Most users of a series, those of all its points together: two bytes each in memory, about.
 pub const SERIES_USERS_MAX: u64 = 50_000_000;
+/// Most sums of hours, by project and type as far as they are told apart, that a series is added up from.
+pub const HOUR_SUMS_MAX: usize = 500_000;
 /// Longest any read query may run.
 pub const QUERY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Largest body of a structured query, in bytes.
@@ -60,6 +62,14 @@ pub const QUERIES_OF_TENANT_MAX: usize = 2;
 pub const READS_AT_ONCE_MAX: usize = 8;
 /// Those of one tenant.
 pub const READS_OF_TENANT_MAX: usize = 6;
+/// Looks into the manifest at once; others wait.
+pub const LOOKUPS_AT_ONCE_MAX: usize = 4;
+/// Those of one tenant.
+pub const LOOKUPS_OF_TENANT_MAX: usize = 3;
+/// Live windows that are added up at once; others wait.
+pub const LIVE_SUMS_AT_ONCE_MAX: usize = 4;
+/// Those of one tenant.
+pub const LIVE_SUMS_OF_TENANT_MAX: usize = 3;
 /// Questions of one tenant that wait for their turn in one place; further ones are refused.
 pub const TURN_WAITERS_MAX: usize = 1_000;
 
@@ -89,6 +99,9 @@ pub const TENANT_LATENESS_SEC_MAX: u32 = 36_525 * 24 * 3_600;
 pub const REFERENCE_USERS_MAX: usize = 1_000_000;
 /// Most different attributes in a reference table, hence of one user.
 pub const REFERENCE_ATTRIBUTES_MAX: usize = 32;
+/// Most different combinations of attributes in a reference table: each takes half a kilobyte and more,
+/// users alike share one.
+pub const REFERENCE_COMBINATIONS_MAX: usize = 250_000;
 /// Longest name of an attribute, in bytes.
 pub const REFERENCE_NAME_BYTES_MAX: usize = 64;
 /// Longest value of an attribute, in bytes.
@@ -98,6 +111,10 @@ pub const REFERENCE_VALUES_MAX: usize = 10_000;
 /// How far in the future the version time of a reference table may lie, in microseconds: a table of a
 /// far future would refuse every later one.
 pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
+/// Reference tables that are read from their text and changed at once; others wait.
+pub const REFERENCE_CHANGES_AT_ONCE_MAX: usize = 2;
+/// Those of one tenant.
+pub const REFERENCE_CHANGES_OF_TENANT_MAX: usize = 1;
 /// Answers that hold a whole reference table at once; others wait.
 pub const REFERENCE_READS_AT_ONCE_MAX: usize = 8;
 /// Those of one tenant.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::limits::{
-    NAME_BYTES_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_NAME_BYTES_MAX, REFERENCE_USERS_MAX, REFERENCE_VALUE_BYTES_MAX,
-    REFERENCE_VALUES_MAX,
+    NAME_BYTES_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_NAME_BYTES_MAX,
+    REFERENCE_USERS_MAX, REFERENCE_VALUE_BYTES_MAX, REFERENCE_VALUES_MAX,
 };
 use crate::time::Timestamp;
 
@@ -20,8 +20,12 @@ pub type Attributes = BTreeMap<String, String>;
 /// known share it: there are a few plans and regions, and a million users.
 pub type Users = BTreeMap<String, Arc<Attributes>>;
 
-/// A change in part: user → attribute → value. `None` takes the user, or the attribute, away.
-pub type Patch = BTreeMap<String, Option<BTreeMap<String, Option<String>>>>;
+/// What changes of one user: attribute → value. `None` takes the attribute away.
+pub type Change = BTreeMap<String, Option<String>>;
+
+/// A change in part: user → what changes, shared by users of whom the same changes. `None` takes the user
+/// away.
+pub type Patch = BTreeMap<String, Option<Arc<Change>>>;
 
 /// One tenant's table of users, as of one generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,10 +128,10 @@ impl ReferenceTable {
             };
             let attributes = users.entry(user).or_default();
             let mut changed = Attributes::clone(attributes);
-            for (name, value) in change {
+            for (name, value) in change.iter() {
                 match value {
-                    Some(value) => changed.insert(name, value),
-                    None => changed.remove(&name),
+                    Some(value) => changed.insert(name.clone(), value.clone()),
+                    None => changed.remove(name),
                 };
             }
             *attributes = Arc::new(changed);
@@ -222,6 +226,11 @@ fn check(users: &Users) -> Result<(), Refusal> {
                 );
                 return Err(too_large(name, why));
             }
+        }
+        if checked.len() > REFERENCE_COMBINATIONS_MAX {
+            let why =
+                format!("at most {REFERENCE_COMBINATIONS_MAX} different combinations of attributes fit in a table");
+            return Err(too_large("user_metadata", why));
         }
         if values.len() > REFERENCE_ATTRIBUTES_MAX {
             let why = format!("at most {REFERENCE_ATTRIBUTES_MAX} different attributes fit in a table");

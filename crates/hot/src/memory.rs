@@ -6,21 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use domain::limits::LIVE_USERS_MAX;
+use domain::limits::{LIVE_SUMS_AT_ONCE_MAX, LIVE_SUMS_OF_TENANT_MAX, LIVE_USERS_MAX};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use ports::live::{Live, LiveEvent, LiveWindow};
+use ports::turns::Turns;
 use ports::{ErrorKind, PortError};
-use tokio::sync::Semaphore;
 
 use crate::lens::{Lens, UNKNOWN};
 use crate::timeline::Timeline;
 
-/// Windows that are added up at the same time; more wait.
-const SUMS_AT_ONCE: usize = 4;
 /// Slots looked at in one go while a new reference table is made ready.
 const NAMES_AT_ONCE: usize = 4_096;
 
@@ -51,7 +49,8 @@ pub struct MemoryLive {
     bytes: AtomicUsize,
     /// The minute in which all tenants were last looked at.
     looked: AtomicI64,
-    sums: Arc<Semaphore>,
+    /// Of the windows that are added up.
+    sums: Turns,
 }
 
 #[derive(Debug)]
@@ -76,7 +75,7 @@ impl MemoryLive {
             tenants: RwLock::default(),
             bytes: AtomicUsize::new(0),
             looked: AtomicI64::new(i64::MIN),
-            sums: Arc::new(Semaphore::new(SUMS_AT_ONCE)),
+            sums: Turns::new(LIVE_SUMS_AT_ONCE_MAX, LIVE_SUMS_OF_TENANT_MAX),
         }
     }
 
@@ -149,7 +148,7 @@ impl Live for MemoryLive {
     async fn window(&self, scope: &TenantScope, now: Timestamp, seconds: u32) -> Result<LiveWindow, PortError> {
         let tenant = self.tenants.read().get(scope.tenant()).cloned();
         let Some(tenant) = tenant else { return Ok(LiveWindow::default()) };
-        let permit = Arc::clone(&self.sums).acquire_owned().await;
+        let turn = self.sums.take(scope.tenant()).await?;
         let now = second(now);
         let from = now.saturating_sub(i64::from(seconds)).saturating_add(1);
         let adding = tokio::task::spawn_blocking(move || {
@@ -163,7 +162,7 @@ impl Live for MemoryLive {
                 generation: sums.lens.generation(),
                 is_cut: sums.is_cut,
             };
-            drop(permit);
+            drop(turn);
             window
         });
         adding.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "add up the live window").because(why))

@@ -218,6 +218,11 @@ impl Timeline {
             let combinations = Arc::make_mut(&mut self.combinations);
             freed.iter().for_each(|slot| combinations[*slot as usize] = UNKNOWN);
         }
+        if self.slots.len() < self.combinations.len() {
+            let combinations = Arc::make_mut(&mut self.combinations);
+            combinations.truncate(self.slots.len());
+            combinations.shrink_to_fit();
+        }
     }
 
     /// Memory taken, about.
@@ -305,8 +310,10 @@ impl Timeline {
     pub(crate) fn finish_lens(&mut self, lens: Arc<Lens>, mut combinations: Vec<u32>) -> Arc<Lens> {
         combinations.resize(self.slots.len(), UNKNOWN);
         for slot in self.given.take().unwrap_or_default() {
-            let number = self.slots.name(slot).map_or(UNKNOWN, |user| lens.combination(user));
-            combinations[slot as usize] = number;
+            // Some may have been given back since.
+            if let Some(combination) = combinations.get_mut(slot as usize) {
+                *combination = self.slots.name(slot).map_or(UNKNOWN, |user| lens.combination(user));
+            }
         }
         self.combinations = Arc::new(combinations);
         std::mem::replace(&mut self.lens, lens)

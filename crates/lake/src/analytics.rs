@@ -45,9 +45,9 @@ impl Analytics for Lake {
             let events = if edges.is_empty() { Vec::new() } else { held_events(table, scope, None, range, in_edges) };
             (rollups_in(table, scope, hours), events)
         };
-        // Without events to count there is nothing to wait for.
-        let turn = if edges.is_empty() { None } else { Some(self.core.turn(scope).await?) };
-        let moment = self.core.moment(|| self.core.manifest.type_sums(scope, hours, project), look).await?;
+        // Without events to count no file is read.
+        let turn = if edges.is_empty() { None } else { self.core.turn(scope).await? };
+        let moment = self.core.moment(scope, || self.core.manifest.type_sums(scope, hours, project), look).await?;
         let (mut rollups, mut held) = moment.active;
         if let Some(frozen) = &moment.snapshot.frozen {
             let (of_frozen, events) = look(frozen);
@@ -55,14 +55,13 @@ impl Analytics for Lake {
             rollups.extend(of_frozen.into_iter().filter(|_| !moment.counts_frozen));
         }
         let (snapshot, of, wanted) = (moment.snapshot, scope.clone(), project.map(str::to_owned));
-        let mut counts = match turn {
-            None => counts::Counts::new(),
-            Some(turn) => {
-                let count = move |_: &Core, patience: &Patience| {
-                    Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
-                };
-                self.core.read_in(Some(turn), count).await?
-            }
+        let mut counts = if edges.is_empty() {
+            counts::Counts::new()
+        } else {
+            let count = move |_: &Core, patience: &Patience| {
+                Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
+            };
+            self.core.read_in(turn, count).await?
         };
         let rollups = rollups.into_iter();
         let rollups = rollups.filter(|rollup| project.is_none_or(|project| project == rollup.key.project));
@@ -109,16 +108,16 @@ impl Core {
             let sum = move |core: &Self, patience: &Patience| core.series_of_segments(&of, &asked, source, patience);
             return self.read(scope, sum).await;
         }
-        let hours = series::rollup_hours(query);
+        let hours = series::hour_sums(query);
         let (turn, look) = (self.turn(scope).await?, |table: &Memtable| series::unflushed(table, scope, query));
-        let moment = self.moment(|| self.manifest.rollups(scope, hours), look).await?;
+        let moment = self.moment(scope, || self.manifest.hour_sums(scope, &hours), look).await?;
         let sum = move |_: &Self, patience: &Patience| {
             let frozen = moment.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
             let frozen = if moment.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
             let unflushed: Vec<_> = [Some(moment.active), frozen].into_iter().flatten().collect();
             Self::series_of_rollups(&of, &asked, &moment.stored, &unflushed, &moment.snapshot, patience)
         };
-        self.read_in(Some(turn), sum).await
+        self.read_in(turn, sum).await
     }
 }
 

@@ -36,12 +36,12 @@ impl Audiences for Lake {
         scope: &TenantScope,
         query: &AudienceQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
-        let mut turn = None;
+        let (mut turn, mut waited) = (None, false);
         for _ in 0..ZONE_CHANGES_MAX {
             let own = self.zone(scope);
             let question = Question::new(scope, query, &own);
-            if turn.is_none() && question.reads_files() {
-                turn = Some(self.core.turn(scope).await?);
+            if !waited && question.reads_files() {
+                (turn, waited) = (self.core.turn(scope).await?, true);
             }
             let moment = question.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
@@ -130,7 +130,12 @@ impl Question {
             let (snapshot, active) = core.view(|active| self.share(active));
             return Ok(Moment { snapshot, stored: Vec::new(), active, counts_frozen: false });
         };
-        core.moment(|| core.manifest.activity(&self.raw.scope, &self.audience, days), |active| self.share(active)).await
+        core.moment(
+            &self.raw.scope,
+            || core.manifest.activity(&self.raw.scope, &self.audience, days),
+            |active| self.share(active),
+        )
+        .await
     }
 
     fn share(&self, table: &Memtable) -> Held {
@@ -172,6 +177,7 @@ mod tests {
 
     use domain::limits::{READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
     use futures::FutureExt;
+    use ports::reports::Reports;
     use ports::testing::clock::ManualClock;
     use ports::testing::ledger::records::scope;
     use ports::testing::manifest::MemoryManifest;
@@ -209,6 +215,7 @@ mod tests {
         lake.set_zone(&asks, &kolkata).await.expect("a change of zone");
         lake.active_users(&asks, &days_of(kolkata)).await.expect("whole days of the new zone");
         assert!(lake.active_users(&asks, &days_of(Zone::utc())).now_or_never().is_none(), "raw events wait");
+        lake.customers(&one.for_the_server(), None, 1).await.expect("what the server does of itself");
         drop(reads);
         lake.active_users(&asks, &days_of(Zone::utc())).await.expect("raw events");
     }

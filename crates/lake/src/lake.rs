@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::limits::{READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
+use domain::limits::{LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX, READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
 use domain::position::Seq;
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) broken: Mutex<Option<ErrorKind>>,
     /// Of the reads that may block a thread.
     pub(crate) readers: Turns,
+    /// Of the looks into the manifest.
+    pub(crate) lookups: Turns,
     /// Of the changes of a zone, which count all that a tenant has.
     pub(crate) zones: Turns,
     /// Runs structured queries.
@@ -129,6 +131,7 @@ impl Lake {
             merging: tokio::sync::Mutex::new(()),
             broken: Mutex::new(None),
             readers: Turns::new(READS_AT_ONCE_MAX, READS_OF_TENANT_MAX),
+            lookups: Turns::new(LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX),
             zones: Turns::new(1, 1),
             engine: Engine::default(),
             wake_flush: Notify::new(),

@@ -29,7 +29,6 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::queries::{Queries, QueryAnswer};
 use ports::{ErrorKind, PortError};
-use tokio::task::AbortHandle;
 
 pub(crate) use engine::Engine;
 
@@ -41,16 +40,12 @@ use scan::{Scan, Share, external};
 /// How often a query that has ended is asked whether it holds memory still.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
 
-/// Ends a query when nobody waits for it any more.
-struct Abandon {
-    flag: Arc<AtomicBool>,
-    task: AbortHandle,
-}
+/// Ends a query when nobody waits for it any more: soon, and only then its turn is over.
+struct Abandon(Arc<AtomicBool>);
 
 impl Drop for Abandon {
     fn drop(&mut self) {
-        self.flag.store(true, Ordering::Relaxed);
-        self.task.abort();
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -68,7 +63,7 @@ impl Queries for Lake {
                 core.run_query(&scope, &query, flag).await
             })
         };
-        let _abandon = Abandon { flag, task: running.abort_handle() };
+        let _abandon = Abandon(flag);
         match tokio::time::timeout(time_max, running).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(ended)) => Err(PortError::new(ErrorKind::Unavailable, "run the query").because(ended)),

@@ -20,7 +20,7 @@ use parquet::errors::ParquetError;
 use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
-use ports::turns::Turn;
+use ports::turns::{Turn, Turns};
 use ports::{ErrorKind, PortError};
 
 use crate::lake::{Core, Lake};
@@ -64,9 +64,14 @@ impl Patience {
 
 impl Core {
     /// Waits until one read more of the tenant may run. Taken before anything is set aside for the read,
-    /// so that those that wait hold nothing.
-    pub(crate) async fn turn(&self, scope: &TenantScope) -> Result<Turn, PortError> {
-        self.readers.take(scope.tenant()).await
+    /// so that those that wait hold nothing. The server itself needs no turn.
+    pub(crate) async fn turn(&self, scope: &TenantScope) -> Result<Option<Turn>, PortError> {
+        turn_of(&self.readers, scope).await
+    }
+
+    /// The same for one look into the manifest.
+    pub(crate) async fn lookup(&self, scope: &TenantScope) -> Result<Option<Turn>, PortError> {
+        turn_of(&self.lookups, scope).await
     }
 
     /// Runs a read of a tenant's files on a thread that may block.
@@ -76,7 +81,7 @@ impl Core {
         F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
     {
         let turn = self.turn(scope).await?;
-        self.read_in(Some(turn), read).await
+        self.read_in(turn, read).await
     }
 
     /// The same for whom a turn was taken already, or who reads no files and needs none. The turn ends
@@ -114,6 +119,13 @@ impl Core {
             aggregate: partial.aggregate,
         }
     }
+}
+
+async fn turn_of(turns: &Turns, scope: &TenantScope) -> Result<Option<Turn>, PortError> {
+    if scope.is_servers() {
+        return Ok(None);
+    }
+    turns.take(scope.tenant()).await.map(Some)
 }
 
 /// Why a read that nobody waits for any more has ended.
@@ -179,7 +191,7 @@ impl Reports for Lake {
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
         let look = |table: &Memtable| rollups_in(table, scope, range);
-        let moment = self.core.moment(|| self.core.manifest.rollups(scope, range), look).await?;
+        let moment = self.core.moment(scope, || self.core.manifest.rollups(scope, range), look).await?;
         let uncounted = moment.snapshot.frozen.as_deref().filter(|_| !moment.counts_frozen).map(look);
         let mut sums: BTreeMap<_, _> = moment.stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
         for rollup in moment.active.into_iter().chain(uncounted.into_iter().flatten()) {
@@ -189,6 +201,7 @@ impl Reports for Lake {
     }
 
     async fn buried(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
+        let _turn = self.core.lookup(scope).await?;
         Ok(self.core.manifest.dead_letter(scope, seq).await?.map(|letter| letter.reason))
     }
 }

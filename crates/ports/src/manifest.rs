@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange, Zone};
+#[cfg(doc)]
+use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
 use domain::rollup::Rollup;
 use domain::tenant::{TenantId, TenantScope};
@@ -116,6 +118,21 @@ pub struct ManifestState {
     pub zones: Vec<(TenantId, Zone)>,
 }
 
+/// Which sums of hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourSumsQuery {
+    /// Hours that begin inside.
+    pub range: TimeRange,
+    /// Only of this project.
+    pub project: Option<String>,
+    /// Only of this type.
+    pub kind: Option<String>,
+    /// Whether projects are told apart.
+    pub by_project: bool,
+    /// Whether types are told apart.
+    pub by_kind: bool,
+}
+
 /// A change that counts whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
@@ -219,6 +236,13 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `Unavailable` when the store cannot be read.
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError>;
+
+    /// The same, only those that `query` asks for, each hour's added up over the projects and types that
+    /// it does not tell apart; these are empty texts in the key.
+    ///
+    /// # Errors
+    /// `Exhausted` when there are more than [`HOUR_SUMS_MAX`]. As [`Manifest::rollups`] otherwise.
+    async fn hour_sums(&self, scope: &TenantScope, query: &HourSumsQuery) -> Result<(Seq, Vec<Rollup>), PortError>;
 
     /// The same summed per type over all hours inside `range`, of one project or of all, in order of
     /// type, and the cursor of that same moment.

@@ -53,6 +53,10 @@ impl Failure {
         Self::Refused { kind: ErrorKind::Unacceptable, reason: reason.into() }
     }
 
+    pub(crate) fn exhausted(reason: impl Into<String>) -> Self {
+        Self::Refused { kind: ErrorKind::Exhausted, reason: reason.into() }
+    }
+
     pub(crate) fn corrupt(reason: impl Into<String>) -> Self {
         Self::Corrupt(reason.into())
     }

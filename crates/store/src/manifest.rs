@@ -15,7 +15,7 @@ use domain::rollup::Rollup;
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
-use ports::manifest::{Audience, Commit, DeadLetter, Identity, Manifest, ManifestState};
+use ports::manifest::{Audience, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState};
 use ports::{ErrorKind, PortError};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
@@ -51,6 +51,17 @@ impl Manifest for SqliteStore {
         let read = async {
             let snapshot = self.snapshot().await?;
             let answer = (state::cursor(&snapshot).await?, sums::rollups(&snapshot, scope.tenant(), range).await?);
+            snapshot.commit().await?;
+            Ok(answer)
+        };
+        read.await.map_err(|failure| self.failed(READ, failure))
+    }
+
+    async fn hour_sums(&self, scope: &TenantScope, query: &HourSumsQuery) -> Result<(Seq, Vec<Rollup>), PortError> {
+        let read = async {
+            let snapshot = self.snapshot().await?;
+            let sums = sums::by_hour(&snapshot, scope.tenant(), query).await?;
+            let answer = (state::cursor(&snapshot).await?, sums);
             snapshot.commit().await?;
             Ok(answer)
         };

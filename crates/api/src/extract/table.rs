@@ -8,12 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use domain::limits::{REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_USERS_MAX};
-use domain::reference::{Attributes, Users};
+use domain::limits::{
+    REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_USERS_MAX,
+};
+use domain::reference::{Attributes, Change, Users};
 use domain::time::Timestamp;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, IF_MATCH};
 use pipeline::TableChange;
+use ports::turns::Turn;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -34,14 +37,14 @@ pub(crate) struct TableText {
 }
 
 /// What is said of a user: attributes, of which `null` takes one away; `None` takes the user away.
-type Said = Option<BTreeMap<String, Option<String>>>;
+type Said = Option<Arc<Change>>;
 
 /// What it says.
 #[derive(Debug)]
 pub(crate) struct TableBody {
     pub(crate) change: TableChange,
-    /// The text's share of the memory of all, for as long as it is of use.
-    pub(crate) share: OwnedSemaphorePermit,
+    /// The text's share of the memory of all, and the turn to have it read, until the change is done.
+    pub(crate) held: (OwnedSemaphorePermit, Turn),
 }
 
 /// What is said of each user.
@@ -68,8 +71,8 @@ impl FromRequest<Arc<ApiState>> for TableText {
 
 impl TableText {
     /// All users as they are to be; nothing may be `null`. The text is read on another thread.
-    pub(crate) async fn replacement(self) -> Result<TableBody, Problem> {
-        self.read(|ts, said| {
+    pub(crate) async fn replacement(self, turn: Turn) -> Result<TableBody, Problem> {
+        self.read(turn, |ts, said| {
             let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
             Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(said)? })
         })
@@ -77,8 +80,8 @@ impl TableText {
     }
 
     /// What changes. The text is read on another thread.
-    pub(crate) async fn patch(self) -> Result<TableBody, Problem> {
-        self.read(|ts, SaidOf { users, distinct }| {
+    pub(crate) async fn patch(self, turn: Turn) -> Result<TableBody, Problem> {
+        self.read(turn, |ts, SaidOf { users, distinct }| {
             let users = users.into_iter().map(|(user, said)| (user, distinct[said].clone())).collect();
             Ok(TableChange::Patch { ts, users })
         })
@@ -87,12 +90,13 @@ impl TableText {
 
     async fn read(
         self,
+        turn: Turn,
         make: impl FnOnce(Option<Timestamp>, SaidOf) -> Result<TableChange, Problem> + Send + 'static,
     ) -> Result<TableBody, Problem> {
         let Self { bytes, share } = self;
         let reading = tokio::task::spawn_blocking(move || {
             let (ts, said) = parse(&bytes)?;
-            Ok(TableBody { change: make(ts, said)?, share })
+            Ok(TableBody { change: make(ts, said)?, held: (share, turn) })
         });
         reading.await.map_err(|why| Problem::internal(why.to_string()))?
     }
@@ -115,8 +119,12 @@ fn whole(SaidOf { users, distinct }: SaidOf) -> Result<Users, Problem> {
 
 /// The attributes, or what is `null`: one of them, or all.
 fn without_null(said: Said) -> Result<Attributes, Option<String>> {
-    let known = said.ok_or(None)?.into_iter();
-    known.map(|(name, value)| value.map(|value| (name.clone(), value)).ok_or(Some(name))).collect()
+    let said = said.ok_or(None)?;
+    let attribute = |(name, value): (&String, &Option<String>)| match value {
+        Some(value) => Ok((name.clone(), value.clone())),
+        None => Err(Some(name.clone())),
+    };
+    said.iter().map(attribute).collect()
 }
 
 /// The generation that the request's `If-Match` asks for; `*` is any.
@@ -222,7 +230,7 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SaidOf, A::Error> {
-        let (mut said, mut known) = (SaidOf::default(), HashMap::new());
+        let (mut said, mut known, mut numbers) = (SaidOf::default(), HashMap::new(), HashMap::new());
         while let Some(user) = map.next_key::<String>()? {
             if said.users.len() >= REFERENCE_USERS_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_USERS_MAX} users fit in a table"));
@@ -238,9 +246,18 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
                     let read = seed.deserialize(&mut serde_json::Deserializer::from_str(text));
                     let refused = |why| A::Error::custom(without_place(why));
                     let new = read.map_err(|why| blame(self.0, Kind::InvalidParameter, field)(refused(why)))?;
-                    said.distinct.push(new);
-                    known.insert(text, said.distinct.len() - 1);
-                    said.distinct.len() - 1
+                    // The same may be written in many ways.
+                    let at = *numbers.entry(new).or_insert_with_key(|new| {
+                        said.distinct.push(new.clone());
+                        said.distinct.len() - 1
+                    });
+                    if said.distinct.len() > REFERENCE_COMBINATIONS_MAX {
+                        let why =
+                            format!("at most {REFERENCE_COMBINATIONS_MAX} different combinations of attributes fit");
+                        return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(A::Error::custom(why)));
+                    }
+                    known.insert(text, at);
+                    at
                 }
             };
             said.users.push((user, at));
@@ -301,7 +318,7 @@ impl<'de> Visitor<'de> for User<'_> {
             }
             attributes.insert(name, value);
         }
-        Ok(Some(attributes))
+        Ok(Some(Arc::new(attributes)))
     }
 }
 

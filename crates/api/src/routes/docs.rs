@@ -119,7 +119,14 @@ pub(crate) struct ListRefusals;
 
 impl IntoResponses for ListRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[Kind::InvalidParameter, Kind::Unauthorized, Kind::Internal, Kind::Unavailable, Kind::QueryTimeout])
+        refusals(&[
+            Kind::InvalidParameter,
+            Kind::Unauthorized,
+            Kind::Internal,
+            Kind::Overloaded,
+            Kind::Unavailable,
+            Kind::QueryTimeout,
+        ])
     }
 }
 

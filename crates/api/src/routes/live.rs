@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::limits::QUERY_TIME_MAX;
 use domain::tenant::TenantScope;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,6 +12,7 @@ use utoipa::IntoParams;
 use crate::extract::{Parameters, Scope};
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
+use crate::routes::answer_within;
 use crate::routes::docs::ListRefusals;
 use crate::shape::LiveBody;
 
@@ -73,6 +75,6 @@ pub(super) async fn window(
     parameters: &LiveParameters,
 ) -> Result<Json<LiveBody>, Problem> {
     let seconds = parameters.seconds(api)?;
-    let window = api.pipeline.live().window(scope, seconds).await?;
+    let window = answer_within(QUERY_TIME_MAX, api.pipeline.live().window(scope, seconds)).await?;
     Ok(Json(LiveBody::new(seconds, &window)))
 }

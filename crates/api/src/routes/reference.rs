@@ -16,7 +16,9 @@ use futures::stream;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use ports::turns::{Turn, Turns};
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
@@ -55,8 +57,7 @@ pub(crate) async fn read(
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    let busy = |_| Problem::new(Kind::Overloaded, "other readers of reference tables are being answered");
-    let turn = tokio::time::timeout(QUERY_TIME_MAX, api.table_reads.take(scope.tenant())).await.map_err(busy)??;
+    let turn = turn(&api.table_reads, &scope).await?;
     let table = tables.table(&scope)?;
     let tag = etag(&table);
     let body = sent_within(REFERENCE_READ_TIME_MAX, (turn, TableView::pieces(table)));
@@ -81,7 +82,8 @@ pub(crate) async fn replace(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    change(&api, &scope, text.replacement().await?, expected).await
+    let turn = turn(&api.table_changes, &scope).await?;
+    change(&api, &scope, text.replacement(turn).await?, expected).await
 }
 
 /// Change users of the reference table
@@ -100,17 +102,23 @@ pub(crate) async fn patch(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    change(&api, &scope, text.patch().await?, expected).await
+    let turn = turn(&api.table_changes, &scope).await?;
+    change(&api, &scope, text.patch(turn).await?, expected).await
 }
 
 async fn change(
     api: &ApiState,
     scope: &TenantScope,
-    TableBody { change, share }: TableBody,
+    TableBody { change, held }: TableBody,
     expected: Option<u64>,
 ) -> Result<Response, Problem> {
-    let table = api.pipeline.reference_tables().change(scope, change, expected, share).await?;
+    let table = api.pipeline.reference_tables().change(scope, change, expected, held).await?;
     Ok(([(ETAG, etag(&table))], Json(TableChangedBody::new(&table))).into_response())
+}
+
+async fn turn(turns: &Turns, scope: &TenantScope) -> Result<Turn, Problem> {
+    let busy = |_| Problem::new(Kind::Overloaded, "other reference tables are being read or changed");
+    Ok(tokio::time::timeout(QUERY_TIME_MAX, turns.take(scope.tenant())).await.map_err(busy)??)
 }
 
 /// A body whose pieces come from an iterator, held with a turn until the last was taken or the time is
@@ -120,23 +128,34 @@ where
     P: Iterator<Item = serde_json::Result<Vec<u8>>> + Send + 'static,
     H: Send + 'static,
 {
-    let source = Arc::new(Mutex::new(Some(source)));
-    let late = Arc::downgrade(&source);
+    let source = Source(Arc::new(Mutex::new(Some(source))));
+    let late = Arc::downgrade(&source.0);
     let mut timer = JoinSet::new();
     timer.spawn(async move {
         tokio::time::sleep(time_max).await;
-        if let Some(source) = late.upgrade() {
-            source.lock().take();
-        }
+        drop(late.upgrade().map(Source));
     });
     let pieces = std::iter::from_fn(move || {
         let _ends_with_it = &timer;
-        match source.lock().as_mut() {
+        match source.0.lock().as_mut() {
             Some((_, pieces)) => Some(pieces.next()?.map_err(io::Error::from)),
             None => Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader took too long"))),
         }
     });
     Body::from_stream(stream::iter(pieces))
+}
+
+/// Where the pieces come from. What it holds may be the last of a large table, whose memory another
+/// thread gives back.
+struct Source<T: Send + 'static>(Arc<Mutex<Option<T>>>);
+
+impl<T: Send + 'static> Drop for Source<T> {
+    fn drop(&mut self) {
+        let held = self.0.lock().take();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || drop(held));
+        }
+    }
 }
 
 fn etag(table: &ReferenceTable) -> String {
@@ -163,6 +182,8 @@ mod tests {
         assert!(body.frame().await.unwrap().is_err(), "the answer breaks off instead of looking whole");
         let in_time = sent_within(Duration::from_secs(3_600), (Arc::clone(&held), pieces));
         assert_eq!(in_time.collect().await.unwrap().to_bytes()[..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(Arc::strong_count(&held), 1);
+        while Arc::strong_count(&held) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }

@@ -57,9 +57,12 @@ fn a_change_made_for_another_generation_is_refused() {
 fn a_patch_adds_changes_and_takes_away() {
     let table = changed(ReferenceTable::default().replace(at(1), users(&[("a", "free"), ("b", "pro")]), None));
     let patch = Patch::from([
-        ("a".to_owned(), Some(BTreeMap::from([("plan".to_owned(), None), ("seat".to_owned(), Some("1".to_owned()))]))),
+        (
+            "a".to_owned(),
+            Some(Arc::new(Change::from([("plan".to_owned(), None), ("seat".to_owned(), Some("1".to_owned()))]))),
+        ),
         ("b".to_owned(), None),
-        ("c".to_owned(), Some(BTreeMap::new())),
+        ("c".to_owned(), Some(Arc::default())),
     ]);
     let next = changed(table.patch(None, at(0), patch.clone(), None));
     assert_eq!(next.users["a"], one_attribute("seat", "1"));
@@ -77,7 +80,7 @@ fn i6_users_alike_share_their_attributes_however_they_came() {
     assert_eq!(held(&table.users), (2, 2), "each came on its own");
     for (user, attributes) in plans(30) {
         let attributes = attributes.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-        table = match table.patch(None, at(0), Patch::from([(user, Some(attributes))]), None) {
+        table = match table.patch(None, at(0), Patch::from([(user, Some(Arc::new(attributes)))]), None) {
             Ok(Decision::Changed(table)) => table,
             unchanged => {
                 assert_eq!(unchanged, Ok(Decision::Unchanged));
@@ -86,6 +89,20 @@ fn i6_users_alike_share_their_attributes_however_they_came() {
         };
     }
     assert_eq!((table.users.len(), held(&table.users)), (80, (2, 2)));
+}
+
+#[test]
+fn i6_only_so_many_combinations_fit() {
+    let table = |combinations: usize| {
+        let attributes = |n: usize| {
+            let two = [("a", n / 1_000), ("b", n % 1_000)];
+            Arc::new(two.map(|(name, value)| (name.to_owned(), value.to_string())).into_iter().collect())
+        };
+        let users = (0..combinations).map(|n| (format!("u{n}"), attributes(n))).collect();
+        ReferenceTable::default().replace(at(1), users, None)
+    };
+    assert!(table(REFERENCE_COMBINATIONS_MAX).is_ok());
+    assert!(matches!(table(REFERENCE_COMBINATIONS_MAX + 1), Err(Refusal::TooLarge { .. })));
 }
 
 #[test]
@@ -136,7 +153,7 @@ proptest! {
                 }
                 Some((name, None)) => drop(Arc::make_mut(expected.entry(user.clone()).or_default()).remove(name)),
             }
-            let patch = Patch::from([(user, change.map(|change| BTreeMap::from([change])))]);
+            let patch = Patch::from([(user, change.map(|change| Arc::new(BTreeMap::from([change]))))]);
             let before = table.clone();
             match table.patch(None, at(0), patch, Some(table.generation)).unwrap() {
                 Decision::Unchanged => prop_assert_eq!(&expected, &table.users),

@@ -61,14 +61,14 @@ impl Keyring {
     pub fn authenticate(&self, presented: Option<&str>) -> Result<TenantScope, AuthError> {
         let Some(key) = presented else {
             let tenant = self.anonymous.clone().ok_or(AuthError::Missing)?;
-            return Ok(TenantScope { tenant });
+            return Ok(TenantScope { tenant, is_servers: false });
         };
         if key.len() > KEY_BYTES_MAX {
             return Err(AuthError::Unknown);
         }
         let presented = hash(key);
         let known = self.tenants.iter().find(|(known, _)| bool::from(known.ct_eq(&presented)));
-        known.map(|(_, tenant)| TenantScope { tenant: tenant.clone() }).ok_or(AuthError::Unknown)
+        known.map(|(_, tenant)| TenantScope { tenant: tenant.clone(), is_servers: false }).ok_or(AuthError::Unknown)
     }
 }
 

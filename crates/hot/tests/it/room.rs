@@ -69,6 +69,32 @@ async fn users_who_are_gone_give_their_place_to_new_ones() {
 }
 
 #[tokio::test]
+async fn i6_the_memory_of_a_crowd_that_has_gone_is_given_back() {
+    let bytes_max = 16 << 20;
+    let live = MemoryLive::with(LiveOptions { bytes_max, retention_sec: 60, ..LiveOptions::default() });
+    for (tenant, second) in [("one", 0), ("other", 200), ("one", 400)] {
+        act(&live, tenant, second, 0, 100_000).await;
+        assert!(live.bytes() > 8 << 20, "{tenant} takes most of it: {}", live.bytes());
+        let now = window(&live, tenant, second, 60).await;
+        assert_eq!((now.is_cut, now.events, now.unique_users), (false, 100_000, 100_000), "{tenant} {second}");
+    }
+    act(&live, "one", 600, 99_000, 10).await;
+    assert!(live.bytes() < 1 << 20, "{}", live.bytes());
+    let table = |plan: &str, generation| {
+        let attributes = Arc::new(Attributes::from([("plan".to_owned(), plan.to_owned())]));
+        let users = (99_000..99_005).map(|n| (format!("user-{n}"), Arc::clone(&attributes))).collect();
+        Arc::new(ReferenceTable { generation, users, ..ReferenceTable::default() })
+    };
+    for (generation, second) in [(1, 601), (2, 700), (3, 2_000)] {
+        live.set_reference(scope("one").tenant(), table(&format!("p{generation}"), generation)).await.unwrap();
+        act(&live, "one", second, 99_000, 20).await;
+        let now = window(&live, "one", second, 1).await;
+        assert_eq!((now.events, now.unique_users, now.unknown), (20, 20, 15), "{generation}");
+        assert_eq!(now.by["plan"], [(format!("p{generation}"), 5)].into_iter().collect());
+    }
+}
+
+#[tokio::test]
 async fn i6_users_beyond_the_limit_count_as_unknown_and_the_window_says_so() {
     let live = MemoryLive::with(LiveOptions { slots_max: 100, ..LiveOptions::default() });
     act(&live, "t", 10, 0, 150).await;

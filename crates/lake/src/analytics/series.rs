@@ -7,6 +7,7 @@ use domain::series::{Facet, SeriesPoint, SeriesQuery};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::PortError;
+use ports::manifest::HourSumsQuery;
 
 use super::hours::{HourQuery, HourSums};
 use super::plan::{Hours, Source};
@@ -112,9 +113,19 @@ pub(super) fn unflushed(table: &Memtable, scope: &TenantScope, query: &SeriesQue
     Unflushed { rollups, events }
 }
 
-/// The hours whose rollups a series needs, by their first instants.
-pub(super) fn rollup_hours(query: &SeriesQuery) -> TimeRange {
-    Hours::new(query.range, &query.calendar, query.interval).starts()
+/// The sums of hours that a series needs.
+pub(super) fn hour_sums(query: &SeriesQuery) -> HourSumsQuery {
+    let filter = |facet| query.filters.iter().find(|(filtered, _)| *filtered == facet).map(|(_, value)| value.clone());
+    let (project, kind) = (filter(Facet::Project), filter(Facet::Type));
+    // What is filtered is told apart too: the points look at it again.
+    let is_told = |facet, filter: &Option<String>| filter.is_some() || query.group_by.contains(&facet);
+    HourSumsQuery {
+        range: Hours::new(query.range, &query.calendar, query.interval).starts(),
+        by_project: is_told(Facet::Project, &project),
+        by_kind: is_told(Facet::Type, &kind),
+        project,
+        kind,
+    }
 }
 
 impl<'q> Series<'q> {

@@ -8,11 +8,15 @@ use std::borrow::Cow;
 use domain::query::Number;
 use memchr::{memchr2, memmem};
 
+/// What may follow the quote that ends a text, so that a quote after it may begin the next one.
+const AFTER_TEXT: [char; 8] = [':', ',', ']', '}', ' ', '\t', '\n', '\r'];
+
 /// The keys of nested objects, outermost first.
 #[derive(Debug)]
 pub(super) struct Path<'p> {
     keys: &'p [String],
-    /// Finds the only key between its quotes, if it can be written without an escape.
+    /// Finds the only key between its quotes, if it can be written without an escape and is not what may
+    /// stand between two texts.
     finder: Option<memmem::Finder<'static>>,
 }
 
@@ -20,7 +24,7 @@ impl<'p> Path<'p> {
     /// The path through these keys.
     pub(super) fn new(keys: &'p [String]) -> Self {
         let finder = match keys {
-            [key] if !key.contains(['"', '\\']) => {
+            [key] if !key.contains(['"', '\\']) && !key.starts_with(AFTER_TEXT) => {
                 Some(memmem::Finder::new(format!("\"{key}\"").as_bytes()).into_owned())
             }
             _ => None,
@@ -44,7 +48,8 @@ fn is_flat(json: &str) -> bool {
 }
 
 /// The value of a key in a flat object. Without escapes a quote always begins or ends a string, so
-/// that the quoted key is a whole string wherever it is found, and a key where a colon follows.
+/// that the quoted key, which is not what stands between two strings, is a whole string wherever it is
+/// found, and a key where a colon follows.
 fn flat_member<'j>(object: &'j str, finder: &memmem::Finder<'_>) -> Option<&'j str> {
     let json = object.as_bytes();
     let mut value = None;

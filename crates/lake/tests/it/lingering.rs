@@ -12,7 +12,7 @@ use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
 use ports::PortError;
-use ports::manifest::{Audience, Commit, DeadLetter, Identity, Manifest, ManifestState};
+use ports::manifest::{Audience, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState};
 use ports::testing::manifest::MemoryManifest;
 
 /// How often others get their turn.
@@ -42,6 +42,11 @@ impl Manifest for Lingering {
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError> {
         linger().await;
         self.0.rollups(scope, range).await
+    }
+
+    async fn hour_sums(&self, scope: &TenantScope, query: &HourSumsQuery) -> Result<(Seq, Vec<Rollup>), PortError> {
+        linger().await;
+        self.0.hour_sums(scope, query).await
     }
 
     async fn type_sums(

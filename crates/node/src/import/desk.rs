@@ -156,10 +156,12 @@ impl Desk {
         self.summary.duplicates += duplicates;
     }
 
-    /// Says that nothing was answered for a while.
+    /// Says that no batch was finished for a while.
     pub(crate) fn silent(&self, since: Duration, patience: Duration) {
         let (since, patience) = (since.as_secs(), patience.as_secs());
-        self.progress.say(&format!("no answer for {since} s; a batch is sent again for up to {patience} s"));
+        self.progress.say(&format!(
+            "no batch was finished for {since} s: the server is slow or gone; each is tried for up to {patience} s"
+        ));
     }
 
     /// Notes that so many rows of `parcel` became dead letters.

@@ -38,7 +38,7 @@ const BATCH_BYTES: usize = 2 << 20;
 const WAITING_MAX: usize = 2;
 /// Wait before it is asked again what became of a batch.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
-/// Time without an answer after which that is said.
+/// Time in which no batch was finished after which that is said.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 /// The code of an event that alone is larger than the server takes.
 const TOO_LARGE: &str = "too_large";
@@ -153,10 +153,10 @@ async fn account(
     patience: Duration,
     desk: &mut Desk,
 ) -> anyhow::Result<()> {
-    let (mut next, mut silence) = (0, Stopwatch::start());
+    let (mut next, mut silence, mut told) = (0, Stopwatch::start(), Stopwatch::start());
     let mut early = BTreeMap::new();
     loop {
-        let quiet = NOTICE_INTERVAL.saturating_sub(silence.elapsed());
+        let quiet = NOTICE_INTERVAL.saturating_sub(silence.elapsed().min(told.elapsed()));
         tokio::select! {
             // What is answered counts, also beside a failure.
             biased;
@@ -172,9 +172,11 @@ async fn account(
             }
             Some(ended) = senders.join_next() => ended.context("a connection failed")??,
             () = sleep(quiet), if !senders.is_empty() => {
-                silence = Stopwatch::start();
+                told = Stopwatch::start();
                 if taken.load(Ordering::Relaxed) > next + early.len() as u64 {
-                    desk.silent(NOTICE_INTERVAL, patience);
+                    desk.silent(silence.elapsed(), patience);
+                } else {
+                    silence = Stopwatch::start();
                 }
             }
             else => return Ok(()),

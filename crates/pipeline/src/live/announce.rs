@@ -48,7 +48,7 @@ pub(crate) struct Announcements {
 /// A tenant with readers.
 #[derive(Debug)]
 struct Watched {
-    /// The right of the first reader, as authentication gave it.
+    /// The right of the first reader, as authentication gave it, for the server's own reads.
     scope: TenantScope,
     sender: Sender<Announcement>,
     late: Mutex<Late>,
@@ -92,7 +92,7 @@ impl Announcements {
             let closed_through = self.ledger.closed_through();
             let told = Told { closed_through, newer: HashMap::new(), older: HashMap::new() };
             Arc::new(Watched {
-                scope: scope.clone(),
+                scope: scope.for_the_server(),
                 sender: channel(LIVE_LAG_MAX).0,
                 late: Mutex::default(),
                 told: tokio::sync::Mutex::new(told),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange, Zone};
+use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
 use domain::reference::ReferenceTable;
 use domain::rollup::{Rollup, RollupKey};
@@ -20,7 +21,8 @@ use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Tenant, TenantSettings};
 use crate::manifest::{
-    Activity, Audience, Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, Name, NewUsers, SegmentMeta,
+    Activity, Audience, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name, NewUsers,
+    SegmentMeta,
 };
 use crate::references::References;
 use crate::{ErrorKind, PortError};
@@ -213,6 +215,23 @@ impl Manifest for MemoryManifest {
         let disk = self.disk.lock();
         let mine = disk.rollups.iter().filter(|(key, _)| key.tenant == *scope.tenant() && range.contains(key.hour));
         Ok((disk.cursor, mine.map(|(key, totals)| Rollup { key: key.clone(), totals: *totals }).collect()))
+    }
+
+    async fn hour_sums(&self, scope: &TenantScope, query: &HourSumsQuery) -> Result<(Seq, Vec<Rollup>), PortError> {
+        let (cursor, rollups) = self.rollups(scope, query.range).await?;
+        let mut sums: BTreeMap<RollupKey, Totals> = BTreeMap::new();
+        let is_one = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
+        for Rollup { mut key, totals } in rollups {
+            if is_one(&query.project, &key.project) && is_one(&query.kind, &key.kind) {
+                key.project = if query.by_project { key.project } else { String::new() };
+                key.kind = if query.by_kind { key.kind } else { String::new() };
+                sums.entry(key).or_default().merge(&totals);
+            }
+        }
+        if sums.len() > HOUR_SUMS_MAX {
+            return Err(PortError::new(ErrorKind::Exhausted, "add up hours: there are too many"));
+        }
+        Ok((cursor, sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect()))
     }
 
     async fn type_sums(

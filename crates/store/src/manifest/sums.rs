@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use domain::aggregate::Totals;
-use domain::rollup::Rollup;
+use domain::limits::HOUR_SUMS_MAX;
+use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::TenantId;
-use domain::time::{MICROS_PER_DAY, TimeRange};
+use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
+use ports::manifest::HourSumsQuery;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder, QueryResult, Statement,
 };
@@ -53,6 +55,59 @@ pub(super) async fn by_type(
     Ok(sums.into_iter().collect())
 }
 
+/// The sums of one tenant's hours, of the projects and types asked for, in order of (project, type, hour).
+pub(super) async fn by_hour(
+    snapshot: &impl ConnectionTrait,
+    of: &TenantId,
+    query: &HourSumsQuery,
+) -> Result<Vec<Rollup>, Failure> {
+    match hours(snapshot, of, query, Width::Whole).await {
+        Err(failure) if is_overflow(&failure) => hours(snapshot, of, query, Width::Halves).await,
+        added => added,
+    }
+}
+
+async fn hours(
+    snapshot: &impl ConnectionTrait,
+    of: &TenantId,
+    query: &HourSumsQuery,
+    width: Width,
+) -> Result<Vec<Rollup>, Failure> {
+    let (from, to) = (query.range.from().micros(), query.range.to().micros());
+    let mut values: Vec<sea_orm::Value> = vec![of.as_str().into(), from.into(), to.into()];
+    let mut filters = String::new();
+    for (name, wanted) in [("project", &query.project), ("kind", &query.kind)] {
+        if let Some(wanted) = wanted {
+            filters.push_str(&format!(" AND {name} = ?"));
+            values.push(wanted.as_str().into());
+        }
+    }
+    let project = if query.by_project { "project" } else { "''" };
+    let kind = if query.by_kind { "kind" } else { "''" };
+    // What is pasted into the text are constants of this file; everything else is bound.
+    let sql = format!(
+        "SELECT {project}, {kind}, hour_us, {} FROM hourly_rollup WHERE tenant = ? AND hour_us >= ? AND hour_us < \
+         ?{filters} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT {}",
+        sums_of(width),
+        HOUR_SUMS_MAX + 1,
+    );
+    let statement = Statement::from_sql_and_values(snapshot.get_database_backend(), sql, values);
+    let rows = snapshot.query_all_raw(statement).await?;
+    if rows.len() > HOUR_SUMS_MAX {
+        return Err(Failure::exhausted(format!("there are more than {HOUR_SUMS_MAX} sums of hours to add up")));
+    }
+    let rollup = |row: &QueryResult| {
+        let key = RollupKey {
+            tenant: of.clone(),
+            project: row.try_get_by_index(0)?,
+            kind: row.try_get_by_index(1)?,
+            hour: Timestamp::from_micros(row.try_get_by_index(2)?),
+        };
+        Ok(Rollup { key, totals: totals(row, 3, width)? })
+    };
+    rows.iter().map(rollup).collect()
+}
+
 /// Where rows are read: days along the key, already in groups; hours through their index, which finds
 /// each row of the range by itself.
 #[derive(Debug, Clone, Copy)]
@@ -93,14 +148,6 @@ async fn add_up(
     project: Option<&str>,
     width: Width,
 ) -> Result<Vec<(String, Totals)>, Failure> {
-    let parts = |sum: Column| match width {
-        Width::Whole => vec![format!("sum(\"{}\")", sum.as_str())],
-        Width::Halves => {
-            let (sum, low) = (sum.as_str(), (1_u64 << HALF_BITS) - 1);
-            vec![format!("sum(\"{sum}\" & {low})"), format!("sum(\"{sum}\" >> {HALF_BITS})")]
-        }
-    };
-    let parts: Vec<_> = SUMS.into_iter().flat_map(parts).collect();
     let (table, time, groups) = match table {
         SumTable::Days => ("daily_rollup", "day_us", "project, kind"),
         SumTable::Hours => ("hourly_rollup INDEXED BY hourly_rollup_by_hour", "hour_us", "kind"),
@@ -112,19 +159,31 @@ async fn add_up(
     // What is pasted into the text are constants of this file; everything else is bound.
     let sql = format!(
         "SELECT kind, {} FROM {table} WHERE tenant = ? AND {time} >= ? AND {time} < ?{of_project} GROUP BY {groups}",
-        parts.join(", ")
+        sums_of(width)
     );
     let statement = Statement::from_sql_and_values(snapshot.get_database_backend(), sql, values);
     let mut sums: BTreeMap<String, Totals> = BTreeMap::new();
     for row in snapshot.query_all_raw(statement).await? {
-        sums.entry(row.try_get_by_index(0)?).or_default().merge(&totals(&row, width)?);
+        sums.entry(row.try_get_by_index(0)?).or_default().merge(&totals(&row, 1, width)?);
     }
     Ok(sums.into_iter().collect())
 }
 
-fn totals(row: &QueryResult, width: Width) -> Result<Totals, DbErr> {
-    // The first column is the type.
-    let part = |at: usize| row.try_get_by_index::<i64>(at + 1).map(i64::unsigned_abs);
+/// The columns of all sums.
+fn sums_of(width: Width) -> String {
+    let parts = |sum: Column| match width {
+        Width::Whole => vec![format!("sum(\"{}\")", sum.as_str())],
+        Width::Halves => {
+            let (sum, low) = (sum.as_str(), (1_u64 << HALF_BITS) - 1);
+            vec![format!("sum(\"{sum}\" & {low})"), format!("sum(\"{sum}\" >> {HALF_BITS})")]
+        }
+    };
+    SUMS.into_iter().flat_map(parts).collect::<Vec<_>>().join(", ")
+}
+
+/// The sums of a row, of which this column is the first.
+fn totals(row: &QueryResult, first: usize, width: Width) -> Result<Totals, DbErr> {
+    let part = |at: usize| row.try_get_by_index::<i64>(first + at).map(i64::unsigned_abs);
     let sum = |at: usize| match width {
         Width::Whole => part(at),
         Width::Halves => {

@@ -68,6 +68,13 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
+/// A value without keys or escapes.
+fn flat_value() -> impl Strategy<Value = Value> {
+    let text = || "[a-c :,\\]]{0,3}".prop_map(Value::from);
+    let list = proptest::collection::vec(text(), 0..3).prop_map(Value::from);
+    prop_oneof![text(), any::<u8>().prop_map(Value::from), list]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -88,8 +95,8 @@ proptest! {
 
     #[test]
     fn finds_what_serde_json_finds_in_flat_objects(
-        members in proptest::collection::vec(("[a-c]{0,2}", prop_oneof!["[a-c :,]{0,5}".prop_map(Value::from), any::<u8>().prop_map(Value::from)]), 0..8),
-        key in "[a-c]{0,2}", space in "[ \n]{0,2}",
+        members in proptest::collection::vec(("[a-c:,\\] ]{0,2}", flat_value()), 0..8),
+        key in "[a-c:,\\] ]{0,2}", space in "[ \n]{0,2}",
     ) {
         let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\"{space}:{space}{value}{space}")).collect();
         let json = format!("{{{}}}", members.join(","));
@@ -103,4 +110,11 @@ proptest! {
         let found = find(&json, &keys);
         let _ = found.and_then(text);
     }
+}
+
+#[test]
+fn i3_what_stands_between_two_texts_is_no_key() {
+    assert_eq!(find(r#"{"a":":5"}"#, &path(&[":"])), None);
+    assert_eq!(find(r#"{"l":["x",":y"]}"#, &path(&[","])), None);
+    assert_eq!(find(r#"{"l":["x" ,"b"], ":":7}"#, &path(&[":"])), Some("7"));
 }
