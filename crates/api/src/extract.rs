@@ -22,6 +22,7 @@ pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number,
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
 pub(crate) use table::{TableBody, TableText, generation};
 
+use crate::answers::Asker;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 
@@ -39,6 +40,9 @@ impl FromRequestParts<Arc<ApiState>> for Scope {
             let header = if is_other { "X-API-Key" } else { "Authorization" };
             Problem::new(Kind::Unauthorized, why.to_string()).at(header)
         })?;
+        if let Some(asker) = parts.extensions.get::<Asker>() {
+            asker.is(scope.tenant());
+        }
         Ok(Self(scope))
     }
 }

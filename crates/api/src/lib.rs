@@ -5,6 +5,7 @@ mod router;
 mod serve;
 mod observe;
 mod extract;
+mod answers;
 mod cache;
 mod problem;
 mod routes;

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::{NoContext, Uuid};
 
+use crate::answers::Asker;
 use crate::problem::Problem;
 use crate::router::ApiState;
 
@@ -23,7 +24,9 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 const UNMATCHED: &str = "unmatched";
 
 /// Runs one request.
-pub(crate) async fn observe(State(api): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
+    let asker = Asker::default();
+    request.extensions_mut().insert(asker.clone());
     let clock = api.pipeline.clock();
     let started = clock.now();
     let id = request_id(request.headers(), started);
@@ -31,7 +34,8 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, request: Request, 
     let path = request.extensions().get::<MatchedPath>().cloned();
 
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
+    let response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
+    let mut response = api.answers.hold_body(&asker, response).await;
     let problem = response.extensions_mut().remove::<Problem>();
 
     let elapsed_us = clock.now().micros().saturating_sub(started.micros()).max(0);
@@ -75,7 +79,9 @@ fn log(id: &HeaderValue, method: &Method, path: &str, response: &Response, probl
     let request_id = id.to_str().unwrap_or_default();
     let status = response.status().as_u16();
     match problem.and_then(Problem::cause) {
-        Some(cause) => tracing::error!(request_id, %method, path, status, elapsed_us, cause, "request failed"),
-        None => tracing::debug!(request_id, %method, path, status, elapsed_us, "request"),
+        Some(cause) if response.status().is_server_error() => {
+            tracing::error!(request_id, %method, path, status, elapsed_us, cause, "request failed")
+        }
+        cause => tracing::debug!(request_id, %method, path, status, elapsed_us, cause, "request"),
     }
 }

@@ -15,6 +15,7 @@ use ports::turns::Turns;
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 
+use crate::answers::Answers;
 use crate::cache::{AnswerCache, CacheTimes};
 use crate::observe;
 use crate::problem::{Kind, Problem};
@@ -32,6 +33,8 @@ pub struct ApiState {
     pub(crate) keyring: Keyring,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cache: AnswerCache,
+    /// What answers take that their readers have not received.
+    pub(crate) answers: Answers,
     /// Bytes of request bodies that may still be read into memory.
     pub(crate) body_bytes: Arc<Semaphore>,
     /// The same for bodies that hold a reference table.
@@ -59,6 +62,7 @@ impl ApiState {
             keyring,
             metrics,
             cache,
+            answers: Answers::default(),
             body_bytes,
             table_bytes,
             table_changes,

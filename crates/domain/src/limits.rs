@@ -24,6 +24,12 @@ pub const IMPORT_COLUMNS_MAX: usize = 1_024;
 pub const REJECT_RAW_BYTES_MAX: usize = 1_024;
 /// Most rows in one page of any listing.
 pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Bytes after which a page of any listing ends before its last row.
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Memory of answers that their readers have not received yet, in bytes.
+pub const ANSWER_BYTES_MAX: usize = 512 << 20;
+/// The same for those of one tenant.
+pub const ANSWER_BYTES_OF_TENANT_MAX: usize = 128 << 20;
 /// Rows in one page of a listing when the request names no limit.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Most users of a series, those of all its points together: two bytes each in memory, about.
@@ -52,6 +58,8 @@ pub const QUERY_PATH_BYTES_MAX: usize = 512;
 pub const QUERY_ROWS_MAX: usize = 10_000;
 /// Rows of an answer to a structured query that names no limit.
 pub const QUERY_ROWS_DEFAULT: usize = 1_000;
+/// Longest answer to a structured query, in bytes of its texts.
+pub const QUERY_ANSWER_BYTES_MAX: usize = 32 << 20;
 /// Most memory that one structured query may take for its groups and values, in bytes.
 pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Structured queries that run at once; others wait.
@@ -108,6 +116,9 @@ pub const REFERENCE_NAME_BYTES_MAX: usize = 64;
 pub const REFERENCE_VALUE_BYTES_MAX: usize = 256;
 /// Most distinct values of one attribute: the live view answers with a number for each.
 pub const REFERENCE_VALUES_MAX: usize = 10_000;
+/// Most bytes of the distinct values of all attributes together, 16 counted with each: the live view
+/// answers with them.
+pub const REFERENCE_VALUES_BYTES_MAX: usize = 1 << 20;
 /// How far in the future the version time of a reference table may lie, in microseconds: a table of a
 /// far future would refuse every later one.
 pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
@@ -131,6 +142,8 @@ pub const LIVE_USERS_MAX: usize = 2_000_000;
 pub const LIVE_STREAMS_MAX: usize = 1_000;
 /// Most live streams of one tenant.
 pub const LIVE_STREAMS_PER_TENANT_MAX: usize = 200;
+/// Most different lengths of the live streams of one tenant: each is added up once a second.
+pub const LIVE_STREAM_LENGTHS_MAX: usize = 32;
 /// Messages that a reader of a live stream may lag behind before it is dropped.
 pub const LIVE_LAG_MAX: usize = 64;
 /// Windows announced at once; of more, readers are told to read the listing.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use crate::limits::{
     NAME_BYTES_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_NAME_BYTES_MAX,
-    REFERENCE_USERS_MAX, REFERENCE_VALUE_BYTES_MAX, REFERENCE_VALUES_MAX,
+    REFERENCE_USERS_MAX, REFERENCE_VALUE_BYTES_MAX, REFERENCE_VALUES_BYTES_MAX, REFERENCE_VALUES_MAX,
 };
 use crate::time::Timestamp;
 
+/// What a distinct value counts for beside its text, in bytes.
+const VALUE_OVERHEAD_BYTES: usize = 16;
 /// How much of a name that is too long an answer shows.
 const NAME_SHOWN_CHARS: usize = 40;
 
@@ -195,7 +197,7 @@ fn check(users: &Users) -> Result<(), Refusal> {
         return Err(too_large("user_metadata", format!("at most {REFERENCE_USERS_MAX} users fit in a table")));
     }
     let mut values: HashMap<&str, HashSet<&str>> = HashMap::new();
-    let mut checked = HashSet::new();
+    let (mut checked, mut bytes) = (HashSet::new(), 0);
     for (user, attributes) in users {
         if user.is_empty() || user.len() > NAME_BYTES_MAX {
             let begin: String = user.chars().take(NAME_SHOWN_CHARS).collect();
@@ -219,6 +221,7 @@ fn check(users: &Users) -> Result<(), Refusal> {
                     return Err(invalid(&format!("user_metadata.{user}.{name}"), why));
                 }
                 known.insert(value);
+                bytes += value.len() + VALUE_OVERHEAD_BYTES;
             }
             if known.len() > REFERENCE_VALUES_MAX {
                 let why = format!(
@@ -226,6 +229,11 @@ fn check(users: &Users) -> Result<(), Refusal> {
                 );
                 return Err(too_large(name, why));
             }
+        }
+        if bytes > REFERENCE_VALUES_BYTES_MAX {
+            let why =
+                format!("the distinct values take more than {REFERENCE_VALUES_BYTES_MAX} bytes, too many to group by");
+            return Err(too_large("user_metadata", why));
         }
         if checked.len() > REFERENCE_COMBINATIONS_MAX {
             let why =

@@ -62,6 +62,9 @@ impl Timestamp {
     /// [`TimeError`] when the text is none of these or lies outside years 1 to 9999.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let text = text.trim();
+        if text.starts_with('+') || is_odd_offset(text) {
+            return Err(TimeError::Unreadable);
+        }
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             return Self::checked(instant.as_microsecond());
         }
@@ -69,7 +72,8 @@ impl Timestamp {
             return Err(TimeError::Unreadable);
         }
         // Without an offset, or so close to the end of year 9999 that only UTC can name it.
-        if let Ok(utc) = text.strip_suffix(['Z', 'z']).unwrap_or(text).parse::<jiff::civil::DateTime>() {
+        let utc = text.strip_suffix(['Z', 'z']).filter(|utc| utc.contains(':')).unwrap_or(text);
+        if let Ok(utc) = utc.parse::<jiff::civil::DateTime>() {
             let micros = utc.duration_since(epoch()).as_micros();
             return Self::checked(i64::try_from(micros).map_err(|_| TimeError::OutOfRange)?);
         }
@@ -100,6 +104,14 @@ impl Timestamp {
     fn checked(micros: i64) -> Result<Self, TimeError> {
         if (MICROS_MIN..=MICROS_MAX).contains(&micros) { Ok(Self(micros)) } else { Err(TimeError::OutOfRange) }
     }
+}
+
+/// Whether an instant ends in an offset of a day or more.
+fn is_odd_offset(text: &str) -> bool {
+    let Some((_, offset)) = text.split_at_checked(11).and_then(|(_, time)| time.split_once(['+', '-'])) else {
+        return false;
+    };
+    offset.get(..2).and_then(|hours| hours.parse::<u8>().ok()).is_none_or(|hours| hours > 23)
 }
 
 fn epoch() -> jiff::civil::DateTime {
@@ -205,7 +217,23 @@ mod tests {
 
     #[test]
     fn refuses_garbage_and_far_years() {
-        for text in ["", "yesterday", "2015-13-01T00:00:00Z", "2015-05-17T25:00:00Z", "12", "nan", "1e400"] {
+        for text in [
+            "",
+            "yesterday",
+            "2015-13-01T00:00:00Z",
+            "2015-05-17T25:00:00Z",
+            "12",
+            "nan",
+            "1e400",
+            "2015-05-17Z",
+            "2015-05-17T00:00:00+25:00",
+            "2015-05-17T00:00:00-24:00",
+            "2015-05-17 00:00:00+99:00",
+            "+002015-05-17",
+            "+1431829800",
+            "2015-05-17T00:00:00+",
+            "2015-05-17T00:00:00+x1:00",
+        ] {
             assert!(Timestamp::parse(text).is_err(), "{text}");
         }
         assert!(Timestamp::parse_epoch("1e400").is_err());

@@ -24,6 +24,7 @@ use datafusion_common::DataFusionError;
 use datafusion_execution::TaskContext;
 use datafusion_physical_plan::collect;
 use datafusion_physical_plan::streaming::PartitionStream;
+use domain::limits::QUERY_ANSWER_BYTES_MAX;
 use domain::query::{Query, Value};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -83,6 +84,14 @@ impl Core {
         let mut rows = rows.iter().map(rows_of).collect::<Result<Vec<_>, _>>()?.concat();
         let truncated = rows.len() > query.limit;
         rows.truncate(query.limit);
+        let bytes: usize = rows.iter().flatten().map(bytes_of).sum();
+        if bytes > QUERY_ANSWER_BYTES_MAX {
+            let context = format!(
+                "answer the query within {} MiB of text: ask for fewer rows, or shorter values",
+                QUERY_ANSWER_BYTES_MAX >> 20
+            );
+            return Err(PortError::new(ErrorKind::Exhausted, context));
+        }
         Ok(QueryAnswer { columns: query.columns(), rows, truncated })
     }
 
@@ -131,6 +140,14 @@ impl Core {
         let frozen = snapshot.frozen.iter().map(|frozen| frozen.hold(tenant, range));
         let held = frozen.chain([active]).collect();
         Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, held, abandoned)))
+    }
+}
+
+/// What a value takes in an answer, about.
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len() + 8,
+        _ => 24,
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::limits::QUERY_TIME_MAX;
+use domain::aggregate::Aggregate;
+use domain::limits::{PAGE_BYTES_MAX, QUERY_TIME_MAX};
 use domain::position::Seq;
 use domain::rollup::{Rollup, RollupKey, hour_of};
 use domain::tenant::TenantScope;
@@ -28,6 +29,10 @@ use crate::memtable::{Memtable, Partial};
 use crate::segment::sums::Grain;
 use sums::{SumQuery, sum, sums_in};
 
+/// What a row of an answer takes beside its texts, about.
+const ROW_OVERHEAD_BYTES: usize = 512;
+/// What a part of a breakdown takes in an answer beside its name, about.
+const SLICE_BYTES: usize = 48;
 /// Longest time spent on one page before it is answered as far as it is.
 const PAGE_TIME_US_MAX: i64 = 5_000_000;
 
@@ -249,8 +254,7 @@ impl Core {
                 return Ok(Page { rows: windows, next: after });
             }
         }
-        let more = windows.len() > query.limit;
-        windows.truncate(query.limit);
+        let more = cut(&mut windows, query.limit, |window| window.customer.len() + bytes_of(&window.aggregate));
         let next = windows.last().filter(|_| more).map(|last| (last.customer.clone(), last.start));
         Ok(Page { rows: windows, next })
     }
@@ -278,8 +282,7 @@ impl Core {
             customers.extend(found.rows.into_iter().map(|((id, _), total)| customer(id, total)));
             after = found.bound;
         }
-        let more = customers.len() > limit;
-        customers.truncate(limit);
+        let more = cut(&mut customers, limit, |customer| customer.id.len() + bytes_of(&customer.total));
         let next = customers.last().filter(|_| more).map(|last| last.id.clone());
         Ok(Page { rows: customers, next })
     }
@@ -323,6 +326,27 @@ impl Core {
     }
 }
 
+/// Cuts a page off rows, of which there may be one too many; whether there are more. It ends early when its
+/// answer would be too long.
+fn cut<T>(rows: &mut Vec<T>, limit: usize, bytes_of: impl Fn(&T) -> usize) -> bool {
+    let mut bytes = 0;
+    let fits = |row: &&T| {
+        bytes += bytes_of(row) + ROW_OVERHEAD_BYTES;
+        bytes <= PAGE_BYTES_MAX
+    };
+    // A row that alone is too long is a page.
+    let page = rows.iter().take(limit).take_while(fits).count().max(1);
+    let more = rows.len() > page;
+    rows.truncate(page);
+    more
+}
+
+/// What sums take in an answer, about.
+fn bytes_of(aggregate: &Aggregate) -> usize {
+    let names = aggregate.by_endpoint.keys().chain(aggregate.by_model.keys());
+    names.map(|name| name.len() + SLICE_BYTES).sum()
+}
+
 /// A range as whole hours, and windows for what is left at its ends.
 fn pieces_of(range: TimeRange) -> Vec<(Grain, TimeRange)> {
     let first = hour_of(range.from().plus_micros(MICROS_PER_HOUR - 1));
@@ -344,6 +368,21 @@ fn pieces_of(range: TimeRange) -> Vec<(Grain, TimeRange)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn i6_a_page_ends_before_its_answer_is_too_long() {
+        let page = |rows: &[usize], limit| {
+            let mut rows = rows.to_vec();
+            let more = cut(&mut rows, limit, |bytes| *bytes);
+            (rows.len(), more)
+        };
+        assert_eq!(page(&[], 3), (0, false));
+        assert_eq!(page(&[1, 1, 1], 3), (3, false));
+        assert_eq!(page(&[1, 1, 1, 1], 3), (3, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX / 2, PAGE_BYTES_MAX / 2, 1], 3), (1, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX, 1], 3), (1, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX], 3), (1, false));
+    }
 
     #[test]
     fn a_range_is_whole_hours_and_its_ends() {

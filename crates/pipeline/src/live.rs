@@ -92,7 +92,7 @@ impl LiveView {
     pub fn stream(&self, scope: &TenantScope, seconds: u32) -> Result<LiveStream, StreamRefusal> {
         let place = stream::Place::take(&self.state)?;
         let windows = self.announcements.subscribe(scope).ok_or(StreamRefusal)?;
-        let ticks = self.tickers.subscribe(scope, seconds);
+        let ticks = self.tickers.subscribe(scope, seconds).ok_or(StreamRefusal)?;
         Ok(LiveStream::new(ticks, windows, place))
     }
 }

@@ -29,12 +29,16 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+/// That a body is JSON, in UTF-8 and not compressed, as far as its headers say anything.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
     let media = text(CONTENT_TYPE).unwrap_or_else(|| "application/json".to_owned());
     let is_json = |media: &str| matches!(media.trim(), "application/json" | "application/merge-patch+json");
-    if !media.split(';').next().is_some_and(is_json) {
-        let detail = "the body must be JSON, under the content type application/json";
+    let mut parts = media.split(';');
+    let of_json = parts.next().is_some_and(is_json);
+    let charset = parts.find_map(|part| part.trim().strip_prefix("charset="));
+    if !of_json || charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
+        let detail = "the body must be JSON in UTF-8, under the content type application/json";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     if text(CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {

@@ -95,7 +95,8 @@ pub(crate) fn number(
     range: RangeInclusive<usize>,
 ) -> Result<usize, Problem> {
     let Some(value) = value else { return Ok(default) };
-    let number = value.parse().ok().filter(|number| range.contains(number));
+    let digits = Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| range.contains(number));
     number.ok_or_else(|| {
         let (first, last) = (range.start(), range.end());
         Problem::parameter(name, format!("'{name}' must be a whole number from {first} to {last}"))
@@ -185,7 +186,7 @@ mod tests {
     fn limits_are_whole_and_bounded() {
         assert_eq!(limit(None).unwrap(), PAGE_ROWS_DEFAULT);
         assert_eq!(limit(Some("1000")).unwrap(), 1_000);
-        for bad in ["0", "1001", "-1", "ten", "", "99999999999999999999"] {
+        for bad in ["0", "1001", "-1", "+5", "ten", "", "99999999999999999999"] {
             assert!(limit(Some(bad)).is_err(), "{bad}");
         }
     }

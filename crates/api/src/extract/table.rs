@@ -14,7 +14,7 @@ use domain::limits::{
 use domain::reference::{Attributes, Change, Users};
 use domain::time::Timestamp;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, IF_MATCH};
+use http::header::IF_MATCH;
 use pipeline::TableChange;
 use ports::turns::Turn;
 use serde::Deserialize;
@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
+use super::document::check_headers;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 
@@ -60,9 +61,7 @@ impl FromRequest<Arc<ApiState>> for TableText {
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let (parts, mut body) = request.into_parts();
-        if parts.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-            return Err(Problem::new(Kind::UnsupportedEncoding, "a reference table is taken uncompressed only"));
-        }
+        check_headers(&parts.headers)?;
         let time_max = api.pipeline.limits().body_timeout;
         let (bytes, share) = read_in_time(&mut body, REFERENCE_BODY_BYTES_MAX, &api.table_bytes, time_max).await?;
         Ok(Self { bytes, share })

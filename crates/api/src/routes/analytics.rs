@@ -43,7 +43,8 @@ const INTERVALS: [(&str, (Interval, u16)); 5] = [
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AnalyticsParameters {
-    /// `count`, `tokens`, `input_tokens`, `output_tokens`, `avg_latency_ms` or `unique_users`.
+    /// `count`, `tokens`, `input_tokens`, `output_tokens`, `avg_latency_ms` (to a microsecond) or
+    /// `unique_users`.
     #[param(example = "count")]
     metric: Option<String>,
     /// `minute`, `hour`, `day`, `week` or `month`.
@@ -122,6 +123,9 @@ fn first_bucket(calendar: &Calendar, interval: Interval, buckets: u16, end: Time
 /// The buckets that `range` touches.
 fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
     let mut buckets = Vec::new();
+    if query.range.from() >= query.range.to() {
+        return Ok(buckets);
+    }
     let mut start = query.calendar.bucket_of(query.range.from(), query.interval);
     while start < query.range.to() {
         if buckets.len() == query.points_max {

@@ -47,8 +47,9 @@ pub(crate) async fn sse(
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
+    let sink = EventSink { sender, answers: api.answers.clone(), tenant: scope.tenant().clone() };
     let pump = Pump::new(stream, scope, seconds, stay.map(|Extension(stay)| stay));
-    tokio::spawn(pump.run(EventSink(sender)));
+    tokio::spawn(pump.run(sink));
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|bytes| (Ok::<_, Infallible>(bytes), receiver))
     });
@@ -77,7 +78,8 @@ pub(crate) async fn ws(
     let upgrade = upgrade.map_err(refused)?;
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
+    let (answers, tenant) = (api.answers.clone(), scope.tenant().clone());
     let pump = Pump::new(stream, scope, seconds, stay.map(|Extension(stay)| stay));
     let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket))))
+    Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, answers, tenant))))
 }

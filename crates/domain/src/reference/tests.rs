@@ -129,6 +129,9 @@ fn i6_what_is_too_long_too_many_or_misnamed_is_refused_with_its_place() {
     let many = values.map(|(user, value)| (user, one_attribute("seat", &value))).collect();
     let refused = none.replace(at(1), many, None).unwrap_err();
     assert!(matches!(&refused, Refusal::TooLarge { field, .. } if field == "seat"), "{refused}");
+    let values = (0..8_000).map(|n| (format!("u{n}"), one_attribute("seat", &format!("{n:0>200}"))));
+    let refused = none.replace(at(1), values.collect(), None).unwrap_err();
+    assert!(matches!(&refused, Refusal::TooLarge { field, .. } if field == "user_metadata"), "{refused}");
     let names: Attributes = (0..=REFERENCE_ATTRIBUTES_MAX).map(|n| (format!("n{n}"), String::new())).collect();
     assert!(matches!(
         none.replace(at(1), Users::from([("u".to_owned(), Arc::new(names))]), None),

@@ -42,7 +42,8 @@ impl Drop for Engine {
     }
 }
 
-/// How many threads there are, and partitions of a query that uses all of them.
+/// Threads of one query, and its partitions. Every query that may run has its own, so that the system
+/// shares the processors out among queries and not among their steps, of which some take a second.
 pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, THREADS_MAX)
 }
@@ -54,8 +55,11 @@ impl Engine {
         if let Some(runtime) = &*runtime {
             return Ok(runtime.handle().clone());
         }
-        let started =
-            Builder::new_multi_thread().worker_threads(threads()).thread_name("nilometer-query").enable_time().build();
+        let started = Builder::new_multi_thread()
+            .worker_threads(threads() * QUERIES_AT_ONCE_MAX)
+            .thread_name("nilometer-query")
+            .enable_time()
+            .build();
         let started = started
             .map_err(|why| PortError::new(ErrorKind::Unavailable, "start the threads of queries").because(why))?;
         Ok(runtime.insert(started).handle().clone())

@@ -13,7 +13,7 @@ use parquet::errors::Result as ParquetResult;
 use ports::PortError;
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent};
 
-use super::Patience;
+use super::{Patience, cut};
 use crate::dedup::IdHash;
 use crate::lake::Core;
 use crate::memtable::{HeldEvent, Memtable};
@@ -120,8 +120,9 @@ impl Core {
         if query.order == Order::Descending {
             rows.reverse();
         }
-        let more = rows.len() > query.limit;
-        rows.truncate(query.limit);
+        let more = cut(&mut rows, query.limit, |event| {
+            event.id.len() + event.kind.len() + event.properties.as_ref().map_or(0, String::len)
+        });
         let cursor = |last: &StoredEvent| EventCursor { time: last.time, position: last.position };
         let next = rows.last().filter(|_| more).map(cursor);
         Ok(Page { rows, next })

@@ -125,9 +125,15 @@ impl Connection {
 
     /// Sends `request` and waits for its response.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Response> {
-        let response = match timeout(ANSWER_TIMEOUT, self.try_exchange(request)).await {
+        self.exchange_within(request, ANSWER_TIMEOUT).await
+    }
+
+    /// The same within some time, if that is less than is waited for anything.
+    pub(crate) async fn exchange_within(&mut self, request: &[u8], time: Duration) -> anyhow::Result<Response> {
+        let time = time.min(ANSWER_TIMEOUT);
+        let response = match timeout(time, self.try_exchange(request)).await {
             Ok(response) => response,
-            Err(_) => Err(anyhow::anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+            Err(_) => Err(anyhow::anyhow!("no answer within {} s", time.as_secs())),
         };
         match &response {
             Ok(response) if !response.close => {}

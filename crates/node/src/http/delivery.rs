@@ -15,6 +15,8 @@ const EXCERPT_CHARS: usize = 500;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Wait before the first repetition; it doubles with each further one.
 const WAIT_MIN: Duration = Duration::from_millis(100);
+/// Shortest time that a server is given to answer, however little is left.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
 /// Longest wait, whatever the server asks for.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -40,7 +42,8 @@ pub(crate) async fn deliver(
     let since = Stopwatch::start();
     let mut wait = WAIT_MIN;
     loop {
-        let (asked, why) = match connection.exchange(request).await {
+        let left = patience.saturating_sub(since.elapsed()).max(ANSWER_MIN);
+        let (asked, why) = match connection.exchange_within(request, left).await {
             Ok(response) if matches!(response.status, 429 | 503 | 507) => {
                 trouble.refused += 1;
                 let why = anyhow::anyhow!("server refuses with status {}", response.status);

@@ -117,12 +117,12 @@ fn i6_a_reader_that_takes_nothing_is_dropped_and_neither_ingest_nor_other_reader
     let server = start(&Launch::on(data.path()).set("idle_timeout_ms", 1_500));
     let address = server.address();
     // Each message has several megabytes, more than a connection holds for its reader.
-    let long = "x".repeat(240);
-    let attributes = |n: usize| json!({"seat": format!("{n} {long}"), "desk": format!("{n} {long}")});
-    let users: serde_json::Map<_, _> = (0..9_000).map(|n| (format!("u{n}"), attributes(n))).collect();
+    let long = "\u{1}".repeat(240);
+    let attributes = |n: usize| json!({"seat": format!("{n} {long}")});
+    let users: serde_json::Map<_, _> = (0..3_900).map(|n| (format!("u{n}"), attributes(n))).collect();
     let table = json!({"user_metadata": users, "ts": "2020-01-01T00:00:00Z"}).to_string();
     assert_eq!(server.client().send("PUT", "/v1/reference/users", &[], table.as_bytes()).unwrap().status, 200);
-    let acts: Vec<Value> = (0..9_000).map(|n| json!({"id": format!("a{n}"), "user": format!("u{n}")})).collect();
+    let acts: Vec<Value> = (0..3_900).map(|n| json!({"id": format!("a{n}"), "user": format!("u{n}")})).collect();
     post(&server, &acts);
 
     let asleep = ask(address);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::limits::LIVE_STREAMS_MAX;
+use domain::limits::{LIVE_STREAM_LENGTHS_MAX, LIVE_STREAMS_MAX};
 use domain::tenant::{TenantId, TenantScope};
 use parking_lot::Mutex;
 use ports::clock::Clock;
@@ -23,7 +23,7 @@ use crate::stop::StopSignal;
 /// Time between two live windows.
 const TICK: Duration = Duration::from_secs(1);
 /// Live windows that a reader may lag behind.
-const TICKS_MAX: usize = 16;
+const TICKS_MAX: usize = 4;
 
 /// What a stream brings.
 #[derive(Debug, Clone)]
@@ -115,11 +115,15 @@ impl Tickers {
         Self { live, clock, stop, running: Mutex::default() }
     }
 
-    pub(super) fn subscribe(self: &Arc<Self>, scope: &TenantScope, seconds: u32) -> Receiver<Arc<LiveWindow>> {
+    /// `None` when the tenant reads too many different lengths.
+    pub(super) fn subscribe(self: &Arc<Self>, scope: &TenantScope, seconds: u32) -> Option<Receiver<Arc<LiveWindow>>> {
         let key = (scope.tenant().clone(), seconds);
         let mut running = self.running.lock();
         if let Some(sender) = running.get(&key) {
-            return sender.subscribe();
+            return Some(sender.subscribe());
+        }
+        if running.keys().filter(|(tenant, _)| tenant == scope.tenant()).count() >= LIVE_STREAM_LENGTHS_MAX {
+            return None;
         }
         let (sender, receiver) = channel(TICKS_MAX);
         running.insert(key, sender.clone());
@@ -133,7 +137,7 @@ impl Tickers {
                 () = tickers.run(&scope, seconds, sender) => {}
             }
         });
-        receiver
+        Some(receiver)
     }
 
     async fn run(&self, scope: &TenantScope, seconds: u32, sender: Ticks) {

@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::Bytes;
-use domain::tenant::TenantScope;
+use domain::tenant::{TenantId, TenantScope};
 use pipeline::{LiveMessage, LiveStream, StreamEnd};
+use ports::reports::Window;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
+use crate::answers::Answers;
 use crate::serve::{Held, Stay};
 use crate::shape::{LiveBody, WindowBody};
 
 /// How long a reader may take to make room for a message.
 const READER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Windows written at once.
+const WINDOWS_AT_ONCE: usize = 256;
 /// Time between two signs of life.
 const BEAT: Duration = Duration::from_secs(15);
 
@@ -122,10 +126,7 @@ impl Pump {
                     Some(LiveMessage::Live(window)) => {
                         sink.send("live", &[json(&LiveBody::new(seconds, &window))]).await
                     }
-                    Some(LiveMessage::Windows(windows)) => {
-                        let bodies = windows.iter().map(|window| json(&WindowBody::new(&scope, window.clone())));
-                        sink.send("window", &bodies.collect::<Vec<_>>()).await
-                    }
+                    Some(LiveMessage::Windows(windows)) => send_windows(&mut sink, &scope, &windows).await,
                     Some(LiveMessage::Lost) => sink.send("lost", &["{}".to_owned()]).await,
                 }
             };
@@ -140,6 +141,17 @@ impl Pump {
     }
 }
 
+/// Some at a time, so that a reader of very many is not held all of them at once.
+async fn send_windows(sink: &mut impl Sink, scope: &TenantScope, windows: &[Window]) -> bool {
+    for some in windows.chunks(WINDOWS_AT_ONCE) {
+        let bodies: Vec<_> = some.iter().map(|window| json(&WindowBody::new(scope, window.clone()))).collect();
+        if !sink.send("window", &bodies).await {
+            return false;
+        }
+    }
+    true
+}
+
 async fn stopped(stay: &mut Option<Stay>) {
     match stay {
         Some(stay) => stay.stopped().await,
@@ -152,8 +164,13 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap_or_default()
 }
 
-/// Server-sent events into a response's body.
-pub(super) struct EventSink(pub(super) mpsc::Sender<Bytes>);
+/// Server-sent events into a response's body. What waits there is counted among the answers; without room
+/// for it the reader is too slow.
+pub(super) struct EventSink {
+    pub(super) sender: mpsc::Sender<Bytes>,
+    pub(super) answers: Answers,
+    pub(super) tenant: TenantId,
+}
 
 impl Sink for EventSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
@@ -161,15 +178,18 @@ impl Sink for EventSink {
         for data in data {
             let _ = write!(text, "event: {kind}\ndata: {data}\n\n");
         }
-        self.0.send(text.into()).await.is_ok()
+        match self.answers.hold(&self.tenant, text.into()) {
+            Some(text) => self.sender.send(text).await.is_ok(),
+            None => false,
+        }
     }
 
     async fn beat(&mut self) -> bool {
-        self.0.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok()
+        self.sender.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok()
     }
 
     async fn gone(&mut self) -> Option<Ending> {
-        self.0.closed().await;
+        self.sender.closed().await;
         None
     }
 
@@ -178,9 +198,12 @@ impl Sink for EventSink {
     }
 }
 
-/// Texts over a WebSocket.
+/// Texts over a WebSocket. One that is being sent is counted among the answers, twice: as the text and as
+/// the frame.
 pub(super) struct SocketSink {
     socket: WebSocket,
+    answers: Answers,
+    tenant: TenantId,
     /// Signs of life asked for since one was heard.
     unheard: u32,
 }
@@ -189,8 +212,8 @@ pub(super) struct SocketSink {
 const UNHEARD_MAX: u32 = 3;
 
 impl SocketSink {
-    pub(super) fn new(socket: WebSocket) -> Self {
-        Self { socket, unheard: 0 }
+    pub(super) fn new(socket: WebSocket, answers: Answers, tenant: TenantId) -> Self {
+        Self { socket, answers, tenant, unheard: 0 }
     }
 }
 
@@ -198,6 +221,7 @@ impl Sink for SocketSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
         for data in data {
             let text = format!("{{\"type\":\"{kind}\",\"data\":{data}}}");
+            let Some(_share) = self.answers.share(&self.tenant, 2 * text.len()) else { return false };
             if self.socket.send(Message::Text(text.into())).await.is_err() {
                 return false;
             }
