@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use domain::limits::{ANSWER_BYTES_MAX, ANSWER_BYTES_OF_TENANT_MAX};
 use domain::tenant::TenantId;
@@ -14,11 +15,19 @@ use parking_lot::Mutex;
 
 use crate::problem::{Kind, Problem};
 
+/// How often it is looked whether readers have made room.
+const ROOM_POLL: Duration = Duration::from_millis(20);
+
 /// Who asks; known once the key has been read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asker(Arc<OnceLock<TenantId>>);
 
 impl Asker {
+    /// Who it is, if that is known.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        self.0.get()
+    }
+
     /// Notes who it is.
     pub(crate) fn is(&self, tenant: &TenantId) {
         self.0.get_or_init(|| tenant.clone());
@@ -58,36 +67,66 @@ impl AsRef<[u8]> for Shared {
 
 impl Answers {
     /// `None` when there is no room.
-    pub(crate) fn share(&self, tenant: &TenantId, bytes: usize) -> Option<Share> {
+    fn share(&self, tenant: &TenantId, bytes: usize) -> Option<Share> {
         let mut taken = self.0.lock();
         let own = taken.of.get(tenant).copied().unwrap_or(0);
-        if taken.all + bytes > ANSWER_BYTES_MAX || own + bytes > ANSWER_BYTES_OF_TENANT_MAX {
-            return None;
-        }
-        taken.all += bytes;
-        *taken.of.entry(tenant.clone()).or_insert(0) += bytes;
-        Some(Share { answers: self.clone(), tenant: tenant.clone(), bytes })
+        let fits = taken.all + bytes <= ANSWER_BYTES_MAX && own + bytes <= ANSWER_BYTES_OF_TENANT_MAX;
+        fits.then(|| taken.add(self, tenant, bytes))
     }
 
-    /// The same bytes, counted until the last piece of them has been sent.
-    pub(crate) fn hold(&self, tenant: &TenantId, bytes: Bytes) -> Option<Bytes> {
-        let share = self.share(tenant, bytes.len())?;
+    /// Whether there is room or not.
+    fn take(&self, tenant: &TenantId, bytes: usize) -> Share {
+        self.0.lock().add(self, tenant, bytes)
+    }
+
+    /// The same when there is room within `time_max`: readers make some while they receive.
+    pub(crate) async fn hold_within(&self, time_max: Duration, tenant: &TenantId, bytes: Bytes) -> Option<Bytes> {
+        let waiting = async {
+            loop {
+                match self.share(tenant, bytes.len()) {
+                    Some(share) => return share,
+                    None => tokio::time::sleep(ROOM_POLL).await,
+                }
+            }
+        };
+        let share = tokio::time::timeout(time_max, waiting).await.ok()?;
         Some(Bytes::from_owner(Shared { bytes, _share: share }))
     }
 
+    /// Refuses a tenant whose readers have left no room.
+    pub(crate) fn check_room(&self, tenant: &TenantId) -> Result<(), Problem> {
+        self.share(tenant, 1).map(drop).ok_or_else(no_room)
+    }
+
     /// An answer whose body, if it is there whole, is counted until it has been sent. What has no tenant is
-    /// small, or the same for everybody.
-    pub(crate) async fn hold_body(&self, asker: &Asker, response: Response) -> Response {
-        let (Some(tenant), Some(1..)) = (asker.0.get(), response.body().size_hint().exact()) else { return response };
+    /// small, or the same for everybody. Without room it is refused, unless `is_done`: what it tells of has
+    /// happened, and whoever is not told would ask for it again.
+    pub(crate) async fn hold_body(
+        &self,
+        asker: &Asker,
+        response: Response,
+        is_done: bool,
+    ) -> Result<Response, Problem> {
+        let exact = response.body().size_hint().exact();
+        let (Some(tenant), Some(1..)) = (asker.0.get(), exact) else { return Ok(response) };
         let (parts, body) = response.into_parts();
-        let held = body.collect().await.ok().and_then(|body| self.hold(tenant, body.to_bytes()));
-        match held {
-            Some(bytes) => Response::from_parts(parts, Body::from(bytes)),
-            None => {
-                let detail = "the answers that wait for their readers fill the memory set aside for them";
-                Problem::new(Kind::Overloaded, detail).into_response()
-            }
-        }
+        let body = body.collect().await.map_err(|why| Problem::internal(why.to_string()))?.to_bytes();
+        let share = if is_done { Some(self.take(tenant, body.len())) } else { self.share(tenant, body.len()) };
+        let share = share.ok_or_else(no_room)?;
+        Ok(Response::from_parts(parts, Body::from(Bytes::from_owner(Shared { bytes: body, _share: share }))))
+    }
+}
+
+fn no_room() -> Problem {
+    let detail = "the answers that wait for their readers fill the memory set aside for them";
+    Problem::new(Kind::Overloaded, detail)
+}
+
+impl Taken {
+    fn add(&mut self, answers: &Answers, tenant: &TenantId, bytes: usize) -> Share {
+        self.all += bytes;
+        *self.of.entry(tenant.clone()).or_insert(0) += bytes;
+        Share { answers: answers.clone(), tenant: tenant.clone(), bytes }
     }
 }
 
@@ -108,6 +147,8 @@ impl Drop for Share {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use axum::response::IntoResponse;
+
     use super::*;
 
     fn tenant(name: &str) -> TenantId {
@@ -122,19 +163,20 @@ mod tests {
         let answer = || Bytes::from(vec![7; 1 << 20]).into_response();
         let mut waiting = Vec::new();
         for _ in 0..ANSWER_BYTES_OF_TENANT_MAX >> 20 {
-            let answer = answers.hold_body(&asker, answer()).await;
-            assert_eq!(answer.status(), 200);
-            waiting.push(answer);
+            waiting.push(answers.hold_body(&asker, answer(), false).await.unwrap());
         }
-        assert_eq!(answers.hold_body(&asker, answer()).await.status(), 503);
-        let mut piece = answers.hold(&b, Bytes::from_static(b"another tenant's")).unwrap();
+        assert!(answers.hold_body(&asker, answer(), false).await.is_err() && answers.check_room(&a).is_err());
+        drop(answers.hold_body(&asker, answer(), true).await.unwrap());
+        let second = Duration::from_secs(1);
+        let mut piece = answers.hold_within(second, &b, Bytes::from_static(b"another tenant's")).await.unwrap();
+        assert!(answers.hold_within(ROOM_POLL, &a, Bytes::from_static(b"this one's")).await.is_none());
         // A reader that has received one makes room, and not before it has received all of it.
         let received = waiting.pop().unwrap().into_body().collect().await.unwrap().to_bytes();
         let rest = received.slice(1..);
         drop(received);
-        assert_eq!(answers.hold_body(&asker, answer()).await.status(), 503);
+        assert!(answers.hold_body(&asker, answer(), false).await.is_err());
         drop(rest);
-        assert_eq!(answers.hold_body(&asker, answer()).await.status(), 200);
+        assert!(answers.hold_body(&asker, answer(), false).await.is_ok());
         drop(waiting);
         let _ = piece.split_to(4);
         let taken = || {

@@ -20,9 +20,10 @@ pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use document::Document;
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text, time_range};
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
-pub(crate) use table::{TableBody, TableText, generation};
+pub(crate) use table::{TableBody, TableText, generation, turn};
 
 use crate::answers::Asker;
+use crate::observe::is_write;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 
@@ -42,6 +43,10 @@ impl FromRequestParts<Arc<ApiState>> for Scope {
         })?;
         if let Some(asker) = parts.extensions.get::<Asker>() {
             asker.is(scope.tenant());
+        }
+        if is_write(&parts.method, parts.uri.path()) {
+            // Before anything is done: its answer is not refused afterwards.
+            api.answers_to_writes.check_room(scope.tenant())?;
         }
         Ok(Self(scope))
     }

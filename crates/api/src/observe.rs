@@ -33,21 +33,37 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
+    let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
-    let mut response = api.answers.hold_body(&asker, response).await;
-    let problem = response.extensions_mut().remove::<Problem>();
+    let mut response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
+    let mut problem = write_problem(&mut response, &id);
+    let is_write = is_write(&method, endpoint);
+    let answers = if is_write { &api.answers_to_writes } else { &api.answers };
+    response = answers.hold_body(&asker, response, is_write).await.unwrap_or_else(|refusal| {
+        let mut response = refusal.into_response();
+        problem = write_problem(&mut response, &id);
+        response
+    });
 
     let elapsed_us = clock.now().micros().saturating_sub(started.micros()).max(0);
-    let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     log(&id, &method, endpoint, &response, problem.as_ref(), elapsed_us);
     #[expect(clippy::cast_precision_loss, reason = "a request takes far less than 2^52 us")]
     api.metrics.request(label(&method), endpoint, response.status().as_u16(), elapsed_us as f64 / 1e6);
-    if let Some(problem) = problem {
-        problem.write(&mut response, id.to_str().unwrap_or_default());
-    }
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Whether a request changes something; a structured query is posted and changes nothing.
+pub(crate) fn is_write(method: &Method, path: &str) -> bool {
+    !method.is_safe() && path != "/v1/query"
+}
+
+/// Writes the body of an answer's problem, if it has one.
+fn write_problem(response: &mut Response, id: &HeaderValue) -> Option<Problem> {
+    let problem = response.extensions_mut().remove::<Problem>()?;
+    problem.write(response, id.to_str().unwrap_or_default());
+    Some(problem)
 }
 
 /// The client's id when it is a sane one, a new one otherwise.

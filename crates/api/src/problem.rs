@@ -183,7 +183,7 @@ impl Problem {
     }
 
     /// Writes the body of the response that this problem became.
-    pub(crate) fn write(self, response: &mut Response, request_id: &str) {
+    pub(crate) fn write(&self, response: &mut Response, request_id: &str) {
         let (kind, title) = self.kind.names();
         let verdicts = self.verdicts.as_deref();
         let body = ProblemBody {

@@ -24,7 +24,7 @@ use crate::routes;
 /// How many bodies of the largest size may be in memory at once; smaller ones weigh less.
 const BODIES_IN_FLIGHT: usize = 16;
 /// The same for bodies that hold a reference table.
-const TABLES_IN_FLIGHT: usize = 2;
+const TABLES_IN_FLIGHT: usize = 4;
 
 /// What the routes work on.
 #[derive(Debug)]
@@ -35,10 +35,14 @@ pub struct ApiState {
     pub(crate) cache: AnswerCache,
     /// What answers take that their readers have not received.
     pub(crate) answers: Answers,
+    /// The same of requests that change something, which slow readers of others must not hinder.
+    pub(crate) answers_to_writes: Answers,
     /// Bytes of request bodies that may still be read into memory.
     pub(crate) body_bytes: Arc<Semaphore>,
     /// The same for bodies that hold a reference table.
     pub(crate) table_bytes: Arc<Semaphore>,
+    /// Of the texts of reference tables, from their first byte on.
+    pub(crate) table_texts: Turns,
     /// Of the changes of reference tables, from their text on.
     pub(crate) table_changes: Turns,
     /// Of the answers that hold a whole reference table.
@@ -63,8 +67,10 @@ impl ApiState {
             metrics,
             cache,
             answers: Answers::default(),
+            answers_to_writes: Answers::default(),
             body_bytes,
             table_bytes,
+            table_texts: Turns::new(TABLES_IN_FLIGHT, TABLES_IN_FLIGHT / 2),
             table_changes,
             table_reads,
             statistics,

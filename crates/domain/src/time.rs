@@ -72,7 +72,7 @@ impl Timestamp {
             return Err(TimeError::Unreadable);
         }
         // Without an offset, or so close to the end of year 9999 that only UTC can name it.
-        let utc = text.strip_suffix(['Z', 'z']).filter(|utc| utc.contains(':')).unwrap_or(text);
+        let utc = text.strip_suffix(['Z', 'z']).filter(|utc| utc.contains(['T', 't', ':'])).unwrap_or(text);
         if let Ok(utc) = utc.parse::<jiff::civil::DateTime>() {
             let micros = utc.duration_since(epoch()).as_micros();
             return Self::checked(i64::try_from(micros).map_err(|_| TimeError::OutOfRange)?);
@@ -108,9 +108,9 @@ impl Timestamp {
 
 /// Whether an instant ends in an offset of a day or more.
 fn is_odd_offset(text: &str) -> bool {
-    let Some((_, offset)) = text.split_at_checked(11).and_then(|(_, time)| time.split_once(['+', '-'])) else {
-        return false;
-    };
+    let time = text.split_once(['T', 't', ' ']).map_or("", |(_, time)| time);
+    let time = time.split_once('[').map_or(time, |(time, _)| time);
+    let Some((_, offset)) = time.split_once(['+', '-']) else { return false };
     offset.get(..2).and_then(|hours| hours.parse::<u8>().ok()).is_none_or(|hours| hours > 23)
 }
 
@@ -205,6 +205,10 @@ mod tests {
             "2015-05-17T12:05:03+02:00",
             "2015-05-17 10:05:03Z",
             "2015-05-17T10:05:03",
+            "20150517T100503Z",
+            "2015-05-17T10:05:03Z[Etc/GMT+5]",
+            "2015-05-17T05:05:03-0500",
+            "1431857103000e0",
             "2015-05-17T10:05:03.000Z",
             "1431857103",
             "1431857103000",

@@ -50,31 +50,32 @@ impl Core {
         F: Future<Output = Result<(Seq, A), PortError>>,
     {
         for _ in 0..LOOKS {
-            if let Some(found) = self.try_moment(scope, &ask, &look).await? {
+            let turn = self.lookup(scope).await?;
+            if let Some(found) = self.try_moment(&ask, &look).await? {
                 return Ok(found);
             }
+            drop(turn);
             tokio::task::yield_now().await;
         }
+        // Nobody waits for a turn while holding what flushes wait for.
+        let _turn = self.lookup(scope).await?;
         // Whoever changes what the manifest counts holds this.
         let _flushing = self.flushing.lock().await;
-        let found = self.try_moment(scope, &ask, &look).await?;
+        let found = self.try_moment(&ask, &look).await?;
         found.ok_or_else(|| PortError::new(ErrorKind::Unavailable, "read: the ledger needs a restart"))
     }
 
     /// `None` when the moment of the answer has passed.
     async fn try_moment<A, T, F>(
         &self,
-        scope: &TenantScope,
         ask: impl Fn() -> F,
         look: impl Fn(&Memtable) -> T,
     ) -> Result<Option<Moment<A, T>>, PortError>
     where
         F: Future<Output = Result<(Seq, A), PortError>>,
     {
-        let turn = self.lookup(scope).await?;
         let recounts = self.state.read().recounts;
         let (counted, stored) = ask().await?;
-        drop(turn);
         let (snapshot, active) = self.view(|active| look(active));
         let is_passed = snapshot.cursor > counted || snapshot.recounts != recounts || !recounts.is_multiple_of(2);
         if is_passed {

@@ -145,8 +145,13 @@ impl Core {
 
 /// What a value takes in an answer, about.
 fn bytes_of(value: &Value) -> usize {
+    let written = |byte: u8| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
     match value {
-        Value::Text(text) => text.len() + 8,
+        Value::Text(text) => text.bytes().map(written).sum::<usize>() + 3,
         _ => 24,
     }
 }

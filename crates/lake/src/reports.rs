@@ -249,14 +249,16 @@ impl Core {
             if after.is_none() {
                 break;
             }
-            // A page may be short: its cursor goes on where it ended.
             if self.clock.now() > deadline {
-                return Ok(Page { rows: windows, next: after });
+                break;
             }
         }
-        let more = cut(&mut windows, query.limit, |window| window.customer.len() + bytes_of(&window.aggregate));
-        let next = windows.last().filter(|_| more).map(|last| (last.customer.clone(), last.start));
-        Ok(Page { rows: windows, next })
+        let more = cut(&mut windows, query.limit, PAGE_BYTES_MAX, |window| {
+            window.customer.len() + bytes_of(&window.aggregate)
+        });
+        let last = windows.last().filter(|_| more).map(|last| (last.customer.clone(), last.start));
+        // A page may be short when its time is over: its cursor goes on where it ended.
+        Ok(Page { rows: windows, next: last.or(after) })
     }
 
     fn list_customers(
@@ -282,7 +284,7 @@ impl Core {
             customers.extend(found.rows.into_iter().map(|((id, _), total)| customer(id, total)));
             after = found.bound;
         }
-        let more = cut(&mut customers, limit, |customer| customer.id.len() + bytes_of(&customer.total));
+        let more = cut(&mut customers, limit, PAGE_BYTES_MAX, |customer| customer.id.len() + bytes_of(&customer.total));
         let next = customers.last().filter(|_| more).map(|last| last.id.clone());
         Ok(Page { rows: customers, next })
     }
@@ -328,11 +330,11 @@ impl Core {
 
 /// Cuts a page off rows, of which there may be one too many; whether there are more. It ends early when its
 /// answer would be too long.
-fn cut<T>(rows: &mut Vec<T>, limit: usize, bytes_of: impl Fn(&T) -> usize) -> bool {
+fn cut<T>(rows: &mut Vec<T>, limit: usize, bytes_max: usize, bytes_of: impl Fn(&T) -> usize) -> bool {
     let mut bytes = 0;
     let fits = |row: &&T| {
         bytes += bytes_of(row) + ROW_OVERHEAD_BYTES;
-        bytes <= PAGE_BYTES_MAX
+        bytes <= bytes_max
     };
     // A row that alone is too long is a page.
     let page = rows.iter().take(limit).take_while(fits).count().max(1);
@@ -373,7 +375,7 @@ mod tests {
     fn i6_a_page_ends_before_its_answer_is_too_long() {
         let page = |rows: &[usize], limit| {
             let mut rows = rows.to_vec();
-            let more = cut(&mut rows, limit, |bytes| *bytes);
+            let more = cut(&mut rows, limit, PAGE_BYTES_MAX, |bytes| *bytes);
             (rows.len(), more)
         };
         assert_eq!(page(&[], 3), (0, false));

@@ -55,6 +55,8 @@ pub struct EventQuery {
     pub after: Option<EventCursor>,
     /// At most this many.
     pub limit: usize,
+    /// Bytes of text after which a page ends before its last row.
+    pub bytes_max: usize,
 }
 
 /// Where a page of events ended.

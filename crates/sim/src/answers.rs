@@ -95,7 +95,8 @@ pub(crate) fn same<T: Debug + PartialEq>(what: &str, found: &[T], expected: &[T]
 
 async fn events(reports: &dyn Reports, scope: &TenantScope) -> Result<Vec<StoredEvent>, PortError> {
     let filter = EventFilter::default();
-    let mut query = EventQuery { filter, order: Order::Ascending, after: None, limit: ROWS_LIMIT };
+    let mut query =
+        EventQuery { filter, order: Order::Ascending, after: None, limit: ROWS_LIMIT, bytes_max: usize::MAX };
     let mut rows = Vec::new();
     loop {
         let page = reports.events(scope, &query).await?;

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use domain::limits::{
-    REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_USERS_MAX,
+    QUERY_TIME_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_USERS_MAX,
 };
 use domain::reference::{Attributes, Change, Users};
+use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use http::HeaderMap;
 use http::header::IF_MATCH;
 use pipeline::TableChange;
-use ports::turns::Turn;
+use ports::turns::{Turn, Turns};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -24,6 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
 use super::document::check_headers;
+use crate::answers::Asker;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 
@@ -34,7 +36,7 @@ const USERS: &str = "user_metadata";
 #[derive(Debug)]
 pub(crate) struct TableText {
     bytes: Vec<u8>,
-    share: OwnedSemaphorePermit,
+    share: (OwnedSemaphorePermit, Option<Turn>),
 }
 
 /// What is said of a user: attributes, of which `null` takes one away; `None` takes the user away.
@@ -45,8 +47,11 @@ type Said = Option<Arc<Change>>;
 pub(crate) struct TableBody {
     pub(crate) change: TableChange,
     /// The text's share of the memory of all, and the turn to have it read, until the change is done.
-    pub(crate) held: (OwnedSemaphorePermit, Turn),
+    pub(crate) held: TableHeld,
 }
+
+/// The text's share of the memory of all, its place among the tenant's texts, and the turn to have it read.
+pub(crate) type TableHeld = ((OwnedSemaphorePermit, Option<Turn>), Turn);
 
 /// What is said of each user.
 #[derive(Debug, Default)]
@@ -63,9 +68,20 @@ impl FromRequest<Arc<ApiState>> for TableText {
         let (parts, mut body) = request.into_parts();
         check_headers(&parts.headers)?;
         let time_max = api.pipeline.limits().body_timeout;
+        // No tenant's texts fill the memory of all.
+        let place = match parts.extensions.get::<Asker>().and_then(Asker::tenant) {
+            Some(tenant) => Some(turn(&api.table_texts, tenant).await?),
+            None => None,
+        };
         let (bytes, share) = read_in_time(&mut body, REFERENCE_BODY_BYTES_MAX, &api.table_bytes, time_max).await?;
-        Ok(Self { bytes, share })
+        Ok(Self { bytes, share: (share, place) })
     }
+}
+
+/// A turn to have a reference table read, changed or sent.
+pub(crate) async fn turn(turns: &Turns, tenant: &TenantId) -> Result<Turn, Problem> {
+    let busy = |_| Problem::new(Kind::Overloaded, "other reference tables are being read or changed");
+    Ok(tokio::time::timeout(QUERY_TIME_MAX, turns.take(tenant)).await.map_err(busy)??)
 }
 
 impl TableText {

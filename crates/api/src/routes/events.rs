@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::limits::PAGE_BYTES_MAX;
 use domain::position::Position;
 use domain::time::Timestamp;
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
@@ -68,6 +69,7 @@ impl EventParameters {
             order: one_of("order", self.order.as_deref(), &orders)?.unwrap_or_default(),
             after,
             limit: limit(self.limit.as_deref())?,
+            bytes_max: PAGE_BYTES_MAX,
         })
     }
 }

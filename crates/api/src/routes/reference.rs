@@ -9,21 +9,20 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::limits::{QUERY_TIME_MAX, REFERENCE_READ_TIME_MAX};
+use domain::limits::REFERENCE_READ_TIME_MAX;
 use domain::reference::ReferenceTable;
 use domain::tenant::TenantScope;
 use futures::stream;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use ports::turns::{Turn, Turns};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
-use crate::extract::{NoParameters, Parameters, Scope, TableBody, TableText, generation};
-use crate::problem::{Kind, Problem};
+use crate::extract::{NoParameters, Parameters, Scope, TableBody, TableText, generation, turn};
+use crate::problem::Problem;
 use crate::router::ApiState;
 use crate::routes::docs::TableRefusals;
 use crate::shape::{TableChangedBody, TableView};
@@ -57,7 +56,7 @@ pub(crate) async fn read(
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    let turn = turn(&api.table_reads, &scope).await?;
+    let turn = turn(&api.table_reads, scope.tenant()).await?;
     let table = tables.table(&scope)?;
     let tag = etag(&table);
     let body = sent_within(REFERENCE_READ_TIME_MAX, (turn, TableView::pieces(table)));
@@ -82,7 +81,7 @@ pub(crate) async fn replace(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let turn = turn(&api.table_changes, &scope).await?;
+    let turn = turn(&api.table_changes, scope.tenant()).await?;
     change(&api, &scope, text.replacement(turn).await?, expected).await
 }
 
@@ -102,7 +101,7 @@ pub(crate) async fn patch(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let turn = turn(&api.table_changes, &scope).await?;
+    let turn = turn(&api.table_changes, scope.tenant()).await?;
     change(&api, &scope, text.patch(turn).await?, expected).await
 }
 
@@ -114,11 +113,6 @@ async fn change(
 ) -> Result<Response, Problem> {
     let table = api.pipeline.reference_tables().change(scope, change, expected, held).await?;
     Ok(([(ETAG, etag(&table))], Json(TableChangedBody::new(&table))).into_response())
-}
-
-async fn turn(turns: &Turns, scope: &TenantScope) -> Result<Turn, Problem> {
-    let busy = |_| Problem::new(Kind::Overloaded, "other reference tables are being read or changed");
-    Ok(tokio::time::timeout(QUERY_TIME_MAX, turns.take(scope.tenant())).await.map_err(busy)??)
 }
 
 /// A body whose pieces come from an iterator, held with a turn until the last was taken or the time is

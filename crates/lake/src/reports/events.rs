@@ -23,6 +23,9 @@ use crate::segment::events::{self, EventKeys};
 use crate::segment::{KeyRange, RowId, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 
+/// Bytes of a page for each event that is read whole at once.
+const FETCHED_BYTES: usize = 16 << 10;
+
 /// Where a found event is.
 #[derive(Debug)]
 enum Place {
@@ -116,13 +119,17 @@ impl Core {
             find_on_disk(&segment, scope, filter, &mut best, patience)
                 .map_err(|why| corrupt(&segment.meta().id, why))?;
         }
-        let mut rows = whole(best.found)?;
-        if query.order == Order::Descending {
-            rows.reverse();
+        let mut found = best.found;
+        let (mut rows, mut more) = (Vec::new(), false);
+        while !found.is_empty() && !more {
+            let next = next_of(&mut found, query.order, query.bytes_max / FETCHED_BYTES);
+            let mut some = whole(next)?;
+            if query.order == Order::Descending {
+                some.reverse();
+            }
+            rows.extend(some);
+            more = cut(&mut rows, query.limit, query.bytes_max, bytes_of);
         }
-        let more = cut(&mut rows, query.limit, |event| {
-            event.id.len() + event.kind.len() + event.properties.as_ref().map_or(0, String::len)
-        });
         let cursor = |last: &StoredEvent| EventCursor { time: last.time, position: last.position };
         let next = rows.last().filter(|_| more).map(cursor);
         Ok(Page { rows, next })
@@ -145,6 +152,19 @@ impl Core {
         };
         Ok(found.filter(|event| event.id == id && event.time >= snapshot.retention_floor))
     }
+}
+
+/// Takes out the events that come next, some at a time, so that a page that ends early reads few more.
+fn next_of(found: &mut BTreeMap<EventCursor, Place>, order: Order, count: usize) -> BTreeMap<EventCursor, Place> {
+    let pop = || match order {
+        Order::Descending => found.pop_last(),
+        Order::Ascending => found.pop_first(),
+    };
+    std::iter::from_fn(pop).take(count.max(1)).collect()
+}
+
+fn bytes_of(event: &StoredEvent) -> usize {
+    event.id.len() + event.kind.len() + event.properties.as_ref().map_or(0, String::len)
 }
 
 /// The part of `range` that retention still shows.

@@ -91,7 +91,7 @@ async fn answers(ledger: &dyn Reports) -> Vec<String> {
         let scope = scope(tenant);
         for (order, limit) in [(Order::Descending, 7), (Order::Ascending, 100)] {
             for filter in filters() {
-                let mut query = EventQuery { filter, order, after: None, limit };
+                let mut query = EventQuery { filter, order, after: None, limit, bytes_max: usize::MAX };
                 loop {
                     let page = ledger.events(&scope, &query).await.expect("events");
                     query.after = page.next;

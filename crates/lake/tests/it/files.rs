@@ -75,7 +75,13 @@ async fn retention_drops_raw_events_and_keeps_windows() {
         lake.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
     place.clock.set(at(3 * 86_400));
     lake.maintain().await.expect("maintain");
-    let all = EventQuery { filter: EventFilter::default(), order: Order::Descending, after: None, limit: 10 };
+    let all = EventQuery {
+        filter: EventFilter::default(),
+        order: Order::Descending,
+        after: None,
+        limit: 10,
+        bytes_max: usize::MAX,
+    };
     let events = lake.events(&scope("t"), &all).await.expect("events");
     assert_eq!(events.rows.len(), 0);
     let kept = lake.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
@@ -102,7 +108,13 @@ async fn i3_old_events_in_memory_do_not_hide_newer_ones_from_an_ascending_listin
     let received = at(3 * 86_400);
     let batch = lake.apply(&[record(1, &scope("t"), received, &old), record(2, &scope("t"), received, &new)]).await;
     assert!(batch.failed.is_none());
-    let page = EventQuery { filter: EventFilter::default(), order: Order::Ascending, after: None, limit: 2 };
+    let page = EventQuery {
+        filter: EventFilter::default(),
+        order: Order::Ascending,
+        after: None,
+        limit: 2,
+        bytes_max: usize::MAX,
+    };
     let events = lake.events(&scope("t"), &page).await.expect("events");
     assert_eq!(events.rows.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["new"]);
 }
@@ -119,4 +131,42 @@ async fn i6_merges_never_stop_while_segments_are_small() {
     }
     let segments = lake.stats().segments;
     assert!(segments <= 120 / 10 + 6, "{segments} segments of 120 events");
+}
+
+#[tokio::test]
+async fn i6_pages_that_end_early_leave_no_event_out() {
+    let place = Place::new();
+    let lake = place.open(options()).await;
+    let t = scope("t");
+    for n in 0..6_u64 {
+        let events: Vec<_> =
+            (0..10).map(|k| event(&format!("e{n}-{k}"), i64::from(k) * 100 - n.cast_signed())).collect();
+        assert!(lake.apply(&[record(n + 1, &t, at(2_000), &events)]).await.failed.is_none());
+        if n % 2 == 0 {
+            lake.flush().await.expect("flush");
+        }
+    }
+    for order in [Order::Ascending, Order::Descending] {
+        let ids = async |bytes_max| {
+            let filter = EventFilter::default();
+            let mut query = EventQuery { filter, order, after: None, limit: 25, bytes_max };
+            let (mut ids, mut pages) = (Vec::new(), 0);
+            loop {
+                let page = lake.events(&t, &query).await.expect("events");
+                ids.extend(page.rows.into_iter().map(|event| event.id));
+                pages += 1;
+                query.after = page.next;
+                if query.after.is_none() {
+                    return (ids, pages);
+                }
+            }
+        };
+        let (all, pages) = ids(usize::MAX).await;
+        assert_eq!((all.len(), pages), (60, 3));
+        for (bytes_max, least) in [(1, 60), (2_000, 15), (10_000, 3)] {
+            let (found, pages) = ids(bytes_max).await;
+            assert_eq!(found, all, "{order:?} {bytes_max}");
+            assert!(pages >= least, "{pages} pages of {bytes_max} bytes");
+        }
+    }
 }

@@ -164,7 +164,13 @@ fn draft() -> impl Strategy<Value = Draft> {
 }
 
 async fn events_of(ledger: &dyn Reports, tenant: &str) -> Vec<StoredEvent> {
-    let all = EventQuery { filter: EventFilter::default(), order: Order::Ascending, after: None, limit: 1_000_000 };
+    let all = EventQuery {
+        filter: EventFilter::default(),
+        order: Order::Ascending,
+        after: None,
+        limit: 1_000_000,
+        bytes_max: usize::MAX,
+    };
     ledger.events(&scope(tenant), &all).await.expect("events").rows
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     };
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
     let engine = Engine::open_existing(&args.folder.data).await?;
-    let query = EventQuery { filter: filter(args)?, order, after: None, limit: 0 };
+    let query = EventQuery { filter: filter(args)?, order, after: None, limit: 0, bytes_max: usize::MAX };
     engine.catch_up().await?;
     let scope = TenantScope::for_operator(tenant);
     let mut out = BufWriter::new(std::io::stdout().lock());

@@ -23,6 +23,8 @@ use crate::import::files::Format;
 /// Events asked for at once. Every page looks for its beginning anew, so that few large ones are
 /// faster than many small ones.
 const PAGE_EVENTS: usize = 50_000;
+/// Bytes after which fewer are.
+const PAGE_BYTES: usize = 256 << 20;
 /// The columns of CSV.
 const COLUMNS: [&str; 14] = [
     "event_id",
@@ -50,7 +52,13 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let scope = TenantScope::for_operator(tenant);
     let format = format.unwrap_or_else(|| by_name(output.as_deref()));
     let data = args.folder.data.clone();
-    let query = EventQuery { filter: filter(args)?, order: Order::Ascending, after: None, limit: PAGE_EVENTS };
+    let query = EventQuery {
+        filter: filter(args)?,
+        order: Order::Ascending,
+        after: None,
+        limit: PAGE_EVENTS,
+        bytes_max: PAGE_BYTES,
+    };
     let engine = Engine::open_existing(&data).await?;
     engine.catch_up().await?;
     let written = match &output {

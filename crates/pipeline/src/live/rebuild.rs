@@ -22,6 +22,8 @@ use crate::stop::StopSignal;
 
 /// Events read at once.
 const PAGE_EVENTS: usize = 10_000;
+/// Bytes after which fewer are.
+const PAGE_BYTES: usize = 64 << 20;
 /// Wait before another attempt.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 
@@ -81,7 +83,8 @@ impl Rebuild {
         let to = now.plus_micros(self.future_us_max);
         let range = TimeRange::new(from, to).unwrap_or(TimeRange::ALL);
         let filter = EventFilter { range, ..EventFilter::default() };
-        let mut query = EventQuery { filter, order: Order::Ascending, after: None, limit: PAGE_EVENTS };
+        let mut query =
+            EventQuery { filter, order: Order::Ascending, after: None, limit: PAGE_EVENTS, bytes_max: PAGE_BYTES };
         loop {
             match self.page(&scope, &query).await {
                 Ok(None) => return,

@@ -124,8 +124,13 @@ impl World {
 
     /// All events of `tenant`, oldest first.
     pub(crate) async fn events(&self, tenant: &str) -> Vec<StoredEvent> {
-        let query =
-            EventQuery { filter: EventFilter::default(), order: Order::Ascending, after: None, limit: usize::MAX };
+        let query = EventQuery {
+            filter: EventFilter::default(),
+            order: Order::Ascending,
+            after: None,
+            limit: usize::MAX,
+            bytes_max: usize::MAX,
+        };
         self.stored.events(&scope(tenant), &query).await.unwrap().rows
     }
 

@@ -8,9 +8,11 @@ use domain::limits::HOUR_SUMS_MAX;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
+use futures::TryStreamExt;
 use ports::manifest::HourSumsQuery;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder, QueryResult, Statement,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder,
+    QueryResult, Statement, StreamTrait,
 };
 
 use crate::entities::hourly_rollup::{Column, Entity, Model, SUM_MAX, SUMS};
@@ -57,7 +59,7 @@ pub(super) async fn by_type(
 
 /// The sums of one tenant's hours, of the projects and types asked for, in order of (project, type, hour).
 pub(super) async fn by_hour(
-    snapshot: &impl ConnectionTrait,
+    snapshot: &DatabaseTransaction,
     of: &TenantId,
     query: &HourSumsQuery,
 ) -> Result<Vec<Rollup>, Failure> {
@@ -68,7 +70,7 @@ pub(super) async fn by_hour(
 }
 
 async fn hours(
-    snapshot: &impl ConnectionTrait,
+    snapshot: &DatabaseTransaction,
     of: &TenantId,
     query: &HourSumsQuery,
     width: Width,
@@ -91,21 +93,23 @@ async fn hours(
         sums_of(width),
         HOUR_SUMS_MAX + 1,
     );
-    let statement = Statement::from_sql_and_values(snapshot.get_database_backend(), sql, values);
-    let rows = snapshot.query_all_raw(statement).await?;
-    if rows.len() > HOUR_SUMS_MAX {
-        return Err(Failure::exhausted(format!("there are more than {HOUR_SUMS_MAX} sums of hours to add up")));
-    }
-    let rollup = |row: &QueryResult| {
+    let statement = Statement::from_sql_and_values(ConnectionTrait::get_database_backend(snapshot), sql, values);
+    let mut rows = snapshot.stream_raw(statement).await?;
+    let mut sums = Vec::new();
+    // One by one: a row of the database takes a kilobyte and more.
+    while let Some(row) = rows.try_next().await? {
+        if sums.len() == HOUR_SUMS_MAX {
+            return Err(Failure::exhausted(format!("there are more than {HOUR_SUMS_MAX} sums of hours to add up")));
+        }
         let key = RollupKey {
             tenant: of.clone(),
             project: row.try_get_by_index(0)?,
             kind: row.try_get_by_index(1)?,
             hour: Timestamp::from_micros(row.try_get_by_index(2)?),
         };
-        Ok(Rollup { key, totals: totals(row, 3, width)? })
-    };
-    rows.iter().map(rollup).collect()
+        sums.push(Rollup { key, totals: totals(&row, 3, width)? });
+    }
+    Ok(sums)
 }
 
 /// Where rows are read: days along the key, already in groups; hours through their index, which finds

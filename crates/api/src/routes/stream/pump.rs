@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::future::Future;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use domain::tenant::{TenantId, TenantScope};
 use pipeline::{LiveMessage, LiveStream, StreamEnd};
@@ -178,7 +178,7 @@ impl Sink for EventSink {
         for data in data {
             let _ = write!(text, "event: {kind}\ndata: {data}\n\n");
         }
-        match self.answers.hold(&self.tenant, text.into()) {
+        match self.answers.hold_within(READER_TIME_MAX, &self.tenant, text.into()).await {
             Some(text) => self.sender.send(text).await.is_ok(),
             None => false,
         }
@@ -193,13 +193,13 @@ impl Sink for EventSink {
         None
     }
 
-    async fn end(mut self, why: Ending) {
-        self.send("error", &[format!("{{\"reason\":\"{}\"}}", why.reason())]).await;
+    async fn end(self, why: Ending) {
+        let text = format!("event: error\ndata: {{\"reason\":\"{}\"}}\n\n", why.reason());
+        let _ = self.sender.send(text.into()).await;
     }
 }
 
-/// Texts over a WebSocket. One that is being sent is counted among the answers, twice: as the text and as
-/// the frame.
+/// Texts over a WebSocket. One that is being sent is counted among the answers.
 pub(super) struct SocketSink {
     socket: WebSocket,
     answers: Answers,
@@ -221,8 +221,9 @@ impl Sink for SocketSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
         for data in data {
             let text = format!("{{\"type\":\"{kind}\",\"data\":{data}}}");
-            let Some(_share) = self.answers.share(&self.tenant, 2 * text.len()) else { return false };
-            if self.socket.send(Message::Text(text.into())).await.is_err() {
+            let held = self.answers.hold_within(READER_TIME_MAX, &self.tenant, text.into()).await;
+            let Some(Ok(text)) = held.map(Utf8Bytes::try_from) else { return false };
+            if self.socket.send(Message::Text(text)).await.is_err() {
                 return false;
             }
         }

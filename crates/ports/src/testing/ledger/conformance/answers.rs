@@ -79,7 +79,7 @@ pub(super) async fn events<R: Reports>(
     order: Order,
     limit: usize,
 ) -> Vec<StoredEvent> {
-    let mut query = EventQuery { filter, order, after: None, limit };
+    let mut query = EventQuery { filter, order, after: None, limit, bytes_max: usize::MAX };
     let mut rows = Vec::new();
     loop {
         let page = reports.events(scope, &query).await.expect("events");

@@ -122,8 +122,13 @@ pub(super) async fn events_are_listed_in_both_orders_page_by_page<L: Ledger + Re
     }
     // A cursor is a place in the order, not a row: it need not name an event that exists.
     let nowhere = EventCursor { time: at(1), position: Position::new(Seq(1_000), 0) };
-    let query =
-        EventQuery { filter: EventFilter::default(), order: Order::Ascending, after: Some(nowhere), limit: 100 };
+    let query = EventQuery {
+        filter: EventFilter::default(),
+        order: Order::Ascending,
+        after: Some(nowhere),
+        limit: 100,
+        bytes_max: usize::MAX,
+    };
     let page = ledger.events(&tenant, &query).await.expect("events");
     assert!(!page.rows.is_empty() && page.rows.iter().all(|event| event.time > at(1)));
 }
