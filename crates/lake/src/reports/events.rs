@@ -23,8 +23,9 @@ use crate::segment::events::{self, EventKeys};
 use crate::segment::{KeyRange, RowId, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 
-/// Bytes of a page for each event that is read whole at once.
-const FETCHED_BYTES: usize = 16 << 10;
+/// Bytes of a page for each event that is read whole at once: the events of a page lie on many pages of a
+/// file, which every part of it would decode again.
+const FETCHED_BYTES: usize = 8 << 10;
 
 /// Where a found event is.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use crate::import::files::Format;
 /// faster than many small ones.
 const PAGE_EVENTS: usize = 50_000;
 /// Bytes after which fewer are.
-const PAGE_BYTES: usize = 256 << 20;
+const PAGE_BYTES: usize = 512 << 20;
 /// The columns of CSV.
 const COLUMNS: [&str; 14] = [
     "event_id",

@@ -23,7 +23,7 @@ use crate::stop::StopSignal;
 /// Events read at once.
 const PAGE_EVENTS: usize = 10_000;
 /// Bytes after which fewer are.
-const PAGE_BYTES: usize = 64 << 20;
+const PAGE_BYTES: usize = 128 << 20;
 /// Wait before another attempt.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 
