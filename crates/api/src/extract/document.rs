@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 
 use super::body::read_in_time;
@@ -29,22 +29,32 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     }
 }
 
-/// That a body is JSON, in UTF-8 and not compressed, as far as its headers say anything.
-pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
-    let media = text(CONTENT_TYPE).unwrap_or_else(|| "application/json".to_owned());
+/// That a body is JSON that can be read, as far as its headers say anything.
+fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    let media = lower(headers, CONTENT_TYPE).unwrap_or_else(|| "application/json".to_owned());
     let is_json = |media: &str| matches!(media.trim(), "application/json" | "application/merge-patch+json");
-    let mut parts = media.split(';');
-    let of_json = parts.next().is_some_and(is_json);
-    let charset = parts.find_map(|part| part.trim().strip_prefix("charset="));
-    if !of_json || charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
-        let detail = "the body must be JSON in UTF-8, under the content type application/json";
+    if !media.split(';').next().is_some_and(is_json) {
+        let detail = "the body must be JSON, under the content type application/json";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
-    if text(CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {
+    check_text(headers)
+}
+
+/// That a body is UTF-8 and not compressed, as far as its headers say anything.
+pub(super) fn check_text(headers: &HeaderMap) -> Result<(), Problem> {
+    let media = lower(headers, CONTENT_TYPE).unwrap_or_default();
+    let charset = media.split(';').skip(1).find_map(|part| part.trim().strip_prefix("charset="));
+    if charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
+        return Err(Problem::new(Kind::UnsupportedMediaType, "the body must be UTF-8"));
+    }
+    if lower(headers, CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {
         return Err(Problem::new(Kind::UnsupportedEncoding, "the body of this route must not be compressed"));
     }
     Ok(())
+}
+
+fn lower(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

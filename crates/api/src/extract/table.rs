@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
-use super::document::check_headers;
+use super::document::check_text;
 use crate::answers::Asker;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
@@ -66,7 +66,8 @@ impl FromRequest<Arc<ApiState>> for TableText {
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let (parts, mut body) = request.into_parts();
-        check_headers(&parts.headers)?;
+        // Whatever it is called: a table is written in one way only.
+        check_text(&parts.headers)?;
         let time_max = api.pipeline.limits().body_timeout;
         // No tenant's texts fill the memory of all.
         let place = match parts.extensions.get::<Asker>().and_then(Asker::tenant) {

@@ -221,6 +221,7 @@ impl IntoResponses for TableRefusals {
             Kind::Conflict,
             Kind::PreconditionFailed,
             Kind::TooLarge,
+            Kind::UnsupportedMediaType,
             Kind::UnsupportedEncoding,
             Kind::Internal,
             Kind::Overloaded,

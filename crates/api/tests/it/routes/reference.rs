@@ -36,6 +36,14 @@ async fn a_table_is_replaced_changed_and_read() {
             })
         );
     }
+    for (kind, status) in [
+        ("application/x-www-form-urlencoded", 200),
+        ("application/json; charset=\"UTF-8\"", 200),
+        ("text/plain; charset=latin1", 415),
+    ] {
+        let same = r#"{"user_metadata": {}}"#;
+        assert_eq!(api.send("PATCH", PATH, &[("content-type", kind)], same).await.status, status, "{kind}");
+    }
     assert_eq!(api.send("GET", PATH, &[("if-none-match", "\"2\"")], "").await.status, 304);
 }
 
