@@ -80,22 +80,27 @@ impl Answers {
     }
 
     /// The same when there is room within `time_max`: readers make some while they receive.
-    pub(crate) async fn hold_within(&self, time_max: Duration, tenant: &TenantId, bytes: Bytes) -> Option<Bytes> {
+    pub(crate) async fn share_within(&self, time_max: Duration, tenant: &TenantId, bytes: usize) -> Option<Share> {
         let waiting = async {
             loop {
-                match self.share(tenant, bytes.len()) {
+                match self.share(tenant, bytes) {
                     Some(share) => return share,
                     None => tokio::time::sleep(ROOM_POLL).await,
                 }
             }
         };
-        let share = tokio::time::timeout(time_max, waiting).await.ok()?;
-        Some(Bytes::from_owner(Shared { bytes, _share: share }))
+        tokio::time::timeout(time_max, waiting).await.ok()
     }
 
-    /// Refuses a tenant whose readers have left no room.
-    pub(crate) fn check_room(&self, tenant: &TenantId) -> Result<(), Problem> {
-        self.share(tenant, 1).map(drop).ok_or_else(no_room)
+    /// Refuses a tenant whose own readers have left no room.
+    pub(crate) fn check_own_room(&self, tenant: &TenantId) -> Result<(), Problem> {
+        let own = self.0.lock().of.get(tenant).copied().unwrap_or(0);
+        if own < ANSWER_BYTES_OF_TENANT_MAX { Ok(()) } else { Err(no_room()) }
+    }
+
+    /// Whether so many bytes more would fit.
+    pub(crate) fn has_room(&self, tenant: &TenantId, bytes: usize) -> bool {
+        self.share(tenant, bytes).is_some()
     }
 
     /// An answer whose body, if it is there whole, is counted until it has been sent. What has no tenant is
@@ -113,13 +118,20 @@ impl Answers {
         let body = body.collect().await.map_err(|why| Problem::internal(why.to_string()))?.to_bytes();
         let share = if is_done { Some(self.take(tenant, body.len())) } else { self.share(tenant, body.len()) };
         let share = share.ok_or_else(no_room)?;
-        Ok(Response::from_parts(parts, Body::from(Bytes::from_owner(Shared { bytes: body, _share: share }))))
+        Ok(Response::from_parts(parts, Body::from(share.hold(body))))
     }
 }
 
 fn no_room() -> Problem {
     let detail = "the answers that wait for their readers fill the memory set aside for them";
     Problem::new(Kind::Overloaded, detail)
+}
+
+impl Share {
+    /// Bytes that are counted until the last piece of them has been sent.
+    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Shared { bytes, _share: self })
+    }
 }
 
 impl Taken {
@@ -165,11 +177,13 @@ mod tests {
         for _ in 0..ANSWER_BYTES_OF_TENANT_MAX >> 20 {
             waiting.push(answers.hold_body(&asker, answer(), false).await.unwrap());
         }
-        assert!(answers.hold_body(&asker, answer(), false).await.is_err() && answers.check_room(&a).is_err());
+        assert!(answers.hold_body(&asker, answer(), false).await.is_err() && answers.check_own_room(&a).is_err());
+        assert!(answers.check_own_room(&b).is_ok() && answers.has_room(&b, 1) && !answers.has_room(&a, 1));
         drop(answers.hold_body(&asker, answer(), true).await.unwrap());
         let second = Duration::from_secs(1);
-        let mut piece = answers.hold_within(second, &b, Bytes::from_static(b"another tenant's")).await.unwrap();
-        assert!(answers.hold_within(ROOM_POLL, &a, Bytes::from_static(b"this one's")).await.is_none());
+        let share = answers.share_within(second, &b, 16).await.unwrap();
+        let mut piece = share.hold(Bytes::from_static(b"another tenant's"));
+        assert!(answers.share_within(ROOM_POLL, &a, 10).await.is_none());
         // A reader that has received one makes room, and not before it has received all of it.
         let received = waiting.pop().unwrap().into_body().collect().await.unwrap().to_bytes();
         let rest = received.slice(1..);

@@ -46,7 +46,7 @@ impl FromRequestParts<Arc<ApiState>> for Scope {
         }
         if is_write(&parts.method, parts.uri.path()) {
             // Before anything is done: its answer is not refused afterwards.
-            api.answers_to_writes.check_room(scope.tenant())?;
+            api.answers_to_writes.check_own_room(scope.tenant())?;
         }
         Ok(Self(scope))
     }

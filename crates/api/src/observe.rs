@@ -40,7 +40,8 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let mut problem = write_problem(&mut response, &id);
     let is_write = is_write(&method, endpoint);
     let answers = if is_write { &api.answers_to_writes } else { &api.answers };
-    response = answers.hold_body(&asker, response, is_write).await.unwrap_or_else(|refusal| {
+    let is_done = is_write && !response.status().is_client_error();
+    response = answers.hold_body(&asker, response, is_done).await.unwrap_or_else(|refusal| {
         let mut response = refusal.into_response();
         problem = write_problem(&mut response, &id);
         response

@@ -62,13 +62,15 @@ impl Timestamp {
     /// [`TimeError`] when the text is none of these or lies outside years 1 to 9999.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let text = text.trim();
-        if text.starts_with('+') || is_odd_offset(text) {
+        let offset = offset_hours(text);
+        if text.starts_with('+') || offset.is_some_and(|hours| hours.is_none_or(|hours| hours > 23)) {
             return Err(TimeError::Unreadable);
         }
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             return Self::checked(instant.as_microsecond());
         }
-        if text.contains('[') {
+        // What follows would read an offset as none.
+        if text.contains('[') || offset.is_some() {
             return Err(TimeError::Unreadable);
         }
         // Without an offset, or so close to the end of year 9999 that only UTC can name it.
@@ -106,12 +108,12 @@ impl Timestamp {
     }
 }
 
-/// Whether an instant ends in an offset of a day or more.
-fn is_odd_offset(text: &str) -> bool {
+/// The hours of the offset that an instant ends in, if it has one: `None` inside when they are no number.
+fn offset_hours(text: &str) -> Option<Option<u8>> {
     let time = text.split_once(['T', 't', ' ']).map_or("", |(_, time)| time);
     let time = time.split_once('[').map_or(time, |(time, _)| time);
-    let Some((_, offset)) = time.split_once(['+', '-']) else { return false };
-    offset.get(..2).and_then(|hours| hours.parse::<u8>().ok()).is_none_or(|hours| hours > 23)
+    let (_, offset) = time.split_once(['+', '-'])?;
+    Some(offset.get(..2).and_then(|hours| hours.parse().ok()))
 }
 
 fn epoch() -> jiff::civil::DateTime {
@@ -237,6 +239,7 @@ mod tests {
             "+1431829800",
             "2015-05-17T00:00:00+",
             "2015-05-17T00:00:00+x1:00",
+            "2015-05-17T10:05:03+02:00Z",
         ] {
             assert!(Timestamp::parse(text).is_err(), "{text}");
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
 use domain::limits::{
     QUERY_TIME_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_USERS_MAX,
@@ -29,6 +30,8 @@ use crate::answers::Asker;
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 
+/// A text up to this size, in bytes, is taken beside the large ones.
+const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// The field that holds the users.
 const USERS: &str = "user_metadata";
 
@@ -69,8 +72,9 @@ impl FromRequest<Arc<ApiState>> for TableText {
         // Whatever it is called: a table is written in one way only.
         check_text(&parts.headers)?;
         let time_max = api.pipeline.limits().body_timeout;
-        // No tenant's texts fill the memory of all.
-        let place = match parts.extensions.get::<Asker>().and_then(Asker::tenant) {
+        // No tenant's large texts fill the memory of all.
+        let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BYTES_MAX);
+        let place = match parts.extensions.get::<Asker>().and_then(Asker::tenant).filter(|_| is_large) {
             Some(tenant) => Some(turn(&api.table_texts, tenant).await?),
             None => None,
         };

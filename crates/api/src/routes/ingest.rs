@@ -16,6 +16,9 @@ use crate::router::ApiState;
 use crate::routes::docs::{EventsIn, WriteRefusals};
 use crate::shape::{Verdict, Verdicts};
 
+/// What one verdict takes in an answer, about.
+const VERDICT_BYTES: usize = 128;
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -147,7 +150,11 @@ async fn take(
 
     let receipt = answer.receipt.take();
     let applied = wait.then_some(answer.applied);
-    let verdicts = Verdicts::new(answer, word);
+    let mut verdicts = Verdicts::new(answer, word);
+    if !api.answers_to_writes.has_room(scope.tenant(), verdicts.results.len() * VERDICT_BYTES) {
+        // What was taken is told all the same; a batch that is sent again is told event by event.
+        verdicts.results.clear();
+    }
     if verdicts.all_rejected() {
         Err(Problem::all_rejected(verdicts))
     } else {

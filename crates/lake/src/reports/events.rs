@@ -23,9 +23,9 @@ use crate::segment::events::{self, EventKeys};
 use crate::segment::{KeyRange, RowId, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 
-/// Bytes of a page for each event that is read whole at once: the events of a page lie on many pages of a
-/// file, which every part of it would decode again.
-const FETCHED_BYTES: usize = 8 << 10;
+/// Events of a page that are read whole before their size tells how many more fit. All others are read at
+/// once if they can be: they lie on many pages of a file, which every part would decode again.
+const FETCHED_FIRST: usize = 128;
 
 /// Where a found event is.
 #[derive(Debug)]
@@ -121,15 +121,18 @@ impl Core {
                 .map_err(|why| corrupt(&segment.meta().id, why))?;
         }
         let mut found = best.found;
-        let (mut rows, mut more) = (Vec::new(), false);
+        let (mut rows, mut more, mut count) = (Vec::new(), false, FETCHED_FIRST);
         while !found.is_empty() && !more {
-            let next = next_of(&mut found, query.order, query.bytes_max / FETCHED_BYTES);
+            let next = next_of(&mut found, query.order, count);
             let mut some = whole(next)?;
             if query.order == Order::Descending {
                 some.reverse();
             }
             rows.extend(some);
             more = cut(&mut rows, query.limit, query.bytes_max, bytes_of);
+            let bytes = rows.iter().map(bytes_of).sum::<usize>();
+            let average = (bytes / rows.len().max(1)).max(1);
+            count = (query.bytes_max.saturating_sub(bytes) / average).max(FETCHED_FIRST);
         }
         let cursor = |last: &StoredEvent| EventCursor { time: last.time, position: last.position };
         let next = rows.last().filter(|_| more).map(cursor);
@@ -161,7 +164,7 @@ fn next_of(found: &mut BTreeMap<EventCursor, Place>, order: Order, count: usize)
         Order::Descending => found.pop_last(),
         Order::Ascending => found.pop_first(),
     };
-    std::iter::from_fn(pop).take(count.max(1)).collect()
+    std::iter::from_fn(pop).take(count).collect()
 }
 
 fn bytes_of(event: &StoredEvent) -> usize {

@@ -300,7 +300,9 @@ impl Answer {
             let code = Cow::Owned(verdict.code.unwrap_or_default());
             post.reject(event, code, verdict.field, verdict.message.unwrap_or_default())
         };
-        Ok(refused.filter_map(reject).collect())
+        let rejects: Vec<_> = refused.filter_map(reject).collect();
+        ensure!(rejects.len() as u64 == self.rejected, "server did not say which events it rejects");
+        Ok(rejects)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::future::Future;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::Bytes;
 use domain::tenant::{TenantId, TenantScope};
 use pipeline::{LiveMessage, LiveStream, StreamEnd};
@@ -20,7 +20,7 @@ use crate::shape::{LiveBody, WindowBody};
 /// How long a reader may take to make room for a message.
 const READER_TIME_MAX: Duration = Duration::from_secs(10);
 /// Windows written at once.
-const WINDOWS_AT_ONCE: usize = 256;
+const WINDOWS_AT_ONCE: usize = 64;
 /// Time between two signs of life.
 const BEAT: Duration = Duration::from_secs(15);
 
@@ -174,14 +174,17 @@ pub(super) struct EventSink {
 
 impl Sink for EventSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
-        let mut text = String::with_capacity(data.iter().map(|data| data.len() + 32).sum());
+        let bytes = data.iter().map(|data| data.len() + 32).sum();
+        let share = tokio::select! {
+            share = self.answers.share_within(READER_TIME_MAX, &self.tenant, bytes) => share,
+            () = self.sender.closed() => None,
+        };
+        let Some(share) = share else { return false };
+        let mut text = String::with_capacity(bytes);
         for data in data {
             let _ = write!(text, "event: {kind}\ndata: {data}\n\n");
         }
-        match self.answers.hold_within(READER_TIME_MAX, &self.tenant, text.into()).await {
-            Some(text) => self.sender.send(text).await.is_ok(),
-            None => false,
-        }
+        self.sender.send(share.hold(text.into())).await.is_ok()
     }
 
     async fn beat(&mut self) -> bool {
@@ -199,7 +202,8 @@ impl Sink for EventSink {
     }
 }
 
-/// Texts over a WebSocket. One that is being sent is counted among the answers.
+/// Texts over a WebSocket. One that is being sent is counted among the answers,
+/// as the text and as its frame.
 pub(super) struct SocketSink {
     socket: WebSocket,
     answers: Answers,
@@ -221,9 +225,9 @@ impl Sink for SocketSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
         for data in data {
             let text = format!("{{\"type\":\"{kind}\",\"data\":{data}}}");
-            let held = self.answers.hold_within(READER_TIME_MAX, &self.tenant, text.into()).await;
-            let Some(Ok(text)) = held.map(Utf8Bytes::try_from) else { return false };
-            if self.socket.send(Message::Text(text)).await.is_err() {
+            // Held until it has been sent: the frame is a copy.
+            let share = self.answers.share_within(READER_TIME_MAX, &self.tenant, 2 * text.len()).await;
+            if share.is_none() || self.socket.send(Message::Text(text.into())).await.is_err() {
                 return false;
             }
         }
