@@ -46,6 +46,8 @@ async fn every_bucket_of_the_range_has_a_row() {
     assert_eq!(answer, json!({"metric": "count", "interval": "hour", "tz": "UTC", "data": data}));
     let cut = values(&api, "interval=day&from=2026-11-21T08:15:00Z&to=2026-11-21T09:00:00Z").await;
     assert_eq!(cut, [("2026-11-21T00:00:00Z".to_owned(), json!(1))], "only events inside the range count");
+    let empty = values(&api, "interval=day&from=2026-11-21T08:15:00Z&to=2026-11-21T08:15:00Z").await;
+    assert_eq!(empty, [], "a range without an instant has no bucket");
 }
 
 #[tokio::test]
