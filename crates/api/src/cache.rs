@@ -109,7 +109,7 @@ impl AnswerCache {
         &self,
         key: Key,
         time: Duration,
-        wish: Wish,
+        directives: CacheDirectives,
         clock: &dyn Clock,
         make: impl Future<Output = Result<Bytes, Problem>>,
     ) -> Result<Response, Problem> {
@@ -117,15 +117,15 @@ impl AnswerCache {
             return Ok(uncached(make.await?));
         }
         let time_us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let age_us_max = wish.age_us_max.map_or(time_us, |wished| wished.min(time_us));
+        let age_us_max = directives.age_us_max.map_or(time_us, |wished| wished.min(time_us));
         let age_us = |kept: &Kept| clock.now().micros().saturating_sub(kept.made.micros());
         // After a clock that was set back an answer seems to come from the future.
         let fresh = |kept: &Kept| (0..age_us_max).contains(&age_us(kept));
-        let kept = if wish.is_for_new() {
+        let kept = if directives.is_for_new() {
             self.metrics.cacheable(false);
             let made = clock.now();
             let kept = Kept { body: make.await?, made };
-            if wish.may_keep {
+            if directives.may_keep {
                 self.kept.insert(key, kept.clone());
             }
             kept
@@ -188,22 +188,22 @@ fn header(text: &str) -> HeaderValue {
 
 /// What the client says about kept answers (RFC 9111, `Cache-Control` of a request).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct CacheDirectives {
     /// No answer older than this; `None` takes any.
     age_us_max: Option<i64>,
     /// Whether the new answer may be kept.
     may_keep: bool,
 }
 
-impl Wish {
+impl CacheDirectives {
     fn of(headers: &HeaderMap) -> Self {
-        let mut wish = Self { age_us_max: None, may_keep: true };
+        let mut directives = Self { age_us_max: None, may_keep: true };
         let lists = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
         for directive in lists.flat_map(|list| list.split(',')) {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
             let age_sec = match name.trim().to_ascii_lowercase().as_str() {
                 "no-store" => {
-                    wish.may_keep = false;
+                    directives.may_keep = false;
                     0
                 }
                 "no-cache" => 0,
@@ -214,9 +214,9 @@ impl Wish {
                 _ => continue,
             };
             let age_us = age_sec * MICROS_PER_SECOND;
-            wish.age_us_max = Some(wish.age_us_max.map_or(age_us, |least| least.min(age_us)));
+            directives.age_us_max = Some(directives.age_us_max.map_or(age_us, |least| least.min(age_us)));
         }
-        wish
+        directives
     }
 
     fn is_for_new(self) -> bool {
@@ -224,7 +224,7 @@ impl Wish {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Wish {
+impl<S: Send + Sync> FromRequestParts<S> for CacheDirectives {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {

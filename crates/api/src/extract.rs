@@ -22,9 +22,9 @@ pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number,
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
 pub(crate) use table::{TableBody, TableText, generation, turn};
 
-use crate::answers::Asker;
 use crate::observe::is_write;
 use crate::problem::{Kind, Problem};
+use crate::response_budget::RequestTenant;
 use crate::router::ApiState;
 
 /// The tenant that the request's credential opens.
@@ -41,12 +41,12 @@ impl FromRequestParts<Arc<ApiState>> for Scope {
             let header = if is_other { "X-API-Key" } else { "Authorization" };
             Problem::new(Kind::Unauthorized, why.to_string()).at(header)
         })?;
-        if let Some(asker) = parts.extensions.get::<Asker>() {
+        if let Some(asker) = parts.extensions.get::<RequestTenant>() {
             asker.is(scope.tenant());
         }
         if is_write(&parts.method, parts.uri.path()) {
             // Before anything is done: its answer is not refused afterwards.
-            api.answers_to_writes.check_own_room(scope.tenant())?;
+            api.write_response_budget.check_own_room(scope.tenant())?;
         }
         Ok(Self(scope))
     }

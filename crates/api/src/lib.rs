@@ -5,7 +5,7 @@ mod router;
 mod serve;
 mod observe;
 mod extract;
-mod answers;
+mod response_budget;
 mod cache;
 mod problem;
 mod routes;

@@ -12,8 +12,8 @@ use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::{NoContext, Uuid};
 
-use crate::answers::Asker;
 use crate::problem::Problem;
+use crate::response_budget::RequestTenant;
 use crate::router::ApiState;
 
 /// Carries the request id, in and out.
@@ -25,7 +25,7 @@ const UNMATCHED: &str = "unmatched";
 
 /// Runs one request.
 pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
-    let asker = Asker::default();
+    let asker = RequestTenant::default();
     request.extensions_mut().insert(asker.clone());
     let clock = api.pipeline.clock();
     let started = clock.now();
@@ -39,7 +39,7 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let mut response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
     let mut problem = write_problem(&mut response, &id);
     let is_write = is_write(&method, endpoint);
-    let answers = if is_write { &api.answers_to_writes } else { &api.answers };
+    let answers = if is_write { &api.write_response_budget } else { &api.answers };
     let is_done = is_write && !response.status().is_client_error();
     response = answers.hold_body(&asker, response, is_done).await.unwrap_or_else(|refusal| {
         let mut response = refusal.into_response();

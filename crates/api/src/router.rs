@@ -11,14 +11,14 @@ use domain::limits::{
 use domain::tenant::Keyring;
 use http::{Method, Uri};
 use pipeline::{Metrics, Pipeline};
-use ports::turns::Turns;
+use ports::fair::FairLimiter;
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 
-use crate::answers::Answers;
 use crate::cache::{AnswerCache, CacheTimes};
 use crate::observe;
 use crate::problem::{Kind, Problem};
+use crate::response_budget::ResponseBudget;
 use crate::routes;
 
 /// How many bodies of the largest size may be in memory at once; smaller ones weigh less.
@@ -34,21 +34,21 @@ pub struct ApiState {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cache: AnswerCache,
     /// What answers take that their readers have not received.
-    pub(crate) answers: Answers,
+    pub(crate) answers: ResponseBudget,
     /// The same of requests that change something, which slow readers of others must not hinder.
-    pub(crate) answers_to_writes: Answers,
+    pub(crate) write_response_budget: ResponseBudget,
     /// Bytes of request bodies that may still be read into memory.
     pub(crate) body_bytes: Arc<Semaphore>,
     /// The same for bodies that hold a reference table.
     pub(crate) table_bytes: Arc<Semaphore>,
     /// Of the texts of reference tables, from their first byte on.
-    pub(crate) table_texts: Turns,
+    pub(crate) table_texts: FairLimiter,
     /// Of the changes of reference tables, from their text on.
-    pub(crate) table_changes: Turns,
+    pub(crate) table_changes: FairLimiter,
     /// Of the answers that hold a whole reference table.
-    pub(crate) table_reads: Turns,
+    pub(crate) table_reads: FairLimiter,
     /// Of the questions about the users of days.
-    pub(crate) statistics: Turns,
+    pub(crate) statistics: FairLimiter,
 }
 
 impl ApiState {
@@ -58,19 +58,19 @@ impl ApiState {
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * TABLES_IN_FLIGHT));
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
-        let table_changes = Turns::new(REFERENCE_CHANGES_AT_ONCE_MAX, REFERENCE_CHANGES_OF_TENANT_MAX);
-        let table_reads = Turns::new(REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX);
-        let statistics = Turns::new(STATISTICS_AT_ONCE_MAX, STATISTICS_OF_TENANT_MAX);
+        let table_changes = FairLimiter::new(REFERENCE_CHANGES_AT_ONCE_MAX, REFERENCE_CHANGES_OF_TENANT_MAX);
+        let table_reads = FairLimiter::new(REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX);
+        let statistics = FairLimiter::new(STATISTICS_AT_ONCE_MAX, STATISTICS_OF_TENANT_MAX);
         Arc::new(Self {
             pipeline,
             keyring,
             metrics,
             cache,
-            answers: Answers::default(),
-            answers_to_writes: Answers::default(),
+            answers: ResponseBudget::default(),
+            write_response_budget: ResponseBudget::default(),
             body_bytes,
             table_bytes,
-            table_texts: Turns::new(TABLES_IN_FLIGHT, TABLES_IN_FLIGHT / 2),
+            table_texts: FairLimiter::new(TABLES_IN_FLIGHT, TABLES_IN_FLIGHT / 2),
             table_changes,
             table_reads,
             statistics,

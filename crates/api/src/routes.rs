@@ -40,7 +40,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(events::list, ingest::events))
         .routes(routes!(ingest::ingest))
-        .routes(routes!(ingest::documented))
+        .routes(routes!(ingest::unversioned))
         .routes(routes!(receipts::one))
         .routes(routes!(events::one))
         .routes(routes!(windows::list))
@@ -49,8 +49,8 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(customers::usage))
         .routes(routes!(query::run))
         .routes(routes!(settings::read, settings::change))
-        .merge(documented("_documented"))
-        .nest("/v1", documented(""))
+        .merge(unversioned("_unversioned"))
+        .nest("/v1", unversioned(""))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
@@ -62,7 +62,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
 
 /// The routes that other documents know without a version; the same under `/v1`. In the API's
 /// document, where an operation has one path, their names end in `suffix`.
-fn documented(suffix: &str) -> OpenApiRouter<Arc<ApiState>> {
+fn unversioned(suffix: &str) -> OpenApiRouter<Arc<ApiState>> {
     let mut routes = OpenApiRouter::new()
         .routes(routes!(stats::dau))
         .routes(routes!(stats::wau))

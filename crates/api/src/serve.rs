@@ -1,9 +1,9 @@
 //! The accept loop. Bounds what a connection may cost before, between and after its requests: plain
-//! `axum::serve` has no timer, so a peer that sends nothing would stay for ever.
+//! `axum::serve` has no timer, so a peer that sends nothing would connection for ever.
 
 mod linger;
-mod patience;
-mod stay;
+mod timed_stream;
+mod connection;
 
 use std::future::Future;
 use std::io;
@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+pub(crate) use connection::{ConnectionGuard, ConnectionHandle};
 use linger::Linger;
-use patience::{Exchange, Patience, Patient};
-pub(crate) use stay::{Held, Stay};
+use timed_stream::{ActiveRequests, ConnectionTimeouts, TimedStream};
 
 /// Most requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
@@ -40,7 +40,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 /// Answers connections on `listener` with `router` until `shutdown` resolves; then lets the requests
 /// under way finish, within a time limit. Returns what `shutdown` did.
 pub async fn serve<T>(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = T>) -> T {
-    let patience = Patience { head: limits.header_timeout, idle: limits.idle_timeout };
+    let timeouts = ConnectionTimeouts { head: limits.header_timeout, idle: limits.idle_timeout };
     let (stop, stopped) = watch::channel(false);
     // What goes on after an answer, such as a stream, holds a sender.
     let (open, mut closed) = mpsc::channel(1);
@@ -52,7 +52,7 @@ pub async fn serve<T>(listener: TcpListener, router: Router, limits: &Limits, sh
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < limits.connections_max => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), patience, stopped.clone(), open.clone()));
+                    connections.spawn(connection(stream, router.clone(), timeouts, stopped.clone(), open.clone()));
                 }
                 Err(why) => refused(&why).await,
             },
@@ -83,20 +83,20 @@ async fn refused(why: &io::Error) {
 async fn connection(
     stream: TcpStream,
     router: Router,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     mut stopped: watch::Receiver<bool>,
     open: mpsc::Sender<()>,
 ) {
     if let Err(why) = stream.set_nodelay(true) {
         tracing::debug!(%why, "failed to set TCP_NODELAY");
     }
-    let exchange = Arc::new(Exchange::default());
-    let io = TokioIo::new(Patient::new(stream, patience, Arc::clone(&exchange)));
-    let stay = Stay { exchange: Arc::clone(&exchange), stopped: stopped.clone(), open };
+    let requests = Arc::new(ActiveRequests::default());
+    let io = TokioIo::new(TimedStream::new(stream, timeouts, Arc::clone(&requests)));
+    let connection = ConnectionHandle { requests: Arc::clone(&requests), stopped: stopped.clone(), open };
     let service = service_fn(move |request: Request<Incoming>| {
-        let underway = exchange.begin(request.version());
+        let underway = requests.begin(request.version());
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(stay.clone());
+        head.extensions.insert(connection.clone());
         let body = Linger::new(&head.headers, body);
         let answer = router.clone().oneshot(Request::from_parts(head, body));
         async move {

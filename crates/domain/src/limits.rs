@@ -1,5 +1,5 @@
 //! Every limit of the product, in one file (I6). Configuration may lower or raise the ones in
-//! [`Limits`]; the constants are part of the stored formats and never change at run time.
+//! [`Limits`]; the constants hold for every configuration and never change at run time.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub const LIVE_SUMS_AT_ONCE_MAX: usize = 4;
 /// Those of one tenant.
 pub const LIVE_SUMS_OF_TENANT_MAX: usize = 3;
 /// Questions of one tenant that wait for their turn in one place; further ones are refused.
-pub const TURN_WAITERS_MAX: usize = 1_000;
+pub const WAITERS_PER_TENANT_MAX: usize = 1_000;
 
 /// Most rows of a statistic over days, weeks or months, and most cohorts.
 pub const STATISTIC_ROWS_MAX: usize = 3_660;
@@ -178,7 +178,7 @@ pub struct Limits {
     pub projects_max: usize,
     /// Most bytes acknowledged but not yet applied; above it requests get 503.
     pub backlog_bytes_max: usize,
-    /// Longest wait for a request's head, in milliseconds.
+    /// Longest wait for a request's head.
     pub header_timeout: Duration,
     /// Longest wait for a request's whole body.
     pub body_timeout: Duration,

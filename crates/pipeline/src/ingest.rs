@@ -23,7 +23,7 @@ use ports::ledger::Ledger;
 use uuid::{NoContext, Uuid};
 
 pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
-pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedFate, Loader};
+pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub(crate) use space::Space;
 
 use crate::inflight::InFlight;

@@ -17,7 +17,7 @@ mod stop;
 mod pipeline;
 
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
-pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedFate, Loader};
+pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Check, Pipeline, PipelineParts};
 pub use receipts::ReceiptState;

@@ -9,8 +9,8 @@ use domain::position::Seq;
 use domain::tenant::{TenantId, TenantScope};
 use domain::window::WindowRule;
 use parking_lot::Mutex;
+use ports::active_users::ActiveUsers;
 use ports::analytics::Analytics;
-use ports::audiences::Audiences;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::journal::{Journal, JournalHealth};
@@ -28,7 +28,7 @@ use crate::inflight::InFlight;
 use crate::ingest::{Ingest, Space};
 use crate::live::{Announcements, Announcer, LiveParts, LiveState, LiveView, Rebuild};
 use crate::names::KnownNames;
-use crate::receipts::{Fate, ReceiptKey, ReceiptState, Receipts};
+use crate::receipts::{BatchOutcome, ReceiptKey, ReceiptState, Receipts};
 use crate::references::ReferenceTables;
 use crate::settings::Settings;
 use crate::stage::Journaling;
@@ -46,7 +46,7 @@ pub struct PipelineParts {
     /// Answers questions about what is counted.
     pub reports: Arc<dyn Reports>,
     /// Answers who was active when.
-    pub audiences: Arc<dyn Audiences>,
+    pub active_users: Arc<dyn ActiveUsers>,
     /// Answers sums over a range of time.
     pub analytics: Arc<dyn Analytics>,
     /// Runs structured queries.
@@ -111,10 +111,10 @@ impl Pipeline {
     /// worker that cannot be started is reported by [`Pipeline::failed`].
     pub fn start(mut parts: PipelineParts, metrics: Arc<Metrics>) -> Arc<Self> {
         parts.limits.batch_events_max = parts.limits.batch_events_max.min(RECORD_EVENTS_MAX);
-        let PipelineParts { journal, ledger, audiences, catalog, clock, limits, rule, .. } = parts.clone();
+        let PipelineParts { journal, ledger, active_users, catalog, clock, limits, rule, .. } = parts.clone();
         let stored = std::mem::take(&mut parts.settings);
         let (failure, stop) = (Failure::new(), Stop::new());
-        let settings = Arc::new(Settings::new(catalog, audiences, clock.clone(), stored, stop.signal()));
+        let settings = Arc::new(Settings::new(catalog, active_users, clock.clone(), stored, stop.signal()));
         let replay_until = journal.backlog().durable;
         let receipts = Arc::new(Receipts::new(ledger.applied()));
         let in_flight = InFlight::new(ledger.closed_through());
@@ -190,8 +190,8 @@ impl Pipeline {
     }
 
     /// Who was active when.
-    pub fn audiences(&self) -> &dyn Audiences {
-        &*self.parts.audiences
+    pub fn active_users(&self) -> &dyn ActiveUsers {
+        &*self.parts.active_users
     }
 
     /// Sums over a range of time.
@@ -223,17 +223,17 @@ impl Pipeline {
     /// receipt (I5).
     ///
     /// # Errors
-    /// As [`Reports::buried`].
+    /// As [`Reports::dead_letter_reason`].
     pub async fn receipt(&self, scope: &TenantScope, id: &str) -> Result<Option<ReceiptState>, PortError> {
         let Some(seq) = self.key.read(scope, id) else { return Ok(None) };
         if seq > self.receipts.applied() {
             return Ok(Some(ReceiptState::Queued));
         }
-        if let Some(Fate::Applied { accepted, duplicates, .. }) = self.receipts.fate(seq) {
+        if let Some(BatchOutcome::Applied { accepted, duplicates, .. }) = self.receipts.batch_outcome(seq) {
             return Ok(Some(ReceiptState::Applied { accepted: Some(accepted), duplicates: Some(duplicates) }));
         }
-        let buried = self.parts.reports.buried(scope, seq).await?;
-        Ok(Some(match buried {
+        let dead_letter = self.parts.reports.dead_letter_reason(scope, seq).await?;
+        Ok(Some(match dead_letter {
             Some(reason) => ReceiptState::DeadLettered { reason },
             None => ReceiptState::Applied { accepted: None, duplicates: None },
         }))

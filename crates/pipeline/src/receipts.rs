@@ -39,7 +39,7 @@ pub enum ReceiptState {
 
 /// What is remembered of one batch.
 #[derive(Debug, Clone)]
-pub(crate) enum Fate {
+pub(crate) enum BatchOutcome {
     /// It was applied.
     Applied {
         accepted: u64,
@@ -48,10 +48,10 @@ pub(crate) enum Fate {
         outcomes: Option<Arc<[Outcome]>>,
     },
     /// It became a dead letter, for this reason.
-    Buried(Arc<str>),
+    DeadLettered(Arc<str>),
 }
 
-impl Fate {
+impl BatchOutcome {
     fn of(outcomes: &[Outcome]) -> Self {
         let accepted = outcomes.iter().filter(|outcome| **outcome == Outcome::Fresh).count();
         let duplicates = outcomes.len() - accepted;
@@ -62,7 +62,7 @@ impl Fate {
     fn detail(&self) -> usize {
         match self {
             Self::Applied { outcomes: Some(outcomes), .. } => outcomes.len(),
-            Self::Applied { .. } | Self::Buried(_) => 0,
+            Self::Applied { .. } | Self::DeadLettered(_) => 0,
         }
     }
 }
@@ -77,7 +77,7 @@ pub(crate) struct Receipts {
 #[derive(Debug, Default)]
 struct Recent {
     /// In ascending order.
-    fates: VecDeque<(Seq, Fate)>,
+    outcomes_by_record: VecDeque<(Seq, BatchOutcome)>,
     details: usize,
 }
 
@@ -89,21 +89,21 @@ impl Receipts {
 
     /// Remembers what became of a run of batches, and lets those who wait for them go on.
     pub(crate) fn publish(&self, applied: &[Applied]) {
-        self.remember(applied.iter().map(|batch| (batch.seq, Fate::of(&batch.outcomes))));
+        self.remember(applied.iter().map(|batch| (batch.seq, BatchOutcome::of(&batch.outcomes))));
     }
 
     /// Remembers that a batch became a dead letter, and why.
-    pub(crate) fn publish_buried(&self, seq: Seq, reason: &str) {
-        self.remember(std::iter::once((seq, Fate::Buried(reason.into()))));
+    pub(crate) fn publish_dead_letter(&self, seq: Seq, reason: &str) {
+        self.remember(std::iter::once((seq, BatchOutcome::DeadLettered(reason.into()))));
     }
 
-    fn remember(&self, fates: impl Iterator<Item = (Seq, Fate)>) {
+    fn remember(&self, outcomes_by_record: impl Iterator<Item = (Seq, BatchOutcome)>) {
         let mut recent = self.recent.lock();
         let mut reached = *self.applied.borrow();
-        for (seq, fate) in fates {
+        for (seq, batch_outcome) in outcomes_by_record {
             if seq > reached {
                 reached = seq;
-                recent.push(seq, fate);
+                recent.push(seq, batch_outcome);
             }
         }
         drop(recent);
@@ -122,19 +122,19 @@ impl Receipts {
     }
 
     /// What became of a batch, if that is remembered.
-    pub(crate) fn fate(&self, seq: Seq) -> Option<Fate> {
+    pub(crate) fn batch_outcome(&self, seq: Seq) -> Option<BatchOutcome> {
         let recent = self.recent.lock();
-        let index = recent.fates.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
-        recent.fates.get(index).map(|(_, fate)| fate.clone())
+        let index = recent.outcomes_by_record.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
+        recent.outcomes_by_record.get(index).map(|(_, batch_outcome)| batch_outcome.clone())
     }
 }
 
 impl Recent {
-    fn push(&mut self, seq: Seq, fate: Fate) {
-        self.details += fate.detail();
-        self.fates.push_back((seq, fate));
-        while self.fates.len() > RECENT_BATCHES_MAX || self.details > RECENT_OUTCOMES_MAX {
-            let Some((_, forgotten)) = self.fates.pop_front() else { break };
+    fn push(&mut self, seq: Seq, batch_outcome: BatchOutcome) {
+        self.details += batch_outcome.detail();
+        self.outcomes_by_record.push_back((seq, batch_outcome));
+        while self.outcomes_by_record.len() > RECENT_BATCHES_MAX || self.details > RECENT_OUTCOMES_MAX {
+            let Some((_, forgotten)) = self.outcomes_by_record.pop_front() else { break };
             self.details -= forgotten.detail();
         }
     }
@@ -149,9 +149,9 @@ mod tests {
     }
 
     fn counts(receipts: &Receipts, seq: u64) -> Option<(u64, u64)> {
-        match receipts.fate(Seq(seq))? {
-            Fate::Applied { accepted, duplicates, .. } => Some((accepted, duplicates)),
-            Fate::Buried(_) => None,
+        match receipts.batch_outcome(Seq(seq))? {
+            BatchOutcome::Applied { accepted, duplicates, .. } => Some((accepted, duplicates)),
+            BatchOutcome::DeadLettered(_) => None,
         }
     }
 

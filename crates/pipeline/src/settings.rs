@@ -10,7 +10,7 @@ use domain::limits::Limits;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::MICROS_PER_SECOND;
 use parking_lot::{Mutex, RwLock};
-use ports::audiences::Audiences;
+use ports::active_users::ActiveUsers;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::{ErrorKind, PortError};
@@ -24,7 +24,7 @@ type Turn = tokio::sync::Mutex<()>;
 #[derive(Debug)]
 pub struct Settings {
     catalog: Arc<dyn Catalog>,
-    audiences: Arc<dyn Audiences>,
+    active_users: Arc<dyn ActiveUsers>,
     clock: Arc<dyn Clock>,
     current: RwLock<HashMap<TenantId, Current>>,
     changing: Mutex<HashMap<TenantId, Arc<Turn>>>,
@@ -55,14 +55,14 @@ impl Settings {
     /// `stored` is what the catalog holds.
     pub(crate) fn new(
         catalog: Arc<dyn Catalog>,
-        audiences: Arc<dyn Audiences>,
+        active_users: Arc<dyn ActiveUsers>,
         clock: Arc<dyn Clock>,
         stored: Vec<(TenantId, TenantSettings)>,
         stop: StopSignal,
     ) -> Self {
         let current = stored.into_iter().map(|(tenant, settings)| (tenant, Current { settings, generation: 0 }));
         let current = RwLock::new(current.collect());
-        Self { catalog, audiences, clock, current, changing: Mutex::default(), stop }
+        Self { catalog, active_users, clock, current, changing: Mutex::default(), stop }
     }
 
     /// What holds for a tenant.
@@ -72,7 +72,7 @@ impl Settings {
 
     /// The tenant's own zone and weeks.
     pub fn calendar(&self, scope: &TenantScope) -> Calendar {
-        Calendar { zone: self.audiences.zone(scope), week_start: self.of(scope).settings.week_start }
+        Calendar { zone: self.active_users.zone(scope), week_start: self.of(scope).settings.week_start }
     }
 
     /// `limits` as they hold for a tenant: how late an event may be is for the tenant to say.
@@ -89,14 +89,14 @@ impl Settings {
     ///
     /// # Errors
     /// `Overloaded` while another change of this tenant is being made, `Closed` when the server ends before
-    /// the zone is changed. As [`Audiences::set_zone`] and
+    /// the zone is changed. As [`ActiveUsers::set_zone`] and
     /// [`Catalog::store_settings`]; the zone may have changed when only the rest could not be stored.
     pub async fn change(&self, scope: &TenantScope, change: &SettingsChange) -> Result<(), PortError> {
         let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
         let Ok(_alone) = lock.try_lock() else {
             return Err(PortError::new(ErrorKind::Overloaded, "change settings: another change is being made"));
         };
-        if let Some(zone) = change.zone.as_ref().filter(|zone| **zone != self.audiences.zone(scope)) {
+        if let Some(zone) = change.zone.as_ref().filter(|zone| **zone != self.active_users.zone(scope)) {
             self.change_zone(scope, zone).await?;
             self.publish(scope, self.of(scope).settings);
         }
@@ -118,7 +118,7 @@ impl Settings {
         tokio::select! {
             biased;
             () = stop.ended() => Err(PortError::new(ErrorKind::Closed, "change the zone: the server ends")),
-            changed = self.audiences.set_zone(scope, zone) => changed,
+            changed = self.active_users.set_zone(scope, zone) => changed,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{Failure, chain};
 use crate::inflight::{Stamp, Unknown};
-use crate::receipts::{Fate, Receipts};
+use crate::receipts::{BatchOutcome, Receipts};
 use crate::telemetry::Metrics;
 
 /// The events of one request that are to be journaled, with what they hold while they are.
@@ -122,9 +122,9 @@ fn outcome_known(result: &Result<Seq, PortError>) -> bool {
 /// Waits until a batch is visible. Never returns for one that became a dead letter.
 pub(crate) async fn visible(durable: Durable, receipts: &Receipts) -> Visible {
     receipts.wait_for(durable.seq).await;
-    match receipts.fate(durable.seq) {
-        Some(Fate::Applied { outcomes, .. }) => Visible { outcomes },
-        Some(Fate::Buried(_)) => std::future::pending().await,
+    match receipts.batch_outcome(durable.seq) {
+        Some(BatchOutcome::Applied { outcomes, .. }) => Visible { outcomes },
+        Some(BatchOutcome::DeadLettered(_)) => std::future::pending().await,
         None => Visible { outcomes: None },
     }
 }

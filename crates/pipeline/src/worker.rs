@@ -1,8 +1,8 @@
 //! The worker: the one consumer of the journal, on a thread of its own. Reads top to bottom in
-//! [`Worker::run`]: next → apply → tell → ack → trim.
+//! [`Worker::run`]: next → apply → publish → ack → trim.
 //!
 //! What it does when the ledger refuses a record:
-//! - `Unacceptable`: three attempts, then it is buried with its reason and the queue goes on;
+//! - `Unacceptable`: three attempts, then it is dead-lettered with its reason and the queue goes on;
 //! - `Corrupt`, `Poisoned`, `Conflict`: the process has to restart, which replays the journal from
 //!   what the ledger holds durably;
 //! - anything else: tries again for ever, ever more slowly, while the journal buffers (I7).
@@ -30,7 +30,7 @@ use crate::receipts::Receipts;
 use crate::stop::StopSignal;
 use crate::telemetry::{Metrics, Tally};
 
-/// Attempts before a record that can never be applied is buried.
+/// Attempts before a record that can never be applied is dead-lettered.
 const ATTEMPTS_MAX: u32 = 3;
 /// Wait after the first failed attempt; it doubles with each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -138,7 +138,7 @@ impl Worker {
             fail::fail_point!("worker::after_apply");
             let (done, left) = rest.split_at(applied.len().min(rest.len()));
             if let Some(last) = done.last() {
-                self.tell(done, &applied).await;
+                self.publish(done, &applied).await;
                 fail::fail_point!("worker::before_ack");
                 self.journal.ack(last.seq);
                 (retry, refusals) = (Retry::default(), 0);
@@ -148,7 +148,7 @@ impl Worker {
             let error = failed.unwrap_or_else(|| PortError::new(ErrorKind::Unavailable, "apply all of the records"));
             refusals += u32::from(error.kind() == ErrorKind::Unacceptable);
             if refusals == ATTEMPTS_MAX {
-                self.bury(refused, &error).await?;
+                self.dead_letter(refused, &error).await?;
                 (retry, refusals) = (Retry::default(), 0);
                 rest = behind;
             } else {
@@ -159,14 +159,14 @@ impl Worker {
     }
 
     /// Puts a record that can never be applied among the dead letters, however long that takes.
-    async fn bury(&mut self, entry: &Entry, why: &PortError) -> Result<(), PortError> {
+    async fn dead_letter(&mut self, entry: &Entry, why: &PortError) -> Result<(), PortError> {
         let reason = chain(why);
         tracing::error!(seq = entry.seq.0, %reason, "a record became a dead letter");
         let mut retry = Retry::default();
-        while let Err(error) = self.ledger.bury(entry, &reason).await {
+        while let Err(error) = self.ledger.dead_letter(entry, &reason).await {
             self.pause(&mut retry, error).await?;
         }
-        self.receipts.publish_buried(entry.seq, &reason);
+        self.receipts.publish_dead_letter(entry.seq, &reason);
         self.caught_up(entry.seq);
         self.journal.ack(entry.seq);
         Ok(())
@@ -189,23 +189,23 @@ impl Worker {
 
     /// Tells everyone who wants to know what became of `entries`: first the live view, so that whoever
     /// waits for a receipt finds the events there too.
-    async fn tell(&self, entries: &[Entry], applied: &[Applied]) {
+    async fn publish(&self, entries: &[Entry], applied: &[Applied]) {
         let now = self.clock.now();
-        let mut told = Told::default();
+        let mut effects = Effects::default();
         let oldest = now.plus_micros(-i64::from(self.live.retention_sec()) * MICROS_PER_SECOND);
         for (entry, applied) in entries.iter().zip(applied) {
             // The ledger has read the same bytes; what it could not read is not among `applied`.
             let Ok(record) = RecordView::parse(&entry.payload) else { continue };
-            let touched = self.announcements.touched(record.tenant());
+            let late = self.announcements.late_windows(record.tenant());
             for (body, outcome) in record.bodies().zip(&applied.outcomes) {
                 match (outcome, body.and_then(|body| body.event())) {
                     (Outcome::Fresh, Ok(event)) => {
-                        told.ingested.add(event.kind);
+                        effects.ingested.add(event.kind);
                         if event.time > oldest {
-                            told.live(record.tenant(), LiveEvent { time: event.time, user: event.user });
+                            effects.live(record.tenant(), LiveEvent { time: event.time, user: event.user });
                         }
-                        if let Some(touched) = &touched {
-                            touched.event(event.customer, event.time);
+                        if let Some(late) = &late {
+                            late.event(event.customer, event.time);
                         }
                     }
                     (Outcome::Fresh, Err(_)) => {}
@@ -217,14 +217,14 @@ impl Worker {
                 self.metrics.visible(record.received_at(), now);
             }
         }
-        for (tenant, events) in &told.live {
+        for (tenant, events) in &effects.live {
             if let Err(error) = self.live.record(tenant, now, events).await {
                 tracing::warn!(error = chain(&error), events = events.len(), "events are missing in the live view");
             }
         }
         self.receipts.publish(applied);
         entries.iter().for_each(|entry| self.caught_up(entry.seq));
-        self.metrics.ingested(&told.ingested);
+        self.metrics.ingested(&effects.ingested);
     }
 
     /// After the replay the ledger knows every name that was in use before the restart.
@@ -246,15 +246,15 @@ impl Worker {
     }
 }
 
-/// What is told of applied records.
+/// What is effects of applied records.
 #[derive(Debug, Default)]
-struct Told<'e> {
+struct Effects<'e> {
     ingested: Tally<'e>,
     /// Recent events, in runs of one tenant.
     live: Vec<(TenantId, Vec<LiveEvent<'e>>)>,
 }
 
-impl<'e> Told<'e> {
+impl<'e> Effects<'e> {
     fn live(&mut self, tenant: &TenantId, event: LiveEvent<'e>) {
         match self.live.last_mut() {
             Some((latest, events)) if latest == tenant => events.push(event),

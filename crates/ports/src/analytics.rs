@@ -21,7 +21,7 @@ pub struct Summary {
 #[async_trait]
 pub trait Analytics: Send + Sync + std::fmt::Debug {
     /// Events per type, most first, then in order of type; the first `limit` of them. `project`: as in
-    /// [`crate::audiences::AudienceQuery`].
+    /// [`crate::active_users::ActiveUsersQuery`].
     ///
     /// # Errors
     /// `Gone` when the answer needs raw events that retention has dropped, `Corrupt` or

@@ -23,7 +23,7 @@ pub struct Tenant {
 }
 
 /// What a tenant has decided for itself. Its time zone is not here: it belongs to the days that are
-/// counted in it, see [`crate::audiences::Audiences`].
+/// counted in it, see [`crate::active_users::ActiveUsers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TenantSettings {
     /// The day that weeks begin on.

@@ -68,7 +68,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When the dead letter cannot be stored; try again.
-    async fn bury(&self, entry: &Entry, reason: &str) -> Result<(), PortError>;
+    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError>;
 
     /// Per id the earlier sighting, if it has been applied. A hint: an id that is still on its way
     /// is not seen, and an unreadable index sees nothing.

@@ -8,14 +8,14 @@ pub mod clock;
 pub mod journal;
 pub mod ledger;
 pub mod reports;
-pub mod audiences;
+pub mod active_users;
 pub mod analytics;
 pub mod queries;
 pub mod live;
 pub mod references;
 pub mod manifest;
 pub mod catalog;
-pub mod turns;
+pub mod fair;
 #[cfg(feature = "testing")]
 pub mod testing;
 

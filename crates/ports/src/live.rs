@@ -34,7 +34,7 @@ pub struct LiveWindow {
     pub generation: u64,
     /// The numbers are not complete, because memory ran short: the first second of the window is older
     /// than what is still kept, or some users found no room and count as unknown.
-    pub is_cut: bool,
+    pub is_incomplete: bool,
 }
 
 /// Counts in seconds; forgets what is older than its retention.

@@ -206,7 +206,7 @@ pub struct DeadLetter {
     /// Why.
     pub reason: String,
     /// When it was given up.
-    pub buried_at: Timestamp,
+    pub dead_lettered_at: Timestamp,
     /// The record's payload.
     pub payload: Vec<u8>,
 }
@@ -277,7 +277,7 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// `Full` or `Unavailable` when it cannot be stored.
-    async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError>;
+    async fn store_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError>;
 
     /// The dead letter of this tenant with this number.
     ///

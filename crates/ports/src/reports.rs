@@ -232,5 +232,5 @@ pub trait Reports: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// As [`Reports::events`].
-    async fn buried(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError>;
+    async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError>;
 }

@@ -32,25 +32,25 @@ pub(super) const LAYERS: [Layer; 13] = [
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
     Layer { name: "vfs", uses: &[], tests_use: &[] },
     Layer { name: "journal", uses: &["domain", "ports", "vfs"], tests_use: &[] },
-    Layer { name: "store", uses: &["domain", "ports"], tests_use: &[] },
-    Layer { name: "hot", uses: &["domain", "ports"], tests_use: &[] },
-    Layer { name: "lake", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "store"] },
+    Layer { name: "manifest", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "live", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "ledger-embedded", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "manifest"] },
     Layer {
         name: "pipeline",
         uses: &["domain", "wire", "ports"],
-        tests_use: &["vfs", "journal", "store", "hot", "lake"],
+        tests_use: &["vfs", "journal", "manifest", "live", "ledger-embedded"],
     },
     Layer {
         name: "api",
         uses: &["domain", "ports", "pipeline"],
-        tests_use: &["wire", "vfs", "journal", "store", "hot", "lake"],
+        tests_use: &["wire", "vfs", "journal", "manifest", "live", "ledger-embedded"],
     },
     Layer {
         name: "nilometer",
-        uses: &["domain", "wire", "ports", "vfs", "journal", "store", "hot", "lake", "pipeline", "api"],
+        uses: &["domain", "wire", "ports", "vfs", "journal", "manifest", "live", "ledger-embedded", "pipeline", "api"],
         tests_use: &["sim"],
     },
-    Layer { name: "sim", uses: &["domain", "ports", "pipeline", "vfs"], tests_use: &["journal", "lake"] },
+    Layer { name: "sim", uses: &["domain", "ports", "pipeline", "vfs"], tests_use: &["journal", "ledger-embedded"] },
     Layer { name: "xtask", uses: &[], tests_use: &[] },
 ];
 
@@ -58,13 +58,13 @@ pub(super) const LAYERS: [Layer; 13] = [
 pub(super) const OWNED: [Owned; 6] = [
     Owned {
         families: &["arrow", "parquet", "datafusion"],
-        users: &["lake"],
+        users: &["ledger-embedded"],
         free_in_tests: false,
         reason: "whatever links them is slow to build and large, and the segment format has one home",
     },
     Owned {
         families: &["sea-orm", "sea-query", "sqlx", "rusqlite", "libsqlite3-sys"],
-        users: &["store"],
+        users: &["manifest"],
         free_in_tests: false,
         reason: "SQL has one home; go through a port",
     },

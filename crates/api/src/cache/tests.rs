@@ -35,7 +35,7 @@ impl Bench {
             tokio::task::yield_now().await;
             Ok(Bytes::from(self.made.fetch_add(1, Ordering::SeqCst).to_string()))
         };
-        let response = self.cache.answer(key, MINUTE, Wish::of(&headers), &self.clock, make).await.unwrap();
+        let response = self.cache.answer(key, MINUTE, CacheDirectives::of(&headers), &self.clock, make).await.unwrap();
         let age = response.headers()[AGE].to_str().unwrap().to_owned();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (String::from_utf8(body.to_vec()).unwrap(), age)
@@ -119,12 +119,12 @@ async fn however_many_wait_for_an_answer_it_is_made_once() {
 #[tokio::test]
 async fn a_refusal_is_not_kept_and_blocks_nobody() {
     let bench = Bench::new();
-    let wish = Wish::of(&HeaderMap::new());
+    let directives = CacheDirectives::of(&HeaderMap::new());
     let refused = async { Err(Problem::new(Kind::NotFound, "nobody")) };
-    let refused = bench.cache.answer(key("t", 0, "q"), MINUTE, wish, &bench.clock, refused).await;
+    let refused = bench.cache.answer(key("t", 0, "q"), MINUTE, directives, &bench.clock, refused).await;
     assert!(refused.is_err());
     assert_eq!(bench.ask(key("t", 0, "q"), &[]).await.0, "0");
-    let given_up = bench.cache.answer(key("t", 0, "r"), MINUTE, wish, &bench.clock, std::future::pending());
+    let given_up = bench.cache.answer(key("t", 0, "r"), MINUTE, directives, &bench.clock, std::future::pending());
     assert!(tokio::time::timeout(Duration::from_millis(5), given_up).await.is_err());
     assert_eq!(bench.ask(key("t", 0, "r"), &[]).await.0, "1");
 }
@@ -136,8 +136,8 @@ async fn i6_memory_is_bounded_by_bytes_and_number() {
     for n in 0..1_000 {
         let bytes = if n % 10 == 0 { 20_000 } else { 1 };
         let make = async { Ok(Bytes::from(vec![b' '; bytes])) };
-        let wish = Wish::of(&HeaderMap::new());
-        cache.answer(key("t", 0, &n.to_string()), MINUTE, wish, &clock, make).await.unwrap();
+        let directives = CacheDirectives::of(&HeaderMap::new());
+        cache.answer(key("t", 0, &n.to_string()), MINUTE, directives, &clock, make).await.unwrap();
         assert!(cache.kept.weight() <= 100 * ANSWER_OVERHEAD_BYTES);
         assert!(cache.kept.len() <= 100);
     }

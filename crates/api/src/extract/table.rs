@@ -18,7 +18,7 @@ use domain::time::Timestamp;
 use http::HeaderMap;
 use http::header::IF_MATCH;
 use pipeline::TableChange;
-use ports::turns::{Turn, Turns};
+use ports::fair::{FairLimiter, FairPermit};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -26,8 +26,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
 use super::document::check_text;
-use crate::answers::Asker;
 use crate::problem::{Kind, Problem};
+use crate::response_budget::RequestTenant;
 use crate::router::ApiState;
 
 /// A text up to this size, in bytes, is taken beside the large ones.
@@ -39,11 +39,11 @@ const USERS: &str = "user_metadata";
 #[derive(Debug)]
 pub(crate) struct TableText {
     bytes: Vec<u8>,
-    share: (OwnedSemaphorePermit, Option<Turn>),
+    share: (OwnedSemaphorePermit, Option<FairPermit>),
 }
 
-/// What is said of a user: attributes, of which `null` takes one away; `None` takes the user away.
-type Said = Option<Arc<Change>>;
+/// What is patch of a user: attributes, of which `null` takes one away; `None` takes the user away.
+type UserPatch = Option<Arc<Change>>;
 
 /// What it says.
 #[derive(Debug)]
@@ -54,14 +54,14 @@ pub(crate) struct TableBody {
 }
 
 /// The text's share of the memory of all, its place among the tenant's texts, and the turn to have it read.
-pub(crate) type TableHeld = ((OwnedSemaphorePermit, Option<Turn>), Turn);
+pub(crate) type TableHeld = ((OwnedSemaphorePermit, Option<FairPermit>), FairPermit);
 
-/// What is said of each user.
+/// What is patch of each user.
 #[derive(Debug, Default)]
-struct SaidOf {
-    /// In order; what is said stands in `distinct`.
+struct ParsedUsers {
+    /// In order; what is patch stands in `distinct`.
     users: Vec<(String, usize)>,
-    distinct: Vec<Said>,
+    distinct: Vec<UserPatch>,
 }
 
 impl FromRequest<Arc<ApiState>> for TableText {
@@ -74,7 +74,7 @@ impl FromRequest<Arc<ApiState>> for TableText {
         let time_max = api.pipeline.limits().body_timeout;
         // No tenant's large texts fill the memory of all.
         let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BYTES_MAX);
-        let place = match parts.extensions.get::<Asker>().and_then(Asker::tenant).filter(|_| is_large) {
+        let place = match parts.extensions.get::<RequestTenant>().and_then(RequestTenant::tenant).filter(|_| is_large) {
             Some(tenant) => Some(turn(&api.table_texts, tenant).await?),
             None => None,
         };
@@ -84,25 +84,25 @@ impl FromRequest<Arc<ApiState>> for TableText {
 }
 
 /// A turn to have a reference table read, changed or sent.
-pub(crate) async fn turn(turns: &Turns, tenant: &TenantId) -> Result<Turn, Problem> {
+pub(crate) async fn turn(turns: &FairLimiter, tenant: &TenantId) -> Result<FairPermit, Problem> {
     let busy = |_| Problem::new(Kind::Overloaded, "other reference tables are being read or changed");
     Ok(tokio::time::timeout(QUERY_TIME_MAX, turns.take(tenant)).await.map_err(busy)??)
 }
 
 impl TableText {
     /// All users as they are to be; nothing may be `null`. The text is read on another thread.
-    pub(crate) async fn replacement(self, turn: Turn) -> Result<TableBody, Problem> {
-        self.read(turn, |ts, said| {
+    pub(crate) async fn replacement(self, turn: FairPermit) -> Result<TableBody, Problem> {
+        self.read(turn, |ts, patch| {
             let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
-            Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(said)? })
+            Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(patch)? })
         })
         .await
     }
 
     /// What changes. The text is read on another thread.
-    pub(crate) async fn patch(self, turn: Turn) -> Result<TableBody, Problem> {
-        self.read(turn, |ts, SaidOf { users, distinct }| {
-            let users = users.into_iter().map(|(user, said)| (user, distinct[said].clone())).collect();
+    pub(crate) async fn patch(self, turn: FairPermit) -> Result<TableBody, Problem> {
+        self.read(turn, |ts, ParsedUsers { users, distinct }| {
+            let users = users.into_iter().map(|(user, patch)| (user, distinct[patch].clone())).collect();
             Ok(TableChange::Patch { ts, users })
         })
         .await
@@ -110,41 +110,41 @@ impl TableText {
 
     async fn read(
         self,
-        turn: Turn,
-        make: impl FnOnce(Option<Timestamp>, SaidOf) -> Result<TableChange, Problem> + Send + 'static,
+        turn: FairPermit,
+        make: impl FnOnce(Option<Timestamp>, ParsedUsers) -> Result<TableChange, Problem> + Send + 'static,
     ) -> Result<TableBody, Problem> {
         let Self { bytes, share } = self;
         let reading = tokio::task::spawn_blocking(move || {
-            let (ts, said) = parse(&bytes)?;
-            Ok(TableBody { change: make(ts, said)?, held: (share, turn) })
+            let (ts, patch) = parse(&bytes)?;
+            Ok(TableBody { change: make(ts, patch)?, held: (share, turn) })
         });
         reading.await.map_err(|why| Problem::internal(why.to_string()))?
     }
 }
 
 /// All users as they are to be.
-fn whole(SaidOf { users, distinct }: SaidOf) -> Result<Users, Problem> {
+fn whole(ParsedUsers { users, distinct }: ParsedUsers) -> Result<Users, Problem> {
     let mut shared = Vec::with_capacity(distinct.len());
-    for (at, said) in distinct.into_iter().enumerate() {
-        let attributes = without_null(said).map_err(|attribute| {
-            let user = users.iter().find(|(_, said)| *said == at).map_or("", |(user, _)| user);
+    for (at, patch) in distinct.into_iter().enumerate() {
+        let attributes = without_null(patch).map_err(|attribute| {
+            let user = users.iter().find(|(_, patch)| *patch == at).map_or("", |(user, _)| user);
             let field = [Some(USERS), Some(user), attribute.as_deref()];
             let field = field.into_iter().flatten().collect::<Vec<_>>().join(".");
             Problem::body(Kind::InvalidParameter, &field, "null takes away, which only PATCH does")
         })?;
         shared.push(Arc::new(attributes));
     }
-    Ok(users.into_iter().map(|(user, said)| (user, Arc::clone(&shared[said]))).collect())
+    Ok(users.into_iter().map(|(user, patch)| (user, Arc::clone(&shared[patch]))).collect())
 }
 
 /// The attributes, or what is `null`: one of them, or all.
-fn without_null(said: Said) -> Result<Attributes, Option<String>> {
-    let said = said.ok_or(None)?;
+fn without_null(patch: UserPatch) -> Result<Attributes, Option<String>> {
+    let patch = patch.ok_or(None)?;
     let attribute = |(name, value): (&String, &Option<String>)| match value {
         Some(value) => Ok((name.clone(), value.clone())),
         None => Err(Some(name.clone())),
     };
-    said.iter().map(attribute).collect()
+    patch.iter().map(attribute).collect()
 }
 
 /// The generation that the request's `If-Match` asks for; `*` is any.
@@ -160,39 +160,39 @@ pub(crate) fn generation(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     number.map(Some).ok_or_else(refused)
 }
 
-fn parse(bytes: &[u8]) -> Result<(Option<Timestamp>, SaidOf), Problem> {
+fn parse(bytes: &[u8]) -> Result<(Option<Timestamp>, ParsedUsers), Problem> {
     let blame = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = Whole(&blame).deserialize(&mut reader).and_then(|body| reader.end().map(|()| body));
     parsed.map_err(|why| match blame.take() {
-        Some(Blame { kind, field }) => Problem::body(kind, &field, why.to_string()),
+        Some(ErrorField { kind, field }) => Problem::body(kind, &field, why.to_string()),
         None => Problem::new(Kind::Malformed, format!("the body is no reference table: {why}")),
     })
 }
 
 /// Where the reading failed, set by the innermost part.
-struct Blame {
+struct ErrorField {
     kind: Kind,
     field: String,
 }
 
-type Blamed = RefCell<Option<Blame>>;
+type ErrorFieldCell = RefCell<Option<ErrorField>>;
 
-fn blame<E>(blamed: &Blamed, kind: Kind, field: impl FnOnce() -> String) -> impl FnOnce(E) -> E {
-    let field = blamed.borrow().is_none().then(field);
+fn blame<E>(error_field: &ErrorFieldCell, kind: Kind, field: impl FnOnce() -> String) -> impl FnOnce(E) -> E {
+    let field = error_field.borrow().is_none().then(field);
     move |error| {
         if let Some(field) = field {
-            *blamed.borrow_mut() = Some(Blame { kind, field });
+            *error_field.borrow_mut() = Some(ErrorField { kind, field });
         }
         error
     }
 }
 
 /// The whole body.
-struct Whole<'b>(&'b Blamed);
+struct Whole<'b>(&'b ErrorFieldCell);
 
 impl<'de> DeserializeSeed<'de> for Whole<'_> {
-    type Value = (Option<Timestamp>, SaidOf);
+    type Value = (Option<Timestamp>, ParsedUsers);
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_map(self)
@@ -200,7 +200,7 @@ impl<'de> DeserializeSeed<'de> for Whole<'_> {
 }
 
 impl<'de> Visitor<'de> for Whole<'_> {
-    type Value = (Option<Timestamp>, SaidOf);
+    type Value = (Option<Timestamp>, ParsedUsers);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with user_metadata and ts")
@@ -232,27 +232,27 @@ impl<'de> Visitor<'de> for Whole<'_> {
 }
 
 /// All users.
-struct AllUsers<'b>(&'b Blamed);
+struct AllUsers<'b>(&'b ErrorFieldCell);
 
 impl<'de> DeserializeSeed<'de> for AllUsers<'_> {
-    type Value = SaidOf;
+    type Value = ParsedUsers;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<SaidOf, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<ParsedUsers, D::Error> {
         from.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for AllUsers<'_> {
-    type Value = SaidOf;
+    type Value = ParsedUsers;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object: user id to attributes")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SaidOf, A::Error> {
-        let (mut said, mut known, mut numbers) = (SaidOf::default(), HashMap::new(), HashMap::new());
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ParsedUsers, A::Error> {
+        let (mut patch, mut known, mut numbers) = (ParsedUsers::default(), HashMap::new(), HashMap::new());
         while let Some(user) = map.next_key::<String>()? {
-            if said.users.len() >= REFERENCE_USERS_MAX {
+            if patch.users.len() >= REFERENCE_USERS_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_USERS_MAX} users fit in a table"));
                 return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(why));
             }
@@ -262,16 +262,16 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
             let at = match known.get(text) {
                 Some(at) => *at,
                 None => {
-                    let seed = User { blamed: self.0, user: &user };
+                    let seed = User { error_field: self.0, user: &user };
                     let read = seed.deserialize(&mut serde_json::Deserializer::from_str(text));
                     let refused = |why| A::Error::custom(without_place(why));
                     let new = read.map_err(|why| blame(self.0, Kind::InvalidParameter, field)(refused(why)))?;
                     // The same may be written in many ways.
                     let at = *numbers.entry(new).or_insert_with_key(|new| {
-                        said.distinct.push(new.clone());
-                        said.distinct.len() - 1
+                        patch.distinct.push(new.clone());
+                        patch.distinct.len() - 1
                     });
-                    if said.distinct.len() > REFERENCE_COMBINATIONS_MAX {
+                    if patch.distinct.len() > REFERENCE_COMBINATIONS_MAX {
                         let why =
                             format!("at most {REFERENCE_COMBINATIONS_MAX} different combinations of attributes fit");
                         return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(A::Error::custom(why)));
@@ -280,14 +280,14 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
                     at
                 }
             };
-            said.users.push((user, at));
+            patch.users.push((user, at));
         }
-        said.users.sort_by(|one, other| one.0.cmp(&other.0));
-        if let Some(twice) = said.users.windows(2).find(|two| two[0].0 == two[1].0) {
+        patch.users.sort_by(|one, other| one.0.cmp(&other.0));
+        if let Some(twice) = patch.users.windows(2).find(|two| two[0].0 == two[1].0) {
             let why = A::Error::custom("a user is given twice");
             return Err(blame(self.0, Kind::InvalidParameter, || format!("{USERS}.{}", twice[0].0))(why));
         }
-        Ok(said)
+        Ok(patch)
     }
 }
 
@@ -299,12 +299,12 @@ fn without_place(why: serde_json::Error) -> String {
 
 /// One user's attributes, or `null`.
 struct User<'b> {
-    blamed: &'b Blamed,
+    error_field: &'b ErrorFieldCell,
     user: &'b str,
 }
 
 impl<'de> DeserializeSeed<'de> for User<'_> {
-    type Value = Said;
+    type Value = UserPatch;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_any(self)
@@ -312,7 +312,7 @@ impl<'de> DeserializeSeed<'de> for User<'_> {
 }
 
 impl<'de> Visitor<'de> for User<'_> {
-    type Value = Said;
+    type Value = UserPatch;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object: attribute to a text, number, true or false")
@@ -327,14 +327,14 @@ impl<'de> Visitor<'de> for User<'_> {
         while let Some(name) = map.next_key::<String>()? {
             let field = || format!("{USERS}.{}.{name}", self.user);
             let read = map.next_value_seed(Scalar);
-            let value = read.map_err(|e| blame(self.blamed, Kind::InvalidParameter, field)(e))?;
+            let value = read.map_err(|e| blame(self.error_field, Kind::InvalidParameter, field)(e))?;
             if attributes.len() >= REFERENCE_ATTRIBUTES_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_ATTRIBUTES_MAX} attributes fit"));
-                return Err(blame(self.blamed, Kind::TooLarge, || format!("{USERS}.{}", self.user))(why));
+                return Err(blame(self.error_field, Kind::TooLarge, || format!("{USERS}.{}", self.user))(why));
             }
             if attributes.contains_key(&name) {
                 let why = A::Error::custom("an attribute is given twice");
-                return Err(blame(self.blamed, Kind::InvalidParameter, field)(why));
+                return Err(blame(self.error_field, Kind::InvalidParameter, field)(why));
             }
             attributes.insert(name, value);
         }

@@ -10,7 +10,7 @@ use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::cache::{self, Key, Wish};
+use crate::cache::{self, CacheDirectives, Key};
 use crate::extract::{Bounds, Id, Parameters, Scope, number, one_of};
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
@@ -140,7 +140,7 @@ pub(crate) async fn summary(
     Scope(scope): Scope,
     Id(account): Id,
     Parameters(parameters): Parameters<SummaryParameters>,
-    wish: Wish,
+    directives: CacheDirectives,
 ) -> Result<Response, Problem> {
     let top = number("top", parameters.top.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
     let generation = api.pipeline.settings().of(&scope).generation;
@@ -157,5 +157,5 @@ pub(crate) async fn summary(
             summary.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this account is applied").at("id"))?;
         cache::body(&AccountSummaryBody::new(account.clone(), window.name(), custom, summary))
     };
-    within_time(&api, api.cache.answer(key, api.cache.times.summary, wish, clock, make)).await
+    within_time(&api, api.cache.answer(key, api.cache.times.summary, directives, clock, make)).await
 }

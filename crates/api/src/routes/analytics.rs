@@ -12,7 +12,7 @@ use domain::time::{TimeRange, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::cache::{self, Key, Wish};
+use crate::cache::{self, CacheDirectives, Key};
 use crate::extract::{Bounds, Parameters, Scope, list, one_of, zone};
 use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
@@ -155,7 +155,7 @@ pub(crate) async fn analytics(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     Parameters(parameters): Parameters<AnalyticsParameters>,
-    wish: Wish,
+    directives: CacheDirectives,
 ) -> Result<Response, Problem> {
     let generation = api.pipeline.settings().of(&scope).generation;
     let now = api.pipeline.clock().now();
@@ -173,7 +173,7 @@ pub(crate) async fn analytics(
     if !is_over {
         return within_time(&api, make).await.map(cache::uncached);
     }
-    within_time(&api, api.cache.answer(key, api.cache.times.series, wish, api.pipeline.clock(), make)).await
+    within_time(&api, api.cache.answer(key, api.cache.times.series, directives, api.pipeline.clock(), make)).await
 }
 
 fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<Key, Problem> {

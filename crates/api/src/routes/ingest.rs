@@ -116,13 +116,13 @@ pub(crate) async fn ingest(
     )),
     responses((status = 202, description = "Accepted events are durable", body = JobBody), WriteRefusals),
 )]
-pub(crate) async fn documented(
+pub(crate) async fn unversioned(
     State(api): State<Arc<ApiState>>,
     scope: Scope,
     parameters: Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
-    let taken = take(&api, &scope, &parameters, body, Verdict::documented).await?;
+    let taken = take(&api, &scope, &parameters, body, Verdict::unversioned).await?;
     let Taken { receipt, applied, verdicts } = taken;
     let status = StatusCode::ACCEPTED;
     let queued = verdicts.accepted;
@@ -151,7 +151,7 @@ async fn take(
     let receipt = answer.receipt.take();
     let applied = wait.then_some(answer.applied);
     let mut verdicts = Verdicts::new(answer, word);
-    if !api.answers_to_writes.has_room(scope.tenant(), verdicts.results.len() * VERDICT_BYTES) {
+    if !api.write_response_budget.has_room(scope.tenant(), verdicts.results.len() * VERDICT_BYTES) {
         // What was taken is told all the same; a batch that is sent again is told event by event.
         verdicts.results.clear();
     }

@@ -17,7 +17,7 @@ use crate::shape::{QueryAnswerBody, QueryBody};
 
 /// Longest wait for an answer: as long as a query may wait for its turn and then run, so that it says
 /// itself which of the two was too long.
-const PATIENCE: Duration = QUERY_TIME_MAX.saturating_mul(2).saturating_add(Duration::from_secs(1));
+const ANSWER_TIMEOUT: Duration = QUERY_TIME_MAX.saturating_mul(2).saturating_add(Duration::from_secs(1));
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     ready(&api)?;
     let query = body.check(api.pipeline.settings().calendar(&scope))?;
     let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
-    let answer = answer_within(PATIENCE, api.pipeline.queries().query(&scope, &query)).await;
+    let answer = answer_within(ANSWER_TIMEOUT, api.pipeline.queries().query(&scope, &query)).await;
     let answer = answer.map_err(|why| why.at_if(Kind::QueryTooLarge, largest))?;
     Ok(Json(answer.into()))
 }

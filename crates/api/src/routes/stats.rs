@@ -9,7 +9,7 @@ use domain::calendar::{Calendar, Day, DayRange, Period};
 use domain::limits::{RETENTION_CELLS_MAX, RETENTION_PERIODS_MAX, STATISTIC_ROWS_MAX, TOP_EVENTS_MAX};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
-use ports::audiences::AudienceQuery;
+use ports::active_users::ActiveUsersQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -151,7 +151,7 @@ async fn active(
     check_rows(activity::periods_in(&calendar, days, rows, STATISTIC_ROWS_MAX + 1))?;
     let earlier = days.first.plus(1 - i32::from(rolling_days));
     let from = if rolling && rolling_days > 1 { calendar.start_of(earlier) } else { range.from() };
-    let query = AudienceQuery {
+    let query = ActiveUsersQuery {
         range: TimeRange::new(from, range.to()).unwrap_or(range),
         zone: calendar.zone.clone(),
         project: parameters.project,
@@ -173,7 +173,7 @@ async fn active(
 async fn counted<T: Send + 'static>(
     api: &ApiState,
     scope: &TenantScope,
-    query: &AudienceQuery,
+    query: &ActiveUsersQuery,
     count: impl FnOnce(DailyUsers, &dyn Fn() -> bool) -> Option<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let answer = async {
@@ -190,11 +190,11 @@ async fn counted<T: Send + 'static>(
 
 /// The users of each day. What needs raw events that are gone is refused for the parameter that asks for
 /// more than the days kept.
-async fn activity_of(api: &ApiState, scope: &TenantScope, query: &AudienceQuery) -> Result<DailyUsers, Problem> {
-    let activity = api.pipeline.audiences().active_users(scope, query).await;
+async fn activity_of(api: &ApiState, scope: &TenantScope, query: &ActiveUsersQuery) -> Result<DailyUsers, Problem> {
+    let activity = api.pipeline.active_users().active_users(scope, query).await;
     let place = || match query {
         _ if query.zone != api.pipeline.settings().calendar(scope).zone => "tz",
-        AudienceQuery { project: Some(_), kind: Some(_), .. } => "type",
+        ActiveUsersQuery { project: Some(_), kind: Some(_), .. } => "type",
         _ => "from",
     };
     activity.map_err(|why| Problem::from(why).at_if(Kind::Gone, place()))
@@ -315,7 +315,7 @@ pub(crate) async fn retention(
     Parameters(parameters): Parameters<RetentionParameters>,
 ) -> Result<Json<RetentionBody>, Problem> {
     let query = parameters.query(calendar(&api, &scope, zone(parameters.tz.as_deref())?), &api)?;
-    let audience = AudienceQuery {
+    let audience = ActiveUsersQuery {
         range: TimeRange::ALL,
         zone: query.calendar.zone.clone(),
         project: parameters.project,

@@ -20,7 +20,7 @@ use crate::problem::{Kind, Problem};
 use crate::router::ApiState;
 use crate::routes::docs::ListRefusals;
 use crate::routes::live::LiveParameters;
-use crate::serve::Stay;
+use crate::serve::ConnectionHandle;
 
 use pump::{EventSink, Pump, SocketSink};
 
@@ -42,13 +42,13 @@ pub(crate) async fn sse(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     Parameters(parameters): Parameters<LiveParameters>,
-    stay: Option<Extension<Stay>>,
+    connection: Option<Extension<ConnectionHandle>>,
 ) -> Result<Response, Problem> {
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
     let sink = EventSink { sender, answers: api.answers.clone(), tenant: scope.tenant().clone() };
-    let pump = Pump::new(stream, scope, seconds, stay.map(|Extension(stay)| stay));
+    let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     tokio::spawn(pump.run(sink));
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|bytes| (Ok::<_, Infallible>(bytes), receiver))
@@ -70,7 +70,7 @@ pub(crate) async fn ws(
     State(api): State<Arc<ApiState>>,
     Scope(scope): Scope,
     Parameters(parameters): Parameters<LiveParameters>,
-    stay: Option<Extension<Stay>>,
+    connection: Option<Extension<ConnectionHandle>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let refused =
@@ -79,7 +79,7 @@ pub(crate) async fn ws(
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
     let (answers, tenant) = (api.answers.clone(), scope.tenant().clone());
-    let pump = Pump::new(stream, scope, seconds, stay.map(|Extension(stay)| stay));
+    let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, answers, tenant))))
 }

@@ -51,7 +51,7 @@ impl LiveBody {
             unknown: window.unknown,
             by: by.collect(),
             generation: window.generation,
-            incomplete: window.is_cut,
+            incomplete: window.is_incomplete,
         }
     }
 }

@@ -35,7 +35,7 @@ impl Verdict {
     }
 
     /// In the words of `/events`, where a duplicate is an error that says so.
-    pub(crate) fn documented(result: EventResult) -> Self {
+    pub(crate) fn unversioned(result: EventResult) -> Self {
         let duplicate = result.status == Status::Duplicate;
         let status = if result.status == Status::Accepted { "success" } else { "error" };
         let EventResult { event_id, code, field, message, .. } = result;

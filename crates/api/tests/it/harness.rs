@@ -9,16 +9,16 @@ use domain::limits::Limits;
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
-use hot::MemoryLive;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::HeaderMap;
 use hyper_util::rt::TokioIo;
+use live::MemoryLive;
 use pipeline::{Metrics, Pipeline, PipelineParts};
 use ports::ErrorKind;
-use ports::audiences::Audiences;
+use ports::active_users::ActiveUsers;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
 use ports::testing::ledger::MemoryLedger;
@@ -55,9 +55,9 @@ impl TestApi {
     }
 
     /// A server whose days of users are somebody else's business.
-    pub(crate) async fn with_audiences(audiences: Arc<dyn Audiences>) -> Self {
+    pub(crate) async fn with_active_users(active_users: Arc<dyn ActiveUsers>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
-        Self::with_parts(Limits::default(), keyring, |parts| PipelineParts { audiences, ..parts }).await
+        Self::with_parts(Limits::default(), keyring, |parts| PipelineParts { active_users, ..parts }).await
     }
 
     pub(crate) async fn with_keys(limits: Limits, keyring: Keyring) -> Self {
@@ -74,7 +74,7 @@ impl TestApi {
             journal: journal.clone(),
             ledger: ledger.clone(),
             reports: ledger.clone(),
-            audiences: ledger.clone(),
+            active_users: ledger.clone(),
             analytics: ledger.clone(),
             queries: ledger,
             live: Arc::new(MemoryLive::new(1_800)),

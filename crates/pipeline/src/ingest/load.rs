@@ -15,7 +15,7 @@ use domain::tenant::TenantScope;
 use super::{Ingest, IngestError};
 use crate::inflight::Stamp;
 use crate::names::TenantNames;
-use crate::receipts::Fate;
+use crate::receipts::BatchOutcome;
 use crate::stage::{Batch, Durable};
 
 /// Wait for room in the backlog before the next look.
@@ -49,7 +49,7 @@ pub struct LoadedDurably(Durable);
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoadedFate {
+pub enum LoadedOutcome {
     /// It was applied.
     Applied {
         /// Events that were counted.
@@ -89,11 +89,13 @@ impl Ingest {
     ///
     /// # Errors
     /// [`IngestError::Unavailable`] when that is forgotten, because nobody asked for too long.
-    pub async fn fate_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedFate, IngestError> {
+    pub async fn fate_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedOutcome, IngestError> {
         self.receipts.wait_for(durable.seq()).await;
-        match self.receipts.fate(durable.seq()) {
-            Some(Fate::Applied { accepted, duplicates, .. }) => Ok(LoadedFate::Applied { accepted, duplicates }),
-            Some(Fate::Buried(reason)) => Ok(LoadedFate::DeadLettered { reason }),
+        match self.receipts.batch_outcome(durable.seq()) {
+            Some(BatchOutcome::Applied { accepted, duplicates, .. }) => {
+                Ok(LoadedOutcome::Applied { accepted, duplicates })
+            }
+            Some(BatchOutcome::DeadLettered(reason)) => Ok(LoadedOutcome::DeadLettered { reason }),
             None => Err(IngestError::Unavailable),
         }
     }

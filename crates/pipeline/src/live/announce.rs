@@ -30,7 +30,7 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Announced revisions that are remembered, at least.
 const TOLD_MIN: usize = ANNOUNCED_WINDOWS_MAX;
 
-/// What readers are told.
+/// What readers are announced.
 #[derive(Debug, Clone)]
 pub(crate) enum Announcement {
     Windows(Arc<[Window]>),
@@ -42,17 +42,17 @@ pub(crate) enum Announcement {
 pub(crate) struct Announcements {
     ledger: Arc<dyn Ledger>,
     rule: WindowRule,
-    tenants: RwLock<HashMap<TenantId, Arc<Watched>>>,
+    tenants: RwLock<HashMap<TenantId, Arc<Subscribers>>>,
 }
 
 /// A tenant with readers.
 #[derive(Debug)]
-struct Watched {
+struct Subscribers {
     /// The right of the first reader, as authentication gave it, for the server's own reads.
     scope: TenantScope,
     sender: Sender<Announcement>,
     late: Mutex<Late>,
-    told: tokio::sync::Mutex<Told>,
+    announced: tokio::sync::Mutex<AnnouncedRevisions>,
 }
 
 /// Closed windows that a late event has changed.
@@ -64,7 +64,7 @@ struct Late {
 
 /// What has been announced.
 #[derive(Debug)]
-struct Told {
+struct AnnouncedRevisions {
     /// Windows that closed by then.
     closed_through: Timestamp,
     /// (customer, start) → revision; two halves, of which the older is dropped when the newer is full.
@@ -74,8 +74,8 @@ struct Told {
 
 /// Notes what the worker applies, for one record.
 #[derive(Debug)]
-pub(crate) struct Touched {
-    watched: Arc<Watched>,
+pub(crate) struct LateWindows {
+    subscribers: Arc<Subscribers>,
     rule: WindowRule,
     closed_through: Timestamp,
 }
@@ -88,46 +88,46 @@ impl Announcements {
     /// What is announced to a tenant from now on; `None` when it has too many readers.
     pub(super) fn subscribe(&self, scope: &TenantScope) -> Option<Receiver<Announcement>> {
         let mut tenants = self.tenants.write();
-        let watched = tenants.entry(scope.tenant().clone()).or_insert_with(|| {
+        let subscribers = tenants.entry(scope.tenant().clone()).or_insert_with(|| {
             let closed_through = self.ledger.closed_through();
-            let told = Told { closed_through, newer: HashMap::new(), older: HashMap::new() };
-            Arc::new(Watched {
+            let announced = AnnouncedRevisions { closed_through, newer: HashMap::new(), older: HashMap::new() };
+            Arc::new(Subscribers {
                 scope: scope.for_the_server(),
                 sender: channel(LIVE_LAG_MAX).0,
                 late: Mutex::default(),
-                told: tokio::sync::Mutex::new(told),
+                announced: tokio::sync::Mutex::new(announced),
             })
         });
-        (watched.sender.receiver_count() < LIVE_STREAMS_PER_TENANT_MAX).then(|| watched.sender.subscribe())
+        (subscribers.sender.receiver_count() < LIVE_STREAMS_PER_TENANT_MAX).then(|| subscribers.sender.subscribe())
     }
 
     /// Where to note what was applied for `tenant`; `None` when nobody listens.
-    pub(crate) fn touched(&self, tenant: &TenantId) -> Option<Touched> {
+    pub(crate) fn late_windows(&self, tenant: &TenantId) -> Option<LateWindows> {
         let tenants = self.tenants.read();
         if tenants.is_empty() {
             return None;
         }
-        let watched = Arc::clone(tenants.get(tenant)?);
-        Some(Touched { watched, rule: self.rule, closed_through: self.ledger.closed_through() })
+        let subscribers = Arc::clone(tenants.get(tenant)?);
+        Some(LateWindows { subscribers, rule: self.rule, closed_through: self.ledger.closed_through() })
     }
 
     /// The tenants with readers; forgets the others.
-    fn watched(&self) -> Vec<Arc<Watched>> {
+    fn subscribers(&self) -> Vec<Arc<Subscribers>> {
         if self.tenants.read().is_empty() {
             return Vec::new();
         }
         let mut tenants = self.tenants.write();
-        tenants.retain(|_, watched| watched.sender.receiver_count() > 0);
+        tenants.retain(|_, subscribers| subscribers.sender.receiver_count() > 0);
         tenants.values().cloned().collect()
     }
 }
 
-impl Touched {
+impl LateWindows {
     /// Notes an applied event.
     pub(crate) fn event(&self, customer: Option<&str>, time: Timestamp) {
         let start = self.rule.start_of(time);
         if self.rule.closes_at(start) <= self.closed_through {
-            let mut late = self.watched.late.lock();
+            let mut late = self.subscribers.late.lock();
             if late.windows.len() < ANNOUNCED_LATE_MAX {
                 late.windows.insert((customer.unwrap_or_default().to_owned(), start));
             } else {
@@ -137,12 +137,12 @@ impl Touched {
     }
 }
 
-impl Told {
+impl AnnouncedRevisions {
     /// Notes a revision; whether it is news.
-    fn tell(&mut self, window: &Window) -> bool {
+    fn publish(&mut self, window: &Window) -> bool {
         let key = (window.customer.clone(), window.start);
-        let told = self.newer.get(&key).or_else(|| self.older.get(&key));
-        if told.is_some_and(|told| *told >= window.revision) {
+        let announced = self.newer.get(&key).or_else(|| self.older.get(&key));
+        if announced.is_some_and(|announced| *announced >= window.revision) {
             return false;
         }
         if self.newer.len() >= TOLD_MIN {
@@ -165,7 +165,7 @@ pub(crate) struct Announcer {
 }
 
 impl Announcer {
-    /// Tells until it is told to end.
+    /// Tells until it is announced to end.
     pub(crate) async fn run(self, mut stop: StopSignal) {
         loop {
             tokio::select! {
@@ -176,9 +176,9 @@ impl Announcer {
             if self.receipts.applied() < self.replay_until {
                 continue;
             }
-            for watched in self.announcements.watched() {
+            for subscribers in self.announcements.subscribers() {
                 let round = async {
-                    if let Err(error) = self.announce(&watched).await {
+                    if let Err(error) = self.announce(&subscribers).await {
                         tracing::warn!(error = chain(&error), "windows were not announced; trying again");
                     }
                 };
@@ -191,26 +191,26 @@ impl Announcer {
         }
     }
 
-    async fn announce(&self, watched: &Watched) -> Result<(), PortError> {
-        let mut told = watched.told.lock().await;
+    async fn announce(&self, subscribers: &Subscribers) -> Result<(), PortError> {
+        let mut announced = subscribers.announced.lock().await;
         let closed_through = self.announcements.ledger.closed_through();
-        if closed_through > told.closed_through {
-            self.announce_closed(watched, &mut told, closed_through).await?;
-            told.closed_through = closed_through;
+        if closed_through > announced.closed_through {
+            self.announce_closed(subscribers, &mut announced, closed_through).await?;
+            announced.closed_through = closed_through;
         }
-        let Late { windows, overflowed } = std::mem::take(&mut *watched.late.lock());
+        let Late { windows, overflowed } = std::mem::take(&mut *subscribers.late.lock());
         if overflowed {
-            watched.send(Announcement::Lost);
+            subscribers.send(Announcement::Lost);
             return Ok(());
         }
         let mut left = windows.into_iter();
         while let Some((customer, start)) = left.next() {
             let range = TimeRange::new(start, start.plus_micros(1)).unwrap_or(TimeRange::ALL);
             let query = WindowQuery { customer: Some(customer.clone()), range, state: None, after: None, limit: 1 };
-            match self.reports.windows(&watched.scope, &query).await {
-                Ok(page) => watched.tell(&mut told, page.rows),
+            match self.reports.windows(&subscribers.scope, &query).await {
+                Ok(page) => subscribers.publish(&mut announced, page.rows),
                 Err(error) => {
-                    watched.late.lock().windows.extend(left.chain([(customer, start)]));
+                    subscribers.late.lock().windows.extend(left.chain([(customer, start)]));
                     return Err(error);
                 }
             }
@@ -218,33 +218,38 @@ impl Announcer {
         Ok(())
     }
 
-    /// Announces every window that closes after `told` up to and with `through`.
-    async fn announce_closed(&self, watched: &Watched, told: &mut Told, through: Timestamp) -> Result<(), PortError> {
+    /// Announces every window that closes after what is `announced` up to and with `through`.
+    async fn announce_closed(
+        &self,
+        subscribers: &Subscribers,
+        announced: &mut AnnouncedRevisions,
+        through: Timestamp,
+    ) -> Result<(), PortError> {
         let rule = self.announcements.rule;
         let start = |closes_at: Timestamp| closes_at.plus_micros(1 - rule.length_us() - rule.grace_us());
-        let range = TimeRange::new(start(told.closed_through), start(through)).unwrap_or(TimeRange::ALL);
+        let range = TimeRange::new(start(announced.closed_through), start(through)).unwrap_or(TimeRange::ALL);
         let mut query = WindowQuery { customer: None, range, state: None, after: None, limit: PAGE_ROWS_MAX };
-        let mut announced = 0;
+        let mut windows = 0;
         loop {
-            let page = self.reports.windows(&watched.scope, &query).await?;
-            announced += page.rows.len();
-            watched.tell(told, page.rows);
+            let page = self.reports.windows(&subscribers.scope, &query).await?;
+            windows += page.rows.len();
+            subscribers.publish(announced, page.rows);
             query.after = page.next;
             if query.after.is_none() {
                 return Ok(());
             }
-            if announced >= ANNOUNCED_WINDOWS_MAX {
-                watched.send(Announcement::Lost);
+            if windows >= ANNOUNCED_WINDOWS_MAX {
+                subscribers.send(Announcement::Lost);
                 return Ok(());
             }
         }
     }
 }
 
-impl Watched {
-    fn tell(&self, told: &mut Told, windows: Vec<Window>) {
+impl Subscribers {
+    fn publish(&self, announced: &mut AnnouncedRevisions, windows: Vec<Window>) {
         let closed = windows.into_iter().filter(|window| window.state != WindowState::Open);
-        let news: Vec<Window> = closed.filter(|window| told.tell(window)).collect();
+        let news: Vec<Window> = closed.filter(|window| announced.publish(window)).collect();
         if !news.is_empty() {
             self.send(Announcement::Windows(news.into()));
         }

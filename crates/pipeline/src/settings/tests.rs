@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::calendar::Day;
 use domain::users::UserSet;
-use ports::audiences::AudienceQuery;
+use ports::active_users::ActiveUsersQuery;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
@@ -26,12 +26,12 @@ fn settings(catalog: &Arc<MemoryManifest>, stored: Vec<(TenantId, TenantSettings
 
 fn over(
     catalog: &Arc<MemoryManifest>,
-    audiences: Arc<dyn Audiences>,
+    active_users: Arc<dyn ActiveUsers>,
     stored: Vec<(TenantId, TenantSettings)>,
 ) -> (Settings, Stop) {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
     let stop = Stop::new();
-    (Settings::new(catalog.clone(), audiences, clock, stored, stop.signal()), stop)
+    (Settings::new(catalog.clone(), active_users, clock, stored, stop.signal()), stop)
 }
 
 fn change(max_lateness_sec: u32) -> SettingsChange {
@@ -102,8 +102,8 @@ fn a_tenants_lateness_goes_before_the_servers() {
 struct Endless;
 
 #[async_trait]
-impl Audiences for Endless {
-    async fn active_users(&self, _: &TenantScope, _: &AudienceQuery) -> Result<BTreeMap<Day, UserSet>, PortError> {
+impl ActiveUsers for Endless {
+    async fn active_users(&self, _: &TenantScope, _: &ActiveUsersQuery) -> Result<BTreeMap<Day, UserSet>, PortError> {
         std::future::pending().await
     }
 

@@ -39,13 +39,13 @@ async fn f27_a_poison_record_is_buried_once_and_the_queue_goes_on() {
     assert_eq!(world.ledger.attempts(), [2, 2, 2, 3, 3, 3].map(Seq));
     assert_eq!(world.ids("acme").await, ["e0", "e3", "e4"]);
     assert_eq!(world.ledger.stats().dead_letters, 2);
-    for (receipt, buried) in receipts.iter().zip([false, true, true, false, false]) {
+    for (receipt, is_dead_lettered) in receipts.iter().zip([false, true, true, false, false]) {
         match world.receipt("acme", receipt).await {
             Some(ReceiptState::DeadLettered { reason }) => {
-                assert!(buried);
+                assert!(is_dead_lettered);
                 assert_eq!(reason, "failed to read the record: it is poison");
             }
-            state => assert!(!buried, "{state:?}"),
+            state => assert!(!is_dead_lettered, "{state:?}"),
         }
     }
     assert!(world.not_ready().is_empty(), "{:?}", world.pipeline.readiness());

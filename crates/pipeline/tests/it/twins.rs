@@ -157,11 +157,11 @@ impl Ledger for FaultyLedger {
         batch
     }
 
-    async fn bury(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
+    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
         if self.faults.lock().refuse_burial {
-            return Err(PortError::new(ErrorKind::Unavailable, "bury, as asked"));
+            return Err(PortError::new(ErrorKind::Unavailable, "store a dead letter, as asked"));
         }
-        self.inner.bury(entry, reason).await
+        self.inner.dead_letter(entry, reason).await
     }
 
     fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {

@@ -9,7 +9,7 @@ use domain::limits::Limits;
 use domain::position::Seq;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
-use hot::MemoryLive;
+use live::MemoryLive;
 use pipeline::{
     EventResult, IngestAnswer, IngestError, IngestRequest, Metrics, Pipeline, PipelineParts, ReceiptState, Status,
 };
@@ -27,7 +27,7 @@ use ports::testing::manifest::MemoryManifest;
 use crate::twins::{FaultyLedger, GatedJournal, LedgerFaults};
 
 /// Longest that a test waits for a state before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// When the clock of a new world starts: on a window boundary.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
@@ -79,7 +79,7 @@ impl World {
             journal: journal.clone(),
             ledger: ledger.clone(),
             reports: stored.clone(),
-            audiences: stored.clone(),
+            active_users: stored.clone(),
             analytics: stored.clone(),
             queries: stored.clone(),
             live: Arc::new(MemoryLive::new(1_800)),
@@ -190,7 +190,7 @@ pub(crate) async fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<
 
 /// Fails when `future` takes longer than any machine needs.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(WAIT_MAX, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited in vain: {what}"),
     }

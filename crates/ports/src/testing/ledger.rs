@@ -4,7 +4,7 @@
 
 mod answers;
 mod civil;
-mod audiences;
+mod active_users;
 mod analytics;
 mod queries;
 pub mod conformance;
@@ -181,7 +181,7 @@ impl Ledger for MemoryLedger {
         batch
     }
 
-    async fn bury(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
+    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
         let mut state = self.state.lock();
         if entry.seq <= state.applied {
             return Ok(());
@@ -263,8 +263,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_memory_twin_keeps_the_contract_of_audiences() {
-        conformance::audiences_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
+    async fn the_memory_twin_keeps_the_contract_of_active_users() {
+        conformance::active_users_conformance(|rule| async move { Arc::new(MemoryLedger::new(rule)) }).await;
     }
 
     #[tokio::test]

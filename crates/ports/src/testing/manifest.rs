@@ -268,7 +268,7 @@ impl Manifest for MemoryManifest {
         Ok(users.iter().map(|user| names?.get(user.0 as usize).cloned()).collect())
     }
 
-    async fn bury(&self, letter: &DeadLetter) -> Result<(), PortError> {
+    async fn store_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {
         self.write(|disk| {
             disk.letters.entry(letter.seq).or_insert_with(|| letter.clone());
             Ok(())

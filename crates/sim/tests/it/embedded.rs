@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{JournalOptions, LocalJournal};
-use lake::{Lake, LakeOptions};
+use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use ports::PortError;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
@@ -56,8 +56,8 @@ impl Setup {
         }
     }
 
-    fn lake(self) -> LakeOptions {
-        LakeOptions {
+    fn ledger(self) -> LedgerOptions {
+        LedgerOptions {
             flush_rows: self.flush_rows,
             flush_age: Duration::from_secs(120),
             compact_fan_in: self.fan_in,
@@ -65,7 +65,7 @@ impl Setup {
             retention_days: self.retention_days,
             seed_key: [7; 16],
             background: false,
-            ..LakeOptions::default()
+            ..LedgerOptions::default()
         }
     }
 
@@ -86,11 +86,11 @@ impl Subject for Embedded {
         let vfs = flawed_disk(&world.disk, setup.flaw);
         let (segments, journal) = (PathBuf::from("/data/segments"), PathBuf::from("/data/journal"));
         let clock = Arc::clone(&world.clock);
-        let lake = Lake::open(Arc::clone(&vfs), segments, world.manifest(), clock, setup.lake()).await?;
-        let journal = LocalJournal::open(vfs, journal, lake.cursor(), setup.journal())?;
+        let ledger = EmbeddedLedger::open(Arc::clone(&vfs), segments, world.manifest(), clock, setup.ledger()).await?;
+        let journal = LocalJournal::open(vfs, journal, ledger.cursor(), setup.journal())?;
         Ok(Self {
             journal: FlawedJournal { journal, flaw: setup.flaw },
-            ledger: FlawedLedger { lake, flaw: setup.flaw },
+            ledger: FlawedLedger { ledger, flaw: setup.flaw },
         })
     }
 
@@ -103,16 +103,16 @@ impl Subject for Embedded {
     }
 
     fn reports(&self) -> &dyn Reports {
-        &*self.ledger.lake
+        &*self.ledger.ledger
     }
 
     async fn maintain(&self) -> Result<(), PortError> {
-        self.ledger.lake.maintain().await
+        self.ledger.ledger.maintain().await
     }
 
     async fn verify(&self) -> Result<Vec<String>, PortError> {
         let mut differences = Vec::new();
-        self.ledger.lake.verify(&mut |difference| differences.push(difference.to_string())).await?;
+        self.ledger.ledger.verify(&mut |difference| differences.push(difference.to_string())).await?;
         Ok(differences)
     }
 }

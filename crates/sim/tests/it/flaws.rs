@@ -13,7 +13,7 @@ use domain::position::Seq;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use journal::LocalJournal;
-use lake::Lake;
+use ledger_embedded::EmbeddedLedger;
 use ports::journal::{Backlog, Entry, Journal, JournalHealth};
 use ports::ledger::{Batch, Ledger, LedgerStats, Sighting};
 use ports::{ErrorKind, PortError};
@@ -170,22 +170,22 @@ impl Journal for FlawedJournal {
 /// The ledger.
 #[derive(Debug)]
 pub(crate) struct FlawedLedger {
-    pub(crate) lake: Arc<Lake>,
+    pub(crate) ledger: Arc<EmbeddedLedger>,
     pub(crate) flaw: Option<Flaw>,
 }
 
 #[async_trait]
 impl Ledger for FlawedLedger {
     fn cursor(&self) -> Seq {
-        self.lake.cursor()
+        self.ledger.cursor()
     }
 
     fn applied(&self) -> Seq {
-        self.lake.applied()
+        self.ledger.applied()
     }
 
     async fn apply(&self, entries: &[Entry]) -> Batch {
-        let mut batch = self.lake.apply(entries).await;
+        let mut batch = self.ledger.apply(entries).await;
         if self.flaw == Some(Flaw::DuplicatesCounted) {
             let outcomes = batch.applied.iter_mut().flat_map(|applied| &mut applied.outcomes);
             outcomes.for_each(|outcome| *outcome = ports::ledger::Outcome::Fresh);
@@ -193,33 +193,33 @@ impl Ledger for FlawedLedger {
         batch
     }
 
-    async fn bury(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
-        self.lake.bury(entry, reason).await
+    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
+        self.ledger.dead_letter(entry, reason).await
     }
 
     fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
-        self.lake.seen(scope, ids)
+        self.ledger.seen(scope, ids)
     }
 
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {
         let ahead = Duration::from_secs(if self.flaw == Some(Flaw::ClosedTooEarly) { 120 } else { 0 });
-        self.lake.close_through(through.plus_micros(i64::try_from(ahead.as_micros()).unwrap())).await
+        self.ledger.close_through(through.plus_micros(i64::try_from(ahead.as_micros()).unwrap())).await
     }
 
     fn closed_through(&self) -> Timestamp {
-        self.lake.closed_through()
+        self.ledger.closed_through()
     }
 
     async fn flush(&self) -> Result<Seq, PortError> {
-        self.lake.flush().await
+        self.ledger.flush().await
     }
 
     fn names(&self) -> Vec<(TenantId, Dimension, String)> {
-        self.lake.names()
+        self.ledger.names()
     }
 
     fn stats(&self) -> LedgerStats {
-        self.lake.stats()
+        self.ledger.stats()
     }
 }
 

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
-use crate::answers::Answers;
-use crate::serve::{Held, Stay};
+use crate::response_budget::ResponseBudget;
+use crate::serve::{ConnectionGuard, ConnectionHandle};
 use crate::shape::{LiveBody, WindowBody};
 
 /// How long a reader may take to make room for a message.
@@ -92,24 +92,29 @@ pub(super) struct Pump {
     stream: LiveStream,
     scope: TenantScope,
     seconds: u32,
-    stay: Option<Stay>,
-    /// Held from before the answer, so that the connection is at no moment thought idle.
-    held: Option<Held>,
+    connection: Option<ConnectionHandle>,
+    /// ConnectionGuard from before the answer, so that the connection is at no moment thought idle.
+    held: Option<ConnectionGuard>,
 }
 
 impl Pump {
-    pub(super) fn new(stream: LiveStream, scope: TenantScope, seconds: u32, stay: Option<Stay>) -> Self {
-        let held = stay.as_ref().map(Stay::hold);
-        Self { stream, scope, seconds, stay, held }
+    pub(super) fn new(
+        stream: LiveStream,
+        scope: TenantScope,
+        seconds: u32,
+        connection: Option<ConnectionHandle>,
+    ) -> Self {
+        let held = connection.as_ref().map(ConnectionHandle::hold);
+        Self { stream, scope, seconds, connection, held }
     }
 
     pub(super) async fn run(self, mut sink: impl Sink) {
-        let Self { mut stream, scope, seconds, mut stay, held } = self;
+        let Self { mut stream, scope, seconds, mut connection, held } = self;
         let mut beats = tokio::time::interval(BEAT);
         let ending = loop {
             let next = tokio::select! {
                 biased;
-                () = stopped(&mut stay) => break Ending::Stream(StreamEnd::Stopped),
+                () = stopped(&mut connection) => break Ending::Stream(StreamEnd::Stopped),
                 gone = sink.gone() => match gone {
                     Some(why) => break why,
                     None => return,
@@ -152,9 +157,9 @@ async fn send_windows(sink: &mut impl Sink, scope: &TenantScope, windows: &[Wind
     true
 }
 
-async fn stopped(stay: &mut Option<Stay>) {
-    match stay {
-        Some(stay) => stay.stopped().await,
+async fn stopped(connection: &mut Option<ConnectionHandle>) {
+    match connection {
+        Some(connection) => connection.stopped().await,
         None => std::future::pending().await,
     }
 }
@@ -168,7 +173,7 @@ fn json(body: &impl Serialize) -> String {
 /// for it the reader is too slow.
 pub(super) struct EventSink {
     pub(super) sender: mpsc::Sender<Bytes>,
-    pub(super) answers: Answers,
+    pub(super) answers: ResponseBudget,
     pub(super) tenant: TenantId,
 }
 
@@ -176,7 +181,7 @@ impl Sink for EventSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
         let bytes = data.iter().map(|data| data.len() + 32).sum();
         let share = tokio::select! {
-            share = self.answers.share_within(READER_TIME_MAX, &self.tenant, bytes) => share,
+            share = self.answers.reserve_within(READER_TIME_MAX, &self.tenant, bytes) => share,
             () = self.sender.closed() => None,
         };
         let Some(share) = share else { return false };
@@ -206,17 +211,17 @@ impl Sink for EventSink {
 /// as the text and as its frame.
 pub(super) struct SocketSink {
     socket: WebSocket,
-    answers: Answers,
+    answers: ResponseBudget,
     tenant: TenantId,
     /// Signs of life asked for since one was heard.
     unheard: u32,
 }
 
-/// Signs of life that may stay without an answer.
+/// Signs of life that may connection without an answer.
 const UNHEARD_MAX: u32 = 3;
 
 impl SocketSink {
-    pub(super) fn new(socket: WebSocket, answers: Answers, tenant: TenantId) -> Self {
+    pub(super) fn new(socket: WebSocket, answers: ResponseBudget, tenant: TenantId) -> Self {
         Self { socket, answers, tenant, unheard: 0 }
     }
 }
@@ -225,8 +230,8 @@ impl Sink for SocketSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
         for data in data {
             let text = format!("{{\"type\":\"{kind}\",\"data\":{data}}}");
-            // Held until it has been sent: the frame is a copy.
-            let share = self.answers.share_within(READER_TIME_MAX, &self.tenant, 2 * text.len()).await;
+            // ConnectionGuard until it has been sent: the frame is a copy.
+            let share = self.answers.reserve_within(READER_TIME_MAX, &self.tenant, 2 * text.len()).await;
             if share.is_none() || self.socket.send(Message::Text(text.into())).await.is_err() {
                 return false;
             }

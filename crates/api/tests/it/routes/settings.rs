@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::calendar::{Day, Zone};
 use domain::tenant::TenantScope;
 use domain::users::UserSet;
-use ports::audiences::{AudienceQuery, Audiences};
+use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::{ErrorKind, PortError};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -135,8 +135,8 @@ struct Stub {
 }
 
 #[async_trait]
-impl Audiences for Stub {
-    async fn active_users(&self, _: &TenantScope, _: &AudienceQuery) -> Result<BTreeMap<Day, UserSet>, PortError> {
+impl ActiveUsers for Stub {
+    async fn active_users(&self, _: &TenantScope, _: &ActiveUsersQuery) -> Result<BTreeMap<Day, UserSet>, PortError> {
         Err(PortError::new(ErrorKind::Gone, "answer"))
     }
 
@@ -153,7 +153,7 @@ impl Audiences for Stub {
 #[tokio::test]
 async fn a_zone_that_needs_dropped_events_is_gone_and_changes_nothing() {
     let stub = Stub { refusal: Some(ErrorKind::Gone), turns: Semaphore::new(9) };
-    let api = TestApi::with_audiences(Arc::new(stub)).await;
+    let api = TestApi::with_active_users(Arc::new(stub)).await;
     let problem = patch(&api, r#"{"week_start": "sunday", "timezone": "Asia/Tokyo"}"#).await.problem(410);
     assert_eq!((&problem["type"], &problem["field"]), (&json!("urn:nilometer:problem:gone"), &json!("timezone")));
     assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "monday");
@@ -171,7 +171,7 @@ async fn a_zone_that_needs_dropped_events_is_gone_and_changes_nothing() {
 #[tokio::test]
 async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_wait() {
     let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0) });
-    let api = Arc::new(TestApi::with_audiences(stub.clone()).await);
+    let api = Arc::new(TestApi::with_active_users(stub.clone()).await);
     let first = tokio::spawn({
         let api = Arc::clone(&api);
         async move { patch(&api, r#"{"timezone": "Asia/Tokyo", "week_start": "sunday"}"#).await.status }
@@ -194,7 +194,7 @@ async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_w
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_no_half_change() {
     let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0) });
-    let api = Arc::new(TestApi::with_audiences(stub.clone()).await);
+    let api = Arc::new(TestApi::with_active_users(stub.clone()).await);
     let body = r#"{"timezone": "Asia/Tokyo", "week_start": "sunday"}"#;
     let gone = tokio::time::timeout(std::time::Duration::from_millis(300), patch(&api, body)).await;
     assert!(gone.is_err());

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::harness::TestApi;
 
 const SHORT: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A stream of server-sent events, read as they come.
 struct Events {
@@ -36,7 +36,7 @@ impl Events {
 
     async fn more(&mut self) -> bool {
         let mut buffer = [0; 65_536];
-        let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await.unwrap().unwrap_or(0);
+        let read = tokio::time::timeout(WAIT_MAX, self.stream.read(&mut buffer)).await.unwrap().unwrap_or(0);
         self.text.push_str(&String::from_utf8_lossy(&buffer[..read]));
         read > 0
     }
@@ -161,7 +161,7 @@ async fn i9_a_reader_that_breaks_the_web_socket_protocol_is_told_so_before_the_e
         let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         socket.get_mut().write_all(&frame).await.unwrap();
         let closed = loop {
-            let next = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap();
+            let next = tokio::time::timeout(WAIT_MAX, socket.next()).await.unwrap();
             let message = next.unwrap_or_else(|| unreachable!("{code}: it ended without a word"));
             if let Message::Close(closed) = message.unwrap() {
                 break closed.unwrap();
@@ -178,7 +178,7 @@ async fn i9_a_reader_that_breaks_the_web_socket_protocol_is_told_so_before_the_e
 }
 
 #[tokio::test]
-async fn a_stream_outlives_the_patience_with_idle_connections() {
+async fn a_stream_outlives_the_timeout_of_idle_connections() {
     let api = TestApi::live(Limits { header_timeout: SHORT, idle_timeout: SHORT, ..Limits::default() }).await;
     let mut events = Events::open(&api, "/v1/live/stream").await;
     let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/v1/live/ws", api.address)).await.unwrap();
@@ -230,7 +230,7 @@ async fn i6_a_reader_that_takes_nothing_is_dropped_and_others_go_on() {
     }
     let mut rest = Vec::new();
     let mut buffer = vec![0; 1 << 16];
-    while let Ok(Ok(read @ 1..)) = tokio::time::timeout(PATIENCE, asleep.read(&mut buffer)).await {
+    while let Ok(Ok(read @ 1..)) = tokio::time::timeout(WAIT_MAX, asleep.read(&mut buffer)).await {
         rest.extend_from_slice(&buffer[..read]);
     }
     assert!(!rest.is_empty());

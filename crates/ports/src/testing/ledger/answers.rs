@@ -205,7 +205,7 @@ impl Reports for MemoryLedger {
         Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())
     }
 
-    async fn buried(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
+    async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
         let state = self.state.lock();
         let letter = state.dead_letters.get(&seq).filter(|letter| letter.tenant.as_ref() == Some(scope.tenant()));
         Ok(letter.map(|letter| letter.reason.clone()))

@@ -6,7 +6,7 @@
 
 mod analytics;
 mod answers;
-mod audiences;
+mod active_users;
 mod counting;
 mod dice;
 mod listing;
@@ -24,8 +24,8 @@ use domain::time::Timestamp;
 use domain::window::WindowRule;
 
 use super::records::{EventSpec, record};
+use crate::active_users::ActiveUsers;
 use crate::analytics::Analytics;
-use crate::audiences::Audiences;
 use crate::journal::Entry;
 use crate::ledger::{Applied, Ledger, Outcome};
 use crate::reports::Reports;
@@ -34,9 +34,9 @@ pub use querying::queries_conformance;
 pub use questions::{Home, questions_conformance};
 
 /// A ledger that also answers statistics.
-pub trait Answering: Ledger + Reports + Audiences + Analytics + 'static {}
+pub trait Answering: Ledger + Reports + ActiveUsers + Analytics + 'static {}
 
-impl<L: Ledger + Reports + Audiences + Analytics + 'static> Answering for L {}
+impl<L: Ledger + Reports + ActiveUsers + Analytics + 'static> Answering for L {}
 
 /// Runs the cases about counting. `open` gives a fresh, empty ledger with windows by the given rule.
 ///
@@ -97,7 +97,7 @@ where
 ///
 /// # Panics
 /// When the ledger breaks the contract.
-pub async fn audiences_conformance<L, F, Fut>(open: F)
+pub async fn active_users_conformance<L, F, Fut>(open: F)
 where
     L: Answering,
     F: Fn(WindowRule) -> Fut,
@@ -105,15 +105,15 @@ where
 {
     for flushing in Flushing::ALL {
         let fresh = || async { Subject::new(open(WindowRule::default()).await, flushing) };
-        audiences::an_empty_ledger_knows_nobody(fresh().await).await;
-        audiences::users_are_numbered_as_they_come(fresh().await).await;
-        audiences::i5_users_belong_to_their_tenant(fresh().await).await;
-        audiences::a_range_of_users_is_half_open(fresh().await).await;
-        audiences::days_at_the_ends_may_be_parts(fresh().await).await;
-        audiences::a_late_event_counts_on_its_own_day(fresh().await).await;
-        audiences::users_are_filtered_by_project_and_type(fresh().await).await;
-        audiences::a_day_is_the_date_on_the_wall(fresh().await).await;
-        audiences::a_new_zone_changes_no_answer(fresh().await).await;
+        active_users::an_empty_ledger_knows_nobody(fresh().await).await;
+        active_users::users_are_numbered_as_they_come(fresh().await).await;
+        active_users::i5_users_belong_to_their_tenant(fresh().await).await;
+        active_users::a_range_of_users_is_half_open(fresh().await).await;
+        active_users::days_at_the_ends_may_be_parts(fresh().await).await;
+        active_users::a_late_event_counts_on_its_own_day(fresh().await).await;
+        active_users::users_are_filtered_by_project_and_type(fresh().await).await;
+        active_users::a_day_is_the_date_on_the_wall(fresh().await).await;
+        active_users::a_new_zone_changes_no_answer(fresh().await).await;
     }
 }
 

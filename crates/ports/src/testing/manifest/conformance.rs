@@ -89,7 +89,7 @@ async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> 
         ..Commit::default()
     };
     store.commit(&change).await?;
-    store.bury(&letter(12, Some("a"))).await?;
+    store.store_dead_letter(&letter(12, Some("a"))).await?;
     drop(store);
     let expected = ManifestState {
         identity: identity(),
@@ -268,9 +268,9 @@ async fn dead_letters_are_kept_once_and_shown_to_their_tenant(
     place: &impl Place<dyn Manifest>,
 ) -> Result<(), PortError> {
     let store = place.open().await?;
-    store.bury(&letter(3, Some("a"))).await?;
-    store.bury(&DeadLetter { reason: "another".into(), ..letter(3, Some("a")) }).await?;
-    store.bury(&DeadLetter { payload: vec![], ..letter(4, None) }).await?;
+    store.store_dead_letter(&letter(3, Some("a"))).await?;
+    store.store_dead_letter(&DeadLetter { reason: "another".into(), ..letter(3, Some("a")) }).await?;
+    store.store_dead_letter(&DeadLetter { payload: vec![], ..letter(4, None) }).await?;
     assert_eq!(store.dead_letter(&scope("a"), Seq(3)).await?, Some(letter(3, Some("a"))));
     for (whose, seq) in [("b", 3), ("a", 4), ("a", 5)] {
         assert_eq!(store.dead_letter(&scope(whose), Seq(seq)).await?, None, "{whose} {seq}");
@@ -344,7 +344,7 @@ fn letter(seq: u64, of: Option<&str>) -> DeadLetter {
         seq: Seq(seq),
         tenant: of.map(tenant),
         reason: "it is no record".into(),
-        buried_at: at(1_700_000_000),
+        dead_lettered_at: at(1_700_000_000),
         payload: vec![0, 1, 255],
     }
 }

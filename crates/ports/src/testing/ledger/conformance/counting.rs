@@ -94,20 +94,24 @@ pub(super) async fn a_poison_record_is_buried_and_the_next_goes_on<L: Ledger + R
         let batch = subject.ledger.apply(std::slice::from_ref(&poison)).await;
         assert!(batch.applied.is_empty());
         assert_eq!(batch.failed.map(|error| error.kind()), Some(ErrorKind::Unacceptable));
-        assert_eq!(subject.ledger.buried(&tenant, poison.seq).await.expect("an answer"), None);
-        subject.ledger.bury(&poison, "the reason").await.expect("a burial");
-        subject.ledger.bury(&poison, "again").await.expect("a second burial changes nothing");
+        assert_eq!(subject.ledger.dead_letter_reason(&tenant, poison.seq).await.expect("an answer"), None);
+        subject.ledger.dead_letter(&poison, "the reason").await.expect("a burial");
+        subject.ledger.dead_letter(&poison, "again").await.expect("a second burial changes nothing");
         assert_eq!(subject.ledger.applied(), poison.seq);
         subject.flush_by_habit().await;
-        let told = subject.ledger.buried(&tenant, poison.seq).await.expect("an answer");
+        let told = subject.ledger.dead_letter_reason(&tenant, poison.seq).await.expect("an answer");
         assert_eq!(told.as_deref(), others, "its tenant is told, if it can be read");
-        assert_eq!(subject.ledger.buried(&scope("other"), poison.seq).await.expect("an answer"), None, "I5");
+        assert_eq!(
+            subject.ledger.dead_letter_reason(&scope("other"), poison.seq).await.expect("an answer"),
+            None,
+            "I5"
+        );
     }
     assert_eq!(subject.ledger.stats().dead_letters, 2);
     assert_eq!(subject.ledger.seen(&tenant, &["e2", "e3"]), [None, None], "I4: half a record leaves no trace");
     subject.last = 3;
     assert_eq!(subject.take(&tenant, at(2), &[event("e2", 0)]).await, [Fresh]);
-    assert_eq!(subject.ledger.buried(&tenant, Seq(1)).await.expect("an answer"), None);
+    assert_eq!(subject.ledger.dead_letter_reason(&tenant, Seq(1)).await.expect("an answer"), None);
     subject.ledger.flush().await.expect("a flush");
     assert_eq!(subject.ledger.stats().dead_letters, 2);
 }

@@ -16,7 +16,7 @@ pub(super) async fn an_empty_ledger_answers_with_nothing<L: Ledger + Reports>(mu
     assert!(nothing.rollups.is_empty() && nothing.names.is_empty());
     assert_eq!(nothing.usage, [None, None]);
     assert_eq!(subject.ledger.event(&acme, "e1").await.expect("an answer"), None);
-    assert_eq!(subject.ledger.buried(&acme, Seq(1)).await.expect("an answer"), None);
+    assert_eq!(subject.ledger.dead_letter_reason(&acme, Seq(1)).await.expect("an answer"), None);
     subject.take(&acme, at(1), &[event("e1", 0).customer("c")]).await;
     let other = Answers::of(&*subject.ledger, &zeta, &["c", ""], at(0)).await;
     assert_eq!(other, nothing, "what another tenant has is not there");

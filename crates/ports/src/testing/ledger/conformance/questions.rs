@@ -14,8 +14,8 @@ use domain::window::WindowRule;
 
 use super::dice::Dice;
 use crate::PortError;
+use crate::active_users::{ActiveUsers, ActiveUsersQuery};
 use crate::analytics::Analytics;
-use crate::audiences::{AudienceQuery, Audiences};
 use crate::journal::Entry;
 use crate::ledger::Ledger;
 use crate::testing::ledger::MemoryLedger;
@@ -61,7 +61,7 @@ const MOMENTS: [&str; 12] = [
 /// Where a ledger lives, so that it can be left and opened again.
 pub trait Home {
     /// The ledger that lives there.
-    type Ledger: Ledger + Audiences + Analytics + 'static;
+    type Ledger: Ledger + ActiveUsers + Analytics + 'static;
 
     /// Opens the ledger as a new process would, after whatever the last one had flushed.
     fn open(&self) -> impl Future<Output = Arc<Self::Ledger>>;
@@ -254,10 +254,10 @@ fn range(dice: &mut Dice, zone: &Zone) -> TimeRange {
 }
 
 /// Half of the time in the tenant's own zone, whose days may be kept.
-fn audience(dice: &mut Dice, own: &Zone) -> AudienceQuery {
+fn audience(dice: &mut Dice, own: &Zone) -> ActiveUsersQuery {
     let zone = if dice.below(2) == 0 { own.clone() } else { zone(dice) };
     let owned = |text: &str| text.to_owned();
-    AudienceQuery {
+    ActiveUsersQuery {
         range: range(dice, &zone),
         project: optional(dice, &["", "p", "pp", "q", "none"]).map(owned),
         kind: optional(dice, &["call", "view", "View", "x", "none"]).map(owned),

@@ -1,0 +1,179 @@
+//! How long a connection may connection without a request under way: a first or next head must be complete
+//! within `head` of its first byte, and silence between requests may last `idle`. Time spent on a
+//! request itself does not count; the routes bound that. A peer that takes nothing of an answer for
+//! `idle` is given up, also in the middle of it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::Version;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// The two waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConnectionTimeouts {
+    /// For a whole head; on a new connection from the start.
+    pub(super) head: Duration,
+    /// For the next request, and for the peer to take more of an answer.
+    pub(super) idle: Duration,
+}
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+pub(super) struct ActiveRequests {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    multiplexed: AtomicBool,
+}
+
+impl ActiveRequests {
+    /// Notes that a request has come; it has ended when the returned value is dropped.
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> Underway {
+        if version == Version::HTTP_2 {
+            self.multiplexed.store(true, Ordering::Relaxed);
+        }
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Underway(Arc::clone(self))
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Underway(Arc<ActiveRequests>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a connection is waiting for, after how many requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Head(u64),
+    Idle(u64),
+    Busy,
+}
+
+/// A stream that fails with `TimedOut` when timeouts ends.
+#[derive(Debug)]
+pub(super) struct TimedStream<S> {
+    stream: S,
+    timeouts: ConnectionTimeouts,
+    requests: Arc<ActiveRequests>,
+    /// After how many requests bytes were last heard with none under way.
+    heard_after: u64,
+    armed: Phase,
+    timer: Pin<Box<Sleep>>,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> TimedStream<S> {
+    pub(super) fn new(stream: S, timeouts: ConnectionTimeouts, requests: Arc<ActiveRequests>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(timeouts.head));
+        Self { stream, timeouts, requests, heard_after: 0, armed: Phase::Head(0), timer, stalled: None }
+    }
+
+    fn phase(&self) -> Phase {
+        let ended = self.requests.ended.load(Ordering::Relaxed);
+        if self.requests.begun.load(Ordering::Relaxed) != ended {
+            return Phase::Busy;
+        }
+        // Pings of HTTP/2 are heard between requests too; only its first head is timed.
+        let head = self.heard_after == ended && (ended == 0 || !self.requests.multiplexed.load(Ordering::Relaxed));
+        if head { Phase::Head(ended) } else { Phase::Idle(ended) }
+    }
+
+    /// Called whenever the stream makes the connection wait.
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let phase = self.phase();
+        let wait = match phase {
+            Phase::Busy => return Poll::Pending,
+            Phase::Head(_) => self.timeouts.head,
+            Phase::Idle(_) => self.timeouts.idle,
+        };
+        if phase != self.armed {
+            self.armed = phase;
+            self.timer.set(tokio::time::sleep(wait));
+        }
+        ready!(self.timer.as_mut().poll(context));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    fn or_timeout<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        match poll {
+            Poll::Pending => self.poll_timeout(context).map(Err),
+            ready => ready,
+        }
+    }
+}
+
+impl<S> TimedStream<S> {
+    fn written<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.stalled = None;
+            return poll;
+        }
+        let idle = self.timeouts.idle;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if stalled.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.or_timeout(poll, context)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if poll.is_ready() {
+            self.heard_after = self.requests.ended.load(Ordering::Relaxed);
+        }
+        self.or_timeout(poll, context)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(poll, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(poll, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(context);
+        // A flush ends an answer. The read that is pending since before it was pending in a busy
+        // phase, without a timer; the timer set here wakes it.
+        match self.poll_timeout(context) {
+            Poll::Ready(end) if poll.is_pending() => Poll::Ready(Err(end)),
+            _ => poll,
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.or_timeout(poll, context)
+    }
+}

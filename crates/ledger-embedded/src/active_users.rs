@@ -1,0 +1,242 @@
+//! Who was active when. Whole days of the tenant's own zone are kept as sets of users: in the manifest,
+//! and in both memtables what is not flushed. Everything else is counted from raw events: the parts
+//! of days at the ends of a range, days of other zones, one project and one type together. Nothing
+//! here is estimated.
+
+mod raw;
+mod zone;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
+use domain::tenant::TenantScope;
+use domain::time::{TimeRange, Timestamp};
+use domain::users::UserSet;
+use ports::active_users::{ActiveUsers, ActiveUsersQuery};
+use ports::manifest::Audience;
+use ports::{ErrorKind, PortError};
+
+use crate::activity::ByDay;
+use crate::consistent_read::ConsistentRead;
+use crate::ledger::{Core, EmbeddedLedger};
+use crate::memtable::Memtable;
+use crate::reports::{Patience, given_up};
+use crate::state::zone_of;
+use raw::{HeldUser, RawQuery};
+
+/// How often a reader whose tenant's zone changes starts over.
+const ZONE_CHANGES_MAX: usize = 8;
+
+#[async_trait]
+impl ActiveUsers for EmbeddedLedger {
+    async fn active_users(
+        &self,
+        scope: &TenantScope,
+        query: &ActiveUsersQuery,
+    ) -> Result<BTreeMap<Day, UserSet>, PortError> {
+        let (mut turn, mut waited) = (None, false);
+        for _ in 0..ZONE_CHANGES_MAX {
+            let own = self.zone(scope);
+            let question = Question::new(scope, query, &own);
+            if !waited && question.reads_files() {
+                (turn, waited) = (self.core.turn(scope).await?, true);
+            }
+            let moment = question.ask(&self.core).await?;
+            // What is kept is of the zone that the state says; the plan was made for the one before.
+            if zone_of(&moment.snapshot.zones, scope.tenant()) == own {
+                return self.core.read_in(turn, move |_, patience| question.answer(moment, patience)).await;
+            }
+        }
+        Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
+    }
+
+    fn zone(&self, scope: &TenantScope) -> Zone {
+        zone_of(&self.core.state.read().zones, scope.tenant())
+    }
+
+    async fn set_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+        zone::set(&self.core, scope, zone).await
+    }
+}
+
+/// From where each part of an answer comes.
+#[derive(Debug)]
+struct Plan {
+    /// Days answered from the sets kept.
+    kept: Option<DayRange>,
+    /// Times answered from raw events, leaving out the days kept.
+    raw: Vec<TimeRange>,
+}
+
+impl Plan {
+    fn of(query: &ActiveUsersQuery, own: &Zone) -> Self {
+        let calendar = Calendar { zone: query.zone.clone(), week_start: WeekStart::Monday };
+        let range = query.range;
+        let is_kept = query.zone == *own && (query.project.is_none() || query.kind.is_none());
+        let Some(kept) = is_kept.then(|| calendar.whole_days(range)).flatten() else {
+            return Self { kept: None, raw: vec![range] };
+        };
+        // Where clocks repeat midnight these overlap with the days kept, which are then left out by day.
+        let before = if kept.first == Day::MIN { Timestamp::MIN } else { calendar.end_of(kept.first.plus(-1)) };
+        let after = if kept.last == Day::MAX { Timestamp::MAX } else { calendar.start_of(kept.last.plus(1)) };
+        let ends =
+            [TimeRange::new(range.from(), before.min(range.to())), TimeRange::new(after.max(range.from()), range.to())];
+        let raw = ends.into_iter().flatten().filter(|end| end.from() < end.to()).collect();
+        Self { kept: Some(kept), raw }
+    }
+}
+
+/// What is asked, and from where its answer comes.
+#[derive(Debug)]
+struct Question {
+    kept: Option<DayRange>,
+    audience: Audience,
+    raw: RawQuery,
+}
+
+/// What a memtable has for a question.
+#[derive(Debug)]
+struct Held {
+    kept: Vec<(Day, Arc<UserSet>)>,
+    raw: Vec<HeldUser>,
+}
+
+/// What is read at the moment of the manifest's answer.
+type Gathered = ConsistentRead<Vec<(Day, UserSet)>, Held>;
+
+impl Question {
+    fn new(scope: &TenantScope, query: &ActiveUsersQuery, own: &Zone) -> Self {
+        let Plan { kept, raw } = Plan::of(query, own);
+        let raw = RawQuery {
+            scope: scope.clone(),
+            ranges: raw,
+            but: kept,
+            zone: query.zone.clone(),
+            project: query.project.clone(),
+            kind: query.kind.clone(),
+        };
+        Self { kept, audience: audience_of(query), raw }
+    }
+
+    fn reads_files(&self) -> bool {
+        !self.raw.ranges.is_empty()
+    }
+
+    /// What the manifest has, and what the active memtable has to share.
+    async fn ask(&self, core: &Core) -> Result<Gathered, PortError> {
+        let Some(days) = self.kept else {
+            let (snapshot, active) = core.view(|active| self.share(active));
+            return Ok(ConsistentRead { snapshot, stored: Vec::new(), active, counts_frozen: false });
+        };
+        core.moment(
+            &self.raw.scope,
+            || core.manifest.activity(&self.raw.scope, &self.audience, days),
+            |active| self.share(active),
+        )
+        .await
+    }
+
+    fn share(&self, table: &Memtable) -> Held {
+        let kept = self.kept.map(|days| table.share_active(self.raw.scope.tenant(), &self.raw.choice(), days));
+        Held { kept: kept.unwrap_or_default(), raw: self.raw.share(table) }
+    }
+
+    fn answer(&self, moment: Gathered, patience: &Patience) -> Result<ByDay, PortError> {
+        let ConsistentRead { snapshot, stored, active, counts_frozen } = moment;
+        let mut found: ByDay = stored.into_iter().collect();
+        let frozen = snapshot.frozen.as_deref().map(|frozen| self.share(frozen));
+        let uncounted = frozen.iter().filter(|_| !counts_frozen);
+        for (day, users) in [&active].into_iter().chain(uncounted).flat_map(|held| &held.kept) {
+            patience.check().map_err(given_up)?;
+            found.entry(*day).or_default().merge(users);
+        }
+        for held in [&active].into_iter().chain(&frozen) {
+            self.raw.add_held(&held.raw, patience, &mut found)?;
+        }
+        self.raw.add_segments(&snapshot, patience, &mut found)?;
+        Ok(found)
+    }
+}
+
+/// What of the kept sets answers a query that does not ask for a project and a type together.
+fn audience_of(query: &ActiveUsersQuery) -> Audience {
+    match (&query.project, &query.kind) {
+        (Some(project), _) => Audience::Project(project.clone()),
+        (None, Some(kind)) => Audience::Type(kind.clone()),
+        (None, None) => Audience::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
+    use std::path::PathBuf;
+
+    use domain::limits::{READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
+    use futures::FutureExt;
+    use ports::reports::Reports;
+    use ports::testing::clock::ManualClock;
+    use ports::testing::ledger::records::scope;
+    use ports::testing::manifest::MemoryManifest;
+    use vfs::testing::SimVfs;
+
+    use super::*;
+    use crate::options::LedgerOptions;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap_or_default()
+    }
+
+    fn plan(from: &str, to: &str, zone: &str) -> Plan {
+        let range = TimeRange::new(at(from), at(to)).unwrap_or(TimeRange::ALL);
+        let zone = Zone::parse(zone).unwrap_or_else(|_| Zone::utc());
+        Plan::of(&ActiveUsersQuery { range, zone, project: None, kind: None }, &Zone::utc())
+    }
+
+    #[tokio::test]
+    async fn i6_what_reads_no_files_and_changes_of_zone_wait_for_no_reader() {
+        let (vfs, manifest) = (Arc::new(SimVfs::new()), Arc::new(MemoryManifest::new()));
+        let (clock, options) = (Arc::new(ManualClock::new(at("2026-11-01T00:00:00Z"))), LedgerOptions::default());
+        let options = LedgerOptions { background: false, ..options };
+        let ledger = EmbeddedLedger::open(vfs, PathBuf::from("/segments"), manifest, clock, options)
+            .await
+            .expect("the ledger opens");
+        let (one, other, asks) = (scope("one"), scope("other"), scope("asks"));
+        let mut reads = Vec::new();
+        for number in 0..READS_AT_ONCE_MAX {
+            let of = if number < READS_OF_TENANT_MAX { &one } else { &other };
+            reads.push(ledger.core.turn(of).await.expect("a turn"));
+        }
+        let days_of = |zone| ActiveUsersQuery { range: TimeRange::ALL, zone, project: None, kind: None };
+        let kolkata = Zone::parse("Asia/Kolkata").expect("a zone");
+        ledger.active_users(&asks, &days_of(Zone::utc())).await.expect("whole days of the own zone");
+        ledger.set_zone(&asks, &kolkata).await.expect("a change of zone");
+        ledger.active_users(&asks, &days_of(kolkata)).await.expect("whole days of the new zone");
+        assert!(ledger.active_users(&asks, &days_of(Zone::utc())).now_or_never().is_none(), "raw events wait");
+        ledger.customers(&one.for_the_server(), None, 1).await.expect("what the server does of itself");
+        drop(reads);
+        ledger.active_users(&asks, &days_of(Zone::utc())).await.expect("raw events");
+    }
+
+    #[test]
+    fn only_the_ends_are_read_from_raw_events() {
+        let days = |first: &str, last: &str| {
+            Day::parse(first).zip(Day::parse(last)).map(|(first, last)| DayRange { first, last })
+        };
+        let whole = plan("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z", "UTC");
+        assert_eq!((whole.kept, whole.raw), (days("2026-11-01", "2026-11-02"), vec![]));
+        let ends = plan("2026-11-01T01:00:00Z", "2026-11-03T02:00:00Z", "UTC");
+        assert_eq!(ends.kept, days("2026-11-02", "2026-11-02"));
+        let range = |from, to| TimeRange::new(at(from), at(to));
+        let raw = [
+            range("2026-11-01T01:00:00Z", "2026-11-02T00:00:00Z"),
+            range("2026-11-03T00:00:00Z", "2026-11-03T02:00:00Z"),
+        ];
+        assert_eq!(ends.raw, raw.into_iter().flatten().collect::<Vec<_>>());
+        let other = plan("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z", "Asia/Kolkata");
+        assert_eq!((other.kept, other.raw.len()), (None, 1));
+    }
+}

@@ -1,0 +1,125 @@
+//! Changing the zone that a tenant's days are kept in. The days of all its users are counted again from
+//! the raw events of a state, while events are applied and flushed; then applying stops for as long as
+//! it takes to flush and count what came meanwhile, and one commit replaces the old days. Readers see
+//! days of the old zone or of the new one.
+
+use std::sync::Arc;
+
+use domain::calendar::Zone;
+use domain::position::Seq;
+use domain::tenant::TenantScope;
+use ports::manifest::{Activity, Commit};
+use ports::{ErrorKind, PortError};
+
+use super::raw::{RawEvent, scan_after};
+use crate::activity::Recount;
+use crate::ledger::Core;
+use crate::reports::{Abandoned, Patience, given_up};
+use crate::state::{Snapshot, zone_of};
+
+/// How often what was flushed meanwhile is counted before applying stops for the rest.
+const ROUNDS_MAX: usize = 8;
+
+/// Changes the zone. Dropped before the commit, it changes nothing; a commit goes on when nobody waits
+/// for it any more, because without the change in memory it would show days of one zone as those of
+/// another.
+pub(super) async fn set(core: &Arc<Core>, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+    let abandoned = Abandoned::default();
+    let patience = abandoned.patience();
+    let (core, scope, zone) = (Arc::clone(core), scope.clone(), zone.clone());
+    let changing = tokio::spawn(async move { change(&core, scope, zone, patience).await });
+    changing.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "change the zone").because(why))?
+}
+
+async fn change(core: &Arc<Core>, scope: TenantScope, zone: Zone, patience: Patience) -> Result<(), PortError> {
+    let is_set = || zone_of(&core.state.read().zones, scope.tenant()) == zone;
+    if is_set() {
+        return Ok(());
+    }
+    let _turn = core.zones.take(scope.tenant()).await?;
+    let mut counted = Counted { recount: Recount::new(zone.clone()), through: Seq::ZERO };
+    for _ in 0..ROUNDS_MAX {
+        let snapshot = core.state.read().snapshot();
+        if snapshot.cursor == counted.through {
+            break;
+        }
+        counted = counted.go_on(snapshot, &scope, &patience).await?;
+    }
+
+    let _writer = core.writer.lock().await;
+    if let Some(kind) = *core.broken.lock() {
+        return Err(PortError::new(kind, "change the zone: the ledger needs a restart"));
+    }
+    if is_set() {
+        return Ok(());
+    }
+    core.flush_all().await?;
+    let snapshot = core.state.read().snapshot();
+    let counted = counted.go_on(snapshot, &scope, &patience).await?;
+    let activity = counted.activity(&scope).await?;
+    patience.check().map_err(given_up)?;
+    commit(core, &scope, zone, activity).await
+}
+
+/// The caller holds `writer`, and everything is flushed.
+async fn commit(core: &Core, scope: &TenantScope, zone: Zone, activity: Vec<Activity>) -> Result<(), PortError> {
+    let _flushing = core.flushing.lock().await;
+    core.state.write().recounts += 1;
+    let commit = Commit { zone: Some((scope.tenant().clone(), zone.clone())), activity, ..Commit::default() };
+    fail::fail_point!("zone::before_commit");
+    let committed = core.manifest.commit(&commit).await;
+    fail::fail_point!("zone::after_commit");
+    if let Err(why) = &committed
+        && !matches!(why.kind(), ErrorKind::Conflict | ErrorKind::Full)
+    {
+        // Nobody knows which zone the manifest has now.
+        core.give_up(ErrorKind::Poisoned);
+        return committed;
+    }
+    let mut state = core.state.write();
+    state.recounts += 1;
+    if committed.is_ok() {
+        Arc::make_mut(&mut state.zones).insert(scope.tenant().clone(), zone);
+    }
+    committed
+}
+
+/// Days counted again from the records up to one. Records, unlike segments, stay what they are when
+/// segments are merged.
+#[derive(Debug)]
+struct Counted {
+    recount: Recount,
+    through: Seq,
+}
+
+impl Counted {
+    /// Counts what the segments of `snapshot` have beyond.
+    async fn go_on(self, snapshot: Snapshot, scope: &TenantScope, patience: &Patience) -> Result<Self, PortError> {
+        let (scope, patience) = (scope.clone(), patience.clone());
+        blocking(move || self.count(&snapshot, &scope, &patience)).await
+    }
+
+    fn count(mut self, snapshot: &Snapshot, scope: &TenantScope, patience: &Patience) -> Result<Self, PortError> {
+        for segment in snapshot.segments.iter() {
+            fail::fail_point!("zone::before_segment");
+            patience.check().map_err(given_up)?;
+            let recount = &mut self.recount;
+            let each = |event: RawEvent<'_>| recount.add(event.time, event.project, event.kind, event.user);
+            scan_after(segment, scope, self.through, patience, each)?;
+        }
+        self.through = snapshot.cursor;
+        Ok(self)
+    }
+
+    async fn activity(self, scope: &TenantScope) -> Result<Vec<Activity>, PortError> {
+        let tenant = scope.tenant().clone();
+        blocking(move || Ok(self.recount.activity(&tenant))).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
+) -> Result<T, PortError> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|why| PortError::new(ErrorKind::Unavailable, "count users again").because(why))?
+}

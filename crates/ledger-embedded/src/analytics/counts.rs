@@ -1,0 +1,166 @@
+//! Counting events by type and by user.
+
+use std::cmp::Ordering;
+
+use domain::series::Facet;
+use domain::tenant::TenantScope;
+use domain::time::TimeRange;
+use domain::users::UserNumber;
+use hashbrown::HashMap;
+use ports::PortError;
+
+use super::rows::{Fields, Rows};
+use super::scan::{Wanted, held_events, is_known, refuse_dropped, scan_held, scan_segments};
+use super::symbols::Symbols;
+use super::tallies::Tallies;
+use crate::ledger::Core;
+use crate::memtable::SharedEvent;
+use crate::reports::Patience;
+use crate::state::Snapshot;
+
+/// How often each name occurred, in no order.
+pub(super) type Counts = HashMap<String, u64>;
+
+/// Events of one customer, users by number.
+#[derive(Debug)]
+pub(super) struct CustomerCounts {
+    pub(super) types: Counts,
+    /// Those who can be among the first: all that are not behind the last of them.
+    pub(super) users: Vec<(UserNumber, u64)>,
+}
+
+/// Counts by type and, if asked for, by user.
+#[derive(Debug)]
+struct Counter {
+    symbols: Symbols,
+    types: Vec<u64>,
+    users: Tallies,
+    /// Only events of this project.
+    project: Option<u32>,
+}
+
+impl Counter {
+    fn new(project: Option<&str>) -> Self {
+        let mut symbols = Symbols::new();
+        let project = project.map(|project| symbols.number(project));
+        Self { symbols, types: Vec::new(), users: Tallies::default(), project }
+    }
+
+    fn parts(&mut self) -> (&mut Symbols, impl FnMut(&Rows) -> Result<(), PortError>) {
+        let Self { symbols, types, users, project } = self;
+        let add = |rows: &Rows| {
+            for (row, kind) in rows.facets[Facet::Type as usize].iter().enumerate() {
+                let of = rows.facets[Facet::Project as usize].get(row);
+                if project.is_some_and(|wanted| of != Some(&wanted)) {
+                    continue;
+                }
+                let kind = *kind as usize;
+                if kind >= types.len() {
+                    types.resize(kind + 1, 0);
+                }
+                types[kind] += 1;
+            }
+            rows.users.iter().flatten().for_each(|user| users.add(*user));
+            Ok(())
+        };
+        (symbols, add)
+    }
+
+    fn add_held(&mut self, held: &[SharedEvent], fields: Fields) -> Result<(), PortError> {
+        let (symbols, add) = self.parts();
+        scan_held(held, fields, symbols, add)
+    }
+
+    fn add_segments(&mut self, snapshot: &Snapshot, wanted: &Wanted<'_>, patience: &Patience) -> Result<(), PortError> {
+        refuse_dropped(snapshot, wanted)?;
+        let (symbols, add) = self.parts();
+        scan_segments(snapshot, wanted, symbols, patience, add)
+    }
+
+    fn types(&self) -> Counts {
+        let counted = self.types.iter().enumerate().filter(|(_, count)| **count > 0);
+        let name = |number: usize| self.symbols.text(u32::try_from(number).unwrap_or(u32::MAX)).to_owned();
+        counted.map(|(number, count)| (name(number), *count)).collect()
+    }
+}
+
+impl Core {
+    /// What a customer did; `None` for one never seen.
+    pub(super) fn count_customer(
+        &self,
+        scope: &TenantScope,
+        customer: &str,
+        range: TimeRange,
+        top: usize,
+        patience: &Patience,
+    ) -> Result<Option<CustomerCounts>, PortError> {
+        let fields = Fields { users: true, ..Fields::default() }.with(Facet::Type);
+        let wanted = Wanted { scope, customer: Some(customer), ranges: &[range], fields };
+        let look = |table: &crate::memtable::Memtable| {
+            let known = table.group(scope.tenant(), customer).is_some();
+            (known, held_events(table, scope, Some(customer), range, |_| true))
+        };
+        let (snapshot, active) = self.view(look);
+        let frozen = snapshot.frozen.as_ref().map(|frozen| look(frozen));
+        let mut counter = Counter::new(None);
+        let mut known = false;
+        for (held, events) in [Some(active), frozen].into_iter().flatten() {
+            known |= held;
+            counter.add_held(&events, fields)?;
+        }
+        counter.add_segments(&snapshot, &wanted, patience)?;
+        let types = counter.types();
+        if types.is_empty() && !known && !is_known(&snapshot, scope, customer)? {
+            return Ok(None);
+        }
+        Ok(Some(CustomerCounts { types, users: leaders(counter.users.counted().collect(), top) }))
+    }
+
+    /// Counts by type of the events of a tenant in `ranges`, with those of memtables found before.
+    pub(super) fn count_types(
+        scope: &TenantScope,
+        ranges: &[TimeRange],
+        project: Option<&str>,
+        snapshot: &Snapshot,
+        held: &[SharedEvent],
+        patience: &Patience,
+    ) -> Result<Counts, PortError> {
+        let mut counter = Counter::new(project);
+        let fields = type_fields(project);
+        counter.add_held(held, fields)?;
+        for range in ranges {
+            let wanted = Wanted { scope, customer: None, ranges: std::slice::from_ref(range), fields };
+            counter.add_segments(snapshot, &wanted, patience)?;
+        }
+        Ok(counter.types())
+    }
+}
+
+fn type_fields(project: Option<&str>) -> Fields {
+    let fields = Fields::default().with(Facet::Type);
+    if project.is_some() { fields.with(Facet::Project) } else { fields }
+}
+
+/// Those with the most events, as many as `top`, and all others with as many events as the last of them.
+fn leaders(mut users: Vec<(UserNumber, u64)>, top: usize) -> Vec<(UserNumber, u64)> {
+    if top == 0 {
+        return Vec::new();
+    }
+    if users.len() > top {
+        let (_, (_, least), _) = users.select_nth_unstable_by(top - 1, |left, right| right.1.cmp(&left.1));
+        let least = *least;
+        users.retain(|(_, count)| *count >= least);
+    }
+    users
+}
+
+/// Most first, then in order of name; the first `limit`.
+pub(super) fn most_first(counts: impl IntoIterator<Item = (String, u64)>, limit: usize) -> Vec<(String, u64)> {
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    let order = |(left, most): &(String, u64), (right, more): &(String, u64)| -> Ordering {
+        more.cmp(most).then_with(|| left.cmp(right))
+    };
+    counts.sort_unstable_by(order);
+    counts.truncate(limit);
+    counts
+}

@@ -1,0 +1,186 @@
+//! A series, by whatever answers it: [`Source`].
+
+use std::collections::BTreeSet;
+
+use domain::rollup::{Rollup, hour_of};
+use domain::series::{Facet, SeriesPoint, SeriesQuery};
+use domain::tenant::TenantScope;
+use domain::time::{TimeRange, Timestamp};
+use ports::PortError;
+use ports::manifest::HourSumsQuery;
+
+use super::hours::{HourQuery, HourSums};
+use super::plan::{Hours, Source};
+use super::points::Points;
+use super::rows::FACETS;
+use super::scan::{Wanted, held_events, refuse_dropped, scan_held, scan_segments};
+use super::symbols::{NONE, Symbols};
+use crate::ledger::Core;
+use crate::memtable::{Memtable, SharedEvent};
+use crate::reports::Patience;
+use crate::state::Snapshot;
+
+/// A series being summed.
+struct Series<'q> {
+    scope: &'q TenantScope,
+    query: &'q SeriesQuery,
+    customer: Option<&'q str>,
+    symbols: Symbols,
+    points: Points<'q>,
+    hours: Hours<'q>,
+}
+
+/// What is looked up while the memtable being filled cannot change.
+#[derive(Debug)]
+pub(crate) struct Unflushed {
+    rollups: Vec<Rollup>,
+    events: Vec<SharedEvent>,
+}
+
+impl Unflushed {
+    /// Its events alone: the manifest counts its sums.
+    pub(super) fn without_sums(self) -> Self {
+        Self { rollups: Vec::new(), ..self }
+    }
+}
+
+impl Core {
+    /// A series from raw events alone, or with the hourly sums of customers.
+    pub(super) fn series_of_segments(
+        &self,
+        scope: &TenantScope,
+        query: &SeriesQuery,
+        source: Source,
+        patience: &Patience,
+    ) -> Result<Vec<SeriesPoint>, PortError> {
+        let mut series = Series::new(scope, query);
+        let Source::Customers(breakdown) = source else {
+            let (snapshot, active) = self.view(|active| series.held(active, |_| true));
+            series.add_held(&active)?;
+            if let Some(frozen) = &snapshot.frozen {
+                series.add_held(&series.held(frozen, |_| true))?;
+            }
+            series.add_raw(&snapshot, &[query.range], patience)?;
+            return Ok(series.finish());
+        };
+        let customer = series.customer;
+        let of = HourQuery { scope, customer, metric: query.metric, breakdown };
+        let (snapshot, active) = self.view(|active| series.add_table(of, active));
+        series.add_held(&active?)?;
+        if let Some(frozen) = &snapshot.frozen {
+            let frozen = series.add_table(of, frozen)?;
+            series.add_held(&frozen)?;
+        }
+        let others = series.sums(of).add_segments(&snapshot, patience)?;
+        let ranges = series.hours.ranges(&others);
+        series.add_raw(&snapshot, &ranges, patience)?;
+        Ok(series.finish())
+    }
+
+    /// A series from the rollups: `stored` ones, and what was not flushed at that moment.
+    pub(super) fn series_of_rollups(
+        scope: &TenantScope,
+        query: &SeriesQuery,
+        stored: &[Rollup],
+        unflushed: &[Unflushed],
+        snapshot: &Snapshot,
+        patience: &Patience,
+    ) -> Result<Vec<SeriesPoint>, PortError> {
+        let mut series = Series::new(scope, query);
+        let mut others = BTreeSet::new();
+        for rollup in stored.iter().chain(unflushed.iter().flat_map(|table| &table.rollups)) {
+            series.add_rollup(rollup, &mut others)?;
+        }
+        for table in unflushed {
+            series.add_held(&table.events)?;
+        }
+        let ranges = series.hours.ranges(&others);
+        series.add_raw(snapshot, &ranges, patience)?;
+        Ok(series.finish())
+    }
+}
+
+/// What a memtable has for a series of rollups.
+pub(super) fn unflushed(table: &Memtable, scope: &TenantScope, query: &SeriesQuery) -> Unflushed {
+    let mut hours = Hours::new(query.range, &query.calendar, query.interval);
+    let rollups = crate::reports::rollups_in(table, scope, hours.starts());
+    let (rollups, split): (Vec<_>, Vec<_>) = rollups.into_iter().partition(|rollup| hours.is_whole(rollup.key.hour));
+    let events = if split.is_empty() {
+        Vec::new()
+    } else {
+        held_events(table, scope, None, query.range, |at| !hours.is_whole(hour_of(at)))
+    };
+    Unflushed { rollups, events }
+}
+
+/// The sums of hours that a series needs.
+pub(super) fn hour_sums(query: &SeriesQuery) -> HourSumsQuery {
+    let filter = |facet| query.filters.iter().find(|(filtered, _)| *filtered == facet).map(|(_, value)| value.clone());
+    let (project, kind) = (filter(Facet::Project), filter(Facet::Type));
+    // What is filtered is told apart too: the points look at it again.
+    let is_told = |facet, filter: &Option<String>| filter.is_some() || query.group_by.contains(&facet);
+    HourSumsQuery {
+        range: Hours::new(query.range, &query.calendar, query.interval).starts(),
+        by_project: is_told(Facet::Project, &project),
+        by_kind: is_told(Facet::Type, &kind),
+        project,
+        kind,
+    }
+}
+
+impl<'q> Series<'q> {
+    fn new(scope: &'q TenantScope, query: &'q SeriesQuery) -> Self {
+        let mut symbols = Symbols::new();
+        let points = Points::new(query, &mut symbols);
+        let customer = query.filters.iter().find(|(facet, _)| *facet == Facet::Customer);
+        let hours = Hours::new(query.range, &query.calendar, query.interval);
+        Self { scope, query, customer: customer.map(|(_, name)| name.as_str()), symbols, points, hours }
+    }
+
+    fn held(&self, table: &Memtable, wants: impl FnMut(Timestamp) -> bool) -> Vec<SharedEvent> {
+        held_events(table, self.scope, self.customer, self.query.range, wants)
+    }
+
+    fn sums(&mut self, query: HourQuery<'q>) -> HourSums<'_, 'q> {
+        HourSums { query, hours: &mut self.hours, points: &mut self.points, symbols: &mut self.symbols }
+    }
+
+    /// Adds the whole hours of a memtable and returns the events of the others.
+    fn add_table(&mut self, query: HourQuery<'q>, table: &Memtable) -> Result<Vec<SharedEvent>, PortError> {
+        self.sums(query).add_table(table)?;
+        let mut hours = self.hours.clone();
+        Ok(self.held(table, |at| !hours.is_whole(hour_of(at))))
+    }
+
+    fn add_rollup(&mut self, rollup: &Rollup, others: &mut BTreeSet<Timestamp>) -> Result<(), PortError> {
+        let key = &rollup.key;
+        let mut values = [NONE; FACETS];
+        values[Facet::Project as usize] = self.symbols.number(&key.project);
+        values[Facet::Type as usize] = self.symbols.number(&key.kind);
+        if !self.points.wants(&values) || !self.hours.is_touched(key.hour) {
+            return Ok(());
+        }
+        if !self.hours.is_whole(key.hour) {
+            others.insert(key.hour);
+            return Ok(());
+        }
+        self.points.add(key.hour, &values, &self.query.metric.part_of(&rollup.totals), None)
+    }
+
+    fn add_held(&mut self, events: &[SharedEvent]) -> Result<(), PortError> {
+        let fields = self.points.fields();
+        scan_held(events, fields, &mut self.symbols, |rows| self.points.add_events(rows))
+    }
+
+    /// Adds the events of segments in these ranges.
+    fn add_raw(&mut self, snapshot: &Snapshot, ranges: &[TimeRange], patience: &Patience) -> Result<(), PortError> {
+        let (scope, customer, fields) = (self.scope, self.customer, self.points.fields());
+        let wanted = Wanted { scope, customer, ranges, fields };
+        refuse_dropped(snapshot, &wanted)?;
+        scan_segments(snapshot, &wanted, &mut self.symbols, patience, |rows| self.points.add_events(rows))
+    }
+
+    fn finish(self) -> Vec<SeriesPoint> {
+        self.points.finish(&self.symbols)
+    }
+}

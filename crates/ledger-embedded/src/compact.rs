@@ -1,0 +1,241 @@
+//! Merging segments. Neighbours of one level become one of the next, so that readers and dedup face
+//! few files however long the product runs. Events keep every row; partial aggregates of one key
+//! become one row; ids become one run. One manifest commit swaps the parts for the whole.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::compute::interleave_record_batch;
+use arrow::record_batch::RecordBatch;
+use parquet::errors::ParquetError;
+use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta};
+use ports::{ErrorKind, PortError};
+
+use crate::dedup::{IdRecord, IdRun, IdRunWriter};
+use crate::flush::RowWriter;
+use crate::ledger::Core;
+use crate::merge::{Merge, Run, SumPart, SumStream};
+use crate::segment::events::{self, EventKeys};
+use crate::segment::sums::{self, SumBuilder};
+use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, file_name, io_error, segment_id};
+
+/// Free space that a merge leaves to the journal and to flushes, in bytes.
+const SPACE_LEFT_BYTES: u64 = 256 << 20;
+/// Rows written at once.
+const BATCH_ROWS: usize = 8_192;
+/// Bytes of rows gathered before they are written.
+const BATCH_BYTES: usize = 16 << 20;
+/// Input batches held at once before the rows gathered from them are written.
+const BATCHES_HELD: usize = 64;
+
+impl Core {
+    /// Merges one group of segments after another until none is due.
+    pub(crate) async fn merge_due(&self) -> Result<(), PortError> {
+        let _merging = self.merging.lock().await;
+        loop {
+            let segments = Arc::clone(&self.state.read().segments);
+            let Some(parts) = due(&segments, self.options.compact_fan_in.max(2), self.options.segment_rows_max) else {
+                return Ok(());
+            };
+            self.merge(parts).await?;
+            if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn merge(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
+        self.has_space_for(parts)?;
+        let meta = write_merged(&self.dir, parts).inspect_err(|_| self.delete_unfinished(parts))?;
+        let removed: Vec<_> = parts.iter().map(|part| part.meta().id.clone()).collect();
+        let commit = Commit { add: vec![meta.clone()], remove: removed.clone(), ..Commit::default() };
+        fail::fail_point!("merge::before_commit");
+        self.manifest.commit(&commit).await?;
+        fail::fail_point!("merge::after_commit");
+        let merged = Arc::new(self.dir.open(meta, false)?);
+        {
+            let mut state = self.state.write();
+            let segments = Arc::make_mut(&mut state.segments);
+            let at = segments.iter().position(|segment| removed.contains(&segment.meta().id)).unwrap_or(segments.len());
+            segments.retain(|segment| !removed.contains(&segment.meta().id));
+            segments.insert(at, merged);
+        }
+        self.delete(parts.iter().flat_map(|part| &part.meta().files));
+        Ok(())
+    }
+
+    /// A merge needs as much space as its parts until they are deleted, and must leave the flush its own.
+    fn has_space_for(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
+        let files = parts.iter().flat_map(|part| &part.meta().files);
+        let needed = files.map(|file| file.bytes).sum::<u64>() + SPACE_LEFT_BYTES;
+        let free = self.dir.vfs.free_bytes(&self.dir.path).map_err(|why| io_error("ask for free space".into(), why))?;
+        if free < needed {
+            let message = format!("merge {} segments: {free} bytes are free and {needed} needed", parts.len());
+            return Err(PortError::new(ErrorKind::Full, message));
+        }
+        Ok(())
+    }
+
+    /// Frees at once what a failed merge has written.
+    fn delete_unfinished(&self, parts: &[Arc<Segment>]) {
+        for name in merged_id(parts).iter().flat_map(|id| FileKind::ALL.map(|kind| file_name(id, kind))) {
+            let _ = self.dir.vfs.remove(&self.dir.path.join(name));
+        }
+    }
+
+    /// Deletes files that no longer count. Readers that hold them open go on; what cannot be deleted
+    /// now is deleted at the next start.
+    pub(crate) fn delete<'f>(&self, files: impl IntoIterator<Item = &'f FileMeta>) {
+        for file in files {
+            if let Err(why) = self.dir.vfs.remove(&self.dir.path.join(&file.name)) {
+                tracing::warn!(file = %file.name, error = %why, "failed to delete a merged segment file");
+            }
+        }
+    }
+}
+
+/// The oldest `fan_in` neighbours of one level, or as many of them as stay within `rows_max` together.
+/// Segments with and without raw events are not mixed.
+fn due(segments: &[Arc<Segment>], fan_in: usize, rows_max: u64) -> Option<&[Arc<Segment>]> {
+    let alike = |left: &Arc<Segment>, right: &Arc<Segment>| {
+        left.meta().level == right.meta().level && left.events().is_some() == right.events().is_some()
+    };
+    let groups = segments.chunk_by(alike).flat_map(|run| run.windows(fan_in));
+    groups.map(|group| &group[..fitting(group, rows_max)]).find(|group| group.len() > 1)
+}
+
+/// How many of the first segments stay within `rows_max` together.
+fn fitting(group: &[Arc<Segment>], rows_max: u64) -> usize {
+    let mut rows = 0;
+    group
+        .iter()
+        .take_while(|part| {
+            rows += part.rows(FileKind::Ids);
+            rows <= rows_max
+        })
+        .count()
+}
+
+fn write_merged(dir: &SegmentDir, parts: &[Arc<Segment>]) -> Result<SegmentMeta, PortError> {
+    let missing = || PortError::new(ErrorKind::Conflict, "merge no segments");
+    let (first, last) = parts.first().zip(parts.last()).ok_or_else(missing)?;
+    let (first_seq, last_seq, level) = (first.meta().first_seq, last.meta().last_seq, first.meta().level + 1);
+    let id = merged_id(parts).ok_or_else(missing)?;
+    let mut files = Vec::new();
+    if parts.iter().all(|part| part.events().is_some()) {
+        files.push(merge_events(dir, &id, parts)?);
+    }
+    files.push(merge_sums(dir, &id, parts)?);
+    files.push(merge_ids(dir, &id, parts)?);
+    let time_min = parts.iter().map(|part| part.meta().time_min).min().ok_or_else(missing)?;
+    let time_max = parts.iter().map(|part| part.meta().time_max).max().ok_or_else(missing)?;
+    Ok(SegmentMeta { id, level, first_seq, last_seq, time_min, time_max, files })
+}
+
+fn merged_id(parts: &[Arc<Segment>]) -> Option<String> {
+    let (first, last) = (parts.first()?.meta(), parts.last()?.meta());
+    Some(segment_id(first.first_seq, last.last_seq, first.level + 1))
+}
+
+fn merge_events(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {
+    let unreadable = |why: ParquetError| corrupt(id, why);
+    let files = parts.iter().filter_map(|part| part.events()).map(|file| file.scan(&events::COLUMNS));
+    let files = files.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let mut merge = Merge::<EventKeys>::open(files).map_err(unreadable)?;
+    let mut writer = RowWriter::create(dir, id, FileKind::Events, events::schema(), events::properties())?;
+    let mut gathered = Gathered::default();
+    while let Some(run) = merge.next_run().map_err(unreadable)? {
+        gathered.push(run);
+        if gathered.is_full() {
+            writer.write(&gathered.take())?;
+        }
+    }
+    if !gathered.rows.is_empty() {
+        writer.write(&gathered.take())?;
+    }
+    writer.finish()
+}
+
+/// Rows of several batches, on their way into one.
+#[derive(Default)]
+struct Gathered {
+    batches: Vec<RecordBatch>,
+    rows: Vec<(usize, usize)>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn is_full(&self) -> bool {
+        self.rows.len() >= BATCH_ROWS || self.batches.len() >= BATCHES_HELD || self.bytes >= BATCH_BYTES
+    }
+
+    fn push(&mut self, run: Run<EventKeys>) {
+        let same = |batch: &RecordBatch| Arc::ptr_eq(batch.column(0), run.batch.column(0));
+        let at = self.batches.iter().rposition(same).unwrap_or_else(|| {
+            self.bytes += run.batch.get_array_memory_size();
+            self.batches.push(run.batch.clone());
+            self.batches.len() - 1
+        });
+        self.rows.extend(run.rows.map(|row| (at, row)));
+    }
+
+    fn take(&mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
+        let batches = std::mem::take(&mut self.batches);
+        let merged = interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &self.rows);
+        self.rows.clear();
+        self.bytes = 0;
+        merged
+    }
+}
+
+fn merge_sums(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {
+    let unreadable = |why: ParquetError| corrupt(id, why);
+    let mut writer = RowWriter::create(dir, id, FileKind::Windows, sums::schema(), sums::properties())?;
+    let mut rows = SumBuilder::default();
+    let mut stream = SumStream::open(parts, None).map_err(unreadable)?;
+    while let Some(part) = stream.next_part().map_err(unreadable)? {
+        match part {
+            SumPart::Row(from, row) => rows.copy(&from, row),
+            SumPart::Sum(sum) => rows.push_partial(&sum.key(), &sum.partial),
+        }
+        if rows.rows() == BATCH_ROWS {
+            writer.write(&rows.finish())?;
+        }
+    }
+    writer.write(&rows.finish())?;
+    writer.finish()
+}
+
+fn merge_ids(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {
+    let count: u64 = parts.iter().map(|part| part.ids().count()).sum();
+    let file = dir.create(id, FileKind::Ids)?;
+    let runs: Vec<_> = parts.iter().map(|part| part.ids()).collect();
+    let merged = merge_runs(&runs, count, file).map_err(|why| io_error(format!("merge the ids of {id}"), why))?;
+    merged.finish(count)
+}
+
+/// Ids are unique across runs, so merging keeps every record.
+fn merge_runs(runs: &[&IdRun], count: u64, file: SegmentFile) -> std::io::Result<SegmentFile> {
+    let mut writer = IdRunWriter::new(file, count)?;
+    let mut scans: Vec<_> = runs.iter().map(|run| run.scan().peekable()).collect();
+    loop {
+        let mut least: Option<(usize, IdRecord)> = None;
+        for (at, scan) in scans.iter_mut().enumerate() {
+            match scan.peek() {
+                Some(Ok(record)) if least.is_none_or(|(_, known)| record.hash < known.hash) => {
+                    least = Some((at, *record))
+                }
+                Some(Err(_)) => {
+                    return Err(scan.next().and_then(Result::err).unwrap_or_else(|| std::io::Error::other("id run")));
+                }
+                _ => {}
+            }
+        }
+        let Some((at, record)) = least else { break };
+        scans[at].next();
+        writer.push(&record)?;
+    }
+    let mut file = writer.finish()?;
+    file.flush()?;
+    Ok(file)
+}

@@ -1,0 +1,381 @@
+//! The ledger itself: opening, applying, and the thread-safe core that flush, compaction and readers
+//! share. Applying reads top to bottom: decode → dedup → fold → publish the applied position.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use domain::admit::Dimension;
+use domain::limits::{LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX, READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
+use domain::position::Seq;
+use domain::record::{RecordError, RecordView};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::{MICROS_PER_SECOND, Timestamp};
+use domain::window::WindowRule;
+use parking_lot::{Mutex, RwLock};
+use ports::clock::Clock;
+use ports::fair::FairLimiter;
+use ports::journal::Entry;
+use ports::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
+use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, Name};
+use ports::{ErrorKind, PortError};
+use tokio::sync::Notify;
+use vfs::{TEMPORARY_SUFFIX, Vfs};
+
+use crate::dedup::{FirstSeen, IdHasher};
+use crate::memtable::{FreshEvent, FreshRecord, Memtable};
+use crate::options::LedgerOptions;
+use crate::queries::Engine;
+use crate::segment::{Segment, SegmentDir, corrupt, io_error};
+use crate::state::State;
+use crate::users::Users;
+
+/// The embedded ledger. Dropping it stops its threads; what is not flushed is in the journal.
+#[derive(Debug)]
+pub struct EmbeddedLedger {
+    pub(crate) core: Arc<Core>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the ledger's callers and threads share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) dir: SegmentDir,
+    pub(crate) manifest: Arc<dyn Manifest>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: LedgerOptions,
+    pub(crate) identity: Identity,
+    pub(crate) hasher: IdHasher,
+    pub(crate) state: RwLock<State>,
+    pub(crate) names: Mutex<BTreeSet<Name>>,
+    /// Held by whoever fills or freezes the active memtable.
+    pub(crate) writer: tokio::sync::Mutex<()>,
+    /// Held by whoever turns the frozen memtable into a segment.
+    pub(crate) flushing: tokio::sync::Mutex<()>,
+    /// Held by whoever replaces segments.
+    pub(crate) merging: tokio::sync::Mutex<()>,
+    /// Why the last flush failed, when only a restart can help.
+    pub(crate) broken: Mutex<Option<ErrorKind>>,
+    /// Of the reads that may block a thread.
+    pub(crate) readers: FairLimiter,
+    /// Of the looks into the manifest.
+    pub(crate) lookups: FairLimiter,
+    /// Of the changes of a zone, which count all that a tenant has.
+    pub(crate) zones: FairLimiter,
+    /// Runs structured queries.
+    pub(crate) engine: Engine,
+    pub(crate) wake_flush: Notify,
+    pub(crate) wake_merge: Notify,
+    pub(crate) room: Notify,
+    pub(crate) stopping: AtomicBool,
+    dead_letters: AtomicU64,
+}
+
+impl EmbeddedLedger {
+    /// Opens the ledger in `dir`, which only this process may use: reads the manifest, checks every
+    /// segment file against it, deletes files it does not know, and starts the background threads.
+    ///
+    /// # Errors
+    /// `Corrupt` when a file is missing or is not what was written, `Conflict` when the folder was
+    /// made with other windows, `Unavailable` when it cannot be read.
+    pub async fn open(
+        vfs: Arc<dyn Vfs>,
+        dir: PathBuf,
+        manifest: Arc<dyn Manifest>,
+        clock: Arc<dyn Clock>,
+        options: LedgerOptions,
+    ) -> Result<Arc<Self>, PortError> {
+        let found = manifest.load(&Identity { key: options.seed_key, rule: options.rule }).await?;
+        if found.identity.rule != options.rule {
+            let told = |rule: WindowRule| (rule.length_us() / MICROS_PER_SECOND, rule.grace_us() / MICROS_PER_SECOND);
+            let ((length, grace), (old_length, old_grace)) = (told(options.rule), told(found.identity.rule));
+            let message = format!(
+                "open the data folder with windows of {length} s and a grace of {grace} s (window_length_sec, \
+                 window_grace_sec): it was made with {old_length} s and {old_grace} s"
+            );
+            return Err(PortError::new(ErrorKind::Conflict, message));
+        }
+        vfs.create_dir_all(&dir).map_err(|why| io_error("create the segments folder".into(), why))?;
+        let dir = SegmentDir { vfs, path: dir };
+        let open = |meta| dir.open(meta, true).map(Arc::new);
+        let segments = found.segments.into_iter().map(open).collect::<Result<Vec<Arc<Segment>>, _>>()?;
+        // Only now that everything known is there and whole.
+        remove_unknown(&dir, segments.iter().flat_map(|segment| segment.file_names()).collect())?;
+        let hasher = IdHasher::new(&found.identity.key);
+        let state = State {
+            segments: Arc::new(segments),
+            frozen: None,
+            active: Memtable::default(),
+            active_since: None,
+            users: Users::load(&found.users, &hasher),
+            applied: found.cursor,
+            cursor: found.cursor,
+            closed_through: found.closed_through,
+            retention_floor: found.retention_floor,
+            zones: Arc::new(found.zones.into_iter().collect()),
+            recounts: 0,
+        };
+        let core = Arc::new(Core {
+            dir,
+            manifest,
+            clock,
+            hasher,
+            identity: found.identity,
+            state: RwLock::new(state),
+            names: Mutex::new(found.names.into_iter().collect()),
+            writer: tokio::sync::Mutex::new(()),
+            flushing: tokio::sync::Mutex::new(()),
+            merging: tokio::sync::Mutex::new(()),
+            broken: Mutex::new(None),
+            readers: FairLimiter::new(READS_AT_ONCE_MAX, READS_OF_TENANT_MAX),
+            lookups: FairLimiter::new(LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX),
+            zones: FairLimiter::new(1, 1),
+            engine: Engine::default(),
+            wake_flush: Notify::new(),
+            wake_merge: Notify::new(),
+            room: Notify::new(),
+            stopping: AtomicBool::new(false),
+            dead_letters: AtomicU64::new(found.dead_letters),
+            options,
+        });
+        let threads = if core.options.background { Core::start_threads(&core)? } else { Vec::new() };
+        Ok(Arc::new(Self { core, threads }))
+    }
+
+    /// What was fixed when the folder was first opened.
+    pub fn identity(&self) -> Identity {
+        self.core.identity
+    }
+
+    /// Flushes what is due, merges one group of segments if one is due, drops what is too old:
+    /// what the background threads do all the time.
+    ///
+    /// # Errors
+    /// The first failure; everything stays as it was and can be tried again.
+    pub async fn maintain(&self) -> Result<(), PortError> {
+        self.core.flush_due().await?;
+        self.core.merge_due().await?;
+        self.core.retain_due().await
+    }
+}
+
+impl Drop for EmbeddedLedger {
+    fn drop(&mut self) {
+        self.core.stopping.store(true, Ordering::Release);
+        self.core.wake_flush.notify_one();
+        self.core.wake_merge.notify_one();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a ledger thread panicked");
+            }
+        }
+    }
+}
+
+/// Deletes what an interrupted flush, merge or retention left behind.
+fn remove_unknown(dir: &SegmentDir, known: BTreeSet<&str>) -> Result<(), PortError> {
+    let names = dir.vfs.list(&dir.path).map_err(|why| io_error("list the segments folder".into(), why))?;
+    for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+        tracing::info!(file = %name, temporary = name.ends_with(TEMPORARY_SUFFIX), "deleting a segment file that never counted");
+        dir.vfs.remove(&dir.path.join(name)).map_err(|why| io_error(format!("delete {name}"), why))?;
+    }
+    dir.vfs.sync_dir(&dir.path).map_err(|why| io_error("sync the segments folder".into(), why))
+}
+
+impl Core {
+    /// Applies one record, whole or not at all.
+    fn apply_record(&self, entry: &Entry) -> Result<Applied, PortError> {
+        let applied = self.state.read().applied;
+        if entry.seq <= applied {
+            return Ok(Applied { seq: entry.seq, outcomes: Vec::new() });
+        }
+        if entry.seq != applied.next() {
+            let message = format!("apply record {}: the next one is {}", entry.seq, applied.next());
+            return Err(PortError::new(ErrorKind::Conflict, message));
+        }
+        fail::fail_point!("ledger::before_decode", |_| {
+            Err(PortError::new(ErrorKind::Unacceptable, "decode a record, as injected"))
+        });
+        let unacceptable = |why: RecordError| {
+            PortError::new(ErrorKind::Unacceptable, format!("decode record {}", entry.seq)).because(why)
+        };
+        let view = RecordView::parse(&entry.payload).map_err(unacceptable)?;
+        let events = self.decode(&view).map_err(unacceptable)?;
+        let earlier = self.flushed_sightings(&events)?;
+        let record = FreshRecord {
+            seq: entry.seq,
+            tenant: view.tenant(),
+            received_at: view.received_at(),
+            payload: &entry.payload,
+        };
+        let outcomes = self.fold(&record, &events, &earlier);
+        Ok(Applied { seq: entry.seq, outcomes })
+    }
+
+    fn decode<'r>(&self, view: &RecordView<'r>) -> Result<Vec<FreshEvent<'r>>, RecordError> {
+        let hasher = self.hasher.of_tenant(view.tenant());
+        let mut events = Vec::with_capacity(view.count() as usize);
+        for (index, body) in (0..=u16::MAX).zip(view.bodies()) {
+            let body = body?;
+            let event = body.event()?;
+            let (hash, payload_hash) = (hasher.hash(event.id), body.payload_hash());
+            let user = event.user.map(|user| hasher.hash(user));
+            let (offset, len) = (body.offset, body.bytes.len());
+            events.push(FreshEvent { index, offset, len, hash, payload_hash, user, event });
+        }
+        Ok(events)
+    }
+
+    /// Earlier sightings in all that no longer changes, looked up without holding the lock.
+    fn flushed_sightings(&self, events: &[FreshEvent<'_>]) -> Result<Vec<Option<FirstSeen>>, PortError> {
+        let snapshot = self.state.read().snapshot();
+        let find = |event: &FreshEvent<'_>| snapshot.find_id(event.hash);
+        events.iter().map(find).collect::<Result<_, _>>().map_err(|why| corrupt("an id run", why))
+    }
+
+    /// The only place where an event becomes counted.
+    fn fold(&self, record: &FreshRecord<'_>, events: &[FreshEvent<'_>], earlier: &[Option<FirstSeen>]) -> Vec<Outcome> {
+        let mut guard = self.state.write();
+        let state = &mut *guard;
+        let mut in_record = hashbrown::HashMap::with_capacity(events.len());
+        let mut outcomes = Vec::with_capacity(events.len());
+        for (event, flushed) in events.iter().zip(earlier) {
+            let known = flushed.or_else(|| state.active.find_id(event.hash)).map(|seen| seen.payload_hash);
+            let known = known.or_else(|| in_record.get(&event.hash).copied());
+            outcomes.push(match known {
+                Some(payload_hash) if payload_hash == event.payload_hash => Outcome::Duplicate,
+                Some(_) => Outcome::Mismatch,
+                None => {
+                    in_record.insert(event.hash, event.payload_hash);
+                    Outcome::Fresh
+                }
+            });
+        }
+        let zone = state.zones.get(record.tenant);
+        let fresh = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Fresh);
+        state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule, &mut state.users, zone);
+        self.cover(state, record.seq);
+        outcomes
+    }
+
+    fn cover(&self, state: &mut State, seq: Seq) {
+        state.active.cover(seq);
+        state.applied = seq;
+        if state.active_since.is_none() {
+            state.active_since = Some(self.clock.now());
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    fn cursor(&self) -> Seq {
+        self.core.state.read().cursor
+    }
+
+    fn applied(&self) -> Seq {
+        self.core.state.read().applied
+    }
+
+    async fn apply(&self, entries: &[Entry]) -> Batch {
+        let _writer = self.core.writer.lock().await;
+        let mut batch = Batch::default();
+        for entry in entries {
+            let applied = match self.core.make_room().await {
+                Ok(()) => self.core.apply_record(entry),
+                Err(why) => Err(why),
+            };
+            match applied {
+                Ok(applied) => batch.applied.push(applied),
+                Err(why) => {
+                    batch.failed = Some(why);
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
+        let _writer = self.core.writer.lock().await;
+        if entry.seq <= self.applied() {
+            return Ok(());
+        }
+        let tenant = RecordView::parse(&entry.payload).ok().map(|record| record.tenant().clone());
+        let dead_lettered_at = self.core.clock.now();
+        let payload = entry.payload.to_vec();
+        self.core
+            .manifest
+            .store_dead_letter(&DeadLetter {
+                seq: entry.seq,
+                tenant,
+                reason: reason.to_owned(),
+                dead_lettered_at,
+                payload,
+            })
+            .await?;
+        self.core.dead_letters.fetch_add(1, Ordering::Relaxed);
+        self.core.cover(&mut self.core.state.write(), entry.seq);
+        Ok(())
+    }
+
+    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+        let hasher = self.core.hasher.of_tenant(scope.tenant());
+        let hashes: Vec<_> = ids.iter().map(|id| hasher.hash(id)).collect();
+        let (snapshot, active) = {
+            let state = self.core.state.read();
+            let active: Vec<_> = hashes.iter().map(|hash| state.active.find_id(*hash)).collect();
+            (state.snapshot(), active)
+        };
+        let find = |(hash, active): (_, Option<FirstSeen>)| active.or_else(|| snapshot.find_id(hash).ok().flatten());
+        let sighting = |seen: FirstSeen| Sighting { payload_hash: seen.payload_hash };
+        hashes.into_iter().zip(active).map(|pair| find(pair).map(sighting)).collect()
+    }
+
+    async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {
+        if through <= self.closed_through() {
+            return Ok(());
+        }
+        self.core.manifest.commit(&Commit { closed_through: Some(through), ..Commit::default() }).await?;
+        let mut state = self.core.state.write();
+        state.closed_through = state.closed_through.max(through);
+        Ok(())
+    }
+
+    fn closed_through(&self) -> Timestamp {
+        self.core.state.read().closed_through
+    }
+
+    async fn flush(&self) -> Result<Seq, PortError> {
+        let _writer = self.core.writer.lock().await;
+        self.core.flush_all().await
+    }
+
+    fn names(&self) -> Vec<(TenantId, Dimension, String)> {
+        let mut names = self.core.names.lock().clone();
+        let (snapshot, active) = self.core.view(|active| self.core.new_names(active));
+        names.extend(active);
+        names.extend(snapshot.frozen.iter().flat_map(|frozen| self.core.new_names(frozen)));
+        names.into_iter().map(|name| (name.tenant, name.dimension, name.name)).collect()
+    }
+
+    fn failure(&self) -> Option<ErrorKind> {
+        *self.core.broken.lock()
+    }
+
+    fn stats(&self) -> LedgerStats {
+        let state = self.core.state.read();
+        let frozen = state.frozen.as_ref().map_or(0, |frozen| frozen.len());
+        let files = || state.segments.iter().flat_map(|segment| &segment.meta().files);
+        LedgerStats {
+            unflushed_events: (state.active.len() + frozen) as u64,
+            segments: state.segments.len() as u64,
+            flushed_events: files().filter(|file| file.kind == FileKind::Events).map(|file| file.rows).sum(),
+            flushed_bytes: files().map(|file| file.bytes).sum(),
+            dead_letters: self.core.dead_letters.load(Ordering::Relaxed),
+        }
+    }
+}

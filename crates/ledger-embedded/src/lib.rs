@@ -1,0 +1,26 @@
+//! The embedded ledger: a log-structured store with one commit point. Records are applied to a
+//! memtable; a flush turns it into a segment that one manifest commit makes count.
+
+pub mod options;
+mod dedup;
+mod users;
+mod activity;
+mod memtable;
+mod segment;
+mod state;
+mod ledger;
+mod consistent_read;
+mod flush;
+mod merge;
+mod compact;
+mod retention;
+mod reports;
+mod active_users;
+mod analytics;
+mod queries;
+mod verify;
+pub mod interchange;
+
+pub use ledger::EmbeddedLedger;
+pub use options::LedgerOptions;
+pub use verify::{Difference, VerifySummary};

@@ -1,0 +1,400 @@
+//! Answers from one consistent state: segments through their page index, both memtables directly, all
+//! additive. Reading files blocks, so it happens on threads for that, a limited number at a time.
+
+mod events;
+mod sums;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::aggregate::Aggregate;
+use domain::limits::{PAGE_BYTES_MAX, QUERY_TIME_MAX};
+use domain::position::Seq;
+use domain::rollup::{Rollup, RollupKey, hour_of};
+use domain::tenant::TenantScope;
+use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
+use domain::window::revision;
+use parquet::errors::ParquetError;
+use ports::fair::{FairLimiter, FairPermit};
+use ports::reports::{
+    Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
+};
+use ports::{ErrorKind, PortError};
+
+use crate::ledger::{Core, EmbeddedLedger};
+use crate::memtable::{Memtable, Partial};
+use crate::segment::sums::Grain;
+use sums::{SumQuery, sum, sums_in};
+
+/// What a row of an answer takes beside its texts, about.
+const ROW_OVERHEAD_BYTES: usize = 512;
+/// What a part of a breakdown takes in an answer beside its name, about.
+const SLICE_BYTES: usize = 48;
+/// Longest time spent on one page before it is answered as far as it is.
+const PAGE_TIME_US_MAX: i64 = 5_000_000;
+
+/// Set when nobody waits for an answer any more.
+#[derive(Debug, Default)]
+pub(crate) struct Abandoned(Arc<AtomicBool>);
+
+impl Abandoned {
+    /// What the work asks whether it is still waited for.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets a read end early when nobody waits for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Patience(Arc<AtomicBool>);
+
+impl Patience {
+    /// Asked once per batch of rows.
+    pub(crate) fn check(&self) -> Result<(), ParquetError> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(ParquetError::General("nobody waits for the answer any more".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Waits until one read more of the tenant may run. Taken before anything is set aside for the read,
+    /// so that those that wait hold nothing. The server itself needs no turn.
+    pub(crate) async fn turn(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
+        turn_of(&self.readers, scope).await
+    }
+
+    /// The same for one look into the manifest.
+    pub(crate) async fn lookup(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
+        turn_of(&self.lookups, scope).await
+    }
+
+    /// Runs a read of a tenant's files on a thread that may block.
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, scope: &TenantScope, read: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
+    {
+        let turn = self.turn(scope).await?;
+        self.read_in(turn, read).await
+    }
+
+    /// The same for whom a turn was taken already, or who reads no files and needs none. The turn ends
+    /// with the read, also when nobody waits for that.
+    pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: Option<FairPermit>, read: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
+    {
+        let abandoned = Abandoned::default();
+        let patience = abandoned.patience();
+        let core = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read(&core, &patience)
+        });
+        match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(panicked)) => {
+                Err(PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(panicked))
+            }
+            Err(_) => Err(took_too_long(QUERY_TIME_MAX)),
+        }
+    }
+
+    fn window(&self, customer: String, partial: Partial, closed_through: Timestamp) -> Window {
+        let rule = self.identity.rule;
+        let late = partial.aggregate.totals.late;
+        Window {
+            customer,
+            start: partial.start,
+            end: rule.end_of(partial.start),
+            state: rule.state(partial.start, late, closed_through),
+            revision: revision(late),
+            aggregate: partial.aggregate,
+        }
+    }
+}
+
+async fn turn_of(turns: &FairLimiter, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
+    if scope.is_servers() {
+        return Ok(None);
+    }
+    turns.take(scope.tenant()).await.map(Some)
+}
+
+/// Why a read that nobody waits for any more has ended.
+pub(crate) fn given_up(why: ParquetError) -> PortError {
+    PortError::new(ErrorKind::Unavailable, "read").because(why)
+}
+
+/// The refusal of an answer after the time that it may take.
+pub(crate) fn took_too_long(time_max: Duration) -> PortError {
+    let context = format!("answer within {} s: ask for less, or again when less is asked", time_max.as_secs_f64());
+    PortError::new(ErrorKind::TimedOut, context)
+}
+
+fn customer(id: String, total: Partial) -> Customer {
+    Customer { id, created: total.first_received, updated: total.last_received, total: total.aggregate }
+}
+
+#[async_trait]
+impl Reports for EmbeddedLedger {
+    async fn events(
+        &self,
+        scope: &TenantScope,
+        query: &EventQuery,
+    ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
+        let (of, query) = (scope.clone(), query.clone());
+        self.core.read(scope, move |core, patience| core.list_events(&of, &query, patience)).await
+    }
+
+    async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
+        let (of, id) = (scope.clone(), id.to_owned());
+        self.core.read(scope, move |core, patience| core.find_event(&of, &id, patience)).await
+    }
+
+    async fn windows(
+        &self,
+        scope: &TenantScope,
+        query: &WindowQuery,
+    ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
+        let (of, query) = (scope.clone(), query.clone());
+        self.core.read(scope, move |core, _| core.list_windows(&of, &query)).await
+    }
+
+    async fn customers(
+        &self,
+        scope: &TenantScope,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Customer, String>, PortError> {
+        let (of, after) = (scope.clone(), after.map(str::to_owned));
+        self.core.read(scope, move |core, _| core.list_customers(&of, after, limit)).await
+    }
+
+    async fn usage(
+        &self,
+        scope: &TenantScope,
+        customer: &str,
+        now: Timestamp,
+        day: TimeRange,
+    ) -> Result<Option<CustomerUsage>, PortError> {
+        let (of, customer) = (scope.clone(), customer.to_owned());
+        self.core.read(scope, move |core, _| core.usage(&of, customer, now, day)).await
+    }
+
+    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
+        let look = |table: &Memtable| rollups_in(table, scope, range);
+        let moment = self.core.moment(scope, || self.core.manifest.rollups(scope, range), look).await?;
+        let uncounted = moment.snapshot.frozen.as_deref().filter(|_| !moment.counts_frozen).map(look);
+        let mut sums: BTreeMap<_, _> = moment.stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
+        for rollup in moment.active.into_iter().chain(uncounted.into_iter().flatten()) {
+            sums.entry(rollup.key).or_default().merge(&rollup.totals);
+        }
+        Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())
+    }
+
+    async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
+        let _turn = self.core.lookup(scope).await?;
+        Ok(self.core.manifest.dead_letter(scope, seq).await?.map(|letter| letter.reason))
+    }
+}
+
+/// The rollups of a memtable whose hour begins inside `range`, in no order.
+pub(crate) fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
+    let tenant = scope.tenant();
+    let wanted = table.rollups().filter(|(of, _, _, hour, _)| *of == tenant.as_str() && range.contains(*hour));
+    let rollup = |(_, project, kind, hour, totals): (_, &str, &str, _, &_)| {
+        let (tenant, project, kind) = (tenant.clone(), project.to_owned(), kind.to_owned());
+        Rollup { key: RollupKey { tenant, project, kind, hour }, totals: *totals }
+    };
+    wanted.map(rollup).collect()
+}
+
+impl Core {
+    fn list_windows(
+        &self,
+        scope: &TenantScope,
+        query: &WindowQuery,
+    ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
+        let mut windows: Vec<Window> = Vec::new();
+        let mut after = query.after.clone();
+        let deadline = self.clock.now().plus_micros(PAGE_TIME_US_MAX);
+        while windows.len() <= query.limit {
+            let wanted = SumQuery {
+                scope,
+                grain: Grain::Window,
+                customer: query.customer.as_deref(),
+                range: query.range,
+                after: after.as_ref(),
+                limit: query.limit + 1,
+            };
+            let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
+            let found = sum(&snapshot, active, &wanted)?;
+            let of_key = |((customer, _), partial)| self.window(customer, partial, snapshot.closed_through);
+            let kept = found.rows.into_iter().map(of_key);
+            windows.extend(kept.filter(|window| query.state.is_none_or(|state| state == window.state)));
+            after = found.bound;
+            if after.is_none() {
+                break;
+            }
+            if self.clock.now() > deadline {
+                break;
+            }
+        }
+        let more = cut(&mut windows, query.limit, PAGE_BYTES_MAX, |window| {
+            window.customer.len() + bytes_of(&window.aggregate)
+        });
+        let last = windows.last().filter(|_| more).map(|last| (last.customer.clone(), last.start));
+        // A page may be short when its time is over: its cursor goes on where it ended.
+        Ok(Page { rows: windows, next: last.or(after) })
+    }
+
+    fn list_customers(
+        &self,
+        scope: &TenantScope,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page<Customer, String>, PortError> {
+        // Events without a customer stand under the empty id, which is before every other.
+        let mut after = Some((after.unwrap_or_default(), Timestamp::MAX));
+        let mut customers: Vec<Customer> = Vec::new();
+        while customers.len() <= limit && after.is_some() {
+            let wanted = SumQuery {
+                scope,
+                grain: Grain::Total,
+                customer: None,
+                range: TimeRange::ALL,
+                after: after.as_ref(),
+                limit: limit + 1,
+            };
+            let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
+            let found = sum(&snapshot, active, &wanted)?;
+            customers.extend(found.rows.into_iter().map(|((id, _), total)| customer(id, total)));
+            after = found.bound;
+        }
+        let more = cut(&mut customers, limit, PAGE_BYTES_MAX, |customer| customer.id.len() + bytes_of(&customer.total));
+        let next = customers.last().filter(|_| more).map(|last| last.id.clone());
+        Ok(Page { rows: customers, next })
+    }
+
+    fn usage(
+        &self,
+        scope: &TenantScope,
+        id: String,
+        now: Timestamp,
+        day: TimeRange,
+    ) -> Result<Option<CustomerUsage>, PortError> {
+        let start = self.identity.rule.start_of(now);
+        let current = TimeRange::new(start, self.identity.rule.end_of(start));
+        let mut pieces = vec![(Grain::Total, TimeRange::ALL), (Grain::Window, current.unwrap_or(TimeRange::ALL))];
+        pieces.extend(pieces_of(day));
+        let of = |(grain, range)| SumQuery {
+            scope,
+            grain,
+            customer: Some(id.as_str()),
+            range,
+            after: None,
+            limit: usize::MAX,
+        };
+        let queries: Vec<_> = pieces.into_iter().map(of).collect();
+        let (snapshot, active) =
+            self.view(|active| queries.iter().map(|query| sums_in(active, query)).collect::<Vec<_>>());
+        let mut sums = Vec::new();
+        for (query, active) in queries.iter().zip(active) {
+            sums.push(sum(&snapshot, active, query)?.total());
+        }
+        let mut sums = sums.into_iter();
+        let Some(total) = sums.next().flatten() else { return Ok(None) };
+        let current = sums.next().flatten().unwrap_or_else(|| Partial::empty(start));
+        let mut of_day = Partial::empty(day.from());
+        sums.flatten().for_each(|piece| of_day.merge(&piece));
+        Ok(Some(CustomerUsage {
+            current_window: self.window(id.clone(), current, snapshot.closed_through),
+            day: of_day.aggregate,
+            customer: customer(id, total),
+        }))
+    }
+}
+
+/// Cuts a page off rows, of which there may be one too many; whether there are more. It ends early when its
+/// answer would be too long.
+fn cut<T>(rows: &mut Vec<T>, limit: usize, bytes_max: usize, bytes_of: impl Fn(&T) -> usize) -> bool {
+    let mut bytes = 0;
+    let fits = |row: &&T| {
+        bytes += bytes_of(row) + ROW_OVERHEAD_BYTES;
+        bytes <= bytes_max
+    };
+    // A row that alone is too long is a page.
+    let page = rows.iter().take(limit).take_while(fits).count().max(1);
+    let more = rows.len() > page;
+    rows.truncate(page);
+    more
+}
+
+/// What sums take in an answer, about.
+fn bytes_of(aggregate: &Aggregate) -> usize {
+    let names = aggregate.by_endpoint.keys().chain(aggregate.by_model.keys());
+    names.map(|name| name.len() + SLICE_BYTES).sum()
+}
+
+/// A range as whole hours, and windows for what is left at its ends.
+fn pieces_of(range: TimeRange) -> Vec<(Grain, TimeRange)> {
+    let first = hour_of(range.from().plus_micros(MICROS_PER_HOUR - 1));
+    let last = hour_of(range.to());
+    let piece = |grain, from, to| {
+        TimeRange::new(from, to).filter(|piece| piece.from() < piece.to()).map(|piece| (grain, piece))
+    };
+    if first > last {
+        return piece(Grain::Window, range.from(), range.to()).into_iter().collect();
+    }
+    let pieces = [
+        piece(Grain::Window, range.from(), first),
+        piece(Grain::Hour, first, last),
+        piece(Grain::Window, last, range.to()),
+    ];
+    pieces.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i6_a_page_ends_before_its_answer_is_too_long() {
+        let page = |rows: &[usize], limit| {
+            let mut rows = rows.to_vec();
+            let more = cut(&mut rows, limit, PAGE_BYTES_MAX, |bytes| *bytes);
+            (rows.len(), more)
+        };
+        assert_eq!(page(&[], 3), (0, false));
+        assert_eq!(page(&[1, 1, 1], 3), (3, false));
+        assert_eq!(page(&[1, 1, 1, 1], 3), (3, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX / 2, PAGE_BYTES_MAX / 2, 1], 3), (1, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX, 1], 3), (1, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX], 3), (1, false));
+    }
+
+    #[test]
+    fn a_range_is_whole_hours_and_its_ends() {
+        let at = |minutes: i64| Timestamp::from_micros(minutes * 60_000_000);
+        let pieces = |from, to| TimeRange::new(at(from), at(to)).map(pieces_of).unwrap_or_default();
+        let piece = |grain, from, to| TimeRange::new(at(from), at(to)).map(|range| (grain, range));
+        assert_eq!(pieces(0, 120), Vec::from_iter(piece(Grain::Hour, 0, 120)));
+        let ends = [piece(Grain::Window, 30, 60), piece(Grain::Hour, 60, 120), piece(Grain::Window, 120, 150)];
+        assert_eq!(pieces(30, 150), ends.into_iter().flatten().collect::<Vec<_>>());
+        assert_eq!(pieces(10, 20), Vec::from_iter(piece(Grain::Window, 10, 20)));
+        assert_eq!(pieces(10, 60), Vec::from_iter(piece(Grain::Window, 10, 60)));
+    }
+}

@@ -1,0 +1,339 @@
+//! Listing raw events. First the best rows are found by their sort columns and the filtered ones
+//! alone, newest segments first and narrowing the time as rows are found; then only the rows of the
+//! page are read whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use domain::position::Position;
+use domain::tenant::TenantScope;
+use domain::time::{TimeRange, Timestamp};
+use parquet::errors::Result as ParquetResult;
+use ports::PortError;
+use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent};
+
+use super::{Patience, cut};
+use crate::dedup::IdHash;
+use crate::ledger::Core;
+use crate::memtable::{HeldEvent, Memtable};
+use crate::merge::SortedRows;
+use crate::segment::columns::{Columns, text_at};
+use crate::segment::events::{self, EventKeys};
+use crate::segment::{KeyRange, RowId, Segment, corrupt, key_range};
+use crate::state::Snapshot;
+
+/// Events of a page that are read whole before their size tells how many more fit. All others are read at
+/// once if they can be: they lie on many pages of a file, which every part would decode again.
+const FETCHED_FIRST: usize = 128;
+
+/// Where a found event is.
+#[derive(Debug)]
+enum Place {
+    Held(Box<StoredEvent>),
+    Row(Arc<Segment>, RowId),
+}
+
+/// The best events so far, at most one page and one more.
+#[derive(Debug)]
+struct Best {
+    order: Order,
+    after: Option<EventCursor>,
+    limit: usize,
+    range: TimeRange,
+    found: BTreeMap<EventCursor, Place>,
+}
+
+impl Best {
+    fn wants(&self, at: EventCursor) -> bool {
+        let beyond = |after: EventCursor| match self.order {
+            Order::Descending => at < after,
+            Order::Ascending => at > after,
+        };
+        self.range.contains(at.time)
+            && self.after.is_none_or(beyond)
+            && (self.found.len() < self.limit || self.beats(at))
+    }
+
+    fn beats(&self, at: EventCursor) -> bool {
+        match self.order {
+            Order::Descending => self.found.first_key_value().is_none_or(|(worst, _)| at > *worst),
+            Order::Ascending => self.found.last_key_value().is_none_or(|(worst, _)| at < *worst),
+        }
+    }
+
+    fn add(&mut self, at: EventCursor, place: Place) {
+        self.found.insert(at, place);
+        if self.found.len() > self.limit {
+            match self.order {
+                Order::Descending => self.found.pop_first(),
+                Order::Ascending => self.found.pop_last(),
+            };
+        }
+    }
+
+    /// The times that can still matter.
+    fn open_range(&self) -> TimeRange {
+        let (mut from, mut to) = (self.range.from(), self.range.to());
+        let after = self.after.map(|after| after.time);
+        let worst = (self.found.len() == self.limit).then_some(());
+        match self.order {
+            Order::Descending => {
+                to = after.map_or(to, |after| to.min(after.plus_micros(1)));
+                from = worst.and(self.found.first_key_value()).map_or(from, |(worst, _)| from.max(worst.time));
+            }
+            Order::Ascending => {
+                from = after.map_or(from, |after| from.max(after));
+                to = worst.and(self.found.last_key_value()).map_or(to, |(worst, _)| to.min(worst.time.plus_micros(1)));
+            }
+        }
+        TimeRange::new(from, to.max(from)).unwrap_or(TimeRange::ALL)
+    }
+}
+
+impl Core {
+    pub(super) fn list_events(
+        &self,
+        scope: &TenantScope,
+        query: &EventQuery,
+        patience: &Patience,
+    ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
+        let filter = &query.filter;
+        let best = |range| Best {
+            order: query.order,
+            after: query.after,
+            limit: query.limit + 1,
+            range,
+            found: BTreeMap::new(),
+        };
+        // The floor only rises: one read before the state hides nothing that the state still shows.
+        let floor = self.state.read().retention_floor;
+        let (snapshot, mut best) = self.view(|active| {
+            let mut best = best(above(filter.range, floor));
+            find_in(active, scope, filter, &mut best);
+            best
+        });
+        if let Some(frozen) = &snapshot.frozen {
+            find_in(frozen, scope, filter, &mut best);
+        }
+        for segment in in_order(&snapshot, query.order) {
+            find_on_disk(&segment, scope, filter, &mut best, patience)
+                .map_err(|why| corrupt(&segment.meta().id, why))?;
+        }
+        let mut found = best.found;
+        let (mut rows, mut more, mut count) = (Vec::new(), false, FETCHED_FIRST);
+        while !found.is_empty() && !more {
+            let next = next_of(&mut found, query.order, count);
+            let mut some = whole(next)?;
+            if query.order == Order::Descending {
+                some.reverse();
+            }
+            rows.extend(some);
+            more = cut(&mut rows, query.limit, query.bytes_max, bytes_of);
+            let bytes = rows.iter().map(bytes_of).sum::<usize>();
+            let average = (bytes / rows.len().max(1)).max(1);
+            count = (query.bytes_max.saturating_sub(bytes) / average).max(FETCHED_FIRST);
+        }
+        let cursor = |last: &StoredEvent| EventCursor { time: last.time, position: last.position };
+        let next = rows.last().filter(|_| more).map(cursor);
+        Ok(Page { rows, next })
+    }
+
+    pub(super) fn find_event(
+        &self,
+        scope: &TenantScope,
+        id: &str,
+        patience: &Patience,
+    ) -> Result<Option<StoredEvent>, PortError> {
+        let hash = self.hasher.of_tenant(scope.tenant()).hash(id);
+        let in_table = |table: &Memtable| {
+            table.find_id(hash).and_then(|seen| table.event_at(seen.position)).map(|held| of_held(&held))
+        };
+        let (snapshot, active) = self.view(in_table);
+        let found = match active.or_else(|| snapshot.frozen.as_ref().and_then(|frozen| in_table(frozen))) {
+            Some(found) => Some(found),
+            None => find_flushed(&snapshot, scope, hash, patience)?,
+        };
+        Ok(found.filter(|event| event.id == id && event.time >= snapshot.retention_floor))
+    }
+}
+
+/// Takes out the events that come next, some at a time, so that a page that ends early reads few more.
+fn next_of(found: &mut BTreeMap<EventCursor, Place>, order: Order, count: usize) -> BTreeMap<EventCursor, Place> {
+    let pop = || match order {
+        Order::Descending => found.pop_last(),
+        Order::Ascending => found.pop_first(),
+    };
+    std::iter::from_fn(pop).take(count).collect()
+}
+
+fn bytes_of(event: &StoredEvent) -> usize {
+    event.id.len() + event.kind.len() + event.properties.as_ref().map_or(0, String::len)
+}
+
+/// The part of `range` that retention still shows.
+fn above(range: TimeRange, floor: Timestamp) -> TimeRange {
+    let from = range.from().max(floor);
+    TimeRange::new(from, range.to().max(from)).unwrap_or(range)
+}
+
+fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &mut Best) {
+    let groups: Vec<_> = match &filter.customer {
+        Some(customer) => table.group(scope.tenant(), customer).into_iter().collect(),
+        None => table.groups_of(scope.tenant()).collect(),
+    };
+    let range = best.range;
+    for handle in groups.into_iter().flat_map(|group| group.events(range)) {
+        let at = EventCursor { time: handle.time(), position: handle.position() };
+        let Some(held) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
+        let same =
+            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
+        let event = &held.event;
+        let matches = same(&filter.user, event.user)
+            && same(&filter.kind, Some(event.kind))
+            && same(&filter.endpoint, event.endpoint)
+            && same(&filter.project, event.project);
+        if matches {
+            best.add(at, Place::Held(Box::new(of_held(&held))));
+        }
+    }
+}
+
+fn in_order(snapshot: &Snapshot, order: Order) -> Vec<Arc<Segment>> {
+    let mut segments: Vec<_> = snapshot.segments.iter().cloned().collect();
+    match order {
+        Order::Descending => segments.sort_by_key(|segment| std::cmp::Reverse(segment.meta().time_max)),
+        Order::Ascending => segments.sort_by_key(|segment| segment.meta().time_min),
+    }
+    segments
+}
+
+fn find_on_disk(
+    segment: &Arc<Segment>,
+    scope: &TenantScope,
+    filter: &EventFilter,
+    best: &mut Best,
+    patience: &Patience,
+) -> ParquetResult<()> {
+    let range = best.open_range();
+    let Some(file) = segment.events().filter(|_| segment.overlaps(range)) else { return Ok(()) };
+    let tenant = scope.tenant().as_str();
+    let wanted = KeyRange { customer: filter.customer.as_deref(), ..key_range(scope, range) };
+    let filtered =
+        [("user", &filter.user), ("type", &filter.kind), ("endpoint", &filter.endpoint), ("project", &filter.project)];
+    let filtered: Vec<_> = filtered.into_iter().filter_map(|(name, wanted)| Some((name, wanted.as_deref()?))).collect();
+    let columns: Vec<_> = events::KEY_COLUMNS.into_iter().chain(filtered.iter().map(|(name, _)| *name)).collect();
+    let mut batches = file.select(&wanted, &columns)?;
+    while let Some(batch) = batches.next() {
+        let batch = batch?;
+        patience.check()?;
+        let rows = batches.locate(batch.num_rows());
+        let keys = EventKeys::of(&batch)?;
+        let others = filtered.iter().map(|(name, wanted)| Ok((Columns(&batch).texts(name)?, *wanted)));
+        let others = others.collect::<ParquetResult<Vec<_>>>()?;
+        for (row, id) in rows.into_iter().enumerate() {
+            let key = keys.key(row);
+            let at = EventCursor { time: key.time, position: key.position };
+            if key.tenant == tenant
+                && best.wants(at)
+                && filter.customer.as_deref().is_none_or(|customer| customer == key.customer)
+                && others.iter().all(|(column, wanted)| text_at(column, row) == Some(*wanted))
+            {
+                best.add(at, Place::Row(Arc::clone(segment), id));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the found rows whole, those of one segment at once; in order of (time, position).
+fn whole(found: BTreeMap<EventCursor, Place>) -> Result<Vec<StoredEvent>, PortError> {
+    let mut events = Vec::with_capacity(found.len());
+    let mut by_segment: BTreeMap<String, (Arc<Segment>, Vec<RowId>)> = BTreeMap::new();
+    for place in found.into_values() {
+        match place {
+            Place::Held(event) => events.push(*event),
+            Place::Row(segment, row) => {
+                let entry = by_segment.entry(segment.meta().id.clone());
+                entry.or_insert_with(|| (segment, Vec::new())).1.push(row);
+            }
+        }
+    }
+    for (id, (segment, mut rows)) in by_segment {
+        rows.sort_unstable();
+        events.extend(fetch(&segment, &rows).map_err(|why| corrupt(&id, why))?);
+    }
+    events.sort_unstable_by_key(|event| (event.time, event.position));
+    Ok(events)
+}
+
+fn fetch(segment: &Segment, rows: &[RowId]) -> ParquetResult<Vec<StoredEvent>> {
+    let mut events = Vec::with_capacity(rows.len());
+    if let Some(file) = segment.events() {
+        for batch in file.fetch(rows, &events::COLUMNS)? {
+            let batch = batch?;
+            for row in 0..batch.num_rows() {
+                events.push(events::stored(&batch, row)?);
+            }
+        }
+    }
+    Ok(events)
+}
+
+/// The event of an id that is flushed: its run gives the position, its segment the row.
+fn find_flushed(
+    snapshot: &Snapshot,
+    scope: &TenantScope,
+    hash: IdHash,
+    patience: &Patience,
+) -> Result<Option<StoredEvent>, PortError> {
+    for segment in snapshot.segments.iter().rev() {
+        let name = &segment.meta().id;
+        let Some(seen) = segment.ids().find(hash).map_err(|why| corrupt(name, why))? else { continue };
+        let row = row_at(segment, scope, seen.position, patience).map_err(|why| corrupt(name, why))?;
+        let found = row.map(|row| fetch(segment, &[row])).transpose().map_err(|why| corrupt(name, why))?;
+        return Ok(found.and_then(|events| events.into_iter().next()));
+    }
+    Ok(None)
+}
+
+fn row_at(
+    segment: &Segment,
+    scope: &TenantScope,
+    position: Position,
+    patience: &Patience,
+) -> ParquetResult<Option<RowId>> {
+    let Some(file) = segment.events() else { return Ok(None) };
+    let mut batches = file.select(&key_range(scope, TimeRange::ALL), &["position"])?;
+    while let Some(batch) = batches.next() {
+        let batch: RecordBatch = batch?;
+        patience.check()?;
+        let rows = batches.locate(batch.num_rows());
+        let positions = Columns(&batch).positions("position")?;
+        if let Some(row) = positions.values().iter().position(|bits| *bits == position.bits()) {
+            return Ok(rows.get(row).copied());
+        }
+    }
+    Ok(None)
+}
+
+fn of_held(held: &HeldEvent<'_>) -> StoredEvent {
+    let event = &held.event;
+    StoredEvent {
+        position: held.position,
+        id: event.id.to_owned(),
+        time: event.time,
+        received_at: held.received_at,
+        kind: event.kind.to_owned(),
+        project: event.project.map(str::to_owned),
+        customer: event.customer.map(str::to_owned),
+        user: event.user.map(str::to_owned),
+        endpoint: event.endpoint.map(str::to_owned),
+        properties: event.properties.map(str::to_owned),
+        tokens: event.usage.tokens,
+        input_tokens: event.usage.input_tokens,
+        output_tokens: event.usage.output_tokens,
+        latency_us: event.usage.latency_us,
+        model: event.usage.model.map(str::to_owned),
+    }
+}

@@ -1,0 +1,340 @@
+//! Any sequence of changes, restarts between them included, has the same effect on SQLite as on the
+//! memory twin; and what one tenant sees does not depend on the others (I5).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::admit::Dimension;
+use domain::aggregate::Totals;
+use domain::calendar::{Day, DayRange, WeekStart, Zone};
+use domain::position::Seq;
+use domain::reference::ReferenceTable;
+use domain::rollup::{Rollup, RollupKey};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
+use domain::users::{UserNumber, UserSet};
+use domain::window::WindowRule;
+use ports::catalog::{Catalog, TenantSettings};
+use ports::manifest::{
+    Activity, Audience, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
+};
+use ports::references::References;
+use ports::testing::manifest::MemoryManifest;
+use ports::{ErrorKind, PortError};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use crate::place::{Folder, kind};
+
+const IDENTITY: fn() -> Identity = || Identity { key: [3; 16], rule: WindowRule::default() };
+const TENANTS: [&str; 3] = ["a", "b", "ä"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Commit),
+    DeadLetter(DeadLetter),
+    Settle(usize, TenantSettings),
+    Refer(usize, Arc<ReferenceTable>),
+    Reopen,
+}
+
+fn tenant(index: usize) -> TenantId {
+    TenantId::parse(TENANTS[index]).unwrap_or_else(|_| TenantId::default_tenant())
+}
+
+fn instant() -> impl Strategy<Value = Timestamp> {
+    (-3_i64..3).prop_map(|hours| Timestamp::from_micros(hours * MICROS_PER_HOUR))
+}
+
+fn totals() -> impl Strategy<Value = Totals> {
+    let edge = i64::MAX as u64;
+    let number = prop_oneof![3 => 0_u64..1_000, 1 => Just(edge), 1 => edge - 1_000..edge, 1 => Just(u64::MAX)];
+    proptest::array::uniform7(number).prop_map(|n| Totals {
+        calls: n[0],
+        tokens: n[1],
+        input_tokens: n[2],
+        output_tokens: n[3],
+        latency_us: n[4],
+        latency_calls: n[5],
+        late: n[6],
+    })
+}
+
+fn rollup() -> impl Strategy<Value = Rollup> {
+    (0..TENANTS.len(), "[pP]?", "[kK]", instant(), totals()).prop_map(|(of, project, kind, hour, totals)| Rollup {
+        key: RollupKey { tenant: tenant(of), project, kind, hour },
+        totals,
+    })
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    (0..TENANTS.len(), 0..Dimension::ALL.len(), "\\PC{0,2}|\u{0}a?").prop_map(|(of, dimension, name)| Name {
+        tenant: tenant(of),
+        dimension: Dimension::ALL[dimension],
+        name,
+    })
+}
+
+fn segment_id() -> impl Strategy<Value = String> {
+    (0..6).prop_map(|number| format!("s{number}"))
+}
+
+fn segment() -> impl Strategy<Value = SegmentMeta> {
+    let kinds = proptest::sample::subsequence(vec![FileKind::Events, FileKind::Windows, FileKind::Ids], 0..=3);
+    (segment_id(), 0_u32..3, 0_u64..9, instant(), instant(), kinds, any::<[u8; 32]>()).prop_map(
+        |(id, level, seq, time_min, time_max, kinds, blake3)| SegmentMeta {
+            level,
+            first_seq: Seq(seq * 100 + id.bytes().map(u64::from).sum::<u64>()),
+            last_seq: Seq(seq * 100 + 900),
+            time_min,
+            time_max,
+            files: kinds
+                .into_iter()
+                .rev()
+                .map(|kind| FileMeta {
+                    kind,
+                    name: format!("{id}.{}", kind.as_str()),
+                    bytes: seq,
+                    blake3,
+                    rows: 1 << 40,
+                })
+                .collect(),
+            id,
+        },
+    )
+}
+
+/// Stands for the number that fits.
+const NEXT: u32 = u32::MAX;
+
+/// New users, at times under a number that does not fit.
+fn new_users() -> impl Strategy<Value = NewUsers> {
+    let first = prop_oneof![15 => Just(NEXT), 1 => 0_u32..9];
+    let count = prop_oneof![3 => Just(3_usize), 1 => Just(1_027), 1 => Just(0), 1 => 0_usize..5];
+    (0..TENANTS.len(), first, count, "\\PC{0,2}").prop_map(|(of, first, count, name)| NewUsers {
+        tenant: tenant(of),
+        first,
+        names: (0..count).map(|number| format!("{name}{number}")).collect(),
+    })
+}
+
+/// The change with the numbers that fit after what is stored.
+async fn numbered(commit: &Commit, store: &dyn Manifest) -> Result<Commit, PortError> {
+    let users = store.load(&IDENTITY()).await?.users.into_iter();
+    let mut known: HashMap<_, _> = users.map(|(tenant, names)| (tenant, names.len())).collect();
+    let mut commit = commit.clone();
+    for new in &mut commit.users {
+        let known = known.entry(new.tenant.clone()).or_default();
+        if new.first == NEXT {
+            new.first = u32::try_from(*known).unwrap_or(NEXT);
+        }
+        *known += new.names.len();
+    }
+    Ok(commit)
+}
+
+fn audience() -> impl Strategy<Value = Audience> {
+    prop_oneof![Just(Audience::All), "[pP]?".prop_map(Audience::Project), "[pP]".prop_map(Audience::Type),]
+}
+
+fn activity() -> impl Strategy<Value = Activity> {
+    let user = prop_oneof![4 => 0_u32..9, 1 => 65_530_u32..65_540, 1 => any::<u32>()];
+    (0..TENANTS.len(), audience(), -2..2, vec(user, 0..5)).prop_map(|(of, audience, day, users)| Activity {
+        tenant: tenant(of),
+        audience,
+        day: Day::from_number(day),
+        users: users.into_iter().map(UserNumber).collect(),
+    })
+}
+
+fn zone() -> impl Strategy<Value = (TenantId, Zone)> {
+    (0..TENANTS.len(), proptest::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu"]))
+        .prop_map(|(of, name)| (tenant(of), Zone::parse(name).unwrap_or_else(|_| Zone::utc())))
+}
+
+fn commit() -> impl Strategy<Value = Commit> {
+    let cursor = proptest::option::weighted(0.3, (0_u64..3, 0_u64..3).prop_map(|(from, to)| (Seq(from), Seq(to))));
+    let mark = || proptest::option::of(instant());
+    let segments = (vec(segment(), 0..3), vec(segment_id(), 0..2), vec(segment_id(), 0..2));
+    let sums = (vec(rollup(), 0..9), vec(name(), 0..4));
+    let users = (vec(new_users(), 0..3), vec(activity(), 0..9), proptest::option::weighted(0.2, zone()));
+    (cursor, segments, sums, users, mark(), mark()).prop_map(
+        |(cursor, (add, remove, forget_events), (rollups, names), users, closed_through, retention_floor)| Commit {
+            cursor,
+            add,
+            remove,
+            forget_events,
+            rollups,
+            names,
+            closed_through,
+            retention_floor,
+            users: users.0,
+            activity: users.1,
+            zone: users.2,
+        },
+    )
+}
+
+fn letter() -> impl Strategy<Value = DeadLetter> {
+    let of = proptest::option::of(0..TENANTS.len());
+    (0_u64..4, of, "\\PC{0,3}", instant(), vec(any::<u8>(), 0..4)).prop_map(
+        |(seq, of, reason, dead_lettered_at, payload)| DeadLetter {
+            seq: Seq(seq),
+            tenant: of.map(tenant),
+            reason,
+            dead_lettered_at,
+            payload,
+        },
+    )
+}
+
+fn settings() -> impl Strategy<Value = TenantSettings> {
+    let week_start = proptest::sample::select(vec![WeekStart::Monday, WeekStart::Sunday, WeekStart::Saturday]);
+    (week_start, any::<Option<u32>>())
+        .prop_map(|(week_start, max_lateness_sec)| TenantSettings { week_start, max_lateness_sec })
+}
+
+fn reference() -> impl Strategy<Value = Arc<ReferenceTable>> {
+    let known = proptest::collection::btree_map("[ab]", "\\PC{0,2}", 0..3).prop_map(Arc::new);
+    (0_u64..4, instant(), proptest::collection::btree_map("\\PC{0,2}", known, 0..4))
+        .prop_map(|(generation, ts, users)| Arc::new(ReferenceTable { generation, ts, users }))
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => commit().prop_map(Step::Commit),
+        2 => letter().prop_map(Step::DeadLetter),
+        1 => (0..TENANTS.len(), settings()).prop_map(|(of, settings)| Step::Settle(of, settings)),
+        2 => (0..TENANTS.len(), reference()).prop_map(|(of, table)| Step::Refer(of, table)),
+        1 => Just(Step::Reopen),
+    ];
+    vec(step, 1..16)
+}
+
+/// What a step answered.
+async fn take(store: &(impl Manifest + Catalog + References), step: &Step) -> Option<ErrorKind> {
+    let scope = |of: usize| TenantScope::for_operator(tenant(of));
+    match step {
+        Step::Commit(commit) => kind(store.commit(commit).await),
+        Step::DeadLetter(letter) => kind(store.store_dead_letter(letter).await),
+        Step::Settle(of, settings) => kind(store.store_settings(&scope(*of), settings, Timestamp::MIN).await),
+        Step::Refer(of, table) => kind(store.store_reference(&scope(*of), table).await),
+        Step::Reopen => None,
+    }
+}
+
+/// Everything that one tenant can see.
+#[derive(Debug, PartialEq)]
+struct View {
+    rollups: Vec<Rollup>,
+    letters: Vec<DeadLetter>,
+    sums: Vec<Vec<(String, Totals)>>,
+    active: Vec<Vec<(Day, UserSet)>>,
+    users: Vec<Option<String>>,
+    zone: Option<Zone>,
+}
+
+async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
+    let scope = TenantScope::for_operator(tenant(of));
+    let (mut sums, mut active) = (Vec::new(), Vec::new());
+    let hour = |hours: i64| Timestamp::from_micros(hours * MICROS_PER_HOUR);
+    let some = TimeRange::new(hour(-1), hour(1)).unwrap_or(TimeRange::ALL);
+    for (range, project) in [(TimeRange::ALL, None), (TimeRange::ALL, Some("p")), (some, None), (some, Some(""))] {
+        sums.push(store.type_sums(&scope, range, project).await?.1);
+    }
+    let of_p = |name: &str| [Audience::Project(name.to_owned()), Audience::Type(name.to_owned())];
+    for audience in [Audience::All].into_iter().chain(["p", "P", ""].into_iter().flat_map(of_p)) {
+        for last in [0, 1] {
+            let days = DayRange { first: Day::from_number(-2 + last), last: Day::from_number(last) };
+            active.push(store.activity(&scope, &audience, days).await?.1);
+        }
+    }
+    let numbers: Vec<_> = (0..9).chain([1_023, 1_024, 1_030, 5_000]).map(UserNumber).collect();
+    let users = store.user_names(&scope, &numbers).await?;
+    let zones = store.load(&IDENTITY()).await?.zones;
+    let zone = zones.into_iter().find(|(whose, _)| whose == scope.tenant()).map(|(_, zone)| zone);
+    let mut letters = Vec::new();
+    for seq in 0..4 {
+        letters.extend(store.dead_letter(&scope, Seq(seq)).await?);
+    }
+    Ok(View { rollups: store.rollups(&scope, TimeRange::ALL).await?.1, letters, sums, active, users, zone })
+}
+
+async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let folder = Folder::new()?;
+    let twin = MemoryManifest::new();
+    let mut store = folder.store().await.map_err(fail)?;
+    twin.load(&IDENTITY()).await.map_err(fail)?;
+    store.load(&IDENTITY()).await.map_err(fail)?;
+    for step in steps {
+        let step = match step {
+            Step::Commit(commit) => Step::Commit(numbered(&commit, &twin).await.map_err(fail)?),
+            other => other,
+        };
+        prop_assert_eq!(take(&store, &step).await, take(&twin, &step).await, "{:?}", step);
+        if matches!(step, Step::Reopen) {
+            drop(store);
+            store = folder.store().await.map_err(fail)?;
+        }
+        prop_assert_eq!(store.load(&IDENTITY()).await.map_err(fail)?, twin.load(&IDENTITY()).await.map_err(fail)?);
+    }
+    prop_assert_eq!(store.settings().await.map_err(fail)?, twin.settings().await.map_err(fail)?);
+    prop_assert_eq!(store.reference_tables().await.map_err(fail)?, twin.reference_tables().await.map_err(fail)?);
+    for of in 0..TENANTS.len() {
+        prop_assert_eq!(view(&store, of).await.map_err(fail)?, view(&twin, of).await.map_err(fail)?);
+    }
+    Ok(())
+}
+
+/// The change without what belongs to others than `mine`.
+fn without_others(commit: &Commit, mine: &TenantId) -> Commit {
+    let mut commit = commit.clone();
+    commit.rollups.retain(|rollup| rollup.key.tenant == *mine);
+    commit.names.retain(|name| name.tenant == *mine);
+    commit.users.retain(|new| new.tenant == *mine);
+    commit.activity.retain(|active| active.tenant == *mine);
+    commit.zone = commit.zone.filter(|(of, _)| of == mine);
+    commit
+}
+
+async fn stay_apart(commits: Vec<Commit>) -> Result<(), TestCaseError> {
+    let folders = (Folder::new()?, Folder::new()?);
+    let together = folders.0.store().await.map_err(fail)?;
+    let alone = folders.1.store().await.map_err(fail)?;
+    for store in [&together, &alone] {
+        store.load(&IDENTITY()).await.map_err(fail)?;
+    }
+    for mut commit in commits {
+        // A wrong number of one tenant would refuse the whole change.
+        commit.users.iter_mut().for_each(|new| new.first = NEXT);
+        let commit = numbered(&commit, &together).await.map_err(fail)?;
+        let mine = without_others(&commit, &tenant(0));
+        let answers = (kind(together.commit(&commit).await), kind(alone.commit(&mine).await));
+        prop_assert_eq!(answers.0, answers.1);
+    }
+    prop_assert_eq!(view(&together, 0).await.map_err(fail)?, view(&alone, 0).await.map_err(fail)?);
+    Ok(())
+}
+
+fn fail(error: PortError) -> TestCaseError {
+    TestCaseError::fail(error.to_string())
+}
+
+fn run(future: impl Future<Output = Result<(), TestCaseError>>) -> Result<(), TestCaseError> {
+    tokio::runtime::Runtime::new()?.block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i3_sqlite_does_what_the_twin_does(steps in steps()) {
+        run(agree(steps))?;
+    }
+
+    #[test]
+    fn i5_a_tenant_sees_what_it_would_see_alone(commits in vec(commit(), 1..6)) {
+        run(stay_apart(commits))?;
+    }
+}

@@ -1,0 +1,240 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::bench::BenchArgs;
+use crate::config::SettingFlags;
+use crate::http::delivery::RETRY_TIMEOUT;
+use crate::import::files::Format;
+
+/// Measures streams of events for many tenants: usage windows, live counters and raw events from
+/// one durable stream, in one process and one folder.
+#[derive(Debug, Parser)]
+#[command(name = "nilometer", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(ServeArgs),
+    /// Recompute every aggregate from the raw events and print each difference
+    ///
+    /// The server must be stopped. Exits with 1 when there is a difference.
+    Verify(FolderArgs),
+    /// Take events from files into a data folder or a running server
+    ///
+    /// CSV with a header, one JSON object per line, or Parquet; gzip and zstd are undone; `-` reads standard input.
+    /// Importing a file again counts nothing twice, and goes on where an interrupted import ended.
+    Import(ImportArgs),
+    /// Make events that look real and take them into a data folder or a running server
+    Seed(SeedArgs),
+    /// Write events of a stopped server as CSV, one JSON object per line, or Parquet
+    Export(ExportArgs),
+    /// Look at raw events of a stopped server
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Measure ingest or queries over HTTP
+    Bench(BenchArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Every setting may also stand in the file, by its name in lower case with underscores, or in the
+/// environment, as shown. A flag goes before the environment, the environment before the file.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// File of settings, in TOML
+    #[arg(long, env = crate::config::CONFIG_VARIABLE, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags,
+}
+
+/// Which data folder.
+#[derive(Debug, Args)]
+pub(crate) struct FolderArgs {
+    /// Folder that holds all state
+    #[arg(long, env = "NILOMETER_DATA", value_name = "DIR", default_value = crate::config::DATA_DEFAULT)]
+    pub(crate) data: PathBuf,
+}
+
+/// Where events go.
+#[derive(Debug, Args)]
+pub(crate) struct DestinationArgs {
+    /// Folder that holds all state; its server must be stopped [default: ./nilometer-data]
+    #[arg(long, env = "NILOMETER_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// A running server instead of a folder
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// API key for the running server, which names the tenant
+    #[arg(long, value_name = "KEY", requires = "url")]
+    pub(crate) key: Option<String>,
+    /// Whose events they are [default: default]
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    pub(crate) tenant: Option<String>,
+    /// Connections to the running server
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) connections: u16,
+    /// How long a batch is sent again when the running server does not take it
+    #[arg(long, value_name = "SECONDS", default_value_t = RETRY_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub(crate) retry_sec: u64,
+    /// File of settings whose limits hold for the folder, in TOML
+    #[arg(long, env = crate::config::CONFIG_VARIABLE, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Take events from files.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    #[command(flatten)]
+    pub(crate) into: DestinationArgs,
+    /// Format of the files [default: by name and content]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Read a field from the column of this name, and from no other
+    #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',', value_parser = pair)]
+    pub(crate) map: Vec<(String, String)>,
+    /// Separator of CSV: one character, or `tab` [default: comma, semicolon or tab, by the header]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    pub(crate) delimiter: Option<u8>,
+    /// Write refused rows to this file, one JSON object per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rejects: Option<PathBuf>,
+    /// Begin at the front of every file, whatever an earlier import has done
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+    /// Exit with 1 when a row is refused
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// Make events.
+#[derive(Debug, Args)]
+pub(crate) struct SeedArgs {
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) events: u64,
+    #[command(flatten)]
+    pub(crate) into: DestinationArgs,
+    /// Distinct users
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
+    pub(crate) users: u32,
+    /// Distinct customers; the first has a tenth of all events
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) customers: u32,
+    /// Days over which they are spread
+    #[arg(long, value_name = "DAYS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_660))]
+    pub(crate) days: u32,
+    /// Share of the events that comes up to six hours after its time (0 to 1)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    pub(crate) late: f64,
+    /// Share of the events that repeats an earlier one (0 to 1)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
+    pub(crate) duplicates: f64,
+    /// Makes the same choices again
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// When they end [default: the beginning of this hour]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
+/// Write events.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) filter: EventsArgs,
+    /// Format [default: by the name of the output, else ndjson]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// File to write, whole or not at all [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (field, column) = text.split_once('=').ok_or("must read FIELD=COLUMN")?;
+    Ok((field.trim().to_owned(), column.to_owned()))
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if !matches!(byte, b'"' | b'\n' | b'\r') && byte.is_ascii() => Ok(*byte),
+        _ => Err("must be one ASCII character other than a quote or an end of line, or `tab`".to_owned()),
+    }
+}
+
+/// A share of a whole.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Print the newest events as one JSON object per line
+    List {
+        #[command(flatten)]
+        filter: EventsArgs,
+        /// Most events to print
+        #[arg(long, value_name = "EVENTS", default_value_t = 20)]
+        limit: usize,
+        /// Which end to begin at
+        #[arg(long, value_enum, default_value_t = FirstArg::Newest)]
+        first: FirstArg,
+    },
+}
+
+/// Which end of time comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FirstArg {
+    /// The latest time.
+    Newest,
+    /// The earliest time.
+    Oldest,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    /// Whose events
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) tenant: String,
+    /// By customer; empty for events without one
+    #[arg(long, value_name = "ID")]
+    pub(crate) customer: Option<String>,
+    /// By user
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: Option<String>,
+    /// By type
+    #[arg(long = "type", value_name = "NAME")]
+    pub(crate) kind: Option<String>,
+    /// By endpoint
+    #[arg(long, value_name = "PATH")]
+    pub(crate) endpoint: Option<String>,
+    /// By project
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+    /// Events of this instant or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Events before this instant
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+}

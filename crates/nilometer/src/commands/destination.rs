@@ -1,0 +1,94 @@
+//! Where `import` and `seed` take events to: the folder of a stopped server, whose pipeline runs in
+//! this process as it does in the server, or a running server.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::limits::Limits;
+use domain::tenant::{TenantId, TenantScope};
+use pipeline::{Metrics, Pipeline};
+
+use crate::assemble::Engine;
+use crate::cli::DestinationArgs;
+use crate::config::{Config, ConfigError, DATA_DEFAULT};
+use crate::http::connection::Target;
+use crate::import::files::Produce;
+use crate::import::into_folder;
+use crate::import::into_server::{self, Sending};
+use crate::import::session::ImportSession;
+use crate::logging;
+
+/// What is logged while a folder is written: nothing but trouble.
+const LOG_LEVEL: &str = "warn";
+
+/// An open destination.
+pub(super) enum Destination {
+    Folder { data: PathBuf, engine: Engine, pipeline: Arc<Pipeline>, scope: TenantScope },
+    Server { target: Arc<Target>, sending: Sending },
+}
+
+impl Destination {
+    /// Opens what `args` name.
+    pub(super) async fn open(args: DestinationArgs) -> anyhow::Result<Self> {
+        if let Some(url) = &args.url {
+            let target = Target::resolve(url, args.key).await.context(ConfigError::new(format!("--url {url}")))?;
+            target.reach().await?;
+            let retry_timeout = Duration::from_secs(args.retry_sec);
+            let sending = Sending { connections: args.connections, retry_timeout };
+            return Ok(Self::Server { target: Arc::new(target), sending });
+        }
+        let tenant = args.tenant.as_deref().map_or_else(|| Ok(TenantId::default_tenant()), TenantId::parse);
+        let tenant = tenant.map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
+        let mut config = Config::of_folder(args.config.as_deref())?;
+        LOG_LEVEL.clone_into(&mut config.log.level);
+        logging::start(&config.log)?;
+        let data = args.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let engine = Engine::open_to_load(&data, config.engine).await?;
+        engine.ensure_tenants(std::slice::from_ref(&tenant)).await?;
+        let rule = engine.ledger.identity().rule;
+        let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new())).await?;
+        Ok(Self::Folder { data, engine, pipeline, scope: TenantScope::for_operator(tenant) })
+    }
+
+    /// The limits that rows are read with; the admission of a server may have closer ones.
+    pub(super) fn limits(&self) -> Limits {
+        match self {
+            Self::Folder { pipeline, .. } => pipeline.limits().clone(),
+            Self::Server { .. } => Limits::default(),
+        }
+    }
+
+    /// Tells an import to here from one to elsewhere.
+    pub(super) fn purpose(&self) -> String {
+        match self {
+            Self::Folder { scope, .. } => scope.tenant().to_string(),
+            Self::Server { target, .. } => target.purpose(),
+        }
+    }
+
+    /// The folder, if it is one.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder { data, .. } => Some(data),
+            Self::Server { .. } => None,
+        }
+    }
+
+    /// Takes everything that `source` gives.
+    pub(super) async fn load(&self, source: impl Produce, session: &mut ImportSession) -> anyhow::Result<()> {
+        match self {
+            Self::Folder { pipeline, scope, .. } => into_folder::load(pipeline, scope, source, session).await,
+            Self::Server { target, sending } => into_server::load(target, *sending, source, session).await,
+        }
+    }
+
+    /// Makes everything durable where it belongs, so that the server has nothing to replay.
+    pub(super) async fn close(self) -> anyhow::Result<()> {
+        let Self::Folder { engine, pipeline, .. } = self else { return Ok(()) };
+        pipeline.shutdown().await?;
+        drop(pipeline);
+        engine.close().await
+    }
+}

@@ -1,0 +1,135 @@
+//! Puts rows into batches, on the thread that reads them. A batch goes off when it is due; where its
+//! rows come from goes with it, so that whoever makes it durable knows how far the file is done.
+
+use domain::event::Candidate;
+use domain::limits::REJECT_RAW_BYTES_MAX;
+use domain::rejection::Rejection;
+use tokio::sync::mpsc;
+
+use super::feed::Place;
+use super::rejects::Reject;
+use super::rows::{Row, TakeRows};
+
+/// Refused rows that are held before they are handed on.
+const REJECTS_MAX: usize = 4_096;
+/// Rows between two words about how far the reading is.
+const ROWS_MAX: u64 = 65_536;
+
+/// Makes batches for one destination.
+pub(crate) trait Packer {
+    /// A batch.
+    type Packed: Send + 'static;
+
+    /// Takes an event, which stood as `raw` on line `line`.
+    fn take(&mut self, candidate: &Candidate<'_>, line: u64, raw: &[u8]) -> Result<(), Rejection>;
+
+    /// Whether the batch is to go off.
+    fn is_due(&self) -> bool;
+
+    /// The batch, unless it is empty; an empty one is begun.
+    fn pack(&mut self) -> Option<Self::Packed>;
+}
+
+/// Rows on their way: a batch of those that may be taken, and those that are refused already.
+#[derive(Debug)]
+pub(crate) struct ImportBatch<P> {
+    /// `None` when all rows are refused.
+    pub(crate) packed: Option<P>,
+    /// Rows read.
+    pub(crate) rows: u64,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+    /// Rows refused by reading or admission.
+    pub(crate) rejects: Vec<Reject>,
+    /// Which file, by its number.
+    pub(crate) file: usize,
+    /// From where on.
+    pub(crate) from: Place,
+    /// Up to where.
+    pub(crate) after: Place,
+}
+
+/// The reading has to end, because nobody takes the batches any more.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped")]
+pub(crate) struct Stopped;
+
+/// Packs the rows of one file after the other.
+#[derive(Debug)]
+pub(crate) struct Batcher<'p, P: Packer> {
+    packer: &'p mut P,
+    out: mpsc::Sender<ImportBatch<P::Packed>>,
+    file: usize,
+    from: Place,
+    after: Place,
+    rows: u64,
+    bytes: u64,
+    rejects: Vec<Reject>,
+}
+
+impl<'p, P: Packer> Batcher<'p, P> {
+    /// Sends what `packer` makes to `out`.
+    pub(crate) fn new(packer: &'p mut P, out: mpsc::Sender<ImportBatch<P::Packed>>) -> Self {
+        let (from, after) = Default::default();
+        Self { packer, out, file: 0, from, after, rows: 0, bytes: 0, rejects: Vec::new() }
+    }
+
+    /// Begins file number `file` at `from`.
+    pub(crate) fn begin(&mut self, file: usize, from: Place) {
+        (self.file, self.from, self.after) = (file, from, from);
+    }
+
+    /// Sends what is there, at the end of a file.
+    pub(crate) fn end(&mut self) -> Result<(), Stopped> {
+        self.send()
+    }
+
+    /// Takes an event that stands in no file.
+    pub(crate) fn take_made(&mut self, candidate: &Candidate<'_>, bytes: u64) -> Result<(), Stopped> {
+        self.rows += 1;
+        self.bytes += bytes;
+        self.after.offset += 1;
+        if let Err(why) = self.packer.take(candidate, self.after.offset, b"") {
+            self.rejects.push(Reject::of(self.after.offset, &why, b""));
+        }
+        self.send_if_due()
+    }
+
+    fn send_if_due(&mut self) -> Result<(), Stopped> {
+        if self.packer.is_due() || self.rejects.len() >= REJECTS_MAX || self.rows >= ROWS_MAX {
+            self.send()?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<(), Stopped> {
+        let batch = ImportBatch {
+            packed: self.packer.pack(),
+            rows: std::mem::take(&mut self.rows),
+            bytes: std::mem::take(&mut self.bytes),
+            rejects: std::mem::take(&mut self.rejects),
+            file: self.file,
+            from: std::mem::replace(&mut self.from, self.after),
+            after: self.after,
+        };
+        self.out.blocking_send(batch).map_err(|_| Stopped)
+    }
+}
+
+impl<P: Packer> TakeRows for Batcher<'_, P> {
+    fn take(&mut self, row: Row<'_, '_>) -> anyhow::Result<()> {
+        let Row { line, raw, after, item } = row;
+        self.rows += 1;
+        self.bytes += raw.len() as u64;
+        let raw = raw.trim_ascii_end();
+        let refused = match item {
+            Ok(candidate) => self.packer.take(&candidate, line, raw).err(),
+            Err((_, why)) => Some(why),
+        };
+        if let Some(why) = refused {
+            self.rejects.push(Reject::of(line, &why, &raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]));
+        }
+        self.after = after;
+        Ok(self.send_if_due()?)
+    }
+}

@@ -1,0 +1,198 @@
+//! The files of an import: what each is, where to go on in it, and the reading of one after the other.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context, bail, ensure};
+use domain::limits::Limits;
+
+use super::batcher::{Batcher, Packer};
+use super::checkpoint::Checkpoint;
+use super::feed::{Feed, Place};
+use super::rows::{self, CsvOptions};
+use super::table;
+
+/// The name that stands for standard input.
+const STDIN: &str = "-";
+/// Bytes at the front of a file that tell it from another one of the same name and length.
+const HEAD_BYTES: u64 = 64 << 10;
+
+/// The form of a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A table with a header
+    Csv,
+    /// One JSON object per line
+    Ndjson,
+    /// Parquet
+    Parquet,
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    /// As the command line has it.
+    pub(crate) name: String,
+    /// `None` for standard input.
+    path: Option<PathBuf>,
+    /// As it stands on disk; `None` when that cannot be known.
+    bytes: Option<u64>,
+    /// Names the content in a checkpoint; `None` when there is none to go on in.
+    pub(crate) identity: Option<String>,
+    /// Where to begin.
+    pub(crate) from: Place,
+}
+
+/// How all files are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) format: Option<Format>,
+    pub(crate) csv: CsvOptions,
+    pub(crate) limits: Limits,
+    /// Bytes read so far, as they stand on disk.
+    pub(crate) meter: Arc<AtomicU64>,
+}
+
+/// Something that gives rows to whoever packs them.
+pub(crate) trait Produce: Send + 'static {
+    /// Gives all rows.
+    ///
+    /// # Errors
+    /// When something other than a row is wrong; the rows before it were given.
+    fn produce<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()>;
+}
+
+impl Input {
+    /// The file called `name`; `purpose` tells imports of the same file apart that may differ.
+    pub(crate) fn find(name: &str, purpose: &str) -> anyhow::Result<Self> {
+        if name == STDIN {
+            let input = Self { name: name.to_owned(), path: None, bytes: None, identity: None, from: Place::default() };
+            return Ok(input);
+        }
+        let found = || -> io::Result<_> {
+            let path = Path::new(name).canonicalize()?;
+            let file = File::open(&path)?;
+            let about = file.metadata()?;
+            if about.is_dir() {
+                return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
+            }
+            // Pipes and devices give other bytes every time.
+            let identity = if about.is_file() { Some(identity(&path, &about, file, purpose)?) } else { None };
+            Ok((path, about.is_file().then_some(about.len()), identity))
+        };
+        let (path, bytes, identity) = found().with_context(|| format!("failed to open {name}"))?;
+        Ok(Self { name: name.to_owned(), path: Some(path), bytes, identity, from: Place::default() })
+    }
+
+    /// Goes on where `checkpoint` says.
+    pub(crate) fn resume(&mut self, checkpoint: &Checkpoint) {
+        self.from = self.identity.as_deref().map(|identity| checkpoint.place(identity)).unwrap_or_default();
+    }
+}
+
+fn identity(path: &Path, about: &std::fs::Metadata, file: File, purpose: &str) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    // A file that was changed in place is another one, however little.
+    let changed = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let changed = changed.as_nanos().to_le_bytes();
+    for part in [purpose.as_bytes(), path.as_os_str().as_encoded_bytes(), &about.len().to_le_bytes(), &changed] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut head = Vec::new();
+    #[expect(clippy::disallowed_methods, reason = "bounded by the take")]
+    file.take(HEAD_BYTES).read_to_end(&mut head)?;
+    hasher.update(&head);
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+impl Reading {
+    /// The bytes of all files, if each has a length.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.inputs.iter().map(|input| input.bytes).sum()
+    }
+}
+
+impl Produce for Reading {
+    fn produce<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
+        for (number, input) in self.inputs.iter().enumerate() {
+            batcher.begin(number, input.from);
+            let read = self.read(input, batcher);
+            // What stands before the fault counts.
+            batcher.end()?;
+            read.with_context(|| format!("failed to read {}", input.name))?;
+        }
+        Ok(())
+    }
+}
+
+impl Reading {
+    fn read<P: Packer>(&self, input: &Input, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
+        if let Some(path) = input.path.as_deref().filter(|path| self.is_parquet(path)) {
+            let read = table::read_parquet(path, input.from, &self.csv.mapping, &self.limits, batcher);
+            self.meter.fetch_add(input.bytes.unwrap_or(0), Ordering::Relaxed);
+            return read;
+        }
+        let source: Box<dyn Read + Send> = match &input.path {
+            Some(path) => Box::new(File::open(path)?),
+            None => Box::new(io::stdin()),
+        };
+        let mut feed = Feed::new(wire::inflate(Metered { source, meter: Arc::clone(&self.meter) })?);
+        feed.fill()?;
+        match self.format_of(input, feed.bytes())? {
+            Format::Csv => rows::read_csv(&mut feed, input.from, &self.csv, &self.limits, batcher),
+            Format::Ndjson => rows::read_lines(&mut feed, input.from, &self.limits, batcher),
+            Format::Parquet => bail!("Parquet must be a file of its own, neither compressed nor standard input"),
+        }
+    }
+
+    fn is_parquet(&self, path: &Path) -> bool {
+        let mut magic = [0; 4];
+        let begins = File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok();
+        begins && &magic == b"PAR1" && self.format.is_none_or(|format| format == Format::Parquet)
+    }
+
+    /// The format of a text, whose first bytes are `head`: as told, by the name, by the look of it.
+    fn format_of(&self, input: &Input, head: &[u8]) -> anyhow::Result<Format> {
+        let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+        ensure!(!head.is_empty(), "the file is empty");
+        ensure!(!matches!(head, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]), "the file is UTF-16; only UTF-8 is read");
+        if let Some(format) = self.format {
+            ensure!(format != Format::Parquet, "the file is not Parquet");
+            return Ok(format);
+        }
+        if head.starts_with(b"PAR1") {
+            return Ok(Format::Parquet);
+        }
+        let name = input.name.to_ascii_lowercase();
+        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+        let named = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
+        match first {
+            _ if named(&[".csv", ".tsv"]) => Ok(Format::Csv),
+            Some(b'[') => bail!("the file is a JSON array; only one object per line is read (try: jq -c '.[]')"),
+            _ if named(&[".ndjson", ".jsonl", ".json"]) => Ok(Format::Ndjson),
+            Some(b'{') => Ok(Format::Ndjson),
+            _ => Ok(Format::Csv),
+        }
+    }
+}
+
+/// Counts the bytes that are read.
+struct Metered {
+    source: Box<dyn Read + Send>,
+    meter: Arc<AtomicU64>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.source.read(buffer)?;
+        self.meter.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,73 @@
+//! Who was active when: every event is looked at for every question.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use domain::calendar::{Day, Zone};
+use domain::tenant::TenantScope;
+use domain::users::{UserNumber, UserSet};
+
+use super::{Counted, MemoryLedger, State, civil};
+use crate::PortError;
+use crate::active_users::{ActiveUsers, ActiveUsersQuery};
+
+impl State {
+    /// The tenant's users in the order of their first counted event, which is the order of their numbers.
+    fn users<'s>(&'s self, scope: &'s TenantScope) -> Vec<&'s str> {
+        let mut users = Vec::new();
+        for user in self.of(scope).filter_map(Counted::user) {
+            if !users.contains(&user) {
+                users.push(user);
+            }
+        }
+        users
+    }
+}
+
+impl Counted {
+    /// The user, if there is one.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.event.user.as_deref()
+    }
+
+    /// The project, empty for none.
+    pub(super) fn project(&self) -> &str {
+        self.event.project.as_deref().unwrap_or_default()
+    }
+
+    fn is_asked_for(&self, query: &ActiveUsersQuery) -> bool {
+        query.range.contains(self.event.time)
+            && query.project.as_ref().is_none_or(|wanted| wanted == self.project())
+            && query.kind.as_ref().is_none_or(|wanted| *wanted == self.event.kind)
+    }
+}
+
+#[async_trait]
+impl ActiveUsers for MemoryLedger {
+    async fn active_users(
+        &self,
+        scope: &TenantScope,
+        query: &ActiveUsersQuery,
+    ) -> Result<BTreeMap<Day, UserSet>, PortError> {
+        let state = self.state.lock();
+        let mut days: BTreeMap<Day, UserSet> = BTreeMap::new();
+        for (number, name) in (0..).zip(state.users(scope)) {
+            for counted in state.of(scope).filter(|counted| counted.user() == Some(name)) {
+                if counted.is_asked_for(query) {
+                    let day = civil::day_of(counted.event.time, &query.zone);
+                    days.entry(day).or_default().insert(UserNumber(number));
+                }
+            }
+        }
+        Ok(days)
+    }
+
+    fn zone(&self, scope: &TenantScope) -> Zone {
+        self.state.lock().zones.get(scope.tenant()).cloned().unwrap_or_else(Zone::utc)
+    }
+
+    async fn set_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+        self.state.lock().zones.insert(scope.tenant().clone(), zone.clone());
+        Ok(())
+    }
+}
