@@ -17,7 +17,7 @@ pub use buckets::Buckets;
 
 /// Longest zone name, in bytes.
 const ZONE_BYTES_MAX: usize = 64;
-/// Names of the database that stand for a zone nobody has chosen.
+/// Names of the database that mean that no zone was chosen.
 const NO_ZONES: [&str; 2] = ["Factory", "Etc/Unknown"];
 /// Longer than clocks ever go back.
 const STEP_BACK_US_MAX: i64 = 2 * MICROS_PER_DAY;

@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use crate::field::{Field, Measure, Name};
-use crate::json::{self, Kind};
+use crate::json::{self, JsonKind};
 
 const LONE_SURROGATE: &str = "holds an escape that is half of a surrogate pair";
 const NOT_AN_OBJECT: &str = "an event must be a JSON object";
@@ -114,7 +114,7 @@ impl<'a> Draft<'a> {
     /// Takes one member of the event's object.
     pub(crate) fn take(&mut self, name: &Name<'_>, value: &'a RawValue, limits: &Limits) {
         self.named |= name.field.is_some();
-        if let Err(refusal) = self.set(name.field, &name.text, Kind::of(value.get()), limits) {
+        if let Err(refusal) = self.set(name.field, &name.text, JsonKind::of(value.get()), limits) {
             self.refusal.get_or_insert(refusal);
         }
     }
@@ -126,7 +126,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Takes the properties of a row of a table.
-    pub(crate) fn put_object(&mut self, name: &str, value: Kind<'a>) {
+    pub(crate) fn put_object(&mut self, name: &str, value: JsonKind<'a>) {
         self.named = true;
         if let Err(refusal) = self.set_properties(name, value) {
             self.refuse(refusal);
@@ -186,9 +186,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn set(&mut self, field: Option<Field>, name: &str, value: Kind<'a>, limits: &Limits) -> Result<(), Rejection> {
+    fn set(&mut self, field: Option<Field>, name: &str, value: JsonKind<'a>, limits: &Limits) -> Result<(), Rejection> {
         // The event's own object is the first level.
-        if let Kind::Array(text) | Kind::Object(text) = value
+        if let JsonKind::Array(text) | JsonKind::Object(text) = value
             && json::is_deeper_than(text, limits.json_depth_max.saturating_sub(1))
         {
             let message = format!("nested deeper than {} levels", limits.json_depth_max);
@@ -210,16 +210,16 @@ impl<'a> Draft<'a> {
             Field::Measure(which) => put_measure(self.beside.get_or_insert_default(), which, name, value),
             Field::SpecVersion => put(&mut self.spec_version, name, text(name, value)?),
             Field::BinaryData => match value {
-                Kind::Null => Ok(()),
+                JsonKind::Null => Ok(()),
                 _ => Err(Rejection::of(RejectCode::InvalidValue, name, "is not read: send the event's data as JSON")),
             },
         }
     }
 
-    fn set_properties(&mut self, name: &str, value: Kind<'a>) -> Result<(), Rejection> {
+    fn set_properties(&mut self, name: &str, value: JsonKind<'a>) -> Result<(), Rejection> {
         let object = match value {
-            Kind::Null => return Ok(()),
-            Kind::Object(object) => object,
+            JsonKind::Null => return Ok(()),
+            JsonKind::Object(object) => object,
             _ => return Err(wrong_type(name, "an object")),
         };
         if json::has_lone_surrogate(object) {
@@ -298,7 +298,12 @@ fn put<T: PartialEq>(slot: &mut Option<T>, name: &str, value: Option<T>) -> Resu
     }
 }
 
-fn put_measure<'a>(usage: &mut UsageText<'a>, which: Measure, name: &str, value: Kind<'a>) -> Result<(), Rejection> {
+fn put_measure<'a>(
+    usage: &mut UsageText<'a>,
+    which: Measure,
+    name: &str,
+    value: JsonKind<'a>,
+) -> Result<(), Rejection> {
     match which {
         Measure::Tokens => put(&mut usage.tokens, name, number(name, value)?),
         Measure::InputTokens => put(&mut usage.input_tokens, name, number(name, value)?),
@@ -308,10 +313,10 @@ fn put_measure<'a>(usage: &mut UsageText<'a>, which: Measure, name: &str, value:
     }
 }
 
-fn text<'a>(name: &str, value: Kind<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+fn text<'a>(name: &str, value: JsonKind<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     match value {
-        Kind::Null => Ok(None),
-        Kind::Text(string) => match json::unescape(string) {
+        JsonKind::Null => Ok(None),
+        JsonKind::Text(string) => match json::unescape(string) {
             Some(text) => Ok(Some(text)),
             None => Err(Rejection::of(RejectCode::InvalidJson, name, LONE_SURROGATE)),
         },
@@ -320,26 +325,26 @@ fn text<'a>(name: &str, value: Kind<'a>) -> Result<Option<Cow<'a, str>>, Rejecti
 }
 
 /// A text, or an integer, which is taken as its digits.
-fn identifier<'a>(name: &str, value: Kind<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+fn identifier<'a>(name: &str, value: JsonKind<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     match value {
-        Kind::Number(digits) if !digits.contains(['.', 'e', 'E']) => Ok(Some(Cow::Borrowed(digits))),
-        Kind::Null | Kind::Text(_) => text(name, value),
+        JsonKind::Number(digits) if !digits.contains(['.', 'e', 'E']) => Ok(Some(Cow::Borrowed(digits))),
+        JsonKind::Null | JsonKind::Text(_) => text(name, value),
         _ => Err(wrong_type(name, "a text or an integer")),
     }
 }
 
-fn time<'a>(name: &str, value: Kind<'a>) -> Result<Option<TimeText<'a>>, Rejection> {
+fn time<'a>(name: &str, value: JsonKind<'a>) -> Result<Option<TimeText<'a>>, Rejection> {
     match value {
-        Kind::Number(number) => Ok(Some(TimeText::Number(Cow::Borrowed(number)))),
-        Kind::Null | Kind::Text(_) => Ok(text(name, value)?.map(TimeText::Text)),
+        JsonKind::Number(number) => Ok(Some(TimeText::Number(Cow::Borrowed(number)))),
+        JsonKind::Null | JsonKind::Text(_) => Ok(text(name, value)?.map(TimeText::Text)),
         _ => Err(wrong_type(name, "a text or a number")),
     }
 }
 
-fn number<'a>(name: &str, value: Kind<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+fn number<'a>(name: &str, value: JsonKind<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     match value {
-        Kind::Null => Ok(None),
-        Kind::Number(number) => Ok(Some(Cow::Borrowed(number))),
+        JsonKind::Null => Ok(None),
+        JsonKind::Number(number) => Ok(Some(Cow::Borrowed(number))),
         _ => Err(wrong_type(name, "a number")),
     }
 }
@@ -348,7 +353,7 @@ fn wrong_type(name: &str, wanted: &str) -> Rejection {
     Rejection::of(RejectCode::InvalidType, name, format!("must be {wanted}"))
 }
 
-/// The same refusal of a member of `object`.
+/// A refusal of a member, with its object named before it.
 fn inside(object: &str, mut refusal: Rejection) -> Rejection {
     refusal.field = refusal.field.map(|field| format!("{object}.{field}"));
     refusal
@@ -358,7 +363,7 @@ fn inside(object: &str, mut refusal: Rejection) -> Rejection {
 fn for_members<'a>(
     name: &str,
     object: &'a str,
-    visit: impl FnMut(Field, &str, Kind<'a>) -> Result<(), Rejection>,
+    visit: impl FnMut(Field, &str, JsonKind<'a>) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
     let mut members = Members { visit, refusal: None };
     let mut json = serde_json::Deserializer::from_str(object);
@@ -377,7 +382,7 @@ struct Members<F> {
     refusal: Option<Rejection>,
 }
 
-impl<'de, F: FnMut(Field, &str, Kind<'de>) -> Result<(), Rejection>> Visitor<'de> for &mut Members<F> {
+impl<'de, F: FnMut(Field, &str, JsonKind<'de>) -> Result<(), Rejection>> Visitor<'de> for &mut Members<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -387,7 +392,7 @@ impl<'de, F: FnMut(Field, &str, Kind<'de>) -> Result<(), Rejection>> Visitor<'de
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some((name, value)) = map.next_entry::<Name<'_>, &RawValue>()? {
             let Some(field) = name.field else { continue };
-            if let Err(refusal) = (self.visit)(field, &name.text, Kind::of(value.get())) {
+            if let Err(refusal) = (self.visit)(field, &name.text, JsonKind::of(value.get())) {
                 self.refusal.get_or_insert(refusal);
             }
         }

@@ -8,7 +8,7 @@ pub(crate) const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// One JSON value by its kind, borrowing its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind<'a> {
+pub(crate) enum JsonKind<'a> {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -23,7 +23,7 @@ pub(crate) enum Kind<'a> {
     Object(&'a str),
 }
 
-impl<'a> Kind<'a> {
+impl<'a> JsonKind<'a> {
     /// The kind of the value that `text` is.
     pub(crate) fn of(text: &'a str) -> Self {
         match text.as_bytes().first() {

@@ -88,7 +88,7 @@ fn reason(error: &serde_json::Error) -> String {
 fn document<'a>(body: &'a [u8], rules: Rules<'_>) -> Result<Vec<Item<'a>>, BodyError> {
     let not_utf8 = |error: str::Utf8Error| format!("the body is not UTF-8 at byte {}", error.valid_up_to() + 1);
     let text = str::from_utf8(body).map_err(|error| BodyError::malformed(not_utf8(error)))?;
-    Batch::read(text, rules, false)
+    DocumentItems::read(text, rules, false)
 }
 
 /// Says what is wrong with a document without repeating any of it.
@@ -105,7 +105,7 @@ fn too_many(limits: &Limits) -> BodyError {
 }
 
 /// The events of a document as far as it has been read.
-struct Batch<'a, 'l> {
+struct DocumentItems<'a, 'l> {
     rules: Rules<'l>,
     /// Whether elements are first told apart and then read. Slower, and needed only when some
     /// element is JSON that the deserializer has no value for, such as `1e400` or half a pair.
@@ -115,7 +115,7 @@ struct Batch<'a, 'l> {
     fault: Option<BodyError>,
 }
 
-impl<'a, 'l> Batch<'a, 'l> {
+impl<'a, 'l> DocumentItems<'a, 'l> {
     /// Gives the events that name no tenant the envelope's, or refuses all when it names none rightly.
     fn belong_to(&mut self, tenant: Result<Option<Cow<'a, str>>, Rejection>) {
         for item in &mut self.items {
@@ -169,7 +169,7 @@ impl<'a, 'l> Batch<'a, 'l> {
 }
 
 /// Reads the one value of a document.
-struct Document<'b, 'a, 'l>(&'b mut Batch<'a, 'l>);
+struct Document<'b, 'a, 'l>(&'b mut DocumentItems<'a, 'l>);
 
 impl<'de> Visitor<'de> for Document<'_, 'de, '_> {
     type Value = ();
@@ -210,7 +210,7 @@ impl<'de> Visitor<'de> for Document<'_, 'de, '_> {
 }
 
 /// Reads the value of `events`: whether it was there.
-struct Events<'b, 'a, 'l>(&'b mut Batch<'a, 'l>);
+struct Events<'b, 'a, 'l>(&'b mut DocumentItems<'a, 'l>);
 
 impl<'de> DeserializeSeed<'de> for Events<'_, 'de, '_> {
     type Value = bool;

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 
 use crate::event::{Draft, Item, not_json};
 use crate::field::{Field, Measure};
-use crate::json::{self, Kind};
+use crate::json::{self, JsonKind};
 
-/// What exports write beside the fields of an event, and nobody may set.
+/// What exports write beside the fields of an event. An import ignores them: the server sets them.
 const STAMPS: [&str; 2] = ["receivedat", "position"];
 
 /// Which columns fields are read from when their names do not say so: pairs of a field, by any of its
@@ -290,11 +290,11 @@ impl<'a> Draft<'a> {
     /// Takes the text of the properties, which nothing has checked yet.
     fn put_properties(&mut self, name: &str, text: &'a str, limits: &Limits) {
         let is_deep = |object| json::is_deeper_than(object, limits.json_depth_max.saturating_sub(1));
-        match Kind::of(text.trim_matches(json::SPACES)) {
+        match JsonKind::of(text.trim_matches(json::SPACES)) {
             // Its syntax is checked where its members are looked at.
-            kind @ Kind::Object(object) if !is_deep(object) => self.put_object(name, kind),
+            kind @ JsonKind::Object(object) if !is_deep(object) => self.put_object(name, kind),
             kind => match serde_json::from_str::<&RawValue>(text) {
-                Ok(_) if matches!(kind, Kind::Object(_)) => {
+                Ok(_) if matches!(kind, JsonKind::Object(_)) => {
                     let message = format!("nested deeper than {} levels", limits.json_depth_max);
                     self.refuse(Rejection::of(RejectCode::TooDeep, name, message));
                 }

@@ -46,27 +46,27 @@ fn what_the_table_allows_passes() {
 #[test]
 fn an_edge_outside_the_table_is_refused() {
     assert_refused(("domain", "ports", Kind::Normal), "domain may not depend on ports");
-    assert_refused(("journal", "lake", Kind::Normal), "journal may not depend on lake");
-    assert_refused(("api", "lake", Kind::Normal), "api may not depend on lake");
+    assert_refused(("journal", "ledger-embedded", Kind::Normal), "journal may not depend on ledger-embedded");
+    assert_refused(("api", "ledger-embedded", Kind::Normal), "api may not depend on ledger-embedded");
     assert_refused(("wire", "vfs", Kind::Dev), "wire may not depend on vfs");
     assert_refused(("nilometer", "sim", Kind::Normal), "nilometer may not depend on sim");
 }
 
 #[test]
 fn an_edge_for_tests_is_no_edge_for_code() {
-    assert_eq!(findings(&[("lake", "store", Kind::Dev)]), NOTHING);
-    assert_refused(("lake", "store", Kind::Normal), "lake may not depend on store");
-    assert_refused(("lake", "store", Kind::Build), "lake may not depend on store");
+    assert_eq!(findings(&[("ledger-embedded", "manifest", Kind::Dev)]), NOTHING);
+    assert_refused(("ledger-embedded", "manifest", Kind::Normal), "ledger-embedded may not depend on manifest");
+    assert_refused(("ledger-embedded", "manifest", Kind::Build), "ledger-embedded may not depend on manifest");
 }
 
 #[test]
 fn a_library_with_an_owner_is_refused_to_others() {
-    assert_refused(("api", "arrow", Kind::Normal), "arrow may be used by lake only");
-    assert_refused(("nilometer", "parquet", Kind::Dev), "parquet may be used by lake only");
-    assert_refused(("lake", "sqlx", Kind::Normal), "sqlx may be used by store only");
+    assert_refused(("api", "arrow", Kind::Normal), "arrow may be used by ledger-embedded only");
+    assert_refused(("nilometer", "parquet", Kind::Dev), "parquet may be used by ledger-embedded only");
+    assert_refused(("ledger-embedded", "sqlx", Kind::Normal), "sqlx may be used by manifest only");
     assert_refused(("api", "clap", Kind::Normal), "clap may be used by nilometer only");
     assert_refused(("pipeline", "axum", Kind::Normal), "axum may be used by api, nilometer only");
-    assert_eq!(findings(&[("lake", "parquet", Kind::Normal), ("api", "hyper-util", Kind::Normal)]), NOTHING);
+    assert_eq!(findings(&[("ledger-embedded", "parquet", Kind::Normal), ("api", "hyper-util", Kind::Normal)]), NOTHING);
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn a_library_may_be_free_for_tests() {
 
 #[test]
 fn an_owned_name_covers_its_family_and_no_lookalike() {
-    assert_refused(("store", "arrow-array", Kind::Normal), "arrow-array may be used by lake only");
-    assert_eq!(findings(&[("store", "arrowhead", Kind::Normal), ("store", "serde", Kind::Normal)]), NOTHING);
+    assert_refused(("manifest", "arrow-array", Kind::Normal), "arrow-array may be used by ledger-embedded only");
+    assert_eq!(findings(&[("manifest", "arrowhead", Kind::Normal), ("manifest", "serde", Kind::Normal)]), NOTHING);
 }
 
 #[test]

@@ -24,8 +24,8 @@ enum Except {
 /// view at the start, which answers nobody, and tests (I5).
 const OPERATORS: &[&str] = &[
     "crates/node/src/commands",
-    "crates/lake/src/verify",
-    "crates/lake/src/audit",
+    "crates/ledger-embedded/src/verify",
+    "crates/ledger-embedded/src/audit",
     "crates/pipeline/src/live/rebuild.rs",
     "crates/sim/",
 ];

@@ -99,7 +99,7 @@ fn i5_acting_for_a_tenant_without_a_credential_is_found_where_requests_are_answe
     }
     for path in [
         "crates/node/src/commands/events.rs",
-        "crates/lake/src/verify.rs",
+        "crates/ledger-embedded/src/verify.rs",
         "crates/api/src/tests.rs",
         "crates/sim/src/a.rs",
     ] {

@@ -1,5 +1,5 @@
 //! A query as a client wrote it, and the check that makes it a [`Query`]. Every refusal names the
-//! part in the way by its place in the request. Refuses whatever it does not know: a misspelt name
+//! faulty part by its place in the request. Refuses whatever it does not know: a misspelt name
 //! would answer another question than the one that was asked.
 
 use std::collections::HashSet;
@@ -88,7 +88,7 @@ pub enum Literal {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct Refusal {
-    /// The part in the way, as in `filter.and[1].value`.
+    /// The faulty part, as in `filter.and[1].value`.
     pub place: String,
     /// What is wrong with it.
     pub reason: String,
@@ -110,7 +110,7 @@ impl Draft {
     /// Checks every part.
     ///
     /// # Errors
-    /// The first part in the way.
+    /// The first faulty part.
     pub fn check(self) -> Result<Query, Refusal> {
         if self.aggregations.is_empty() {
             return refuse("aggregations", "has at least one entry");

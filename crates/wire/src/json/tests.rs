@@ -42,6 +42,6 @@ fn nothing_panics_on_text_that_is_no_json() {
         has_lone_surrogate(text);
         is_deeper_than(text, 0);
         unescape(text);
-        Kind::of(text);
+        JsonKind::of(text);
     }
 }
