@@ -1,7 +1,9 @@
-//! `cargo xtask layers`: which crate may depend on which, and which crate alone may use a library.
-//! Reads what cargo says about the workspace; crate edges are the one layer rule that lasts.
+//! `cargo xtask layers`: which crate may depend on which, which crate alone may use a library, and that
+//! no modules of a crate use each other in a circle. Reads what cargo says about the workspace, and its
+//! text; compiles nothing.
 
 mod table;
+mod circles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -63,6 +65,7 @@ pub(crate) fn check(members: &[Member], tree: &Tree) -> Vec<Finding> {
         let what = format!("crates depend on each other in a circle: {}; cut one edge", names.join(" → "));
         Finding::new("Cargo.toml", 1, what)
     }));
+    findings.extend(circles::check(tree));
     findings.sort();
     findings
 }

@@ -4,6 +4,7 @@
 mod finding;
 mod source;
 mod tree;
+mod code;
 mod tidy;
 mod layers;
 
@@ -20,8 +21,8 @@ use crate::tree::Tree;
 const USAGE: &str = "usage: cargo xtask <check>
 
 checks:
-  tidy     sizes, headers, banned calls, links, decision records
-  layers   which crate may depend on which, and who may use which library
+  tidy     sizes, headers, banned calls, docs, links, decision records, what nothing uses
+  layers   which crate may depend on which, who may use which library, circles of modules
 
 exit status: 0 nothing found, 1 something found, 2 the check itself could not run
 ";
@@ -62,7 +63,7 @@ fn report(check: &str, findings: &[Finding]) -> io::Result<()> {
     }
 }
 
-/// Of the checkout that it is run in: a target folder may be shared by several.
+/// The root of the checkout that this is run in: a target folder may be shared by several.
 fn workspace_root() -> Result<PathBuf> {
     let own = env::var_os("CARGO_MANIFEST_DIR").context("run me as `cargo xtask`")?;
     let root = Path::new(&own).parent();

@@ -31,10 +31,5 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether the file holds tests only: `tests.rs`, or anything below `tests/`, `testing/` or `fuzz/`.
-fn is_test_file(path: &str) -> bool {
-    path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "testing" | "testing.rs" | "fuzz"))
-}
-
 #[cfg(test)]
 mod tests;

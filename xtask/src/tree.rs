@@ -76,6 +76,11 @@ impl Tree {
     }
 }
 
+/// Whether the file holds tests only: `tests.rs`, or anything below `tests/`, `testing/` or `fuzz/`.
+pub(crate) fn is_test_file(path: &str) -> bool {
+    path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "testing" | "testing.rs" | "fuzz"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "files of the repository, of a size a person wrote")]
 fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))

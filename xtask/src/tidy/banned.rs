@@ -1,8 +1,8 @@
 //! What no code here may say, with the few places where it may.
 
-use super::is_test_file;
 use crate::finding::Finding;
 use crate::source::Source;
+use crate::tree::is_test_file;
 
 /// Something that is not written here.
 struct Ban {

@@ -1,8 +1,8 @@
 //! The shape of a Rust file: header, size, function size, module files, `lib.rs` without logic.
 
-use super::is_test_file;
 use crate::finding::Finding;
 use crate::source::{Source, words};
+use crate::tree::is_test_file;
 
 /// Lines of a file outside `#[cfg(test)]`.
 const PRODUCTION_LINES_MAX: usize = 500;

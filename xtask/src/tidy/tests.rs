@@ -164,7 +164,10 @@ fn dependencies_and_their_reasons_match() {
     let root = "[workspace.dependencies]\n# Own.\ndomain = { path = \"crates/domain\" }\nserde = \"1\"\n\n[profile.dev]\ndebug = 1\n";
     let record =
         |row: &str| format!("## Context\n\n{row}\n\n## Decision\n## Consequences\n## What would change our mind\n");
-    let check = |row: &str| findings([("Cargo.toml", root), ("docs/adr/0002-dependencies.md", record(row).as_str())]);
+    let user = format!("{LINTS}\n[dependencies]\ndomain.workspace = true\nserde.workspace = true\n");
+    let user = ("crates/a/Cargo.toml", user.as_str());
+    let check =
+        |row: &str| findings([("Cargo.toml", root), ("docs/adr/0002-dependencies.md", record(row).as_str()), user]);
     assert_eq!(check("| `serde` | 1 | reads |"), NOTHING);
     assert_found(&check("| name | |"), "Cargo.toml:4: dependency serde has no reason");
     assert_found(&check("| `serde` | |\n| `gone` | |"), "docs/adr/0002-dependencies.md:4: gone is no dependency");
