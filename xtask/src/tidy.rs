@@ -6,6 +6,7 @@ mod banned;
 mod text;
 mod manifests;
 mod docs;
+mod openings;
 
 use crate::finding::Finding;
 use crate::source::Source;
@@ -18,6 +19,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         let source = Source::new(text);
         findings.extend(rust::check(path, text, &source));
         findings.extend(banned::check(path, &source));
+        findings.extend(openings::check(path, &source));
     }
     for (path, text) in tree.texts("") {
         findings.extend(text::check(path, text));

@@ -108,6 +108,26 @@ fn i5_acting_for_a_tenant_without_a_credential_is_found_where_requests_are_answe
 }
 
 #[test]
+fn a_doc_comment_that_leans_on_another_item_is_found() {
+    for words in ["Of both.", "Those of", "The same, for a day."] {
+        let found = in_code(&format!("/// The rows.\nconst A: u8 = 1;\n/// {words}\n/// More.\nconst B: u8 = 1;\n"));
+        assert_found(&found, "crates/wire/src/json.rs:4: a doc comment that begins with `");
+        assert_found(&findings([("a.rs", format!("//! {words}\n").as_str())]), "a.rs:1: a doc comment that begins");
+    }
+    for clean in ["Often.", "Thoseof", "The sameness.", "Rows.\n/// Of both.", "Rows.\n///\n/// The same.", "of both."]
+    {
+        assert_eq!(in_code(&format!("/// {clean}\nconst A: u8 = 1;\n")), NOTHING);
+    }
+    assert_eq!(in_code("// Of both.\nconst A: &str = \"\n/// Of both.\n\";\n//// Of both.\n"), NOTHING);
+}
+
+#[test]
+fn an_empty_doc_comment_is_found() {
+    assert_found(&in_code("///\n///\nconst A: u8 = 1;\n"), "crates/wire/src/json.rs:2: an empty");
+    assert_eq!(in_code("///\n/// Rows.\nconst A: u8 = 1;\n"), NOTHING);
+}
+
+#[test]
 fn work_put_off_is_found_in_comments() {
     let note = ["TO", "DO"].concat();
     assert_found(&in_code(&format!("// {note}: later\n")), "crates/wire/src/json.rs:2: `");
