@@ -7,7 +7,9 @@ mod text;
 mod manifests;
 mod docs;
 mod openings;
+mod dependencies;
 
+use crate::code::{Scope, packages};
 use crate::finding::Finding;
 use crate::source::Source;
 use crate::tree::Tree;
@@ -29,6 +31,9 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     }
     findings.extend(docs::check_decisions(tree));
     findings.extend(manifests::check(tree));
+    let (production, everything) = (packages(tree, Scope::Production), packages(tree, Scope::Everything));
+    findings.extend(everything.iter().flat_map(|package| package.findings.clone()));
+    findings.extend(dependencies::check(tree, &production, &everything));
     findings.sort();
     findings
 }

@@ -62,7 +62,7 @@ fn check_reasons(root: &str, reasons: &str) -> Vec<Finding> {
 }
 
 /// The lines with a key in the sections whose name is wanted, numbered from 1.
-fn entries(text: &str, is_wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn entries(text: &str, is_wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (usize, &str)> {
     let mut wanted = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {
         if let Some(section) = line.strip_prefix('[') {

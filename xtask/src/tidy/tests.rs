@@ -128,6 +128,12 @@ fn an_empty_doc_comment_is_found() {
 }
 
 #[test]
+fn a_file_of_a_target_that_is_no_rust_is_found() {
+    let found = findings([("crates/a/Cargo.toml", LINTS), ("crates/a/src/main.rs", "//! Doc.\nfn main( {}\n")]);
+    assert_found(&found, "crates/a/src/main.rs:2: this cannot be read as Rust");
+}
+
+#[test]
 fn work_put_off_is_found_in_comments() {
     let note = ["TO", "DO"].concat();
     assert_found(&in_code(&format!("// {note}: later\n")), "crates/wire/src/json.rs:2: `");
