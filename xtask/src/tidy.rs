@@ -8,6 +8,7 @@ mod manifests;
 mod docs;
 mod openings;
 mod dependencies;
+mod public;
 
 use crate::code::{Scope, packages};
 use crate::finding::Finding;
@@ -34,6 +35,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let (production, everything) = (packages(tree, Scope::Production), packages(tree, Scope::Everything));
     findings.extend(everything.iter().flat_map(|package| package.findings.clone()));
     findings.extend(dependencies::check(tree, &production, &everything));
+    findings.extend(public::check(tree, &production, &everything));
     findings.sort();
     findings
 }
