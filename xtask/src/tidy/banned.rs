@@ -23,7 +23,7 @@ enum Except {
 /// Who may act for a tenant without a credential: commands on a folder, its audit, the recount of the live
 /// view at the start, which answers nobody, and tests (I5).
 const OPERATORS: &[&str] = &[
-    "crates/node/src/commands",
+    "crates/nilometer/src/commands",
     "crates/ledger-embedded/src/verify",
     "crates/ledger-embedded/src/audit",
     "crates/pipeline/src/live/rebuild.rs",

@@ -94,11 +94,12 @@ fn unwrap_is_found_outside_tests() {
 #[test]
 fn i5_acting_for_a_tenant_without_a_credential_is_found_where_requests_are_answered() {
     let text = "//! Doc.\nfn a() { TenantScope::for_operator(t); }\n";
-    for path in ["crates/api/src/routes/events.rs", "crates/pipeline/src/ingest.rs", "crates/node/src/assemble.rs"] {
+    for path in ["crates/api/src/routes/events.rs", "crates/pipeline/src/ingest.rs", "crates/nilometer/src/assemble.rs"]
+    {
         assert_found(&findings([(path, text)]), &format!("{path}:2: `::for_operator`"));
     }
     for path in [
-        "crates/node/src/commands/events.rs",
+        "crates/nilometer/src/commands/events.rs",
         "crates/ledger-embedded/src/verify.rs",
         "crates/api/src/tests.rs",
         "crates/sim/src/a.rs",
