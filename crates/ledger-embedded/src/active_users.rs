@@ -20,9 +20,10 @@ use ports::{ErrorKind, PortError};
 
 use crate::activity::ByDay;
 use crate::consistent_read::ConsistentRead;
-use crate::ledger::{Core, EmbeddedLedger};
+use crate::core::Core;
+use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use crate::reports::{Patience, given_up};
+use crate::reading::{Patience, given_up};
 use crate::state::zone_of;
 use raw::{HeldUser, RawQuery};
 

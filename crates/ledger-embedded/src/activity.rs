@@ -12,7 +12,7 @@ use domain::users::{UserNumber, UserSet};
 use hashbrown::HashMap;
 use ports::manifest::{Activity, Audience};
 
-use crate::memtable::{Interner, Symbol};
+use crate::intern::{Interner, Symbol};
 
 /// Users by day.
 pub(crate) type ByDay = BTreeMap<Day, UserSet>;

@@ -21,9 +21,10 @@ use domain::users::UserNumber;
 use ports::PortError;
 use ports::analytics::{Analytics, Summary};
 
-use crate::ledger::{Core, EmbeddedLedger};
+use crate::core::Core;
+use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use crate::reports::Patience;
+use crate::reading::Patience;
 use crate::reports::rollups_in;
 use counts::most_first;
 use plan::{Source, whole_hours};

@@ -11,9 +11,9 @@ use parquet::errors::ParquetError;
 use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
 
+use crate::core::Core;
 use crate::dedup::{IdRecord, IdRun, IdRunWriter};
 use crate::flush::RowWriter;
-use crate::ledger::Core;
 use crate::merge::{Merge, Run, SumPart, SumStream};
 use crate::segment::events::{self, EventKeys};
 use crate::segment::sums::{self, SumBuilder};

@@ -8,7 +8,7 @@ use domain::position::Seq;
 use domain::tenant::TenantScope;
 use ports::{ErrorKind, PortError};
 
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::memtable::Memtable;
 use crate::state::Snapshot;
 
@@ -28,12 +28,6 @@ pub(crate) struct ConsistentRead<A, T> {
 }
 
 impl Core {
-    /// The state, with what `look` finds in the memtable being filled: both of one instant.
-    pub(crate) fn view<T>(&self, look: impl FnOnce(&Memtable) -> T) -> (Snapshot, T) {
-        let state = self.state.read();
-        (state.snapshot(), look(&state.active))
-    }
-
     /// What `ask` finds in the manifest, with the last record that it counts, and the state of that
     /// moment. `look` holds up applying, so it only takes out what is worked on later. Both may be called
     /// several times.

@@ -24,11 +24,12 @@ use ports::manifest::{Activity, Commit, FileKind, FileMeta, Name, NewUsers, Segm
 use ports::{ErrorKind, PortError};
 
 use crate::activity::DayUsers;
+use crate::core::Core;
 use crate::dedup::{IdRecord, IdRunWriter};
-use crate::ledger::Core;
 use crate::memtable::{GroupView, Memtable, WindowView, WindowsSum};
 use crate::segment::events::{self, EventBuilder};
-use crate::segment::sums::{self, Grain, SumBuilder, SumKey};
+use crate::segment::grain::Grain;
+use crate::segment::sums::{self, SumBuilder, SumKey};
 use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
 
 /// Rows built in memory before they are encoded.

@@ -4,7 +4,6 @@
 
 mod fold;
 mod hold;
-mod intern;
 mod windows;
 
 use std::sync::Arc;
@@ -23,11 +22,11 @@ use hashbrown::{HashMap, HashSet};
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
 pub(crate) use hold::HeldRows;
-pub(crate) use intern::{Interner, Symbol};
 pub(crate) use windows::{WindowView, WindowsSum};
 
 use crate::activity::{Choice, DayUsers};
 use crate::dedup::{FirstSeen, IdHash};
+use crate::intern::{Interner, Symbol};
 
 /// Memory that one event takes beside its bytes, about: its reference and its id.
 const EVENT_OVERHEAD_BYTES: usize = 104;

@@ -3,7 +3,6 @@
 
 mod columns;
 mod distributive;
-mod engine;
 mod json;
 mod operators;
 mod gathering;
@@ -31,10 +30,10 @@ use domain::time::{TimeRange, Timestamp};
 use ports::queries::{Queries, QueryAnswer};
 use ports::{ErrorKind, PortError};
 
-pub(crate) use engine::Engine;
-
-use crate::ledger::{Core, EmbeddedLedger};
-use crate::reports::took_too_long;
+use crate::core::Core;
+use crate::ledger::EmbeddedLedger;
+use crate::query_runtime;
+use crate::reading::took_too_long;
 use plan::Plan;
 use scan::{Scan, Share, external};
 
@@ -53,13 +52,13 @@ impl Drop for Abandon {
 #[async_trait]
 impl Queries for EmbeddedLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
-        let (engine, time_max) = (&self.core.engine, self.core.options.query_time_max);
+        let (runtime, time_max) = (&self.core.query_runtime, self.core.options.query_time_max);
         let busy = |_| PortError::new(ErrorKind::Overloaded, "find a turn for the query");
-        let turn = tokio::time::timeout(time_max, engine.turns.take(scope.tenant())).await.map_err(busy)??;
+        let turn = tokio::time::timeout(time_max, runtime.turns.take(scope.tenant())).await.map_err(busy)??;
         let flag = Arc::new(AtomicBool::new(false));
         let running = {
             let (core, scope, query, flag) = (Arc::clone(&self.core), scope.clone(), query.clone(), Arc::clone(&flag));
-            engine.handle()?.spawn(async move {
+            runtime.handle()?.spawn(async move {
                 let _turn = turn;
                 core.run_query(&scope, &query, flag).await
             })
@@ -109,12 +108,12 @@ impl Core {
         let attempt = async |partitions, memory_bytes_max| {
             let plan = Plan::of(query);
             let scan = self.scan(scope, query, plan.columns.clone(), Arc::clone(abandoned)).map_err(external)?;
-            let context = Arc::new(engine::context(memory_bytes_max)?);
+            let context = Arc::new(query_runtime::context(memory_bytes_max)?);
             let answered = answer(plan, scan, partitions, Arc::clone(&context)).await;
             released(&context).await;
             answered
         };
-        let rows = match attempt(engine::threads(), memory_bytes_max / 2).await {
+        let rows = match attempt(query_runtime::threads(), memory_bytes_max / 2).await {
             Err(why) if !is_failed_read(&why) => attempt(1, memory_bytes_max).await,
             answered => answered,
         };

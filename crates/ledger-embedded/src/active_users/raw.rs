@@ -13,10 +13,10 @@ use ports::{ErrorKind, PortError};
 
 use crate::activity::{ByDay, Choice};
 use crate::memtable::{EventHandle, Memtable, SharedEvent};
-use crate::reports::{Patience, given_up};
+use crate::reading::{Patience, given_up};
 use crate::segment::columns::{Columns, text_at, user_at};
 use crate::segment::events::USER_NUMBER;
-use crate::segment::sums::Grain;
+use crate::segment::grain::Grain;
 use crate::segment::{KeyRange, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 

@@ -13,8 +13,8 @@ use ports::{ErrorKind, PortError};
 
 use super::raw::{RawEvent, scan_after};
 use crate::activity::Recount;
-use crate::ledger::Core;
-use crate::reports::{Abandoned, Patience, given_up};
+use crate::core::Core;
+use crate::reading::{Abandoned, Patience, given_up};
 use crate::state::{Snapshot, zone_of};
 
 /// How often what was flushed meanwhile is counted before applying stops for the rest.

@@ -13,9 +13,9 @@ use super::rows::{Fields, Rows};
 use super::scan::{Wanted, held_events, is_known, refuse_dropped, scan_held, scan_segments};
 use super::symbols::Symbols;
 use super::tallies::Tallies;
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::memtable::SharedEvent;
-use crate::reports::Patience;
+use crate::reading::Patience;
 use crate::state::Snapshot;
 
 /// How often each name occurred, in no order.

@@ -20,9 +20,9 @@ use super::rows::{FACETS, Repeated, value_column};
 use super::scan::groups;
 use super::symbols::{NONE, Symbols};
 use crate::memtable::Memtable;
-use crate::reports::Patience;
+use crate::reading::Patience;
 use crate::segment::columns::{Columns, unsigned};
-use crate::segment::sums::Grain;
+use crate::segment::grain::Grain;
 use crate::segment::{KeyRange, blob_slices, corrupt, key_range};
 use crate::state::Snapshot;
 

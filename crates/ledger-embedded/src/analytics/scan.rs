@@ -8,10 +8,11 @@ use ports::{ErrorKind, PortError};
 use super::rows::{Checks, Fields, Loader, Rows, facet_column};
 use super::symbols::Symbols;
 use crate::memtable::{GroupView, Memtable, SharedEvent};
-use crate::merge::SortedRows;
-use crate::reports::Patience;
+use crate::reading::Patience;
 use crate::segment::events::USER_NUMBER;
-use crate::segment::sums::{self, Grain, SumRows};
+use crate::segment::grain::Grain;
+use crate::segment::sorted::SortedRows;
+use crate::segment::sums::{self, SumRows};
 use crate::segment::{KeyRange, Pages, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 

@@ -15,9 +15,9 @@ use super::points::Points;
 use super::rows::FACETS;
 use super::scan::{Wanted, held_events, refuse_dropped, scan_held, scan_segments};
 use super::symbols::{NONE, Symbols};
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::memtable::{Memtable, SharedEvent};
-use crate::reports::Patience;
+use crate::reading::Patience;
 use crate::state::Snapshot;
 
 /// A series being summed.

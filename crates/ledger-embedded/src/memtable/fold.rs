@@ -12,13 +12,13 @@ use domain::time::Timestamp;
 use domain::users::UserNumber;
 use domain::window::WindowRule;
 
-use super::intern::Symbol;
 use super::{
     ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, NO_USER, NewUserRefs,
     RollupSymbols, SumNumbers, USER_DAY_BYTES, WindowSums,
 };
 use crate::activity::DayUsers;
 use crate::dedup::{FirstSeen, IdHash};
+use crate::intern::Symbol;
 use crate::users::Users;
 
 /// A decoded record.

@@ -13,13 +13,14 @@ use parquet::errors::Result as ParquetResult;
 use ports::PortError;
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent};
 
-use super::{Patience, cut};
+use super::cut;
+use crate::core::Core;
 use crate::dedup::IdHash;
-use crate::ledger::Core;
 use crate::memtable::{HeldEvent, Memtable};
-use crate::merge::SortedRows;
+use crate::reading::Patience;
 use crate::segment::columns::{Columns, text_at};
 use crate::segment::events::{self, EventKeys};
+use crate::segment::sorted::SortedRows;
 use crate::segment::{KeyRange, RowId, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 

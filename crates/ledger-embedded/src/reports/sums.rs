@@ -9,8 +9,9 @@ use parquet::errors::ParquetError;
 use ports::PortError;
 
 use crate::memtable::{Memtable, Partial};
-use crate::merge::SortedRows;
-use crate::segment::sums::{self, Grain, SumRows};
+use crate::segment::grain::Grain;
+use crate::segment::sorted::SortedRows;
+use crate::segment::sums::{self, SumRows};
 use crate::segment::{KeyRange, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 

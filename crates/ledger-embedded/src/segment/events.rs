@@ -12,24 +12,21 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::position::Position;
 use domain::time::Timestamp;
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::Encoding;
 use parquet::errors::Result;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use ports::reports::StoredEvent;
 
 use super::columns::{Columns, count_at, signed, text_at};
-use super::file::KeyColumns;
+use super::layout::{KeyColumns, key_properties};
+use super::sorted::SortedRows;
 use crate::memtable::HeldEvent;
-use crate::merge::SortedRows;
 
 /// Rows of one page: what a lookup of a few events decodes.
 const PAGE_ROWS: usize = 2_048;
 /// Rows of one row group.
 const GROUP_ROWS: usize = 131_072;
-/// Bytes of one row group, about: what a writer holds in memory.
-const GROUP_BYTES: usize = 32 << 20;
-
 /// The sort columns.
 pub(crate) const KEYS: KeyColumns = KeyColumns { tenant: "tenant", grain: None, customer: "customer", time: "time" };
 
@@ -85,33 +82,6 @@ pub(crate) fn properties() -> WriterProperties {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
     }
     properties.build()
-}
-
-/// Properties shared by both Parquet files: pages cut by rows alone, statistics per page for the sort
-/// columns only.
-pub(super) fn key_properties(
-    page_rows: usize,
-    group_rows: usize,
-    prefixed: &[&str],
-    sorted: &[&str],
-) -> parquet::file::properties::WriterPropertiesBuilder {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::LZ4_RAW)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_write_batch_size(page_rows)
-        .set_data_page_row_count_limit(page_rows)
-        .set_data_page_size_limit(64 << 20)
-        .set_max_row_group_row_count(Some(group_rows))
-        .set_max_row_group_bytes(Some(GROUP_BYTES));
-    for name in prefixed {
-        let path = ColumnPath::from(*name);
-        properties = properties.set_column_dictionary_enabled(path.clone(), false);
-        properties = properties.set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY);
-    }
-    for name in sorted {
-        properties = properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::Page);
-    }
-    properties
 }
 
 /// Gathers events into record batches.

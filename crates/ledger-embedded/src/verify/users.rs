@@ -18,7 +18,7 @@ use ports::manifest::Audience;
 
 use super::Report;
 use crate::activity::Recount;
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::state::zone_of;
 
 /// The users of every tenant.
