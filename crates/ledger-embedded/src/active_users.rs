@@ -17,13 +17,14 @@ use domain::users::UserSet;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::manifest::Audience;
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use crate::activity::ByDay;
 use crate::consistent_read::ConsistentRead;
 use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use crate::reading::{Patience, given_up};
+use crate::reading::check_cancelled;
 use crate::state::zone_of;
 use raw::{HeldUser, RawQuery};
 
@@ -47,7 +48,7 @@ impl ActiveUsers for EmbeddedLedger {
             let moment = question.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
             if zone_of(&moment.snapshot.zones, scope.tenant()) == own {
-                return self.core.read_in(turn, move |_, patience| question.answer(moment, patience)).await;
+                return self.core.read_in(turn, move |_, cancelled| question.answer(moment, cancelled)).await;
             }
         }
         Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
@@ -144,19 +145,19 @@ impl Question {
         Held { kept: kept.unwrap_or_default(), raw: self.raw.share(table) }
     }
 
-    fn answer(&self, moment: Gathered, patience: &Patience) -> Result<ByDay, PortError> {
+    fn answer(&self, moment: Gathered, cancelled: &CancellationToken) -> Result<ByDay, PortError> {
         let ConsistentRead { snapshot, stored, active, counts_frozen } = moment;
         let mut found: ByDay = stored.into_iter().collect();
         let frozen = snapshot.frozen.as_deref().map(|frozen| self.share(frozen));
         let uncounted = frozen.iter().filter(|_| !counts_frozen);
         for (day, users) in [&active].into_iter().chain(uncounted).flat_map(|held| &held.kept) {
-            patience.check().map_err(given_up)?;
+            check_cancelled(cancelled)?;
             found.entry(*day).or_default().merge(users);
         }
         for held in [&active].into_iter().chain(&frozen) {
-            self.raw.add_held(&held.raw, patience, &mut found)?;
+            self.raw.add_held(&held.raw, cancelled, &mut found)?;
         }
-        self.raw.add_segments(&snapshot, patience, &mut found)?;
+        self.raw.add_segments(&snapshot, cancelled, &mut found)?;
         Ok(found)
     }
 }

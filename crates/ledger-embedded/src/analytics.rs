@@ -20,11 +20,11 @@ use domain::time::TimeRange;
 use domain::users::UserNumber;
 use ports::PortError;
 use ports::analytics::{Analytics, Summary};
+use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use crate::reading::Patience;
 use crate::reports::rollups_in;
 use counts::most_first;
 use plan::{Source, whole_hours};
@@ -59,8 +59,8 @@ impl Analytics for EmbeddedLedger {
         let mut counts = if edges.is_empty() {
             counts::Counts::new()
         } else {
-            let count = move |_: &Core, patience: &Patience| {
-                Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
+            let count = move |_: &Core, cancelled: &CancellationToken| {
+                Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, cancelled)
             };
             self.core.read_in(turn, count).await?
         };
@@ -81,8 +81,9 @@ impl Analytics for EmbeddedLedger {
         top: usize,
     ) -> Result<Option<Summary>, PortError> {
         let (of, name) = (scope.clone(), customer.to_owned());
-        let count =
-            move |core: &Core, patience: &Patience| Core::count_customer(core, &of, &name, range, top, patience);
+        let count = move |core: &Core, cancelled: &CancellationToken| {
+            Core::count_customer(core, &of, &name, range, top, cancelled)
+        };
         let Some(counted) = self.core.read(scope, count).await? else { return Ok(None) };
         let (numbers, events): (Vec<UserNumber>, Vec<u64>) = counted.users.into_iter().unzip();
         let names = self.core.user_names(scope, &numbers).await?;
@@ -106,17 +107,19 @@ impl Core {
     ) -> Result<Vec<SeriesPoint>, PortError> {
         let (of, asked) = (scope.clone(), query.clone());
         if source != Source::Rollups {
-            let sum = move |core: &Self, patience: &Patience| core.series_of_segments(&of, &asked, source, patience);
+            let sum = move |core: &Self, cancelled: &CancellationToken| {
+                core.series_of_segments(&of, &asked, source, cancelled)
+            };
             return self.read(scope, sum).await;
         }
         let hours = series::hour_sums(query);
         let (turn, look) = (self.turn(scope).await?, |table: &Memtable| series::unflushed(table, scope, query));
         let moment = self.moment(scope, || self.manifest.hour_sums(scope, &hours), look).await?;
-        let sum = move |_: &Self, patience: &Patience| {
+        let sum = move |_: &Self, cancelled: &CancellationToken| {
             let frozen = moment.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
             let frozen = if moment.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
             let unflushed: Vec<_> = [Some(moment.active), frozen].into_iter().flatten().collect();
-            Self::series_of_rollups(&of, &asked, &moment.stored, &unflushed, &moment.snapshot, patience)
+            Self::series_of_rollups(&of, &asked, &moment.stored, &unflushed, &moment.snapshot, cancelled)
         };
         self.read_in(turn, sum).await
     }

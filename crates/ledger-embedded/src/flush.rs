@@ -38,8 +38,8 @@ const BATCH_ROWS: usize = 8_192;
 const MERGE_NICENESS: i32 = 10;
 /// Longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How long applying waits for a flush before it says so.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long applying waits for a flush that makes room before it fails.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the background threads look around without being woken.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -126,7 +126,7 @@ impl Core {
                     self.wake_flush.notify_one();
                     tokio::select! {
                         () = room => {}
-                        () = self.clock.sleep(PATIENCE) => {
+                        () = self.clock.sleep(ROOM_TIMEOUT) => {
                             return Err(PortError::new(ErrorKind::Unavailable, "apply: the flush before takes long"));
                         }
                     }
@@ -178,7 +178,7 @@ impl Core {
         }
     }
 
-    /// FairLimiter the memtable that is set aside into a segment.
+    /// Turns the memtable that is set aside into a segment.
     pub(crate) async fn flush_frozen(&self) -> Result<(), PortError> {
         let _flushing = self.flushing.lock().await;
         let Some(frozen) = self.state.read().frozen.clone() else { return Ok(()) };

@@ -12,7 +12,6 @@ mod plan;
 mod scan;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -29,6 +28,7 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::queries::{Queries, QueryAnswer};
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
@@ -40,30 +40,22 @@ use scan::{Scan, Share, external};
 /// How often a query that has ended is asked whether it holds memory still.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
 
-/// Ends a query when nobody waits for it any more: soon, and only then its turn is over.
-struct Abandon(Arc<AtomicBool>);
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[async_trait]
 impl Queries for EmbeddedLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
         let (runtime, time_max) = (&self.core.query_runtime, self.core.options.query_time_max);
         let busy = |_| PortError::new(ErrorKind::Overloaded, "find a turn for the query");
         let turn = tokio::time::timeout(time_max, runtime.turns.take(scope.tenant())).await.map_err(busy)??;
-        let flag = Arc::new(AtomicBool::new(false));
+        // Cancelled, the query ends soon, and only then its turn is over.
+        let cancelled = CancellationToken::new();
+        let _cancel_on_drop = cancelled.clone().drop_guard();
         let running = {
-            let (core, scope, query, flag) = (Arc::clone(&self.core), scope.clone(), query.clone(), Arc::clone(&flag));
+            let (core, scope, query) = (Arc::clone(&self.core), scope.clone(), query.clone());
             runtime.handle()?.spawn(async move {
                 let _turn = turn;
-                core.run_query(&scope, &query, flag).await
+                core.run_query(&scope, &query, &cancelled).await
             })
         };
-        let _abandon = Abandon(flag);
         match tokio::time::timeout(time_max, running).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(ended)) => Err(PortError::new(ErrorKind::Unavailable, "run the query").because(ended)),
@@ -77,9 +69,9 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &Query,
-        abandoned: Arc<AtomicBool>,
+        cancelled: &CancellationToken,
     ) -> Result<QueryAnswer, PortError> {
-        let rows = self.rows(scope, query, &abandoned).await?;
+        let rows = self.rows(scope, query, cancelled).await?;
         let mut rows = rows.iter().map(rows_of).collect::<Result<Vec<_>, _>>()?.concat();
         let truncated = rows.len() > query.limit;
         rows.truncate(query.limit);
@@ -102,12 +94,12 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &Query,
-        abandoned: &Arc<AtomicBool>,
+        cancelled: &CancellationToken,
     ) -> Result<Vec<RecordBatch>, PortError> {
         let memory_bytes_max = self.options.query_memory_bytes_max;
         let attempt = async |partitions, memory_bytes_max| {
             let plan = Plan::of(query);
-            let scan = self.scan(scope, query, plan.columns.clone(), Arc::clone(abandoned)).map_err(external)?;
+            let scan = self.scan(scope, query, plan.columns.clone(), cancelled.clone()).map_err(external)?;
             let context = Arc::new(query_runtime::context(memory_bytes_max)?);
             let answered = answer(plan, scan, partitions, Arc::clone(&context)).await;
             released(&context).await;
@@ -126,7 +118,7 @@ impl Core {
         scope: &TenantScope,
         query: &Query,
         columns: Vec<columns::Derived>,
-        abandoned: Arc<AtomicBool>,
+        cancelled: CancellationToken,
     ) -> Result<Arc<Scan>, PortError> {
         let tenant = scope.tenant();
         let (snapshot, active) = self.view(|active| active.hold(tenant, query.range));
@@ -138,7 +130,7 @@ impl Core {
         let range = TimeRange::new(from, to.max(from)).unwrap_or(query.range);
         let frozen = snapshot.frozen.iter().map(|frozen| frozen.hold(tenant, range));
         let held = frozen.chain([active]).collect();
-        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, held, abandoned)))
+        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, held, cancelled)))
     }
 }
 

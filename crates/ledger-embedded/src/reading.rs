@@ -2,47 +2,15 @@
 //! for a limited time, and a read whose caller has left ends early.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::limits::QUERY_TIME_MAX;
 use domain::tenant::TenantScope;
-use parquet::errors::ParquetError;
 use ports::fair::{FairLimiter, FairPermit};
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
-
-/// Set when nobody waits for an answer any more.
-#[derive(Debug, Default)]
-pub(crate) struct Abandoned(Arc<AtomicBool>);
-
-impl Abandoned {
-    /// What the work asks whether it is still waited for.
-    pub(crate) fn patience(&self) -> Patience {
-        Patience(Arc::clone(&self.0))
-    }
-}
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Lets a read end early when nobody waits for it.
-#[derive(Debug, Clone)]
-pub(crate) struct Patience(Arc<AtomicBool>);
-
-impl Patience {
-    /// Asked once per batch of rows.
-    pub(crate) fn check(&self) -> Result<(), ParquetError> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(ParquetError::General("nobody waits for the answer any more".into()));
-        }
-        Ok(())
-    }
-}
 
 impl Core {
     /// Waits until one read more of the tenant may run. Taken before anything is set aside for the read,
@@ -51,7 +19,7 @@ impl Core {
         turn_of(&self.readers, scope).await
     }
 
-    /// The same for one look into the manifest.
+    /// Waits until one look more of the tenant into the manifest may run.
     pub(crate) async fn lookup(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
         turn_of(&self.lookups, scope).await
     }
@@ -60,25 +28,25 @@ impl Core {
     pub(crate) async fn read<T, F>(self: &Arc<Self>, scope: &TenantScope, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
-        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
+        F: FnOnce(&Self, &CancellationToken) -> Result<T, PortError> + Send + 'static,
     {
         let turn = self.turn(scope).await?;
         self.read_in(turn, read).await
     }
 
-    /// The same for whom a turn was taken already, or who reads no files and needs none. The turn ends
-    /// with the read, also when nobody waits for that.
+    /// Runs a read on a thread that may block, with the turn that was taken for it, or without one when it
+    /// reads no files. The turn ends with the read, also when the caller has left before.
     pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: Option<FairPermit>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
-        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
+        F: FnOnce(&Self, &CancellationToken) -> Result<T, PortError> + Send + 'static,
     {
-        let abandoned = Abandoned::default();
-        let patience = abandoned.patience();
+        let cancelled = CancellationToken::new();
+        let _cancel_on_drop = cancelled.clone().drop_guard();
         let core = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            read(&core, &patience)
+            read(&core, &cancelled)
         });
         match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
             Ok(Ok(found)) => found,
@@ -97,9 +65,12 @@ async fn turn_of(turns: &FairLimiter, scope: &TenantScope) -> Result<Option<Fair
     turns.take(scope.tenant()).await.map(Some)
 }
 
-/// Why a read that nobody waits for any more has ended.
-pub(crate) fn given_up(why: ParquetError) -> PortError {
-    PortError::new(ErrorKind::Unavailable, "read").because(why)
+/// Ends the work of a caller that has left. Called once per batch of rows.
+pub(crate) fn check_cancelled(cancelled: &CancellationToken) -> Result<(), PortError> {
+    if cancelled.is_cancelled() {
+        return Err(PortError::new(ErrorKind::Unavailable, "read: the caller has left"));
+    }
+    Ok(())
 }
 
 /// The refusal of an answer after the time that it may take.

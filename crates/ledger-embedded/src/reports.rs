@@ -60,12 +60,12 @@ impl Reports for EmbeddedLedger {
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(scope, move |core, patience| core.list_events(&of, &query, patience)).await
+        self.core.read(scope, move |core, cancelled| core.list_events(&of, &query, cancelled)).await
     }
 
     async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
         let (of, id) = (scope.clone(), id.to_owned());
-        self.core.read(scope, move |core, patience| core.find_event(&of, &id, patience)).await
+        self.core.read(scope, move |core, cancelled| core.find_event(&of, &id, cancelled)).await
     }
 
     async fn windows(

@@ -10,10 +10,11 @@ use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
 use parquet::errors::Result as ParquetResult;
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use crate::activity::{ByDay, Choice};
 use crate::memtable::{EventHandle, Memtable, SharedEvent};
-use crate::reading::{Patience, given_up};
+use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, text_at, user_at};
 use crate::segment::events::USER_NUMBER;
 use crate::segment::grain::Grain;
@@ -64,11 +65,16 @@ impl RawQuery {
     }
 
     /// Adds what a memtable has shared.
-    pub(super) fn add_held(&self, held: &[HeldUser], patience: &Patience, to: &mut ByDay) -> Result<(), PortError> {
+    pub(super) fn add_held(
+        &self,
+        held: &[HeldUser],
+        cancelled: &CancellationToken,
+        to: &mut ByDay,
+    ) -> Result<(), PortError> {
         let calendar = Calendar { zone: self.zone.clone(), week_start: WeekStart::Monday };
         let (mut days, choice) = (calendar.days(), self.choice());
         for some in held.chunks(HELD_ROWS) {
-            patience.check().map_err(given_up)?;
+            check_cancelled(cancelled)?;
             for HeldUser { time, user, event } in some {
                 let counts = |event: &SharedEvent| {
                     event.decode().is_some_and(|(event, _)| choice.includes(event.project, event.kind))
@@ -85,7 +91,7 @@ impl RawQuery {
     pub(super) fn add_segments(
         &self,
         snapshot: &Snapshot,
-        patience: &Patience,
+        cancelled: &CancellationToken,
         to: &mut ByDay,
     ) -> Result<(), PortError> {
         let calendar = Calendar { zone: self.zone.clone(), week_start: WeekStart::Monday };
@@ -93,7 +99,7 @@ impl RawQuery {
         for segment in snapshot.segments.iter() {
             for range in &self.ranges {
                 let each = |event: RawEvent<'_>| self.add(&mut days, event.time, event.user, to);
-                scan(segment, &self.scope, *range, choice, patience, each)?;
+                scan(segment, &self.scope, *range, choice, cancelled, each)?;
             }
         }
         Ok(())
@@ -136,7 +142,7 @@ fn scan(
     scope: &TenantScope,
     range: TimeRange,
     choice: Choice<'_>,
-    patience: &Patience,
+    cancelled: &CancellationToken,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     if !segment.overlaps(range) {
@@ -147,7 +153,7 @@ fn scan(
     }
     let filtered = [choice.project.map(|_| "project"), choice.kind.map(|_| "type")];
     let columns = ["tenant", "time", USER_NUMBER].into_iter().chain(filtered.into_iter().flatten()).collect();
-    scan_columns(segment, scope, &Wanted { range, choice, after: None, columns }, patience, each)
+    scan_columns(segment, scope, &Wanted { range, choice, after: None, columns }, cancelled, each)
 }
 
 /// Hands out every event of the records after this one, with its project and its type.
@@ -158,7 +164,7 @@ pub(super) fn scan_after(
     segment: &Segment,
     scope: &TenantScope,
     after: Seq,
-    patience: &Patience,
+    cancelled: &CancellationToken,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     if segment.meta().last_seq <= after {
@@ -171,20 +177,20 @@ pub(super) fn scan_after(
     let after = (segment.meta().first_seq <= after).then_some(after);
     columns.extend(after.map(|_| "position"));
     let choice = Choice { project: None, kind: None };
-    scan_columns(segment, scope, &Wanted { range: TimeRange::ALL, choice, after, columns }, patience, each)
+    scan_columns(segment, scope, &Wanted { range: TimeRange::ALL, choice, after, columns }, cancelled, each)
 }
 
 fn scan_columns(
     segment: &Segment,
     scope: &TenantScope,
     wanted: &Wanted<'_>,
-    patience: &Patience,
+    cancelled: &CancellationToken,
     mut each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     let Some(file) = segment.events() else { return Ok(()) };
     let unreadable = |why| corrupt(&segment.meta().id, why);
     for batch in file.select(&key_range(scope, wanted.range), &wanted.columns).map_err(unreadable)? {
-        patience.check().map_err(given_up)?;
+        check_cancelled(cancelled)?;
         let batch = batch.map_err(unreadable)?;
         hand_out(&batch, scope, wanted, &mut each).map_err(unreadable)?;
     }

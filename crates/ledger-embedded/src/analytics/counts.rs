@@ -8,6 +8,7 @@ use domain::time::TimeRange;
 use domain::users::UserNumber;
 use hashbrown::HashMap;
 use ports::PortError;
+use tokio_util::sync::CancellationToken;
 
 use super::rows::{Fields, Rows};
 use super::scan::{Wanted, held_events, is_known, refuse_dropped, scan_held, scan_segments};
@@ -15,7 +16,6 @@ use super::symbols::Symbols;
 use super::tallies::Tallies;
 use crate::core::Core;
 use crate::memtable::SharedEvent;
-use crate::reading::Patience;
 use crate::state::Snapshot;
 
 /// How often each name occurred, in no order.
@@ -71,10 +71,15 @@ impl Counter {
         scan_held(held, fields, symbols, add)
     }
 
-    fn add_segments(&mut self, snapshot: &Snapshot, wanted: &Wanted<'_>, patience: &Patience) -> Result<(), PortError> {
+    fn add_segments(
+        &mut self,
+        snapshot: &Snapshot,
+        wanted: &Wanted<'_>,
+        cancelled: &CancellationToken,
+    ) -> Result<(), PortError> {
         refuse_dropped(snapshot, wanted)?;
         let (symbols, add) = self.parts();
-        scan_segments(snapshot, wanted, symbols, patience, add)
+        scan_segments(snapshot, wanted, symbols, cancelled, add)
     }
 
     fn types(&self) -> Counts {
@@ -92,7 +97,7 @@ impl Core {
         customer: &str,
         range: TimeRange,
         top: usize,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Option<CustomerCounts>, PortError> {
         let fields = Fields { users: true, ..Fields::default() }.with(Facet::Type);
         let wanted = Wanted { scope, customer: Some(customer), ranges: &[range], fields };
@@ -108,7 +113,7 @@ impl Core {
             known |= held;
             counter.add_held(&events, fields)?;
         }
-        counter.add_segments(&snapshot, &wanted, patience)?;
+        counter.add_segments(&snapshot, &wanted, cancelled)?;
         let types = counter.types();
         if types.is_empty() && !known && !is_known(&snapshot, scope, customer)? {
             return Ok(None);
@@ -123,14 +128,14 @@ impl Core {
         project: Option<&str>,
         snapshot: &Snapshot,
         held: &[SharedEvent],
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Counts, PortError> {
         let mut counter = Counter::new(project);
         let fields = type_fields(project);
         counter.add_held(held, fields)?;
         for range in ranges {
             let wanted = Wanted { scope, customer: None, ranges: std::slice::from_ref(range), fields };
-            counter.add_segments(snapshot, &wanted, patience)?;
+            counter.add_segments(snapshot, &wanted, cancelled)?;
         }
         Ok(counter.types())
     }

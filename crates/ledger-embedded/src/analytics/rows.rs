@@ -121,7 +121,7 @@ pub(super) fn any_holds(ranges: &[TimeRange], at: Timestamp) -> bool {
     }
 }
 
-/// FairLimiter the batches of files into rows.
+/// Turns the batches of files into rows.
 #[derive(Debug, Default)]
 pub(super) struct Loader {
     rows: Rows,

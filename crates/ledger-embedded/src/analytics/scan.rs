@@ -4,11 +4,12 @@
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use super::rows::{Checks, Fields, Loader, Rows, facet_column};
 use super::symbols::Symbols;
 use crate::memtable::{GroupView, Memtable, SharedEvent};
-use crate::reading::Patience;
+use crate::reading::check_cancelled;
 use crate::segment::events::USER_NUMBER;
 use crate::segment::grain::Grain;
 use crate::segment::sorted::SortedRows;
@@ -105,7 +106,7 @@ pub(super) fn scan_segments(
     snapshot: &Snapshot,
     wanted: &Wanted<'_>,
     symbols: &mut Symbols,
-    patience: &Patience,
+    cancelled: &CancellationToken,
     mut each: impl FnMut(&Rows) -> Result<(), PortError>,
 ) -> Result<(), PortError> {
     let Some(hull) = wanted.hull() else { return Ok(()) };
@@ -126,7 +127,7 @@ pub(super) fn scan_segments(
             let columns = wanted.columns(checks);
             let unreadable = |why| corrupt(&segment.meta().id, why);
             for batch in file.read_pages(pages, &columns).map_err(unreadable)? {
-                patience.check().map_err(unreadable)?;
+                check_cancelled(cancelled)?;
                 let batch = batch.map_err(unreadable)?;
                 let rows = loader.load(&batch, checks, wanted.customer, wanted.fields, symbols).map_err(unreadable)?;
                 each(rows)?;

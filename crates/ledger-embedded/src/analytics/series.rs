@@ -8,6 +8,7 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::PortError;
 use ports::manifest::HourSumsQuery;
+use tokio_util::sync::CancellationToken;
 
 use super::hours::{HourQuery, HourSums};
 use super::plan::{Hours, Source};
@@ -17,7 +18,6 @@ use super::scan::{Wanted, held_events, refuse_dropped, scan_held, scan_segments}
 use super::symbols::{NONE, Symbols};
 use crate::core::Core;
 use crate::memtable::{Memtable, SharedEvent};
-use crate::reading::Patience;
 use crate::state::Snapshot;
 
 /// A series being summed.
@@ -51,7 +51,7 @@ impl Core {
         scope: &TenantScope,
         query: &SeriesQuery,
         source: Source,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Vec<SeriesPoint>, PortError> {
         let mut series = Series::new(scope, query);
         let Source::Customers(breakdown) = source else {
@@ -60,7 +60,7 @@ impl Core {
             if let Some(frozen) = &snapshot.frozen {
                 series.add_held(&series.held(frozen, |_| true))?;
             }
-            series.add_raw(&snapshot, &[query.range], patience)?;
+            series.add_raw(&snapshot, &[query.range], cancelled)?;
             return Ok(series.finish());
         };
         let customer = series.customer;
@@ -71,9 +71,9 @@ impl Core {
             let frozen = series.add_table(of, frozen)?;
             series.add_held(&frozen)?;
         }
-        let others = series.sums(of).add_segments(&snapshot, patience)?;
+        let others = series.sums(of).add_segments(&snapshot, cancelled)?;
         let ranges = series.hours.ranges(&others);
-        series.add_raw(&snapshot, &ranges, patience)?;
+        series.add_raw(&snapshot, &ranges, cancelled)?;
         Ok(series.finish())
     }
 
@@ -84,7 +84,7 @@ impl Core {
         stored: &[Rollup],
         unflushed: &[Unflushed],
         snapshot: &Snapshot,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Vec<SeriesPoint>, PortError> {
         let mut series = Series::new(scope, query);
         let mut others = BTreeSet::new();
@@ -95,7 +95,7 @@ impl Core {
             series.add_held(&table.events)?;
         }
         let ranges = series.hours.ranges(&others);
-        series.add_raw(snapshot, &ranges, patience)?;
+        series.add_raw(snapshot, &ranges, cancelled)?;
         Ok(series.finish())
     }
 }
@@ -173,11 +173,16 @@ impl<'q> Series<'q> {
     }
 
     /// Adds the events of segments in these ranges.
-    fn add_raw(&mut self, snapshot: &Snapshot, ranges: &[TimeRange], patience: &Patience) -> Result<(), PortError> {
+    fn add_raw(
+        &mut self,
+        snapshot: &Snapshot,
+        ranges: &[TimeRange],
+        cancelled: &CancellationToken,
+    ) -> Result<(), PortError> {
         let (scope, customer, fields) = (self.scope, self.customer, self.points.fields());
         let wanted = Wanted { scope, customer, ranges, fields };
         refuse_dropped(snapshot, &wanted)?;
-        scan_segments(snapshot, &wanted, &mut self.symbols, patience, |rows| self.points.add_events(rows))
+        scan_segments(snapshot, &wanted, &mut self.symbols, cancelled, |rows| self.points.add_events(rows))
     }
 
     fn finish(self) -> Vec<SeriesPoint> {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, TimestampMicrosecondArray};
 use arrow::compute::filter_record_batch;
@@ -20,10 +20,12 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::errors::Result as ParquetResult;
-use ports::{ErrorKind, PortError};
+use ports::PortError;
+use tokio_util::sync::CancellationToken;
 
 use super::columns::{self, Derived};
 use crate::memtable::{HeldEvent, HeldRows};
+use crate::reading::check_cancelled;
 use crate::segment::columns::signed;
 use crate::segment::{Morsel, Segment, corrupt, key_range};
 
@@ -44,7 +46,7 @@ pub(super) struct Scan {
     schema: SchemaRef,
     tasks: Vec<Task>,
     next: AtomicUsize,
-    abandoned: Arc<AtomicBool>,
+    cancelled: CancellationToken,
 }
 
 impl Scan {
@@ -55,7 +57,7 @@ impl Scan {
         columns: Vec<Derived>,
         segments: &[Arc<Segment>],
         held: Vec<HeldRows>,
-        abandoned: Arc<AtomicBool>,
+        cancelled: CancellationToken,
     ) -> Self {
         let mut tasks = Vec::new();
         for segment in segments.iter().filter(|segment| segment.overlaps(range)) {
@@ -67,7 +69,7 @@ impl Scan {
             tasks.extend(starts.map(|first| Task::Held(Arc::clone(&rows), first..first + HELD_ROWS)));
         }
         let schema = columns::schema(&columns);
-        Self { scope: scope.clone(), range, columns, schema, tasks, next: AtomicUsize::new(0), abandoned }
+        Self { scope: scope.clone(), range, columns, schema, tasks, next: AtomicUsize::new(0), cancelled }
     }
 
     /// The schema of the query's own columns.
@@ -228,8 +230,7 @@ impl PartitionStream for Share {
         let mut begun = Begun::Nothing;
         let batches = std::iter::from_fn(move || {
             loop {
-                if scan.abandoned.load(Ordering::Relaxed) {
-                    let why = PortError::new(ErrorKind::Unavailable, "run a query that nobody waits for any more");
+                if let Err(why) = check_cancelled(&scan.cancelled) {
                     return Some(Err(external(why)));
                 }
                 if let Some(batch) = scan.advance(&mut begun) {

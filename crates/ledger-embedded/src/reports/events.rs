@@ -5,19 +5,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use domain::position::Position;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
-use parquet::errors::Result as ParquetResult;
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use ports::PortError;
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent};
+use tokio_util::sync::CancellationToken;
 
 use super::cut;
 use crate::core::Core;
 use crate::dedup::IdHash;
 use crate::memtable::{HeldEvent, Memtable};
-use crate::reading::Patience;
+use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, text_at};
 use crate::segment::events::{self, EventKeys};
 use crate::segment::sorted::SortedRows;
@@ -97,7 +97,7 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &EventQuery,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let filter = &query.filter;
         let best = |range| Best {
@@ -118,8 +118,7 @@ impl Core {
             find_in(frozen, scope, filter, &mut best);
         }
         for segment in in_order(&snapshot, query.order) {
-            find_on_disk(&segment, scope, filter, &mut best, patience)
-                .map_err(|why| corrupt(&segment.meta().id, why))?;
+            find_on_disk(&segment, scope, filter, &mut best, cancelled)?;
         }
         let mut found = best.found;
         let (mut rows, mut more, mut count) = (Vec::new(), false, FETCHED_FIRST);
@@ -144,7 +143,7 @@ impl Core {
         &self,
         scope: &TenantScope,
         id: &str,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Option<StoredEvent>, PortError> {
         let hash = self.hasher.of_tenant(scope.tenant()).hash(id);
         let in_table = |table: &Memtable| {
@@ -153,7 +152,7 @@ impl Core {
         let (snapshot, active) = self.view(in_table);
         let found = match active.or_else(|| snapshot.frozen.as_ref().and_then(|frozen| in_table(frozen))) {
             Some(found) => Some(found),
-            None => find_flushed(&snapshot, scope, hash, patience)?,
+            None => find_flushed(&snapshot, scope, hash, cancelled)?,
         };
         Ok(found.filter(|event| event.id == id && event.time >= snapshot.retention_floor))
     }
@@ -214,8 +213,9 @@ fn find_on_disk(
     scope: &TenantScope,
     filter: &EventFilter,
     best: &mut Best,
-    patience: &Patience,
-) -> ParquetResult<()> {
+    cancelled: &CancellationToken,
+) -> Result<(), PortError> {
+    let unreadable = |why: ParquetError| corrupt(&segment.meta().id, why);
     let range = best.open_range();
     let Some(file) = segment.events().filter(|_| segment.overlaps(range)) else { return Ok(()) };
     let tenant = scope.tenant().as_str();
@@ -224,14 +224,14 @@ fn find_on_disk(
         [("user", &filter.user), ("type", &filter.kind), ("endpoint", &filter.endpoint), ("project", &filter.project)];
     let filtered: Vec<_> = filtered.into_iter().filter_map(|(name, wanted)| Some((name, wanted.as_deref()?))).collect();
     let columns: Vec<_> = events::KEY_COLUMNS.into_iter().chain(filtered.iter().map(|(name, _)| *name)).collect();
-    let mut batches = file.select(&wanted, &columns)?;
+    let mut batches = file.select(&wanted, &columns).map_err(unreadable)?;
     while let Some(batch) = batches.next() {
-        let batch = batch?;
-        patience.check()?;
+        check_cancelled(cancelled)?;
+        let batch = batch.map_err(unreadable)?;
         let rows = batches.locate(batch.num_rows());
-        let keys = EventKeys::of(&batch)?;
+        let keys = EventKeys::of(&batch).map_err(unreadable)?;
         let others = filtered.iter().map(|(name, wanted)| Ok((Columns(&batch).texts(name)?, *wanted)));
-        let others = others.collect::<ParquetResult<Vec<_>>>()?;
+        let others = others.collect::<ParquetResult<Vec<_>>>().map_err(unreadable)?;
         for (row, id) in rows.into_iter().enumerate() {
             let key = keys.key(row);
             let at = EventCursor { time: key.time, position: key.position };
@@ -286,12 +286,12 @@ fn find_flushed(
     snapshot: &Snapshot,
     scope: &TenantScope,
     hash: IdHash,
-    patience: &Patience,
+    cancelled: &CancellationToken,
 ) -> Result<Option<StoredEvent>, PortError> {
     for segment in snapshot.segments.iter().rev() {
         let name = &segment.meta().id;
         let Some(seen) = segment.ids().find(hash).map_err(|why| corrupt(name, why))? else { continue };
-        let row = row_at(segment, scope, seen.position, patience).map_err(|why| corrupt(name, why))?;
+        let row = row_at(segment, scope, seen.position, cancelled)?;
         let found = row.map(|row| fetch(segment, &[row])).transpose().map_err(|why| corrupt(name, why))?;
         return Ok(found.and_then(|events| events.into_iter().next()));
     }
@@ -302,15 +302,16 @@ fn row_at(
     segment: &Segment,
     scope: &TenantScope,
     position: Position,
-    patience: &Patience,
-) -> ParquetResult<Option<RowId>> {
+    cancelled: &CancellationToken,
+) -> Result<Option<RowId>, PortError> {
+    let unreadable = |why: ParquetError| corrupt(&segment.meta().id, why);
     let Some(file) = segment.events() else { return Ok(None) };
-    let mut batches = file.select(&key_range(scope, TimeRange::ALL), &["position"])?;
+    let mut batches = file.select(&key_range(scope, TimeRange::ALL), &["position"]).map_err(unreadable)?;
     while let Some(batch) = batches.next() {
-        let batch: RecordBatch = batch?;
-        patience.check()?;
+        check_cancelled(cancelled)?;
+        let batch = batch.map_err(unreadable)?;
         let rows = batches.locate(batch.num_rows());
-        let positions = Columns(&batch).positions("position")?;
+        let positions = Columns(&batch).positions("position").map_err(unreadable)?;
         if let Some(row) = positions.values().iter().position(|bits| *bits == position.bits()) {
             return Ok(rows.get(row).copied());
         }
