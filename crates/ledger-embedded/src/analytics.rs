@@ -25,10 +25,9 @@ use tokio_util::sync::CancellationToken;
 use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use crate::reports::rollups_in;
 use counts::most_first;
 use plan::{Source, whole_hours};
-use scan::held_events;
+use scan::{held_events, rollups_in};
 
 #[async_trait]
 impl Analytics for EmbeddedLedger {

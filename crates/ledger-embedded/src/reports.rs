@@ -5,13 +5,11 @@ mod events;
 mod names;
 mod sums;
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
 use domain::limits::PAGE_BYTES_MAX;
 use domain::position::Seq;
-use domain::rollup::{Rollup, RollupKey, hour_of};
+use domain::rollup::hour_of;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::window::revision;
@@ -22,7 +20,7 @@ use ports::reports::{
 
 use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
-use crate::memtable::{Memtable, Partial};
+use crate::memtable::Partial;
 use crate::segment::grain::Grain;
 use sums::{SumQuery, sum, sums_in};
 
@@ -98,32 +96,10 @@ impl Reports for EmbeddedLedger {
         self.core.read(scope, move |core, _| core.usage(&of, customer, now, day)).await
     }
 
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
-        let look = |table: &Memtable| rollups_in(table, scope, range);
-        let moment = self.core.moment(scope, || self.core.manifest.rollups(scope, range), look).await?;
-        let uncounted = moment.snapshot.frozen.as_deref().filter(|_| !moment.counts_frozen).map(look);
-        let mut sums: BTreeMap<_, _> = moment.stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
-        for rollup in moment.active.into_iter().chain(uncounted.into_iter().flatten()) {
-            sums.entry(rollup.key).or_default().merge(&rollup.totals);
-        }
-        Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())
-    }
-
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
         let _turn = self.core.lookup(scope).await?;
         Ok(self.core.manifest.dead_letter(scope, seq).await?.map(|letter| letter.reason))
     }
-}
-
-/// The rollups of a memtable whose hour begins inside `range`, in no order.
-pub(crate) fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
-    let tenant = scope.tenant();
-    let wanted = table.rollups().filter(|(of, _, _, hour, _)| *of == tenant.as_str() && range.contains(*hour));
-    let rollup = |(_, project, kind, hour, totals): (_, &str, &str, _, &_)| {
-        let (tenant, project, kind) = (tenant.clone(), project.to_owned(), kind.to_owned());
-        Rollup { key: RollupKey { tenant, project, kind, hour }, totals: *totals }
-    };
-    wanted.map(rollup).collect()
 }
 
 impl Core {

@@ -1,6 +1,8 @@
 //! Reading raw events of one tenant, from files and memtables of one state, as [`Rows`] of the few
 //! columns that a question needs. Refuses to read times of which retention has dropped events.
 
+use domain::rollup::{Rollup, RollupKey, hour_of};
+use domain::series::Facet;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::{ErrorKind, PortError};
@@ -16,9 +18,6 @@ use crate::segment::sorted::SortedRows;
 use crate::segment::sums::{self, SumRows};
 use crate::segment::{KeyRange, Pages, Segment, corrupt, key_range};
 use crate::state::Snapshot;
-
-use domain::rollup::hour_of;
-use domain::series::Facet;
 
 /// Rows of memtables handed out at once.
 const ROWS_MAX: usize = 4_096;
@@ -81,6 +80,17 @@ pub(super) fn held_events(
 ) -> Vec<SharedEvent> {
     let events = groups(table, scope, customer).flat_map(|group| group.events(range));
     events.filter(|event| wants(event.time())).map(|event| event.share()).collect()
+}
+
+/// The rollups of a memtable whose hour begins inside `range`, in no order.
+pub(super) fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
+    let tenant = scope.tenant();
+    let wanted = table.rollups().filter(|(of, _, _, hour, _)| *of == tenant.as_str() && range.contains(*hour));
+    let rollup = |(_, project, kind, hour, totals): (_, &str, &str, _, &_)| {
+        let (tenant, project, kind) = (tenant.clone(), project.to_owned(), kind.to_owned());
+        Rollup { key: RollupKey { tenant, project, kind, hour }, totals: *totals }
+    };
+    wanted.map(rollup).collect()
 }
 
 /// Hands out events of memtables.

@@ -14,7 +14,7 @@ use super::hours::{HourQuery, HourSums};
 use super::plan::{Hours, Source};
 use super::points::Points;
 use super::rows::FACETS;
-use super::scan::{Wanted, held_events, refuse_dropped, scan_held, scan_segments};
+use super::scan::{Wanted, held_events, refuse_dropped, rollups_in, scan_held, scan_segments};
 use super::symbols::{NONE, Symbols};
 use crate::core::Core;
 use crate::memtable::{Memtable, SharedEvent};
@@ -103,7 +103,7 @@ impl Core {
 /// What a memtable has for a series of rollups.
 pub(super) fn unflushed(table: &Memtable, scope: &TenantScope, query: &SeriesQuery) -> Unflushed {
     let mut hours = Hours::new(query.range, &query.calendar, query.interval);
-    let rollups = crate::reports::rollups_in(table, scope, hours.starts());
+    let rollups = rollups_in(table, scope, hours.starts());
     let (rollups, split): (Vec<_>, Vec<_>) = rollups.into_iter().partition(|rollup| hours.is_whole(rollup.key.hour));
     let events = if split.is_empty() {
         Vec::new()
