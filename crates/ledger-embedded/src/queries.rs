@@ -3,6 +3,7 @@
 
 mod columns;
 mod distributive;
+mod function;
 mod json;
 mod operators;
 mod gathering;
@@ -34,7 +35,7 @@ use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
 use crate::query_runtime;
 use crate::reading::took_too_long;
-use plan::Plan;
+use plan::QueryPlan;
 use scan::{Scan, Share, external};
 
 /// How often a query that has ended is asked whether it holds memory still.
@@ -98,7 +99,7 @@ impl Core {
     ) -> Result<Vec<RecordBatch>, PortError> {
         let memory_bytes_max = self.options.query_memory_bytes_max;
         let attempt = async |partitions, memory_bytes_max| {
-            let plan = Plan::of(query);
+            let plan = QueryPlan::of(query, self.identity.key);
             let scan = self.scan(scope, query, plan.columns.clone(), cancelled.clone()).map_err(external)?;
             let context = Arc::new(query_runtime::context(memory_bytes_max)?);
             let answered = answer(plan, scan, partitions, Arc::clone(&context)).await;
@@ -148,7 +149,7 @@ fn bytes_of(value: &Value) -> usize {
 }
 
 async fn answer(
-    plan: Plan,
+    plan: QueryPlan,
     scan: Arc<Scan>,
     partitions: usize,
     context: Arc<TaskContext>,

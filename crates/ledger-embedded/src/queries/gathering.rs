@@ -1,5 +1,5 @@
-//! The frame of aggregate functions that keep what they are given until the end, because only all of it
-//! gives an exact answer. What is kept counts as memory of the query.
+//! Aggregate functions that keep what they are given until the end, because only all of it gives an exact
+//! answer. What is kept counts as memory of the query.
 
 use std::fmt;
 use std::hash::Hash;
@@ -9,9 +9,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, ListArray, PrimitiveArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::{DataFusionError, Result as QueryResult, ScalarValue};
-use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature};
+use datafusion_common::{DataFusionError, Result as QueryResult};
+use datafusion_expr::{EmitTo, GroupsAccumulator};
+
+use super::function::AggregateFunction;
 
 /// What is kept, and what becomes of it.
 pub(super) trait Gather: fmt::Debug + Clone + PartialEq + Eq + Hash + Send + Sync + 'static {
@@ -27,11 +28,8 @@ pub(super) trait Gather: fmt::Debug + Clone + PartialEq + Eq + Hash + Send + Syn
 
     fn name(&self) -> &str;
 
-    /// What it takes.
-    fn signature() -> Signature;
-
     /// The items of some values.
-    fn read(values: &ArrayRef) -> QueryResult<PrimitiveArray<Self::Item>>;
+    fn read(&self, values: &ArrayRef) -> QueryResult<PrimitiveArray<Self::Item>>;
 
     fn add(kept: &mut Self::Kept, items: impl IntoIterator<Item = <Self::Item as ArrowPrimitiveType>::Native>);
 
@@ -43,25 +41,6 @@ pub(super) trait Gather: fmt::Debug + Clone + PartialEq + Eq + Hash + Send + Syn
 
     /// The answer for each group.
     fn answer(&self, groups: &mut [Self::Kept]) -> ArrayRef;
-}
-
-/// The aggregate function.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Gathering<G> {
-    of: G,
-    signature: Signature,
-}
-
-impl<G: Gather> Gathering<G> {
-    pub(super) fn new(of: G) -> Self {
-        Self { of, signature: G::signature() }
-    }
-
-    fn groups(&self, count: usize) -> Groups<G> {
-        let mut kept = Vec::new();
-        kept.resize_with(count, G::Kept::default);
-        Groups { of: self.of.clone(), kept, held: 0 }
-    }
 }
 
 fn item_field<G: Gather>() -> FieldRef {
@@ -80,40 +59,28 @@ fn lists<G: Gather>(
     Ok(Arc::new(ListArray::try_new(item_field::<G>(), offsets, Arc::new(items), None)?))
 }
 
-impl<G: Gather> AggregateUDFImpl for Gathering<G> {
+impl<G: Gather> AggregateFunction for G {
     fn name(&self) -> &str {
-        self.of.name()
+        Gather::name(self)
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn answer_type(&self, _: &DataType) -> DataType {
+        G::ANSWER
     }
 
-    fn return_type(&self, _: &[DataType]) -> QueryResult<DataType> {
-        Ok(G::ANSWER)
+    fn state_type(&self, _: &DataType) -> DataType {
+        DataType::List(item_field::<G>())
     }
 
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> QueryResult<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format!("{}[kept]", args.name), DataType::List(item_field::<G>()), true))])
-    }
-
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> QueryResult<Box<dyn Accumulator>> {
-        Ok(Box::new(One(self.groups(1))))
-    }
-
-    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> QueryResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(self.groups(0)))
+    fn groups(&self, _: &DataType) -> QueryResult<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Groups { function: self.clone(), kept: Vec::new(), held: 0 }))
     }
 }
 
 /// What is kept of each group.
 #[derive(Debug)]
 struct Groups<G: Gather> {
-    of: G,
+    function: G,
     kept: Vec<G::Kept>,
     /// Memory that all items take.
     held: usize,
@@ -147,7 +114,11 @@ impl<G: Gather> GroupsAccumulator for Groups<G> {
         total_num_groups: usize,
     ) -> QueryResult<()> {
         self.kept.resize_with(total_num_groups, G::Kept::default);
-        let items = G::read(&values[0])?;
+        let items = self.function.read(&values[0])?;
+        if total_num_groups == 1 && opt_filter.is_none() {
+            self.add(0, items.iter().flatten());
+            return Ok(());
+        }
         for (row, group) in group_indices.iter().enumerate() {
             if items.is_valid(row) && is_taken(opt_filter, row) {
                 self.add(*group, [items.value(row)]);
@@ -179,11 +150,11 @@ impl<G: Gather> GroupsAccumulator for Groups<G> {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> QueryResult<ArrayRef> {
         let mut groups = self.take(emit_to);
-        Ok(self.of.answer(&mut groups))
+        Ok(self.function.answer(&mut groups))
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> QueryResult<Vec<ArrayRef>> {
-        let items = G::read(&values[0])?;
+        let items = self.function.read(&values[0])?;
         let taken = |row| (items.is_valid(row) && is_taken(opt_filter, row)).then(|| items.value(row));
         let taken: Vec<_> = (0..items.len()).map(taken).collect();
         let lengths = taken.iter().map(|item| usize::from(item.is_some()));
@@ -192,37 +163,5 @@ impl<G: Gather> GroupsAccumulator for Groups<G> {
 
     fn size(&self) -> usize {
         self.held + self.kept.capacity() * size_of::<G::Kept>()
-    }
-}
-
-/// What is kept of all rows: the groups, of which there is one.
-#[derive(Debug)]
-struct One<G: Gather>(Groups<G>);
-
-impl<G: Gather> Accumulator for One<G> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> QueryResult<()> {
-        let items = G::read(&values[0])?;
-        self.0.add(0, items.iter().flatten());
-        Ok(())
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> QueryResult<()> {
-        let rows = vec![0; states[0].len()];
-        self.0.merge_batch(states, &rows, 1)
-    }
-
-    fn state(&mut self) -> QueryResult<Vec<ScalarValue>> {
-        let lists = GroupsAccumulator::state(&mut self.0, EmitTo::All)?;
-        self.0.kept = vec![G::Kept::default()];
-        Ok(vec![ScalarValue::List(Arc::new(lists[0].as_list::<i32>().clone()))])
-    }
-
-    fn evaluate(&mut self) -> QueryResult<ScalarValue> {
-        let Groups { of, kept, .. } = &mut self.0;
-        ScalarValue::try_from_array(&of.answer(kept), 0)
-    }
-
-    fn size(&self) -> usize {
-        GroupsAccumulator::size(&self.0)
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion_common::Result as QueryResult;
-use datafusion_expr::{Signature, Volatility};
 
 use super::gathering::Gather;
 
@@ -37,11 +36,7 @@ impl Gather for Percentile {
         &self.name
     }
 
-    fn signature() -> Signature {
-        Signature::exact(vec![DataType::Float64], Volatility::Immutable)
-    }
-
-    fn read(values: &ArrayRef) -> QueryResult<Float64Array> {
+    fn read(&self, values: &ArrayRef) -> QueryResult<Float64Array> {
         Ok(values.as_primitive::<Float64Type>().clone())
     }
 
