@@ -30,19 +30,19 @@ pub(crate) struct Core {
     pub(crate) hasher: IdHasher,
     pub(crate) state: RwLock<State>,
     pub(crate) names: Mutex<BTreeSet<Name>>,
-    /// Held by whoever fills or freezes the active memtable.
+    /// Held while the active memtable is filled or frozen.
     pub(crate) writer: tokio::sync::Mutex<()>,
-    /// Held by whoever turns the frozen memtable into a segment.
+    /// Held while the frozen memtable becomes a segment.
     pub(crate) flushing: tokio::sync::Mutex<()>,
-    /// Held by whoever replaces segments.
+    /// Held while segments are replaced.
     pub(crate) merging: tokio::sync::Mutex<()>,
     /// Why the last flush failed, when only a restart can help.
     pub(crate) broken: Mutex<Option<ErrorKind>>,
-    /// Of the reads that may block a thread.
+    /// Admits reads that may block a thread.
     pub(crate) readers: FairLimiter,
-    /// Of the looks into the manifest.
+    /// Admits queries of the manifest.
     pub(crate) lookups: FairLimiter,
-    /// Of the changes of a zone, which count all that a tenant has.
+    /// Admits changes of a zone, which count all that a tenant has.
     pub(crate) zones: FairLimiter,
     /// Runs structured queries.
     pub(crate) query_runtime: QueryRuntime,

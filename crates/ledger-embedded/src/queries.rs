@@ -6,7 +6,7 @@ mod distributive;
 mod function;
 mod json;
 mod operators;
-mod gathering;
+mod holistic;
 mod percentile;
 mod unique;
 mod plan;
@@ -36,7 +36,7 @@ use crate::ledger::EmbeddedLedger;
 use crate::query_runtime;
 use crate::reading::took_too_long;
 use plan::QueryPlan;
-use scan::{Scan, Share, external};
+use scan::{Scan, ScanPartition, external};
 
 /// How often a query that has ended is asked whether it holds memory still.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
@@ -122,16 +122,16 @@ impl Core {
         cancelled: CancellationToken,
     ) -> Result<Arc<Scan>, PortError> {
         let tenant = scope.tenant();
-        let (snapshot, active) = self.view(|active| active.hold(tenant, query.range));
+        let (snapshot, active) = self.view(|active| active.rows_of(tenant, query.range));
         let (from, to, floor) = (query.range.from(), query.range.to(), snapshot.retention_floor);
         if from > Timestamp::MIN && from < floor {
             return Err(PortError::new(ErrorKind::Gone, format!("read events before {floor}")));
         }
         let from = from.max(floor);
         let range = TimeRange::new(from, to.max(from)).unwrap_or(query.range);
-        let frozen = snapshot.frozen.iter().map(|frozen| frozen.hold(tenant, range));
-        let held = frozen.chain([active]).collect();
-        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, held, cancelled)))
+        let frozen = snapshot.frozen.iter().map(|frozen| frozen.rows_of(tenant, range));
+        let unflushed = frozen.chain([active]).collect();
+        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, unflushed, cancelled)))
     }
 }
 
@@ -154,8 +154,8 @@ async fn answer(
     partitions: usize,
     context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>, DataFusionError> {
-    let shares = (0..partitions).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
-    let operators = operators::operators(&plan, scan.schema(), shares.collect())?;
+    let partitions = (0..partitions).map(|_| Arc::new(ScanPartition::of(&scan)) as Arc<dyn PartitionStream>);
+    let operators = operators::operators(&plan, scan.schema(), partitions.collect())?;
     collect(operators, context).await
 }
 
@@ -200,7 +200,7 @@ fn rows_of(batch: &RecordBatch) -> Result<Vec<Vec<Value>>, PortError> {
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// The value of an answer; a sum beyond 64 bits is held at their end, one beyond a double is none.
+/// The value of an answer; a sum beyond 64 bits is their greatest, one beyond a double is none.
 fn value_at(column: &ArrayRef, row: usize) -> Option<Value> {
     if column.is_null(row) {
         return Some(Value::Null);
@@ -237,8 +237,8 @@ mod tests {
         let sums = vec![1, i128::from(i64::MAX), i128::from(i64::MAX) + 1, 10_i128.pow(28)];
         let sums = Decimal128Array::from(sums).with_precision_and_scale(29, 0).unwrap();
         let sums: ArrayRef = Arc::new(sums);
-        let held: Vec<_> = (0..4).filter_map(|row| value_at(&sums, row)).collect();
-        assert_eq!(held, [1, i64::MAX, i64::MAX, i64::MAX].map(Value::Int));
+        let values: Vec<_> = (0..4).filter_map(|row| value_at(&sums, row)).collect();
+        assert_eq!(values, [1, i64::MAX, i64::MAX, i64::MAX].map(Value::Int));
         let doubles: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY, f64::NAN]));
         assert_eq!([0, 1].map(|row| value_at(&doubles, row)), [Some(Value::Null), Some(Value::Null)]);
     }

@@ -19,7 +19,7 @@ impl Core {
         turn_of(&self.readers, scope).await
     }
 
-    /// Waits until one look more of the tenant into the manifest may run.
+    /// Waits until one query more of the manifest by the tenant may run.
     pub(crate) async fn lookup(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
         turn_of(&self.lookups, scope).await
     }

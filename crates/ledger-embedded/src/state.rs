@@ -25,7 +25,7 @@ pub(crate) struct State {
     pub(crate) active: Memtable,
     /// When the first record of `active` was applied.
     pub(crate) active_since: Option<Timestamp>,
-    /// Everybody who is in the segments or the memtables.
+    /// All users in the segments and the memtables.
     pub(crate) users: Users,
     /// Last record applied.
     pub(crate) applied: Seq,

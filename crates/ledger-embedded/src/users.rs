@@ -16,7 +16,7 @@ struct Entry {
     number: u32,
 }
 
-/// See the module.
+/// The numbers of all tenants' users.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
     entries: HashTable<Entry>,

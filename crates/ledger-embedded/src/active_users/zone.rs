@@ -21,8 +21,8 @@ use crate::state::{Snapshot, zone_of};
 /// How often what was flushed meanwhile is counted before applying stops for the rest.
 const ROUNDS_MAX: usize = 8;
 
-/// Changes the zone. Dropped before the commit, it changes nothing; a commit goes on when nobody waits
-/// for it any more, because without the change in memory it would show days of one zone as those of
+/// Changes the zone. Dropped before the commit, it changes nothing; a commit goes on when its caller
+/// has left, because without the change in memory it would show days of one zone as those of
 /// another.
 pub(super) async fn set(core: &Arc<Core>, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
     let cancelled = CancellationToken::new();
@@ -78,7 +78,7 @@ async fn commit(core: &Core, scope: &TenantScope, zone: Zone, activity: Vec<Acti
     if let Err(why) = &committed
         && !matches!(why.kind(), ErrorKind::Conflict | ErrorKind::Full)
     {
-        // Nobody knows which zone the manifest has now.
+        // Which zone the manifest has now is not known.
         core.give_up(ErrorKind::Poisoned);
         return committed;
     }

@@ -11,7 +11,7 @@ use ports::PortError;
 use tokio_util::sync::CancellationToken;
 
 use super::rows::{Fields, Rows};
-use super::scan::{Wanted, held_events, is_known, refuse_dropped, scan_held, scan_segments};
+use super::scan::{EventScan, is_known, refuse_dropped, scan_segments, scan_unflushed, unflushed_events};
 use super::symbols::Symbols;
 use super::tallies::Tallies;
 use crate::core::Core;
@@ -66,15 +66,15 @@ impl Counter {
         (symbols, add)
     }
 
-    fn add_held(&mut self, held: &[SharedEvent], fields: Fields) -> Result<(), PortError> {
+    fn add_unflushed(&mut self, unflushed: &[SharedEvent], fields: Fields) -> Result<(), PortError> {
         let (symbols, add) = self.parts();
-        scan_held(held, fields, symbols, add)
+        scan_unflushed(unflushed, fields, symbols, add)
     }
 
     fn add_segments(
         &mut self,
         snapshot: &Snapshot,
-        wanted: &Wanted<'_>,
+        wanted: &EventScan<'_>,
         cancelled: &CancellationToken,
     ) -> Result<(), PortError> {
         refuse_dropped(snapshot, wanted)?;
@@ -100,18 +100,18 @@ impl Core {
         cancelled: &CancellationToken,
     ) -> Result<Option<CustomerCounts>, PortError> {
         let fields = Fields { users: true, ..Fields::default() }.with(Facet::Type);
-        let wanted = Wanted { scope, customer: Some(customer), ranges: &[range], fields };
+        let wanted = EventScan { scope, customer: Some(customer), ranges: &[range], fields };
         let look = |table: &crate::memtable::Memtable| {
             let known = table.group(scope.tenant(), customer).is_some();
-            (known, held_events(table, scope, Some(customer), range, |_| true))
+            (known, unflushed_events(table, scope, Some(customer), range, |_| true))
         };
         let (snapshot, active) = self.view(look);
         let frozen = snapshot.frozen.as_ref().map(|frozen| look(frozen));
         let mut counter = Counter::new(None);
         let mut known = false;
-        for (held, events) in [Some(active), frozen].into_iter().flatten() {
-            known |= held;
-            counter.add_held(&events, fields)?;
+        for (has_events, events) in [Some(active), frozen].into_iter().flatten() {
+            known |= has_events;
+            counter.add_unflushed(&events, fields)?;
         }
         counter.add_segments(&snapshot, &wanted, cancelled)?;
         let types = counter.types();
@@ -127,14 +127,14 @@ impl Core {
         ranges: &[TimeRange],
         project: Option<&str>,
         snapshot: &Snapshot,
-        held: &[SharedEvent],
+        unflushed: &[SharedEvent],
         cancelled: &CancellationToken,
     ) -> Result<Counts, PortError> {
         let mut counter = Counter::new(project);
         let fields = type_fields(project);
-        counter.add_held(held, fields)?;
+        counter.add_unflushed(unflushed, fields)?;
         for range in ranges {
-            let wanted = Wanted { scope, customer: None, ranges: std::slice::from_ref(range), fields };
+            let wanted = EventScan { scope, customer: None, ranges: std::slice::from_ref(range), fields };
             counter.add_segments(snapshot, &wanted, cancelled)?;
         }
         Ok(counter.types())

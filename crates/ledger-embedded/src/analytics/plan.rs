@@ -14,9 +14,9 @@ use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 pub(super) enum Source {
     /// None do.
     Raw,
-    /// Those of the tenant by project and type.
+    /// Hourly sums of the tenant by project and type.
     Rollups,
-    /// Those of each customer, of which one breakdown is needed or only the totals.
+    /// Hourly sums of each customer, of which one breakdown is needed or only the totals.
     Customers(Option<Dimension>),
 }
 

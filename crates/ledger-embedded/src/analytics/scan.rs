@@ -24,7 +24,7 @@ const ROWS_MAX: usize = 4_096;
 
 /// Which events, and what of them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'q> {
+pub(super) struct EventScan<'q> {
     pub(super) scope: &'q TenantScope,
     pub(super) customer: Option<&'q str>,
     /// In order and apart.
@@ -32,7 +32,7 @@ pub(super) struct Wanted<'q> {
     pub(super) fields: Fields,
 }
 
-impl<'q> Wanted<'q> {
+impl<'q> EventScan<'q> {
     /// From the first range to the last.
     fn hull(&self) -> Option<TimeRange> {
         let (first, last) = self.ranges.first().zip(self.ranges.last())?;
@@ -71,7 +71,7 @@ pub(super) fn groups<'m>(
 }
 
 /// The events of a memtable inside `range` whose time is wanted, cheaply: a lock may be held meanwhile.
-pub(super) fn held_events(
+pub(super) fn unflushed_events(
     table: &Memtable,
     scope: &TenantScope,
     customer: Option<&str>,
@@ -94,14 +94,14 @@ pub(super) fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange
 }
 
 /// Hands out events of memtables.
-pub(super) fn scan_held(
-    held: &[SharedEvent],
+pub(super) fn scan_unflushed(
+    unflushed: &[SharedEvent],
     fields: Fields,
     symbols: &mut Symbols,
     mut each: impl FnMut(&Rows) -> Result<(), PortError>,
 ) -> Result<(), PortError> {
     let mut rows = Rows::default();
-    for some in held.chunks(ROWS_MAX) {
+    for some in unflushed.chunks(ROWS_MAX) {
         rows.clear();
         for (event, user) in some.iter().filter_map(SharedEvent::decode) {
             rows.push(&event, user, fields, symbols);
@@ -114,7 +114,7 @@ pub(super) fn scan_held(
 /// Hands out the wanted events of all segments.
 pub(super) fn scan_segments(
     snapshot: &Snapshot,
-    wanted: &Wanted<'_>,
+    wanted: &EventScan<'_>,
     symbols: &mut Symbols,
     cancelled: &CancellationToken,
     mut each: impl FnMut(&Rows) -> Result<(), PortError>,
@@ -149,7 +149,7 @@ pub(super) fn scan_segments(
 
 /// Refuses ranges of which retention may have dropped events: hours before its floor in which there were
 /// any. Sums of hours are kept for ever, so they tell.
-pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Result<(), PortError> {
+pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &EventScan<'_>) -> Result<(), PortError> {
     let floor = snapshot.retention_floor;
     let Some(first) = wanted.ranges.first().filter(|first| first.from() < floor) else { return Ok(()) };
     let below: Vec<_> = wanted.ranges.iter().filter(|range| range.from() < floor).collect();
@@ -167,7 +167,7 @@ pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Result
 
 fn any_hour(
     segment: &Segment,
-    wanted: &Wanted<'_>,
+    wanted: &EventScan<'_>,
     hours: TimeRange,
     dropped: &impl Fn(Timestamp) -> bool,
 ) -> Result<bool, PortError> {

@@ -13,7 +13,7 @@ use domain::users::UserNumber;
 use domain::window::WindowRule;
 
 use super::{
-    ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, NO_USER, NewUserRefs,
+    ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, Memtable, MemtableRecord, NO_USER, NewUserRefs,
     RollupSymbols, SumNumbers, USER_DAY_BYTES, WindowSums,
 };
 use crate::activity::DayUsers;
@@ -81,7 +81,7 @@ impl Memtable {
         if self.events.len() > before {
             self.bytes += record.payload.len();
             let payload = record.payload.clone();
-            self.records.push(HeldRecord { seq: record.seq, received_at: record.received_at, payload });
+            self.records.push(MemtableRecord { seq: record.seq, received_at: record.received_at, payload });
         }
     }
 

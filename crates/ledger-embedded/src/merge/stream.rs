@@ -62,7 +62,7 @@ impl SumPart {
     }
 }
 
-/// See the module.
+/// The sums of several segments, one key after another.
 pub(crate) struct SumStream {
     merge: Merge<SumRows>,
     rows: Option<(Arc<SumRows>, Range<usize>)>,

@@ -34,9 +34,9 @@ type Operator = Arc<dyn ExecutionPlan>;
 pub(super) fn operators(
     plan: &QueryPlan,
     schema: SchemaRef,
-    shares: Vec<Arc<dyn PartitionStream>>,
+    partitions: Vec<Arc<dyn PartitionStream>>,
 ) -> QueryResult<Operator> {
-    let rows = Arc::new(StreamingTableExec::try_new(schema, shares, None, [], false, None)?);
+    let rows = Arc::new(StreamingTableExec::try_new(schema, partitions, None, [], false, None)?);
     let rows = filtered(plan, rows)?;
     let groups = grouped(plan, rows)?;
     Ok(first(plan, shown(plan, groups)?))

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion_common::Result as QueryResult;
 
-use super::gathering::Gather;
+use super::holistic::Holistic;
 
 /// One percentile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,9 +25,9 @@ impl Percentile {
     }
 }
 
-impl Gather for Percentile {
+impl Holistic for Percentile {
     type Item = Float64Type;
-    type Kept = Vec<f64>;
+    type State = Vec<f64>;
 
     const ITEM: DataType = DataType::Float64;
     const ANSWER: DataType = DataType::Float64;

@@ -12,7 +12,7 @@ use datafusion_common::Result as QueryResult;
 use hashbrown::HashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::gathering::Gather;
+use super::holistic::Holistic;
 
 /// Memory that one value takes in a set, in bytes: itself, its control byte and free slots.
 const VALUE_BYTES: usize = 20;
@@ -36,9 +36,9 @@ impl fmt::Debug for Unique {
     }
 }
 
-impl Gather for Unique {
+impl Holistic for Unique {
     type Item = Decimal128Type;
-    type Kept = HashSet<i128>;
+    type State = HashSet<i128>;
 
     const ITEM: DataType = DataType::Decimal128(38, 0);
     const ANSWER: DataType = DataType::Int64;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::cut;
 use crate::core::Core;
 use crate::dedup::IdHash;
-use crate::memtable::{HeldEvent, Memtable};
+use crate::memtable::{Memtable, MemtableEvent};
 use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, text_at};
 use crate::segment::events::{self, EventKeys};
@@ -28,24 +28,24 @@ use crate::state::Snapshot;
 /// once if they can be: they lie on many pages of a file, which every part would decode again.
 const FETCHED_FIRST: usize = 128;
 
-/// Where a found event is.
+/// A row of a page: the event itself, or where it stands in a segment.
 #[derive(Debug)]
-enum Place {
-    Held(Box<StoredEvent>),
-    Row(Arc<Segment>, RowId),
+enum PageRow {
+    Unflushed(Box<StoredEvent>),
+    Flushed(Arc<Segment>, RowId),
 }
 
 /// The best events so far, at most one page and one more.
 #[derive(Debug)]
-struct Best {
+struct BestEvents {
     order: Order,
     after: Option<EventCursor>,
     limit: usize,
     range: TimeRange,
-    found: BTreeMap<EventCursor, Place>,
+    found: BTreeMap<EventCursor, PageRow>,
 }
 
-impl Best {
+impl BestEvents {
     fn wants(&self, at: EventCursor) -> bool {
         let beyond = |after: EventCursor| match self.order {
             Order::Descending => at < after,
@@ -63,8 +63,8 @@ impl Best {
         }
     }
 
-    fn add(&mut self, at: EventCursor, place: Place) {
-        self.found.insert(at, place);
+    fn add(&mut self, at: EventCursor, row: PageRow) {
+        self.found.insert(at, row);
         if self.found.len() > self.limit {
             match self.order {
                 Order::Descending => self.found.pop_first(),
@@ -100,7 +100,7 @@ impl Core {
         cancelled: &CancellationToken,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let filter = &query.filter;
-        let best = |range| Best {
+        let best = |range| BestEvents {
             order: query.order,
             after: query.after,
             limit: query.limit + 1,
@@ -147,7 +147,7 @@ impl Core {
     ) -> Result<Option<StoredEvent>, PortError> {
         let hash = self.hasher.of_tenant(scope.tenant()).hash(id);
         let in_table = |table: &Memtable| {
-            table.find_id(hash).and_then(|seen| table.event_at(seen.position)).map(|held| of_held(&held))
+            table.find_id(hash).and_then(|seen| table.event_at(seen.position)).map(|unflushed| stored_event(&unflushed))
         };
         let (snapshot, active) = self.view(in_table);
         let found = match active.or_else(|| snapshot.frozen.as_ref().and_then(|frozen| in_table(frozen))) {
@@ -159,7 +159,7 @@ impl Core {
 }
 
 /// Takes out the events that come next, some at a time, so that a page that ends early reads few more.
-fn next_of(found: &mut BTreeMap<EventCursor, Place>, order: Order, count: usize) -> BTreeMap<EventCursor, Place> {
+fn next_of(found: &mut BTreeMap<EventCursor, PageRow>, order: Order, count: usize) -> BTreeMap<EventCursor, PageRow> {
     let pop = || match order {
         Order::Descending => found.pop_last(),
         Order::Ascending => found.pop_first(),
@@ -177,7 +177,7 @@ fn above(range: TimeRange, floor: Timestamp) -> TimeRange {
     TimeRange::new(from, range.to().max(from)).unwrap_or(range)
 }
 
-fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &mut Best) {
+fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &mut BestEvents) {
     let groups: Vec<_> = match &filter.customer {
         Some(customer) => table.group(scope.tenant(), customer).into_iter().collect(),
         None => table.groups_of(scope.tenant()).collect(),
@@ -185,16 +185,16 @@ fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &m
     let range = best.range;
     for handle in groups.into_iter().flat_map(|group| group.events(range)) {
         let at = EventCursor { time: handle.time(), position: handle.position() };
-        let Some(held) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
+        let Some(unflushed) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
         let same =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        let event = &held.event;
+        let event = &unflushed.event;
         let matches = same(&filter.user, event.user)
             && same(&filter.kind, Some(event.kind))
             && same(&filter.endpoint, event.endpoint)
             && same(&filter.project, event.project);
         if matches {
-            best.add(at, Place::Held(Box::new(of_held(&held))));
+            best.add(at, PageRow::Unflushed(Box::new(stored_event(&unflushed))));
         }
     }
 }
@@ -212,7 +212,7 @@ fn find_on_disk(
     segment: &Arc<Segment>,
     scope: &TenantScope,
     filter: &EventFilter,
-    best: &mut Best,
+    best: &mut BestEvents,
     cancelled: &CancellationToken,
 ) -> Result<(), PortError> {
     let unreadable = |why: ParquetError| corrupt(&segment.meta().id, why);
@@ -240,7 +240,7 @@ fn find_on_disk(
                 && filter.customer.as_deref().is_none_or(|customer| customer == key.customer)
                 && others.iter().all(|(column, wanted)| text_at(column, row) == Some(*wanted))
             {
-                best.add(at, Place::Row(Arc::clone(segment), id));
+                best.add(at, PageRow::Flushed(Arc::clone(segment), id));
             }
         }
     }
@@ -248,15 +248,15 @@ fn find_on_disk(
 }
 
 /// Reads the found rows whole, those of one segment at once; in order of (time, position).
-fn whole(found: BTreeMap<EventCursor, Place>) -> Result<Vec<StoredEvent>, PortError> {
+fn whole(found: BTreeMap<EventCursor, PageRow>) -> Result<Vec<StoredEvent>, PortError> {
     let mut events = Vec::with_capacity(found.len());
     let mut by_segment: BTreeMap<String, (Arc<Segment>, Vec<RowId>)> = BTreeMap::new();
-    for place in found.into_values() {
-        match place {
-            Place::Held(event) => events.push(*event),
-            Place::Row(segment, row) => {
+    for row in found.into_values() {
+        match row {
+            PageRow::Unflushed(event) => events.push(*event),
+            PageRow::Flushed(segment, id) => {
                 let entry = by_segment.entry(segment.meta().id.clone());
-                entry.or_insert_with(|| (segment, Vec::new())).1.push(row);
+                entry.or_insert_with(|| (segment, Vec::new())).1.push(id);
             }
         }
     }
@@ -319,13 +319,13 @@ fn row_at(
     Ok(None)
 }
 
-fn of_held(held: &HeldEvent<'_>) -> StoredEvent {
-    let event = &held.event;
+fn stored_event(unflushed: &MemtableEvent<'_>) -> StoredEvent {
+    let event = &unflushed.event;
     StoredEvent {
-        position: held.position,
+        position: unflushed.position,
         id: event.id.to_owned(),
         time: event.time,
-        received_at: held.received_at,
+        received_at: unflushed.received_at,
         kind: event.kind.to_owned(),
         project: event.project.map(str::to_owned),
         customer: event.customer.map(str::to_owned),

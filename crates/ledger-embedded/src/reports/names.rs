@@ -7,7 +7,7 @@ use ports::PortError;
 use crate::core::Core;
 
 impl Core {
-    /// The names of users by number, in the same order; `None` for numbers that nobody has.
+    /// The names of users by number, in the same order; `None` for numbers without a user.
     pub(crate) async fn user_names(
         &self,
         scope: &TenantScope,

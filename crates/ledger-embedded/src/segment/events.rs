@@ -21,7 +21,7 @@ use ports::reports::StoredEvent;
 use super::columns::{Columns, count_at, signed, text_at};
 use super::layout::{KeyColumns, key_properties};
 use super::sorted::SortedRows;
-use crate::memtable::HeldEvent;
+use crate::memtable::MemtableEvent;
 
 /// Rows of one page: what a lookup of a few events decodes.
 const PAGE_ROWS: usize = 2_048;
@@ -114,19 +114,19 @@ impl EventBuilder {
     }
 
     /// Adds an event.
-    pub(crate) fn push(&mut self, tenant: &str, held: &HeldEvent<'_>) {
-        let event = &held.event;
+    pub(crate) fn push(&mut self, tenant: &str, row: &MemtableEvent<'_>) {
+        let event = &row.event;
         self.rows += 1;
         self.tenant.append_value(tenant);
         self.customer.append_value(event.customer.unwrap_or(""));
         self.time.append_value(event.time.micros());
-        self.position.append_value(held.position.bits());
-        self.received_at.append_value(held.received_at.micros());
+        self.position.append_value(row.position.bits());
+        self.received_at.append_value(row.received_at.micros());
         self.id.append_value(event.id);
         self.kind.append_value(event.kind);
         self.project.append_option(event.project);
         self.user.append_option(event.user);
-        self.user_number.append_option(held.user.map(|user| user.0));
+        self.user_number.append_option(row.user.map(|user| user.0));
         self.endpoint.append_option(event.endpoint);
         self.properties.append_option(event.properties);
         self.tokens.append_option(event.usage.tokens.map(signed));

@@ -129,7 +129,7 @@ impl PageBounds {
 pub(crate) struct ParquetFile {
     chunks: Chunks,
     metadata: ArrowReaderMetadata,
-    /// The same, with columns of few values read as dictionaries.
+    /// Metadata that reads columns of few values as dictionaries.
     coded: ArrowReaderMetadata,
     pages: Vec<PageBounds>,
 }

@@ -15,7 +15,7 @@ use ports::testing::ledger::hours::hour_sums;
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
 use proptest::prelude::*;
 
-use crate::place::{Place, small};
+use crate::folder::{TestFolder, small};
 
 const TENANTS: [&str; 2] = ["a", "b"];
 
@@ -148,9 +148,9 @@ fn filters() -> Vec<EventFilter> {
 }
 
 async fn run(steps: Vec<Step>) {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let oracle = MemoryLedger::new(WindowRule::default());
-    let mut ledger = place.open(small(WindowRule::default())).await;
+    let mut ledger = folder.open(small(WindowRule::default())).await;
     let mut journal: Vec<Entry> = Vec::new();
     for step in steps {
         match step {
@@ -169,7 +169,7 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Maintain => ledger.maintain().await.expect("maintain"),
             Step::Restart => {
-                ledger = place.open(small(WindowRule::default())).await;
+                ledger = folder.open(small(WindowRule::default())).await;
                 let from = usize::try_from(ledger.cursor().0).expect("a cursor");
                 let replayed = ledger.apply(&journal[from..]).await;
                 assert!(replayed.failed.is_none(), "{:?}", replayed.failed);

@@ -134,7 +134,7 @@ impl ParquetFile {
     }
 }
 
-/// The same metadata with columns of few values as dictionaries.
+/// The metadata with columns of few values read as dictionaries.
 pub(super) fn coded(metadata: &ArrowReaderMetadata) -> ParquetResult<ArrowReaderMetadata> {
     let fields = metadata.schema().fields().iter().map(|field| {
         if !CODED.contains(&field.name().as_str()) {

@@ -14,12 +14,13 @@ use datafusion_expr::{EmitTo, GroupsAccumulator};
 
 use super::function::AggregateFunction;
 
-/// What is kept, and what becomes of it.
-pub(super) trait Gather: fmt::Debug + Clone + PartialEq + Eq + Hash + Send + Sync + 'static {
+/// A function whose answer needs all values: what is kept of them, and what becomes of it (holistic, as in Gray
+/// et al., 1997).
+pub(super) trait Holistic: fmt::Debug + Clone + PartialEq + Eq + Hash + Send + Sync + 'static {
     /// What is kept of one value; in this form it travels between partitions.
     type Item: ArrowPrimitiveType;
     /// What is kept of one group.
-    type Kept: fmt::Debug + Default + Send + Sync + IntoIterator<Item = <Self::Item as ArrowPrimitiveType>::Native>;
+    type State: fmt::Debug + Default + Send + Sync + IntoIterator<Item = <Self::Item as ArrowPrimitiveType>::Native>;
 
     /// The type of an item.
     const ITEM: DataType;
@@ -31,23 +32,23 @@ pub(super) trait Gather: fmt::Debug + Clone + PartialEq + Eq + Hash + Send + Syn
     /// The items of some values.
     fn read(&self, values: &ArrayRef) -> QueryResult<PrimitiveArray<Self::Item>>;
 
-    fn add(kept: &mut Self::Kept, items: impl IntoIterator<Item = <Self::Item as ArrowPrimitiveType>::Native>);
+    fn add(state: &mut Self::State, items: impl IntoIterator<Item = <Self::Item as ArrowPrimitiveType>::Native>);
 
     /// How many items.
-    fn len(kept: &Self::Kept) -> usize;
+    fn len(state: &Self::State) -> usize;
 
     /// Memory that the items take.
-    fn bytes(kept: &Self::Kept) -> usize;
+    fn bytes(state: &Self::State) -> usize;
 
     /// The answer for each group.
-    fn answer(&self, groups: &mut [Self::Kept]) -> ArrayRef;
+    fn answer(&self, groups: &mut [Self::State]) -> ArrayRef;
 }
 
-fn item_field<G: Gather>() -> FieldRef {
+fn item_field<G: Holistic>() -> FieldRef {
     Arc::new(Field::new_list_field(G::ITEM, true))
 }
 
-fn lists<G: Gather>(
+fn lists<G: Holistic>(
     lengths: impl ExactSizeIterator<Item = usize>,
     items: impl Iterator<Item = <G::Item as ArrowPrimitiveType>::Native>,
 ) -> QueryResult<ArrayRef> {
@@ -59,9 +60,9 @@ fn lists<G: Gather>(
     Ok(Arc::new(ListArray::try_new(item_field::<G>(), offsets, Arc::new(items), None)?))
 }
 
-impl<G: Gather> AggregateFunction for G {
+impl<G: Holistic> AggregateFunction for G {
     fn name(&self) -> &str {
-        Gather::name(self)
+        Holistic::name(self)
     }
 
     fn answer_type(&self, _: &DataType) -> DataType {
@@ -73,30 +74,30 @@ impl<G: Gather> AggregateFunction for G {
     }
 
     fn groups(&self, _: &DataType) -> QueryResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Groups { function: self.clone(), kept: Vec::new(), held: 0 }))
+        Ok(Box::new(Groups { function: self.clone(), states: Vec::new(), item_bytes: 0 }))
     }
 }
 
 /// What is kept of each group.
 #[derive(Debug)]
-struct Groups<G: Gather> {
+struct Groups<G: Holistic> {
     function: G,
-    kept: Vec<G::Kept>,
+    states: Vec<G::State>,
     /// Memory that all items take.
-    held: usize,
+    item_bytes: usize,
 }
 
-impl<G: Gather> Groups<G> {
+impl<G: Holistic> Groups<G> {
     fn add(&mut self, group: usize, items: impl IntoIterator<Item = <G::Item as ArrowPrimitiveType>::Native>) {
-        let kept = &mut self.kept[group];
-        let before = G::bytes(kept);
-        G::add(kept, items);
-        self.held += G::bytes(kept) - before;
+        let state = &mut self.states[group];
+        let before = G::bytes(state);
+        G::add(state, items);
+        self.item_bytes += G::bytes(state) - before;
     }
 
-    fn take(&mut self, emit_to: EmitTo) -> Vec<G::Kept> {
-        let taken = emit_to.take_needed(&mut self.kept);
-        self.held = self.kept.iter().map(G::bytes).sum();
+    fn take(&mut self, emit_to: EmitTo) -> Vec<G::State> {
+        let taken = emit_to.take_needed(&mut self.states);
+        self.item_bytes = self.states.iter().map(G::bytes).sum();
         taken
     }
 }
@@ -105,7 +106,7 @@ fn is_taken(filter: Option<&BooleanArray>, row: usize) -> bool {
     filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }
 
-impl<G: Gather> GroupsAccumulator for Groups<G> {
+impl<G: Holistic> GroupsAccumulator for Groups<G> {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -113,7 +114,7 @@ impl<G: Gather> GroupsAccumulator for Groups<G> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> QueryResult<()> {
-        self.kept.resize_with(total_num_groups, G::Kept::default);
+        self.states.resize_with(total_num_groups, G::State::default);
         let items = self.function.read(&values[0])?;
         if total_num_groups == 1 && opt_filter.is_none() {
             self.add(0, items.iter().flatten());
@@ -133,7 +134,7 @@ impl<G: Gather> GroupsAccumulator for Groups<G> {
         group_indices: &[usize],
         total_num_groups: usize,
     ) -> QueryResult<()> {
-        self.kept.resize_with(total_num_groups, G::Kept::default);
+        self.states.resize_with(total_num_groups, G::State::default);
         let lists = values[0].as_list::<i32>();
         for (row, group) in group_indices.iter().enumerate().filter(|(row, _)| lists.is_valid(*row)) {
             let items = lists.value(row);
@@ -162,6 +163,6 @@ impl<G: Gather> GroupsAccumulator for Groups<G> {
     }
 
     fn size(&self) -> usize {
-        self.held + self.kept.capacity() * size_of::<G::Kept>()
+        self.item_bytes + self.states.capacity() * size_of::<G::State>()
     }
 }
