@@ -1,5 +1,6 @@
 //! What applying, flushing, compaction and all readers share: the visible state, the files, the manifest,
-//! and the locks that say who may change what. It knows none of them; each adds its own methods.
+//! and the locks under which each of them is changed. The core depends on none of these parts; each adds
+//! its own methods.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::query_runtime::QueryRuntime;
 use crate::segment::SegmentDir;
 use crate::state::{Snapshot, State};
 
-/// What the ledger's callers and threads share.
+/// The state and the resources that the ledger's callers and threads share.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) dir: SegmentDir,

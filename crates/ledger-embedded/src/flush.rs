@@ -1,7 +1,6 @@
 //! Memtable → segment. Writes the three files, each durable under its name, then makes everything
-//! count in one manifest commit: segment, rollups, names, users,
-//! their days and cursor. A crash before the commit
-//! leaves unknown files and a journal that is replayed; after it, nothing is left to do.
+//! count in one manifest commit: segment, rollups, names, users, their days and cursor. A crash before
+//! the commit leaves unknown files and a journal that is replayed; after it, nothing is left to do.
 
 use std::io::Write;
 use std::panic::AssertUnwindSafe;

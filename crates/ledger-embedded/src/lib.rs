@@ -24,6 +24,8 @@ mod analytics;
 mod queries;
 mod verify;
 pub mod interchange;
+#[cfg(test)]
+mod fixture;
 
 pub use ledger::EmbeddedLedger;
 pub use options::LedgerOptions;

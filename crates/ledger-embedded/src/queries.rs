@@ -99,7 +99,7 @@ impl Core {
     ) -> Result<Vec<RecordBatch>, PortError> {
         let memory_bytes_max = self.options.query_memory_bytes_max;
         let attempt = async |partitions, memory_bytes_max| {
-            let plan = QueryPlan::of(query, self.identity.key);
+            let plan = self.plan(query);
             let scan = self.scan(scope, query, plan.columns.clone(), cancelled.clone()).map_err(external)?;
             let context = Arc::new(query_runtime::context(memory_bytes_max)?);
             let answered = answer(plan, scan, partitions, Arc::clone(&context)).await;
@@ -111,6 +111,10 @@ impl Core {
             answered => answered,
         };
         rows.map_err(|why| refusal(why, memory_bytes_max))
+    }
+
+    fn plan(&self, query: &Query) -> QueryPlan {
+        QueryPlan::of(query, self.identity.key)
     }
 
     /// The rows of one state that retention still shows.
@@ -171,7 +175,7 @@ fn is_failed_read(why: &DataFusionError) -> bool {
     matches!(why.find_root(), DataFusionError::External(_))
 }
 
-/// Why the engine gave no answer.
+/// The refusal of a query to which the engine gave no answer.
 fn refusal(why: DataFusionError, memory_bytes_max: usize) -> PortError {
     let kind = match why.find_root() {
         DataFusionError::ResourcesExhausted(_) => {
@@ -229,8 +233,34 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use arrow::array::{Decimal128Array, Float64Array};
+    use domain::query::{Draft, DraftAggregation};
+    use ports::testing::clock::ManualClock;
+    use ports::testing::ledger::records::at;
 
     use super::*;
+    use crate::fixture::open;
+    use crate::options::LedgerOptions;
+
+    #[tokio::test]
+    async fn two_folders_count_distinct_texts_by_different_hashes() {
+        let unique = DraftAggregation { op: "unique".to_owned(), field: Some("user".to_owned()), name: None };
+        let draft = Draft {
+            range: TimeRange::ALL,
+            bucket: None,
+            aggregations: vec![unique],
+            group_by: Vec::new(),
+            filter: None,
+            order_by: Vec::new(),
+            limit: None,
+        };
+        let query = draft.check().unwrap();
+        let aggregates = async |key: u8| {
+            let options = LedgerOptions { seed_key: [key; 16], background: false, ..LedgerOptions::default() };
+            open(options, Arc::new(ManualClock::new(at(0)))).await.core.plan(&query).aggregates
+        };
+        assert_eq!(aggregates(1).await, aggregates(1).await);
+        assert_ne!(aggregates(1).await, aggregates(2).await);
+    }
 
     #[test]
     fn sums_are_held_at_the_end_of_64_bits() {

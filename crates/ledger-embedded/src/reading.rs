@@ -78,3 +78,45 @@ pub(crate) fn took_too_long(time_max: Duration) -> PortError {
     let context = format!("answer within {} s: ask for less, or again when less is asked", time_max.as_secs_f64());
     PortError::new(ErrorKind::TimedOut, context)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
+    use std::pin::pin;
+
+    use ports::testing::clock::ManualClock;
+    use ports::testing::ledger::records::{at, scope};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::fixture::open;
+    use crate::options::LedgerOptions;
+
+    #[tokio::test]
+    async fn i6_a_read_ends_when_its_caller_has_left() {
+        let options = LedgerOptions { background: false, ..LedgerOptions::default() };
+        let ledger = open(options, Arc::new(ManualClock::new(at(0)))).await;
+        let ((begin, begun), (end, ended)) = (oneshot::channel(), oneshot::channel());
+        let read = move |_: &Core, cancelled: &CancellationToken| {
+            begin.send(()).expect("the caller waits");
+            let why = loop {
+                match check_cancelled(cancelled) {
+                    Ok(()) => std::thread::yield_now(),
+                    Err(why) => break why,
+                }
+            };
+            end.send(why.kind()).expect("the test waits");
+            Ok(())
+        };
+        let asks = scope("asks");
+        {
+            let mut reading = pin!(ledger.core.read(&asks, read));
+            tokio::select! {
+                ended = &mut reading => ended.expect("no end before it is cancelled"),
+                begun = begun => begun.expect("the read begins"),
+            }
+        }
+        assert_eq!(ended.await.expect("the read ends"), ErrorKind::Unavailable);
+    }
+}

@@ -25,7 +25,7 @@ pub(super) type Counts = HashMap<String, u64>;
 #[derive(Debug)]
 pub(super) struct CustomerCounts {
     pub(super) types: Counts,
-    /// Those who can be among the first: all that are not behind the last of them.
+    /// Users with at least as many events as the last one shown, and how many.
     pub(super) users: Vec<(UserNumber, u64)>,
 }
 
@@ -146,7 +146,7 @@ fn type_fields(project: Option<&str>) -> Fields {
     if project.is_some() { fields.with(Facet::Project) } else { fields }
 }
 
-/// Those with the most events, as many as `top`, and all others with as many events as the last of them.
+/// The `top` users with the most events, and all others with as many events as the last of them.
 fn leaders(mut users: Vec<(UserNumber, u64)>, top: usize) -> Vec<(UserNumber, u64)> {
     if top == 0 {
         return Vec::new();

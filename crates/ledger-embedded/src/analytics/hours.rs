@@ -27,7 +27,7 @@ use crate::segment::grain::Grain;
 use crate::segment::{KeyRange, blob_slices, corrupt, key_range};
 use crate::state::Snapshot;
 
-/// Which sums.
+/// Which sums of hours a series needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HourQuery<'q> {
     pub(super) scope: &'q TenantScope,

@@ -12,7 +12,7 @@ use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 /// Which sums answer whole hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// None do.
+    /// No sums: raw events alone.
     Raw,
     /// Hourly sums of the tenant by project and type.
     Rollups,

@@ -29,7 +29,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Also this facet.
+    /// The fields with this facet too.
     #[must_use]
     pub(super) fn with(mut self, facet: Facet) -> Self {
         self.facets[facet as usize] = true;

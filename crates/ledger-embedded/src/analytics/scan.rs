@@ -22,7 +22,7 @@ use crate::state::Snapshot;
 /// Rows of memtables handed out at once.
 const ROWS_MAX: usize = 4_096;
 
-/// Which events, and what of them.
+/// Which events a scan reads, and which of their fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EventScan<'q> {
     pub(super) scope: &'q TenantScope,

@@ -38,7 +38,7 @@ pub(crate) struct Unflushed {
 }
 
 impl Unflushed {
-    /// Its events alone: the manifest counts its sums.
+    /// The events without the sums, which the manifest counts.
     pub(super) fn without_sums(self) -> Self {
         Self { rollups: Vec::new(), ..self }
     }

@@ -30,7 +30,7 @@ pub(crate) struct FreshRecord<'r> {
     pub(crate) payload: &'r Bytes,
 }
 
-/// One of its events, with what dedup needs.
+/// An event of a record, with what dedup needs.
 #[derive(Debug)]
 pub(crate) struct FreshEvent<'r> {
     pub(crate) index: u16,
@@ -38,7 +38,7 @@ pub(crate) struct FreshEvent<'r> {
     pub(crate) len: usize,
     pub(crate) hash: IdHash,
     pub(crate) payload_hash: u64,
-    /// Hash of its user's name.
+    /// Hash of the name of the event's user.
     pub(crate) user: Option<IdHash>,
     pub(crate) event: EventView<'r>,
 }

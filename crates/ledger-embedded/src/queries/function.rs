@@ -87,7 +87,7 @@ impl Ungrouped {
         Self { groups: Mutex::new(groups), values: values.clone(), rows: Vec::new() }
     }
 
-    /// The groups when all rows are in; of none at all, one group that has no value.
+    /// The groups when all rows are in; without any row, one group that has no value.
     fn ended(&mut self) -> QueryResult<&mut dyn GroupsAccumulator> {
         let groups = self.groups.get_mut();
         if self.rows.is_empty() {

@@ -242,31 +242,3 @@ fn one_of(value: Expr, list: Vec<Expr>) -> Expr {
 fn text_literal(text: &str) -> Expr {
     lit(ScalarValue::Utf8View(Some(text.to_owned())))
 }
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use domain::query::{Draft, DraftAggregation};
-    use domain::time::TimeRange;
-
-    use super::*;
-
-    #[test]
-    fn distinct_values_are_counted_with_the_folders_secret() {
-        let unique = DraftAggregation { op: "unique".to_owned(), field: Some("user".to_owned()), name: None };
-        let draft = Draft {
-            range: TimeRange::ALL,
-            bucket: None,
-            aggregations: vec![unique],
-            group_by: Vec::new(),
-            filter: None,
-            order_by: Vec::new(),
-            limit: None,
-        };
-        let query = draft.check().unwrap();
-        let aggregates = |key: u8| QueryPlan::of(&query, [key; 16]).aggregates;
-        assert_eq!(aggregates(1), aggregates(1));
-        assert_ne!(aggregates(1), aggregates(2));
-    }
-}

@@ -32,7 +32,7 @@ use crate::segment::{Morsel, Segment, corrupt, key_range};
 /// Unflushed rows of one batch.
 const UNFLUSHED_ROWS: usize = 8_192;
 
-/// A piece of work.
+/// A part of the rows, read by one partition.
 enum ScanTask {
     Unflushed(Arc<MemtableRows>, Range<usize>),
     Stored(Arc<Segment>, Morsel),
@@ -188,7 +188,7 @@ fn unflushed_texts(rows: &[MemtableEvent<'_>], of: for<'a> fn(&'a MemtableEvent<
     Arc::new(texts)
 }
 
-/// An error of ours on its way through the engine.
+/// Wraps an error of the ledger, so that the engine hands it on.
 pub(super) fn external(why: PortError) -> DataFusionError {
     DataFusionError::External(Box::new(why))
 }
@@ -206,7 +206,7 @@ enum RunningTask {
     Stored { name: String, reader: Box<ParquetRecordBatchReader>, whole: bool },
 }
 
-/// One partition: takes the next task whenever it is done with one.
+/// A partition of a scan, which takes the next task whenever it is done with one.
 #[derive(Debug)]
 pub(super) struct ScanPartition {
     scan: Arc<Scan>,

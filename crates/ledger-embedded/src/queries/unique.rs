@@ -1,6 +1,7 @@
 //! Exact counts of distinct values: of each text a 128-bit hash is kept until the end, keyed with the
-//! folder's secret, so that no client can send texts that are counted as one. The engine's own function takes some 40 KB for each group and reports less than that, so that many groups
-//! would take far more than a query may.
+//! folder's secret, so that no client can send texts that are counted as one. The engine's own function
+//! takes some 40 KB for each group and reports less than that, so that many groups would take far more
+//! than a query may.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How long the time is that one row of partial aggregates sums.
+//! The grain of a partial aggregate: the length of the time that one row sums.
 
 use domain::rollup::hour_of;
 use domain::time::Timestamp;
@@ -18,7 +18,7 @@ impl Grain {
     /// All grains, in order of code.
     pub(crate) const ALL: [Self; 3] = [Self::Total, Self::Hour, Self::Window];
 
-    /// The stored form.
+    /// The stored form of the grain.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Total => 0,

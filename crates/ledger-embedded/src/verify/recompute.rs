@@ -46,7 +46,7 @@ const COLUMNS: [&str; 16] = [
     USER_NUMBER,
 ];
 
-/// See the module.
+/// All aggregates computed again from raw events, compared with what is stored.
 pub(super) struct Recompute<'r, 'd> {
     segments: &'r [Arc<Segment>],
     hasher: &'r IdHasher,
