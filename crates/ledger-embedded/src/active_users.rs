@@ -17,14 +17,16 @@ use domain::users::UserSet;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::manifest::Audience;
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use crate::activity::ByDay;
 use crate::consistent_read::ConsistentRead;
-use crate::ledger::{Core, EmbeddedLedger};
+use crate::core::Core;
+use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use crate::reports::{Patience, given_up};
+use crate::reading::check_cancelled;
 use crate::state::zone_of;
-use raw::{HeldUser, RawQuery};
+use raw::{RawQuery, UnflushedUser};
 
 /// How often a reader whose tenant's zone changes starts over.
 const ZONE_CHANGES_MAX: usize = 8;
@@ -39,14 +41,14 @@ impl ActiveUsers for EmbeddedLedger {
         let (mut turn, mut waited) = (None, false);
         for _ in 0..ZONE_CHANGES_MAX {
             let own = self.zone(scope);
-            let question = Question::new(scope, query, &own);
-            if !waited && question.reads_files() {
+            let planned = PlannedQuery::new(scope, query, &own);
+            if !waited && planned.reads_files() {
                 (turn, waited) = (self.core.turn(scope).await?, true);
             }
-            let moment = question.ask(&self.core).await?;
+            let read = planned.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
-            if zone_of(&moment.snapshot.zones, scope.tenant()) == own {
-                return self.core.read_in(turn, move |_, patience| question.answer(moment, patience)).await;
+            if zone_of(&read.snapshot.zones, scope.tenant()) == own {
+                return self.core.read_in(turn, move |_, cancelled| planned.answer(read, cancelled)).await;
             }
         }
         Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
@@ -63,14 +65,14 @@ impl ActiveUsers for EmbeddedLedger {
 
 /// From where each part of an answer comes.
 #[derive(Debug)]
-struct Plan {
+struct ActiveUsersPlan {
     /// Days answered from the sets kept.
     kept: Option<DayRange>,
     /// Times answered from raw events, leaving out the days kept.
     raw: Vec<TimeRange>,
 }
 
-impl Plan {
+impl ActiveUsersPlan {
     fn of(query: &ActiveUsersQuery, own: &Zone) -> Self {
         let calendar = Calendar { zone: query.zone.clone(), week_start: WeekStart::Monday };
         let range = query.range;
@@ -88,27 +90,27 @@ impl Plan {
     }
 }
 
-/// What is asked, and from where its answer comes.
+/// A query, and from where each part of its answer comes.
 #[derive(Debug)]
-struct Question {
+struct PlannedQuery {
     kept: Option<DayRange>,
     audience: Audience,
     raw: RawQuery,
 }
 
-/// What a memtable has for a question.
+/// The users that a memtable has for a query.
 #[derive(Debug)]
-struct Held {
+struct MemtableUsers {
     kept: Vec<(Day, Arc<UserSet>)>,
-    raw: Vec<HeldUser>,
+    raw: Vec<UnflushedUser>,
 }
 
 /// What is read at the moment of the manifest's answer.
-type Gathered = ConsistentRead<Vec<(Day, UserSet)>, Held>;
+type FoundUsers = ConsistentRead<Vec<(Day, UserSet)>, MemtableUsers>;
 
-impl Question {
+impl PlannedQuery {
     fn new(scope: &TenantScope, query: &ActiveUsersQuery, own: &Zone) -> Self {
-        let Plan { kept, raw } = Plan::of(query, own);
+        let ActiveUsersPlan { kept, raw } = ActiveUsersPlan::of(query, own);
         let raw = RawQuery {
             scope: scope.clone(),
             ranges: raw,
@@ -125,12 +127,12 @@ impl Question {
     }
 
     /// What the manifest has, and what the active memtable has to share.
-    async fn ask(&self, core: &Core) -> Result<Gathered, PortError> {
+    async fn ask(&self, core: &Core) -> Result<FoundUsers, PortError> {
         let Some(days) = self.kept else {
             let (snapshot, active) = core.view(|active| self.share(active));
             return Ok(ConsistentRead { snapshot, stored: Vec::new(), active, counts_frozen: false });
         };
-        core.moment(
+        core.read_consistently(
             &self.raw.scope,
             || core.manifest.activity(&self.raw.scope, &self.audience, days),
             |active| self.share(active),
@@ -138,24 +140,24 @@ impl Question {
         .await
     }
 
-    fn share(&self, table: &Memtable) -> Held {
-        let kept = self.kept.map(|days| table.share_active(self.raw.scope.tenant(), &self.raw.choice(), days));
-        Held { kept: kept.unwrap_or_default(), raw: self.raw.share(table) }
+    fn share(&self, table: &Memtable) -> MemtableUsers {
+        let kept = self.kept.map(|days| table.share_active(self.raw.scope.tenant(), &self.raw.filter(), days));
+        MemtableUsers { kept: kept.unwrap_or_default(), raw: self.raw.share(table) }
     }
 
-    fn answer(&self, moment: Gathered, patience: &Patience) -> Result<ByDay, PortError> {
-        let ConsistentRead { snapshot, stored, active, counts_frozen } = moment;
+    fn answer(&self, read: FoundUsers, cancelled: &CancellationToken) -> Result<ByDay, PortError> {
+        let ConsistentRead { snapshot, stored, active, counts_frozen } = read;
         let mut found: ByDay = stored.into_iter().collect();
         let frozen = snapshot.frozen.as_deref().map(|frozen| self.share(frozen));
         let uncounted = frozen.iter().filter(|_| !counts_frozen);
-        for (day, users) in [&active].into_iter().chain(uncounted).flat_map(|held| &held.kept) {
-            patience.check().map_err(given_up)?;
+        for (day, users) in [&active].into_iter().chain(uncounted).flat_map(|users| &users.kept) {
+            check_cancelled(cancelled)?;
             found.entry(*day).or_default().merge(users);
         }
-        for held in [&active].into_iter().chain(&frozen) {
-            self.raw.add_held(&held.raw, patience, &mut found)?;
+        for users in [&active].into_iter().chain(&frozen) {
+            self.raw.add_unflushed(&users.raw, cancelled, &mut found)?;
         }
-        self.raw.add_segments(&snapshot, patience, &mut found)?;
+        self.raw.add_segments(&snapshot, cancelled, &mut found)?;
         Ok(found)
     }
 }
@@ -190,10 +192,10 @@ mod tests {
         Timestamp::parse(text).unwrap_or_default()
     }
 
-    fn plan(from: &str, to: &str, zone: &str) -> Plan {
+    fn plan(from: &str, to: &str, zone: &str) -> ActiveUsersPlan {
         let range = TimeRange::new(at(from), at(to)).unwrap_or(TimeRange::ALL);
         let zone = Zone::parse(zone).unwrap_or_else(|_| Zone::utc());
-        Plan::of(&ActiveUsersQuery { range, zone, project: None, kind: None }, &Zone::utc())
+        ActiveUsersPlan::of(&ActiveUsersQuery { range, zone, project: None, kind: None }, &Zone::utc())
     }
 
     #[tokio::test]

@@ -12,43 +12,43 @@ use domain::users::{UserNumber, UserSet};
 use hashbrown::HashMap;
 use ports::manifest::{Activity, Audience};
 
-use crate::memtable::{Interner, Symbol};
+use crate::intern::{Interner, Symbol};
 
 /// Users by day.
 pub(crate) type ByDay = BTreeMap<Day, UserSet>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
+struct ActivityKey {
     project: Option<Symbol>,
     kind: Symbol,
     day: Day,
 }
 
-/// The users of one tenant by day. Symbols are those of the table around it.
+/// The users of one tenant by day. Symbols are those of the memtable or recount that has it.
 #[derive(Debug)]
 pub(crate) struct DayUsers {
     days: Days<'static>,
-    /// Shared with the readers that took them out.
-    sets: HashMap<Key, Arc<UserSet>>,
+    /// Shared with readers.
+    sets: HashMap<ActivityKey, Arc<UserSet>>,
 }
 
 /// Which events count: those of a project, where the empty text means none, and of a type.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Choice<'q> {
+pub(crate) struct ActivityFilter<'q> {
     pub(crate) project: Option<&'q str>,
     pub(crate) kind: Option<&'q str>,
 }
 
-/// The same by symbols.
+/// An [`ActivityFilter`] by symbols of the names.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct SymbolFilter {
     project: Option<Option<Symbol>>,
     kind: Option<Symbol>,
 }
 
-impl Choice<'_> {
-    /// Nothing when a name stands for nothing.
-    pub(crate) fn find(&self, names: &Interner) -> Option<Wanted> {
+impl ActivityFilter<'_> {
+    /// The filter by symbols; `None` when a name has none, so that no event counts.
+    pub(crate) fn find(&self, names: &Interner) -> Option<SymbolFilter> {
         let project = match self.project {
             None => None,
             Some("") => Some(None),
@@ -58,7 +58,7 @@ impl Choice<'_> {
             None => None,
             Some(kind) => Some(names.find(kind)?),
         };
-        Some(Wanted { project, kind })
+        Some(SymbolFilter { project, kind })
     }
 
     /// Whether an event of this project and type counts.
@@ -69,22 +69,22 @@ impl Choice<'_> {
 }
 
 impl DayUsers {
-    /// Nobody yet, on days of `zone`, or of UTC.
+    /// No users yet, on days of `zone`, or of UTC.
     pub(crate) fn new(zone: Option<Zone>) -> Self {
         Self { days: zone.unwrap_or_else(Zone::utc).into_days(), sets: HashMap::new() }
     }
 
     /// Counts a user in; says whether a set was made for that.
     pub(crate) fn add(&mut self, at: Timestamp, project: Option<Symbol>, kind: Symbol, user: UserNumber) -> bool {
-        let key = Key { project, kind, day: self.days.day_of(at) };
+        let key = ActivityKey { project, kind, day: self.days.day_of(at) };
         let sets = self.sets.len();
         Arc::make_mut(self.sets.entry(key).or_default()).insert(user);
         self.sets.len() > sets
     }
 
     /// Who was active on these days by events that count, some days more than once.
-    pub(crate) fn share(&self, wanted: &Wanted, days: DayRange) -> Vec<(Day, Arc<UserSet>)> {
-        let counts = |key: &Key| {
+    pub(crate) fn share(&self, wanted: &SymbolFilter, days: DayRange) -> Vec<(Day, Arc<UserSet>)> {
+        let counts = |key: &ActivityKey| {
             days.contains(key.day)
                 && wanted.project.is_none_or(|project| project == key.project)
                 && wanted.kind.is_none_or(|kind| kind == key.kind)
@@ -120,7 +120,7 @@ pub(crate) struct Recount {
 }
 
 impl Recount {
-    /// Nobody yet, on days of `zone`.
+    /// No users yet, on days of `zone`.
     pub(crate) fn new(zone: Zone) -> Self {
         Self { names: Interner::default(), users: DayUsers::new(Some(zone)) }
     }

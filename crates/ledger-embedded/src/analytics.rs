@@ -20,14 +20,14 @@ use domain::time::TimeRange;
 use domain::users::UserNumber;
 use ports::PortError;
 use ports::analytics::{Analytics, Summary};
+use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{Core, EmbeddedLedger};
+use crate::core::Core;
+use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use crate::reports::Patience;
-use crate::reports::rollups_in;
 use counts::most_first;
 use plan::{Source, whole_hours};
-use scan::held_events;
+use scan::{rollups_in, unflushed_events};
 
 #[async_trait]
 impl Analytics for EmbeddedLedger {
@@ -42,31 +42,33 @@ impl Analytics for EmbeddedLedger {
         let hours = hours.unwrap_or(TimeRange::new(range.from(), range.from()).unwrap_or(range));
         let look = |table: &Memtable| {
             let in_edges = |at| edges.iter().any(|edge| edge.contains(at));
-            let events = if edges.is_empty() { Vec::new() } else { held_events(table, scope, None, range, in_edges) };
+            let events =
+                if edges.is_empty() { Vec::new() } else { unflushed_events(table, scope, None, range, in_edges) };
             (rollups_in(table, scope, hours), events)
         };
         // Without events to count no file is read.
         let turn = if edges.is_empty() { None } else { self.core.turn(scope).await? };
-        let moment = self.core.moment(scope, || self.core.manifest.type_sums(scope, hours, project), look).await?;
-        let (mut rollups, mut held) = moment.active;
-        if let Some(frozen) = &moment.snapshot.frozen {
+        let read =
+            self.core.read_consistently(scope, || self.core.manifest.type_sums(scope, hours, project), look).await?;
+        let (mut rollups, mut unflushed) = read.active;
+        if let Some(frozen) = &read.snapshot.frozen {
             let (of_frozen, events) = look(frozen);
-            held.extend(events);
-            rollups.extend(of_frozen.into_iter().filter(|_| !moment.counts_frozen));
+            unflushed.extend(events);
+            rollups.extend(of_frozen.into_iter().filter(|_| !read.counts_frozen));
         }
-        let (snapshot, of, wanted) = (moment.snapshot, scope.clone(), project.map(str::to_owned));
+        let (snapshot, of, wanted) = (read.snapshot, scope.clone(), project.map(str::to_owned));
         let mut counts = if edges.is_empty() {
             counts::Counts::new()
         } else {
-            let count = move |_: &Core, patience: &Patience| {
-                Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
+            let count = move |_: &Core, cancelled: &CancellationToken| {
+                Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &unflushed, cancelled)
             };
             self.core.read_in(turn, count).await?
         };
         let rollups = rollups.into_iter();
         let rollups = rollups.filter(|rollup| project.is_none_or(|project| project == rollup.key.project));
         let rollups = rollups.map(|rollup| (rollup.key.kind, rollup.totals.calls));
-        for (kind, calls) in moment.stored.into_iter().map(|(kind, totals)| (kind, totals.calls)).chain(rollups) {
+        for (kind, calls) in read.stored.into_iter().map(|(kind, totals)| (kind, totals.calls)).chain(rollups) {
             *counts.entry(kind).or_insert(0) += calls;
         }
         Ok(most_first(counts, limit))
@@ -80,8 +82,9 @@ impl Analytics for EmbeddedLedger {
         top: usize,
     ) -> Result<Option<Summary>, PortError> {
         let (of, name) = (scope.clone(), customer.to_owned());
-        let count =
-            move |core: &Core, patience: &Patience| Core::count_customer(core, &of, &name, range, top, patience);
+        let count = move |core: &Core, cancelled: &CancellationToken| {
+            Core::count_customer(core, &of, &name, range, top, cancelled)
+        };
         let Some(counted) = self.core.read(scope, count).await? else { return Ok(None) };
         let (numbers, events): (Vec<UserNumber>, Vec<u64>) = counted.users.into_iter().unzip();
         let names = self.core.user_names(scope, &numbers).await?;
@@ -105,17 +108,19 @@ impl Core {
     ) -> Result<Vec<SeriesPoint>, PortError> {
         let (of, asked) = (scope.clone(), query.clone());
         if source != Source::Rollups {
-            let sum = move |core: &Self, patience: &Patience| core.series_of_segments(&of, &asked, source, patience);
+            let sum = move |core: &Self, cancelled: &CancellationToken| {
+                core.series_of_segments(&of, &asked, source, cancelled)
+            };
             return self.read(scope, sum).await;
         }
         let hours = series::hour_sums(query);
         let (turn, look) = (self.turn(scope).await?, |table: &Memtable| series::unflushed(table, scope, query));
-        let moment = self.moment(scope, || self.manifest.hour_sums(scope, &hours), look).await?;
-        let sum = move |_: &Self, patience: &Patience| {
-            let frozen = moment.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
-            let frozen = if moment.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
-            let unflushed: Vec<_> = [Some(moment.active), frozen].into_iter().flatten().collect();
-            Self::series_of_rollups(&of, &asked, &moment.stored, &unflushed, &moment.snapshot, patience)
+        let read = self.read_consistently(scope, || self.manifest.hour_sums(scope, &hours), look).await?;
+        let sum = move |_: &Self, cancelled: &CancellationToken| {
+            let frozen = read.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
+            let frozen = if read.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
+            let unflushed: Vec<_> = [Some(read.active), frozen].into_iter().flatten().collect();
+            Self::series_of_rollups(&of, &asked, &read.stored, &unflushed, &read.snapshot, cancelled)
         };
         self.read_in(turn, sum).await
     }

@@ -11,9 +11,9 @@ use parquet::errors::ParquetError;
 use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
 
+use crate::core::Core;
 use crate::dedup::{IdRecord, IdRun, IdRunWriter};
 use crate::flush::RowWriter;
-use crate::ledger::Core;
 use crate::merge::{Merge, Run, SumPart, SumStream};
 use crate::segment::events::{self, EventKeys};
 use crate::segment::sums::{self, SumBuilder};
@@ -23,9 +23,9 @@ use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, file_name, io_er
 const SPACE_LEFT_BYTES: u64 = 256 << 20;
 /// Rows written at once.
 const BATCH_ROWS: usize = 8_192;
-/// Bytes of rows gathered before they are written.
+/// Bytes of pending rows before they are written.
 const BATCH_BYTES: usize = 16 << 20;
-/// Input batches held at once before the rows gathered from them are written.
+/// Input batches held at once before the pending rows are written.
 const BATCHES_HELD: usize = 64;
 
 impl Core {
@@ -143,28 +143,28 @@ fn merge_events(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<Fi
     let files = files.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     let mut merge = Merge::<EventKeys>::open(files).map_err(unreadable)?;
     let mut writer = RowWriter::create(dir, id, FileKind::Events, events::schema(), events::properties())?;
-    let mut gathered = Gathered::default();
+    let mut pending = PendingRows::default();
     while let Some(run) = merge.next_run().map_err(unreadable)? {
-        gathered.push(run);
-        if gathered.is_full() {
-            writer.write(&gathered.take())?;
+        pending.push(run);
+        if pending.is_full() {
+            writer.write(&pending.take())?;
         }
     }
-    if !gathered.rows.is_empty() {
-        writer.write(&gathered.take())?;
+    if !pending.rows.is_empty() {
+        writer.write(&pending.take())?;
     }
     writer.finish()
 }
 
 /// Rows of several batches, on their way into one.
 #[derive(Default)]
-struct Gathered {
+struct PendingRows {
     batches: Vec<RecordBatch>,
     rows: Vec<(usize, usize)>,
     bytes: usize,
 }
 
-impl Gathered {
+impl PendingRows {
     fn is_full(&self) -> bool {
         self.rows.len() >= BATCH_ROWS || self.batches.len() >= BATCHES_HELD || self.bytes >= BATCH_BYTES
     }

@@ -8,14 +8,14 @@ use domain::position::Seq;
 use domain::tenant::TenantScope;
 use ports::{ErrorKind, PortError};
 
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::memtable::Memtable;
 use crate::state::Snapshot;
 
-/// How often a reader asks again before it waits for the flush that is in its way.
+/// How often a reader asks again before it waits for the flush under way.
 const ATTEMPTS_MAX: usize = 3;
 
-/// See the module.
+/// The manifest's answer and the state of one moment.
 #[derive(Debug)]
 pub(crate) struct ConsistentRead<A, T> {
     pub(crate) snapshot: Snapshot,
@@ -28,19 +28,13 @@ pub(crate) struct ConsistentRead<A, T> {
 }
 
 impl Core {
-    /// The state, with what `look` finds in the memtable being filled: both of one instant.
-    pub(crate) fn view<T>(&self, look: impl FnOnce(&Memtable) -> T) -> (Snapshot, T) {
-        let state = self.state.read();
-        (state.snapshot(), look(&state.active))
-    }
-
     /// What `ask` finds in the manifest, with the last record that it counts, and the state of that
     /// moment. `look` holds up applying, so it only takes out what is worked on later. Both may be called
     /// several times.
     ///
     /// # Errors
-    /// Those of `ask`; `Unavailable` when a recount ended in doubt and only a restart can tell.
-    pub(crate) async fn moment<A, T, F>(
+    /// Errors of `ask`; `Unavailable` when a recount ended in doubt and only a restart can tell.
+    pub(crate) async fn read_consistently<A, T, F>(
         &self,
         scope: &TenantScope,
         ask: impl Fn() -> F,
@@ -51,22 +45,22 @@ impl Core {
     {
         for _ in 0..ATTEMPTS_MAX {
             let turn = self.lookup(scope).await?;
-            if let Some(found) = self.try_moment(&ask, &look).await? {
+            if let Some(found) = self.try_read(&ask, &look).await? {
                 return Ok(found);
             }
             drop(turn);
             tokio::task::yield_now().await;
         }
-        // Nobody waits for a turn while holding what flushes wait for.
+        // The turn is taken first: no read waits for one while it holds what flushes wait for.
         let _turn = self.lookup(scope).await?;
-        // Whoever changes what the manifest counts holds this.
+        // Every change of what the manifest counts holds this lock.
         let _flushing = self.flushing.lock().await;
-        let found = self.try_moment(&ask, &look).await?;
+        let found = self.try_read(&ask, &look).await?;
         found.ok_or_else(|| PortError::new(ErrorKind::Unavailable, "read: the ledger needs a restart"))
     }
 
     /// `None` when the moment of the answer has passed.
-    async fn try_moment<A, T, F>(
+    async fn try_read<A, T, F>(
         &self,
         ask: impl Fn() -> F,
         look: impl Fn(&Memtable) -> T,

@@ -1,7 +1,6 @@
 //! Memtable → segment. Writes the three files, each durable under its name, then makes everything
-//! count in one manifest commit: segment, rollups, names, users,
-//! their days and cursor. A crash before the commit
-//! leaves unknown files and a journal that is replayed; after it, nothing is left to do.
+//! count in one manifest commit: segment, rollups, names, users, their days and cursor. A crash before
+//! the commit leaves unknown files and a journal that is replayed; after it, nothing is left to do.
 
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -24,11 +23,12 @@ use ports::manifest::{Activity, Commit, FileKind, FileMeta, Name, NewUsers, Segm
 use ports::{ErrorKind, PortError};
 
 use crate::activity::DayUsers;
+use crate::core::Core;
 use crate::dedup::{IdRecord, IdRunWriter};
-use crate::ledger::Core;
 use crate::memtable::{GroupView, Memtable, WindowView, WindowsSum};
 use crate::segment::events::{self, EventBuilder};
-use crate::segment::sums::{self, Grain, SumBuilder, SumKey};
+use crate::segment::grain::Grain;
+use crate::segment::sums::{self, SumBuilder, SumKey};
 use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
 
 /// Rows built in memory before they are encoded.
@@ -37,8 +37,8 @@ const BATCH_ROWS: usize = 8_192;
 const MERGE_NICENESS: i32 = 10;
 /// Longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How long applying waits for a flush before it says so.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long applying waits for a flush that makes room before it fails.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the background threads look around without being woken.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -125,7 +125,7 @@ impl Core {
                     self.wake_flush.notify_one();
                     tokio::select! {
                         () = room => {}
-                        () = self.clock.sleep(PATIENCE) => {
+                        () = self.clock.sleep(ROOM_TIMEOUT) => {
                             return Err(PortError::new(ErrorKind::Unavailable, "apply: the flush before takes long"));
                         }
                     }
@@ -177,7 +177,7 @@ impl Core {
         }
     }
 
-    /// FairLimiter the memtable that is set aside into a segment.
+    /// Turns the memtable that is set aside into a segment.
     pub(crate) async fn flush_frozen(&self) -> Result<(), PortError> {
         let _flushing = self.flushing.lock().await;
         let Some(frozen) = self.state.read().frozen.clone() else { return Ok(()) };

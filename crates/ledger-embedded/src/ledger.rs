@@ -1,5 +1,5 @@
-//! The ledger itself: opening, applying, and the thread-safe core that flush, compaction and readers
-//! share. Applying reads top to bottom: decode → dedup → fold → publish the applied position.
+//! The ledger itself: opening and applying. Applying reads top to bottom: decode → dedup → fold → publish
+//! the applied position.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,15 +20,16 @@ use ports::clock::Clock;
 use ports::fair::FairLimiter;
 use ports::journal::Entry;
 use ports::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
-use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, Name};
+use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest};
 use ports::{ErrorKind, PortError};
 use tokio::sync::Notify;
 use vfs::{TEMPORARY_SUFFIX, Vfs};
 
+use crate::core::Core;
 use crate::dedup::{FirstSeen, IdHasher};
 use crate::memtable::{FreshEvent, FreshRecord, Memtable};
 use crate::options::LedgerOptions;
-use crate::queries::Engine;
+use crate::query_runtime::QueryRuntime;
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
 use crate::state::State;
 use crate::users::Users;
@@ -38,40 +39,6 @@ use crate::users::Users;
 pub struct EmbeddedLedger {
     pub(crate) core: Arc<Core>,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// What the ledger's callers and threads share.
-#[derive(Debug)]
-pub(crate) struct Core {
-    pub(crate) dir: SegmentDir,
-    pub(crate) manifest: Arc<dyn Manifest>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) options: LedgerOptions,
-    pub(crate) identity: Identity,
-    pub(crate) hasher: IdHasher,
-    pub(crate) state: RwLock<State>,
-    pub(crate) names: Mutex<BTreeSet<Name>>,
-    /// Held by whoever fills or freezes the active memtable.
-    pub(crate) writer: tokio::sync::Mutex<()>,
-    /// Held by whoever turns the frozen memtable into a segment.
-    pub(crate) flushing: tokio::sync::Mutex<()>,
-    /// Held by whoever replaces segments.
-    pub(crate) merging: tokio::sync::Mutex<()>,
-    /// Why the last flush failed, when only a restart can help.
-    pub(crate) broken: Mutex<Option<ErrorKind>>,
-    /// Of the reads that may block a thread.
-    pub(crate) readers: FairLimiter,
-    /// Of the looks into the manifest.
-    pub(crate) lookups: FairLimiter,
-    /// Of the changes of a zone, which count all that a tenant has.
-    pub(crate) zones: FairLimiter,
-    /// Runs structured queries.
-    pub(crate) engine: Engine,
-    pub(crate) wake_flush: Notify,
-    pub(crate) wake_merge: Notify,
-    pub(crate) room: Notify,
-    pub(crate) stopping: AtomicBool,
-    dead_letters: AtomicU64,
 }
 
 impl EmbeddedLedger {
@@ -133,7 +100,7 @@ impl EmbeddedLedger {
             readers: FairLimiter::new(READS_AT_ONCE_MAX, READS_OF_TENANT_MAX),
             lookups: FairLimiter::new(LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX),
             zones: FairLimiter::new(1, 1),
-            engine: Engine::default(),
+            query_runtime: QueryRuntime::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),
             room: Notify::new(),

@@ -4,12 +4,16 @@
 pub mod options;
 mod dedup;
 mod users;
+mod intern;
 mod activity;
 mod memtable;
 mod segment;
 mod state;
+mod query_runtime;
+mod core;
 mod ledger;
 mod consistent_read;
+mod reading;
 mod flush;
 mod merge;
 mod compact;
@@ -20,6 +24,8 @@ mod analytics;
 mod queries;
 mod verify;
 pub mod interchange;
+#[cfg(test)]
+mod fixture;
 
 pub use ledger::EmbeddedLedger;
 pub use options::LedgerOptions;

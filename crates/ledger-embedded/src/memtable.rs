@@ -3,8 +3,7 @@
 //! a pure function of the records applied to it, so replaying the journal gives it back.
 
 mod fold;
-mod hold;
-mod intern;
+mod rows;
 mod windows;
 
 use std::sync::Arc;
@@ -22,12 +21,12 @@ use domain::users::{UserNumber, UserSet};
 use hashbrown::{HashMap, HashSet};
 
 pub(crate) use fold::{FreshEvent, FreshRecord};
-pub(crate) use hold::HeldRows;
-pub(crate) use intern::{Interner, Symbol};
+pub(crate) use rows::MemtableRows;
 pub(crate) use windows::{WindowView, WindowsSum};
 
-use crate::activity::{Choice, DayUsers};
+use crate::activity::{ActivityFilter, DayUsers};
 use crate::dedup::{FirstSeen, IdHash};
+use crate::intern::{Interner, Symbol};
 
 /// Memory that one event takes beside its bytes, about: its reference and its id.
 const EVENT_OVERHEAD_BYTES: usize = 104;
@@ -38,15 +37,15 @@ const USER_DAY_BYTES: usize = 8;
 /// The user of an event without one.
 const NO_USER: u32 = u32::MAX;
 
-/// A record whose events are referred to.
+/// A record that events of the memtable are read from.
 #[derive(Debug)]
-struct HeldRecord {
+struct MemtableRecord {
     seq: Seq,
     received_at: Timestamp,
     payload: Bytes,
 }
 
-/// Where an event's body stands in a held record.
+/// Where an event's body stands in its record.
 #[derive(Debug, Clone, Copy)]
 struct EventRef {
     time: Timestamp,
@@ -97,10 +96,10 @@ struct RollupSymbols {
     hour: Timestamp,
 }
 
-/// See the module.
+/// Records that are applied and not flushed, with what is counted of them.
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
-    records: Vec<HeldRecord>,
+    records: Vec<MemtableRecord>,
     events: Vec<EventRef>,
     names: Interner,
     groups: Vec<Group>,
@@ -117,7 +116,7 @@ pub(crate) struct Memtable {
 
 /// An applied event with what its record says of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HeldEvent<'m> {
+pub(crate) struct MemtableEvent<'m> {
     pub(crate) position: Position,
     pub(crate) received_at: Timestamp,
     pub(crate) user: Option<UserNumber>,
@@ -272,10 +271,10 @@ impl Memtable {
     }
 
     /// The event at `position`.
-    pub(crate) fn event_at(&self, position: Position) -> Option<HeldEvent<'_>> {
+    pub(crate) fn event_at(&self, position: Position) -> Option<MemtableEvent<'_>> {
         let of = |event: &EventRef| Position::new(self.records[event.record as usize].seq, event.index);
         let at = self.events.binary_search_by_key(&position, of).ok()?;
-        self.held(&self.events[at])
+        self.event_of(&self.events[at])
     }
 
     /// Users that no earlier memtable had: (tenant, first number, their names), in no order.
@@ -302,15 +301,15 @@ impl Memtable {
         self.day_users.iter().map(|(tenant, users)| (self.names.text(*tenant), users))
     }
 
-    /// Those of a tenant who were active on these days, cheaply: a lock may be held meanwhile.
+    /// The users of a tenant who were active on these days, cheaply: a lock may be held meanwhile.
     pub(crate) fn share_active(
         &self,
         tenant: &TenantId,
-        choice: &Choice<'_>,
+        filter: &ActivityFilter<'_>,
         days: DayRange,
     ) -> Vec<(Day, Arc<UserSet>)> {
         let users = self.names.find(tenant.as_str()).and_then(|tenant| self.day_users.get(&tenant));
-        let wanted = users.zip(choice.find(&self.names));
+        let wanted = users.zip(filter.find(&self.names));
         wanted.map(|(users, wanted)| users.share(&wanted, days)).unwrap_or_default()
     }
 
@@ -320,15 +319,15 @@ impl Memtable {
     }
 
     fn user_of(&self, event: u32) -> Option<&str> {
-        self.held(self.events.get(event as usize)?)?.event.user
+        self.event_of(self.events.get(event as usize)?)?.event.user
     }
 
-    fn held(&self, event_ref: &EventRef) -> Option<HeldEvent<'_>> {
+    fn event_of(&self, event_ref: &EventRef) -> Option<MemtableEvent<'_>> {
         let record = &self.records[event_ref.record as usize];
         let body = record.payload.get(event_ref.offset as usize..(event_ref.offset + event_ref.len) as usize)?;
         let position = Position::new(record.seq, event_ref.index);
         let event = decode_body(body).ok()?;
-        Some(HeldEvent { position, received_at: record.received_at, user: event_ref.user(), event })
+        Some(MemtableEvent { position, received_at: record.received_at, user: event_ref.user(), event })
     }
 }
 
@@ -356,11 +355,11 @@ impl<'m> GroupView<'m> {
     }
 
     /// All events in order of (time, position).
-    pub(crate) fn sorted_events(&self) -> impl Iterator<Item = HeldEvent<'m>> + use<'m> {
+    pub(crate) fn sorted_events(&self) -> impl Iterator<Item = MemtableEvent<'m>> + use<'m> {
         let table = self.table;
         let mut events: Vec<_> = self.group.events.iter().map(|at| (table.events[*at as usize].time, *at)).collect();
         events.sort_unstable();
-        events.into_iter().filter_map(|(_, at)| table.held(&table.events[at as usize]))
+        events.into_iter().filter_map(|(_, at)| table.event_of(&table.events[at as usize]))
     }
 }
 
@@ -401,8 +400,8 @@ impl<'m> EventHandle<'m> {
         self.event.user()
     }
 
-    pub(crate) fn decode(&self) -> Option<HeldEvent<'m>> {
-        self.table.held(self.event)
+    pub(crate) fn decode(&self) -> Option<MemtableEvent<'m>> {
+        self.table.event_of(self.event)
     }
 
     /// The event on its own, so that it can be decoded without holding the memtable.

@@ -10,22 +10,9 @@ use arrow::record_batch::RecordBatch;
 use parquet::errors::Result;
 
 use crate::segment::Batches;
+use crate::segment::sorted::SortedRows;
 
 pub(crate) use stream::{Sum, SumPart, SumStream};
-
-/// Typed access to the sort columns of a batch.
-pub(crate) trait SortedRows: Sized {
-    /// What rows are ordered by.
-    type Key<'k>: Ord
-    where
-        Self: 'k;
-
-    /// Looks up the columns.
-    fn of(batch: &RecordBatch) -> Result<Self>;
-
-    /// The key of a row.
-    fn key(&self, row: usize) -> Self::Key<'_>;
-}
 
 /// One file being read.
 struct Head<R> {

@@ -26,7 +26,7 @@ pub struct LedgerOptions {
     pub query_time_max: Duration,
     /// Windows of a new folder; an existing folder must have been made with the same.
     pub rule: WindowRule,
-    /// Secret of a new folder, for the hash of event ids and for receipts.
+    /// Secret of a new folder, for the hashes of event ids, users and distinct values, and for receipts.
     pub seed_key: [u8; 16],
     /// Flush and merge on a thread of the ledger's own. Without it, `apply` flushes in line and
     /// [`crate::EmbeddedLedger::maintain`] has to be called: for tests that need one order of steps.

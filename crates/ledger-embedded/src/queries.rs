@@ -3,17 +3,16 @@
 
 mod columns;
 mod distributive;
-mod engine;
+mod function;
 mod json;
 mod operators;
-mod gathering;
+mod holistic;
 mod percentile;
 mod unique;
 mod plan;
 mod scan;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -30,41 +29,34 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::queries::{Queries, QueryAnswer};
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
-pub(crate) use engine::Engine;
-
-use crate::ledger::{Core, EmbeddedLedger};
-use crate::reports::took_too_long;
-use plan::Plan;
-use scan::{Scan, Share, external};
+use crate::core::Core;
+use crate::ledger::EmbeddedLedger;
+use crate::query_runtime;
+use crate::reading::took_too_long;
+use plan::QueryPlan;
+use scan::{Scan, ScanPartition, external};
 
 /// How often a query that has ended is asked whether it holds memory still.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
 
-/// Ends a query when nobody waits for it any more: soon, and only then its turn is over.
-struct Abandon(Arc<AtomicBool>);
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[async_trait]
 impl Queries for EmbeddedLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
-        let (engine, time_max) = (&self.core.engine, self.core.options.query_time_max);
+        let (runtime, time_max) = (&self.core.query_runtime, self.core.options.query_time_max);
         let busy = |_| PortError::new(ErrorKind::Overloaded, "find a turn for the query");
-        let turn = tokio::time::timeout(time_max, engine.turns.take(scope.tenant())).await.map_err(busy)??;
-        let flag = Arc::new(AtomicBool::new(false));
+        let turn = tokio::time::timeout(time_max, runtime.turns.take(scope.tenant())).await.map_err(busy)??;
+        // Cancelled, the query ends soon, and only then its turn is over.
+        let cancelled = CancellationToken::new();
+        let _cancel_on_drop = cancelled.clone().drop_guard();
         let running = {
-            let (core, scope, query, flag) = (Arc::clone(&self.core), scope.clone(), query.clone(), Arc::clone(&flag));
-            engine.handle()?.spawn(async move {
+            let (core, scope, query) = (Arc::clone(&self.core), scope.clone(), query.clone());
+            runtime.handle()?.spawn(async move {
                 let _turn = turn;
-                core.run_query(&scope, &query, flag).await
+                core.run_query(&scope, &query, &cancelled).await
             })
         };
-        let _abandon = Abandon(flag);
         match tokio::time::timeout(time_max, running).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(ended)) => Err(PortError::new(ErrorKind::Unavailable, "run the query").because(ended)),
@@ -78,9 +70,9 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &Query,
-        abandoned: Arc<AtomicBool>,
+        cancelled: &CancellationToken,
     ) -> Result<QueryAnswer, PortError> {
-        let rows = self.rows(scope, query, &abandoned).await?;
+        let rows = self.rows(scope, query, cancelled).await?;
         let mut rows = rows.iter().map(rows_of).collect::<Result<Vec<_>, _>>()?.concat();
         let truncated = rows.len() > query.limit;
         rows.truncate(query.limit);
@@ -103,22 +95,26 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &Query,
-        abandoned: &Arc<AtomicBool>,
+        cancelled: &CancellationToken,
     ) -> Result<Vec<RecordBatch>, PortError> {
         let memory_bytes_max = self.options.query_memory_bytes_max;
         let attempt = async |partitions, memory_bytes_max| {
-            let plan = Plan::of(query);
-            let scan = self.scan(scope, query, plan.columns.clone(), Arc::clone(abandoned)).map_err(external)?;
-            let context = Arc::new(engine::context(memory_bytes_max)?);
+            let plan = self.plan(query);
+            let scan = self.scan(scope, query, plan.columns.clone(), cancelled.clone()).map_err(external)?;
+            let context = Arc::new(query_runtime::context(memory_bytes_max)?);
             let answered = answer(plan, scan, partitions, Arc::clone(&context)).await;
             released(&context).await;
             answered
         };
-        let rows = match attempt(engine::threads(), memory_bytes_max / 2).await {
+        let rows = match attempt(query_runtime::threads(), memory_bytes_max / 2).await {
             Err(why) if !is_failed_read(&why) => attempt(1, memory_bytes_max).await,
             answered => answered,
         };
         rows.map_err(|why| refusal(why, memory_bytes_max))
+    }
+
+    fn plan(&self, query: &Query) -> QueryPlan {
+        QueryPlan::of(query, self.identity.key)
     }
 
     /// The rows of one state that retention still shows.
@@ -127,19 +123,19 @@ impl Core {
         scope: &TenantScope,
         query: &Query,
         columns: Vec<columns::Derived>,
-        abandoned: Arc<AtomicBool>,
+        cancelled: CancellationToken,
     ) -> Result<Arc<Scan>, PortError> {
         let tenant = scope.tenant();
-        let (snapshot, active) = self.view(|active| active.hold(tenant, query.range));
+        let (snapshot, active) = self.view(|active| active.rows_of(tenant, query.range));
         let (from, to, floor) = (query.range.from(), query.range.to(), snapshot.retention_floor);
         if from > Timestamp::MIN && from < floor {
             return Err(PortError::new(ErrorKind::Gone, format!("read events before {floor}")));
         }
         let from = from.max(floor);
         let range = TimeRange::new(from, to.max(from)).unwrap_or(query.range);
-        let frozen = snapshot.frozen.iter().map(|frozen| frozen.hold(tenant, range));
-        let held = frozen.chain([active]).collect();
-        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, held, abandoned)))
+        let frozen = snapshot.frozen.iter().map(|frozen| frozen.rows_of(tenant, range));
+        let unflushed = frozen.chain([active]).collect();
+        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, unflushed, cancelled)))
     }
 }
 
@@ -157,13 +153,13 @@ fn bytes_of(value: &Value) -> usize {
 }
 
 async fn answer(
-    plan: Plan,
+    plan: QueryPlan,
     scan: Arc<Scan>,
     partitions: usize,
     context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>, DataFusionError> {
-    let shares = (0..partitions).map(|_| Arc::new(Share::of(&scan)) as Arc<dyn PartitionStream>);
-    let operators = operators::operators(&plan, scan.schema(), shares.collect())?;
+    let partitions = (0..partitions).map(|_| Arc::new(ScanPartition::of(&scan)) as Arc<dyn PartitionStream>);
+    let operators = operators::operators(&plan, scan.schema(), partitions.collect())?;
     collect(operators, context).await
 }
 
@@ -179,7 +175,7 @@ fn is_failed_read(why: &DataFusionError) -> bool {
     matches!(why.find_root(), DataFusionError::External(_))
 }
 
-/// Why the engine gave no answer.
+/// The refusal of a query to which the engine gave no answer.
 fn refusal(why: DataFusionError, memory_bytes_max: usize) -> PortError {
     let kind = match why.find_root() {
         DataFusionError::ResourcesExhausted(_) => {
@@ -208,7 +204,7 @@ fn rows_of(batch: &RecordBatch) -> Result<Vec<Vec<Value>>, PortError> {
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// The value of an answer; a sum beyond 64 bits is held at their end, one beyond a double is none.
+/// The value of an answer; a sum beyond 64 bits is their greatest, one beyond a double is none.
 fn value_at(column: &ArrayRef, row: usize) -> Option<Value> {
     if column.is_null(row) {
         return Some(Value::Null);
@@ -237,16 +233,42 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use arrow::array::{Decimal128Array, Float64Array};
+    use domain::query::{Draft, DraftAggregation};
+    use ports::testing::clock::ManualClock;
+    use ports::testing::ledger::records::at;
 
     use super::*;
+    use crate::fixture::open;
+    use crate::options::LedgerOptions;
+
+    #[tokio::test]
+    async fn two_folders_count_distinct_texts_by_different_hashes() {
+        let unique = DraftAggregation { op: "unique".to_owned(), field: Some("user".to_owned()), name: None };
+        let draft = Draft {
+            range: TimeRange::ALL,
+            bucket: None,
+            aggregations: vec![unique],
+            group_by: Vec::new(),
+            filter: None,
+            order_by: Vec::new(),
+            limit: None,
+        };
+        let query = draft.check().unwrap();
+        let aggregates = async |key: u8| {
+            let options = LedgerOptions { seed_key: [key; 16], background: false, ..LedgerOptions::default() };
+            open(options, Arc::new(ManualClock::new(at(0)))).await.core.plan(&query).aggregates
+        };
+        assert_eq!(aggregates(1).await, aggregates(1).await);
+        assert_ne!(aggregates(1).await, aggregates(2).await);
+    }
 
     #[test]
     fn sums_are_held_at_the_end_of_64_bits() {
         let sums = vec![1, i128::from(i64::MAX), i128::from(i64::MAX) + 1, 10_i128.pow(28)];
         let sums = Decimal128Array::from(sums).with_precision_and_scale(29, 0).unwrap();
         let sums: ArrayRef = Arc::new(sums);
-        let held: Vec<_> = (0..4).filter_map(|row| value_at(&sums, row)).collect();
-        assert_eq!(held, [1, i64::MAX, i64::MAX, i64::MAX].map(Value::Int));
+        let values: Vec<_> = (0..4).filter_map(|row| value_at(&sums, row)).collect();
+        assert_eq!(values, [1, i64::MAX, i64::MAX, i64::MAX].map(Value::Int));
         let doubles: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY, f64::NAN]));
         assert_eq!([0, 1].map(|row| value_at(&doubles, row)), [Some(Value::Null), Some(Value::Null)]);
     }

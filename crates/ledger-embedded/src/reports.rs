@@ -1,32 +1,27 @@
 //! Answers from one consistent state: segments through their page index, both memtables directly, all
-//! additive. Reading files blocks, so it happens on threads for that, a limited number at a time.
+//! additive.
 
 mod events;
+mod names;
 mod sums;
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
-use domain::limits::{PAGE_BYTES_MAX, QUERY_TIME_MAX};
+use domain::limits::PAGE_BYTES_MAX;
 use domain::position::Seq;
-use domain::rollup::{Rollup, RollupKey, hour_of};
+use domain::rollup::hour_of;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::window::revision;
-use parquet::errors::ParquetError;
-use ports::fair::{FairLimiter, FairPermit};
+use ports::PortError;
 use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
-use ports::{ErrorKind, PortError};
 
-use crate::ledger::{Core, EmbeddedLedger};
-use crate::memtable::{Memtable, Partial};
-use crate::segment::sums::Grain;
+use crate::core::Core;
+use crate::ledger::EmbeddedLedger;
+use crate::memtable::Partial;
+use crate::segment::grain::Grain;
 use sums::{SumQuery, sum, sums_in};
 
 /// What a row of an answer takes beside its texts, about.
@@ -36,82 +31,7 @@ const SLICE_BYTES: usize = 48;
 /// Longest time spent on one page before it is answered as far as it is.
 const PAGE_TIME_US_MAX: i64 = 5_000_000;
 
-/// Set when nobody waits for an answer any more.
-#[derive(Debug, Default)]
-pub(crate) struct Abandoned(Arc<AtomicBool>);
-
-impl Abandoned {
-    /// What the work asks whether it is still waited for.
-    pub(crate) fn patience(&self) -> Patience {
-        Patience(Arc::clone(&self.0))
-    }
-}
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Lets a read end early when nobody waits for it.
-#[derive(Debug, Clone)]
-pub(crate) struct Patience(Arc<AtomicBool>);
-
-impl Patience {
-    /// Asked once per batch of rows.
-    pub(crate) fn check(&self) -> Result<(), ParquetError> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(ParquetError::General("nobody waits for the answer any more".into()));
-        }
-        Ok(())
-    }
-}
-
 impl Core {
-    /// Waits until one read more of the tenant may run. Taken before anything is set aside for the read,
-    /// so that those that wait hold nothing. The server itself needs no turn.
-    pub(crate) async fn turn(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-        turn_of(&self.readers, scope).await
-    }
-
-    /// The same for one look into the manifest.
-    pub(crate) async fn lookup(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-        turn_of(&self.lookups, scope).await
-    }
-
-    /// Runs a read of a tenant's files on a thread that may block.
-    pub(crate) async fn read<T, F>(self: &Arc<Self>, scope: &TenantScope, read: F) -> Result<T, PortError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
-    {
-        let turn = self.turn(scope).await?;
-        self.read_in(turn, read).await
-    }
-
-    /// The same for whom a turn was taken already, or who reads no files and needs none. The turn ends
-    /// with the read, also when nobody waits for that.
-    pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: Option<FairPermit>, read: F) -> Result<T, PortError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
-    {
-        let abandoned = Abandoned::default();
-        let patience = abandoned.patience();
-        let core = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            read(&core, &patience)
-        });
-        match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(panicked)) => {
-                Err(PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(panicked))
-            }
-            Err(_) => Err(took_too_long(QUERY_TIME_MAX)),
-        }
-    }
-
     fn window(&self, customer: String, partial: Partial, closed_through: Timestamp) -> Window {
         let rule = self.identity.rule;
         let late = partial.aggregate.totals.late;
@@ -126,24 +46,6 @@ impl Core {
     }
 }
 
-async fn turn_of(turns: &FairLimiter, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-    if scope.is_servers() {
-        return Ok(None);
-    }
-    turns.take(scope.tenant()).await.map(Some)
-}
-
-/// Why a read that nobody waits for any more has ended.
-pub(crate) fn given_up(why: ParquetError) -> PortError {
-    PortError::new(ErrorKind::Unavailable, "read").because(why)
-}
-
-/// The refusal of an answer after the time that it may take.
-pub(crate) fn took_too_long(time_max: Duration) -> PortError {
-    let context = format!("answer within {} s: ask for less, or again when less is asked", time_max.as_secs_f64());
-    PortError::new(ErrorKind::TimedOut, context)
-}
-
 fn customer(id: String, total: Partial) -> Customer {
     Customer { id, created: total.first_received, updated: total.last_received, total: total.aggregate }
 }
@@ -156,12 +58,12 @@ impl Reports for EmbeddedLedger {
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(scope, move |core, patience| core.list_events(&of, &query, patience)).await
+        self.core.read(scope, move |core, cancelled| core.list_events(&of, &query, cancelled)).await
     }
 
     async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
         let (of, id) = (scope.clone(), id.to_owned());
-        self.core.read(scope, move |core, patience| core.find_event(&of, &id, patience)).await
+        self.core.read(scope, move |core, cancelled| core.find_event(&of, &id, cancelled)).await
     }
 
     async fn windows(
@@ -194,32 +96,10 @@ impl Reports for EmbeddedLedger {
         self.core.read(scope, move |core, _| core.usage(&of, customer, now, day)).await
     }
 
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
-        let look = |table: &Memtable| rollups_in(table, scope, range);
-        let moment = self.core.moment(scope, || self.core.manifest.rollups(scope, range), look).await?;
-        let uncounted = moment.snapshot.frozen.as_deref().filter(|_| !moment.counts_frozen).map(look);
-        let mut sums: BTreeMap<_, _> = moment.stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
-        for rollup in moment.active.into_iter().chain(uncounted.into_iter().flatten()) {
-            sums.entry(rollup.key).or_default().merge(&rollup.totals);
-        }
-        Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())
-    }
-
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
         let _turn = self.core.lookup(scope).await?;
         Ok(self.core.manifest.dead_letter(scope, seq).await?.map(|letter| letter.reason))
     }
-}
-
-/// The rollups of a memtable whose hour begins inside `range`, in no order.
-pub(crate) fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
-    let tenant = scope.tenant();
-    let wanted = table.rollups().filter(|(of, _, _, hour, _)| *of == tenant.as_str() && range.contains(*hour));
-    let rollup = |(_, project, kind, hour, totals): (_, &str, &str, _, &_)| {
-        let (tenant, project, kind) = (tenant.clone(), project.to_owned(), kind.to_owned());
-        Rollup { key: RollupKey { tenant, project, kind, hour }, totals: *totals }
-    };
-    wanted.map(rollup).collect()
 }
 
 impl Core {

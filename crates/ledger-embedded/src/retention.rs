@@ -8,7 +8,7 @@ use domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp};
 use ports::PortError;
 use ports::manifest::{Commit, FileKind, FileMeta};
 
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::segment::Segment;
 
 /// The floor for `now`: the start of the hour that lies `days` before it.

@@ -5,6 +5,9 @@ mod blob;
 pub(crate) mod columns;
 pub(crate) mod events;
 mod file;
+pub(crate) mod grain;
+mod layout;
+pub(crate) mod sorted;
 pub(crate) mod sums;
 
 use std::path::{Path, PathBuf};

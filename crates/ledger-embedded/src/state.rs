@@ -17,15 +17,15 @@ use crate::users::Users;
 /// The visible state.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// In order of journal position.
+    /// The segments in order of journal position.
     pub(crate) segments: Arc<Vec<Arc<Segment>>>,
-    /// Full, and on its way to become a segment.
+    /// The memtable that is being flushed.
     pub(crate) frozen: Option<Arc<Memtable>>,
-    /// Being filled.
+    /// The memtable that is being filled.
     pub(crate) active: Memtable,
     /// When the first record of `active` was applied.
     pub(crate) active_since: Option<Timestamp>,
-    /// Everybody who is in the segments or the memtables.
+    /// All users in the segments and the memtables.
     pub(crate) users: Users,
     /// Last record applied.
     pub(crate) applied: Seq,

@@ -3,13 +3,11 @@
 //! the memtable that brought them, all others from the manifest (ADR 0008). Numbers depend on the
 //! records applied alone, so replaying the journal gives them back.
 
-use domain::tenant::{TenantId, TenantScope};
+use domain::tenant::TenantId;
 use domain::users::UserNumber;
 use hashbrown::{HashMap, HashTable};
-use ports::PortError;
 
 use crate::dedup::{IdHash, IdHasher};
-use crate::ledger::Core;
 
 /// One user. The hash is kept in pieces, because a `u128` would be padded to 32 bytes with its number.
 #[derive(Debug)]
@@ -18,7 +16,7 @@ struct Entry {
     number: u32,
 }
 
-/// See the module.
+/// The numbers of all tenants' users.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
     entries: HashTable<Entry>,
@@ -80,35 +78,6 @@ fn slot_of(hash: [u32; 4]) -> u64 {
 
 fn slot(entry: &Entry) -> u64 {
     slot_of(entry.hash)
-}
-
-impl Core {
-    /// The names of users by number, in the same order; `None` for numbers that nobody has.
-    pub(crate) async fn user_names(
-        &self,
-        scope: &TenantScope,
-        users: &[UserNumber],
-    ) -> Result<Vec<Option<String>>, PortError> {
-        let tenant = scope.tenant();
-        // What is flushed after this look was in its memtables: a name is in one of the two.
-        let (snapshot, mut names) = self.view(|active| active.user_names(tenant, users));
-        if let Some(frozen) = &snapshot.frozen {
-            fill(&mut names, frozen.user_names(tenant, users));
-        }
-        if names.iter().any(Option::is_none) {
-            let _turn = self.lookup(scope).await?;
-            fill(&mut names, self.manifest.user_names(scope, users).await?);
-        }
-        Ok(names)
-    }
-}
-
-fn fill(names: &mut [Option<String>], more: Vec<Option<String>>) {
-    for (name, found) in names.iter_mut().zip(more) {
-        if name.is_none() {
-            *name = found;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::ledger::EmbeddedLedger;
 use crate::memtable::Partial;
 use crate::merge::{Sum, SumStream};
 use crate::segment::corrupt;
-use crate::segment::sums::Grain;
+use crate::segment::grain::Grain;
 
 /// Something stored that raw events do not give.
 #[derive(Debug, Clone, PartialEq, Eq)]

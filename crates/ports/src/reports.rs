@@ -4,7 +4,6 @@
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
 use domain::position::{Position, Seq};
-use domain::rollup::Rollup;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowState;
@@ -221,12 +220,6 @@ pub trait Reports: Send + Sync + std::fmt::Debug {
         now: Timestamp,
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError>;
-
-    /// Hourly rollups whose hour begins inside `range`, in order of (project, type, hour).
-    ///
-    /// # Errors
-    /// As [`Reports::events`].
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError>;
 
     /// Whether the record is among the dead letters, and why.
     ///

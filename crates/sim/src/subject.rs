@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use ports::PortError;
+use ports::analytics::Analytics;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
@@ -29,6 +30,9 @@ pub trait Subject: Sized {
 
     /// The ledger's answers.
     fn reports(&self) -> &dyn Reports;
+
+    /// The ledger's sums over time.
+    fn analytics(&self) -> &dyn Analytics;
 
     /// Does what the ledger's background threads would do.
     ///

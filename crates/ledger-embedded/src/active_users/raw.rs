@@ -10,18 +10,19 @@ use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
 use parquet::errors::Result as ParquetResult;
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
-use crate::activity::{ByDay, Choice};
+use crate::activity::{ActivityFilter, ByDay};
 use crate::memtable::{EventHandle, Memtable, SharedEvent};
-use crate::reports::{Patience, given_up};
+use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, text_at, user_at};
 use crate::segment::events::USER_NUMBER;
-use crate::segment::sums::Grain;
+use crate::segment::grain::Grain;
 use crate::segment::{KeyRange, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 
-/// Events of a memtable between two looks at whether anybody waits.
-const HELD_ROWS: usize = 4_096;
+/// Events of a memtable between two checks for cancellation.
+const UNFLUSHED_ROWS: usize = 4_096;
 
 /// Which raw events count, and by which days.
 #[derive(Debug, Clone)]
@@ -37,8 +38,8 @@ pub(super) struct RawQuery {
 }
 
 impl RawQuery {
-    pub(super) fn choice(&self) -> Choice<'_> {
-        Choice { project: self.project.as_deref(), kind: self.kind.as_deref() }
+    pub(super) fn filter(&self) -> ActivityFilter<'_> {
+        ActivityFilter { project: self.project.as_deref(), kind: self.kind.as_deref() }
     }
 
     fn add(&self, days: &mut Days<'_>, at: Timestamp, user: UserNumber, to: &mut ByDay) {
@@ -49,29 +50,34 @@ impl RawQuery {
     }
 
     /// The users of a memtable's events of these times, cheaply: a lock may be held meanwhile.
-    pub(super) fn share(&self, table: &Memtable) -> Vec<HeldUser> {
-        let choice = self.choice();
-        let is_decoded = choice.project.is_some() || choice.kind.is_some();
+    pub(super) fn share(&self, table: &Memtable) -> Vec<UnflushedUser> {
+        let filter = self.filter();
+        let is_decoded = filter.project.is_some() || filter.kind.is_some();
         let events = self
             .ranges
             .iter()
             .flat_map(|range| table.groups_of(self.scope.tenant()).flat_map(|group| group.events(*range)));
-        let held = |event: EventHandle<'_>| {
+        let unflushed = |event: EventHandle<'_>| {
             let (time, user) = (event.time(), event.user()?);
-            Some(HeldUser { time, user, event: is_decoded.then(|| event.share()) })
+            Some(UnflushedUser { time, user, event: is_decoded.then(|| event.share()) })
         };
-        events.filter_map(held).collect()
+        events.filter_map(unflushed).collect()
     }
 
     /// Adds what a memtable has shared.
-    pub(super) fn add_held(&self, held: &[HeldUser], patience: &Patience, to: &mut ByDay) -> Result<(), PortError> {
+    pub(super) fn add_unflushed(
+        &self,
+        unflushed: &[UnflushedUser],
+        cancelled: &CancellationToken,
+        to: &mut ByDay,
+    ) -> Result<(), PortError> {
         let calendar = Calendar { zone: self.zone.clone(), week_start: WeekStart::Monday };
-        let (mut days, choice) = (calendar.days(), self.choice());
-        for some in held.chunks(HELD_ROWS) {
-            patience.check().map_err(given_up)?;
-            for HeldUser { time, user, event } in some {
+        let (mut days, filter) = (calendar.days(), self.filter());
+        for some in unflushed.chunks(UNFLUSHED_ROWS) {
+            check_cancelled(cancelled)?;
+            for UnflushedUser { time, user, event } in some {
                 let counts = |event: &SharedEvent| {
-                    event.decode().is_some_and(|(event, _)| choice.includes(event.project, event.kind))
+                    event.decode().is_some_and(|(event, _)| filter.includes(event.project, event.kind))
                 };
                 if event.as_ref().is_none_or(counts) {
                     self.add(&mut days, *time, *user, to);
@@ -85,15 +91,15 @@ impl RawQuery {
     pub(super) fn add_segments(
         &self,
         snapshot: &Snapshot,
-        patience: &Patience,
+        cancelled: &CancellationToken,
         to: &mut ByDay,
     ) -> Result<(), PortError> {
         let calendar = Calendar { zone: self.zone.clone(), week_start: WeekStart::Monday };
-        let (mut days, choice) = (calendar.days(), self.choice());
+        let (mut days, filter) = (calendar.days(), self.filter());
         for segment in snapshot.segments.iter() {
             for range in &self.ranges {
                 let each = |event: RawEvent<'_>| self.add(&mut days, event.time, event.user, to);
-                scan(segment, &self.scope, *range, choice, patience, each)?;
+                scan(segment, &self.scope, *range, filter, cancelled, each)?;
             }
         }
         Ok(())
@@ -102,7 +108,7 @@ impl RawQuery {
 
 /// The user of an event of a memtable; with the event where its project or type decides.
 #[derive(Debug)]
-pub(super) struct HeldUser {
+pub(super) struct UnflushedUser {
     time: Timestamp,
     user: UserNumber,
     event: Option<SharedEvent>,
@@ -118,15 +124,15 @@ pub(super) struct RawEvent<'b> {
 }
 
 /// Which events a scan hands out, and what of them.
-struct Wanted<'q> {
+struct RawScan<'q> {
     range: TimeRange,
-    choice: Choice<'q>,
+    filter: ActivityFilter<'q>,
     /// Only events of later records.
     after: Option<Seq>,
     columns: Vec<&'static str>,
 }
 
-/// Hands out every event of a segment that counts. Project and type are read as far as `choice` asks
+/// Hands out every event of a segment that counts. Project and type are read as far as `filter` asks
 /// for them.
 ///
 /// # Errors
@@ -135,8 +141,8 @@ fn scan(
     segment: &Segment,
     scope: &TenantScope,
     range: TimeRange,
-    choice: Choice<'_>,
-    patience: &Patience,
+    filter: ActivityFilter<'_>,
+    cancelled: &CancellationToken,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     if !segment.overlaps(range) {
@@ -145,9 +151,9 @@ fn scan(
     if had_dropped(segment, scope, range)? {
         return Err(PortError::new(ErrorKind::Gone, "count users: retention has dropped events of that time"));
     }
-    let filtered = [choice.project.map(|_| "project"), choice.kind.map(|_| "type")];
+    let filtered = [filter.project.map(|_| "project"), filter.kind.map(|_| "type")];
     let columns = ["tenant", "time", USER_NUMBER].into_iter().chain(filtered.into_iter().flatten()).collect();
-    scan_columns(segment, scope, &Wanted { range, choice, after: None, columns }, patience, each)
+    scan_columns(segment, scope, &RawScan { range, filter, after: None, columns }, cancelled, each)
 }
 
 /// Hands out every event of the records after this one, with its project and its type.
@@ -158,7 +164,7 @@ pub(super) fn scan_after(
     segment: &Segment,
     scope: &TenantScope,
     after: Seq,
-    patience: &Patience,
+    cancelled: &CancellationToken,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     if segment.meta().last_seq <= after {
@@ -170,21 +176,21 @@ pub(super) fn scan_after(
     let mut columns = vec!["tenant", "time", USER_NUMBER, "project", "type"];
     let after = (segment.meta().first_seq <= after).then_some(after);
     columns.extend(after.map(|_| "position"));
-    let choice = Choice { project: None, kind: None };
-    scan_columns(segment, scope, &Wanted { range: TimeRange::ALL, choice, after, columns }, patience, each)
+    let filter = ActivityFilter { project: None, kind: None };
+    scan_columns(segment, scope, &RawScan { range: TimeRange::ALL, filter, after, columns }, cancelled, each)
 }
 
 fn scan_columns(
     segment: &Segment,
     scope: &TenantScope,
-    wanted: &Wanted<'_>,
-    patience: &Patience,
+    wanted: &RawScan<'_>,
+    cancelled: &CancellationToken,
     mut each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     let Some(file) = segment.events() else { return Ok(()) };
     let unreadable = |why| corrupt(&segment.meta().id, why);
     for batch in file.select(&key_range(scope, wanted.range), &wanted.columns).map_err(unreadable)? {
-        patience.check().map_err(given_up)?;
+        check_cancelled(cancelled)?;
         let batch = batch.map_err(unreadable)?;
         hand_out(&batch, scope, wanted, &mut each).map_err(unreadable)?;
     }
@@ -194,7 +200,7 @@ fn scan_columns(
 fn hand_out(
     batch: &RecordBatch,
     scope: &TenantScope,
-    wanted: &Wanted<'_>,
+    wanted: &RawScan<'_>,
     each: &mut impl FnMut(RawEvent<'_>),
 ) -> ParquetResult<()> {
     let (columns, tenant) = (Columns(batch), scope.tenant().as_str());
@@ -215,7 +221,7 @@ fn hand_out(
         }
         let project = projects.and_then(|projects| text_at(projects, row));
         let kind = kinds.map_or("", |kinds| kinds.value(row));
-        if wanted.choice.includes(project, kind) {
+        if wanted.filter.includes(project, kind) {
             each(RawEvent { time, user, project, kind });
         }
     }

@@ -10,28 +10,34 @@ use domain::position::Seq;
 use domain::tenant::TenantScope;
 use ports::manifest::{Activity, Commit};
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use super::raw::{RawEvent, scan_after};
 use crate::activity::Recount;
-use crate::ledger::Core;
-use crate::reports::{Abandoned, Patience, given_up};
+use crate::core::Core;
+use crate::reading::check_cancelled;
 use crate::state::{Snapshot, zone_of};
 
 /// How often what was flushed meanwhile is counted before applying stops for the rest.
 const ROUNDS_MAX: usize = 8;
 
-/// Changes the zone. Dropped before the commit, it changes nothing; a commit goes on when nobody waits
-/// for it any more, because without the change in memory it would show days of one zone as those of
+/// Changes the zone. Dropped before the commit, it changes nothing; a commit goes on when its caller
+/// has left, because without the change in memory it would show days of one zone as those of
 /// another.
 pub(super) async fn set(core: &Arc<Core>, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
-    let abandoned = Abandoned::default();
-    let patience = abandoned.patience();
+    let cancelled = CancellationToken::new();
+    let _cancel_on_drop = cancelled.clone().drop_guard();
     let (core, scope, zone) = (Arc::clone(core), scope.clone(), zone.clone());
-    let changing = tokio::spawn(async move { change(&core, scope, zone, patience).await });
+    let changing = tokio::spawn(async move { change(&core, scope, zone, cancelled).await });
     changing.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "change the zone").because(why))?
 }
 
-async fn change(core: &Arc<Core>, scope: TenantScope, zone: Zone, patience: Patience) -> Result<(), PortError> {
+async fn change(
+    core: &Arc<Core>,
+    scope: TenantScope,
+    zone: Zone,
+    cancelled: CancellationToken,
+) -> Result<(), PortError> {
     let is_set = || zone_of(&core.state.read().zones, scope.tenant()) == zone;
     if is_set() {
         return Ok(());
@@ -43,7 +49,7 @@ async fn change(core: &Arc<Core>, scope: TenantScope, zone: Zone, patience: Pati
         if snapshot.cursor == counted.through {
             break;
         }
-        counted = counted.go_on(snapshot, &scope, &patience).await?;
+        counted = counted.go_on(snapshot, &scope, &cancelled).await?;
     }
 
     let _writer = core.writer.lock().await;
@@ -55,9 +61,9 @@ async fn change(core: &Arc<Core>, scope: TenantScope, zone: Zone, patience: Pati
     }
     core.flush_all().await?;
     let snapshot = core.state.read().snapshot();
-    let counted = counted.go_on(snapshot, &scope, &patience).await?;
+    let counted = counted.go_on(snapshot, &scope, &cancelled).await?;
     let activity = counted.activity(&scope).await?;
-    patience.check().map_err(given_up)?;
+    check_cancelled(&cancelled)?;
     commit(core, &scope, zone, activity).await
 }
 
@@ -72,7 +78,7 @@ async fn commit(core: &Core, scope: &TenantScope, zone: Zone, activity: Vec<Acti
     if let Err(why) = &committed
         && !matches!(why.kind(), ErrorKind::Conflict | ErrorKind::Full)
     {
-        // Nobody knows which zone the manifest has now.
+        // Which zone the manifest has now is not known.
         core.give_up(ErrorKind::Poisoned);
         return committed;
     }
@@ -94,18 +100,28 @@ struct Counted {
 
 impl Counted {
     /// Counts what the segments of `snapshot` have beyond.
-    async fn go_on(self, snapshot: Snapshot, scope: &TenantScope, patience: &Patience) -> Result<Self, PortError> {
-        let (scope, patience) = (scope.clone(), patience.clone());
-        blocking(move || self.count(&snapshot, &scope, &patience)).await
+    async fn go_on(
+        self,
+        snapshot: Snapshot,
+        scope: &TenantScope,
+        cancelled: &CancellationToken,
+    ) -> Result<Self, PortError> {
+        let (scope, cancelled) = (scope.clone(), cancelled.clone());
+        blocking(move || self.count(&snapshot, &scope, &cancelled)).await
     }
 
-    fn count(mut self, snapshot: &Snapshot, scope: &TenantScope, patience: &Patience) -> Result<Self, PortError> {
+    fn count(
+        mut self,
+        snapshot: &Snapshot,
+        scope: &TenantScope,
+        cancelled: &CancellationToken,
+    ) -> Result<Self, PortError> {
         for segment in snapshot.segments.iter() {
             fail::fail_point!("zone::before_segment");
-            patience.check().map_err(given_up)?;
+            check_cancelled(cancelled)?;
             let recount = &mut self.recount;
             let each = |event: RawEvent<'_>| recount.add(event.time, event.project, event.kind, event.user);
-            scan_after(segment, scope, self.through, patience, each)?;
+            scan_after(segment, scope, self.through, cancelled, each)?;
         }
         self.through = snapshot.cursor;
         Ok(self)

@@ -8,14 +8,14 @@ use domain::time::TimeRange;
 use domain::users::UserNumber;
 use hashbrown::HashMap;
 use ports::PortError;
+use tokio_util::sync::CancellationToken;
 
 use super::rows::{Fields, Rows};
-use super::scan::{Wanted, held_events, is_known, refuse_dropped, scan_held, scan_segments};
+use super::scan::{EventScan, is_known, refuse_dropped, scan_segments, scan_unflushed, unflushed_events};
 use super::symbols::Symbols;
 use super::tallies::Tallies;
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::memtable::SharedEvent;
-use crate::reports::Patience;
 use crate::state::Snapshot;
 
 /// How often each name occurred, in no order.
@@ -25,7 +25,7 @@ pub(super) type Counts = HashMap<String, u64>;
 #[derive(Debug)]
 pub(super) struct CustomerCounts {
     pub(super) types: Counts,
-    /// Those who can be among the first: all that are not behind the last of them.
+    /// Users with at least as many events as the last one shown, and how many.
     pub(super) users: Vec<(UserNumber, u64)>,
 }
 
@@ -66,15 +66,20 @@ impl Counter {
         (symbols, add)
     }
 
-    fn add_held(&mut self, held: &[SharedEvent], fields: Fields) -> Result<(), PortError> {
+    fn add_unflushed(&mut self, unflushed: &[SharedEvent], fields: Fields) -> Result<(), PortError> {
         let (symbols, add) = self.parts();
-        scan_held(held, fields, symbols, add)
+        scan_unflushed(unflushed, fields, symbols, add)
     }
 
-    fn add_segments(&mut self, snapshot: &Snapshot, wanted: &Wanted<'_>, patience: &Patience) -> Result<(), PortError> {
+    fn add_segments(
+        &mut self,
+        snapshot: &Snapshot,
+        wanted: &EventScan<'_>,
+        cancelled: &CancellationToken,
+    ) -> Result<(), PortError> {
         refuse_dropped(snapshot, wanted)?;
         let (symbols, add) = self.parts();
-        scan_segments(snapshot, wanted, symbols, patience, add)
+        scan_segments(snapshot, wanted, symbols, cancelled, add)
     }
 
     fn types(&self) -> Counts {
@@ -92,23 +97,23 @@ impl Core {
         customer: &str,
         range: TimeRange,
         top: usize,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Option<CustomerCounts>, PortError> {
         let fields = Fields { users: true, ..Fields::default() }.with(Facet::Type);
-        let wanted = Wanted { scope, customer: Some(customer), ranges: &[range], fields };
+        let wanted = EventScan { scope, customer: Some(customer), ranges: &[range], fields };
         let look = |table: &crate::memtable::Memtable| {
             let known = table.group(scope.tenant(), customer).is_some();
-            (known, held_events(table, scope, Some(customer), range, |_| true))
+            (known, unflushed_events(table, scope, Some(customer), range, |_| true))
         };
         let (snapshot, active) = self.view(look);
         let frozen = snapshot.frozen.as_ref().map(|frozen| look(frozen));
         let mut counter = Counter::new(None);
         let mut known = false;
-        for (held, events) in [Some(active), frozen].into_iter().flatten() {
-            known |= held;
-            counter.add_held(&events, fields)?;
+        for (has_events, events) in [Some(active), frozen].into_iter().flatten() {
+            known |= has_events;
+            counter.add_unflushed(&events, fields)?;
         }
-        counter.add_segments(&snapshot, &wanted, patience)?;
+        counter.add_segments(&snapshot, &wanted, cancelled)?;
         let types = counter.types();
         if types.is_empty() && !known && !is_known(&snapshot, scope, customer)? {
             return Ok(None);
@@ -122,15 +127,15 @@ impl Core {
         ranges: &[TimeRange],
         project: Option<&str>,
         snapshot: &Snapshot,
-        held: &[SharedEvent],
-        patience: &Patience,
+        unflushed: &[SharedEvent],
+        cancelled: &CancellationToken,
     ) -> Result<Counts, PortError> {
         let mut counter = Counter::new(project);
         let fields = type_fields(project);
-        counter.add_held(held, fields)?;
+        counter.add_unflushed(unflushed, fields)?;
         for range in ranges {
-            let wanted = Wanted { scope, customer: None, ranges: std::slice::from_ref(range), fields };
-            counter.add_segments(snapshot, &wanted, patience)?;
+            let wanted = EventScan { scope, customer: None, ranges: std::slice::from_ref(range), fields };
+            counter.add_segments(snapshot, &wanted, cancelled)?;
         }
         Ok(counter.types())
     }
@@ -141,7 +146,7 @@ fn type_fields(project: Option<&str>) -> Fields {
     if project.is_some() { fields.with(Facet::Project) } else { fields }
 }
 
-/// Those with the most events, as many as `top`, and all others with as many events as the last of them.
+/// The `top` users with the most events, and all others with as many events as the last of them.
 fn leaders(mut users: Vec<(UserNumber, u64)>, top: usize) -> Vec<(UserNumber, u64)> {
     if top == 0 {
         return Vec::new();

@@ -13,6 +13,7 @@ use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use ports::PortError;
+use tokio_util::sync::CancellationToken;
 
 use super::plan::Hours;
 use super::points::{Points, Values, totals_of};
@@ -20,13 +21,13 @@ use super::rows::{FACETS, Repeated, value_column};
 use super::scan::groups;
 use super::symbols::{NONE, Symbols};
 use crate::memtable::Memtable;
-use crate::reports::Patience;
+use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, unsigned};
-use crate::segment::sums::Grain;
+use crate::segment::grain::Grain;
 use crate::segment::{KeyRange, blob_slices, corrupt, key_range};
 use crate::state::Snapshot;
 
-/// Which sums.
+/// Which sums of hours a series needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HourQuery<'q> {
     pub(super) scope: &'q TenantScope,
@@ -101,7 +102,7 @@ impl HourSums<'_, '_> {
     pub(super) fn add_segments(
         &mut self,
         snapshot: &Snapshot,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<BTreeSet<Timestamp>, PortError> {
         let starts = self.hours.starts();
         let keys =
@@ -116,7 +117,7 @@ impl HourSums<'_, '_> {
                 }
                 let columns = self.query.columns(mixed, pages.other_tenants);
                 for batch in segment.sums().read_pages(pages, &columns).map_err(unreadable)? {
-                    patience.check().map_err(unreadable)?;
+                    check_cancelled(cancelled)?;
                     let batch = batch.map_err(unreadable)?;
                     let rows = HourRows::of(&batch, &self.query, mixed.then_some(&keys)).map_err(unreadable)?;
                     self.add_rows(&rows, &mut others, &|why| corrupt(&segment.meta().id, why))?;

@@ -12,11 +12,11 @@ use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 /// Which sums answer whole hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// None do.
+    /// No sums: raw events alone.
     Raw,
-    /// Those of the tenant by project and type.
+    /// Hourly sums of the tenant by project and type.
     Rollups,
-    /// Those of each customer, of which one breakdown is needed or only the totals.
+    /// Hourly sums of each customer, of which one breakdown is needed or only the totals.
     Customers(Option<Dimension>),
 }
 

@@ -25,7 +25,7 @@ struct Point {
     users: UserSet,
 }
 
-/// See the module.
+/// The points of one series so far.
 #[derive(Debug)]
 pub(super) struct Points<'q> {
     query: &'q SeriesQuery,

@@ -29,7 +29,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Also this facet.
+    /// The fields with this facet too.
     #[must_use]
     pub(super) fn with(mut self, facet: Facet) -> Self {
         self.facets[facet as usize] = true;
@@ -121,7 +121,7 @@ pub(super) fn any_holds(ranges: &[TimeRange], at: Timestamp) -> bool {
     }
 }
 
-/// FairLimiter the batches of files into rows.
+/// Turns the batches of files into rows.
 #[derive(Debug, Default)]
 pub(super) struct Loader {
     rows: Rows,
@@ -141,7 +141,7 @@ impl Loader {
         symbols: &mut Symbols,
     ) -> ParquetResult<&Rows> {
         let all = self.check(batch, checks)?;
-        let kept = if all { Kept::All(batch.num_rows()) } else { Kept::Some(&self.kept) };
+        let kept = if all { TakenRows::All(batch.num_rows()) } else { TakenRows::Some(&self.kept) };
         let (columns, rows) = (Columns(batch), &mut self.rows);
         rows.clear();
         rows.len = kept.len();
@@ -204,12 +204,12 @@ impl Loader {
 
 /// Which rows of a batch are taken.
 #[derive(Debug, Clone, Copy)]
-enum Kept<'k> {
+enum TakenRows<'k> {
     All(usize),
     Some(&'k [usize]),
 }
 
-impl Kept<'_> {
+impl TakenRows<'_> {
     fn len(self) -> usize {
         match self {
             Self::All(count) => count,
@@ -254,7 +254,7 @@ impl Dictionary {
     fn gather(
         &mut self,
         column: Option<&ArrayRef>,
-        kept: Kept<'_>,
+        kept: TakenRows<'_>,
         into: &mut Vec<u32>,
         symbols: &mut Symbols,
     ) -> ParquetResult<()> {

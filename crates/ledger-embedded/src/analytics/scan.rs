@@ -1,29 +1,30 @@
 //! Reading raw events of one tenant, from files and memtables of one state, as [`Rows`] of the few
 //! columns that a question needs. Refuses to read times of which retention has dropped events.
 
+use domain::rollup::{Rollup, RollupKey, hour_of};
+use domain::series::Facet;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::{ErrorKind, PortError};
+use tokio_util::sync::CancellationToken;
 
 use super::rows::{Checks, Fields, Loader, Rows, facet_column};
 use super::symbols::Symbols;
 use crate::memtable::{GroupView, Memtable, SharedEvent};
-use crate::merge::SortedRows;
-use crate::reports::Patience;
+use crate::reading::check_cancelled;
 use crate::segment::events::USER_NUMBER;
-use crate::segment::sums::{self, Grain, SumRows};
+use crate::segment::grain::Grain;
+use crate::segment::sorted::SortedRows;
+use crate::segment::sums::{self, SumRows};
 use crate::segment::{KeyRange, Pages, Segment, corrupt, key_range};
 use crate::state::Snapshot;
-
-use domain::rollup::hour_of;
-use domain::series::Facet;
 
 /// Rows of memtables handed out at once.
 const ROWS_MAX: usize = 4_096;
 
-/// Which events, and what of them.
+/// Which events a scan reads, and which of their fields.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'q> {
+pub(super) struct EventScan<'q> {
     pub(super) scope: &'q TenantScope,
     pub(super) customer: Option<&'q str>,
     /// In order and apart.
@@ -31,7 +32,7 @@ pub(super) struct Wanted<'q> {
     pub(super) fields: Fields,
 }
 
-impl<'q> Wanted<'q> {
+impl<'q> EventScan<'q> {
     /// From the first range to the last.
     fn hull(&self) -> Option<TimeRange> {
         let (first, last) = self.ranges.first().zip(self.ranges.last())?;
@@ -70,7 +71,7 @@ pub(super) fn groups<'m>(
 }
 
 /// The events of a memtable inside `range` whose time is wanted, cheaply: a lock may be held meanwhile.
-pub(super) fn held_events(
+pub(super) fn unflushed_events(
     table: &Memtable,
     scope: &TenantScope,
     customer: Option<&str>,
@@ -81,15 +82,26 @@ pub(super) fn held_events(
     events.filter(|event| wants(event.time())).map(|event| event.share()).collect()
 }
 
+/// The rollups of a memtable whose hour begins inside `range`, in no order.
+pub(super) fn rollups_in(table: &Memtable, scope: &TenantScope, range: TimeRange) -> Vec<Rollup> {
+    let tenant = scope.tenant();
+    let wanted = table.rollups().filter(|(of, _, _, hour, _)| *of == tenant.as_str() && range.contains(*hour));
+    let rollup = |(_, project, kind, hour, totals): (_, &str, &str, _, &_)| {
+        let (tenant, project, kind) = (tenant.clone(), project.to_owned(), kind.to_owned());
+        Rollup { key: RollupKey { tenant, project, kind, hour }, totals: *totals }
+    };
+    wanted.map(rollup).collect()
+}
+
 /// Hands out events of memtables.
-pub(super) fn scan_held(
-    held: &[SharedEvent],
+pub(super) fn scan_unflushed(
+    unflushed: &[SharedEvent],
     fields: Fields,
     symbols: &mut Symbols,
     mut each: impl FnMut(&Rows) -> Result<(), PortError>,
 ) -> Result<(), PortError> {
     let mut rows = Rows::default();
-    for some in held.chunks(ROWS_MAX) {
+    for some in unflushed.chunks(ROWS_MAX) {
         rows.clear();
         for (event, user) in some.iter().filter_map(SharedEvent::decode) {
             rows.push(&event, user, fields, symbols);
@@ -102,9 +114,9 @@ pub(super) fn scan_held(
 /// Hands out the wanted events of all segments.
 pub(super) fn scan_segments(
     snapshot: &Snapshot,
-    wanted: &Wanted<'_>,
+    wanted: &EventScan<'_>,
     symbols: &mut Symbols,
-    patience: &Patience,
+    cancelled: &CancellationToken,
     mut each: impl FnMut(&Rows) -> Result<(), PortError>,
 ) -> Result<(), PortError> {
     let Some(hull) = wanted.hull() else { return Ok(()) };
@@ -125,7 +137,7 @@ pub(super) fn scan_segments(
             let columns = wanted.columns(checks);
             let unreadable = |why| corrupt(&segment.meta().id, why);
             for batch in file.read_pages(pages, &columns).map_err(unreadable)? {
-                patience.check().map_err(unreadable)?;
+                check_cancelled(cancelled)?;
                 let batch = batch.map_err(unreadable)?;
                 let rows = loader.load(&batch, checks, wanted.customer, wanted.fields, symbols).map_err(unreadable)?;
                 each(rows)?;
@@ -137,7 +149,7 @@ pub(super) fn scan_segments(
 
 /// Refuses ranges of which retention may have dropped events: hours before its floor in which there were
 /// any. Sums of hours are kept for ever, so they tell.
-pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Result<(), PortError> {
+pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &EventScan<'_>) -> Result<(), PortError> {
     let floor = snapshot.retention_floor;
     let Some(first) = wanted.ranges.first().filter(|first| first.from() < floor) else { return Ok(()) };
     let below: Vec<_> = wanted.ranges.iter().filter(|range| range.from() < floor).collect();
@@ -155,7 +167,7 @@ pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Result
 
 fn any_hour(
     segment: &Segment,
-    wanted: &Wanted<'_>,
+    wanted: &EventScan<'_>,
     hours: TimeRange,
     dropped: &impl Fn(Timestamp) -> bool,
 ) -> Result<bool, PortError> {

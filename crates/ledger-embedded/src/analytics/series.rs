@@ -8,16 +8,16 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::PortError;
 use ports::manifest::HourSumsQuery;
+use tokio_util::sync::CancellationToken;
 
 use super::hours::{HourQuery, HourSums};
 use super::plan::{Hours, Source};
 use super::points::Points;
 use super::rows::FACETS;
-use super::scan::{Wanted, held_events, refuse_dropped, scan_held, scan_segments};
+use super::scan::{EventScan, refuse_dropped, rollups_in, scan_segments, scan_unflushed, unflushed_events};
 use super::symbols::{NONE, Symbols};
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::memtable::{Memtable, SharedEvent};
-use crate::reports::Patience;
 use crate::state::Snapshot;
 
 /// A series being summed.
@@ -38,7 +38,7 @@ pub(crate) struct Unflushed {
 }
 
 impl Unflushed {
-    /// Its events alone: the manifest counts its sums.
+    /// The events without the sums, which the manifest counts.
     pub(super) fn without_sums(self) -> Self {
         Self { rollups: Vec::new(), ..self }
     }
@@ -51,29 +51,29 @@ impl Core {
         scope: &TenantScope,
         query: &SeriesQuery,
         source: Source,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Vec<SeriesPoint>, PortError> {
         let mut series = Series::new(scope, query);
         let Source::Customers(breakdown) = source else {
-            let (snapshot, active) = self.view(|active| series.held(active, |_| true));
-            series.add_held(&active)?;
+            let (snapshot, active) = self.view(|active| series.unflushed_events(active, |_| true));
+            series.add_unflushed(&active)?;
             if let Some(frozen) = &snapshot.frozen {
-                series.add_held(&series.held(frozen, |_| true))?;
+                series.add_unflushed(&series.unflushed_events(frozen, |_| true))?;
             }
-            series.add_raw(&snapshot, &[query.range], patience)?;
+            series.add_raw(&snapshot, &[query.range], cancelled)?;
             return Ok(series.finish());
         };
         let customer = series.customer;
         let of = HourQuery { scope, customer, metric: query.metric, breakdown };
         let (snapshot, active) = self.view(|active| series.add_table(of, active));
-        series.add_held(&active?)?;
+        series.add_unflushed(&active?)?;
         if let Some(frozen) = &snapshot.frozen {
             let frozen = series.add_table(of, frozen)?;
-            series.add_held(&frozen)?;
+            series.add_unflushed(&frozen)?;
         }
-        let others = series.sums(of).add_segments(&snapshot, patience)?;
+        let others = series.sums(of).add_segments(&snapshot, cancelled)?;
         let ranges = series.hours.ranges(&others);
-        series.add_raw(&snapshot, &ranges, patience)?;
+        series.add_raw(&snapshot, &ranges, cancelled)?;
         Ok(series.finish())
     }
 
@@ -84,7 +84,7 @@ impl Core {
         stored: &[Rollup],
         unflushed: &[Unflushed],
         snapshot: &Snapshot,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Vec<SeriesPoint>, PortError> {
         let mut series = Series::new(scope, query);
         let mut others = BTreeSet::new();
@@ -92,10 +92,10 @@ impl Core {
             series.add_rollup(rollup, &mut others)?;
         }
         for table in unflushed {
-            series.add_held(&table.events)?;
+            series.add_unflushed(&table.events)?;
         }
         let ranges = series.hours.ranges(&others);
-        series.add_raw(snapshot, &ranges, patience)?;
+        series.add_raw(snapshot, &ranges, cancelled)?;
         Ok(series.finish())
     }
 }
@@ -103,12 +103,12 @@ impl Core {
 /// What a memtable has for a series of rollups.
 pub(super) fn unflushed(table: &Memtable, scope: &TenantScope, query: &SeriesQuery) -> Unflushed {
     let mut hours = Hours::new(query.range, &query.calendar, query.interval);
-    let rollups = crate::reports::rollups_in(table, scope, hours.starts());
+    let rollups = rollups_in(table, scope, hours.starts());
     let (rollups, split): (Vec<_>, Vec<_>) = rollups.into_iter().partition(|rollup| hours.is_whole(rollup.key.hour));
     let events = if split.is_empty() {
         Vec::new()
     } else {
-        held_events(table, scope, None, query.range, |at| !hours.is_whole(hour_of(at)))
+        unflushed_events(table, scope, None, query.range, |at| !hours.is_whole(hour_of(at)))
     };
     Unflushed { rollups, events }
 }
@@ -137,8 +137,8 @@ impl<'q> Series<'q> {
         Self { scope, query, customer: customer.map(|(_, name)| name.as_str()), symbols, points, hours }
     }
 
-    fn held(&self, table: &Memtable, wants: impl FnMut(Timestamp) -> bool) -> Vec<SharedEvent> {
-        held_events(table, self.scope, self.customer, self.query.range, wants)
+    fn unflushed_events(&self, table: &Memtable, wants: impl FnMut(Timestamp) -> bool) -> Vec<SharedEvent> {
+        unflushed_events(table, self.scope, self.customer, self.query.range, wants)
     }
 
     fn sums(&mut self, query: HourQuery<'q>) -> HourSums<'_, 'q> {
@@ -149,7 +149,7 @@ impl<'q> Series<'q> {
     fn add_table(&mut self, query: HourQuery<'q>, table: &Memtable) -> Result<Vec<SharedEvent>, PortError> {
         self.sums(query).add_table(table)?;
         let mut hours = self.hours.clone();
-        Ok(self.held(table, |at| !hours.is_whole(hour_of(at))))
+        Ok(self.unflushed_events(table, |at| !hours.is_whole(hour_of(at))))
     }
 
     fn add_rollup(&mut self, rollup: &Rollup, others: &mut BTreeSet<Timestamp>) -> Result<(), PortError> {
@@ -167,17 +167,22 @@ impl<'q> Series<'q> {
         self.points.add(key.hour, &values, &self.query.metric.part_of(&rollup.totals), None)
     }
 
-    fn add_held(&mut self, events: &[SharedEvent]) -> Result<(), PortError> {
+    fn add_unflushed(&mut self, events: &[SharedEvent]) -> Result<(), PortError> {
         let fields = self.points.fields();
-        scan_held(events, fields, &mut self.symbols, |rows| self.points.add_events(rows))
+        scan_unflushed(events, fields, &mut self.symbols, |rows| self.points.add_events(rows))
     }
 
     /// Adds the events of segments in these ranges.
-    fn add_raw(&mut self, snapshot: &Snapshot, ranges: &[TimeRange], patience: &Patience) -> Result<(), PortError> {
+    fn add_raw(
+        &mut self,
+        snapshot: &Snapshot,
+        ranges: &[TimeRange],
+        cancelled: &CancellationToken,
+    ) -> Result<(), PortError> {
         let (scope, customer, fields) = (self.scope, self.customer, self.points.fields());
-        let wanted = Wanted { scope, customer, ranges, fields };
+        let wanted = EventScan { scope, customer, ranges, fields };
         refuse_dropped(snapshot, &wanted)?;
-        scan_segments(snapshot, &wanted, &mut self.symbols, patience, |rows| self.points.add_events(rows))
+        scan_segments(snapshot, &wanted, &mut self.symbols, cancelled, |rows| self.points.add_events(rows))
     }
 
     fn finish(self) -> Vec<SeriesPoint> {

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 /// The number of the empty text, which stands for events without a value.
 pub(super) const NONE: u32 = 0;
 
-/// See the module.
+/// The texts of one question and their numbers.
 #[derive(Debug)]
 pub(super) struct Symbols {
     numbers: HashMap<Arc<str>, u32>,

@@ -6,7 +6,7 @@ use domain::users::UserNumber;
 /// Users of a page.
 const PAGE: usize = 256;
 
-/// See the module.
+/// Counts of events by user.
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
     /// By number of the page.

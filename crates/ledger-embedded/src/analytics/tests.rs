@@ -2,7 +2,6 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +15,10 @@ use ports::ledger::Ledger;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
-use ports::testing::manifest::MemoryManifest;
 use proptest::prelude::*;
-use vfs::testing::SimVfs;
 
 use super::*;
+use crate::fixture::open;
 use crate::options::LedgerOptions;
 
 const ZONES: [&str; 7] = [
@@ -60,11 +58,6 @@ fn options() -> LedgerOptions {
         background: false,
         ..LedgerOptions::default()
     }
-}
-
-async fn open(options: LedgerOptions, clock: Arc<ManualClock>) -> Arc<EmbeddedLedger> {
-    let (vfs, manifest) = (Arc::new(SimVfs::new()), Arc::new(MemoryManifest::new()));
-    EmbeddedLedger::open(vfs, PathBuf::from("/segments"), manifest, clock, options).await.expect("the ledger opens")
 }
 
 #[derive(Debug, Clone)]

@@ -12,13 +12,13 @@ use domain::time::Timestamp;
 use domain::users::UserNumber;
 use domain::window::WindowRule;
 
-use super::intern::Symbol;
 use super::{
-    ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, HeldRecord, Memtable, NO_USER, NewUserRefs,
+    ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, Memtable, MemtableRecord, NO_USER, NewUserRefs,
     RollupSymbols, SumNumbers, USER_DAY_BYTES, WindowSums,
 };
 use crate::activity::DayUsers;
 use crate::dedup::{FirstSeen, IdHash};
+use crate::intern::Symbol;
 use crate::users::Users;
 
 /// A decoded record.
@@ -30,7 +30,7 @@ pub(crate) struct FreshRecord<'r> {
     pub(crate) payload: &'r Bytes,
 }
 
-/// One of its events, with what dedup needs.
+/// An event of a record, with what dedup needs.
 #[derive(Debug)]
 pub(crate) struct FreshEvent<'r> {
     pub(crate) index: u16,
@@ -38,7 +38,7 @@ pub(crate) struct FreshEvent<'r> {
     pub(crate) len: usize,
     pub(crate) hash: IdHash,
     pub(crate) payload_hash: u64,
-    /// Hash of its user's name.
+    /// Hash of the name of the event's user.
     pub(crate) user: Option<IdHash>,
     pub(crate) event: EventView<'r>,
 }
@@ -81,7 +81,7 @@ impl Memtable {
         if self.events.len() > before {
             self.bytes += record.payload.len();
             let payload = record.payload.clone();
-            self.records.push(HeldRecord { seq: record.seq, received_at: record.received_at, payload });
+            self.records.push(MemtableRecord { seq: record.seq, received_at: record.received_at, payload });
         }
     }
 

@@ -5,7 +5,8 @@ use domain::aggregate::{Aggregate, Slice};
 use domain::time::{TimeRange, Timestamp};
 
 use super::fold::add_slice;
-use super::{GroupView, Memtable, Partial, SumNumbers, Symbol, WindowSums};
+use super::{GroupView, Memtable, Partial, SumNumbers, WindowSums};
+use crate::intern::Symbol;
 
 /// The sums of one window of a group.
 #[derive(Debug, Clone, Copy)]

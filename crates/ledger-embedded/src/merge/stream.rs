@@ -7,10 +7,12 @@ use std::sync::Arc;
 use domain::time::Timestamp;
 use parquet::errors::Result;
 
-use super::{Merge, SortedRows};
+use super::Merge;
 use crate::memtable::Partial;
 use crate::segment::Segment;
-use crate::segment::sums::{COLUMNS, Grain, SumKey, SumRows};
+use crate::segment::grain::Grain;
+use crate::segment::sorted::SortedRows;
+use crate::segment::sums::{COLUMNS, SumKey, SumRows};
 
 /// One key with its sum.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl SumPart {
     }
 }
 
-/// See the module.
+/// The sums of several segments, one key after another.
 pub(crate) struct SumStream {
     merge: Merge<SumRows>,
     rows: Option<(Arc<SumRows>, Range<usize>)>,

@@ -1,84 +1,93 @@
 //! Counts, sums, least and greatest values: the functions whose parts merge as rows do. The engine has
 //! them too, in a library of fifty others that takes more time to compile than any other but one.
 
-use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Int64Array, new_null_array};
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Int64Array};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
-use datafusion_common::{DataFusionError, Result as QueryResult, ScalarValue};
-use datafusion_expr::function::AccumulatorArgs;
-use datafusion_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion_common::{DataFusionError, Result as QueryResult};
+use datafusion_expr::{EmitTo, Expr, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::accumulate::accumulate_indices;
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
-use parking_lot::Mutex;
+
+use super::function::{AggregateFunction, call};
 
 /// The sum of whole numbers: 38 digits hold 10^19 events of the greatest.
 const WHOLE: DataType = DataType::Decimal128(38, 0);
 
 /// The rows whose value is there.
 pub(super) fn count(value: Expr) -> Expr {
-    Distributive::of(Op::Count, value)
+    call(Distributive::Count, value)
 }
 
 /// The sum of doubles, or of whole numbers: then a decimal, which does not wrap.
 pub(super) fn sum(value: Expr) -> Expr {
-    Distributive::of(Op::Sum, value)
+    call(Distributive::Sum, value)
 }
 
 /// The least number or instant.
 pub(super) fn min(value: Expr) -> Expr {
-    Distributive::of(Op::Min, value)
+    call(Distributive::Min, value)
 }
 
 /// The greatest number or instant.
 pub(super) fn max(value: Expr) -> Expr {
-    Distributive::of(Op::Max, value)
+    call(Distributive::Max, value)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Op {
+enum Distributive {
     Count,
     Sum,
     Min,
     Max,
 }
 
-/// The aggregate function.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Distributive {
-    op: Op,
-    signature: Signature,
-}
-
-impl Distributive {
-    fn of(op: Op, value: Expr) -> Expr {
-        let signature = Signature::any(1, Volatility::Immutable);
-        AggregateUDF::new_from_impl(Self { op, signature }).call(vec![value])
+impl AggregateFunction for Distributive {
+    /// Functions named `min` and `max` are asked for their value again and again by an engine that
+    /// hopes to skip rows; these answer once.
+    fn name(&self) -> &str {
+        match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Min => "least",
+            Self::Max => "greatest",
+        }
     }
 
-    /// The groups of values of this type.
+    fn answer_type(&self, values: &DataType) -> DataType {
+        match (self, values) {
+            (Self::Count, _) => DataType::Int64,
+            (Self::Sum, DataType::Int64) => WHOLE,
+            (_, same) => same.clone(),
+        }
+    }
+
+    fn state_type(&self, answer: &DataType) -> DataType {
+        answer.clone()
+    }
+
     fn groups(&self, values: &DataType) -> QueryResult<Box<dyn GroupsAccumulator>> {
-        match (self.op, values) {
-            (Op::Count, _) => Ok(Box::new(Counts::default())),
-            (Op::Sum, DataType::Int64) => Ok(Box::new(WholeSums(sums::<Decimal128Type>(&WHOLE)))),
-            (Op::Sum, DataType::Float64) => Ok(sums::<Float64Type>(values)),
-            (Op::Min | Op::Max, DataType::Int64) => Ok(self.extremes::<Int64Type>(values)),
-            (Op::Min | Op::Max, DataType::Float64) => Ok(self.extremes::<Float64Type>(values)),
-            (Op::Min | Op::Max, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
+        match (self, values) {
+            (Self::Count, _) => Ok(Box::new(Counts::default())),
+            (Self::Sum, DataType::Int64) => Ok(Box::new(WholeSums(sums::<Decimal128Type>(&WHOLE)))),
+            (Self::Sum, DataType::Float64) => Ok(sums::<Float64Type>(values)),
+            (Self::Min | Self::Max, DataType::Int64) => Ok(self.extremes::<Int64Type>(values)),
+            (Self::Min | Self::Max, DataType::Float64) => Ok(self.extremes::<Float64Type>(values)),
+            (Self::Min | Self::Max, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
                 Ok(self.extremes::<TimestampMicrosecondType>(values))
             }
             _ => Err(DataFusionError::Plan(format!("{} of values of type {values}", self.name()))),
         }
     }
+}
 
+impl Distributive {
     fn extremes<T: ArrowPrimitiveType + Send>(&self, values: &DataType) -> Box<dyn GroupsAccumulator> {
         let (first, last) = (T::Native::MIN_TOTAL_ORDER, T::Native::MAX_TOTAL_ORDER);
-        if self.op == Op::Min {
+        if *self == Self::Min {
             let least = |least: &mut T::Native, value: T::Native| {
                 if value.is_lt(*least) {
                     *least = value;
@@ -98,44 +107,6 @@ impl Distributive {
 fn sums<T: ArrowPrimitiveType + Send>(values: &DataType) -> Box<dyn GroupsAccumulator> {
     let add = |sum: &mut T::Native, value: T::Native| *sum = sum.add_wrapping(value);
     Box::new(PrimitiveGroupsAccumulator::<T, _>::new(values, add))
-}
-
-impl AggregateUDFImpl for Distributive {
-    /// Functions named `min` and `max` are asked for their value again and again by an engine that
-    /// hopes to skip rows; these answer once.
-    fn name(&self) -> &str {
-        match self.op {
-            Op::Count => "count",
-            Op::Sum => "sum",
-            Op::Min => "least",
-            Op::Max => "greatest",
-        }
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, values: &[DataType]) -> QueryResult<DataType> {
-        Ok(match (self.op, &values[0]) {
-            (Op::Count, _) => DataType::Int64,
-            (Op::Sum, DataType::Int64) => WHOLE,
-            (_, same) => same.clone(),
-        })
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs<'_>) -> QueryResult<Box<dyn Accumulator>> {
-        let values = args.expr_fields[0].data_type();
-        Ok(Box::new(One::new(self.groups(values)?, values)))
-    }
-
-    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> QueryResult<Box<dyn GroupsAccumulator>> {
-        self.groups(args.expr_fields[0].data_type())
-    }
 }
 
 /// The sums of whole numbers, added up as decimals.
@@ -234,78 +205,21 @@ impl GroupsAccumulator for Counts {
     }
 }
 
-/// All rows: the groups, of which there is one.
-struct One {
-    groups: Mutex<Box<dyn GroupsAccumulator>>,
-    values: DataType,
-    /// The group of each row of the last batch that had any.
-    rows: Vec<usize>,
-}
-
-impl One {
-    fn new(groups: Box<dyn GroupsAccumulator>, values: &DataType) -> Self {
-        Self { groups: Mutex::new(groups), values: values.clone(), rows: Vec::new() }
-    }
-
-    /// The groups when all rows are in; of none at all, one group that has no value.
-    fn ended(&mut self) -> QueryResult<&mut dyn GroupsAccumulator> {
-        let groups = self.groups.get_mut();
-        if self.rows.is_empty() {
-            groups.update_batch(&[new_null_array(&self.values, 1)], &[0], None, 1)?;
-        }
-        Ok(groups.as_mut())
-    }
-}
-
-impl fmt::Debug for One {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("One").field("values", &self.values).finish_non_exhaustive()
-    }
-}
-
-impl Accumulator for One {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> QueryResult<()> {
-        if values[0].is_empty() {
-            return Ok(());
-        }
-        self.rows.resize(values[0].len(), 0);
-        self.groups.get_mut().update_batch(values, &self.rows, None, 1)
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> QueryResult<()> {
-        if states[0].is_empty() {
-            return Ok(());
-        }
-        self.rows.resize(states[0].len(), 0);
-        self.groups.get_mut().merge_batch(states, &self.rows, 1)
-    }
-
-    fn state(&mut self) -> QueryResult<Vec<ScalarValue>> {
-        let states = self.ended()?.state(EmitTo::All)?;
-        states.iter().map(|state| ScalarValue::try_from_array(state, 0)).collect()
-    }
-
-    fn evaluate(&mut self) -> QueryResult<ScalarValue> {
-        ScalarValue::try_from_array(&self.ended()?.evaluate(EmitTo::All)?, 0)
-    }
-
-    fn size(&self) -> usize {
-        self.groups.lock().size() + self.rows.capacity() * size_of::<usize>()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use arrow::array::{Decimal128Array, Float64Array, TimestampMicrosecondArray};
 
+    use datafusion_common::ScalarValue;
+    use datafusion_expr::Accumulator;
+
     use super::*;
+    use crate::queries::function::Ungrouped;
 
-    const OPS: [Op; 4] = [Op::Count, Op::Sum, Op::Min, Op::Max];
+    const FUNCTIONS: [Distributive; 4] = [Distributive::Count, Distributive::Sum, Distributive::Min, Distributive::Max];
 
-    fn groups(op: Op, values: &ArrayRef) -> Box<dyn GroupsAccumulator> {
-        let function = Distributive { op, signature: Signature::any(1, Volatility::Immutable) };
+    fn groups(function: Distributive, values: &ArrayRef) -> Box<dyn GroupsAccumulator> {
         function.groups(values.data_type()).unwrap()
     }
 
@@ -315,33 +229,35 @@ mod tests {
         let doubles: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(0.5), Some(-2.0), Some(4.0), None]));
         let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![3, 1, 2, 0, 4]));
         let (of_rows, filter) = ([0, 1, 0, 1, 2], BooleanArray::from(vec![true, true, true, true, false]));
-        for (op, values) in OPS.iter().flat_map(|op| [&whole, &doubles, &times].map(|values| (*op, values))) {
-            if op == Op::Sum && Arc::ptr_eq(values, &times) {
+        for (function, values) in
+            FUNCTIONS.iter().flat_map(|function| [&whole, &doubles, &times].map(|values| (*function, values)))
+        {
+            if function == Distributive::Sum && Arc::ptr_eq(values, &times) {
                 continue;
             }
             for filter in [None, Some(&filter)] {
                 let values = std::slice::from_ref(values);
-                let (mut direct, mut merged) = (groups(op, &values[0]), groups(op, &values[0]));
+                let (mut direct, mut merged) = (groups(function, &values[0]), groups(function, &values[0]));
                 direct.update_batch(values, &of_rows, filter, 3).unwrap();
                 let parts = direct.convert_to_state(values, filter).unwrap();
                 merged.merge_batch(&parts, &of_rows, 3).unwrap();
                 let answers = [direct, merged].map(|mut groups| groups.evaluate(EmitTo::All).unwrap());
-                assert_eq!(&answers[0], &answers[1], "{op:?} of {values:?}");
+                assert_eq!(&answers[0], &answers[1], "{function:?} of {values:?}");
             }
         }
     }
 
     #[test]
     fn no_rows_at_all_have_a_count_and_nothing_else() {
-        for op in OPS {
+        for function in FUNCTIONS {
             let values: ArrayRef = Arc::new(Int64Array::from(Vec::<i64>::new()));
-            let mut one = One::new(groups(op, &values), &DataType::Int64);
+            let mut one = Ungrouped::new(groups(function, &values), &DataType::Int64);
             one.update_batch(&[values]).unwrap();
             let answer = one.evaluate().unwrap();
-            if op == Op::Count {
+            if function == Distributive::Count {
                 assert_eq!(answer, ScalarValue::Int64(Some(0)));
             } else {
-                assert!(answer.is_null(), "{op:?}: {answer}");
+                assert!(answer.is_null(), "{function:?}: {answer}");
             }
         }
     }
@@ -349,7 +265,7 @@ mod tests {
     #[test]
     fn a_sum_of_whole_numbers_is_exact_beyond_64_bits() {
         let values: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX; 3]));
-        let mut one = One::new(groups(Op::Sum, &values), &DataType::Int64);
+        let mut one = Ungrouped::new(groups(Distributive::Sum, &values), &DataType::Int64);
         one.update_batch(&[values]).unwrap();
         let sum = Decimal128Array::from(vec![3 * i128::from(i64::MAX)]).with_data_type(WHOLE);
         assert_eq!(one.evaluate().unwrap(), ScalarValue::try_from_array(&sum, 0).unwrap());

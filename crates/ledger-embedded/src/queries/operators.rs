@@ -25,18 +25,18 @@ use datafusion_physical_plan::sorts::sort::SortExec;
 use datafusion_physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion_physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
-use super::plan::Plan;
+use super::plan::QueryPlan;
 
 type Operator = Arc<dyn ExecutionPlan>;
 
 /// The operators over the partitions of the plan's columns. In order, they end after as many rows as
 /// the plan fetches.
 pub(super) fn operators(
-    plan: &Plan,
+    plan: &QueryPlan,
     schema: SchemaRef,
-    shares: Vec<Arc<dyn PartitionStream>>,
+    partitions: Vec<Arc<dyn PartitionStream>>,
 ) -> QueryResult<Operator> {
-    let rows = Arc::new(StreamingTableExec::try_new(schema, shares, None, [], false, None)?);
+    let rows = Arc::new(StreamingTableExec::try_new(schema, partitions, None, [], false, None)?);
     let rows = filtered(plan, rows)?;
     let groups = grouped(plan, rows)?;
     Ok(first(plan, shown(plan, groups)?))
@@ -48,7 +48,7 @@ fn over(columns: &DFSchema, expr: &Expr) -> QueryResult<Arc<dyn PhysicalExpr>> {
 }
 
 /// Rows that pass; of their columns, those that are read later.
-fn filtered(plan: &Plan, rows: Operator) -> QueryResult<Operator> {
+fn filtered(plan: &QueryPlan, rows: Operator) -> QueryResult<Operator> {
     let Some(filter) = &plan.filter else { return Ok(rows) };
     let columns = DFSchema::try_from(rows.schema())?;
     let read: HashSet<_> = plan.keys.iter().chain(&plan.aggregates).flat_map(Expr::column_refs).collect();
@@ -60,7 +60,7 @@ fn filtered(plan: &Plan, rows: Operator) -> QueryResult<Operator> {
 }
 
 /// Groups of each partition, then those of one key brought together and merged, if there are several.
-fn grouped(plan: &Plan, rows: Operator) -> QueryResult<Operator> {
+fn grouped(plan: &QueryPlan, rows: Operator) -> QueryResult<Operator> {
     let schema = rows.schema();
     let columns = DFSchema::try_from(Arc::clone(&schema))?;
     let keys = plan.keys.iter().map(|key| Ok((over(&columns, key)?, physical_name(key)?)));
@@ -95,7 +95,7 @@ fn output(at: usize) -> String {
 }
 
 /// The answer's columns.
-fn shown(plan: &Plan, groups: Operator) -> QueryResult<Operator> {
+fn shown(plan: &QueryPlan, groups: Operator) -> QueryResult<Operator> {
     let columns = DFSchema::try_from(groups.schema())?;
     let shown = plan.outputs.iter().enumerate();
     let shown = shown.map(|(at, expr)| Ok(ProjectionExpr { expr: over(&columns, expr)?, alias: output(at) }));
@@ -103,7 +103,7 @@ fn shown(plan: &Plan, groups: Operator) -> QueryResult<Operator> {
 }
 
 /// The first rows in order, absent values last; no partition keeps more than that.
-fn first(plan: &Plan, rows: Operator) -> Operator {
+fn first(plan: &QueryPlan, rows: Operator) -> Operator {
     let order = plan.order.iter().map(|order| {
         let options = SortOptions { descending: order.descending, nulls_first: false };
         PhysicalSortExpr::new(Arc::new(Column::new(&output(order.column), order.column)), options)

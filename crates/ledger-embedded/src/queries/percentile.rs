@@ -8,9 +8,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion_common::Result as QueryResult;
-use datafusion_expr::{Signature, Volatility};
 
-use super::gathering::Gather;
+use super::holistic::Holistic;
 
 /// One percentile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,9 +25,9 @@ impl Percentile {
     }
 }
 
-impl Gather for Percentile {
+impl Holistic for Percentile {
     type Item = Float64Type;
-    type Kept = Vec<f64>;
+    type State = Vec<f64>;
 
     const ITEM: DataType = DataType::Float64;
     const ANSWER: DataType = DataType::Float64;
@@ -37,11 +36,7 @@ impl Gather for Percentile {
         &self.name
     }
 
-    fn signature() -> Signature {
-        Signature::exact(vec![DataType::Float64], Volatility::Immutable)
-    }
-
-    fn read(values: &ArrayRef) -> QueryResult<Float64Array> {
+    fn read(&self, values: &ArrayRef) -> QueryResult<Float64Array> {
         Ok(values.as_primitive::<Float64Type>().clone())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
-use datafusion_expr::{AggregateUDF, Expr, cast, col, lit};
+use datafusion_expr::{Expr, cast, col, lit};
 use domain::query::{
     AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Number, OrderBy, Query, Source, Values,
 };
@@ -13,7 +13,7 @@ use domain::time::Timestamp;
 
 use super::columns::{self, Derived, Reading};
 use super::distributive::{count, max, min, sum};
-use super::gathering::Gathering;
+use super::function::call;
 use super::percentile::Percentile;
 use super::unique::Unique;
 
@@ -24,7 +24,7 @@ const DOUBLES_MAX: f64 = (1_u64 << 53) as f64;
 
 /// A query whose columns are known.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct QueryPlan {
     /// What the scan computes.
     pub(super) columns: Vec<Derived>,
     /// Which rows take part.
@@ -41,10 +41,10 @@ pub(super) struct Plan {
     pub(super) fetch: usize,
 }
 
-impl Plan {
-    /// The plan of a query.
-    pub(super) fn of(query: &Query) -> Self {
-        let mut reader = Reader::default();
+impl QueryPlan {
+    /// The plan of a query over a folder with this secret.
+    pub(super) fn of(query: &Query, key: [u8; 16]) -> Self {
+        let mut reader = Reader { columns: Vec::new(), key };
         let filter = query.filter.as_ref().map(|filter| reader.filter(filter));
         let bucket = query.bucket.clone().map(|(interval, calendar)| Derived::Bucket(interval, calendar));
         let mut keys: Vec<_> = bucket.into_iter().map(|bucket| reader.column(bucket)).collect();
@@ -89,9 +89,10 @@ fn comparable(number: Number, exactly: bool) -> Expr {
 }
 
 /// Gathers the columns that expressions read.
-#[derive(Debug, Default)]
 struct Reader {
     columns: Vec<Derived>,
+    /// The folder's secret.
+    key: [u8; 16],
 }
 
 impl Reader {
@@ -215,14 +216,8 @@ impl Reader {
             }
             AggregateOp::Min => (vec![min(self.quantity(source))], of_millis(one)),
             AggregateOp::Max => (vec![max(self.quantity(source))], of_millis(one)),
-            AggregateOp::Unique => {
-                let unique = AggregateUDF::new_from_impl(Gathering::new(Unique));
-                (vec![unique.call(vec![self.value(source)])], one)
-            }
-            AggregateOp::Percentile(hundredths) => {
-                let percentile = AggregateUDF::new_from_impl(Gathering::new(Percentile::new(hundredths)));
-                (vec![percentile.call(vec![self.number(source)])], one)
-            }
+            AggregateOp::Unique => (vec![call(Unique::new(self.key), self.value(source))], one),
+            AggregateOp::Percentile(hundredths) => (vec![call(Percentile::new(hundredths), self.number(source))], one),
         };
         (parts.into_iter().zip([first, second]).map(|(part, name)| part.alias(name)).collect(), shown)
     }

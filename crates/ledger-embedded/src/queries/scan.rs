@@ -5,7 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, TimestampMicrosecondArray};
 use arrow::compute::filter_record_batch;
@@ -20,19 +20,21 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::errors::Result as ParquetResult;
-use ports::{ErrorKind, PortError};
+use ports::PortError;
+use tokio_util::sync::CancellationToken;
 
 use super::columns::{self, Derived};
-use crate::memtable::{HeldEvent, HeldRows};
+use crate::memtable::{MemtableEvent, MemtableRows};
+use crate::reading::check_cancelled;
 use crate::segment::columns::signed;
 use crate::segment::{Morsel, Segment, corrupt, key_range};
 
 /// Unflushed rows of one batch.
-const HELD_ROWS: usize = 8_192;
+const UNFLUSHED_ROWS: usize = 8_192;
 
-/// A piece of work.
-enum Task {
-    Held(Arc<HeldRows>, Range<usize>),
+/// A part of the rows, read by one partition.
+enum ScanTask {
+    Unflushed(Arc<MemtableRows>, Range<usize>),
     Stored(Arc<Segment>, Morsel),
 }
 
@@ -42,9 +44,9 @@ pub(super) struct Scan {
     range: TimeRange,
     columns: Vec<Derived>,
     schema: SchemaRef,
-    tasks: Vec<Task>,
+    tasks: Vec<ScanTask>,
     next: AtomicUsize,
-    abandoned: Arc<AtomicBool>,
+    cancelled: CancellationToken,
 }
 
 impl Scan {
@@ -54,20 +56,20 @@ impl Scan {
         range: TimeRange,
         columns: Vec<Derived>,
         segments: &[Arc<Segment>],
-        held: Vec<HeldRows>,
-        abandoned: Arc<AtomicBool>,
+        unflushed: Vec<MemtableRows>,
+        cancelled: CancellationToken,
     ) -> Self {
         let mut tasks = Vec::new();
         for segment in segments.iter().filter(|segment| segment.overlaps(range)) {
             let morsels = segment.events().map(|file| file.morsels(&key_range(scope, range))).unwrap_or_default();
-            tasks.extend(morsels.into_iter().map(|morsel| Task::Stored(Arc::clone(segment), morsel)));
+            tasks.extend(morsels.into_iter().map(|morsel| ScanTask::Stored(Arc::clone(segment), morsel)));
         }
-        for rows in held.into_iter().map(Arc::new) {
-            let starts = (0..rows.len()).step_by(HELD_ROWS);
-            tasks.extend(starts.map(|first| Task::Held(Arc::clone(&rows), first..first + HELD_ROWS)));
+        for rows in unflushed.into_iter().map(Arc::new) {
+            let starts = (0..rows.len()).step_by(UNFLUSHED_ROWS);
+            tasks.extend(starts.map(|first| ScanTask::Unflushed(Arc::clone(&rows), first..first + UNFLUSHED_ROWS)));
         }
         let schema = columns::schema(&columns);
-        Self { scope: scope.clone(), range, columns, schema, tasks, next: AtomicUsize::new(0), abandoned }
+        Self { scope: scope.clone(), range, columns, schema, tasks, next: AtomicUsize::new(0), cancelled }
     }
 
     /// The schema of the query's own columns.
@@ -102,31 +104,31 @@ impl Scan {
         if own.true_count() == batch.num_rows() { Ok(batch) } else { filter_record_batch(&batch, &own) }
     }
 
-    fn begin(&self, task: &Task) -> ParquetResult<Begun> {
+    fn begin(&self, task: &ScanTask) -> ParquetResult<RunningTask> {
         Ok(match task {
-            Task::Held(rows, range) => Begun::Held(Arc::clone(rows), range.clone()),
-            Task::Stored(segment, morsel) => {
-                let Some(file) = segment.events() else { return Ok(Begun::Nothing) };
+            ScanTask::Unflushed(rows, range) => RunningTask::Unflushed(Arc::clone(rows), range.clone()),
+            ScanTask::Stored(segment, morsel) => {
+                let Some(file) = segment.events() else { return Ok(RunningTask::Nothing) };
                 let mut names = self.stored();
                 if !morsel.whole {
                     names.extend(["tenant", "time"]);
                 }
                 let reader = file.views()?.read(morsel, &names)?;
-                Begun::Stored { name: segment.meta().id.clone(), reader: Box::new(reader), whole: morsel.whole }
+                RunningTask::Stored { name: segment.meta().id.clone(), reader: Box::new(reader), whole: morsel.whole }
             }
         })
     }
 
-    /// The next batch of what has begun; `None` when it is done.
-    fn advance(&self, begun: &mut Begun) -> Option<QueryResult<RecordBatch>> {
-        let batch = match begun {
-            Begun::Nothing => return None,
-            Begun::Held(rows, range) => {
-                let batch = self.of_held(&rows.decode(range.start, range.len()));
-                *begun = Begun::Nothing;
+    /// The next batch of a running task; `None` when it is done.
+    fn advance(&self, running: &mut RunningTask) -> Option<QueryResult<RecordBatch>> {
+        let batch = match running {
+            RunningTask::Nothing => return None,
+            RunningTask::Unflushed(rows, range) => {
+                let batch = self.unflushed_batch(&rows.decode(range.start, range.len()));
+                *running = RunningTask::Nothing;
                 batch.map_err(DataFusionError::from)
             }
-            Begun::Stored { name, reader, whole } => {
+            RunningTask::Stored { name, reader, whole } => {
                 let batch = reader.next()?;
                 let batch = batch.and_then(|batch| if *whole { Ok(batch) } else { self.own_rows(batch) });
                 batch.map_err(|why| external(corrupt(name, why)))
@@ -135,9 +137,9 @@ impl Scan {
         Some(batch.and_then(|batch| self.derive(&batch)))
     }
 
-    fn of_held(&self, rows: &[HeldEvent<'_>]) -> Result<RecordBatch, ArrowError> {
-        let own = rows.iter().filter(|held| self.range.contains(held.event.time)).copied().collect::<Vec<_>>();
-        let arrays = self.stored().into_iter().map(|name| (name, held_column(name, &own), true));
+    fn unflushed_batch(&self, rows: &[MemtableEvent<'_>]) -> Result<RecordBatch, ArrowError> {
+        let own = rows.iter().filter(|row| self.range.contains(row.event.time)).copied().collect::<Vec<_>>();
+        let arrays = self.stored().into_iter().map(|name| (name, unflushed_column(name, &own), true));
         let arrays: Vec<_> = arrays.collect();
         if arrays.is_empty() {
             let options = RecordBatchOptions::new().with_row_count(Some(own.len()));
@@ -149,13 +151,13 @@ impl Scan {
 }
 
 /// One stored column of unflushed events.
-fn held_column(name: &str, rows: &[HeldEvent<'_>]) -> ArrayRef {
-    let texts = |of: for<'a> fn(&'a HeldEvent<'a>) -> Option<&'a str>| -> ArrayRef { unflushed_texts(rows, of) };
-    let times = |of: fn(&HeldEvent<'_>) -> Timestamp| -> ArrayRef {
+fn unflushed_column(name: &str, rows: &[MemtableEvent<'_>]) -> ArrayRef {
+    let texts = |of: for<'a> fn(&'a MemtableEvent<'a>) -> Option<&'a str>| -> ArrayRef { unflushed_texts(rows, of) };
+    let times = |of: fn(&MemtableEvent<'_>) -> Timestamp| -> ArrayRef {
         let micros = rows.iter().map(|row| of(row).micros());
         Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
     };
-    let counts = |of: fn(&HeldEvent<'_>) -> Option<u64>| -> ArrayRef {
+    let counts = |of: fn(&MemtableEvent<'_>) -> Option<u64>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| of(row).map(signed)).collect::<Int64Array>())
     };
     match name {
@@ -176,7 +178,7 @@ fn held_column(name: &str, rows: &[HeldEvent<'_>]) -> ArrayRef {
     }
 }
 
-fn unflushed_texts(rows: &[HeldEvent<'_>], of: for<'a> fn(&'a HeldEvent<'a>) -> Option<&'a str>) -> ArrayRef {
+fn unflushed_texts(rows: &[MemtableEvent<'_>], of: for<'a> fn(&'a MemtableEvent<'a>) -> Option<&'a str>) -> ArrayRef {
     let mut texts = arrow::array::StringViewBuilder::with_capacity(rows.len());
     for row in rows {
         texts.append_option(of(row));
@@ -186,7 +188,7 @@ fn unflushed_texts(rows: &[HeldEvent<'_>], of: for<'a> fn(&'a HeldEvent<'a>) -> 
     Arc::new(texts)
 }
 
-/// An error of ours on its way through the engine.
+/// Wraps an error of the ledger, so that the engine hands it on.
 pub(super) fn external(why: PortError) -> DataFusionError {
     DataFusionError::External(Box::new(why))
 }
@@ -198,46 +200,45 @@ impl fmt::Debug for Scan {
 }
 
 /// A task under way.
-enum Begun {
+enum RunningTask {
     Nothing,
-    Held(Arc<HeldRows>, Range<usize>),
+    Unflushed(Arc<MemtableRows>, Range<usize>),
     Stored { name: String, reader: Box<ParquetRecordBatchReader>, whole: bool },
 }
 
-/// One partition: takes the next task whenever it is done with one.
+/// A partition of a scan, which takes the next task whenever it is done with one.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct ScanPartition {
     scan: Arc<Scan>,
     schema: SchemaRef,
 }
 
-impl Share {
+impl ScanPartition {
     /// One of several partitions of a scan.
     pub(super) fn of(scan: &Arc<Scan>) -> Self {
         Self { scan: Arc::clone(scan), schema: scan.schema() }
     }
 }
 
-impl PartitionStream for Share {
+impl PartitionStream for ScanPartition {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let scan = Arc::clone(&self.scan);
-        let mut begun = Begun::Nothing;
+        let mut running = RunningTask::Nothing;
         let batches = std::iter::from_fn(move || {
             loop {
-                if scan.abandoned.load(Ordering::Relaxed) {
-                    let why = PortError::new(ErrorKind::Unavailable, "run a query that nobody waits for any more");
+                if let Err(why) = check_cancelled(&scan.cancelled) {
                     return Some(Err(external(why)));
                 }
-                if let Some(batch) = scan.advance(&mut begun) {
+                if let Some(batch) = scan.advance(&mut running) {
                     return Some(batch);
                 }
                 let task = scan.tasks.get(scan.next.fetch_add(1, Ordering::Relaxed))?;
-                begun = match scan.begin(task) {
-                    Ok(begun) => begun,
+                running = match scan.begin(task) {
+                    Ok(running) => running,
                     Err(why) => return Some(Err(external(corrupt("a segment", why)))),
                 };
             }

@@ -5,21 +5,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use domain::position::Position;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
-use parquet::errors::Result as ParquetResult;
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use ports::PortError;
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent};
+use tokio_util::sync::CancellationToken;
 
-use super::{Patience, cut};
+use super::cut;
+use crate::core::Core;
 use crate::dedup::IdHash;
-use crate::ledger::Core;
-use crate::memtable::{HeldEvent, Memtable};
-use crate::merge::SortedRows;
+use crate::memtable::{Memtable, MemtableEvent};
+use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, text_at};
 use crate::segment::events::{self, EventKeys};
+use crate::segment::sorted::SortedRows;
 use crate::segment::{KeyRange, RowId, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 
@@ -27,24 +28,24 @@ use crate::state::Snapshot;
 /// once if they can be: they lie on many pages of a file, which every part would decode again.
 const FETCHED_FIRST: usize = 128;
 
-/// Where a found event is.
+/// A row of a page: the event itself, or where it stands in a segment.
 #[derive(Debug)]
-enum Place {
-    Held(Box<StoredEvent>),
-    Row(Arc<Segment>, RowId),
+enum PageRow {
+    Unflushed(Box<StoredEvent>),
+    Flushed(Arc<Segment>, RowId),
 }
 
 /// The best events so far, at most one page and one more.
 #[derive(Debug)]
-struct Best {
+struct BestEvents {
     order: Order,
     after: Option<EventCursor>,
     limit: usize,
     range: TimeRange,
-    found: BTreeMap<EventCursor, Place>,
+    found: BTreeMap<EventCursor, PageRow>,
 }
 
-impl Best {
+impl BestEvents {
     fn wants(&self, at: EventCursor) -> bool {
         let beyond = |after: EventCursor| match self.order {
             Order::Descending => at < after,
@@ -62,8 +63,8 @@ impl Best {
         }
     }
 
-    fn add(&mut self, at: EventCursor, place: Place) {
-        self.found.insert(at, place);
+    fn add(&mut self, at: EventCursor, row: PageRow) {
+        self.found.insert(at, row);
         if self.found.len() > self.limit {
             match self.order {
                 Order::Descending => self.found.pop_first(),
@@ -96,10 +97,10 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &EventQuery,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let filter = &query.filter;
-        let best = |range| Best {
+        let best = |range| BestEvents {
             order: query.order,
             after: query.after,
             limit: query.limit + 1,
@@ -117,8 +118,7 @@ impl Core {
             find_in(frozen, scope, filter, &mut best);
         }
         for segment in in_order(&snapshot, query.order) {
-            find_on_disk(&segment, scope, filter, &mut best, patience)
-                .map_err(|why| corrupt(&segment.meta().id, why))?;
+            find_on_disk(&segment, scope, filter, &mut best, cancelled)?;
         }
         let mut found = best.found;
         let (mut rows, mut more, mut count) = (Vec::new(), false, FETCHED_FIRST);
@@ -143,23 +143,23 @@ impl Core {
         &self,
         scope: &TenantScope,
         id: &str,
-        patience: &Patience,
+        cancelled: &CancellationToken,
     ) -> Result<Option<StoredEvent>, PortError> {
         let hash = self.hasher.of_tenant(scope.tenant()).hash(id);
         let in_table = |table: &Memtable| {
-            table.find_id(hash).and_then(|seen| table.event_at(seen.position)).map(|held| of_held(&held))
+            table.find_id(hash).and_then(|seen| table.event_at(seen.position)).map(|unflushed| stored_event(&unflushed))
         };
         let (snapshot, active) = self.view(in_table);
         let found = match active.or_else(|| snapshot.frozen.as_ref().and_then(|frozen| in_table(frozen))) {
             Some(found) => Some(found),
-            None => find_flushed(&snapshot, scope, hash, patience)?,
+            None => find_flushed(&snapshot, scope, hash, cancelled)?,
         };
         Ok(found.filter(|event| event.id == id && event.time >= snapshot.retention_floor))
     }
 }
 
 /// Takes out the events that come next, some at a time, so that a page that ends early reads few more.
-fn next_of(found: &mut BTreeMap<EventCursor, Place>, order: Order, count: usize) -> BTreeMap<EventCursor, Place> {
+fn next_of(found: &mut BTreeMap<EventCursor, PageRow>, order: Order, count: usize) -> BTreeMap<EventCursor, PageRow> {
     let pop = || match order {
         Order::Descending => found.pop_last(),
         Order::Ascending => found.pop_first(),
@@ -177,7 +177,7 @@ fn above(range: TimeRange, floor: Timestamp) -> TimeRange {
     TimeRange::new(from, range.to().max(from)).unwrap_or(range)
 }
 
-fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &mut Best) {
+fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &mut BestEvents) {
     let groups: Vec<_> = match &filter.customer {
         Some(customer) => table.group(scope.tenant(), customer).into_iter().collect(),
         None => table.groups_of(scope.tenant()).collect(),
@@ -185,16 +185,16 @@ fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &m
     let range = best.range;
     for handle in groups.into_iter().flat_map(|group| group.events(range)) {
         let at = EventCursor { time: handle.time(), position: handle.position() };
-        let Some(held) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
+        let Some(unflushed) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
         let same =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        let event = &held.event;
+        let event = &unflushed.event;
         let matches = same(&filter.user, event.user)
             && same(&filter.kind, Some(event.kind))
             && same(&filter.endpoint, event.endpoint)
             && same(&filter.project, event.project);
         if matches {
-            best.add(at, Place::Held(Box::new(of_held(&held))));
+            best.add(at, PageRow::Unflushed(Box::new(stored_event(&unflushed))));
         }
     }
 }
@@ -212,9 +212,10 @@ fn find_on_disk(
     segment: &Arc<Segment>,
     scope: &TenantScope,
     filter: &EventFilter,
-    best: &mut Best,
-    patience: &Patience,
-) -> ParquetResult<()> {
+    best: &mut BestEvents,
+    cancelled: &CancellationToken,
+) -> Result<(), PortError> {
+    let unreadable = |why: ParquetError| corrupt(&segment.meta().id, why);
     let range = best.open_range();
     let Some(file) = segment.events().filter(|_| segment.overlaps(range)) else { return Ok(()) };
     let tenant = scope.tenant().as_str();
@@ -223,14 +224,14 @@ fn find_on_disk(
         [("user", &filter.user), ("type", &filter.kind), ("endpoint", &filter.endpoint), ("project", &filter.project)];
     let filtered: Vec<_> = filtered.into_iter().filter_map(|(name, wanted)| Some((name, wanted.as_deref()?))).collect();
     let columns: Vec<_> = events::KEY_COLUMNS.into_iter().chain(filtered.iter().map(|(name, _)| *name)).collect();
-    let mut batches = file.select(&wanted, &columns)?;
+    let mut batches = file.select(&wanted, &columns).map_err(unreadable)?;
     while let Some(batch) = batches.next() {
-        let batch = batch?;
-        patience.check()?;
+        check_cancelled(cancelled)?;
+        let batch = batch.map_err(unreadable)?;
         let rows = batches.locate(batch.num_rows());
-        let keys = EventKeys::of(&batch)?;
+        let keys = EventKeys::of(&batch).map_err(unreadable)?;
         let others = filtered.iter().map(|(name, wanted)| Ok((Columns(&batch).texts(name)?, *wanted)));
-        let others = others.collect::<ParquetResult<Vec<_>>>()?;
+        let others = others.collect::<ParquetResult<Vec<_>>>().map_err(unreadable)?;
         for (row, id) in rows.into_iter().enumerate() {
             let key = keys.key(row);
             let at = EventCursor { time: key.time, position: key.position };
@@ -239,7 +240,7 @@ fn find_on_disk(
                 && filter.customer.as_deref().is_none_or(|customer| customer == key.customer)
                 && others.iter().all(|(column, wanted)| text_at(column, row) == Some(*wanted))
             {
-                best.add(at, Place::Row(Arc::clone(segment), id));
+                best.add(at, PageRow::Flushed(Arc::clone(segment), id));
             }
         }
     }
@@ -247,15 +248,15 @@ fn find_on_disk(
 }
 
 /// Reads the found rows whole, those of one segment at once; in order of (time, position).
-fn whole(found: BTreeMap<EventCursor, Place>) -> Result<Vec<StoredEvent>, PortError> {
+fn whole(found: BTreeMap<EventCursor, PageRow>) -> Result<Vec<StoredEvent>, PortError> {
     let mut events = Vec::with_capacity(found.len());
     let mut by_segment: BTreeMap<String, (Arc<Segment>, Vec<RowId>)> = BTreeMap::new();
-    for place in found.into_values() {
-        match place {
-            Place::Held(event) => events.push(*event),
-            Place::Row(segment, row) => {
+    for row in found.into_values() {
+        match row {
+            PageRow::Unflushed(event) => events.push(*event),
+            PageRow::Flushed(segment, id) => {
                 let entry = by_segment.entry(segment.meta().id.clone());
-                entry.or_insert_with(|| (segment, Vec::new())).1.push(row);
+                entry.or_insert_with(|| (segment, Vec::new())).1.push(id);
             }
         }
     }
@@ -285,12 +286,12 @@ fn find_flushed(
     snapshot: &Snapshot,
     scope: &TenantScope,
     hash: IdHash,
-    patience: &Patience,
+    cancelled: &CancellationToken,
 ) -> Result<Option<StoredEvent>, PortError> {
     for segment in snapshot.segments.iter().rev() {
         let name = &segment.meta().id;
         let Some(seen) = segment.ids().find(hash).map_err(|why| corrupt(name, why))? else { continue };
-        let row = row_at(segment, scope, seen.position, patience).map_err(|why| corrupt(name, why))?;
+        let row = row_at(segment, scope, seen.position, cancelled)?;
         let found = row.map(|row| fetch(segment, &[row])).transpose().map_err(|why| corrupt(name, why))?;
         return Ok(found.and_then(|events| events.into_iter().next()));
     }
@@ -301,15 +302,16 @@ fn row_at(
     segment: &Segment,
     scope: &TenantScope,
     position: Position,
-    patience: &Patience,
-) -> ParquetResult<Option<RowId>> {
+    cancelled: &CancellationToken,
+) -> Result<Option<RowId>, PortError> {
+    let unreadable = |why: ParquetError| corrupt(&segment.meta().id, why);
     let Some(file) = segment.events() else { return Ok(None) };
-    let mut batches = file.select(&key_range(scope, TimeRange::ALL), &["position"])?;
+    let mut batches = file.select(&key_range(scope, TimeRange::ALL), &["position"]).map_err(unreadable)?;
     while let Some(batch) = batches.next() {
-        let batch: RecordBatch = batch?;
-        patience.check()?;
+        check_cancelled(cancelled)?;
+        let batch = batch.map_err(unreadable)?;
         let rows = batches.locate(batch.num_rows());
-        let positions = Columns(&batch).positions("position")?;
+        let positions = Columns(&batch).positions("position").map_err(unreadable)?;
         if let Some(row) = positions.values().iter().position(|bits| *bits == position.bits()) {
             return Ok(rows.get(row).copied());
         }
@@ -317,13 +319,13 @@ fn row_at(
     Ok(None)
 }
 
-fn of_held(held: &HeldEvent<'_>) -> StoredEvent {
-    let event = &held.event;
+fn stored_event(unflushed: &MemtableEvent<'_>) -> StoredEvent {
+    let event = &unflushed.event;
     StoredEvent {
-        position: held.position,
+        position: unflushed.position,
         id: event.id.to_owned(),
         time: event.time,
-        received_at: held.received_at,
+        received_at: unflushed.received_at,
         kind: event.kind.to_owned(),
         project: event.project.map(str::to_owned),
         customer: event.customer.map(str::to_owned),

@@ -9,15 +9,16 @@ use parquet::errors::ParquetError;
 use ports::PortError;
 
 use crate::memtable::{Memtable, Partial};
-use crate::merge::SortedRows;
-use crate::segment::sums::{self, Grain, SumRows};
+use crate::segment::grain::Grain;
+use crate::segment::sorted::SortedRows;
+use crate::segment::sums::{self, SumRows};
 use crate::segment::{KeyRange, Segment, corrupt, key_range};
 use crate::state::Snapshot;
 
 /// (customer, start).
 pub(super) type SumId = (String, Timestamp);
 
-/// Which partial aggregates.
+/// Which partial aggregates are asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SumQuery<'q> {
     pub(super) scope: &'q TenantScope,
@@ -25,7 +26,7 @@ pub(super) struct SumQuery<'q> {
     pub(super) customer: Option<&'q str>,
     /// By start; whole hours for hours.
     pub(super) range: TimeRange,
-    /// Only those after this one.
+    /// Only rows after this one.
     pub(super) after: Option<&'q SumId>,
     /// Enough rows from each source.
     pub(super) limit: usize,

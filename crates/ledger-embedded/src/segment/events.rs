@@ -12,24 +12,21 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::position::Position;
 use domain::time::Timestamp;
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::Encoding;
 use parquet::errors::Result;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use ports::reports::StoredEvent;
 
 use super::columns::{Columns, count_at, signed, text_at};
-use super::file::KeyColumns;
-use crate::memtable::HeldEvent;
-use crate::merge::SortedRows;
+use super::layout::{KeyColumns, key_properties};
+use super::sorted::SortedRows;
+use crate::memtable::MemtableEvent;
 
 /// Rows of one page: what a lookup of a few events decodes.
 const PAGE_ROWS: usize = 2_048;
 /// Rows of one row group.
 const GROUP_ROWS: usize = 131_072;
-/// Bytes of one row group, about: what a writer holds in memory.
-const GROUP_BYTES: usize = 32 << 20;
-
 /// The sort columns.
 pub(crate) const KEYS: KeyColumns = KeyColumns { tenant: "tenant", grain: None, customer: "customer", time: "time" };
 
@@ -87,33 +84,6 @@ pub(crate) fn properties() -> WriterProperties {
     properties.build()
 }
 
-/// Properties shared by both Parquet files: pages cut by rows alone, statistics per page for the sort
-/// columns only.
-pub(super) fn key_properties(
-    page_rows: usize,
-    group_rows: usize,
-    prefixed: &[&str],
-    sorted: &[&str],
-) -> parquet::file::properties::WriterPropertiesBuilder {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::LZ4_RAW)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_write_batch_size(page_rows)
-        .set_data_page_row_count_limit(page_rows)
-        .set_data_page_size_limit(64 << 20)
-        .set_max_row_group_row_count(Some(group_rows))
-        .set_max_row_group_bytes(Some(GROUP_BYTES));
-    for name in prefixed {
-        let path = ColumnPath::from(*name);
-        properties = properties.set_column_dictionary_enabled(path.clone(), false);
-        properties = properties.set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY);
-    }
-    for name in sorted {
-        properties = properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::Page);
-    }
-    properties
-}
-
 /// Gathers events into record batches.
 #[derive(Debug, Default)]
 pub(crate) struct EventBuilder {
@@ -144,19 +114,19 @@ impl EventBuilder {
     }
 
     /// Adds an event.
-    pub(crate) fn push(&mut self, tenant: &str, held: &HeldEvent<'_>) {
-        let event = &held.event;
+    pub(crate) fn push(&mut self, tenant: &str, row: &MemtableEvent<'_>) {
+        let event = &row.event;
         self.rows += 1;
         self.tenant.append_value(tenant);
         self.customer.append_value(event.customer.unwrap_or(""));
         self.time.append_value(event.time.micros());
-        self.position.append_value(held.position.bits());
-        self.received_at.append_value(held.received_at.micros());
+        self.position.append_value(row.position.bits());
+        self.received_at.append_value(row.received_at.micros());
         self.id.append_value(event.id);
         self.kind.append_value(event.kind);
         self.project.append_option(event.project);
         self.user.append_option(event.user);
-        self.user_number.append_option(held.user.map(|user| user.0));
+        self.user_number.append_option(row.user.map(|user| user.0));
         self.endpoint.append_option(event.endpoint);
         self.properties.append_option(event.properties);
         self.tokens.append_option(event.usage.tokens.map(signed));

@@ -25,7 +25,8 @@ use ports::manifest::{FileKind, FileMeta};
 use ports::{ErrorKind, PortError};
 use vfs::{Publisher, ReadFile, Vfs};
 
-use super::sums::Grain;
+use super::grain::Grain;
+use super::layout::KeyColumns;
 pub(crate) use pages::Pages;
 
 pub(crate) use morsels::Morsel;
@@ -85,15 +86,6 @@ pub(super) fn hash_of(file: &dyn ReadFile) -> io::Result<[u8; 32]> {
     Ok(*hasher.finalize().as_bytes())
 }
 
-/// The sort columns of a Parquet file, by name; all are required and have page statistics.
-#[derive(Debug)]
-pub(crate) struct KeyColumns {
-    pub(crate) tenant: &'static str,
-    pub(crate) grain: Option<&'static str>,
-    pub(crate) customer: &'static str,
-    pub(crate) time: &'static str,
-}
-
 /// Which rows are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyRange<'q> {
@@ -137,7 +129,7 @@ impl PageBounds {
 pub(crate) struct ParquetFile {
     chunks: Chunks,
     metadata: ArrowReaderMetadata,
-    /// The same, with columns of few values read as dictionaries.
+    /// Metadata that reads columns of few values as dictionaries.
     coded: ArrowReaderMetadata,
     pages: Vec<PageBounds>,
 }

@@ -13,7 +13,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::{Aggregate, Slice, Totals};
-use domain::rollup::hour_of;
 use domain::time::Timestamp;
 use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
@@ -22,10 +21,10 @@ use parquet::schema::types::ColumnPath;
 
 use super::blob;
 use super::columns::{Columns, signed, unsigned};
-use super::events::key_properties;
-use super::file::KeyColumns;
+use super::grain::Grain;
+use super::layout::{KeyColumns, key_properties};
+use super::sorted::SortedRows;
 use crate::memtable::{Partial, SumNumbers};
-use crate::merge::SortedRows;
 
 /// Rows of one page: what a lookup of one customer's hour decodes.
 const PAGE_ROWS: usize = 512;
@@ -56,44 +55,6 @@ pub(crate) const COLUMNS: [&str; 15] = [
     "by_endpoint",
     "by_model",
 ];
-
-/// What a row sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Grain {
-    /// Everything of a customer; its start is the epoch.
-    Total,
-    /// An hour in UTC.
-    Hour,
-    /// A window.
-    Window,
-}
-
-impl Grain {
-    /// All grains, in order of code.
-    pub(crate) const ALL: [Self; 3] = [Self::Total, Self::Hour, Self::Window];
-
-    /// The stored form.
-    pub(crate) const fn code(self) -> u8 {
-        match self {
-            Self::Total => 0,
-            Self::Hour => 1,
-            Self::Window => 2,
-        }
-    }
-
-    fn of_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|grain| grain.code() == code)
-    }
-
-    /// Where the row begins that the window starting at `start` is summed in.
-    pub(crate) fn start_of(self, start: Timestamp) -> Timestamp {
-        match self {
-            Self::Total => Timestamp::default(),
-            Self::Hour => hour_of(start),
-            Self::Window => start,
-        }
-    }
-}
 
 /// Schema of the file.
 pub(crate) fn schema() -> SchemaRef {

@@ -19,11 +19,12 @@ use super::users::RawUsers;
 use super::{Report, Stored};
 use crate::dedup::IdHasher;
 use crate::memtable::Partial;
-use crate::merge::{Merge, SortedRows, Sum};
+use crate::merge::{Merge, Sum};
 use crate::segment::Segment;
 use crate::segment::columns::{Columns, count_at, text_at, user_at};
 use crate::segment::events::{EventKey, EventKeys, USER_NUMBER};
-use crate::segment::sums::Grain;
+use crate::segment::grain::Grain;
+use crate::segment::sorted::SortedRows;
 
 /// What recomputation reads of an event.
 const COLUMNS: [&str; 16] = [
@@ -45,7 +46,7 @@ const COLUMNS: [&str; 16] = [
     USER_NUMBER,
 ];
 
-/// See the module.
+/// All aggregates computed again from raw events, compared with what is stored.
 pub(super) struct Recompute<'r, 'd> {
     segments: &'r [Arc<Segment>],
     hasher: &'r IdHasher,

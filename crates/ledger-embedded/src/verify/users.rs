@@ -18,18 +18,18 @@ use ports::manifest::Audience;
 
 use super::Report;
 use crate::activity::Recount;
-use crate::ledger::Core;
+use crate::core::Core;
 use crate::state::zone_of;
 
 /// The users of every tenant.
 #[derive(Debug)]
 pub(super) struct RawUsers {
     zones: Arc<HashMap<TenantId, Zone>>,
-    tenants: BTreeMap<TenantId, OfTenant>,
+    tenants: BTreeMap<TenantId, TenantUsers>,
 }
 
 #[derive(Debug)]
-struct OfTenant {
+struct TenantUsers {
     days: Recount,
     /// By number: the name, and where it first appears.
     users: BTreeMap<u32, (String, Position)>,
@@ -56,7 +56,7 @@ impl RawUsers {
         let Some((name, number)) = event.user.zip(number) else { return };
         if !self.tenants.contains_key(tenant) {
             let days = Recount::new(zone_of(&self.zones, tenant));
-            self.tenants.insert(tenant.clone(), OfTenant { days, users: BTreeMap::new() });
+            self.tenants.insert(tenant.clone(), TenantUsers { days, users: BTreeMap::new() });
         }
         let Some(known) = self.tenants.get_mut(tenant) else { return };
         known.days.add(event.time, event.project, event.kind, number);

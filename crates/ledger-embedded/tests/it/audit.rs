@@ -15,7 +15,7 @@ use ports::testing::clock::ManualClock;
 use ports::testing::ledger::records::{at, event, record, scope};
 use vfs::DiskVfs;
 
-use crate::place::small;
+use crate::folder::small;
 
 /// A number that nothing else in a database looks like.
 const TOKENS: u64 = 987_654_321_012;

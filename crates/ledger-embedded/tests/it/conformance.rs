@@ -12,10 +12,10 @@ use ports::testing::ledger::records::at;
 use ports::testing::manifest::MemoryManifest;
 use vfs::DiskVfs;
 
-use crate::place::{Place, small};
+use crate::folder::{TestFolder, small};
 
 async fn flushing_often(rule: WindowRule) -> Arc<EmbeddedLedger> {
-    Place::new().open(small(rule)).await
+    TestFolder::new().open(small(rule)).await
 }
 
 async fn on_disk_with_threads(rule: WindowRule) -> Arc<EmbeddedLedger> {

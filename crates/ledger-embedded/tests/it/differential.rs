@@ -6,14 +6,16 @@
 use domain::position::Seq;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
+use ports::analytics::Analytics;
 use ports::journal::Entry;
 use ports::ledger::Ledger;
 use ports::reports::{EventFilter, EventQuery, Order, Reports, WindowQuery};
 use ports::testing::ledger::MemoryLedger;
+use ports::testing::ledger::hours::hour_sums;
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
 use proptest::prelude::*;
 
-use crate::place::{Place, small};
+use crate::folder::{TestFolder, small};
 
 const TENANTS: [&str; 2] = ["a", "b"];
 
@@ -85,7 +87,7 @@ fn spec(ev: &Ev) -> EventSpec {
 }
 
 /// Everything that can be asked, as text, so that a difference shows itself.
-async fn answers(ledger: &dyn Reports) -> Vec<String> {
+async fn answers(ledger: &dyn Reports, analytics: &dyn Analytics) -> Vec<String> {
     let mut answers = Vec::new();
     for tenant in TENANTS {
         let scope = scope(tenant);
@@ -124,7 +126,8 @@ async fn answers(ledger: &dyn Reports) -> Vec<String> {
             let usage = ledger.usage(&scope, customer, at(second), day).await.expect("usage");
             answers.push(format!("{tenant} {customer} {usage:?}"));
         }
-        answers.push(format!("{tenant} {:?}", ledger.rollups(&scope, TimeRange::ALL).await.expect("rollups")));
+        let hours = hour_sums(analytics, &scope, TimeRange::ALL).await.expect("sums of hours");
+        answers.push(format!("{tenant} {hours:?}"));
         for id in 0..60 {
             answers.push(format!("{tenant} {:?}", ledger.event(&scope, &format!("e{id}")).await.expect("event")));
         }
@@ -145,9 +148,9 @@ fn filters() -> Vec<EventFilter> {
 }
 
 async fn run(steps: Vec<Step>) {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let oracle = MemoryLedger::new(WindowRule::default());
-    let mut ledger = place.open(small(WindowRule::default())).await;
+    let mut ledger = folder.open(small(WindowRule::default())).await;
     let mut journal: Vec<Entry> = Vec::new();
     for step in steps {
         match step {
@@ -166,7 +169,7 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Maintain => ledger.maintain().await.expect("maintain"),
             Step::Restart => {
-                ledger = place.open(small(WindowRule::default())).await;
+                ledger = folder.open(small(WindowRule::default())).await;
                 let from = usize::try_from(ledger.cursor().0).expect("a cursor");
                 let replayed = ledger.apply(&journal[from..]).await;
                 assert!(replayed.failed.is_none(), "{:?}", replayed.failed);
@@ -177,7 +180,7 @@ async fn run(steps: Vec<Step>) {
             }
         }
     }
-    for (expected, found) in answers(&oracle).await.into_iter().zip(answers(&*ledger).await) {
+    for (expected, found) in answers(&oracle, &oracle).await.into_iter().zip(answers(&*ledger, &*ledger).await) {
         assert_eq!(expected, found);
     }
     assert_eq!(ledger.closed_through(), oracle.closed_through());

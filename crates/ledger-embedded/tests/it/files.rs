@@ -10,70 +10,70 @@ use ports::reports::{EventFilter, EventQuery, Order, Reports};
 use ports::testing::ledger::records::{at, event, record, scope};
 use vfs::Vfs;
 
-use crate::place::{Place, small};
+use crate::folder::{TestFolder, small};
 
 fn options() -> LedgerOptions {
     LedgerOptions { flush_rows: 1_000, ..small(WindowRule::default()) }
 }
 
-async fn filled() -> Place {
-    let place = Place::new();
-    let ledger = place.open(options()).await;
+async fn filled() -> TestFolder {
+    let folder = TestFolder::new();
+    let ledger = folder.open(options()).await;
     let events: Vec<_> =
         (0..50).map(|n| event(&format!("e{n}"), n * 20).customer("c").endpoint("/x").tokens(1, 2)).collect();
     let batch = ledger.apply(&[record(1, &scope("t"), at(2_000), &events)]).await;
     assert!(batch.failed.is_none());
     ledger.flush().await.expect("flush");
-    place
+    folder
 }
 
 #[tokio::test]
 async fn f11_a_flipped_bit_in_any_segment_file_is_refused() {
-    let place = filled().await;
-    let names = place.vfs.list(&Place::dir()).expect("names");
+    let folder = filled().await;
+    let names = folder.vfs.list(&TestFolder::dir()).expect("names");
     assert_eq!(names.len(), 3, "{names:?}");
     for name in names {
-        let path = Place::dir().join(&name);
-        let len = place.vfs.contents(&path).expect("contents").len() as u64;
+        let path = TestFolder::dir().join(&name);
+        let len = folder.vfs.contents(&path).expect("contents").len() as u64;
         for offset in (0..len).step_by(97).chain([len - 1]) {
-            place.vfs.flip_bit(&path, offset * 8 + offset % 8).expect("flip");
-            let refused = place.try_open(options()).await.map(|_| ()).map_err(|why| why.kind());
+            folder.vfs.flip_bit(&path, offset * 8 + offset % 8).expect("flip");
+            let refused = folder.try_open(options()).await.map(|_| ()).map_err(|why| why.kind());
             assert_eq!(refused, Err(ErrorKind::Corrupt), "{name} at {offset}");
-            place.vfs.flip_bit(&path, offset * 8 + offset % 8).expect("flip back");
+            folder.vfs.flip_bit(&path, offset * 8 + offset % 8).expect("flip back");
         }
     }
-    place.try_open(options()).await.expect("whole again");
+    folder.try_open(options()).await.expect("whole again");
 }
 
 #[tokio::test]
 async fn a_missing_file_is_refused_and_an_unknown_one_is_deleted() {
-    let place = filled().await;
-    let stray = Place::dir().join("000-000-0.events.parquet.tmp");
-    place.vfs.create(&stray).expect("create");
-    place.open(options()).await;
-    let names = place.vfs.list(&Place::dir()).expect("names");
+    let folder = filled().await;
+    let stray = TestFolder::dir().join("000-000-0.events.parquet.tmp");
+    folder.vfs.create(&stray).expect("create");
+    folder.open(options()).await;
+    let names = folder.vfs.list(&TestFolder::dir()).expect("names");
     assert_eq!(names.len(), 3, "{names:?}");
-    place.vfs.remove(&Place::dir().join(&names[0])).expect("remove");
-    let refused = place.try_open(options()).await.map(|_| ()).map_err(|why| why.kind());
+    folder.vfs.remove(&TestFolder::dir().join(&names[0])).expect("remove");
+    let refused = folder.try_open(options()).await.map(|_| ()).map_err(|why| why.kind());
     assert_eq!(refused, Err(ErrorKind::Corrupt));
 }
 
 #[tokio::test]
 async fn other_windows_than_the_folders_are_refused() {
-    let place = filled().await;
+    let folder = filled().await;
     let other = LedgerOptions { rule: WindowRule::new(60, 5).expect("a rule"), ..options() };
-    let refused = place.try_open(other).await.map(|_| ()).map_err(|why| why.kind());
+    let refused = folder.try_open(other).await.map(|_| ()).map_err(|why| why.kind());
     assert_eq!(refused, Err(ErrorKind::Conflict));
 }
 
 #[tokio::test]
 async fn retention_drops_raw_events_and_keeps_windows() {
-    let place = filled().await;
+    let folder = filled().await;
     let keep = LedgerOptions { retention_days: Some(2), ..options() };
-    let ledger = place.open(keep.clone()).await;
+    let ledger = folder.open(keep.clone()).await;
     let windows =
         ledger.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
-    place.clock.set(at(3 * 86_400));
+    folder.clock.set(at(3 * 86_400));
     ledger.maintain().await.expect("maintain");
     let all = EventQuery {
         filter: EventFilter::default(),
@@ -87,11 +87,11 @@ async fn retention_drops_raw_events_and_keeps_windows() {
     let kept =
         ledger.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
     assert_eq!(kept.customer, windows.customer, "totals outlive raw events");
-    assert_eq!(place.vfs.list(&Place::dir()).expect("names").len(), 2);
+    assert_eq!(folder.vfs.list(&TestFolder::dir()).expect("names").len(), 2);
     let again = ledger.apply(&[record(2, &scope("t"), at(2_000), &[event("e1", 20).customer("c")])]).await;
     let outcomes = again.applied.into_iter().flat_map(|applied| applied.outcomes).collect::<Vec<_>>();
     assert_eq!(outcomes, [ports::ledger::Outcome::Mismatch], "I2: an id outlives its event");
-    let ledger = place.open(keep).await;
+    let ledger = folder.open(keep).await;
     let mut differences = Vec::new();
     ledger.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
     assert_eq!(differences, Vec::<String>::new());
@@ -99,10 +99,10 @@ async fn retention_drops_raw_events_and_keeps_windows() {
 
 #[tokio::test]
 async fn i3_old_events_in_memory_do_not_hide_newer_ones_from_an_ascending_listing() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let keep = LedgerOptions { retention_days: Some(2), ..options() };
-    let ledger = place.open(keep).await;
-    place.clock.set(at(3 * 86_400));
+    let ledger = folder.open(keep).await;
+    folder.clock.set(at(3 * 86_400));
     ledger.maintain().await.expect("maintain");
     let old: Vec<_> = (0..5).map(|n| event(&format!("old{n}"), n)).collect();
     let new = [event("new", 3 * 86_400)];
@@ -122,9 +122,9 @@ async fn i3_old_events_in_memory_do_not_hide_newer_ones_from_an_ascending_listin
 
 #[tokio::test]
 async fn i6_merges_never_stop_while_segments_are_small() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let small = LedgerOptions { flush_rows: 1, segment_rows_max: 20, ..small(WindowRule::default()) };
-    let ledger = place.open(small).await;
+    let ledger = folder.open(small).await;
     for n in 1..=120_u64 {
         let events = [event(&format!("e{n}"), 0)];
         assert!(ledger.apply(&[record(n, &scope("t"), at(0), &events)]).await.failed.is_none());
@@ -136,8 +136,8 @@ async fn i6_merges_never_stop_while_segments_are_small() {
 
 #[tokio::test]
 async fn i6_pages_that_end_early_leave_no_event_out() {
-    let place = Place::new();
-    let ledger = place.open(options()).await;
+    let folder = TestFolder::new();
+    let ledger = folder.open(options()).await;
     let t = scope("t");
     for n in 0..6_u64 {
         let events: Vec<_> =

@@ -5,7 +5,7 @@ mod conformance;
 mod differential;
 mod files;
 mod lingering;
-mod place;
+mod folder;
 mod users;
 mod queries;
 mod questions;

@@ -21,7 +21,7 @@ use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
 use ports::{ErrorKind, PortError};
 use proptest::prelude::*;
 
-use crate::place::{Place, small};
+use crate::folder::{TestFolder, small};
 
 const FIELDS: [&str; 17] = [
     "id",
@@ -197,9 +197,9 @@ async fn compare(ledger: &EmbeddedLedger, oracle: &MemoryLedger, queries: &[Quer
 }
 
 async fn run(batches: Vec<(usize, Vec<Ev>, u8)>, queries: Vec<Query>) {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let oracle = MemoryLedger::new(WindowRule::default());
-    let ledger = place.open(LedgerOptions { flush_rows: 25, ..small(WindowRule::default()) }).await;
+    let ledger = folder.open(LedgerOptions { flush_rows: 25, ..small(WindowRule::default()) }).await;
     let mut count = 0;
     for (seq, (tenant, evs, step)) in (1..).zip(batches) {
         let events: Vec<_> = evs
@@ -254,11 +254,11 @@ fn counting(op: &str, field: &str, group: Option<&str>) -> Query {
     draft_of(op, field, group).check().expect("a query")
 }
 
-async fn filled(options: LedgerOptions, events: u32) -> (Place, Arc<EmbeddedLedger>) {
-    let place = Place::new();
-    let ledger = place.open(options).await;
+async fn filled(options: LedgerOptions, events: u32) -> (TestFolder, Arc<EmbeddedLedger>) {
+    let folder = TestFolder::new();
+    let ledger = folder.open(options).await;
     fill(&ledger, events).await;
-    (place, ledger)
+    (folder, ledger)
 }
 
 /// Applies so many events of one tenant.
@@ -342,11 +342,11 @@ async fn sums_of_tokens_never_wrap() {
 
 #[tokio::test]
 async fn what_retention_has_dropped_is_gone() {
-    let place = Place::new();
-    let ledger = place.open(LedgerOptions { retention_days: Some(2), ..small(WindowRule::default()) }).await;
+    let folder = TestFolder::new();
+    let ledger = folder.open(LedgerOptions { retention_days: Some(2), ..small(WindowRule::default()) }).await;
     let events = [event("old", 0), event("new", 4 * 86_400)];
     assert!(ledger.apply(&[record(1, &scope("a"), at(4 * 86_400), &events)]).await.failed.is_none());
-    place.clock.set(at(5 * 86_400));
+    folder.clock.set(at(5 * 86_400));
     ledger.maintain().await.expect("maintain");
     let mut query = counting("unique", "id", None);
     assert_eq!(ledger.query(&scope("a"), &query).await.expect("an answer").rows, [[Value::Int(1)]], "all that is kept");
@@ -356,8 +356,8 @@ async fn what_retention_has_dropped_is_gone() {
     assert_eq!(ledger.query(&scope("a"), &query).await.expect("an answer").rows, [[Value::Int(1)]]);
 }
 
-/// A place whose ledger flushes often.
-struct Small(Place);
+/// A folder whose ledger flushes often.
+struct Small(TestFolder);
 
 impl Home for Small {
     type Ledger = EmbeddedLedger;
@@ -373,7 +373,7 @@ impl Home for Small {
 
 #[tokio::test]
 async fn i3_random_queries_have_the_oracles_answers() {
-    queries_conformance(async || Small(Place::new())).await;
+    queries_conformance(async || Small(TestFolder::new())).await;
 }
 
 #[tokio::test]
@@ -389,15 +389,15 @@ async fn a_query_that_nobody_waits_for_gives_its_slot_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i6_whether_a_query_fits_into_memory_does_not_depend_on_what_else_runs() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let options = LedgerOptions { flush_rows: 4_000, ..small(WindowRule::default()) };
-    let ledger = place.open(options.clone()).await;
+    let ledger = folder.open(options.clone()).await;
     fill(&ledger, 12_000).await;
     ledger.flush().await.expect("flush");
     let queries = [counting("count", "id", Some("id")), counting("unique", "latency_ms", Some("id"))];
     let (tenant, mut verdicts) = (scope("a"), std::collections::BTreeSet::new());
     for kib in [256, 512, 1_024, 1_536, 2_048, 3_072, 4_096, 6_144, 8_192, 65_536] {
-        let ledger = place.open(LedgerOptions { query_memory_bytes_max: kib << 10, ..options.clone() }).await;
+        let ledger = folder.open(LedgerOptions { query_memory_bytes_max: kib << 10, ..options.clone() }).await;
         for query in &queries {
             let ask = || ledger.query(&tenant, query);
             let verdict =
@@ -454,8 +454,8 @@ async fn i6_one_tenants_queries_do_not_keep_anothers_waiting() {
 async fn i6_distinct_values_of_many_groups_take_bounded_memory() {
     const GROUPS: u32 = 99_000;
     let options = LedgerOptions { flush_rows: 50_000, ..small(WindowRule::default()) };
-    let place = Place::new();
-    let ledger = place.open(options.clone()).await;
+    let folder = TestFolder::new();
+    let ledger = folder.open(options.clone()).await;
     fill(&ledger, GROUPS).await;
     ledger.flush().await.expect("flush");
     let query = counting("unique", "id", Some("id"));
@@ -466,7 +466,7 @@ async fn i6_distinct_values_of_many_groups_take_bounded_memory() {
     let taken = peak_kib().zip(before).map(|(after, before)| after - before);
     let limit = (options.query_memory_bytes_max >> 10) as u64;
     assert!(taken.is_none_or(|taken| taken < 2 * limit), "{taken:?} KiB for a limit of {limit}");
-    let ledger = place.open(LedgerOptions { query_memory_bytes_max: 8 << 20, ..options }).await;
+    let ledger = folder.open(LedgerOptions { query_memory_bytes_max: 8 << 20, ..options }).await;
     let refused = ledger.query(&scope("a"), &query).await.expect_err("too large");
     assert_eq!(refused.kind(), ErrorKind::Exhausted);
     assert!(refused.to_string().contains("within 8 MiB of memory"), "{refused}");
@@ -481,8 +481,8 @@ fn peak_kib() -> Option<u64> {
 
 #[tokio::test]
 async fn whole_numbers_beyond_doubles_are_told_apart() {
-    let place = Place::new();
-    let ledger = place.open(small(WindowRule::default())).await;
+    let folder = TestFolder::new();
+    let ledger = folder.open(small(WindowRule::default())).await;
     let wholes =
         ["9007199254740991", "9007199254740992", "9007199254740993", "9007199254740994", "18446744073709551615"];
     let events = wholes.map(|whole| event(whole, 0).properties(&format!(r#"{{"n":{whole}}}"#)));

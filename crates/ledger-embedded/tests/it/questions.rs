@@ -17,13 +17,13 @@ use ports::testing::ledger::records::at;
 use tempfile::TempDir;
 use vfs::DiskVfs;
 
-use crate::place::{Place, small};
+use crate::folder::{TestFolder, small};
 
-impl Home for Place {
+impl Home for TestFolder {
     type Ledger = EmbeddedLedger;
 
     async fn open(&self) -> Arc<EmbeddedLedger> {
-        Place::open(self, small(WindowRule::default())).await
+        TestFolder::open(self, small(WindowRule::default())).await
     }
 
     async fn maintain(&self, ledger: &EmbeddedLedger) -> Result<(), PortError> {
@@ -60,7 +60,7 @@ impl Home for Folder {
 }
 
 async fn in_memory(rule: WindowRule) -> Arc<EmbeddedLedger> {
-    Place::new().open(small(rule)).await
+    TestFolder::new().open(small(rule)).await
 }
 
 async fn with_threads_on_disk(rule: WindowRule) -> Arc<EmbeddedLedger> {
@@ -95,7 +95,7 @@ async fn with_threads_on_disk_sums_are_those_of_every_ledger() {
 
 #[tokio::test]
 async fn i3_random_questions_have_the_oracles_answers() {
-    questions_conformance(1..=10, async || Place::new()).await;
+    questions_conformance(1..=10, async || TestFolder::new()).await;
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
 use ports::testing::manifest::FaultPoint;
 use proptest::prelude::*;
 
+use crate::folder::{TestFolder, small};
 use crate::lingering::Lingering;
-use crate::place::{Place, small};
 
 const TENANTS: [&str; 2] = ["a", "b"];
 const ZONES: [&str; 6] =
@@ -184,7 +184,7 @@ fn query(question: &Question, change: Timestamp) -> ActiveUsersQuery {
 }
 
 struct World {
-    place: Place,
+    folder: TestFolder,
     ledger: Arc<EmbeddedLedger>,
     oracle: Oracle,
     journal: Vec<Entry>,
@@ -194,13 +194,13 @@ struct World {
 
 impl World {
     async fn new(change: Timestamp) -> Self {
-        let place = Place::new();
-        let ledger = place.open(small(WindowRule::default())).await;
-        Self { place, ledger, oracle: Oracle::default(), journal: Vec::new(), zones: [0, 0], change }
+        let folder = TestFolder::new();
+        let ledger = folder.open(small(WindowRule::default())).await;
+        Self { folder, ledger, oracle: Oracle::default(), journal: Vec::new(), zones: [0, 0], change }
     }
 
     async fn reopen(&mut self) {
-        self.ledger = self.place.open(small(WindowRule::default())).await;
+        self.ledger = self.folder.open(small(WindowRule::default())).await;
         let from = usize::try_from(self.ledger.cursor().0).expect("a cursor");
         let replayed = self.ledger.apply(&self.journal[from..]).await;
         assert!(replayed.failed.is_none(), "{:?}", replayed.failed);
@@ -223,7 +223,7 @@ impl World {
 
     async fn fault(&mut self, after: bool, to: Option<(usize, usize)>) {
         self.ledger.flush().await.expect("flush");
-        self.place.fail_next(if after { FaultPoint::AfterCommit } else { FaultPoint::BeforeCommit });
+        self.folder.fail_next(if after { FaultPoint::AfterCommit } else { FaultPoint::BeforeCommit });
         match to {
             Some((tenant, to)) => {
                 let told = self.ledger.set_zone(&scope(TENANTS[tenant]), &zone(to)).await;
@@ -323,12 +323,13 @@ fn days_of(zone: &Zone, range: TimeRange) -> ActiveUsersQuery {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i3_flushes_and_changes_of_zone_never_show_through() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let options = LedgerOptions { background: true, ..small(WindowRule::default()) };
-    let manifest = Arc::new(Lingering(Arc::new(place.manifest.reopen())));
-    let clock: Arc<ManualClock> = Arc::clone(&place.clock);
-    let ledger =
-        EmbeddedLedger::open(Arc::new(place.vfs.clone()), Place::dir(), manifest, clock, options).await.expect("opens");
+    let manifest = Arc::new(Lingering(Arc::new(folder.manifest.reopen())));
+    let clock: Arc<ManualClock> = Arc::clone(&folder.clock);
+    let ledger = EmbeddedLedger::open(Arc::new(folder.vfs.clone()), TestFolder::dir(), manifest, clock, options)
+        .await
+        .expect("opens");
     let t = scope("t");
     // Every event from half past six on lies on another day there.
     let zones = [Zone::utc(), zone(3)];
@@ -363,9 +364,9 @@ async fn i3_flushes_and_changes_of_zone_never_show_through() {
 
 #[tokio::test]
 async fn days_outlive_raw_events_and_what_needs_those_is_gone() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let options = LedgerOptions { retention_days: Some(2), ..small(WindowRule::default()) };
-    let ledger = place.open(options.clone()).await;
+    let ledger = folder.open(options.clone()).await;
     let (t, other) = (scope("t"), scope("other"));
     let day = 86_400;
     let events = [event("1", 10).user("u"), event("2", day + 10).user("v")];
@@ -374,7 +375,7 @@ async fn days_outlive_raw_events_and_what_needs_those_is_gone() {
     let whole = days_of(&Zone::utc(), TimeRange::ALL);
     let before = ledger.active_users(&t, &whole).await.expect("an answer");
     assert_eq!(before.len(), 2);
-    place.clock.set(at(5 * day));
+    folder.clock.set(at(5 * day));
     ledger.maintain().await.expect("maintain");
     let late = [event("3", 4 * day).user("w"), event("4", 4 * day + 1).user("v")];
     let of_other = [event("3", 4 * day).user("w")];
@@ -383,7 +384,7 @@ async fn days_outlive_raw_events_and_what_needs_those_is_gone() {
     let mut ledger = ledger;
     for again in [false, true] {
         if again {
-            ledger = place.open(options.clone()).await;
+            ledger = folder.open(options.clone()).await;
         }
         assert!(ledger.apply(&entries).await.failed.is_none());
         let all = ledger.active_users(&t, &whole).await.expect("an answer");
@@ -416,7 +417,7 @@ async fn i8_a_change_of_zone_in_doubt_ends_the_ledger() {
         let visit = |id| Ev { id, minutes: i64::from(id), user: Some(id), project: None, kind: 0 };
         world.record(0, &[visit(1)]).await;
         world.ledger.flush().await.expect("flush");
-        world.place.fail_next(point);
+        world.folder.fail_next(point);
         let told = world.ledger.set_zone(&scope(TENANTS[0]), &zone(3)).await.map_err(|why| why.kind());
         let next = [record(2, &scope(TENANTS[0]), at(0), &[spec(&visit(2), at(0))])];
         if doubtful {

@@ -8,6 +8,7 @@ mod active_users;
 mod analytics;
 mod queries;
 pub mod conformance;
+pub mod hours;
 pub mod records;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

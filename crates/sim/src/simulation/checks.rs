@@ -45,9 +45,12 @@ impl<S: Subject> Simulation<S> {
         for (index, tenant) in TENANTS.into_iter().enumerate() {
             let (scope, ids) = (scope(tenant), self.client.ids(index));
             let Some(Process { subject, .. }) = &self.process else { continue };
-            let (ledger, reports, oracle) = (subject.ledger(), subject.reports(), self.truth.oracle());
-            let found = Answers::of(ledger, reports, &scope, now, &ids).await.map_err(|why| unanswered(&why))?;
-            let expected = Answers::of(oracle, oracle, &scope, now, &ids).await.map_err(|why| unanswered(&why))?;
+            let (ledger, reports, analytics) = (subject.ledger(), subject.reports(), subject.analytics());
+            let found = Answers::of(ledger, reports, analytics, &scope, now, &ids).await;
+            let found = found.map_err(|why| unanswered(&why))?;
+            let oracle = self.truth.oracle();
+            let expected = Answers::of(oracle, oracle, oracle, &scope, now, &ids).await;
+            let expected = expected.map_err(|why| unanswered(&why))?;
             self.history.observe(tenant, &found.windows)?;
             self.client.check(index, &ids, &found.seen, found.calls())?;
             found.check(&expected, self.retention_floor)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use ports::PortError;
+use ports::analytics::Analytics;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
@@ -103,6 +104,10 @@ impl Subject for Embedded {
     }
 
     fn reports(&self) -> &dyn Reports {
+        &*self.ledger.ledger
+    }
+
+    fn analytics(&self) -> &dyn Analytics {
         &*self.ledger.ledger
     }
 

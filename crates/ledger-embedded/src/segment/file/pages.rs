@@ -38,10 +38,10 @@ impl Pages {
 /// The pages that hold wanted rows.
 #[derive(Debug, Default)]
 pub(crate) struct FoundPages {
-    /// Those with rows of the wanted tenant, grain and customer alone, and for one customer of the wanted
-    /// times too: few of its pages reach beyond, and for their sake no other page's times are read.
+    /// Pages with rows of the wanted tenant, grain and customer alone. For one customer, all their times are
+    /// wanted too: few pages reach beyond, and no other page's times are read because of them.
     pub(crate) pure: Pages,
-    /// Those with other rows too.
+    /// Pages with other rows too.
     pub(crate) mixed: Pages,
 }
 
@@ -134,7 +134,7 @@ impl ParquetFile {
     }
 }
 
-/// The same metadata with columns of few values as dictionaries.
+/// The metadata with columns of few values read as dictionaries.
 pub(super) fn coded(metadata: &ArrowReaderMetadata) -> ParquetResult<ArrowReaderMetadata> {
     let fields = metadata.schema().fields().iter().map(|field| {
         if !CODED.contains(&field.name().as_str()) {

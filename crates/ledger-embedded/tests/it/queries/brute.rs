@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 
 /// A value that tells one from another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+enum GroupKey {
     Int(i64),
     Text(String),
 }
@@ -26,15 +26,15 @@ fn json(event: &StoredEvent, source: &Source) -> Option<Json> {
     path.segments().iter().try_fold(&all, |at, key| at.as_object()?.get(key)).cloned()
 }
 
-fn key(event: &StoredEvent, source: &Source) -> Option<Key> {
-    let text = |text: &Option<String>| text.clone().map(Key::Text);
-    let count = |count: Option<u64>| count.map(|count| Key::Int(i64::try_from(count).expect("a count")));
+fn key(event: &StoredEvent, source: &Source) -> Option<GroupKey> {
+    let text = |text: &Option<String>| text.clone().map(GroupKey::Text);
+    let count = |count: Option<u64>| count.map(|count| GroupKey::Int(i64::try_from(count).expect("a count")));
     match source {
         Source::Field(field) => match field {
-            Field::Id => Some(Key::Text(event.id.clone())),
-            Field::Time => Some(Key::Int(event.time.micros())),
-            Field::ReceivedAt => Some(Key::Int(event.received_at.micros())),
-            Field::Type => Some(Key::Text(event.kind.clone())),
+            Field::Id => Some(GroupKey::Text(event.id.clone())),
+            Field::Time => Some(GroupKey::Int(event.time.micros())),
+            Field::ReceivedAt => Some(GroupKey::Int(event.received_at.micros())),
+            Field::Type => Some(GroupKey::Text(event.kind.clone())),
             Field::Project => text(&event.project),
             Field::Customer => text(&event.customer),
             Field::User => text(&event.user),
@@ -46,8 +46,8 @@ fn key(event: &StoredEvent, source: &Source) -> Option<Key> {
             Field::LatencyMs => count(event.latency_us),
         },
         Source::Property(_) => match json(event, source)? {
-            Json::String(text) => Some(Key::Text(text)),
-            other @ (Json::Bool(_) | Json::Number(_)) => Some(Key::Text(other.to_string())),
+            Json::String(text) => Some(GroupKey::Text(text)),
+            other @ (Json::Bool(_) | Json::Number(_)) => Some(GroupKey::Text(other.to_string())),
             _ => None,
         },
     }
@@ -56,8 +56,8 @@ fn key(event: &StoredEvent, source: &Source) -> Option<Key> {
 fn number(event: &StoredEvent, source: &Source) -> Option<f64> {
     match (source, key(event, source)) {
         (Source::Property(_), _) => json(event, source)?.as_f64(),
-        (_, Some(Key::Int(micros))) if source.kind() == Kind::Millis => Some(micros as f64 / 1_000.0),
-        (_, Some(Key::Int(count))) => Some(count as f64),
+        (_, Some(GroupKey::Int(micros))) if source.kind() == Kind::Millis => Some(micros as f64 / 1_000.0),
+        (_, Some(GroupKey::Int(count))) => Some(count as f64),
         _ => None,
     }
 }
@@ -80,9 +80,9 @@ fn is_there(event: &StoredEvent, source: &Source) -> bool {
 
 fn passes(event: &StoredEvent, filter: &Filter) -> bool {
     let is_in = |source: &Source, values: &Values| match values {
-        Values::Texts(texts) => texts.iter().any(|text| key(event, source) == Some(Key::Text(text.clone()))),
+        Values::Texts(texts) => texts.iter().any(|text| key(event, source) == Some(GroupKey::Text(text.clone()))),
         Values::Numbers(numbers) => exact(event, source).is_some_and(|number| numbers.contains(&number)),
-        Values::Times(times) => times.iter().any(|time| key(event, source) == Some(Key::Int(time.micros()))),
+        Values::Times(times) => times.iter().any(|time| key(event, source) == Some(GroupKey::Int(time.micros()))),
     };
     match filter {
         Filter::And(all) => all.iter().all(|filter| passes(event, filter)),
@@ -93,8 +93,8 @@ fn passes(event: &StoredEvent, filter: &Filter) -> bool {
         Filter::Test(source, Condition::Compare(comparison, bound)) => {
             let order = match bound {
                 Bound::Number(bound) => exact(event, source).and_then(|number| number.partial_cmp(bound)),
-                Bound::Text(bound) => key(event, source).map(|key| key.cmp(&Key::Text(bound.clone()))),
-                Bound::Time(bound) => key(event, source).map(|key| key.cmp(&Key::Int(bound.micros()))),
+                Bound::Text(bound) => key(event, source).map(|key| key.cmp(&GroupKey::Text(bound.clone()))),
+                Bound::Time(bound) => key(event, source).map(|key| key.cmp(&GroupKey::Int(bound.micros()))),
             };
             order.is_some_and(|order| match comparison {
                 Comparison::Gt => order == Ordering::Greater,
@@ -111,7 +111,7 @@ fn aggregate(events: &[&StoredEvent], aggregation: &Aggregation) -> Value {
     let kind = source.kind();
     let keys = events.iter().filter_map(|event| key(event, source));
     let whole: Vec<i64> =
-        keys.clone().filter_map(|key| if let Key::Int(int) = key { Some(int) } else { None }).collect();
+        keys.clone().filter_map(|key| if let GroupKey::Int(int) = key { Some(int) } else { None }).collect();
     let mut numbers: Vec<f64> = events.iter().filter_map(|event| number(event, source)).collect();
     numbers.sort_by(f64::total_cmp);
     let sum: i128 = whole.iter().copied().map(i128::from).sum();
@@ -163,13 +163,13 @@ fn order(left: &Value, right: &Value, descending: bool) -> Ordering {
     if descending { by.reverse() } else { by }
 }
 
-fn shown(key: Option<&Key>, kind: Kind) -> Value {
+fn shown(key: Option<&GroupKey>, kind: Kind) -> Value {
     match (key, kind) {
         (None, _) => Value::Null,
-        (Some(Key::Text(text)), _) => Value::Text(text.clone()),
-        (Some(Key::Int(int)), Kind::Time) => Value::Time(domain::time::Timestamp::from_micros(*int)),
-        (Some(Key::Int(int)), Kind::Millis) => Value::Float(*int as f64 / 1_000.0),
-        (Some(Key::Int(int)), _) => Value::Int(*int),
+        (Some(GroupKey::Text(text)), _) => Value::Text(text.clone()),
+        (Some(GroupKey::Int(int)), Kind::Time) => Value::Time(domain::time::Timestamp::from_micros(*int)),
+        (Some(GroupKey::Int(int)), Kind::Millis) => Value::Float(*int as f64 / 1_000.0),
+        (Some(GroupKey::Int(int)), _) => Value::Int(*int),
     }
 }
 
@@ -177,9 +177,9 @@ fn shown(key: Option<&Key>, kind: Kind) -> Value {
 pub(super) fn answer(events: &[StoredEvent], query: &Query) -> QueryAnswer {
     let bucket = |event: &StoredEvent| {
         let (interval, calendar) = query.bucket.as_ref()?;
-        Some(Some(Key::Int(calendar.bucket_of(event.time, *interval).micros())))
+        Some(Some(GroupKey::Int(calendar.bucket_of(event.time, *interval).micros())))
     };
-    let mut groups: BTreeMap<Vec<Option<Key>>, Vec<&StoredEvent>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<Option<GroupKey>>, Vec<&StoredEvent>> = BTreeMap::new();
     if query.key_columns() == 0 {
         groups.insert(Vec::new(), Vec::new());
     }
@@ -191,7 +191,7 @@ pub(super) fn answer(events: &[StoredEvent], query: &Query) -> QueryAnswer {
     }
     let kinds: Vec<Kind> =
         query.bucket.iter().map(|_| Kind::Time).chain(query.group_by.iter().map(Source::kind)).collect();
-    let row = |(keys, events): (Vec<Option<Key>>, Vec<&StoredEvent>)| -> Vec<Value> {
+    let row = |(keys, events): (Vec<Option<GroupKey>>, Vec<&StoredEvent>)| -> Vec<Value> {
         let keys = keys.iter().zip(&kinds).map(|(key, kind)| shown(key.as_ref(), *kind));
         keys.chain(query.aggregations.iter().map(|aggregation| aggregate(&events, aggregation))).collect()
     };

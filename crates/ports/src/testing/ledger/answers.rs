@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use domain::aggregate::{Aggregate, Totals};
+use domain::aggregate::Aggregate;
 use domain::event::{EventView, Usage};
 use domain::position::Seq;
-use domain::rollup::{Rollup, RollupKey, hour_of};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::revision;
@@ -188,21 +187,6 @@ impl Reports for MemoryLedger {
             day: sum(events().filter(|counted| day.contains(counted.event.time))),
             customer: found,
         }))
-    }
-
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
-        let state = self.state.lock();
-        let mut sums: BTreeMap<RollupKey, Totals> = BTreeMap::new();
-        for counted in state.of(scope).filter(|counted| range.contains(hour_of(counted.event.time))) {
-            let key = RollupKey {
-                tenant: counted.tenant.clone(),
-                project: counted.event.project.clone().unwrap_or_default(),
-                kind: counted.event.kind.clone(),
-                hour: hour_of(counted.event.time),
-            };
-            sums.entry(key).or_default().merge(&Totals::of(&counted.usage(), counted.late));
-        }
-        Ok(sums.into_iter().map(|(key, totals)| Rollup { key, totals }).collect())
     }
 
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {

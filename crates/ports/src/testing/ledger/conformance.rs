@@ -44,7 +44,7 @@ impl<L: Ledger + Reports + ActiveUsers + Analytics + 'static> Answering for L {}
 /// When the ledger breaks the contract.
 pub async fn ledger_conformance<L, F, Fut>(open: F)
 where
-    L: Ledger + Reports + 'static,
+    L: Ledger + Reports + Analytics + 'static,
     F: Fn(WindowRule) -> Fut,
     Fut: Future<Output = Arc<L>>,
 {
@@ -71,7 +71,7 @@ where
 /// When the ledger breaks the contract.
 pub async fn reports_conformance<L, F, Fut>(open: F)
 where
-    L: Ledger + Reports + 'static,
+    L: Ledger + Reports + Analytics + 'static,
     F: Fn(WindowRule) -> Fut,
     Fut: Future<Output = Arc<L>>,
 {
@@ -86,7 +86,7 @@ where
         sums::windows_are_filtered_and_listed_page_by_page(fresh().await).await;
         sums::i10_a_window_opens_closes_and_is_revised(fresh().await).await;
         sums::usage_is_of_the_asked_window_and_day(fresh().await).await;
-        sums::rollups_are_per_project_type_and_hour(fresh().await).await;
+        sums::hours_are_summed_per_project_and_type(fresh().await).await;
         sums::i5_two_tenants_never_mix(fresh().await).await;
         let rule = WindowRule::new(60, 0).expect("a window rule");
         sums::windows_follow_the_rule(Subject::new(open(rule).await, flushing)).await;

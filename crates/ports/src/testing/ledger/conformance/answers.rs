@@ -4,16 +4,18 @@ use std::fmt::Debug;
 
 use domain::admit::Dimension;
 use domain::position::Position;
-use domain::rollup::Rollup;
+use domain::series::SeriesPoint;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use domain::window::WindowState;
 
+use crate::analytics::Analytics;
 use crate::ledger::{Ledger, Sighting};
 use crate::reports::{
     Customer, CustomerUsage, EventCursor, EventFilter, EventQuery, Order, Page, Reports, StoredEvent, Window,
     WindowQuery,
 };
+use crate::testing::ledger::hours::hour_sums;
 
 /// One tenant's data, as a ledger tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +24,14 @@ pub(super) struct Answers {
     pub(super) windows: Vec<Window>,
     pub(super) customers: Vec<Customer>,
     pub(super) usage: Vec<Option<CustomerUsage>>,
-    pub(super) rollups: Vec<Rollup>,
+    pub(super) hours: Vec<SeriesPoint>,
     pub(super) seen: Vec<Option<Sighting>>,
     pub(super) names: Vec<(Dimension, String)>,
 }
 
 impl Answers {
     /// Asks for everything of `scope`, with live counters of `customers` at `now`.
-    pub(super) async fn of<L: Ledger + Reports>(
+    pub(super) async fn of<L: Ledger + Reports + Analytics>(
         ledger: &L,
         scope: &TenantScope,
         customers: &[&str],
@@ -50,7 +52,7 @@ impl Answers {
         Self {
             windows: windows(ledger, scope, &window_query(), 3).await,
             customers: self::customers(ledger, scope, 2).await,
-            rollups: ledger.rollups(scope, TimeRange::ALL).await.expect("rollups"),
+            hours: hour_sums(ledger, scope, TimeRange::ALL).await.expect("sums of hours"),
             events,
             usage,
             seen,

@@ -9,6 +9,7 @@ use domain::time::Timestamp;
 use super::Subject;
 use super::answers::Answers;
 use crate::ErrorKind;
+use crate::analytics::Analytics;
 use crate::journal::Entry;
 use crate::ledger::{Ledger, Outcome};
 use crate::reports::Reports;
@@ -16,7 +17,7 @@ use crate::testing::ledger::records::{at, event, record, scope};
 
 use Outcome::{Duplicate, Fresh, Mismatch};
 
-pub(super) async fn i2_an_id_is_counted_once<L: Ledger + Reports>(mut subject: Subject<L>) {
+pub(super) async fn i2_an_id_is_counted_once<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
     let tenant = scope("acme");
     let first = event("e1", 0).customer("c").tokens(1, 2);
     let changed = event("e1", 0).customer("c").tokens(1, 3);
@@ -29,14 +30,14 @@ pub(super) async fn i2_an_id_is_counted_once<L: Ledger + Reports>(mut subject: S
     let answers = Answers::of(&*subject.ledger, &tenant, &["c"], at(0)).await;
     assert_eq!(answers.events.len(), 2);
     assert_eq!(answers.windows.iter().map(|window| window.aggregate.totals.calls).sum::<u64>(), 2);
-    assert_eq!(answers.rollups.iter().map(|rollup| rollup.totals.calls).sum::<u64>(), 2);
+    assert_eq!(answers.hours.iter().map(|hour| hour.totals.calls).sum::<u64>(), 2);
     assert_eq!(answers.customers[0].updated, at(1), "a duplicate leaves no trace");
     let untimed = event("e3", 0).untimed();
     assert_eq!(subject.take(&tenant, at(5), std::slice::from_ref(&untimed)).await, [Fresh]);
     assert_eq!(subject.take(&tenant, at(6), &[untimed]).await, [Duplicate], "a retry without a time is a retry");
 }
 
-pub(super) async fn i2_a_record_may_hold_its_own_duplicates<L: Ledger + Reports>(mut subject: Subject<L>) {
+pub(super) async fn i2_a_record_may_hold_its_own_duplicates<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
     let tenant = scope("acme");
     let events = [event("e1", 0), event("e2", 0), event("e1", 0), event("e2", 1), event("e1", 0)];
     assert_eq!(subject.take(&tenant, at(1), &events).await, [Fresh, Fresh, Duplicate, Mismatch, Duplicate]);
@@ -52,7 +53,7 @@ pub(super) async fn i5_an_id_belongs_to_its_tenant<L: Ledger + Reports>(mut subj
     assert_eq!(subject.ledger.seen(&scope("other"), &["e1"]), [None]);
 }
 
-pub(super) async fn i2_replay_changes_nothing<L: Ledger + Reports>(mut subject: Subject<L>) {
+pub(super) async fn i2_replay_changes_nothing<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
     let tenant = scope("acme");
     let make = |seq: i64| {
         let events = [event(&format!("e{seq}"), seq), event("shared", 0).customer("c")];
@@ -70,7 +71,7 @@ pub(super) async fn i2_replay_changes_nothing<L: Ledger + Reports>(mut subject: 
     assert_eq!(subject.ledger.applied(), Seq(4));
 }
 
-pub(super) async fn records_are_applied_in_order<L: Ledger + Reports>(mut subject: Subject<L>) {
+pub(super) async fn records_are_applied_in_order<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
     let tenant = scope("acme");
     let make = |seq: u64| record(seq, &tenant, at(1), &[event(&format!("e{seq}"), 0)]);
     let batch = subject.ledger.apply(&[]).await;
@@ -128,7 +129,9 @@ pub(super) async fn what_was_counted_is_seen<L: Ledger + Reports>(mut subject: S
     assert_eq!(found, [Some(hashes[1]), None, Some(hashes[0]), Some(hashes[1])]);
 }
 
-pub(super) async fn a_flush_moves_the_cursor_and_nothing_else<L: Ledger + Reports>(mut subject: Subject<L>) {
+pub(super) async fn a_flush_moves_the_cursor_and_nothing_else<L: Ledger + Reports + Analytics>(
+    mut subject: Subject<L>,
+) {
     let tenant = scope("acme");
     assert_eq!(subject.ledger.flush().await.expect("a flush of nothing"), Seq::ZERO);
     for seq in 1..=5 {
@@ -144,7 +147,7 @@ pub(super) async fn a_flush_moves_the_cursor_and_nothing_else<L: Ledger + Report
     assert_eq!((stats.unflushed_events, stats.flushed_events), (0, 5));
 }
 
-pub(super) async fn names_are_those_of_counted_events<L: Ledger + Reports>(mut subject: Subject<L>) {
+pub(super) async fn names_are_those_of_counted_events<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
     let tenant = scope("acme");
     let counted = event("e1", 0).kind("call").endpoint("/a").model("m").project("p");
     subject.take(&tenant, at(1), &[counted, event("e2", 0).kind("other")]).await;
@@ -169,7 +172,7 @@ pub(super) async fn closing_never_goes_back<L: Ledger + Reports>(subject: Subjec
     }
 }
 
-pub(super) async fn i3_the_order_of_records_does_not_matter<L: Ledger + Reports>(
+pub(super) async fn i3_the_order_of_records_does_not_matter<L: Ledger + Reports + Analytics>(
     mut forwards: Subject<L>,
     mut backwards: Subject<L>,
 ) {

@@ -5,15 +5,16 @@ use domain::time::TimeRange;
 
 use super::Subject;
 use super::answers::{Answers, customers, events, window_query};
+use crate::analytics::Analytics;
 use crate::ledger::Ledger;
 use crate::reports::{EventCursor, EventFilter, EventQuery, Order, Reports, StoredEvent};
 use crate::testing::ledger::records::{at, event, scope};
 
-pub(super) async fn an_empty_ledger_answers_with_nothing<L: Ledger + Reports>(mut subject: Subject<L>) {
+pub(super) async fn an_empty_ledger_answers_with_nothing<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
     let (acme, zeta) = (scope("acme"), scope("zeta"));
     let nothing = Answers::of(&*subject.ledger, &acme, &["c", ""], at(0)).await;
     assert!(nothing.events.is_empty() && nothing.windows.is_empty() && nothing.customers.is_empty());
-    assert!(nothing.rollups.is_empty() && nothing.names.is_empty());
+    assert!(nothing.hours.is_empty() && nothing.names.is_empty());
     assert_eq!(nothing.usage, [None, None]);
     assert_eq!(subject.ledger.event(&acme, "e1").await.expect("an answer"), None);
     assert_eq!(subject.ledger.dead_letter_reason(&acme, Seq(1)).await.expect("an answer"), None);

@@ -1,4 +1,4 @@
-//! A place that a ledger can be opened in again and again.
+//! A data folder in memory that a ledger can be opened in again and again.
 
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
@@ -28,14 +28,14 @@ pub(crate) fn small(rule: WindowRule) -> LedgerOptions {
     }
 }
 
-pub(crate) struct Place {
+pub(crate) struct TestFolder {
     pub(crate) vfs: SimVfs,
     pub(crate) manifest: MemoryManifest,
     opened: Mutex<Arc<MemoryManifest>>,
     pub(crate) clock: Arc<ManualClock>,
 }
 
-impl Place {
+impl TestFolder {
     pub(crate) fn new() -> Self {
         Self {
             vfs: SimVfs::new(),

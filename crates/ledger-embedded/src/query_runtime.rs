@@ -23,18 +23,18 @@ const THREADS_MAX: usize = 8;
 
 /// Threads and turns of queries; the threads start with the first query.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub(crate) struct QueryRuntime {
     runtime: Mutex<Option<Runtime>>,
-    pub(super) turns: FairLimiter,
+    pub(crate) turns: FairLimiter,
 }
 
-impl Default for Engine {
+impl Default for QueryRuntime {
     fn default() -> Self {
         Self { runtime: Mutex::new(None), turns: FairLimiter::new(QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX) }
     }
 }
 
-impl Drop for Engine {
+impl Drop for QueryRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.get_mut().take() {
             runtime.shutdown_background();
@@ -44,13 +44,13 @@ impl Drop for Engine {
 
 /// Threads of one query, and its partitions. Every query that may run has its own, so that the system
 /// shares the processors out among queries and not among their steps, of which some take a second.
-pub(super) fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, THREADS_MAX)
 }
 
-impl Engine {
+impl QueryRuntime {
     /// The threads.
-    pub(super) fn handle(&self) -> Result<Handle, PortError> {
+    pub(crate) fn handle(&self) -> Result<Handle, PortError> {
         let mut runtime = self.runtime.lock();
         if let Some(runtime) = &*runtime {
             return Ok(runtime.handle().clone());
@@ -67,7 +67,7 @@ impl Engine {
 }
 
 /// What one query runs in; it may take this much memory.
-pub(super) fn context(memory_bytes_max: usize) -> QueryResult<TaskContext> {
+pub(crate) fn context(memory_bytes_max: usize) -> QueryResult<TaskContext> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let pool = Arc::new(GreedyMemoryPool::new(memory_bytes_max));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;

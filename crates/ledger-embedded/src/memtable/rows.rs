@@ -8,17 +8,17 @@ use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
 
-use super::{HeldEvent, Memtable};
+use super::{Memtable, MemtableEvent};
 
 /// Events of one tenant.
 #[derive(Debug, Default)]
-pub(crate) struct HeldRows {
+pub(crate) struct MemtableRows {
     records: Vec<(Seq, Timestamp, Bytes)>,
-    rows: Vec<HeldRow>,
+    rows: Vec<MemtableRow>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct HeldRow {
+struct MemtableRow {
     record: u32,
     offset: u32,
     len: u32,
@@ -26,46 +26,46 @@ struct HeldRow {
     user: Option<UserNumber>,
 }
 
-impl HeldRows {
+impl MemtableRows {
     /// How many events.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// The events `first..first + count`, as far as there are any.
-    pub(crate) fn decode(&self, first: usize, count: usize) -> Vec<HeldEvent<'_>> {
-        self.rows.iter().skip(first).take(count).filter_map(|row| self.held(row)).collect()
+    pub(crate) fn decode(&self, first: usize, count: usize) -> Vec<MemtableEvent<'_>> {
+        self.rows.iter().skip(first).take(count).filter_map(|row| self.event_of(row)).collect()
     }
 
-    fn held(&self, row: &HeldRow) -> Option<HeldEvent<'_>> {
+    fn event_of(&self, row: &MemtableRow) -> Option<MemtableEvent<'_>> {
         let (seq, received_at, payload) = self.records.get(row.record as usize)?;
         let body = payload.get(row.offset as usize..(row.offset + row.len) as usize)?;
         let position = Position::new(*seq, row.index);
-        Some(HeldEvent { position, received_at: *received_at, user: row.user, event: decode_body(body).ok()? })
+        Some(MemtableEvent { position, received_at: *received_at, user: row.user, event: decode_body(body).ok()? })
     }
 }
 
 impl Memtable {
     /// The tenant's events whose time lies in `range`.
-    pub(crate) fn hold(&self, tenant: &TenantId, range: TimeRange) -> HeldRows {
-        let mut held = HeldRows::default();
-        let mut place_of = vec![u32::MAX; self.records.len()];
+    pub(crate) fn rows_of(&self, tenant: &TenantId, range: TimeRange) -> MemtableRows {
+        let mut found = MemtableRows::default();
+        let mut copied = vec![u32::MAX; self.records.len()];
         for handle in self.groups_of(tenant).flat_map(|group| group.events(range)) {
             let event = handle.event;
-            let place = &mut place_of[event.record as usize];
-            if *place == u32::MAX {
-                *place = u32::try_from(held.records.len()).unwrap_or(u32::MAX);
+            let at = &mut copied[event.record as usize];
+            if *at == u32::MAX {
+                *at = u32::try_from(found.records.len()).unwrap_or(u32::MAX);
                 let record = &self.records[event.record as usize];
-                held.records.push((record.seq, record.received_at, record.payload.clone()));
+                found.records.push((record.seq, record.received_at, record.payload.clone()));
             }
-            held.rows.push(HeldRow {
-                record: *place,
+            found.rows.push(MemtableRow {
+                record: *at,
                 offset: event.offset,
                 len: event.len,
                 index: event.index,
                 user: event.user(),
             });
         }
-        held
+        found
     }
 }

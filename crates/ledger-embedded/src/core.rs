@@ -1,0 +1,63 @@
+//! What applying, flushing, compaction and all readers share: the visible state, the files, the manifest,
+//! and the locks under which each of them is changed. The core depends on none of these parts; each adds
+//! its own methods.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use parking_lot::{Mutex, RwLock};
+use ports::ErrorKind;
+use ports::clock::Clock;
+use ports::fair::FairLimiter;
+use ports::manifest::{Identity, Manifest, Name};
+use tokio::sync::Notify;
+
+use crate::dedup::IdHasher;
+use crate::memtable::Memtable;
+use crate::options::LedgerOptions;
+use crate::query_runtime::QueryRuntime;
+use crate::segment::SegmentDir;
+use crate::state::{Snapshot, State};
+
+/// The state and the resources that the ledger's callers and threads share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) dir: SegmentDir,
+    pub(crate) manifest: Arc<dyn Manifest>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: LedgerOptions,
+    pub(crate) identity: Identity,
+    pub(crate) hasher: IdHasher,
+    pub(crate) state: RwLock<State>,
+    pub(crate) names: Mutex<BTreeSet<Name>>,
+    /// Held while the active memtable is filled or frozen.
+    pub(crate) writer: tokio::sync::Mutex<()>,
+    /// Held while the frozen memtable becomes a segment.
+    pub(crate) flushing: tokio::sync::Mutex<()>,
+    /// Held while segments are replaced.
+    pub(crate) merging: tokio::sync::Mutex<()>,
+    /// Why the last flush failed, when only a restart can help.
+    pub(crate) broken: Mutex<Option<ErrorKind>>,
+    /// Admits reads that may block a thread.
+    pub(crate) readers: FairLimiter,
+    /// Admits queries of the manifest.
+    pub(crate) lookups: FairLimiter,
+    /// Admits changes of a zone, which count all that a tenant has.
+    pub(crate) zones: FairLimiter,
+    /// Runs structured queries.
+    pub(crate) query_runtime: QueryRuntime,
+    pub(crate) wake_flush: Notify,
+    pub(crate) wake_merge: Notify,
+    pub(crate) room: Notify,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) dead_letters: AtomicU64,
+}
+
+impl Core {
+    /// The state, with what `look` finds in the memtable being filled: both of one instant.
+    pub(crate) fn view<T>(&self, look: impl FnOnce(&Memtable) -> T) -> (Snapshot, T) {
+        let state = self.state.read();
+        (state.snapshot(), look(&state.active))
+    }
+}
