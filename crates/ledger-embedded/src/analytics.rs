@@ -45,9 +45,7 @@ impl Analytics for EmbeddedLedger {
             let events = if edges.is_empty() { Vec::new() } else { held_events(table, scope, None, range, in_edges) };
             (rollups_in(table, scope, hours), events)
         };
-        // Without events to count no file is read.
-        let turn = if edges.is_empty() { None } else { self.core.turn(scope).await? };
-        let moment = self.core.moment(scope, || self.core.manifest.type_sums(scope, hours, project), look).await?;
+        let moment = self.core.moment(|| self.core.manifest.type_sums(scope, hours, project), look).await?;
         let (mut rollups, mut held) = moment.active;
         if let Some(frozen) = &moment.snapshot.frozen {
             let (of_frozen, events) = look(frozen);
@@ -55,13 +53,14 @@ impl Analytics for EmbeddedLedger {
             rollups.extend(of_frozen.into_iter().filter(|_| !moment.counts_frozen));
         }
         let (snapshot, of, wanted) = (moment.snapshot, scope.clone(), project.map(str::to_owned));
+        // Without events to count no file is read.
         let mut counts = if edges.is_empty() {
             counts::Counts::new()
         } else {
             let count = move |_: &Core, patience: &Patience| {
                 Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &held, patience)
             };
-            self.core.read_in(turn, count).await?
+            self.core.read(count).await?
         };
         let rollups = rollups.into_iter();
         let rollups = rollups.filter(|rollup| project.is_none_or(|project| project == rollup.key.project));
@@ -82,7 +81,7 @@ impl Analytics for EmbeddedLedger {
         let (of, name) = (scope.clone(), customer.to_owned());
         let count =
             move |core: &Core, patience: &Patience| Core::count_customer(core, &of, &name, range, top, patience);
-        let Some(counted) = self.core.read(scope, count).await? else { return Ok(None) };
+        let Some(counted) = self.core.read(count).await? else { return Ok(None) };
         let (numbers, events): (Vec<UserNumber>, Vec<u64>) = counted.users.into_iter().unzip();
         let names = self.core.user_names(scope, &numbers).await?;
         let users = names.into_iter().zip(events).filter_map(|(name, events)| Some((name?, events)));
@@ -106,18 +105,18 @@ impl Core {
         let (of, asked) = (scope.clone(), query.clone());
         if source != Source::Rollups {
             let sum = move |core: &Self, patience: &Patience| core.series_of_segments(&of, &asked, source, patience);
-            return self.read(scope, sum).await;
+            return self.read(sum).await;
         }
         let hours = series::hour_sums(query);
-        let (turn, look) = (self.turn(scope).await?, |table: &Memtable| series::unflushed(table, scope, query));
-        let moment = self.moment(scope, || self.manifest.hour_sums(scope, &hours), look).await?;
+        let look = |table: &Memtable| series::unflushed(table, scope, query);
+        let moment = self.moment(|| self.manifest.hour_sums(scope, &hours), look).await?;
         let sum = move |_: &Self, patience: &Patience| {
             let frozen = moment.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
             let frozen = if moment.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
             let unflushed: Vec<_> = [Some(moment.active), frozen].into_iter().flatten().collect();
             Self::series_of_rollups(&of, &asked, &moment.stored, &unflushed, &moment.snapshot, patience)
         };
-        self.read_in(turn, sum).await
+        self.read(sum).await
     }
 }
 

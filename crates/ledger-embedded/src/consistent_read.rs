@@ -5,7 +5,6 @@
 //! numbered instead.
 
 use domain::position::Seq;
-use domain::tenant::TenantScope;
 use ports::{ErrorKind, PortError};
 
 use crate::ledger::Core;
@@ -42,7 +41,6 @@ impl Core {
     /// Those of `ask`; `Unavailable` when a recount ended in doubt and only a restart can tell.
     pub(crate) async fn moment<A, T, F>(
         &self,
-        scope: &TenantScope,
         ask: impl Fn() -> F,
         look: impl Fn(&Memtable) -> T,
     ) -> Result<ConsistentRead<A, T>, PortError>
@@ -50,16 +48,12 @@ impl Core {
         F: Future<Output = Result<(Seq, A), PortError>>,
     {
         for _ in 0..ATTEMPTS_MAX {
-            let turn = self.lookup(scope).await?;
             if let Some(found) = self.try_moment(&ask, &look).await? {
                 return Ok(found);
             }
-            drop(turn);
             tokio::task::yield_now().await;
         }
-        // Nobody waits for a turn while holding what flushes wait for.
-        let _turn = self.lookup(scope).await?;
-        // Whoever changes what the manifest counts holds this.
+        // What changes the sums in the manifest holds this.
         let _flushing = self.flushing.lock().await;
         let found = self.try_moment(&ask, &look).await?;
         found.ok_or_else(|| PortError::new(ErrorKind::Unavailable, "read: the ledger needs a restart"))

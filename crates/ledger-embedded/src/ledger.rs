@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::limits::{LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX, READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
+use domain::limits::FILE_READS_MAX;
 use domain::position::Seq;
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
@@ -17,12 +17,11 @@ use domain::time::{MICROS_PER_SECOND, Timestamp};
 use domain::window::WindowRule;
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
-use ports::fair::FairLimiter;
 use ports::journal::Entry;
 use ports::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, Name};
 use ports::{ErrorKind, PortError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use vfs::{TEMPORARY_SUFFIX, Vfs};
 
 use crate::dedup::{FirstSeen, IdHasher};
@@ -59,12 +58,11 @@ pub(crate) struct Core {
     pub(crate) merging: tokio::sync::Mutex<()>,
     /// Why the last flush failed, when only a restart can help.
     pub(crate) broken: Mutex<Option<ErrorKind>>,
-    /// Of the reads that may block a thread.
-    pub(crate) readers: FairLimiter,
-    /// Of the looks into the manifest.
-    pub(crate) lookups: FairLimiter,
-    /// Of the changes of a zone, which count all that a tenant has.
-    pub(crate) zones: FairLimiter,
+    /// Bounds the reads that block a thread, among them those whose callers have left. First come, first
+    /// served: it is a bound of a resource and schedules nothing, fairness is decided above this crate.
+    pub(crate) file_reads: Arc<Semaphore>,
+    /// Held while a tenant's days are counted again, for the memory that takes.
+    pub(crate) recounting: tokio::sync::Mutex<()>,
     /// Runs structured queries.
     pub(crate) engine: Engine,
     pub(crate) wake_flush: Notify,
@@ -130,9 +128,8 @@ impl EmbeddedLedger {
             flushing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
             broken: Mutex::new(None),
-            readers: FairLimiter::new(READS_AT_ONCE_MAX, READS_OF_TENANT_MAX),
-            lookups: FairLimiter::new(LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX),
-            zones: FairLimiter::new(1, 1),
+            file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
+            recounting: tokio::sync::Mutex::new(()),
             engine: Engine::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),

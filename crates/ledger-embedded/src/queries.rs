@@ -41,7 +41,7 @@ use scan::{Scan, Share, external};
 /// How often a query that has ended is asked whether it holds memory still.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
 
-/// Ends a query when nobody waits for it any more: soon, and only then its turn is over.
+/// Ends a query whose caller has left: soon, and only then its slot is free.
 struct Abandon(Arc<AtomicBool>);
 
 impl Drop for Abandon {
@@ -54,13 +54,13 @@ impl Drop for Abandon {
 impl Queries for EmbeddedLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
         let (engine, time_max) = (&self.core.engine, self.core.options.query_time_max);
-        let busy = |_| PortError::new(ErrorKind::Overloaded, "find a turn for the query");
-        let turn = tokio::time::timeout(time_max, engine.turns.take(scope.tenant())).await.map_err(busy)??;
+        let closed = |why| PortError::new(ErrorKind::Closed, "run the query").because(why);
+        let slot = Arc::clone(&engine.slots).acquire_owned().await.map_err(closed)?;
         let flag = Arc::new(AtomicBool::new(false));
         let running = {
             let (core, scope, query, flag) = (Arc::clone(&self.core), scope.clone(), query.clone(), Arc::clone(&flag));
             engine.handle()?.spawn(async move {
-                let _turn = turn;
+                let _slot = slot;
                 core.run_query(&scope, &query, flag).await
             })
         };

@@ -18,7 +18,6 @@ use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::window::revision;
 use parquet::errors::ParquetError;
-use ports::fair::{FairLimiter, FairPermit};
 use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
@@ -68,30 +67,9 @@ impl Patience {
 }
 
 impl Core {
-    /// Waits until one read more of the tenant may run. Taken before anything is set aside for the read,
-    /// so that those that wait hold nothing. The server itself needs no turn.
-    pub(crate) async fn turn(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-        turn_of(&self.readers, scope).await
-    }
-
-    /// The same for one look into the manifest.
-    pub(crate) async fn lookup(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-        turn_of(&self.lookups, scope).await
-    }
-
-    /// Runs a read of a tenant's files on a thread that may block.
-    pub(crate) async fn read<T, F>(self: &Arc<Self>, scope: &TenantScope, read: F) -> Result<T, PortError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
-    {
-        let turn = self.turn(scope).await?;
-        self.read_in(turn, read).await
-    }
-
-    /// The same for whom a turn was taken already, or who reads no files and needs none. The turn ends
-    /// with the read, also when nobody waits for that.
-    pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: Option<FairPermit>, read: F) -> Result<T, PortError>
+    /// Runs a read of files on a thread that may block, within the bound of all reads, which it keeps
+    /// until it has ended: it goes on to its next check when its caller has left.
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &Patience) -> Result<T, PortError> + Send + 'static,
@@ -99,17 +77,17 @@ impl Core {
         let abandoned = Abandoned::default();
         let patience = abandoned.patience();
         let core = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            read(&core, &patience)
-        });
-        match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(panicked)) => {
-                Err(PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(panicked))
-            }
-            Err(_) => Err(took_too_long(QUERY_TIME_MAX)),
-        }
+        let reading = async {
+            let closed = |why| PortError::new(ErrorKind::Closed, "read").because(why);
+            let slot = Arc::clone(&core.file_reads).acquire_owned().await.map_err(closed)?;
+            let reading = tokio::task::spawn_blocking(move || {
+                let _slot = slot;
+                read(&core, &patience)
+            });
+            let failed = |why| PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(why);
+            reading.await.map_err(failed)?
+        };
+        tokio::time::timeout(QUERY_TIME_MAX, reading).await.unwrap_or_else(|_| Err(took_too_long(QUERY_TIME_MAX)))
     }
 
     fn window(&self, customer: String, partial: Partial, closed_through: Timestamp) -> Window {
@@ -124,13 +102,6 @@ impl Core {
             aggregate: partial.aggregate,
         }
     }
-}
-
-async fn turn_of(turns: &FairLimiter, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-    if scope.is_servers() {
-        return Ok(None);
-    }
-    turns.take(scope.tenant()).await.map(Some)
 }
 
 /// Why a read that nobody waits for any more has ended.
@@ -156,12 +127,12 @@ impl Reports for EmbeddedLedger {
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(scope, move |core, patience| core.list_events(&of, &query, patience)).await
+        self.core.read(move |core, patience| core.list_events(&of, &query, patience)).await
     }
 
     async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
         let (of, id) = (scope.clone(), id.to_owned());
-        self.core.read(scope, move |core, patience| core.find_event(&of, &id, patience)).await
+        self.core.read(move |core, patience| core.find_event(&of, &id, patience)).await
     }
 
     async fn windows(
@@ -170,7 +141,7 @@ impl Reports for EmbeddedLedger {
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(scope, move |core, _| core.list_windows(&of, &query)).await
+        self.core.read(move |core, _| core.list_windows(&of, &query)).await
     }
 
     async fn customers(
@@ -180,7 +151,7 @@ impl Reports for EmbeddedLedger {
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
         let (of, after) = (scope.clone(), after.map(str::to_owned));
-        self.core.read(scope, move |core, _| core.list_customers(&of, after, limit)).await
+        self.core.read(move |core, _| core.list_customers(&of, after, limit)).await
     }
 
     async fn usage(
@@ -191,12 +162,12 @@ impl Reports for EmbeddedLedger {
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
         let (of, customer) = (scope.clone(), customer.to_owned());
-        self.core.read(scope, move |core, _| core.usage(&of, customer, now, day)).await
+        self.core.read(move |core, _| core.usage(&of, customer, now, day)).await
     }
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
         let look = |table: &Memtable| rollups_in(table, scope, range);
-        let moment = self.core.moment(scope, || self.core.manifest.rollups(scope, range), look).await?;
+        let moment = self.core.moment(|| self.core.manifest.rollups(scope, range), look).await?;
         let uncounted = moment.snapshot.frozen.as_deref().filter(|_| !moment.counts_frozen).map(look);
         let mut sums: BTreeMap<_, _> = moment.stored.into_iter().map(|rollup| (rollup.key, rollup.totals)).collect();
         for rollup in moment.active.into_iter().chain(uncounted.into_iter().flatten()) {
@@ -206,7 +177,6 @@ impl Reports for EmbeddedLedger {
     }
 
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
-        let _turn = self.core.lookup(scope).await?;
         Ok(self.core.manifest.dead_letter(scope, seq).await?.map(|letter| letter.reason))
     }
 }
