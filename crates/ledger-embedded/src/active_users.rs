@@ -122,11 +122,7 @@ impl Question {
             let (snapshot, active) = core.view(|active| self.share(active));
             return Ok(ConsistentRead { snapshot, stored: Vec::new(), active, counts_frozen: false });
         };
-        core.moment(
-            || core.manifest.activity(&self.raw.scope, &self.audience, days),
-            |active| self.share(active),
-        )
-        .await
+        core.moment(|| core.manifest.activity(&self.raw.scope, &self.audience, days), |active| self.share(active)).await
     }
 
     fn share(&self, table: &Memtable) -> Held {

@@ -18,9 +18,7 @@ use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use live::{LiveOptions, MemoryLive};
 use manifest::SqliteStore;
-use pipeline::{
-    FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole,
-};
+use pipeline::{FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::Journal;

@@ -18,10 +18,10 @@ pub mod gate;
 mod roles;
 mod pipeline;
 
+pub use gate::{Fair, FairLimiter, FairPermit, Questions, WorkClass};
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
 pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
-pub use gate::{Fair, FairLimiter, FairPermit, Questions, WorkClass};
 pub use pipeline::{Check, Pipeline, PipelineParts};
 pub use receipts::ReceiptState;
 pub use references::{ReferenceTables, TableChange, TableError};

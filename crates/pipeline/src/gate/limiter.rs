@@ -69,7 +69,8 @@ impl FairLimiter {
     /// # Errors
     /// `Overloaded` when too much work of the tenant waits already, or this has waited for too long.
     pub async fn admit(&self, class: WorkClass, tenant: &TenantId) -> Result<FairPermit, PortError> {
-        let busy = |why| PortError::new(ErrorKind::Overloaded, format!("start work of class {}: {why}", class.as_str()));
+        let busy =
+            |why| PortError::new(ErrorKind::Overloaded, format!("start work of class {}: {why}", class.as_str()));
         let (waiter, wait_max) = {
             let mut state = self.state(class).lock();
             if state.has_room_for(tenant) {

@@ -94,12 +94,7 @@ impl World {
                 key: [7; 16],
             }),
             worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live) }),
-            live: Some(LiveRole {
-                live,
-                reports: stored.clone(),
-                catalog: store.clone(),
-                references: store.clone(),
-            }),
+            live: Some(LiveRole { live, reports: stored.clone(), catalog: store.clone(), references: store.clone() }),
         };
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
         Self { log, stored, store, limits, journal, ledger, clock, metrics, pipeline }

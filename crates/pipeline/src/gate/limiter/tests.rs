@@ -61,7 +61,10 @@ async fn i6_in_every_class_a_flood_of_one_tenant_keeps_another_waiting_for_one_p
         let bounds = class.bounds();
         let (mut running, mut waiting) = flood(&limiter, class, &a, 50);
         assert_eq!(running.len(), bounds.per_tenant_max, "{class:?}");
-        assert_eq!(limiter.load(class), ClassLoad { admitted: running.len() as u64, running: running.len(), waiting: 50 - running.len() });
+        assert_eq!(
+            limiter.load(class),
+            ClassLoad { admitted: running.len() as u64, running: running.len(), waiting: 50 - running.len() }
+        );
         let mut asked = ask(&limiter, class, &b);
         let at_once = now(&mut asked);
         assert_eq!(at_once.is_some(), bounds.per_tenant_max < bounds.at_once_max, "{class:?}");
