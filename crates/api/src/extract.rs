@@ -20,7 +20,7 @@ pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use document::Document;
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text, time_range};
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
-pub(crate) use table::{TableBody, TableText, generation, turn};
+pub(crate) use table::{TableBody, TableText, generation};
 
 use crate::observe::is_write;
 use crate::problem::{Kind, Problem};

@@ -86,7 +86,7 @@ async fn answer<'a, T, Q>(api: &'a ApiState, ask: impl FnOnce(&'a dyn Reports) -
 where
     Q: Future<Output = Result<T, PortError>>,
 {
-    within_time(api, ask(api.pipeline.reports())).await
+    within_time(api, ask(&api.questions.reports)).await
 }
 
 /// The answer to a question, which may take only so long (I6), and is not given from half a journal.
@@ -135,7 +135,7 @@ async fn blocking<T: Send + 'static>(
 
 /// The tenant's calendar, in another zone if one is given.
 fn calendar(api: &ApiState, scope: &TenantScope, zone: Option<Zone>) -> Calendar {
-    let own = api.pipeline.settings().calendar(scope);
+    let own = api.settings.calendar(scope);
     Calendar { zone: zone.unwrap_or(own.zone), ..own }
 }
 

@@ -28,7 +28,7 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Memory of answers that their readers have not received yet, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 512 << 20;
-/// The same for those of one tenant.
+/// Memory of answers to one tenant that their readers have not received yet, in bytes.
 pub const ANSWER_BYTES_OF_TENANT_MAX: usize = 128 << 20;
 /// Rows in one page of a listing when the request names no limit.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
@@ -64,28 +64,40 @@ pub const QUERY_ANSWER_BYTES_MAX: usize = 32 << 20;
 pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Structured queries that run at once; others wait.
 pub const QUERIES_AT_ONCE_MAX: usize = 3;
-/// Those of one tenant, so that no tenant's keep another's waiting.
+/// Structured queries of one tenant that run at once, so that no tenant's keep another's waiting.
 pub const QUERIES_OF_TENANT_MAX: usize = 2;
-/// Reads of files at once; others wait.
+/// Questions that read files at once; others wait.
 pub const READS_AT_ONCE_MAX: usize = 8;
-/// Those of one tenant.
+/// Questions of one tenant that read files at once.
 pub const READS_OF_TENANT_MAX: usize = 6;
-/// Looks into the manifest at once; others wait.
+/// Questions that the manifest alone answers at once; others wait.
 pub const LOOKUPS_AT_ONCE_MAX: usize = 4;
-/// Those of one tenant.
+/// Questions of one tenant that the manifest alone answers at once.
 pub const LOOKUPS_OF_TENANT_MAX: usize = 3;
 /// Live windows that are added up at once; others wait.
 pub const LIVE_SUMS_AT_ONCE_MAX: usize = 4;
-/// Those of one tenant.
+/// Live windows of one tenant that are added up at once.
 pub const LIVE_SUMS_OF_TENANT_MAX: usize = 3;
-/// Questions of one tenant that wait for their turn in one place; further ones are refused.
+/// Changes of a time zone at once, each of which counts all that a tenant has; others wait.
+pub const ZONE_CHANGES_AT_ONCE_MAX: usize = 1;
+/// Requests of one tenant that wait for a permit of one class of work; further ones are refused.
 pub const WAITERS_PER_TENANT_MAX: usize = 1_000;
+/// Longest wait for a permit, where the request itself has no earlier end.
+pub const PERMIT_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Reads of the server itself at once, which need no permit: the live view at a start, announcements.
+pub const SERVER_READS_MAX: usize = 2;
+/// Reads of files that a ledger runs at once: all that have a permit, and the server's own. Only reads
+/// whose callers have left, and which go on to their next check, can use it up.
+pub const FILE_READS_MAX: usize = READS_AT_ONCE_MAX + STATISTICS_AT_ONCE_MAX + SERVER_READS_MAX;
+/// Reads of the manifest at once: one for each read of files and each question that it alone answers,
+/// so that none waits behind those of another tenant.
+pub const MANIFEST_READS_MAX: usize = FILE_READS_MAX + LOOKUPS_AT_ONCE_MAX;
 
 /// Most rows of a statistic over days, weeks or months, and most cohorts.
 pub const STATISTIC_ROWS_MAX: usize = 3_660;
 /// Questions about the users of days that hold their sets at once; others wait.
 pub const STATISTICS_AT_ONCE_MAX: usize = 4;
-/// Those of one tenant.
+/// Questions of one tenant about the users of days that hold their sets at once.
 pub const STATISTICS_OF_TENANT_MAX: usize = 3;
 /// Most periods that a cohort is followed for.
 pub const RETENTION_PERIODS_MAX: usize = 366;
@@ -122,13 +134,17 @@ pub const REFERENCE_VALUES_BYTES_MAX: usize = 1 << 20;
 /// How far in the future the version time of a reference table may lie, in microseconds: a table of a
 /// far future would refuse every later one.
 pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
+/// Large texts of reference tables that are received at once; others wait.
+pub const REFERENCE_TEXTS_AT_ONCE_MAX: usize = 4;
+/// Large texts of reference tables of one tenant that are received at once.
+pub const REFERENCE_TEXTS_OF_TENANT_MAX: usize = 2;
 /// Reference tables that are read from their text and changed at once; others wait.
 pub const REFERENCE_CHANGES_AT_ONCE_MAX: usize = 2;
-/// Those of one tenant.
+/// Reference tables of one tenant that are read from their text and changed at once.
 pub const REFERENCE_CHANGES_OF_TENANT_MAX: usize = 1;
 /// Answers that hold a whole reference table at once; others wait.
 pub const REFERENCE_READS_AT_ONCE_MAX: usize = 8;
-/// Those of one tenant.
+/// Answers of one tenant that hold a whole reference table at once.
 pub const REFERENCE_READS_OF_TENANT_MAX: usize = 4;
 /// How long a reader may take to receive a reference table.
 pub const REFERENCE_READ_TIME_MAX: Duration = Duration::from_secs(120);

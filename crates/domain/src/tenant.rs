@@ -59,28 +59,14 @@ pub struct InvalidTenant;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TenantScope {
     tenant: TenantId,
-    /// Whether the server asks of itself.
-    is_servers: bool,
 }
 
 impl TenantScope {
-    /// The scope of whoever holds the data folder itself: commands on a stopped server, the recount of
-    /// the live view at the start, and tests.
+    /// The scope of the one who holds the data folder itself: commands on a stopped server, the recount
+    /// of the live view at the start, and tests.
     /// `xtask tidy` keeps this call out of everything that answers requests.
     pub fn for_operator(tenant: TenantId) -> Self {
-        Self { tenant, is_servers: false }
-    }
-
-    /// The same right for what the server does of itself, at most one thing at a time: it does not wait
-    /// behind the questions of the tenant, so that no tenant's hold up what is done for all.
-    #[must_use]
-    pub fn for_the_server(&self) -> Self {
-        Self { is_servers: true, ..self.clone() }
-    }
-
-    /// Whether the server asks of itself.
-    pub fn is_servers(&self) -> bool {
-        self.is_servers
+        Self { tenant }
     }
 
     /// The tenant.

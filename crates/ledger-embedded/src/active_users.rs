@@ -38,17 +38,13 @@ impl ActiveUsers for EmbeddedLedger {
         scope: &TenantScope,
         query: &ActiveUsersQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
-        let (mut turn, mut waited) = (None, false);
         for _ in 0..ZONE_CHANGES_MAX {
             let own = self.zone(scope);
             let planned = PlannedQuery::new(scope, query, &own);
-            if !waited && planned.reads_files() {
-                (turn, waited) = (self.core.turn(scope).await?, true);
-            }
             let read = planned.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
             if zone_of(&read.snapshot.zones, scope.tenant()) == own {
-                return self.core.read_in(turn, move |_, cancelled| planned.answer(read, cancelled)).await;
+                return self.core.read(move |_, cancelled| planned.answer(read, cancelled)).await;
             }
         }
         Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
@@ -122,22 +118,14 @@ impl PlannedQuery {
         Self { kept, audience: audience_of(query), raw }
     }
 
-    fn reads_files(&self) -> bool {
-        !self.raw.ranges.is_empty()
-    }
-
     /// What the manifest has, and what the active memtable has to share.
     async fn ask(&self, core: &Core) -> Result<FoundUsers, PortError> {
         let Some(days) = self.kept else {
             let (snapshot, active) = core.view(|active| self.share(active));
             return Ok(ConsistentRead { snapshot, stored: Vec::new(), active, counts_frozen: false });
         };
-        core.read_consistently(
-            &self.raw.scope,
-            || core.manifest.activity(&self.raw.scope, &self.audience, days),
-            |active| self.share(active),
-        )
-        .await
+        let stored = || core.manifest.activity(&self.raw.scope, &self.audience, days);
+        core.read_consistently(stored, |active| self.share(active)).await
     }
 
     fn share(&self, table: &Memtable) -> MemtableUsers {
@@ -177,7 +165,7 @@ mod tests {
 
     use std::path::PathBuf;
 
-    use domain::limits::{READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
+    use domain::limits::{READS_AT_ONCE_MAX, SERVER_READS_MAX, STATISTICS_AT_ONCE_MAX};
     use futures::FutureExt;
     use ports::reports::Reports;
     use ports::testing::clock::ManualClock;
@@ -199,28 +187,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn i6_what_reads_no_files_and_changes_of_zone_wait_for_no_reader() {
+    async fn i6_reads_with_a_permit_leave_room_for_the_servers_own_and_all_together_are_bounded() {
         let (vfs, manifest) = (Arc::new(SimVfs::new()), Arc::new(MemoryManifest::new()));
         let (clock, options) = (Arc::new(ManualClock::new(at("2026-11-01T00:00:00Z"))), LedgerOptions::default());
         let options = LedgerOptions { background: false, ..options };
         let ledger = EmbeddedLedger::open(vfs, PathBuf::from("/segments"), manifest, clock, options)
             .await
             .expect("the ledger opens");
-        let (one, other, asks) = (scope("one"), scope("other"), scope("asks"));
-        let mut reads = Vec::new();
-        for number in 0..READS_AT_ONCE_MAX {
-            let of = if number < READS_OF_TENANT_MAX { &one } else { &other };
-            reads.push(ledger.core.turn(of).await.expect("a turn"));
-        }
-        let days_of = |zone| ActiveUsersQuery { range: TimeRange::ALL, zone, project: None, kind: None };
+        let slots = |count| Arc::clone(&ledger.core.file_reads).try_acquire_many_owned(count).expect("free slots");
+        let with_permits = slots(u32::try_from(READS_AT_ONCE_MAX + STATISTICS_AT_ONCE_MAX).expect("few"));
+        ledger.customers(&scope("one"), None, 1).await.expect("what the server does of itself");
+        let servers = slots(u32::try_from(SERVER_READS_MAX).expect("few"));
+        let mut waiting = Box::pin(async { ledger.customers(&scope("one"), None, 1).await });
+        assert!(waiting.as_mut().now_or_never().is_none(), "reads whose callers have left count until they end");
         let kolkata = Zone::parse("Asia/Kolkata").expect("a zone");
-        ledger.active_users(&asks, &days_of(Zone::utc())).await.expect("whole days of the own zone");
-        ledger.set_zone(&asks, &kolkata).await.expect("a change of zone");
-        ledger.active_users(&asks, &days_of(kolkata)).await.expect("whole days of the new zone");
-        assert!(ledger.active_users(&asks, &days_of(Zone::utc())).now_or_never().is_none(), "raw events wait");
-        ledger.customers(&one.for_the_server(), None, 1).await.expect("what the server does of itself");
-        drop(reads);
-        ledger.active_users(&asks, &days_of(Zone::utc())).await.expect("raw events");
+        ledger.set_zone(&scope("one"), &kolkata).await.expect("a change of zone is no such read");
+        drop((with_permits, servers));
+        waiting.await.expect("a read");
     }
 
     #[test]

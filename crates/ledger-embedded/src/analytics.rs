@@ -46,10 +46,7 @@ impl Analytics for EmbeddedLedger {
                 if edges.is_empty() { Vec::new() } else { unflushed_events(table, scope, None, range, in_edges) };
             (rollups_in(table, scope, hours), events)
         };
-        // Without events to count no file is read.
-        let turn = if edges.is_empty() { None } else { self.core.turn(scope).await? };
-        let read =
-            self.core.read_consistently(scope, || self.core.manifest.type_sums(scope, hours, project), look).await?;
+        let read = self.core.read_consistently(|| self.core.manifest.type_sums(scope, hours, project), look).await?;
         let (mut rollups, mut unflushed) = read.active;
         if let Some(frozen) = &read.snapshot.frozen {
             let (of_frozen, events) = look(frozen);
@@ -57,13 +54,14 @@ impl Analytics for EmbeddedLedger {
             rollups.extend(of_frozen.into_iter().filter(|_| !read.counts_frozen));
         }
         let (snapshot, of, wanted) = (read.snapshot, scope.clone(), project.map(str::to_owned));
+        // Without events to count no file is read.
         let mut counts = if edges.is_empty() {
             counts::Counts::new()
         } else {
             let count = move |_: &Core, cancelled: &CancellationToken| {
                 Core::count_types(&of, &edges, wanted.as_deref(), &snapshot, &unflushed, cancelled)
             };
-            self.core.read_in(turn, count).await?
+            self.core.read(count).await?
         };
         let rollups = rollups.into_iter();
         let rollups = rollups.filter(|rollup| project.is_none_or(|project| project == rollup.key.project));
@@ -85,7 +83,7 @@ impl Analytics for EmbeddedLedger {
         let count = move |core: &Core, cancelled: &CancellationToken| {
             Core::count_customer(core, &of, &name, range, top, cancelled)
         };
-        let Some(counted) = self.core.read(scope, count).await? else { return Ok(None) };
+        let Some(counted) = self.core.read(count).await? else { return Ok(None) };
         let (numbers, events): (Vec<UserNumber>, Vec<u64>) = counted.users.into_iter().unzip();
         let names = self.core.user_names(scope, &numbers).await?;
         let users = names.into_iter().zip(events).filter_map(|(name, events)| Some((name?, events)));
@@ -111,18 +109,18 @@ impl Core {
             let sum = move |core: &Self, cancelled: &CancellationToken| {
                 core.series_of_segments(&of, &asked, source, cancelled)
             };
-            return self.read(scope, sum).await;
+            return self.read(sum).await;
         }
         let hours = series::hour_sums(query);
-        let (turn, look) = (self.turn(scope).await?, |table: &Memtable| series::unflushed(table, scope, query));
-        let read = self.read_consistently(scope, || self.manifest.hour_sums(scope, &hours), look).await?;
+        let look = |table: &Memtable| series::unflushed(table, scope, query);
+        let read = self.read_consistently(|| self.manifest.hour_sums(scope, &hours), look).await?;
         let sum = move |_: &Self, cancelled: &CancellationToken| {
             let frozen = read.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
             let frozen = if read.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
             let unflushed: Vec<_> = [Some(read.active), frozen].into_iter().flatten().collect();
             Self::series_of_rollups(&of, &asked, &read.stored, &unflushed, &read.snapshot, cancelled)
         };
-        self.read_in(turn, sum).await
+        self.read(sum).await
     }
 }
 

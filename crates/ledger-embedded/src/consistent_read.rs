@@ -5,7 +5,6 @@
 //! numbered instead.
 
 use domain::position::Seq;
-use domain::tenant::TenantScope;
 use ports::{ErrorKind, PortError};
 
 use crate::core::Core;
@@ -36,7 +35,6 @@ impl Core {
     /// Errors of `ask`; `Unavailable` when a recount ended in doubt and only a restart can tell.
     pub(crate) async fn read_consistently<A, T, F>(
         &self,
-        scope: &TenantScope,
         ask: impl Fn() -> F,
         look: impl Fn(&Memtable) -> T,
     ) -> Result<ConsistentRead<A, T>, PortError>
@@ -44,15 +42,11 @@ impl Core {
         F: Future<Output = Result<(Seq, A), PortError>>,
     {
         for _ in 0..ATTEMPTS_MAX {
-            let turn = self.lookup(scope).await?;
             if let Some(found) = self.try_read(&ask, &look).await? {
                 return Ok(found);
             }
-            drop(turn);
             tokio::task::yield_now().await;
         }
-        // The turn is taken first: no read waits for one while it holds what flushes wait for.
-        let _turn = self.lookup(scope).await?;
         // Every change of what the manifest counts holds this lock.
         let _flushing = self.flushing.lock().await;
         let found = self.try_read(&ask, &look).await?;

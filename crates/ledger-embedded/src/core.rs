@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use parking_lot::{Mutex, RwLock};
 use ports::ErrorKind;
 use ports::clock::Clock;
-use ports::fair::FairLimiter;
 use ports::manifest::{Identity, Manifest, Name};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::dedup::IdHasher;
 use crate::memtable::Memtable;
@@ -39,12 +38,11 @@ pub(crate) struct Core {
     pub(crate) merging: tokio::sync::Mutex<()>,
     /// Why the last flush failed, when only a restart can help.
     pub(crate) broken: Mutex<Option<ErrorKind>>,
-    /// Admits reads that may block a thread.
-    pub(crate) readers: FairLimiter,
-    /// Admits queries of the manifest.
-    pub(crate) lookups: FairLimiter,
-    /// Admits changes of a zone, which count all that a tenant has.
-    pub(crate) zones: FairLimiter,
+    /// Bounds the reads that block a thread, among them those whose callers have left. First come, first
+    /// served: it is a bound of a resource and schedules nothing, fairness is decided above this crate.
+    pub(crate) file_reads: Arc<Semaphore>,
+    /// Held while a tenant's days are counted again, for the memory that takes.
+    pub(crate) recounting: tokio::sync::Mutex<()>,
     /// Runs structured queries.
     pub(crate) query_runtime: QueryRuntime,
     pub(crate) wake_flush: Notify,

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::limits::{LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX, READS_AT_ONCE_MAX, READS_OF_TENANT_MAX};
+use domain::limits::FILE_READS_MAX;
 use domain::position::Seq;
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
@@ -17,12 +17,11 @@ use domain::time::{MICROS_PER_SECOND, Timestamp};
 use domain::window::WindowRule;
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
-use ports::fair::FairLimiter;
 use ports::journal::Entry;
 use ports::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest};
 use ports::{ErrorKind, PortError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use vfs::{TEMPORARY_SUFFIX, Vfs};
 
 use crate::core::Core;
@@ -97,9 +96,8 @@ impl EmbeddedLedger {
             flushing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
             broken: Mutex::new(None),
-            readers: FairLimiter::new(READS_AT_ONCE_MAX, READS_OF_TENANT_MAX),
-            lookups: FairLimiter::new(LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX),
-            zones: FairLimiter::new(1, 1),
+            file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
+            recounting: tokio::sync::Mutex::new(()),
             query_runtime: QueryRuntime::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),

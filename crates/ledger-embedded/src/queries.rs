@@ -45,15 +45,15 @@ const RELEASE_POLL: Duration = Duration::from_millis(1);
 impl Queries for EmbeddedLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
         let (runtime, time_max) = (&self.core.query_runtime, self.core.options.query_time_max);
-        let busy = |_| PortError::new(ErrorKind::Overloaded, "find a turn for the query");
-        let turn = tokio::time::timeout(time_max, runtime.turns.take(scope.tenant())).await.map_err(busy)??;
-        // Cancelled, the query ends soon, and only then its turn is over.
+        let closed = |why| PortError::new(ErrorKind::Closed, "run the query").because(why);
+        let slot = Arc::clone(&runtime.slots).acquire_owned().await.map_err(closed)?;
+        // Cancelled, the query ends soon, and only then its slot is free.
         let cancelled = CancellationToken::new();
         let _cancel_on_drop = cancelled.clone().drop_guard();
         let running = {
             let (core, scope, query) = (Arc::clone(&self.core), scope.clone(), query.clone());
             runtime.handle()?.spawn(async move {
-                let _turn = turn;
+                let _slot = slot;
                 core.run_query(&scope, &query, &cancelled).await
             })
         };

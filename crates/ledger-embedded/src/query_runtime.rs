@@ -10,27 +10,29 @@ use datafusion_execution::config::SessionConfig;
 use datafusion_execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion_execution::memory_pool::GreedyMemoryPool;
 use datafusion_execution::runtime_env::RuntimeEnvBuilder;
-use domain::limits::{QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX};
+use domain::limits::QUERIES_AT_ONCE_MAX;
 use parking_lot::Mutex;
-use ports::fair::FairLimiter;
 use ports::{ErrorKind, PortError};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 
 /// Rows that the operators hand on at once.
 const BATCH_ROWS: usize = 8_192;
 /// Most threads of queries.
 const THREADS_MAX: usize = 8;
 
-/// Threads and turns of queries; the threads start with the first query.
+/// Threads and memory of queries; the threads start with the first query.
 #[derive(Debug)]
 pub(crate) struct QueryRuntime {
     runtime: Mutex<Option<Runtime>>,
-    pub(crate) turns: FairLimiter,
+    /// Bounds the queries that hold memory, among them those whose callers have left. First come, first
+    /// served: it is a bound of a resource and schedules nothing, fairness is decided above this crate.
+    pub(crate) slots: Arc<Semaphore>,
 }
 
 impl Default for QueryRuntime {
     fn default() -> Self {
-        Self { runtime: Mutex::new(None), turns: FairLimiter::new(QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX) }
+        Self { runtime: Mutex::new(None), slots: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX)) }
     }
 }
 

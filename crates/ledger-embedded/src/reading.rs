@@ -5,38 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::limits::QUERY_TIME_MAX;
-use domain::tenant::TenantScope;
-use ports::fair::{FairLimiter, FairPermit};
 use ports::{ErrorKind, PortError};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 
 impl Core {
-    /// Waits until one read more of the tenant may run. Taken before anything is set aside for the read,
-    /// so that those that wait hold nothing. The server itself needs no turn.
-    pub(crate) async fn turn(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-        turn_of(&self.readers, scope).await
-    }
-
-    /// Waits until one query more of the manifest by the tenant may run.
-    pub(crate) async fn lookup(&self, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-        turn_of(&self.lookups, scope).await
-    }
-
-    /// Runs a read of a tenant's files on a thread that may block.
-    pub(crate) async fn read<T, F>(self: &Arc<Self>, scope: &TenantScope, read: F) -> Result<T, PortError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Self, &CancellationToken) -> Result<T, PortError> + Send + 'static,
-    {
-        let turn = self.turn(scope).await?;
-        self.read_in(turn, read).await
-    }
-
-    /// Runs a read on a thread that may block, with the turn that was taken for it, or without one when it
-    /// reads no files. The turn ends with the read, also when the caller has left before.
-    pub(crate) async fn read_in<T, F>(self: &Arc<Self>, turn: Option<FairPermit>, read: F) -> Result<T, PortError>
+    /// Runs a read of files on a thread that may block, within the bound of all reads. It keeps its place
+    /// in that bound until it has ended: when its caller has left, it goes on to its next check.
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &CancellationToken) -> Result<T, PortError> + Send + 'static,
@@ -44,25 +21,18 @@ impl Core {
         let cancelled = CancellationToken::new();
         let _cancel_on_drop = cancelled.clone().drop_guard();
         let core = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            read(&core, &cancelled)
-        });
-        match tokio::time::timeout(QUERY_TIME_MAX, reading).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(panicked)) => {
-                Err(PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(panicked))
-            }
-            Err(_) => Err(took_too_long(QUERY_TIME_MAX)),
-        }
+        let reading = async {
+            let closed = |why| PortError::new(ErrorKind::Closed, "read").because(why);
+            let slot = Arc::clone(&core.file_reads).acquire_owned().await.map_err(closed)?;
+            let reading = tokio::task::spawn_blocking(move || {
+                let _slot = slot;
+                read(&core, &cancelled)
+            });
+            let failed = |why| PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(why);
+            reading.await.map_err(failed)?
+        };
+        tokio::time::timeout(QUERY_TIME_MAX, reading).await.unwrap_or_else(|_| Err(took_too_long(QUERY_TIME_MAX)))
     }
-}
-
-async fn turn_of(turns: &FairLimiter, scope: &TenantScope) -> Result<Option<FairPermit>, PortError> {
-    if scope.is_servers() {
-        return Ok(None);
-    }
-    turns.take(scope.tenant()).await.map(Some)
 }
 
 /// Ends the work of a caller that has left. Called once per batch of rows.
@@ -86,7 +56,7 @@ mod tests {
     use std::pin::pin;
 
     use ports::testing::clock::ManualClock;
-    use ports::testing::ledger::records::{at, scope};
+    use ports::testing::ledger::records::at;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -109,9 +79,8 @@ mod tests {
             end.send(why.kind()).expect("the test waits");
             Ok(())
         };
-        let asks = scope("asks");
         {
-            let mut reading = pin!(ledger.core.read(&asks, read));
+            let mut reading = pin!(ledger.core.read(read));
             tokio::select! {
                 ended = &mut reading => ended.expect("no end before it is cancelled"),
                 begun = begun => begun.expect("the read begins"),

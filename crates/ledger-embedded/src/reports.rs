@@ -58,12 +58,12 @@ impl Reports for EmbeddedLedger {
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(scope, move |core, cancelled| core.list_events(&of, &query, cancelled)).await
+        self.core.read(move |core, cancelled| core.list_events(&of, &query, cancelled)).await
     }
 
     async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
         let (of, id) = (scope.clone(), id.to_owned());
-        self.core.read(scope, move |core, cancelled| core.find_event(&of, &id, cancelled)).await
+        self.core.read(move |core, cancelled| core.find_event(&of, &id, cancelled)).await
     }
 
     async fn windows(
@@ -72,7 +72,7 @@ impl Reports for EmbeddedLedger {
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(scope, move |core, _| core.list_windows(&of, &query)).await
+        self.core.read(move |core, _| core.list_windows(&of, &query)).await
     }
 
     async fn customers(
@@ -82,7 +82,7 @@ impl Reports for EmbeddedLedger {
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
         let (of, after) = (scope.clone(), after.map(str::to_owned));
-        self.core.read(scope, move |core, _| core.list_customers(&of, after, limit)).await
+        self.core.read(move |core, _| core.list_customers(&of, after, limit)).await
     }
 
     async fn usage(
@@ -93,11 +93,10 @@ impl Reports for EmbeddedLedger {
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
         let (of, customer) = (scope.clone(), customer.to_owned());
-        self.core.read(scope, move |core, _| core.usage(&of, customer, now, day)).await
+        self.core.read(move |core, _| core.usage(&of, customer, now, day)).await
     }
 
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
-        let _turn = self.core.lookup(scope).await?;
         Ok(self.core.manifest.dead_letter(scope, seq).await?.map(|letter| letter.reason))
     }
 }

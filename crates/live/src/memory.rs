@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use domain::limits::{LIVE_SUMS_AT_ONCE_MAX, LIVE_SUMS_OF_TENANT_MAX, LIVE_USERS_MAX};
+use domain::limits::{LIVE_SUMS_AT_ONCE_MAX, LIVE_USERS_MAX};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
-use ports::fair::FairLimiter;
 use ports::live::{Live, LiveEvent, LiveWindow};
 use ports::{ErrorKind, PortError};
+use tokio::sync::Semaphore;
 
 use crate::enrichment::{EnrichmentIndex, UNKNOWN};
 use crate::timeline::Timeline;
@@ -49,8 +49,9 @@ pub struct MemoryLive {
     bytes: AtomicUsize,
     /// The minute in which all tenants were last looked at.
     looked: AtomicI64,
-    /// Of the windows that are added up.
-    sums: FairLimiter,
+    /// Bounds the windows that are added up, among them those whose callers have left. It is a bound of a
+    /// resource and schedules nothing: fairness is decided above this crate.
+    sums: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl MemoryLive {
             tenants: RwLock::default(),
             bytes: AtomicUsize::new(0),
             looked: AtomicI64::new(i64::MIN),
-            sums: FairLimiter::new(LIVE_SUMS_AT_ONCE_MAX, LIVE_SUMS_OF_TENANT_MAX),
+            sums: Arc::new(Semaphore::new(LIVE_SUMS_AT_ONCE_MAX)),
         }
     }
 
@@ -148,7 +149,8 @@ impl Live for MemoryLive {
     async fn window(&self, scope: &TenantScope, now: Timestamp, seconds: u32) -> Result<LiveWindow, PortError> {
         let tenant = self.tenants.read().get(scope.tenant()).cloned();
         let Some(tenant) = tenant else { return Ok(LiveWindow::default()) };
-        let turn = self.sums.take(scope.tenant()).await?;
+        let closed = |why| PortError::new(ErrorKind::Closed, "add up the live window").because(why);
+        let slot = Arc::clone(&self.sums).acquire_owned().await.map_err(closed)?;
         let now = second(now);
         let from = now.saturating_sub(i64::from(seconds)).saturating_add(1);
         let adding = tokio::task::spawn_blocking(move || {
@@ -162,7 +164,7 @@ impl Live for MemoryLive {
                 generation: sums.index.generation(),
                 is_incomplete: sums.is_incomplete,
             };
-            drop(turn);
+            drop(slot);
             window
         });
         adding.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "add up the live window").because(why))

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use domain::limits::MANIFEST_READS_MAX;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, SqlxSqliteConnector, Statement, sqlx,
@@ -22,8 +23,6 @@ use crate::place;
 
 /// Longest wait for another process that holds the file, as for a backup.
 const BUSY_TIMEOUT_MS: u32 = 5_000;
-/// Queries that run at once.
-const READERS_MAX: u32 = 4;
 /// Prepared statements that each connection keeps.
 const STATEMENTS_MAX: usize = 32;
 
@@ -75,7 +74,9 @@ async fn prepare(path: &Path, writer: &DatabaseConnection) -> Result<DatabaseCon
     let _: String = pragma(writer, "journal_mode = wal").await?;
     check_settings(writer).await?;
     migrate(writer).await?;
-    let readers = pool(options(path).read_only(true), READERS_MAX).await?;
+    // Each is opened when it is first needed.
+    let connections = u32::try_from(MANIFEST_READS_MAX).unwrap_or(u32::MAX);
+    let readers = pool(options(path).read_only(true), connections).await?;
     check_settings(&readers).await?;
     Ok(readers)
 }

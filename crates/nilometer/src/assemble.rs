@@ -18,11 +18,12 @@ use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use live::{LiveOptions, MemoryLive};
 use manifest::SqliteStore;
-use pipeline::{Metrics, Pipeline, PipelineParts};
+use pipeline::{FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
+use ports::live::Live;
 use ports::manifest::{Identity, Manifest};
 use vfs::{DiskVfs, Vfs};
 
@@ -39,6 +40,14 @@ pub(crate) struct EngineOptions {
     pub(crate) ledger: LedgerOptions,
     pub(crate) journal: JournalOptions,
     pub(crate) live: LiveOptions,
+}
+
+/// What runs over an open data folder, and what requests ask it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) questions: Questions,
+    pub(crate) settings: Arc<Settings>,
 }
 
 /// An open data folder.
@@ -85,30 +94,40 @@ impl Engine {
         Ok(self.store.ensure_tenants(tenants, self.clock.now()).await?)
     }
 
-    /// Starts everything that runs.
+    /// Starts all roles, behind one gate.
     pub(crate) async fn start(
         &self,
         limits: Limits,
         rule: WindowRule,
         metrics: Arc<Metrics>,
-    ) -> anyhow::Result<Arc<Pipeline>> {
+    ) -> anyhow::Result<Running> {
+        let limiter = FairLimiter::new();
+        let questions = Questions::of(&self.ledger, &limiter);
+        let stored = self.store.settings().await?;
+        let active_users = Arc::new(questions.active_users.clone());
+        let settings = Arc::new(Settings::new(self.store.clone(), active_users, Arc::clone(&self.clock), stored));
+        let live: Arc<dyn Live> = Arc::new(MemoryLive::with(self.live.clone()));
         let parts = PipelineParts {
-            journal: self.journal.clone(),
             ledger: self.ledger.clone(),
-            reports: self.ledger.clone(),
-            active_users: self.ledger.clone(),
-            analytics: self.ledger.clone(),
-            queries: self.ledger.clone(),
-            live: Arc::new(MemoryLive::with(self.live.clone())),
-            references: self.store.clone(),
-            catalog: self.store.clone(),
-            settings: self.store.settings().await?,
             clock: Arc::clone(&self.clock),
             limits,
             rule,
-            key: self.ledger.identity().key,
+            limiter,
+            ingest: Some(IngestRole {
+                journal: self.journal.clone(),
+                reports: questions.reports.clone(),
+                settings: Arc::clone(&settings),
+                key: self.ledger.identity().key,
+            }),
+            worker: Some(WorkerRole { journal: self.journal.clone(), live: Arc::clone(&live) }),
+            live: Some(LiveRole {
+                live,
+                reports: self.ledger.clone(),
+                catalog: self.store.clone(),
+                references: self.store.clone(),
+            }),
         };
-        Ok(Pipeline::start(parts, metrics))
+        Ok(Running { pipeline: Pipeline::start(parts, metrics), questions, settings })
     }
 
     /// Closes the folder, tidily; a crash instead of this loses nothing.

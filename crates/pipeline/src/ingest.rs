@@ -20,12 +20,14 @@ use domain::time::Timestamp;
 use ports::ErrorKind;
 use ports::clock::Clock;
 use ports::ledger::Ledger;
+use ports::reports::Reports;
 use uuid::{NoContext, Uuid};
 
 pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
 pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub(crate) use space::Space;
 
+use crate::gate::Fair;
 use crate::inflight::InFlight;
 use crate::names::KnownNames;
 use crate::receipts::{ReceiptKey, Receipts};
@@ -39,6 +41,8 @@ use judge::judge;
 pub struct Ingest {
     pub(crate) journaling: Journaling,
     pub(crate) ledger: Arc<dyn Ledger>,
+    /// For receipts of batches whose outcome is no longer in memory.
+    pub(crate) reports: Fair<dyn Reports>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) names: Arc<KnownNames>,

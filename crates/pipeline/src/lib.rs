@@ -14,13 +14,17 @@ pub mod receipts;
 pub mod telemetry;
 mod failure;
 mod stop;
+pub mod gate;
+mod roles;
 mod pipeline;
 
+pub use gate::{Fair, FairLimiter, FairPermit, Questions, WorkClass};
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
 pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Check, Pipeline, PipelineParts};
 pub use receipts::ReceiptState;
 pub use references::{ReferenceTables, TableChange, TableError};
+pub use roles::{IngestRole, LiveRole, WorkerRole};
 pub use settings::{Settings, SettingsChange};
 pub use telemetry::Metrics;

@@ -15,9 +15,9 @@ use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::{ErrorKind, PortError};
 
-use crate::stop::StopSignal;
+use crate::stop::Stop;
 
-/// Held by whoever changes a tenant's settings.
+/// Held while a tenant's settings are changed.
 type Turn = tokio::sync::Mutex<()>;
 
 /// The settings of all tenants.
@@ -28,7 +28,7 @@ pub struct Settings {
     clock: Arc<dyn Clock>,
     current: RwLock<HashMap<TenantId, Current>>,
     changing: Mutex<HashMap<TenantId, Arc<Turn>>>,
-    stop: StopSignal,
+    stop: Stop,
 }
 
 /// What holds for one tenant.
@@ -52,17 +52,17 @@ pub struct SettingsChange {
 }
 
 impl Settings {
-    /// `stored` is what the catalog holds.
-    pub(crate) fn new(
+    /// The settings of one process. `stored` is what the catalog holds; changes of a zone pass the gate if
+    /// `active_users` is behind it.
+    pub fn new(
         catalog: Arc<dyn Catalog>,
         active_users: Arc<dyn ActiveUsers>,
         clock: Arc<dyn Clock>,
         stored: Vec<(TenantId, TenantSettings)>,
-        stop: StopSignal,
     ) -> Self {
         let current = stored.into_iter().map(|(tenant, settings)| (tenant, Current { settings, generation: 0 }));
         let current = RwLock::new(current.collect());
-        Self { catalog, active_users, clock, current, changing: Mutex::default(), stop }
+        Self { catalog, active_users, clock, current, changing: Mutex::default(), stop: Stop::new() }
     }
 
     /// What holds for a tenant.
@@ -114,12 +114,17 @@ impl Settings {
 
     /// Recounting the days of a zone may take long: it is given up when the server is to end.
     async fn change_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
-        let mut stop = self.stop.clone();
+        let mut stop = self.stop.signal();
         tokio::select! {
             biased;
             () = stop.ended() => Err(PortError::new(ErrorKind::Closed, "change the zone: the server ends")),
             changed = self.active_users.set_zone(scope, zone) => changed,
         }
+    }
+
+    /// Gives up a change of a zone that is being made, and every later one: the server ends.
+    pub(crate) fn stop(&self) {
+        self.stop.drain();
     }
 
     fn publish(&self, scope: &TenantScope, settings: TenantSettings) {

@@ -1,6 +1,5 @@
 //! What the path of an event needs from the outside, as small traits with a contract per method.
-//! Adapters live in crates of their own; what bounds how much of each tenant's work they do at once is
-//! here once for all ([`turns`]); memory twins, faulty twins and the conformance suites that
+//! Adapters live in crates of their own; memory twins, faulty twins and the conformance suites that
 //! every adapter runs are behind feature `testing`.
 
 pub mod error;
@@ -15,7 +14,6 @@ pub mod live;
 pub mod references;
 pub mod manifest;
 pub mod catalog;
-pub mod fair;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -10,15 +10,14 @@ use std::sync::Arc;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
 use domain::limits::{
-    QUERY_TIME_MAX, REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_USERS_MAX,
+    REFERENCE_ATTRIBUTES_MAX, REFERENCE_BODY_BYTES_MAX, REFERENCE_COMBINATIONS_MAX, REFERENCE_USERS_MAX,
 };
 use domain::reference::{Attributes, Change, Users};
-use domain::tenant::TenantId;
+use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use http::HeaderMap;
 use http::header::IF_MATCH;
-use pipeline::TableChange;
-use ports::fair::{FairLimiter, FairPermit};
+use pipeline::{FairPermit, TableChange, WorkClass};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -39,7 +38,9 @@ const USERS: &str = "user_metadata";
 #[derive(Debug)]
 pub(crate) struct TableText {
     bytes: Vec<u8>,
-    share: (OwnedSemaphorePermit, Option<FairPermit>),
+    share: OwnedSemaphorePermit,
+    /// The permit to receive a large text.
+    receiving: Option<FairPermit>,
 }
 
 /// What is patch of a user: attributes, of which `null` takes one away; `None` takes the user away.
@@ -49,12 +50,9 @@ type UserPatch = Option<Arc<Change>>;
 #[derive(Debug)]
 pub(crate) struct TableBody {
     pub(crate) change: TableChange,
-    /// The text's share of the memory of all, and the turn to have it read, until the change is done.
-    pub(crate) held: TableHeld,
+    /// The text's share of the memory of all, and the permit to have it read, until the change is done.
+    pub(crate) held: (OwnedSemaphorePermit, FairPermit),
 }
-
-/// The text's share of the memory of all, its place among the tenant's texts, and the turn to have it read.
-pub(crate) type TableHeld = ((OwnedSemaphorePermit, Option<FairPermit>), FairPermit);
 
 /// What is patch of each user.
 #[derive(Debug, Default)]
@@ -74,25 +72,20 @@ impl FromRequest<Arc<ApiState>> for TableText {
         let time_max = api.pipeline.limits().body_timeout;
         // No tenant's large texts fill the memory of all.
         let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BYTES_MAX);
-        let place = match parts.extensions.get::<RequestTenant>().and_then(RequestTenant::tenant).filter(|_| is_large) {
-            Some(tenant) => Some(turn(&api.table_texts, tenant).await?),
+        let tenant = parts.extensions.get::<RequestTenant>().and_then(RequestTenant::tenant);
+        let receiving = match tenant.filter(|_| is_large) {
+            Some(tenant) => Some(api.questions.limiter.admit(WorkClass::TableText, tenant).await?),
             None => None,
         };
         let (bytes, share) = read_in_time(&mut body, REFERENCE_BODY_BYTES_MAX, &api.table_bytes, time_max).await?;
-        Ok(Self { bytes, share: (share, place) })
+        Ok(Self { bytes, share, receiving })
     }
-}
-
-/// A turn to have a reference table read, changed or sent.
-pub(crate) async fn turn(turns: &FairLimiter, tenant: &TenantId) -> Result<FairPermit, Problem> {
-    let busy = |_| Problem::new(Kind::Overloaded, "other reference tables are being read or changed");
-    Ok(tokio::time::timeout(QUERY_TIME_MAX, turns.take(tenant)).await.map_err(busy)??)
 }
 
 impl TableText {
     /// All users as they are to be; nothing may be `null`. The text is read on another thread.
-    pub(crate) async fn replacement(self, turn: FairPermit) -> Result<TableBody, Problem> {
-        self.read(turn, |ts, patch| {
+    pub(crate) async fn replacement(self, api: &ApiState, scope: &TenantScope) -> Result<TableBody, Problem> {
+        self.read(api, scope, |ts, patch| {
             let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
             Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(patch)? })
         })
@@ -100,23 +93,27 @@ impl TableText {
     }
 
     /// What changes. The text is read on another thread.
-    pub(crate) async fn patch(self, turn: FairPermit) -> Result<TableBody, Problem> {
-        self.read(turn, |ts, ParsedUsers { users, distinct }| {
+    pub(crate) async fn patch(self, api: &ApiState, scope: &TenantScope) -> Result<TableBody, Problem> {
+        self.read(api, scope, |ts, ParsedUsers { users, distinct }| {
             let users = users.into_iter().map(|(user, patch)| (user, distinct[patch].clone())).collect();
             Ok(TableChange::Patch { ts, users })
         })
         .await
     }
 
+    /// A large text is received with one permit and read and changed with the next.
     async fn read(
         self,
-        turn: FairPermit,
+        api: &ApiState,
+        scope: &TenantScope,
         make: impl FnOnce(Option<Timestamp>, ParsedUsers) -> Result<TableChange, Problem> + Send + 'static,
     ) -> Result<TableBody, Problem> {
-        let Self { bytes, share } = self;
+        let Self { bytes, share, receiving } = self;
+        let permit = api.questions.limiter.admit(WorkClass::TableChange, scope.tenant()).await?;
+        drop(receiving);
         let reading = tokio::task::spawn_blocking(move || {
             let (ts, patch) = parse(&bytes)?;
-            Ok(TableBody { change: make(ts, patch)?, held: (share, turn) })
+            Ok(TableBody { change: make(ts, patch)?, held: (share, permit) })
         });
         reading.await.map_err(|why| Problem::internal(why.to_string()))?
     }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::limits::ACCOUNT_ROWS_MAX;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
+use ports::analytics::Analytics;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -143,13 +144,13 @@ pub(crate) async fn summary(
     directives: CacheDirectives,
 ) -> Result<Response, Problem> {
     let top = number("top", parameters.top.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
-    let generation = api.pipeline.settings().of(&scope).generation;
+    let generation = api.settings.of(&scope).generation;
     let window = parameters.window(&api, &scope)?;
     let key = Key::new(scope.tenant(), generation, &("summary", &account, window.key(), top))?;
     let clock = api.pipeline.clock();
     let make = async {
         let (range, custom) = window.range(clock.now());
-        let summary = api.pipeline.analytics().summary(&scope, &account, range, top).await;
+        let summary = api.questions.analytics.summary(&scope, &account, range, top).await;
         let range_field = if custom.is_some() { "from" } else { "window" };
         let refused = |why| Problem::from(why).at_if(Kind::Gone, range_field).at_if(Kind::QueryTooLarge, range_field);
         let summary = summary.map_err(refused)?;

@@ -9,6 +9,7 @@ use domain::limits::SERIES_POINTS_MAX;
 use domain::series::{Facet, Metric, SeriesQuery};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
+use ports::analytics::Analytics;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -157,7 +158,7 @@ pub(crate) async fn analytics(
     Parameters(parameters): Parameters<AnalyticsParameters>,
     directives: CacheDirectives,
 ) -> Result<Response, Problem> {
-    let generation = api.pipeline.settings().of(&scope).generation;
+    let generation = api.settings.of(&scope).generation;
     let now = api.pipeline.clock().now();
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
     let question = parameters.question(calendar, now)?;
@@ -165,7 +166,7 @@ pub(crate) async fn analytics(
     let is_over = question.query.range.to() <= now.plus_micros(-api.pipeline.limits().future_us_max);
     let key = key(&scope, generation, &question)?;
     let make = async {
-        let points = api.pipeline.analytics().series(&scope, &question.query).await;
+        let points = api.questions.analytics.series(&scope, &question.query).await;
         let largest = if question.query.group_by.is_empty() { "from" } else { "group_by" };
         let points = points.map_err(|why| Problem::from(why).at_if(Kind::QueryTooLarge, largest))?;
         cache::body(&SeriesBody::new(&question.query, (question.metric, question.interval), &buckets, points))

@@ -89,7 +89,7 @@ pub(crate) async fn usage(
 
 async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<CustomerUsage, Problem> {
     let now = api.pipeline.clock().now();
-    let calendar = api.pipeline.settings().calendar(scope);
+    let calendar = api.settings.calendar(scope);
     let today = calendar.day_of(now);
     let today = windows_of(api.pipeline.rule(), calendar.range_of(DayRange { first: today, last: today }));
     let usage = answer(api, |reports| reports.usage(scope, customer, now, today)).await?;

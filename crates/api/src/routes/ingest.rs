@@ -144,7 +144,7 @@ async fn take(
 ) -> Result<Taken, Problem> {
     let wait = one_of("wait", parameters.wait.as_deref(), &[("applied", true)])?.unwrap_or(false);
     let IngestBody { request, share } = body;
-    let mut answer = api.pipeline.ingest().ingest(scope, IngestRequest { wait, ..request }).await?;
+    let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, ..request }).await?;
     drop(share);
     fail::fail_point!("http::before_respond");
 

@@ -36,7 +36,8 @@ impl LiveParameters {
 
     /// The length in seconds; refuses while the view is not whole.
     pub(crate) fn seconds(&self, api: &ApiState) -> Result<u32, Problem> {
-        let longest = api.pipeline.live().retention_sec();
+        let live = api.pipeline.live()?;
+        let longest = live.retention_sec();
         let seconds = match &self.window {
             None => WINDOW_SEC_DEFAULT.min(longest),
             Some(text) => {
@@ -46,7 +47,7 @@ impl LiveParameters {
                 seconds.ok_or_else(|| Problem::parameter("window", why()))?
             }
         };
-        match api.pipeline.live().problem() {
+        match live.problem() {
             None => Ok(seconds),
             Some(why) => Err(Problem::new(Kind::Unavailable, format!("the live view is not whole yet: {why}"))),
         }
@@ -75,6 +76,6 @@ pub(super) async fn window(
     parameters: &LiveParameters,
 ) -> Result<Json<LiveBody>, Problem> {
     let seconds = parameters.seconds(api)?;
-    let window = answer_within(QUERY_TIME_MAX, api.pipeline.live().window(scope, seconds)).await?;
+    let window = answer_within(QUERY_TIME_MAX, api.pipeline.live()?.window(scope, seconds)).await?;
     Ok(Json(LiveBody::new(seconds, &window)))
 }

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use domain::limits::{QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
 use domain::query::Refusal;
+use ports::queries::Queries;
 
 use crate::extract::{Document, NoParameters, Parameters, Scope};
 use crate::problem::{Kind, Problem};
@@ -40,9 +41,9 @@ pub(crate) async fn run(
     Document(body): Document<QueryBody, QUERY_BODY_BYTES_MAX>,
 ) -> Result<Json<QueryAnswerBody>, Problem> {
     ready(&api)?;
-    let query = body.check(api.pipeline.settings().calendar(&scope))?;
+    let query = body.check(api.settings.calendar(&scope))?;
     let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
-    let answer = answer_within(ANSWER_TIMEOUT, api.pipeline.queries().query(&scope, &query)).await;
+    let answer = answer_within(ANSWER_TIMEOUT, api.questions.queries.query(&scope, &query)).await;
     let answer = answer.map_err(|why| why.at_if(Kind::QueryTooLarge, largest))?;
     Ok(Json(answer.into()))
 }

@@ -45,7 +45,7 @@ pub(crate) async fn one(
     Id(receipt): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<ReceiptBody>, Problem> {
-    let state = api.pipeline.receipt(&scope, &receipt).await?;
+    let state = api.pipeline.ingest()?.receipt(&scope, &receipt).await?;
     let state = state.ok_or_else(|| Problem::new(Kind::NotFound, "no such receipt").at("id"))?;
     let (status, accepted, duplicates, reason) = match state {
         ReceiptState::Queued => ("queued", None, None, None),

@@ -16,12 +16,13 @@ use futures::stream;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use pipeline::WorkClass;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
-use crate::extract::{NoParameters, Parameters, Scope, TableBody, TableText, generation, turn};
+use crate::extract::{NoParameters, Parameters, Scope, TableBody, TableText, generation};
 use crate::problem::Problem;
 use crate::router::ApiState;
 use crate::routes::docs::TableRefusals;
@@ -51,15 +52,15 @@ pub(crate) async fn read(
     _: Parameters<NoParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let tables = api.pipeline.reference_tables();
+    let tables = api.pipeline.reference_tables()?;
     let tag = etag(tables.table(&scope)?.as_ref());
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    let turn = turn(&api.table_reads, scope.tenant()).await?;
+    let permit = api.questions.limiter.admit(WorkClass::TableRead, scope.tenant()).await?;
     let table = tables.table(&scope)?;
     let tag = etag(&table);
-    let body = sent_within(REFERENCE_READ_TIME_MAX, (turn, TableView::pieces(table)));
+    let body = sent_within(REFERENCE_READ_TIME_MAX, (permit, TableView::pieces(table)));
     Ok(([(ETAG, tag), (CONTENT_TYPE, "application/json".to_owned())], body).into_response())
 }
 
@@ -81,8 +82,7 @@ pub(crate) async fn replace(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let turn = turn(&api.table_changes, scope.tenant()).await?;
-    change(&api, &scope, text.replacement(turn).await?, expected).await
+    change(&api, &scope, text.replacement(&api, &scope).await?, expected).await
 }
 
 /// Change users of the reference table
@@ -101,8 +101,7 @@ pub(crate) async fn patch(
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    let turn = turn(&api.table_changes, scope.tenant()).await?;
-    change(&api, &scope, text.patch(turn).await?, expected).await
+    change(&api, &scope, text.patch(&api, &scope).await?, expected).await
 }
 
 async fn change(
@@ -111,11 +110,11 @@ async fn change(
     TableBody { change, held }: TableBody,
     expected: Option<u64>,
 ) -> Result<Response, Problem> {
-    let table = api.pipeline.reference_tables().change(scope, change, expected, held).await?;
+    let table = api.pipeline.reference_tables()?.change(scope, change, expected, held).await?;
     Ok(([(ETAG, etag(&table))], Json(TableChangedBody::new(&table))).into_response())
 }
 
-/// A body whose pieces come from an iterator, held with a turn until the last was taken or the time is
+/// A body whose pieces come from an iterator, held with a permit until the last was taken or the time is
 /// over: a reader that is slower holds neither any longer, and its answer breaks off.
 fn sent_within<P, H>(time_max: Duration, source: (H, P)) -> Body
 where

@@ -53,7 +53,7 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> 
 
 impl SettingsBody {
     fn of(api: &ApiState, scope: &TenantScope) -> Self {
-        let settings = api.pipeline.settings();
+        let settings = &api.settings;
         let calendar = settings.calendar(scope);
         let max_lateness_sec = settings.of(scope).settings.max_lateness_sec;
         Self { timezone: calendar.zone.name().to_owned(), week_start: calendar.week_start, max_lateness_sec }
@@ -93,7 +93,7 @@ pub(crate) async fn change(
         max_lateness_sec: fields.max_lateness_sec.as_ref().map(max_lateness_sec).transpose()?,
     };
     ready(&api)?;
-    let settings = Arc::clone(api.pipeline.settings());
+    let settings = Arc::clone(&api.settings);
     // A task of its own: a client that goes away must not leave half a change.
     let changing = tokio::spawn({
         let scope = scope.clone();

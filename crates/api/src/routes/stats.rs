@@ -9,7 +9,9 @@ use domain::calendar::{Calendar, Day, DayRange, Period};
 use domain::limits::{RETENTION_CELLS_MAX, RETENTION_PERIODS_MAX, STATISTIC_ROWS_MAX, TOP_EVENTS_MAX};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
+use pipeline::FairPermit;
 use ports::active_users::ActiveUsersQuery;
+use ports::analytics::Analytics;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -177,10 +179,9 @@ async fn counted<T: Send + 'static>(
     count: impl FnOnce(DailyUsers, &dyn Fn() -> bool) -> Option<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let answer = async {
-        let turn = api.statistics.take(scope.tenant()).await?;
-        let activity = activity_of(api, scope, query).await?;
+        let (activity, permit) = activity_of(api, scope, query).await?;
         blocking(move |is_wanted| {
-            let _turn = turn;
+            let _permit = permit;
             count(activity, is_wanted)
         })
         .await
@@ -188,12 +189,16 @@ async fn counted<T: Send + 'static>(
     within_time(api, answer).await
 }
 
-/// The users of each day. What needs raw events that are gone is refused for the parameter that asks for
+/// The users of each day, with the permit to hold them. What needs raw events that are gone is refused for the parameter that asks for
 /// more than the days kept.
-async fn activity_of(api: &ApiState, scope: &TenantScope, query: &ActiveUsersQuery) -> Result<DailyUsers, Problem> {
-    let activity = api.pipeline.active_users().active_users(scope, query).await;
+async fn activity_of(
+    api: &ApiState,
+    scope: &TenantScope,
+    query: &ActiveUsersQuery,
+) -> Result<(DailyUsers, FairPermit), Problem> {
+    let activity = api.questions.active_users.held(scope, query).await;
     let place = || match query {
-        _ if query.zone != api.pipeline.settings().calendar(scope).zone => "tz",
+        _ if query.zone != api.settings.calendar(scope).zone => "tz",
         ActiveUsersQuery { project: Some(_), kind: Some(_), .. } => "type",
         _ => "from",
     };
@@ -246,7 +251,7 @@ pub(crate) async fn top_events(
     let bounds = Bounds::read(parameters.from.as_deref(), parameters.to.as_deref())?;
     let range = bounds.range(&calendar, TimeRange::ALL)?;
     let project = parameters.project.as_deref();
-    let types = within_time(&api, api.pipeline.analytics().top_types(&scope, range, project, limit)).await?;
+    let types = within_time(&api, api.questions.analytics.top_types(&scope, range, project, limit)).await?;
     Ok(Json(TopEventsBody::new(types)))
 }
 

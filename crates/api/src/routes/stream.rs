@@ -45,7 +45,7 @@ pub(crate) async fn sse(
     connection: Option<Extension<ConnectionHandle>>,
 ) -> Result<Response, Problem> {
     let seconds = parameters.seconds(&api)?;
-    let stream = api.pipeline.live().stream(&scope, seconds)?;
+    let stream = api.pipeline.live()?.stream(&scope, seconds)?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
     let sink = EventSink { sender, answers: api.answers.clone(), tenant: scope.tenant().clone() };
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
@@ -77,7 +77,7 @@ pub(crate) async fn ws(
         |why: WebSocketUpgradeRejection| Problem::new(Kind::Malformed, format!("no WebSocket: {why}")).at("Upgrade");
     let upgrade = upgrade.map_err(refused)?;
     let seconds = parameters.seconds(&api)?;
-    let stream = api.pipeline.live().stream(&scope, seconds)?;
+    let stream = api.pipeline.live()?.stream(&scope, seconds)?;
     let (answers, tenant) = (api.answers.clone(), scope.tenant().clone());
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);

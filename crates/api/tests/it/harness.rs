@@ -16,9 +16,12 @@ use hyper::client::conn::http1;
 use hyper::header::HeaderMap;
 use hyper_util::rt::TokioIo;
 use live::MemoryLive;
-use pipeline::{Metrics, Pipeline, PipelineParts};
+use pipeline::{
+    Fair, FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole,
+};
 use ports::ErrorKind;
 use ports::active_users::ActiveUsers;
+use ports::live::Live;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
 use ports::testing::ledger::MemoryLedger;
@@ -38,6 +41,8 @@ pub(crate) struct TestApi {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<ManualClock>,
     journal: Arc<MemoryJournal>,
+    /// The server's gate.
+    pub(crate) limiter: FairLimiter,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
 }
@@ -54,41 +59,49 @@ impl TestApi {
         Self::with_keys(limits, keyring).await
     }
 
-    /// A server whose days of users are somebody else's business.
+    /// A server whose days of users come from elsewhere.
     pub(crate) async fn with_active_users(active_users: Arc<dyn ActiveUsers>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
-        Self::with_parts(Limits::default(), keyring, |parts| PipelineParts { active_users, ..parts }).await
+        Self::with_parts(Limits::default(), keyring, Some(active_users)).await
     }
 
     pub(crate) async fn with_keys(limits: Limits, keyring: Keyring) -> Self {
-        Self::with_parts(limits, keyring, |parts| parts).await
+        Self::with_parts(limits, keyring, None).await
     }
 
-    async fn with_parts(limits: Limits, keyring: Keyring, change: impl FnOnce(PipelineParts) -> PipelineParts) -> Self {
+    async fn with_parts(limits: Limits, keyring: Keyring, active_users: Option<Arc<dyn ActiveUsers>>) -> Self {
         let rule = WindowRule::default();
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
         let journal = Arc::new(MemoryJournal::default());
         let ledger = Arc::new(MemoryLedger::new(rule));
         let catalog = Arc::new(MemoryManifest::default());
+        let limiter = FairLimiter::new();
+        let mut questions = Questions::of(&ledger, &limiter);
+        if let Some(active_users) = active_users {
+            questions.active_users = Fair::new(active_users, limiter.clone());
+        }
+        let days = Arc::new(questions.active_users.clone());
+        let settings = Arc::new(Settings::new(catalog.clone(), days, clock.clone(), Vec::new()));
+        let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
         let parts = PipelineParts {
-            journal: journal.clone(),
             ledger: ledger.clone(),
-            reports: ledger.clone(),
-            active_users: ledger.clone(),
-            analytics: ledger.clone(),
-            queries: ledger,
-            live: Arc::new(MemoryLive::new(1_800)),
-            references: catalog.clone(),
-            catalog,
-            settings: Vec::new(),
             clock: clock.clone(),
             limits: limits.clone(),
             rule,
-            key: [7; 16],
+            limiter: limiter.clone(),
+            ingest: Some(IngestRole {
+                journal: journal.clone(),
+                reports: questions.reports.clone(),
+                settings: Arc::clone(&settings),
+                key: [7; 16],
+            }),
+            worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live) }),
+            live: Some(LiveRole { live, reports: ledger, catalog: catalog.clone(), references: catalog }),
         };
         let metrics = Arc::new(Metrics::new());
-        let pipeline = Pipeline::start(change(parts), Arc::clone(&metrics));
-        let router = api::router(ApiState::new(pipeline, keyring, metrics, CacheTimes::default()));
+        let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
+        let state = ApiState::new(pipeline, questions, settings, keyring, metrics, CacheTimes::default());
+        let router = api::router(state);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -98,7 +111,7 @@ impl TestApi {
             };
             api::serve(listener, router, &limits, stopped).await;
         });
-        Self { address, clock, journal, stop: Some(stop), server }
+        Self { address, clock, journal, limiter, stop: Some(stop), server }
     }
 
     /// One whose live view is whole.

@@ -63,13 +63,13 @@ impl<S: BuildHasher> Keyring<S> {
     pub fn authenticate(&self, presented: Option<&str>) -> Result<TenantScope, AuthError> {
         let Some(key) = presented else {
             let tenant = self.anonymous.clone().ok_or(AuthError::Missing)?;
-            return Ok(TenantScope { tenant, is_servers: false });
+            return Ok(TenantScope { tenant });
         };
         if key.len() > KEY_BYTES_MAX {
             return Err(AuthError::Unknown);
         }
         let known = self.tenants.get(&hash(key));
-        known.map(|tenant| TenantScope { tenant: tenant.clone(), is_servers: false }).ok_or(AuthError::Unknown)
+        known.map(|tenant| TenantScope { tenant: tenant.clone() }).ok_or(AuthError::Unknown)
     }
 }
 

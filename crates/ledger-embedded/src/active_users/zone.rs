@@ -42,7 +42,7 @@ async fn change(
     if is_set() {
         return Ok(());
     }
-    let _turn = core.zones.take(scope.tenant()).await?;
+    let _alone = core.recounting.lock().await;
     let mut counted = Counted { recount: Recount::new(zone.clone()), through: Seq::ZERO };
     for _ in 0..ROUNDS_MAX {
         let snapshot = core.state.read().snapshot();

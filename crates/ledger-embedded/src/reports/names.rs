@@ -20,7 +20,6 @@ impl Core {
             fill(&mut names, frozen.user_names(tenant, users));
         }
         if names.iter().any(Option::is_none) {
-            let _turn = self.lookup(scope).await?;
             fill(&mut names, self.manifest.user_names(scope, users).await?);
         }
         Ok(names)

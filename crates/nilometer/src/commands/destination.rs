@@ -48,7 +48,7 @@ impl Destination {
         let engine = Engine::open_to_load(&data, config.engine).await?;
         engine.ensure_tenants(std::slice::from_ref(&tenant)).await?;
         let rule = engine.ledger.identity().rule;
-        let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new())).await?;
+        let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new())).await?.pipeline;
         Ok(Self::Folder { data, engine, pipeline, scope: TenantScope::for_operator(tenant) })
     }
 

@@ -8,7 +8,7 @@ use api::ApiState;
 use pipeline::{Metrics, Pipeline};
 use tokio::net::TcpListener;
 
-use crate::assemble::Engine;
+use crate::assemble::{Engine, Running};
 use crate::config::Config;
 use crate::files;
 use crate::shutdown::{Ending, Signals};
@@ -32,8 +32,10 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let engine = Engine::open(&config.data, config.engine).await?;
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let metrics = Arc::new(Metrics::new());
-    let pipeline = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
-    let router = api::router(ApiState::new(Arc::clone(&pipeline), config.keyring, metrics, config.cache));
+    let Running { pipeline, questions, settings } =
+        engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
+    let state = ApiState::new(Arc::clone(&pipeline), questions, settings, config.keyring, metrics, config.cache);
+    let router = api::router(state);
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 
     let ending = api::serve(listener, router, pipeline.limits(), signals.ending(&pipeline)).await;

@@ -34,7 +34,7 @@ pub(crate) async fn load(
     let (out, batches) = mpsc::channel(WAITING_MAX);
     let (on_thread, its_scope) = (Arc::clone(pipeline), scope.clone());
     let read = move || {
-        let loader = on_thread.ingest().loader(&its_scope);
+        let loader = on_thread.ingest()?.loader(&its_scope);
         let mut packer = FolderPacker { loader: &loader, batch: None, bytes: 0 };
         source.produce(&mut Batcher::new(&mut packer, out))
     };
@@ -68,7 +68,7 @@ async fn write(
 ) -> anyhow::Result<()> {
     while let Some(mut batch) = batches.recv().await {
         let durable = match batch.packed.take() {
-            Some(batch) => Some(pipeline.ingest().append_loaded(batch).await?),
+            Some(batch) => Some(pipeline.ingest()?.append_loaded(batch).await?),
             None => None,
         };
         if out.send((durable, batch)).await.is_err() {
@@ -86,7 +86,7 @@ async fn settle(
 ) -> anyhow::Result<()> {
     while let Some((durable, batch)) = written.recv().await {
         if let Some(durable) = durable {
-            match pipeline.ingest().fate_of_loaded(durable).await? {
+            match pipeline.ingest()?.fate_of_loaded(durable).await? {
                 LoadedOutcome::Applied { accepted, duplicates } => session.counted(accepted, duplicates),
                 LoadedOutcome::DeadLettered { reason } => {
                     session.dead_lettered(&batch, batch.rows - batch.rejects.len() as u64, &reason);

@@ -92,7 +92,7 @@ impl Announcements {
             let closed_through = self.ledger.closed_through();
             let announced = AnnouncedRevisions { closed_through, newer: HashMap::new(), older: HashMap::new() };
             Arc::new(Subscribers {
-                scope: scope.for_the_server(),
+                scope: scope.clone(),
                 sender: channel(LIVE_LAG_MAX).0,
                 late: Mutex::default(),
                 announced: tokio::sync::Mutex::new(announced),

@@ -77,7 +77,7 @@ impl Rebuild {
     }
 
     async fn tenant(&self, tenant: &TenantId) {
-        let scope = TenantScope::for_operator(tenant.clone()).for_the_server();
+        let scope = TenantScope::for_operator(tenant.clone());
         let now = self.clock.now();
         let from = now.plus_micros(-i64::from(self.live.retention_sec()) * MICROS_PER_SECOND);
         let to = now.plus_micros(self.future_us_max);

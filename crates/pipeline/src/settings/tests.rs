@@ -15,11 +15,10 @@ use ports::testing::ledger::records::scope;
 use ports::testing::manifest::{FaultPoint, MemoryManifest};
 
 use super::*;
-use crate::stop::Stop;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
 
-fn settings(catalog: &Arc<MemoryManifest>, stored: Vec<(TenantId, TenantSettings)>) -> (Settings, Stop) {
+fn settings(catalog: &Arc<MemoryManifest>, stored: Vec<(TenantId, TenantSettings)>) -> Settings {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
     over(catalog, ledger, stored)
 }
@@ -28,10 +27,9 @@ fn over(
     catalog: &Arc<MemoryManifest>,
     active_users: Arc<dyn ActiveUsers>,
     stored: Vec<(TenantId, TenantSettings)>,
-) -> (Settings, Stop) {
+) -> Settings {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
-    let stop = Stop::new();
-    (Settings::new(catalog.clone(), active_users, clock, stored, stop.signal()), stop)
+    Settings::new(catalog.clone(), active_users, clock, stored)
 }
 
 fn change(max_lateness_sec: u32) -> SettingsChange {
@@ -41,21 +39,21 @@ fn change(max_lateness_sec: u32) -> SettingsChange {
 #[tokio::test]
 async fn what_holds_is_stored_and_holds_again_after_a_restart() {
     let catalog = Arc::new(MemoryManifest::new());
-    let (before, _stop) = settings(&catalog, Vec::new());
+    let before = settings(&catalog, Vec::new());
     before.change(&scope("a"), &change(120)).await.unwrap();
     let week = SettingsChange { week_start: Some(WeekStart::Sunday), ..SettingsChange::default() };
     before.change(&scope("a"), &week).await.unwrap();
     let expected = TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(120) };
     assert_eq!(before.of(&scope("a")).settings, expected);
     assert_eq!(before.of(&scope("b")), Current::default(), "I5");
-    let (after, _stop) = settings(&catalog, catalog.reopen().settings().await.unwrap());
+    let after = settings(&catalog, catalog.reopen().settings().await.unwrap());
     assert_eq!(after.of(&scope("a")).settings, expected);
 }
 
 #[tokio::test]
 async fn what_cannot_be_stored_does_not_hold() {
     let catalog = Arc::new(MemoryManifest::new());
-    let (settings, _stop) = settings(&catalog, Vec::new());
+    let settings = settings(&catalog, Vec::new());
     settings.change(&scope("a"), &change(120)).await.unwrap();
     let held = settings.of(&scope("a"));
     catalog.fail_next(FaultPoint::DiskFull);
@@ -67,7 +65,7 @@ async fn what_cannot_be_stored_does_not_hold() {
 #[tokio::test]
 async fn every_change_starts_a_generation_and_nothing_else_does() {
     let catalog = Arc::new(MemoryManifest::new());
-    let (settings, _stop) = settings(&catalog, Vec::new());
+    let settings = settings(&catalog, Vec::new());
     let generation = || settings.of(&scope("a")).generation;
     let zone = |name: &str| SettingsChange { zone: Zone::parse(name).ok(), ..SettingsChange::default() };
     for (change, expected) in [
@@ -90,7 +88,7 @@ fn a_tenants_lateness_goes_before_the_servers() {
     let late = |max_lateness_sec| TenantSettings { max_lateness_sec, ..TenantSettings::default() };
     let tenants = [("own", Some(120)), ("any", Some(0)), ("none", None)];
     let stored = tenants.map(|(tenant, seconds)| (scope(tenant).tenant().clone(), late(seconds))).to_vec();
-    let (settings, _stop) = settings(&catalog, stored);
+    let settings = settings(&catalog, stored);
     let server = Limits { lateness_us_max: Some(60_000_000), ..Limits::default() };
     for (tenant, expected) in [("own", Some(120_000_000)), ("any", None), ("none", Some(60_000_000))] {
         assert_eq!(settings.limits(&scope(tenant), &server).lateness_us_max, expected, "{tenant}");
@@ -118,13 +116,13 @@ impl ActiveUsers for Endless {
 
 #[tokio::test]
 async fn i9_a_change_of_zone_does_not_hold_up_the_end_of_the_server() {
-    let (settings, stop) = over(&Arc::new(MemoryManifest::new()), Arc::new(Endless), Vec::new());
+    let settings = over(&Arc::new(MemoryManifest::new()), Arc::new(Endless), Vec::new());
     let zone = SettingsChange { zone: Zone::parse("Asia/Tokyo").ok(), ..SettingsChange::default() };
     let a = scope("a");
     let mut changing = std::pin::pin!(settings.change(&a, &zone));
     let begun = tokio::time::timeout(Duration::ZERO, &mut changing).await;
     assert!(begun.is_err(), "the recount is under way");
-    stop.drain();
+    settings.stop();
     assert_eq!(changing.await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(settings.of(&a).generation, 0);
 }

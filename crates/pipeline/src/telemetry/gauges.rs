@@ -1,5 +1,5 @@
-//! Figures that are read off the ports at the moment somebody asks for the metrics, so that they
-//! are never stale and cost nothing in between.
+//! Figures that are read off the ports and the gate at the moment the metrics are asked for, so that
+//! they are never stale and cost nothing in between.
 
 use std::fmt;
 use std::sync::Weak;
@@ -10,23 +10,26 @@ use ports::journal::Journal;
 use ports::ledger::Ledger;
 use ports::live::Live;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::gate::{FairLimiter, WorkClass};
 use crate::live::LiveState;
 
-/// The state of the journal, the ledger and the live view. Does not keep them open.
+/// The state of the journal, the ledger, the live view and the gate. Keeps no port open.
 #[derive(Debug)]
 pub(crate) struct PortGauges {
-    pub(crate) journal: Weak<dyn Journal>,
+    pub(crate) journal: Option<Weak<dyn Journal>>,
     pub(crate) ledger: Weak<dyn Ledger>,
-    pub(crate) live: Weak<dyn Live>,
-    pub(crate) live_state: Weak<LiveState>,
+    pub(crate) live: Option<(Weak<dyn Live>, Weak<LiveState>)>,
+    pub(crate) limiter: FairLimiter,
 }
 
 impl Collector for PortGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        if let Some(journal) = self.journal.upgrade() {
+        if let Some(journal) = self.journal.as_ref().and_then(Weak::upgrade) {
             let backlog = journal.backlog();
             let records = backlog.durable.0.saturating_sub(backlog.acked.0);
             gauge(&mut encoder, "journal_durable_seq", "Number of the last durable record", backlog.durable.0)?;
@@ -44,13 +47,37 @@ impl Collector for PortGauges {
             let help = "Up to when windows are closed, in seconds since 1970";
             gauge(&mut encoder, "windows_closed_through_timestamp_seconds", help, closed)?;
         }
-        if let (Some(live), Some(state)) = (self.live.upgrade(), self.live_state.upgrade()) {
+        let live = self.live.as_ref().and_then(|(live, state)| live.upgrade().zip(state.upgrade()));
+        if let Some((live, state)) = live {
             let streams = state.streams.load(Ordering::Relaxed) as u64;
             gauge(&mut encoder, "live_bytes", "Memory of the live view, reference tables not included", live.bytes())?;
             gauge(&mut encoder, "live_streams", "Live streams that are open", streams)?;
         }
-        Ok(())
+        gate(&mut encoder, &self.limiter)
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
+}
+
+/// What runs and what waits at the gate, by class of work.
+fn gate(encoder: &mut DescriptorEncoder<'_>, limiter: &FairLimiter) -> Result<(), fmt::Error> {
+    let loads = WorkClass::ALL.map(|class| (ClassLabel { class: class.as_str() }, limiter.load(class)));
+    let mut running = encoder.encode_descriptor("gate_running", "Work that has a permit", None, MetricType::Gauge)?;
+    for (class, load) in &loads {
+        ConstGauge::new(i64::try_from(load.running).unwrap_or(i64::MAX)).encode(running.encode_family(class)?)?;
+    }
+    let mut waiting = encoder.encode_descriptor("gate_waiting", "Work that waits for one", None, MetricType::Gauge)?;
+    for (class, load) in &loads {
+        ConstGauge::new(i64::try_from(load.waiting).unwrap_or(i64::MAX)).encode(waiting.encode_family(class)?)?;
+    }
+    let mut admitted = encoder.encode_descriptor("gate_admitted", "Permits given", None, MetricType::Counter)?;
+    for (class, load) in &loads {
+        ConstCounter::new(load.admitted).encode(admitted.encode_family(class)?)?;
+    }
+    Ok(())
 }
 
 /// Whole seconds since 1970, 0 before it: before the first closing there is nothing to show.

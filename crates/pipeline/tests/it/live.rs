@@ -13,11 +13,11 @@ use crate::twins::LedgerFaults;
 use crate::world::{START, World, eventually, within};
 
 async fn whole(world: &World) {
-    eventually("the live view is whole", || world.pipeline.live().problem().is_none().then_some(())).await;
+    eventually("the live view is whole", || world.pipeline.live().unwrap().problem().is_none().then_some(())).await;
 }
 
 async fn users(world: &World, tenant: &str) -> (u64, u64) {
-    let window = world.pipeline.live().window(&scope(tenant), 1_800).await.unwrap();
+    let window = world.pipeline.live().unwrap().window(&scope(tenant), 1_800).await.unwrap();
     (window.events, window.unique_users)
 }
 
@@ -55,7 +55,7 @@ async fn i6_a_change_keeps_its_share_of_memory_until_it_is_done() {
     }
     let world = World::new();
     whole(&world).await;
-    let tables = world.pipeline.reference_tables().clone();
+    let tables = world.pipeline.reference_tables().unwrap().clone();
     let (given_back, mut back) = tokio::sync::mpsc::unbounded_channel();
     let change = TableChange::Replace { ts: START, users: Users::from([("u".to_owned(), Arc::default())]) };
     let share = Share(tables.clone(), given_back);
@@ -69,7 +69,7 @@ async fn i6_a_change_keeps_its_share_of_memory_until_it_is_done() {
 async fn changes_at_the_same_time_are_made_one_after_another() {
     let world = World::new();
     whole(&world).await;
-    let tables = world.pipeline.reference_tables();
+    let tables = world.pipeline.reference_tables().unwrap();
     let change = |n: i64| {
         let attributes = Arc::new(Attributes::from([("n".to_owned(), n.to_string())]));
         let ts = Timestamp::from_micros(START.micros() + n);
@@ -88,15 +88,15 @@ async fn changes_at_the_same_time_are_made_one_after_another() {
     let table = tables.table(&scope).unwrap();
     assert_eq!(table.generation, made);
     assert_eq!(table.users["u"]["n"], "19", "the newest wins, whatever the order");
-    assert_eq!(world.pipeline.live().window(&scope, 1).await.unwrap().generation, made);
+    assert_eq!(world.pipeline.live().unwrap().window(&scope, 1).await.unwrap().generation, made);
 }
 
 #[tokio::test]
 async fn i6_a_reader_that_lags_is_told_to_go() {
     let world = World::new();
     whole(&world).await;
-    let mut slow = world.pipeline.live().stream(&scope("acme"), 10).unwrap();
-    let mut fast = world.pipeline.live().stream(&scope("acme"), 10).unwrap();
+    let mut slow = world.pipeline.live().unwrap().stream(&scope("acme"), 10).unwrap();
+    let mut fast = world.pipeline.live().unwrap().stream(&scope("acme"), 10).unwrap();
     for _ in 0..40 {
         assert!(matches!(within("a tick", fast.next()).await, Ok(LiveMessage::Live(_))));
         eventually("the next tick", || {

@@ -10,6 +10,8 @@ mod duplicates;
 mod waiting;
 mod faults;
 mod restarts;
+mod gate;
+mod roles;
 mod closing;
 mod live;
 mod model;

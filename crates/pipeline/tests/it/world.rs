@@ -11,12 +11,14 @@ use domain::time::Timestamp;
 use domain::window::WindowRule;
 use live::MemoryLive;
 use pipeline::{
-    EventResult, IngestAnswer, IngestError, IngestRequest, Metrics, Pipeline, PipelineParts, ReceiptState, Status,
+    EventResult, FairLimiter, IngestAnswer, IngestError, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline,
+    PipelineParts, Questions, ReceiptState, Settings, Status, WorkerRole,
 };
 use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::Journal;
 use ports::ledger::Ledger;
+use ports::live::Live;
 use ports::reports::{EventFilter, EventQuery, Order, Reports, StoredEvent};
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{MemoryJournal, MemoryLog};
@@ -75,21 +77,24 @@ impl World {
         let ledger = Arc::new(FaultyLedger::over(Arc::clone(&stored)));
         ledger.set(faults);
         let metrics = Arc::new(Metrics::new());
+        let limiter = FairLimiter::new();
+        let questions = Questions::of(&stored, &limiter);
+        let active_users = Arc::new(questions.active_users.clone());
+        let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
         let parts = PipelineParts {
-            journal: journal.clone(),
             ledger: ledger.clone(),
-            reports: stored.clone(),
-            active_users: stored.clone(),
-            analytics: stored.clone(),
-            queries: stored.clone(),
-            live: Arc::new(MemoryLive::new(1_800)),
-            references: store.clone(),
-            catalog: store.clone(),
-            settings: Vec::new(),
             clock: clock.clone(),
             limits: limits.clone(),
             rule: WindowRule::default(),
-            key: [7; 16],
+            limiter,
+            ingest: Some(IngestRole {
+                journal: journal.clone(),
+                reports: questions.reports,
+                settings: Arc::new(Settings::new(store.clone(), active_users, clock.clone(), Vec::new())),
+                key: [7; 16],
+            }),
+            worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live) }),
+            live: Some(LiveRole { live, reports: stored.clone(), catalog: store.clone(), references: store.clone() }),
         };
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
         Self { log, stored, store, limits, journal, ledger, clock, metrics, pipeline }
@@ -115,11 +120,11 @@ impl World {
     }
 
     pub(crate) async fn send(&self, tenant: &str, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
-        self.pipeline.ingest().ingest(&scope(tenant), request).await
+        self.pipeline.ingest().unwrap().ingest(&scope(tenant), request).await
     }
 
     pub(crate) async fn receipt(&self, tenant: &str, id: &str) -> Option<ReceiptState> {
-        self.pipeline.receipt(&scope(tenant), id).await.unwrap()
+        self.pipeline.ingest().unwrap().receipt(&scope(tenant), id).await.unwrap()
     }
 
     /// All events of `tenant`, oldest first.

@@ -1,0 +1,45 @@
+//! What the roles of one process tell each other, and what ends them. Known to this process alone:
+//! roles that run in processes of their own do not hear of each other here.
+
+use std::sync::Arc;
+
+use domain::limits::Limits;
+use domain::position::Seq;
+use domain::window::WindowRule;
+use ports::clock::Clock;
+use ports::ledger::Ledger;
+
+use crate::failure::Failure;
+use crate::gate::FairLimiter;
+use crate::inflight::InFlight;
+use crate::live::Announcements;
+use crate::names::KnownNames;
+use crate::receipts::Receipts;
+use crate::stop::Stop;
+use crate::telemetry::Metrics;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct RoleContext {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) rule: WindowRule,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limiter: FairLimiter,
+    /// Why the process must end with an error.
+    pub(crate) failure: Failure,
+    /// Ends all roles.
+    pub(crate) stop: Stop,
+    /// What the worker has applied.
+    pub(crate) receipts: Arc<Receipts>,
+    /// Requests that have been stamped and not settled, which windows wait for.
+    pub(crate) in_flight: Arc<InFlight>,
+    /// Names that tenants use.
+    pub(crate) names: Arc<KnownNames>,
+    /// Late windows, which the worker notes and the live view announces.
+    pub(crate) announcements: Arc<Announcements>,
+    /// The last record that was durable at the start and that the worker of this process has to apply
+    /// before answers are whole; without a worker, the last one applied.
+    pub(crate) replay_until: Seq,
+}

@@ -1,0 +1,146 @@
+//! The roles of a process, each started alone over what another process left.
+
+use std::sync::Arc;
+
+use domain::limits::Limits;
+use domain::position::Seq;
+use domain::window::WindowRule;
+use live::MemoryLive;
+use pipeline::{
+    FairLimiter, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, ReceiptState,
+    Settings, WorkerRole,
+};
+use ports::ErrorKind;
+use ports::catalog::Catalog;
+use ports::clock::Clock;
+use ports::journal::Journal;
+use ports::ledger::Ledger;
+use ports::testing::clock::ManualClock;
+use ports::testing::journal::{MemoryJournal, MemoryLog};
+use ports::testing::ledger::MemoryLedger;
+use ports::testing::ledger::records::scope;
+use ports::testing::manifest::MemoryManifest;
+
+use crate::world::{START, batch, eventually, request, within};
+
+/// What outlives processes.
+struct Disk {
+    log: MemoryLog,
+    ledger: Arc<MemoryLedger>,
+    store: Arc<MemoryManifest>,
+    clock: Arc<ManualClock>,
+}
+
+impl Disk {
+    fn new() -> Self {
+        Self {
+            log: MemoryLog::default(),
+            ledger: Arc::new(MemoryLedger::new(WindowRule::default())),
+            store: Arc::default(),
+            clock: Arc::new(ManualClock::new(START)),
+        }
+    }
+
+    fn journal(&self) -> Arc<MemoryJournal> {
+        Arc::new(MemoryJournal::open(self.log.clone(), self.ledger.applied(), u64::MAX).unwrap())
+    }
+
+    fn idle(&self) -> PipelineParts {
+        PipelineParts {
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            limits: Limits::default(),
+            rule: WindowRule::default(),
+            limiter: FairLimiter::new(),
+            ingest: None,
+            worker: None,
+            live: None,
+        }
+    }
+
+    fn ingest(&self, journal: Arc<MemoryJournal>) -> Arc<Pipeline> {
+        let parts = self.idle();
+        let questions = Questions::of(&self.ledger, &parts.limiter);
+        let days = Arc::new(questions.active_users.clone());
+        let settings = Arc::new(Settings::new(self.store.clone(), days, self.clock.clone(), Vec::new()));
+        let ingest = IngestRole { journal, reports: questions.reports, settings, key: [7; 16] };
+        Pipeline::start(PipelineParts { ingest: Some(ingest), ..parts }, Arc::new(Metrics::new()))
+    }
+
+    fn worker(&self, journal: Arc<MemoryJournal>) -> Arc<Pipeline> {
+        let worker = WorkerRole { journal, live: Arc::new(MemoryLive::new(1_800)) };
+        Pipeline::start(PipelineParts { worker: Some(worker), ..self.idle() }, Arc::new(Metrics::new()))
+    }
+
+    fn live(&self) -> Arc<Pipeline> {
+        let live = LiveRole {
+            live: Arc::new(MemoryLive::new(1_800)),
+            reports: self.ledger.clone(),
+            catalog: self.store.clone(),
+            references: self.store.clone(),
+        };
+        Pipeline::start(PipelineParts { live: Some(live), ..self.idle() }, Arc::new(Metrics::new()))
+    }
+}
+
+fn lines(pipeline: &Pipeline) -> Vec<(&'static str, bool)> {
+    pipeline.readiness().iter().map(|check| (check.name, check.ok)).collect()
+}
+
+#[tokio::test]
+async fn each_role_runs_alone() {
+    let disk = Disk::new();
+    let tenant = scope("acme");
+    disk.store.ensure_tenants(&[tenant.tenant().clone()], disk.clock.now()).await.unwrap();
+
+    let journal = disk.journal();
+    let takes = disk.ingest(journal.clone());
+    let answer = takes.ingest().unwrap().ingest(&tenant, request(&batch("e", 3))).await.unwrap();
+    assert_eq!(answer.results.len(), 3);
+    let backlog = journal.backlog();
+    assert_eq!((backlog.durable, backlog.acked), (Seq(1), Seq::ZERO), "I8: durable, and in the backlog");
+    assert_eq!(disk.ledger.applied(), Seq::ZERO);
+    let receipt = answer.receipt.unwrap();
+    assert_eq!(takes.ingest().unwrap().receipt(&tenant, &receipt).await.unwrap(), Some(ReceiptState::Queued));
+    assert_eq!(lines(&takes), [("journal", true), ("ledger", true)]);
+    assert_eq!(takes.live().unwrap_err().kind(), ErrorKind::Unavailable);
+    within("the end of ingest", takes.shutdown()).await.unwrap();
+    assert_eq!(disk.ledger.applied(), Seq::ZERO, "what it took waits for a worker");
+
+    let applies = disk.worker(disk.journal());
+    eventually("the record is applied", || (disk.ledger.applied() == Seq(1)).then_some(())).await;
+    eventually("nothing is left to replay", || (!applies.is_replaying()).then_some(())).await;
+    assert_eq!(lines(&applies), [("journal", true), ("ledger", true)]);
+    assert_eq!(applies.ingest().unwrap_err().kind(), ErrorKind::Unavailable);
+    within("the end of the worker", applies.shutdown()).await.unwrap();
+    assert_eq!(disk.ledger.cursor(), Seq(1), "what it applied is durable");
+
+    let shows = disk.live();
+    eventually("the live view is whole", || shows.live().unwrap().problem().is_none().then_some(())).await;
+    assert_eq!(shows.live().unwrap().window(&tenant, 1_800).await.unwrap().events, 3);
+    assert_eq!(lines(&shows), [("ledger", true), ("live", true)]);
+    within("the end of the live view", shows.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_worker_nothing_is_replayed_and_nobody_is_told_applied() {
+    let disk = Disk::new();
+    let takes = disk.ingest(disk.journal());
+    takes.ingest().unwrap().ingest(&scope("acme"), request(&batch("e", 1))).await.unwrap();
+    within("the end", takes.shutdown()).await.unwrap();
+    let takes = disk.ingest(disk.journal());
+    assert!(!takes.is_replaying(), "another process applies what is in the journal");
+    let waits = IngestRequest { wait: true, ..request(&batch("f", 1)) };
+    let ingest = takes.ingest().unwrap();
+    let tenant = scope("acme");
+    let answering = ingest.ingest(&tenant, waits);
+    tokio::pin!(answering);
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut answering => break answer.unwrap(),
+            () = tokio::task::yield_now() => disk.clock.advance(std::time::Duration::from_secs(1)),
+        }
+    };
+    assert!(!answer.applied);
+}
