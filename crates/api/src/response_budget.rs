@@ -18,19 +18,33 @@ use crate::problem::{Kind, Problem};
 /// How often it is looked whether readers have made room.
 const ROOM_POLL: Duration = Duration::from_millis(20);
 
-/// Who asks; known once the key has been read.
+/// Whether a request changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It only reads: its answer may be refused, since asking again does no harm.
+    Read,
+    /// It changes something: what its answer tells has been done.
+    Write,
+}
+
+/// The tenant of a request and what the request does, once its handler has read the key.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RequestTenant(Arc<OnceLock<TenantId>>);
+pub(crate) struct RequestTenant(Arc<OnceLock<(TenantId, Access)>>);
 
 impl RequestTenant {
-    /// Who it is, if that is known.
+    /// The tenant, if it is known yet.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
-        self.0.get()
+        self.0.get().map(|(tenant, _)| tenant)
     }
 
-    /// Notes who it is.
-    pub(crate) fn is(&self, tenant: &TenantId) {
-        self.0.get_or_init(|| tenant.clone());
+    /// What the request does: a request without a tenant changes nothing.
+    pub(crate) fn access(&self) -> Access {
+        self.0.get().map_or(Access::Read, |(_, access)| *access)
+    }
+
+    /// Notes the tenant of the key, and what the route says that it does.
+    pub(crate) fn set(&self, tenant: &TenantId, access: Access) {
+        self.0.get_or_init(|| (tenant.clone(), access));
     }
 }
 
@@ -113,12 +127,12 @@ impl ResponseBudget {
     /// happened, and whoever is not told would ask for it again.
     pub(crate) async fn hold_body(
         &self,
-        asker: &RequestTenant,
+        request: &RequestTenant,
         response: Response,
         is_done: bool,
     ) -> Result<Response, Problem> {
         let exact = response.body().size_hint().exact();
-        let (Some(tenant), Some(1..)) = (asker.0.get(), exact) else { return Ok(response) };
+        let (Some(tenant), Some(1..)) = (request.tenant(), exact) else { return Ok(response) };
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|why| Problem::internal(why.to_string()))?.to_bytes();
         let reservation = if is_done { Some(self.take(tenant, body.len())) } else { self.reserve(tenant, body.len()) };
@@ -174,17 +188,17 @@ mod tests {
 
     #[tokio::test]
     async fn i6_answers_that_wait_for_their_readers_take_bounded_memory() {
-        let (answers, asker) = (ResponseBudget::default(), RequestTenant::default());
+        let (answers, request) = (ResponseBudget::default(), RequestTenant::default());
         let [a, b] = ["a", "b"].map(tenant);
-        asker.is(&a);
+        request.set(&a, Access::Read);
         let answer = || Bytes::from(vec![7; 1 << 20]).into_response();
         let mut waiting = Vec::new();
         for _ in 0..ANSWER_BYTES_OF_TENANT_MAX >> 20 {
-            waiting.push(answers.hold_body(&asker, answer(), false).await.unwrap());
+            waiting.push(answers.hold_body(&request, answer(), false).await.unwrap());
         }
-        assert!(answers.hold_body(&asker, answer(), false).await.is_err() && answers.check_own_room(&a).is_err());
+        assert!(answers.hold_body(&request, answer(), false).await.is_err() && answers.check_own_room(&a).is_err());
         assert!(answers.check_own_room(&b).is_ok() && answers.has_room(&b, 1) && !answers.has_room(&a, 1));
-        drop(answers.hold_body(&asker, answer(), true).await.unwrap());
+        drop(answers.hold_body(&request, answer(), true).await.unwrap());
         let second = Duration::from_secs(1);
         let reservation = answers.reserve_within(second, &b, 16).await.unwrap();
         let mut piece = reservation.hold(Bytes::from_static(b"another tenant's"));
@@ -193,9 +207,9 @@ mod tests {
         let received = waiting.pop().unwrap().into_body().collect().await.unwrap().to_bytes();
         let rest = received.slice(1..);
         drop(received);
-        assert!(answers.hold_body(&asker, answer(), false).await.is_err());
+        assert!(answers.hold_body(&request, answer(), false).await.is_err());
         drop(rest);
-        assert!(answers.hold_body(&asker, answer(), false).await.is_ok());
+        assert!(answers.hold_body(&request, answer(), false).await.is_ok());
         drop(waiting);
         let _ = piece.split_to(4);
         let taken = || {

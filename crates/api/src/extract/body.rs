@@ -12,7 +12,7 @@ use pipeline::IngestRequest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
+use crate::state::ApiState;
 
 /// Largest capacity that a declared length is trusted with before its bytes have come, in bytes.
 const TRUSTED_BYTES_MAX: usize = 64 << 10;

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use super::body::read_in_time;
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::shape::Object;
+use crate::state::ApiState;
 
 /// A body of at most `BYTES_MAX` bytes.
 #[derive(Debug)]

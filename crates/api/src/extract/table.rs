@@ -28,7 +28,7 @@ use super::body::read_in_time;
 use super::document::check_text;
 use crate::problem::{Kind, Problem};
 use crate::response_budget::RequestTenant;
-use crate::router::ApiState;
+use crate::state::ApiState;
 
 /// A text up to this size, in bytes, is taken beside the large ones.
 const SMALL_BYTES_MAX: u64 = 1 << 20;

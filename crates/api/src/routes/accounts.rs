@@ -10,13 +10,13 @@ use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::ask::{answer, calendar, within_time};
 use crate::cache::{self, CacheDirectives, Key};
-use crate::extract::{Bounds, Id, Parameters, Scope, number, one_of};
+use crate::extract::{Bounds, Id, Parameters, ReadScope, number, one_of};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::routes::docs::{OneRefusals, QuestionRefusals};
-use crate::routes::{answer, calendar, within_time};
 use crate::shape::{AccountSampleBody, AccountSummaryBody};
+use crate::state::ApiState;
 
 /// Rows when the request names no limit.
 const ROWS_DEFAULT: usize = 10;
@@ -41,7 +41,7 @@ pub(crate) struct SampleParameters {
 )]
 pub(crate) async fn sample(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<SampleParameters>,
 ) -> Result<Json<AccountSampleBody>, Problem> {
     let limit = number("limit", parameters.limit.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
@@ -137,7 +137,7 @@ const fn after(instant: Timestamp) -> Timestamp {
 )]
 pub(crate) async fn summary(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(account): Id,
     Parameters(parameters): Parameters<SummaryParameters>,
     directives: CacheDirectives,

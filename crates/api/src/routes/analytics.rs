@@ -12,13 +12,13 @@ use domain::time::{TimeRange, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::ask::{calendar, within_time};
 use crate::cache::{self, CacheDirectives, Key};
-use crate::extract::{Bounds, Parameters, Scope, list, one_of, zone};
+use crate::extract::{Bounds, Parameters, ReadScope, list, one_of, zone};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::routes::docs::QuestionRefusals;
-use crate::routes::{calendar, within_time};
 use crate::shape::SeriesBody;
+use crate::state::ApiState;
 
 /// What can be measured, by name.
 const METRICS: [(&str, Metric); 6] = [
@@ -153,7 +153,7 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
 )]
 pub(crate) async fn analytics(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<AnalyticsParameters>,
     directives: CacheDirectives,
 ) -> Result<Response, Problem> {

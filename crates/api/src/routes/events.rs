@@ -11,12 +11,14 @@ use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Id, NoParameters, Parameters, Scope, limit, next_cursor, one_of, read_cursor, text, time_range};
+use crate::ask::answer;
+use crate::extract::{
+    Id, NoParameters, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text, time_range,
+};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::answer;
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
+use crate::state::ApiState;
 
 const LISTING: &str = "events";
 
@@ -83,7 +85,7 @@ impl EventParameters {
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
     let query = parameters.query()?;
@@ -101,7 +103,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(id): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<EventBody>, Problem> {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::router::ApiState;
+use crate::state::ApiState;
 
 /// The process answers.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,11 +10,11 @@ use pipeline::{EventResult, IngestRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::extract::{IngestBody, Parameters, Scope, one_of};
+use crate::extract::{IngestBody, Parameters, WriteScope, one_of};
 use crate::problem::Problem;
-use crate::router::ApiState;
 use crate::routes::docs::{EventsIn, WriteRefusals};
 use crate::shape::{Verdict, Verdicts};
+use crate::state::ApiState;
 
 /// What one verdict takes in an answer, about.
 const VERDICT_BYTES: usize = 128;
@@ -72,7 +72,7 @@ pub(crate) struct JobBody {
 )]
 pub(crate) async fn events(
     State(api): State<Arc<ApiState>>,
-    scope: Scope,
+    scope: WriteScope,
     parameters: Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
@@ -95,7 +95,7 @@ pub(crate) async fn events(
 )]
 pub(crate) async fn ingest(
     api: State<Arc<ApiState>>,
-    scope: Scope,
+    scope: WriteScope,
     parameters: Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
@@ -118,7 +118,7 @@ pub(crate) async fn ingest(
 )]
 pub(crate) async fn unversioned(
     State(api): State<Arc<ApiState>>,
-    scope: Scope,
+    scope: WriteScope,
     parameters: Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
@@ -137,7 +137,7 @@ struct Taken {
 
 async fn take(
     api: &ApiState,
-    Scope(scope): &Scope,
+    WriteScope(scope): &WriteScope,
     Parameters(parameters): &Parameters<IngestParameters>,
     body: IngestBody,
     word: fn(EventResult) -> Verdict,

@@ -8,12 +8,12 @@ use axum::extract::State;
 use domain::limits::{QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
 use domain::query::Refusal;
 
-use crate::extract::{Document, NoParameters, Parameters, Scope};
+use crate::ask::{answer_within, ready};
+use crate::extract::{Document, NoParameters, Parameters, ReadScope};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::routes::docs::QueryRefusals;
-use crate::routes::{answer_within, ready};
 use crate::shape::{QueryAnswerBody, QueryBody};
+use crate::state::ApiState;
 
 /// Longest wait for an answer: as long as a query may wait for its turn and then run, so that it says
 /// itself which of the two was too long.
@@ -35,7 +35,7 @@ impl From<Refusal> for Problem {
 )]
 pub(crate) async fn run(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     _: Parameters<NoParameters>,
     Document(body): Document<QueryBody, QUERY_BODY_BYTES_MAX>,
 ) -> Result<Json<QueryAnswerBody>, Problem> {

@@ -8,10 +8,10 @@ use pipeline::ReceiptState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::extract::{Id, NoParameters, Parameters, Scope};
+use crate::extract::{Id, NoParameters, Parameters, ReadScope};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::routes::docs::OneRefusals;
+use crate::state::ApiState;
 
 /// What became of a batch.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +41,7 @@ pub(crate) struct ReceiptBody {
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(receipt): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<ReceiptBody>, Problem> {

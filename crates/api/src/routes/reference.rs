@@ -21,11 +21,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
-use crate::extract::{NoParameters, Parameters, Scope, TableBody, TableText, generation, turn};
+use crate::extract::{NoParameters, Parameters, ReadScope, TableBody, TableText, WriteScope, generation, turn};
 use crate::problem::Problem;
-use crate::router::ApiState;
 use crate::routes::docs::TableRefusals;
 use crate::shape::{TableChangedBody, TableView};
+use crate::state::ApiState;
 
 /// A reference table, or a change to it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -47,7 +47,7 @@ pub(crate) struct TableIn {
 )]
 pub(crate) async fn read(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -75,7 +75,7 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn replace(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    WriteScope(scope): WriteScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
     text: TableText,
@@ -95,7 +95,7 @@ pub(crate) async fn replace(
 )]
 pub(crate) async fn patch(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    WriteScope(scope): WriteScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
     text: TableText,

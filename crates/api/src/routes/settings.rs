@@ -12,11 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::extract::{Document, NoParameters, Parameters, Scope, WEEK_STARTS};
+use crate::ask::ready;
+use crate::extract::{Document, NoParameters, Parameters, ReadScope, WEEK_STARTS, WriteScope};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::routes::docs::{ChangeRefusals, QuestionRefusals};
-use crate::routes::ready;
+use crate::state::ApiState;
 
 /// Largest body of a change, in bytes.
 const SETTINGS_BYTES_MAX: usize = 64 << 10;
@@ -67,7 +67,7 @@ impl SettingsBody {
 )]
 pub(crate) async fn read(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     _: Parameters<NoParameters>,
 ) -> Json<SettingsBody> {
     Json(SettingsBody::of(&api, &scope))
@@ -83,7 +83,7 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    WriteScope(scope): WriteScope,
     _: Parameters<NoParameters>,
     Document(fields): Document<ChangedSettings, SETTINGS_BYTES_MAX>,
 ) -> Result<Json<SettingsBody>, Problem> {

@@ -13,12 +13,12 @@ use ports::active_users::ActiveUsersQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Bounds, Parameters, Scope, Span, flag, number, one_of, text, week_start, zone};
+use crate::ask::{blocking, calendar, within_time};
+use crate::extract::{Bounds, Parameters, ReadScope, Span, flag, number, one_of, text, week_start, zone};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::routes::docs::QuestionRefusals;
-use crate::routes::{blocking, calendar, within_time};
 use crate::shape::{ActiveUsersBody, RetentionBody, TopEventsBody};
+use crate::state::ApiState;
 
 /// Event types of an answer when the request names no limit.
 const TOP_EVENTS_DEFAULT: usize = 10;
@@ -97,7 +97,7 @@ impl ActiveParameters {
 )]
 pub(crate) async fn dau(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<ActiveParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
     active(&api, &scope, parameters.weekly(None), DAILY).await
@@ -113,7 +113,7 @@ pub(crate) async fn dau(
 )]
 pub(crate) async fn wau(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<WeeklyParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
     active(&api, &scope, parameters, WEEKLY).await
@@ -129,7 +129,7 @@ pub(crate) async fn wau(
 )]
 pub(crate) async fn mau(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<ActiveParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
     active(&api, &scope, parameters.weekly(None), MONTHLY).await
@@ -238,7 +238,7 @@ pub(crate) struct TopEventsParameters {
 )]
 pub(crate) async fn top_events(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<TopEventsParameters>,
 ) -> Result<Json<TopEventsBody>, Problem> {
     let limit = number("limit", parameters.limit.as_deref(), TOP_EVENTS_DEFAULT, 1..=TOP_EVENTS_MAX)?;
@@ -311,7 +311,7 @@ impl RetentionParameters {
 )]
 pub(crate) async fn retention(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<RetentionParameters>,
 ) -> Result<Json<RetentionBody>, Problem> {
     let query = parameters.query(calendar(&api, &scope, zone(parameters.tz.as_deref())?), &api)?;

@@ -15,12 +15,12 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::mpsc;
 
-use crate::extract::{Parameters, Scope};
+use crate::extract::{Parameters, ReadScope};
 use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
 use crate::routes::docs::ListRefusals;
 use crate::routes::live::LiveParameters;
 use crate::serve::ConnectionHandle;
+use crate::state::ApiState;
 
 use pump::{EventSink, Pump, SocketSink};
 
@@ -40,14 +40,14 @@ const READER_BYTES_MAX: usize = 4 << 10;
 )]
 pub(crate) async fn sse(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<LiveParameters>,
     connection: Option<Extension<ConnectionHandle>>,
 ) -> Result<Response, Problem> {
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
-    let sink = EventSink { sender, answers: api.answers.clone(), tenant: scope.tenant().clone() };
+    let sink = EventSink { sender, answers: api.response_budget.clone(), tenant: scope.tenant().clone() };
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     tokio::spawn(pump.run(sink));
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
@@ -68,7 +68,7 @@ pub(crate) async fn sse(
 )]
 pub(crate) async fn ws(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<LiveParameters>,
     connection: Option<Extension<ConnectionHandle>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -78,7 +78,7 @@ pub(crate) async fn ws(
     let upgrade = upgrade.map_err(refused)?;
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
-    let (answers, tenant) = (api.answers.clone(), scope.tenant().clone());
+    let (answers, tenant) = (api.response_budget.clone(), scope.tenant().clone());
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, answers, tenant))))

@@ -10,12 +10,12 @@ use ports::reports::WindowQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Parameters, Scope, limit, next_cursor, one_of, read_cursor, time_range};
+use crate::ask::answer;
+use crate::extract::{Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, time_range};
 use crate::problem::Problem;
-use crate::router::ApiState;
-use crate::routes::answer;
 use crate::routes::docs::ListRefusals;
 use crate::shape::{Listing, WindowBody};
+use crate::state::ApiState;
 
 const LISTING: &str = "windows";
 
@@ -63,7 +63,7 @@ impl WindowParameters {
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<WindowParameters>,
 ) -> Result<Json<Listing<WindowBody>>, Problem> {
     let query = parameters.query()?;
