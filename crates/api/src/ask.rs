@@ -11,7 +11,7 @@ use domain::tenant::TenantScope;
 use ports::PortError;
 use ports::reports::Reports;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::state::ApiState;
 
 /// Asks the reports and waits for the answer as [`within_time`] does.
@@ -38,7 +38,7 @@ where
 pub(crate) fn ready(api: &ApiState) -> Result<(), Problem> {
     if api.pipeline.is_replaying() {
         let detail = "the journal is being replayed; ask again when /readyz says ready";
-        return Err(Problem::new(Kind::Unavailable, detail));
+        return Err(Problem::new(ProblemKind::Unavailable, detail));
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ where
         Ok(answer) => Ok(answer?),
         Err(_) => {
             let detail = format!("no answer within {} s; ask for less at once", time_max.as_secs());
-            Err(Problem::new(Kind::QueryTimeout, detail))
+            Err(Problem::new(ProblemKind::QueryTimeout, detail))
         }
     }
 }

@@ -42,14 +42,14 @@ impl Default for CacheTimes {
 
 /// What was asked: two questions are the same when their keys are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub(crate) struct CacheKey {
     tenant: TenantId,
     generation: u64,
     /// As JSON, so that no two questions look the same.
     question: Box<str>,
 }
 
-impl Key {
+impl CacheKey {
     /// The key of `question`, which says everything that the answer depends on.
     pub(crate) fn new(tenant: &TenantId, generation: u64, question: &impl Serialize) -> Result<Self, Problem> {
         let question = serde_json::to_string(question).map_err(|why| Problem::internal(why.to_string()))?;
@@ -66,8 +66,8 @@ struct Kept {
 #[derive(Debug, Clone)]
 struct Weight;
 
-impl Weighter<Key, Kept> for Weight {
-    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
+impl Weighter<CacheKey, Kept> for Weight {
+    fn weight(&self, key: &CacheKey, kept: &Kept) -> u64 {
         let text = key.tenant.as_str().len() + key.question.len() + kept.body.len();
         ANSWER_OVERHEAD_BYTES + text as u64
     }
@@ -76,7 +76,7 @@ impl Weighter<Key, Kept> for Weight {
 /// The answers of one server.
 pub(crate) struct AnswerCache {
     pub(crate) times: CacheTimes,
-    kept: Cache<Key, Kept, Weight>,
+    kept: Cache<CacheKey, Kept, Weight>,
     metrics: Arc<Metrics>,
 }
 
@@ -107,7 +107,7 @@ impl AnswerCache {
     /// The answer under `key` if it was made at most `time` ago, or what `make` makes.
     pub(crate) async fn answer(
         &self,
-        key: Key,
+        key: CacheKey,
         time: Duration,
         directives: CacheDirectives,
         clock: &dyn Clock,
@@ -142,7 +142,7 @@ impl AnswerCache {
 
     async fn find_or_make(
         &self,
-        key: &Key,
+        key: &CacheKey,
         fresh: impl Fn(&Kept) -> bool,
         clock: &dyn Clock,
         make: impl Future<Output = Result<Bytes, Problem>>,

@@ -18,11 +18,11 @@ use http::request::Parts;
 pub(crate) use body::IngestBody;
 pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use document::Document;
-pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text, time_range};
+pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text};
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
 pub(crate) use table::{TableBody, TableText, generation, turn};
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::response_budget::{Access, RequestTenant};
 use crate::state::ApiState;
 
@@ -62,7 +62,7 @@ fn authenticate(parts: &Parts, api: &ApiState, access: Access) -> Result<TenantS
     let scope = api.keyring.authenticate(key).map_err(|why| {
         let is_other = !parts.headers.contains_key(AUTHORIZATION) && parts.headers.contains_key("x-api-key");
         let header = if is_other { "X-API-Key" } else { "Authorization" };
-        Problem::new(Kind::Unauthorized, why.to_string()).at(header)
+        Problem::new(ProblemKind::Unauthorized, why.to_string()).at(header)
     })?;
     if let Some(request) = parts.extensions.get::<RequestTenant>() {
         request.set(scope.tenant(), access);
@@ -72,7 +72,7 @@ fn authenticate(parts: &Parts, api: &ApiState, access: Access) -> Result<TenantS
 
 /// The key that the request carries; `Authorization` goes before `X-API-Key`.
 fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let refused = |why: &str| Problem::new(Kind::Unauthorized, why);
+    let refused = |why: &str| Problem::new(ProblemKind::Unauthorized, why);
     let text = |name| match headers.get(name) {
         Some(value) => {
             std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| refused("the API key is not valid UTF-8"))

@@ -13,7 +13,7 @@ use domain::tenant::TenantId;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 
 /// How often it is looked whether readers have made room.
 const ROOM_POLL: Duration = Duration::from_millis(20);
@@ -143,7 +143,7 @@ impl ResponseBudget {
 
 fn no_room() -> Problem {
     let detail = "the answers that wait for their readers fill the memory set aside for them";
-    Problem::new(Kind::Overloaded, detail)
+    Problem::new(ProblemKind::Overloaded, detail)
 }
 
 impl Reservation {

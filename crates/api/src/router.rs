@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use utoipa::openapi::OpenApi;
 
 use crate::observe;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes;
 use crate::state::ApiState;
 
@@ -29,9 +29,9 @@ pub fn document() -> OpenApi {
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::new(Kind::NotFound, format!("no route has the path {}", uri.path()))
+    Problem::new(ProblemKind::NotFound, format!("no route has the path {}", uri.path()))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+    Problem::new(ProblemKind::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
 }

@@ -30,9 +30,9 @@ use crate::state::ApiState;
 /// All documented routes.
 pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
     OpenApiRouter::with_openapi(docs::base())
-        .routes(routes!(events::list, ingest::events))
-        .routes(routes!(ingest::ingest))
-        .routes(routes!(ingest::unversioned))
+        .routes(docs::with_events(routes!(events::list, ingest::events)))
+        .routes(docs::with_events(routes!(ingest::ingest)))
+        .routes(docs::with_events(routes!(ingest::unversioned)))
         .routes(routes!(receipts::one))
         .routes(routes!(events::one))
         .routes(routes!(windows::list))

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use ports::testing::clock::ManualClock;
 
 use super::*;
-use crate::problem::Kind;
+use crate::problem::ProblemKind;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -26,7 +26,7 @@ impl Bench {
     }
 
     /// Asks, and says which answer came and how old it is.
-    async fn ask(&self, key: Key, control: &[&str]) -> (String, String) {
+    async fn ask(&self, key: CacheKey, control: &[&str]) -> (String, String) {
         let mut headers = HeaderMap::new();
         for control in control {
             headers.append(CACHE_CONTROL, HeaderValue::from_str(control).unwrap());
@@ -42,8 +42,8 @@ impl Bench {
     }
 }
 
-fn key(tenant: &str, generation: u64, question: &str) -> Key {
-    Key::new(&TenantId::parse(tenant).unwrap(), generation, &question).unwrap()
+fn key(tenant: &str, generation: u64, question: &str) -> CacheKey {
+    CacheKey::new(&TenantId::parse(tenant).unwrap(), generation, &question).unwrap()
 }
 
 fn text(answer: &str, age: &str) -> (String, String) {
@@ -120,7 +120,7 @@ async fn however_many_wait_for_an_answer_it_is_made_once() {
 async fn a_refusal_is_not_kept_and_blocks_nobody() {
     let bench = Bench::new();
     let directives = CacheDirectives::of(&HeaderMap::new());
-    let refused = async { Err(Problem::new(Kind::NotFound, "nobody")) };
+    let refused = async { Err(Problem::new(ProblemKind::NotFound, "nobody")) };
     let refused = bench.cache.answer(key("t", 0, "q"), MINUTE, directives, &bench.clock, refused).await;
     assert!(refused.is_err());
     assert_eq!(bench.ask(key("t", 0, "q"), &[]).await.0, "0");

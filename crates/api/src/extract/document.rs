@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 
 use super::body::read_in_time;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::shape::Object;
 use crate::state::ApiState;
 
@@ -35,7 +35,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let is_json = |media: &str| matches!(media.trim(), "application/json" | "application/merge-patch+json");
     if !media.split(';').next().is_some_and(is_json) {
         let detail = "the body must be JSON, under the content type application/json";
-        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     }
     check_text(headers)
 }
@@ -45,10 +45,10 @@ pub(super) fn check_text(headers: &HeaderMap) -> Result<(), Problem> {
     let media = lower(headers, CONTENT_TYPE).unwrap_or_default();
     let charset = media.split(';').skip(1).find_map(|part| part.trim().strip_prefix("charset="));
     if charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
-        return Err(Problem::new(Kind::UnsupportedMediaType, "the body must be UTF-8"));
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType, "the body must be UTF-8"));
     }
     if lower(headers, CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {
-        return Err(Problem::new(Kind::UnsupportedEncoding, "the body of this route must not be compressed"));
+        return Err(Problem::new(ProblemKind::UnsupportedEncoding, "the body of this route must not be compressed"));
     }
     Ok(())
 }
@@ -76,7 +76,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn refusal(why: &serde_json::Error) -> Problem {
-    let kind = if why.is_data() { Kind::InvalidParameter } else { Kind::Malformed };
+    let kind = if why.is_data() { ProblemKind::InvalidParameter } else { ProblemKind::Malformed };
     Problem::new(kind, why.to_string())
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
 use super::document::check_text;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::response_budget::RequestTenant;
 use crate::state::ApiState;
 
@@ -85,7 +85,7 @@ impl FromRequest<Arc<ApiState>> for TableText {
 
 /// A turn to have a reference table read, changed or sent.
 pub(crate) async fn turn(turns: &FairLimiter, tenant: &TenantId) -> Result<FairPermit, Problem> {
-    let busy = |_| Problem::new(Kind::Overloaded, "other reference tables are being read or changed");
+    let busy = |_| Problem::new(ProblemKind::Overloaded, "other reference tables are being read or changed");
     Ok(tokio::time::timeout(QUERY_TIME_MAX, turns.take(tenant)).await.map_err(busy)??)
 }
 
@@ -93,7 +93,8 @@ impl TableText {
     /// All users as they are to be; nothing may be `null`. The text is read on another thread.
     pub(crate) async fn replacement(self, turn: FairPermit) -> Result<TableBody, Problem> {
         self.read(turn, |ts, patch| {
-            let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
+            let absent =
+                || Problem::body(ProblemKind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
             Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(patch)? })
         })
         .await
@@ -130,7 +131,7 @@ fn whole(ParsedUsers { users, distinct }: ParsedUsers) -> Result<Users, Problem>
             let user = users.iter().find(|(_, patch)| *patch == at).map_or("", |(user, _)| user);
             let field = [Some(USERS), Some(user), attribute.as_deref()];
             let field = field.into_iter().flatten().collect::<Vec<_>>().join(".");
-            Problem::body(Kind::InvalidParameter, &field, "null takes away, which only PATCH does")
+            Problem::body(ProblemKind::InvalidParameter, &field, "null takes away, which only PATCH does")
         })?;
         shared.push(Arc::new(attributes));
     }
@@ -166,19 +167,19 @@ fn parse(bytes: &[u8]) -> Result<(Option<Timestamp>, ParsedUsers), Problem> {
     let parsed = Whole(&blame).deserialize(&mut reader).and_then(|body| reader.end().map(|()| body));
     parsed.map_err(|why| match blame.take() {
         Some(ErrorField { kind, field }) => Problem::body(kind, &field, why.to_string()),
-        None => Problem::new(Kind::Malformed, format!("the body is no reference table: {why}")),
+        None => Problem::new(ProblemKind::Malformed, format!("the body is no reference table: {why}")),
     })
 }
 
 /// Where the reading failed, set by the innermost part.
 struct ErrorField {
-    kind: Kind,
+    kind: ProblemKind,
     field: String,
 }
 
 type ErrorFieldCell = RefCell<Option<ErrorField>>;
 
-fn blame<E>(error_field: &ErrorFieldCell, kind: Kind, field: impl FnOnce() -> String) -> impl FnOnce(E) -> E {
+fn blame<E>(error_field: &ErrorFieldCell, kind: ProblemKind, field: impl FnOnce() -> String) -> impl FnOnce(E) -> E {
     let field = error_field.borrow().is_none().then(field);
     move |error| {
         if let Some(field) = field {
@@ -209,24 +210,27 @@ impl<'de> Visitor<'de> for Whole<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut users, mut ts) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
-            let refused = |why: &str| blame(self.0, Kind::InvalidParameter, || key.clone())(A::Error::custom(why));
+            let refused =
+                |why: &str| blame(self.0, ProblemKind::InvalidParameter, || key.clone())(A::Error::custom(why));
             match key.as_str() {
                 USERS if users.is_some() => return Err(refused("user_metadata is given twice")),
                 "ts" if ts.is_some() => return Err(refused("ts is given twice")),
                 USERS => {
                     let read = map.next_value_seed(AllUsers(self.0));
-                    users = Some(read.map_err(|e| blame(self.0, Kind::InvalidParameter, || USERS.to_owned())(e))?);
+                    users =
+                        Some(read.map_err(|e| blame(self.0, ProblemKind::InvalidParameter, || USERS.to_owned())(e))?);
                 }
                 "ts" => {
                     let read = map.next_value_seed(Scalar);
-                    let text = read.map_err(|e| blame(self.0, Kind::InvalidParameter, || "ts".to_owned())(e))?;
+                    let text = read.map_err(|e| blame(self.0, ProblemKind::InvalidParameter, || "ts".to_owned())(e))?;
                     let text = text.ok_or_else(|| refused("ts must not be null"))?;
                     ts = Some(Timestamp::parse(&text).map_err(|why| refused(&format!("'ts' is {why}")))?);
                 }
                 _ => return Err(refused("unknown field; a table has user_metadata and ts")),
             }
         }
-        let absent = || blame(self.0, Kind::InvalidParameter, || USERS.to_owned())(A::Error::missing_field(USERS));
+        let absent =
+            || blame(self.0, ProblemKind::InvalidParameter, || USERS.to_owned())(A::Error::missing_field(USERS));
         Ok((ts, users.ok_or_else(absent)?))
     }
 }
@@ -254,18 +258,18 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
         while let Some(user) = map.next_key::<String>()? {
             if patch.users.len() >= REFERENCE_USERS_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_USERS_MAX} users fit in a table"));
-                return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(why));
+                return Err(blame(self.0, ProblemKind::TooLarge, || USERS.to_owned())(why));
             }
             let field = || format!("{USERS}.{user}");
             let text = map.next_value::<&'de RawValue>();
-            let text = text.map_err(|e| blame(self.0, Kind::InvalidParameter, field)(e))?.get();
+            let text = text.map_err(|e| blame(self.0, ProblemKind::InvalidParameter, field)(e))?.get();
             let at = match known.get(text) {
                 Some(at) => *at,
                 None => {
                     let seed = User { error_field: self.0, user: &user };
                     let read = seed.deserialize(&mut serde_json::Deserializer::from_str(text));
                     let refused = |why| A::Error::custom(without_place(why));
-                    let new = read.map_err(|why| blame(self.0, Kind::InvalidParameter, field)(refused(why)))?;
+                    let new = read.map_err(|why| blame(self.0, ProblemKind::InvalidParameter, field)(refused(why)))?;
                     // The same may be written in many ways.
                     let at = *numbers.entry(new).or_insert_with_key(|new| {
                         patch.distinct.push(new.clone());
@@ -274,7 +278,7 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
                     if patch.distinct.len() > REFERENCE_COMBINATIONS_MAX {
                         let why =
                             format!("at most {REFERENCE_COMBINATIONS_MAX} different combinations of attributes fit");
-                        return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(A::Error::custom(why)));
+                        return Err(blame(self.0, ProblemKind::TooLarge, || USERS.to_owned())(A::Error::custom(why)));
                     }
                     known.insert(text, at);
                     at
@@ -285,7 +289,7 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
         patch.users.sort_by(|one, other| one.0.cmp(&other.0));
         if let Some(twice) = patch.users.windows(2).find(|two| two[0].0 == two[1].0) {
             let why = A::Error::custom("a user is given twice");
-            return Err(blame(self.0, Kind::InvalidParameter, || format!("{USERS}.{}", twice[0].0))(why));
+            return Err(blame(self.0, ProblemKind::InvalidParameter, || format!("{USERS}.{}", twice[0].0))(why));
         }
         Ok(patch)
     }
@@ -327,14 +331,14 @@ impl<'de> Visitor<'de> for User<'_> {
         while let Some(name) = map.next_key::<String>()? {
             let field = || format!("{USERS}.{}.{name}", self.user);
             let read = map.next_value_seed(Scalar);
-            let value = read.map_err(|e| blame(self.error_field, Kind::InvalidParameter, field)(e))?;
+            let value = read.map_err(|e| blame(self.error_field, ProblemKind::InvalidParameter, field)(e))?;
             if attributes.len() >= REFERENCE_ATTRIBUTES_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_ATTRIBUTES_MAX} attributes fit"));
-                return Err(blame(self.error_field, Kind::TooLarge, || format!("{USERS}.{}", self.user))(why));
+                return Err(blame(self.error_field, ProblemKind::TooLarge, || format!("{USERS}.{}", self.user))(why));
             }
             if attributes.contains_key(&name) {
                 let why = A::Error::custom("an attribute is given twice");
-                return Err(blame(self.error_field, Kind::InvalidParameter, field)(why));
+                return Err(blame(self.error_field, ProblemKind::InvalidParameter, field)(why));
             }
             attributes.insert(name, value);
         }

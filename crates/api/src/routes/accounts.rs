@@ -11,10 +11,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar, within_time};
-use crate::cache::{self, CacheDirectives, Key};
+use crate::cache::{self, CacheDirectives, CacheKey};
 use crate::extract::{Bounds, Id, Parameters, ReadScope, number, one_of};
-use crate::problem::{Kind, Problem};
-use crate::routes::docs::{OneRefusals, QuestionRefusals};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::{ListRefusals, OneRangeRefusals};
 use crate::shape::{AccountSampleBody, AccountSummaryBody};
 use crate::state::ApiState;
 
@@ -37,7 +37,7 @@ pub(crate) struct SampleParameters {
 /// The first in order of id. An account exists from its first event on.
 #[utoipa::path(
     get, path = "/accounts/sample", tag = "usage", operation_id = "account_sample", params(SampleParameters),
-    responses((status = 200, description = "Their ids", body = AccountSampleBody), QuestionRefusals),
+    responses((status = 200, description = "Their ids", body = AccountSampleBody), ListRefusals),
 )]
 pub(crate) async fn sample(
     State(api): State<Arc<ApiState>>,
@@ -133,7 +133,7 @@ const fn after(instant: Timestamp) -> Timestamp {
 #[utoipa::path(
     get, path = "/accounts/{id}/summary", tag = "usage", operation_id = "account_summary",
     params(("id" = String, Path, description = "The account's id, percent-encoded"), SummaryParameters),
-    responses((status = 200, description = "The summary", body = AccountSummaryBody), OneRefusals),
+    responses((status = 200, description = "The summary", body = AccountSummaryBody), OneRangeRefusals),
 )]
 pub(crate) async fn summary(
     State(api): State<Arc<ApiState>>,
@@ -145,16 +145,18 @@ pub(crate) async fn summary(
     let top = number("top", parameters.top.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
     let generation = api.pipeline.settings().of(&scope).generation;
     let window = parameters.window(&api, &scope)?;
-    let key = Key::new(scope.tenant(), generation, &("summary", &account, window.key(), top))?;
+    let key = CacheKey::new(scope.tenant(), generation, &("summary", &account, window.key(), top))?;
     let clock = api.pipeline.clock();
     let make = async {
         let (range, custom) = window.range(clock.now());
         let summary = api.pipeline.analytics().summary(&scope, &account, range, top).await;
         let range_field = if custom.is_some() { "from" } else { "window" };
-        let refused = |why| Problem::from(why).at_if(Kind::Gone, range_field).at_if(Kind::QueryTooLarge, range_field);
+        let refused = |why| {
+            Problem::from(why).at_if(ProblemKind::Gone, range_field).at_if(ProblemKind::QueryTooLarge, range_field)
+        };
         let summary = summary.map_err(refused)?;
-        let summary =
-            summary.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this account is applied").at("id"))?;
+        let summary = summary
+            .ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event of this account is applied").at("id"))?;
         cache::body(&AccountSummaryBody::new(account.clone(), window.name(), custom, summary))
     };
     within_time(&api, api.cache.answer(key, api.cache.times.summary, directives, clock, make)).await

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{calendar, within_time};
-use crate::cache::{self, CacheDirectives, Key};
+use crate::cache::{self, CacheDirectives, CacheKey};
 use crate::extract::{Bounds, Parameters, ReadScope, list, one_of, zone};
-use crate::problem::{Kind, Problem};
-use crate::routes::docs::QuestionRefusals;
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::RangeRefusals;
 use crate::shape::SeriesBody;
 use crate::state::ApiState;
 
@@ -130,7 +130,7 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
     while start < query.range.to() {
         if buckets.len() == query.points_max {
             let detail = format!("the range has more than {} buckets; ask for less or wider ones", query.points_max);
-            return Err(Problem::new(Kind::QueryTooLarge, detail).at("interval"));
+            return Err(Problem::new(ProblemKind::QueryTooLarge, detail).at("interval"));
         }
         buckets.push(start);
         let next = query.calendar.bucket_after(start, query.interval);
@@ -149,7 +149,7 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
 /// `Cache-Control: no-cache` asks for a new one.
 #[utoipa::path(
     get, path = "/analytics", tag = "statistics", operation_id = "analytics", params(AnalyticsParameters),
-    responses((status = 200, description = "In order of time, then group", body = SeriesBody), QuestionRefusals),
+    responses((status = 200, description = "In order of time, then group", body = SeriesBody), RangeRefusals),
 )]
 pub(crate) async fn analytics(
     State(api): State<Arc<ApiState>>,
@@ -167,7 +167,7 @@ pub(crate) async fn analytics(
     let make = async {
         let points = api.pipeline.analytics().series(&scope, &question.query).await;
         let largest = if question.query.group_by.is_empty() { "from" } else { "group_by" };
-        let points = points.map_err(|why| Problem::from(why).at_if(Kind::QueryTooLarge, largest))?;
+        let points = points.map_err(|why| Problem::from(why).at_if(ProblemKind::QueryTooLarge, largest))?;
         cache::body(&SeriesBody::new(&question.query, (question.metric, question.interval), &buckets, points))
     };
     if !is_over {
@@ -176,10 +176,10 @@ pub(crate) async fn analytics(
     within_time(&api, api.cache.answer(key, api.cache.times.series, directives, api.pipeline.clock(), make)).await
 }
 
-fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<Key, Problem> {
+fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<CacheKey, Problem> {
     let query = &question.query;
     let groups: Vec<_> = query.group_by.iter().map(|facet| facet.as_str()).collect();
     let filters: Vec<_> = query.filters.iter().map(|(facet, value)| (facet.as_str(), value)).collect();
     let when = (query.range.from(), query.range.to(), query.calendar.zone.name(), query.calendar.week_start);
-    Key::new(scope.tenant(), generation, &("series", question.metric, question.interval, when, groups, filters))
+    CacheKey::new(scope.tenant(), generation, &("series", question.metric, question.interval, when, groups, filters))
 }

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::ask::answer;
 use crate::extract::{Id, NoParameters, Parameters, ReadScope, limit, next_cursor, read_cursor};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{CustomerBody, Listing, UsageBody};
 use crate::state::ApiState;
@@ -93,7 +93,7 @@ async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<C
     let today = calendar.day_of(now);
     let today = windows_of(api.pipeline.rule(), calendar.range_of(DayRange { first: today, last: today }));
     let usage = answer(api, |reports| reports.usage(scope, customer, now, today)).await?;
-    usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied").at("id"))
+    usage.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event of this customer is applied").at("id"))
 }
 
 /// From the first window that begins in `day` to the end of the last.

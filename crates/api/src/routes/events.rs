@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::calendar::Calendar;
 use domain::limits::PAGE_BYTES_MAX;
 use domain::position::Position;
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::ask::answer;
-use crate::extract::{
-    Id, NoParameters, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text, time_range,
-};
-use crate::problem::{Kind, Problem};
+use crate::ask::{answer, calendar};
+use crate::extract::{Bounds, Id, NoParameters, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
 use crate::state::ApiState;
@@ -37,9 +36,9 @@ pub(crate) struct EventParameters {
     endpoint: Option<String>,
     /// By project.
     project: Option<String>,
-    /// Events of this instant or later.
+    /// Events of this instant, or of this day of the tenant's zone, or later.
     from: Option<String>,
-    /// Events before this instant; a calendar date takes in that whole day.
+    /// Events before this instant, or up to and with this day of the tenant's zone.
     to: Option<String>,
     /// `desc`, newest first, or `asc`.
     #[param(example = "desc")]
@@ -52,8 +51,9 @@ pub(crate) struct EventParameters {
 }
 
 impl EventParameters {
-    fn query(self) -> Result<EventQuery, Problem> {
+    fn query(self, calendar: &Calendar) -> Result<EventQuery, Problem> {
         let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
+        let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
         let place: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
         let after = place.map(|(micros, position)| EventCursor {
             time: Timestamp::from_micros(micros),
@@ -61,7 +61,7 @@ impl EventParameters {
         });
         Ok(EventQuery {
             filter: EventFilter {
-                range: time_range(self.from.as_deref(), self.to.as_deref())?,
+                range: bounds.range(calendar, TimeRange::ALL)?,
                 customer: self.customer,
                 user: text("user", self.user)?,
                 kind: text("type", self.kind)?,
@@ -88,7 +88,7 @@ pub(crate) async fn list(
     ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
-    let query = parameters.query()?;
+    let query = parameters.query(&calendar(&api, &scope, None))?;
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
     let next = page.next.and_then(|place| next_cursor(LISTING, &(place.time.micros(), place.position.bits())));
     let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
@@ -108,6 +108,7 @@ pub(crate) async fn one(
     _: Parameters<NoParameters>,
 ) -> Result<Json<EventBody>, Problem> {
     let event = answer(&api, |reports| reports.event(&scope, &id)).await?;
-    let event = event.ok_or_else(|| Problem::new(Kind::NotFound, "no event with this id is applied").at("id"))?;
+    let event =
+        event.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied").at("id"))?;
     Ok(Json(EventBody::new(&scope, event)?))
 }

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use crate::ask::answer_within;
 use crate::extract::{Parameters, ReadScope};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ListRefusals;
 use crate::shape::LiveBody;
 use crate::state::ApiState;
@@ -48,7 +48,7 @@ impl LiveParameters {
         };
         match api.pipeline.live().problem() {
             None => Ok(seconds),
-            Some(why) => Err(Problem::new(Kind::Unavailable, format!("the live view is not whole yet: {why}"))),
+            Some(why) => Err(Problem::new(ProblemKind::Unavailable, format!("the live view is not whole yet: {why}"))),
         }
     }
 }

@@ -10,7 +10,7 @@ use domain::query::Refusal;
 
 use crate::ask::{answer_within, ready};
 use crate::extract::{Document, NoParameters, Parameters, ReadScope};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::QueryRefusals;
 use crate::shape::{QueryAnswerBody, QueryBody};
 use crate::state::ApiState;
@@ -43,6 +43,6 @@ pub(crate) async fn run(
     let query = body.check(api.pipeline.settings().calendar(&scope))?;
     let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
     let answer = answer_within(ANSWER_TIMEOUT, api.pipeline.queries().query(&scope, &query)).await;
-    let answer = answer.map_err(|why| why.at_if(Kind::QueryTooLarge, largest))?;
+    let answer = answer.map_err(|why| why.at_if(ProblemKind::QueryTooLarge, largest))?;
     Ok(Json(answer.into()))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::extract::{Id, NoParameters, Parameters, ReadScope};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::OneRefusals;
 use crate::state::ApiState;
 
@@ -46,7 +46,7 @@ pub(crate) async fn one(
     _: Parameters<NoParameters>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let state = api.pipeline.receipt(&scope, &receipt).await?;
-    let state = state.ok_or_else(|| Problem::new(Kind::NotFound, "no such receipt").at("id"))?;
+    let state = state.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no such receipt").at("id"))?;
     let (status, accepted, duplicates, reason) = match state {
         ReceiptState::Queued => ("queued", None, None, None),
         ReceiptState::Applied { accepted, duplicates } => ("applied", accepted, duplicates, None),

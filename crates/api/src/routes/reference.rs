@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 use crate::extract::{NoParameters, Parameters, ReadScope, TableBody, TableText, WriteScope, generation, turn};
 use crate::problem::Problem;
-use crate::routes::docs::TableRefusals;
+use crate::routes::docs::{TableRefusals, TenantRefusals};
 use crate::shape::{TableChangedBody, TableView};
 use crate::state::ApiState;
 
@@ -43,7 +43,11 @@ pub(crate) struct TableIn {
 /// Read the reference table of users
 #[utoipa::path(
     get, path = "/reference/users", tag = "live", operation_id = "reference_users",
-    responses((status = 200, description = "The table", body = TableView), TableRefusals),
+    responses(
+        (status = 200, description = "The table", body = TableView),
+        (status = 304, description = "The table is still the one of `If-None-Match`"),
+        TenantRefusals,
+    ),
 )]
 pub(crate) async fn read(
     State(api): State<Arc<ApiState>>,

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use crate::ask::ready;
 use crate::extract::{Document, NoParameters, Parameters, ReadScope, WEEK_STARTS, WriteScope};
-use crate::problem::{Kind, Problem};
-use crate::routes::docs::{ChangeRefusals, QuestionRefusals};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::{SettingsRefusals, TenantRefusals};
 use crate::state::ApiState;
 
 /// Largest body of a change, in bytes.
@@ -63,7 +63,7 @@ impl SettingsBody {
 /// Read the settings
 #[utoipa::path(
     get, path = "/v1/settings", tag = "settings", operation_id = "settings",
-    responses((status = 200, description = "The tenant's settings", body = SettingsBody), QuestionRefusals),
+    responses((status = 200, description = "The tenant's settings", body = SettingsBody), TenantRefusals),
 )]
 pub(crate) async fn read(
     State(api): State<Arc<ApiState>>,
@@ -79,7 +79,7 @@ pub(crate) async fn read(
 /// from raw events, and is refused when retention has dropped some of them.
 #[utoipa::path(
     patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", request_body = SettingsBody,
-    responses((status = 200, description = "The settings as they are now", body = SettingsBody), ChangeRefusals),
+    responses((status = 200, description = "The settings as they are now", body = SettingsBody), SettingsRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
@@ -100,10 +100,13 @@ pub(crate) async fn change(
         async move { settings.change(&scope, &change).await }
     });
     match tokio::time::timeout(QUERY_TIME_MAX, changing).await {
-        Ok(Ok(changed)) => changed.map_err(|why| Problem::from(why).at_if(Kind::Gone, "timezone"))?,
+        Ok(Ok(changed)) => changed.map_err(|why| Problem::from(why).at_if(ProblemKind::Gone, "timezone"))?,
         Ok(Err(_)) => return Err(Problem::internal("the change of settings panicked")),
         Err(_) => {
-            return Err(Problem::new(Kind::Unavailable, "the change is still being made; read the settings later"));
+            return Err(Problem::new(
+                ProblemKind::Unavailable,
+                "the change is still being made; read the settings later",
+            ));
         }
     }
     Ok(Json(SettingsBody::of(&api, &scope)))

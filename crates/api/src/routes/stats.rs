@@ -15,8 +15,8 @@ use utoipa::IntoParams;
 
 use crate::ask::{blocking, calendar, within_time};
 use crate::extract::{Bounds, Parameters, ReadScope, Span, flag, number, one_of, text, week_start, zone};
-use crate::problem::{Kind, Problem};
-use crate::routes::docs::QuestionRefusals;
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::RangeRefusals;
 use crate::shape::{ActiveUsersBody, RetentionBody, TopEventsBody};
 use crate::state::ApiState;
 
@@ -93,7 +93,7 @@ impl ActiveParameters {
 /// Every day of the range has a row. Events without a user count for nobody.
 #[utoipa::path(
     get, path = "/stats/dau", tag = "statistics", operation_id = "dau", params(ActiveParameters),
-    responses((status = 200, description = "One row per day", body = ActiveUsersBody), QuestionRefusals),
+    responses((status = 200, description = "One row per day", body = ActiveUsersBody), RangeRefusals),
 )]
 pub(crate) async fn dau(
     State(api): State<Arc<ApiState>>,
@@ -109,7 +109,7 @@ pub(crate) async fn dau(
 /// count, also in the first and last week.
 #[utoipa::path(
     get, path = "/stats/wau", tag = "statistics", operation_id = "wau", params(WeeklyParameters),
-    responses((status = 200, description = "One row per week, or per day", body = ActiveUsersBody), QuestionRefusals),
+    responses((status = 200, description = "One row per week, or per day", body = ActiveUsersBody), RangeRefusals),
 )]
 pub(crate) async fn wau(
     State(api): State<Arc<ApiState>>,
@@ -125,7 +125,7 @@ pub(crate) async fn wau(
 /// count, also in the first and last month.
 #[utoipa::path(
     get, path = "/stats/mau", tag = "statistics", operation_id = "mau", params(ActiveParameters),
-    responses((status = 200, description = "One row per month, or per day", body = ActiveUsersBody), QuestionRefusals),
+    responses((status = 200, description = "One row per month, or per day", body = ActiveUsersBody), RangeRefusals),
 )]
 pub(crate) async fn mau(
     State(api): State<Arc<ApiState>>,
@@ -197,7 +197,7 @@ async fn activity_of(api: &ApiState, scope: &TenantScope, query: &ActiveUsersQue
         ActiveUsersQuery { project: Some(_), kind: Some(_), .. } => "type",
         _ => "from",
     };
-    activity.map_err(|why| Problem::from(why).at_if(Kind::Gone, place()))
+    activity.map_err(|why| Problem::from(why).at_if(ProblemKind::Gone, place()))
 }
 
 /// The first day of a range that ends with `last` and whose beginning was not given.
@@ -234,7 +234,7 @@ pub(crate) struct TopEventsParameters {
 /// Event types with most events
 #[utoipa::path(
     get, path = "/stats/top-events", tag = "statistics", operation_id = "top_events", params(TopEventsParameters),
-    responses((status = 200, description = "Most events first", body = TopEventsBody), QuestionRefusals),
+    responses((status = 200, description = "Most events first", body = TopEventsBody), RangeRefusals),
 )]
 pub(crate) async fn top_events(
     State(api): State<Arc<ApiState>>,
@@ -307,7 +307,7 @@ impl RetentionParameters {
 /// cohorts.
 #[utoipa::path(
     get, path = "/stats/retention", tag = "statistics", operation_id = "retention", params(RetentionParameters),
-    responses((status = 200, description = "One row per cohort", body = RetentionBody), QuestionRefusals),
+    responses((status = 200, description = "One row per cohort", body = RetentionBody), RangeRefusals),
 )]
 pub(crate) async fn retention(
     State(api): State<Arc<ApiState>>,

@@ -16,7 +16,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::mpsc;
 
 use crate::extract::{Parameters, ReadScope};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ListRefusals;
 use crate::routes::live::LiveParameters;
 use crate::serve::ConnectionHandle;
@@ -73,8 +73,9 @@ pub(crate) async fn ws(
     connection: Option<Extension<ConnectionHandle>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let refused =
-        |why: WebSocketUpgradeRejection| Problem::new(Kind::Malformed, format!("no WebSocket: {why}")).at("Upgrade");
+    let refused = |why: WebSocketUpgradeRejection| {
+        Problem::new(ProblemKind::Malformed, format!("no WebSocket: {why}")).at("Upgrade")
+    };
     let upgrade = upgrade.map_err(refused)?;
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;

@@ -19,6 +19,7 @@ use live::MemoryLive;
 use pipeline::{Metrics, Pipeline, PipelineParts};
 use ports::ErrorKind;
 use ports::active_users::ActiveUsers;
+use ports::analytics::Analytics;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
 use ports::testing::ledger::MemoryLedger;
@@ -27,6 +28,8 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::statuses::DocumentedStatuses;
 
 /// Where the clock stands at first: a Saturday, 10 s into a window.
 pub(crate) const NOW: &str = "2026-11-21T10:00:10Z";
@@ -38,6 +41,8 @@ pub(crate) struct TestApi {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<ManualClock>,
     journal: Arc<MemoryJournal>,
+    /// Fails the test when an answer has a status that the document lacks.
+    _statuses: DocumentedStatuses,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
 }
@@ -54,7 +59,13 @@ impl TestApi {
         Self::with_keys(limits, keyring).await
     }
 
-    /// A server whose days of users are somebody else's business.
+    /// A server whose sums come from `analytics`.
+    pub(crate) async fn with_analytics(analytics: Arc<dyn Analytics>) -> Self {
+        let keyring = Keyring::new().with_anonymous_default();
+        Self::with_parts(Limits::default(), keyring, |parts| PipelineParts { analytics, ..parts }).await
+    }
+
+    /// A server whose days of users come from `active_users`.
     pub(crate) async fn with_active_users(active_users: Arc<dyn ActiveUsers>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
         Self::with_parts(Limits::default(), keyring, |parts| PipelineParts { active_users, ..parts }).await
@@ -88,7 +99,8 @@ impl TestApi {
         };
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(change(parts), Arc::clone(&metrics));
-        let router = api::router(ApiState::new(pipeline, keyring, metrics, CacheTimes::default()));
+        let statuses = DocumentedStatuses::new();
+        let router = statuses.watch(api::router(ApiState::new(pipeline, keyring, metrics, CacheTimes::default())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -98,10 +110,10 @@ impl TestApi {
             };
             api::serve(listener, router, &limits, stopped).await;
         });
-        Self { address, clock, journal, stop: Some(stop), server }
+        Self { address, clock, journal, _statuses: statuses, stop: Some(stop), server }
     }
 
-    /// One whose live view is whole.
+    /// A server whose live view is whole.
     pub(crate) async fn live(limits: Limits) -> Self {
         let api = Self::with(limits).await;
         while api.get("/v1/live").await.status == 503 {}

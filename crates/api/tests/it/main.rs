@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod harness;
+mod statuses;
 mod auth;
 mod bodies;
 mod connections;
