@@ -40,7 +40,7 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let is_write = tenant.access() == Access::Write;
     let budget = if is_write { &api.write_response_budget } else { &api.response_budget };
     let is_done = is_write && !response.status().is_client_error();
-    response = budget.hold_body(&tenant, response, is_done).await.unwrap_or_else(|refusal| {
+    response = budget.reserve_body(&tenant, response, is_done).await.unwrap_or_else(|refusal| {
         let mut response = refusal.into_response();
         problem = write_problem(&mut response, &id);
         response

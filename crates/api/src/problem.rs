@@ -322,14 +322,14 @@ mod tests {
 
     #[test]
     fn i6_only_what_a_query_is_makes_it_too_large_and_only_then_it_is_not_to_be_tried_again() {
-        let told = |kind: ErrorKind| {
+        let refusal = |kind: ErrorKind| {
             let problem = Problem::from(PortError::new(kind, "answer within 7 parsecs: ask for less"));
             (problem.kind.status().as_u16(), problem.kind.header().is_some(), problem.detail)
         };
         let limit = "failed to answer within 7 parsecs: ask for less".to_owned();
-        assert_eq!(told(ErrorKind::Exhausted), (422, false, limit.clone()));
-        assert_eq!(told(ErrorKind::TimedOut), (504, false, limit));
-        let (status, is_retried, _) = told(ErrorKind::Overloaded);
+        assert_eq!(refusal(ErrorKind::Exhausted), (422, false, limit.clone()));
+        assert_eq!(refusal(ErrorKind::TimedOut), (504, false, limit));
+        let (status, is_retried, _) = refusal(ErrorKind::Overloaded);
         assert_eq!((status, is_retried), (503, true));
     }
 }

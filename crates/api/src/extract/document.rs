@@ -1,5 +1,5 @@
-//! A JSON body that is read into a type: bounded in size and time, and refused with the place of what
-//! is wrong. Not decompressed: such bodies are small.
+//! A JSON body that is read into a type: bounded in size and time. A refusal names the
+//! field that is wrong. Not decompressed: such bodies are small.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     }
 }
 
-/// That a body is JSON that can be read, as far as its headers say anything.
+/// Checks that the headers, as far as they say anything, announce JSON that can be read.
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let media = lower(headers, CONTENT_TYPE).unwrap_or_else(|| "application/json".to_owned());
     let is_json = |media: &str| matches!(media.trim(), "application/json" | "application/merge-patch+json");
@@ -40,7 +40,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     check_text(headers)
 }
 
-/// That a body is UTF-8 and not compressed, as far as its headers say anything.
+/// Checks that the headers, as far as they say anything, announce UTF-8 that is not compressed.
 pub(super) fn check_text(headers: &HeaderMap) -> Result<(), Problem> {
     let media = lower(headers, CONTENT_TYPE).unwrap_or_default();
     let charset = media.split(';').skip(1).find_map(|part| part.trim().strip_prefix("charset="));
@@ -62,14 +62,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let Object(document) = serde_path_to_error::deserialize(&mut reader).map_err(|why| {
         let (path, problem) = (why.path().to_string(), refusal(why.inner()));
         let path = Some(path).filter(|path| path != ".");
-        // A name that stands there twice is in the message alone.
+        // The name of a field that is given twice stands in the message alone.
         let text = why.inner().to_string();
         let twice = text.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
-        let place = match (path, twice) {
+        let field = match (path, twice) {
             (Some(path), Some((name, _))) => Some(format!("{path}.{name}")),
             (path, twice) => path.or_else(|| twice.map(|(name, _)| name.to_owned())),
         };
-        place.map_or(problem.clone(), |place| problem.at(place))
+        field.map_or(problem.clone(), |field| problem.at(field))
     })?;
     reader.end().map_err(|why| refusal(&why))?;
     Ok(document)

@@ -74,16 +74,16 @@ pub(crate) struct AnalyticsParameters {
     model: Option<String>,
 }
 
-/// A question with the words it was asked in.
+/// A question, with the names of its metric and interval for the answer.
 struct Question {
     query: SeriesQuery,
     metric: &'static str,
     interval: &'static str,
 }
 
-/// The word of `words` with its meaning.
-fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
-    words.iter().find(|(_, known)| *known == meaning).map_or("", |(word, _)| word)
+/// The name that `names` has for a value.
+fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, known)| *known == value).map_or("", |(name, _)| name)
 }
 
 impl AnalyticsParameters {
@@ -108,9 +108,9 @@ impl AnalyticsParameters {
             (Facet::Model, self.model),
         ];
         let filters = filters.into_iter().filter_map(|(facet, value)| Some((facet, value?))).collect();
-        let names = (word(&METRICS, metric), word(&INTERVALS, (interval, buckets)));
+        let (metric_name, interval_name) = (name_of(&METRICS, metric), name_of(&INTERVALS, (interval, buckets)));
         let query = SeriesQuery { metric, range, interval, calendar, group_by, filters, points_max: SERIES_POINTS_MAX };
-        Ok(Question { query, metric: names.0, interval: names.1 })
+        Ok(Question { query, metric: metric_name, interval: interval_name })
     }
 }
 

@@ -54,8 +54,8 @@ impl EventParameters {
     fn query(self, calendar: &Calendar) -> Result<EventQuery, Problem> {
         let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
-        let place: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
-        let after = place.map(|(micros, position)| EventCursor {
+        let after: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        let after = after.map(|(micros, position)| EventCursor {
             time: Timestamp::from_micros(micros),
             position: Position::from_bits(position),
         });

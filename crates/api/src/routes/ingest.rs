@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use crate::extract::{IngestBody, Parameters, WriteScope, one_of};
 use crate::problem::Problem;
 use crate::routes::docs::IngestRefusals;
-use crate::shape::{JobBody, TakenBody, Verdicts, Words};
+use crate::shape::{JobBody, TakenBody, VerdictFormat, Verdicts};
 use crate::state::ApiState;
 
 /// About how much memory one verdict takes in an answer.
@@ -49,7 +49,7 @@ pub(crate) async fn events(
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
     let wait = parameters.wait()?;
-    let answer = take(&api, &scope, wait, body, Words::Native).await?;
+    let answer = take(&api, &scope, wait, body, VerdictFormat::Native).await?;
     Ok((StatusCode::ACCEPTED, Json(TakenBody::new(answer, wait))))
 }
 
@@ -84,17 +84,17 @@ pub(crate) async fn unversioned(
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
     let wait = parameters.wait()?;
-    let answer = take(&api, &scope, wait, body, Words::Unversioned).await?;
+    let answer = take(&api, &scope, wait, body, VerdictFormat::Unversioned).await?;
     Ok((StatusCode::ACCEPTED, Json(JobBody::new(answer, wait))))
 }
 
-/// Hands a write to the pipeline. `words` are those in which a batch of rejected events alone is refused.
+/// Hands a write to the pipeline. `format` is for the refusal of a batch whose events are all rejected.
 async fn take(
     api: &ApiState,
     scope: &TenantScope,
     wait: bool,
     body: IngestBody,
-    words: Words,
+    format: VerdictFormat,
 ) -> Result<IngestAnswer, Problem> {
     let IngestBody { request, share } = body;
     let mut answer = api.pipeline.ingest().ingest(scope, IngestRequest { wait, ..request }).await?;
@@ -102,12 +102,12 @@ async fn take(
     fail::fail_point!("http::before_respond");
 
     if !api.write_response_budget.has_room(scope.tenant(), answer.results.len() * VERDICT_BYTES) {
-        // The counts are told all the same; a batch that is sent again is answered event by event.
+        // The counts are sent all the same; a batch that is sent again is answered event by event.
         answer.results.clear();
     }
     // Duplicates were taken once.
     if answer.rejected > 0 && answer.accepted == 0 && answer.duplicates == 0 {
-        return Err(Problem::all_rejected(answer.rejected, Verdicts::new(answer.results, words)));
+        return Err(Problem::all_rejected(answer.rejected, Verdicts::new(answer.results, format)));
     }
     Ok(answer)
 }

@@ -26,7 +26,7 @@ const TOP_EVENTS_DEFAULT: usize = 10;
 const DAYS_DEFAULT: i32 = 30;
 const PERIODS_DEFAULT: i32 = 12;
 
-/// Active users are counted in these ways.
+/// A way to count active users.
 #[derive(Debug, Clone, Copy)]
 struct Active {
     period: Period,
@@ -90,7 +90,7 @@ impl ActiveParameters {
 
 /// Daily active users
 ///
-/// Every day of the range has a row. Events without a user count for nobody.
+/// Every day of the range has a row. Events without a user are not counted.
 #[utoipa::path(
     get, path = "/stats/dau", tag = "statistics", operation_id = "dau", params(ActiveParameters),
     responses((status = 200, description = "One row per day", body = ActiveUsersBody), RangeRefusals),
@@ -168,8 +168,8 @@ async fn active(
     counted(api, scope, &query, count).await.map(Json)
 }
 
-/// What is counted from the users of each day. Only a few questions at once hold and count them, and
-/// only for as long as somebody waits.
+/// Counts from the users of each day. Only a few questions at once load and count them, and counting stops
+/// when the request has been given up.
 async fn counted<T: Send + 'static>(
     api: &ApiState,
     scope: &TenantScope,
@@ -188,16 +188,16 @@ async fn counted<T: Send + 'static>(
     within_time(api, answer).await
 }
 
-/// The users of each day. What needs raw events that are gone is refused for the parameter that asks for
-/// more than the days kept.
+/// Loads the users of each day. When that needs raw events that retention has dropped, the refusal names the
+/// parameter that makes raw events necessary.
 async fn activity_of(api: &ApiState, scope: &TenantScope, query: &ActiveUsersQuery) -> Result<DailyUsers, Problem> {
     let activity = api.pipeline.active_users().active_users(scope, query).await;
-    let place = || match query {
+    let field = || match query {
         _ if query.zone != api.pipeline.settings().calendar(scope).zone => "tz",
         ActiveUsersQuery { project: Some(_), kind: Some(_), .. } => "type",
         _ => "from",
     };
-    activity.map_err(|why| Problem::from(why).at_if(ProblemKind::Gone, place()))
+    activity.map_err(|why| Problem::from(why).at_if(ProblemKind::Gone, field()))
 }
 
 /// The first day of a range that ends with `last` and whose beginning was not given.
@@ -315,7 +315,7 @@ pub(crate) async fn retention(
     Parameters(parameters): Parameters<RetentionParameters>,
 ) -> Result<Json<RetentionBody>, Problem> {
     let query = parameters.query(calendar(&api, &scope, zone(parameters.tz.as_deref())?), &api)?;
-    let audience = ActiveUsersQuery {
+    let users = ActiveUsersQuery {
         range: TimeRange::ALL,
         zone: query.calendar.zone.clone(),
         project: parameters.project,
@@ -324,5 +324,5 @@ pub(crate) async fn retention(
     let count = move |activity: DailyUsers, is_wanted: &dyn Fn() -> bool| {
         Some(RetentionBody::new(query.period, activity::retention(&activity, &query, is_wanted)?))
     };
-    counted(&api, &scope, &audience, count).await.map(Json)
+    counted(&api, &scope, &users, count).await.map(Json)
 }

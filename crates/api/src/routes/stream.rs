@@ -1,5 +1,5 @@
 //! The live view pushed: server-sent events and WebSocket, one pump for both. A reader that does not
-//! take what it is sent is dropped; nobody waits for it.
+//! receive what it is sent is dropped; nothing else waits for it.
 
 mod pump;
 
@@ -24,7 +24,7 @@ use crate::state::ApiState;
 
 use pump::{EventSink, Pump, SocketSink};
 
-/// Messages that wait in a response for its reader.
+/// Most messages that wait in a response for its reader.
 const WAITING_MAX: usize = 8;
 /// Largest message taken from a reader, who has nothing to say, in bytes.
 const READER_BYTES_MAX: usize = 4 << 10;
@@ -47,7 +47,7 @@ pub(crate) async fn sse(
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
-    let sink = EventSink { sender, answers: api.response_budget.clone(), tenant: scope.tenant().clone() };
+    let sink = EventSink { sender, budget: api.response_budget.clone(), tenant: scope.tenant().clone() };
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     tokio::spawn(pump.run(sink));
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
@@ -79,8 +79,8 @@ pub(crate) async fn ws(
     let upgrade = upgrade.map_err(refused)?;
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live().stream(&scope, seconds)?;
-    let (answers, tenant) = (api.response_budget.clone(), scope.tenant().clone());
+    let (budget, tenant) = (api.response_budget.clone(), scope.tenant().clone());
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, answers, tenant))))
+    Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, budget, tenant))))
 }

@@ -44,12 +44,12 @@ impl WindowParameters {
     fn query(self, calendar: &Calendar) -> Result<WindowQuery, Problem> {
         let states = [("open", WindowState::Open), ("closed", WindowState::Closed), ("revised", WindowState::Revised)];
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
-        let place: Option<(String, i64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        let after: Option<(String, i64)> = read_cursor(LISTING, self.cursor.as_deref())?;
         Ok(WindowQuery {
             customer: self.customer,
             range: bounds.range(calendar, TimeRange::ALL)?,
             state: one_of("state", self.state.as_deref(), &states)?,
-            after: place.map(|(customer, start_us)| (customer, Timestamp::from_micros(start_us))),
+            after: after.map(|(customer, start_us)| (customer, Timestamp::from_micros(start_us))),
             limit: limit(self.limit.as_deref())?,
         })
     }

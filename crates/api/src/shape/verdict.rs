@@ -1,16 +1,16 @@
-//! What became of the events of a write: the pipeline's answer, written in the native words and in those
-//! of `/events`.
+//! What became of the events of a write: the pipeline's answer, written in the format of `/v1` and in that of
+//! `/events`.
 
 use pipeline::{EventResult, IngestAnswer, Status};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// The words in which a route writes its verdicts.
+/// How a route writes its verdicts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Words {
-    /// The words of `/v1`.
+pub(crate) enum VerdictFormat {
+    /// `accepted`, `duplicate` and `rejected`, as under `/v1`.
     Native,
-    /// The words of `/events`, where a duplicate is an error that says so.
+    /// `success` and `error`, as in `/events`, where a duplicate is an error that says so.
     Unversioned,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    fn new(result: &'a EventResult, words: Words) -> Self {
+    fn new(result: &'a EventResult, format: VerdictFormat) -> Self {
         let EventResult { event_id, status, code, field, message } = result;
         let verdict = Self {
             event_id: event_id.as_deref(),
@@ -46,11 +46,11 @@ impl<'a> Verdict<'a> {
             field: field.as_deref(),
             message: message.as_deref(),
         };
-        match (words, status) {
-            (Words::Native, _) => verdict,
-            (Words::Unversioned, Status::Accepted) => Self { status: "success", ..verdict },
-            (Words::Unversioned, Status::Rejected) => Self { status: "error", ..verdict },
-            (Words::Unversioned, Status::Duplicate) => Self {
+        match (format, status) {
+            (VerdictFormat::Native, _) => verdict,
+            (VerdictFormat::Unversioned, Status::Accepted) => Self { status: "success", ..verdict },
+            (VerdictFormat::Unversioned, Status::Rejected) => Self { status: "error", ..verdict },
+            (VerdictFormat::Unversioned, Status::Duplicate) => Self {
                 status: "error",
                 code: verdict.code.or(Some("duplicate")),
                 message: verdict.message.or(Some("duplicate event_id")),
@@ -64,18 +64,18 @@ impl<'a> Verdict<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Verdicts {
     results: Vec<EventResult>,
-    words: Words,
+    format: VerdictFormat,
 }
 
 impl Verdicts {
-    pub(crate) const fn new(results: Vec<EventResult>, words: Words) -> Self {
-        Self { results, words }
+    pub(crate) const fn new(results: Vec<EventResult>, format: VerdictFormat) -> Self {
+        Self { results, format }
     }
 }
 
 impl Serialize for Verdicts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.results.iter().map(|result| Verdict::new(result, self.words)))
+        serializer.collect_seq(self.results.iter().map(|result| Verdict::new(result, self.format)))
     }
 }
 
@@ -102,7 +102,7 @@ impl TakenBody {
     /// `wait`: whether the request asked to wait until the events are visible.
     pub(crate) fn new(answer: IngestAnswer, wait: bool) -> Self {
         let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, .. } = answer;
-        let results = Verdicts::new(results, Words::Native);
+        let results = Verdicts::new(results, VerdictFormat::Native);
         Self { accepted, duplicates, rejected, results, receipt, applied: wait.then_some(applied) }
     }
 }
@@ -142,7 +142,7 @@ impl JobBody {
             accepted,
             duplicates,
             rejected,
-            results: Verdicts::new(results, Words::Unversioned),
+            results: Verdicts::new(results, VerdictFormat::Unversioned),
             applied: wait.then_some(applied),
         }
     }
@@ -167,9 +167,9 @@ mod tests {
             result(Status::Duplicate, Some("payload_mismatch"), None, Some("another payload")),
             EventResult { event_id: None, ..result(Status::Rejected, Some("invalid_time"), Some("time"), Some("no")) },
         ];
-        let text = |words| serde_json::to_string(&Verdicts::new(results.clone(), words)).unwrap();
+        let text = |format| serde_json::to_string(&Verdicts::new(results.clone(), format)).unwrap();
         assert_eq!(
-            text(Words::Native),
+            text(VerdictFormat::Native),
             concat!(
                 r#"[{"event_id":"e","status":"accepted"},{"event_id":"e","status":"duplicate"},"#,
                 r#"{"event_id":"e","status":"duplicate","code":"payload_mismatch","message":"another payload"},"#,
@@ -177,7 +177,7 @@ mod tests {
             )
         );
         assert_eq!(
-            text(Words::Unversioned),
+            text(VerdictFormat::Unversioned),
             concat!(
                 r#"[{"event_id":"e","status":"success"},"#,
                 r#"{"event_id":"e","status":"error","code":"duplicate","message":"duplicate event_id"},"#,
