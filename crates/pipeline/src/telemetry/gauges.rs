@@ -1,5 +1,5 @@
-//! Figures that are read off the ports at the moment somebody asks for the metrics, so that they
-//! are never stale and cost nothing in between.
+//! Gauges that are read from the ports whenever the metrics are read, so that they are never stale and
+//! cost nothing in between.
 
 use std::fmt;
 use std::sync::Weak;
