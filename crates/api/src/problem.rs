@@ -178,7 +178,7 @@ impl Problem {
         self.field.as_deref()
     }
 
-    /// What the operator should know about it.
+    /// The cause, for the operator's log only.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }

@@ -37,7 +37,7 @@ pub(crate) struct SampleParameters {
 /// The first in order of id. An account exists from its first event on.
 #[utoipa::path(
     get, path = "/accounts/sample", tag = "usage", operation_id = "account_sample", params(SampleParameters),
-    responses((status = 200, description = "Their ids", body = AccountSampleBody), ListRefusals),
+    responses((status = 200, description = "The ids of the accounts", body = AccountSampleBody), ListRefusals),
 )]
 pub(crate) async fn sample(
     State(api): State<Arc<ApiState>>,
@@ -111,7 +111,7 @@ impl Window {
         }
     }
 
-    /// What tells it from other windows.
+    /// The part of the cache key that tells windows apart.
     fn key(self) -> (&'static str, Option<Timestamp>, Option<Timestamp>) {
         match self {
             Self::Last { name, .. } => (name, None, None),

@@ -1,4 +1,4 @@
-//! Figures for Prometheus; with a window, the live view under the path that it is documented with.
+//! Metrics for Prometheus; with `window`, the live view under its unversioned path.
 
 use std::sync::Arc;
 

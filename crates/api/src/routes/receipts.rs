@@ -37,7 +37,7 @@ pub(crate) struct ReceiptBody {
 #[utoipa::path(
     get, path = "/v1/receipts/{id}", tag = "ingest", operation_id = "receipt",
     params(("id" = String, Path, description = "The receipt")),
-    responses((status = 200, description = "Its state", body = ReceiptBody), OneRefusals),
+    responses((status = 200, description = "The state of the batch", body = ReceiptBody), OneRefusals),
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,

@@ -35,7 +35,7 @@ pub(crate) struct SettingsBody {
     max_lateness_sec: Option<u32>,
 }
 
-/// What is to change; a field that is given is there, also when it is null.
+/// A change of settings; a field that is given is `Some`, also when it is null.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedSettings {
