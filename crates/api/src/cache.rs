@@ -1,7 +1,7 @@
-//! Answers that may be given again for a while. A key begins with its tenant (I5) and the generation
+//! A cache of answers. A key begins with its tenant (I5) and the generation
 //! of the tenant's settings, so that no answer outlives a change of them. Bounded by bytes, of which
-//! every answer takes some, and so by number too (I6). However many ask for an answer that is not
-//! there, it is computed once. Refusals are not kept.
+//! every answer takes some, and so by number too (I6). An answer that is not there is computed
+//! once, however many requests wait for it. Refusals are not cached.
 
 use std::fmt;
 use std::future::Future;
@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
-/// How long answers of each kind are given again; nothing is kept for zero.
+/// How long answers of each kind are cached; zero turns the cache off.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheTimes {
     /// Summaries of accounts.
@@ -40,16 +40,16 @@ impl Default for CacheTimes {
     }
 }
 
-/// What was asked: two questions are the same when their keys are.
+/// Identifies a question: two questions are the same when their keys are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub(crate) struct CacheKey {
     tenant: TenantId,
     generation: u64,
-    /// As JSON, so that no two questions look the same.
+    /// The question as JSON, so that no two questions look the same.
     question: Box<str>,
 }
 
-impl Key {
+impl CacheKey {
     /// The key of `question`, which says everything that the answer depends on.
     pub(crate) fn new(tenant: &TenantId, generation: u64, question: &impl Serialize) -> Result<Self, Problem> {
         let question = serde_json::to_string(question).map_err(|why| Problem::internal(why.to_string()))?;
@@ -58,31 +58,31 @@ impl Key {
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct CachedAnswer {
     body: Bytes,
     made: Timestamp,
 }
 
 #[derive(Debug, Clone)]
-struct Weight;
+struct AnswerWeight;
 
-impl Weighter<Key, Kept> for Weight {
-    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
-        let text = key.tenant.as_str().len() + key.question.len() + kept.body.len();
+impl Weighter<CacheKey, CachedAnswer> for AnswerWeight {
+    fn weight(&self, key: &CacheKey, cached: &CachedAnswer) -> u64 {
+        let text = key.tenant.as_str().len() + key.question.len() + cached.body.len();
         ANSWER_OVERHEAD_BYTES + text as u64
     }
 }
 
-/// The answers of one server.
+/// The cached answers of one server.
 pub(crate) struct AnswerCache {
     pub(crate) times: CacheTimes,
-    kept: Cache<Key, Kept, Weight>,
+    answers: Cache<CacheKey, CachedAnswer, AnswerWeight>,
     metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for AnswerCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerCache").field("times", &self.times).field("answers", &self.kept.len()).finish()
+        f.debug_struct("AnswerCache").field("times", &self.times).field("answers", &self.answers.len()).finish()
     }
 }
 
@@ -92,22 +92,22 @@ impl AnswerCache {
     }
 
     fn with_bytes(times: CacheTimes, metrics: Arc<Metrics>, bytes: u64) -> Self {
-        let answers = usize::try_from(bytes / ANSWER_OVERHEAD_BYTES).unwrap_or(usize::MAX);
+        let capacity = usize::try_from(bytes / ANSWER_OVERHEAD_BYTES).unwrap_or(usize::MAX);
         // One shard: of several, each could hold only its part of a large answer.
-        let options = OptionsBuilder::new().estimated_items_capacity(answers).weight_capacity(bytes).shards(1).build();
-        let kept = match options {
+        let options = OptionsBuilder::new().estimated_items_capacity(capacity).weight_capacity(bytes).shards(1).build();
+        let answers = match options {
             Ok(options) => {
-                Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default())
+                Cache::with_options(options, AnswerWeight, DefaultHashBuilder::default(), DefaultLifecycle::default())
             }
-            Err(_) => Cache::with_weighter(answers, bytes, Weight),
+            Err(_) => Cache::with_weighter(capacity, bytes, AnswerWeight),
         };
-        Self { times, kept, metrics }
+        Self { times, answers, metrics }
     }
 
-    /// The answer under `key` if it was made at most `time` ago, or what `make` makes.
+    /// The answer under `key` if it was made at most `time` ago, otherwise the one that `make` makes.
     pub(crate) async fn answer(
         &self,
-        key: Key,
+        key: CacheKey,
         time: Duration,
         directives: CacheDirectives,
         clock: &dyn Clock,
@@ -117,24 +117,24 @@ impl AnswerCache {
             return Ok(uncached(make.await?));
         }
         let time_us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let age_us_max = directives.age_us_max.map_or(time_us, |wished| wished.min(time_us));
-        let age_us = |kept: &Kept| clock.now().micros().saturating_sub(kept.made.micros());
+        let age_us_max = directives.age_us_max.map_or(time_us, |asked| asked.min(time_us));
+        let age_us = |cached: &CachedAnswer| clock.now().micros().saturating_sub(cached.made.micros());
         // After a clock that was set back an answer seems to come from the future.
-        let fresh = |kept: &Kept| (0..age_us_max).contains(&age_us(kept));
-        let kept = if directives.is_for_new() {
+        let fresh = |cached: &CachedAnswer| (0..age_us_max).contains(&age_us(cached));
+        let cached = if directives.wants_new() {
             self.metrics.cacheable(false);
             let made = clock.now();
-            let kept = Kept { body: make.await?, made };
-            if directives.may_keep {
-                self.kept.insert(key, kept.clone());
+            let cached = CachedAnswer { body: make.await?, made };
+            if directives.may_store {
+                self.answers.insert(key, cached.clone());
             }
-            kept
+            cached
         } else {
             self.find_or_make(&key, fresh, clock, make).await?
         };
-        let mut response = json(kept.body.clone());
+        let mut response = json(cached.body.clone());
         let seconds = Duration::as_secs(&time);
-        let age = age_us(&kept).max(0) / MICROS_PER_SECOND;
+        let age = age_us(&cached).max(0) / MICROS_PER_SECOND;
         response.headers_mut().insert(CACHE_CONTROL, header(&format!("private, max-age={seconds}")));
         response.headers_mut().insert(AGE, header(&age.to_string()));
         Ok(response)
@@ -142,31 +142,31 @@ impl AnswerCache {
 
     async fn find_or_make(
         &self,
-        key: &Key,
-        fresh: impl Fn(&Kept) -> bool,
+        key: &CacheKey,
+        fresh: impl Fn(&CachedAnswer) -> bool,
         clock: &dyn Clock,
         make: impl Future<Output = Result<Bytes, Problem>>,
-    ) -> Result<Kept, Problem> {
+    ) -> Result<CachedAnswer, Problem> {
         let guard = loop {
-            match self.kept.get_value_or_guard_async(key).await {
-                Ok(kept) if fresh(&kept) => {
+            match self.answers.get_value_or_guard_async(key).await {
+                Ok(cached) if fresh(&cached) => {
                     self.metrics.cacheable(true);
-                    return Ok(kept);
+                    return Ok(cached);
                 }
-                Ok(stale) => drop(self.kept.remove_if(key, |kept| kept.made == stale.made)),
+                Ok(stale) => drop(self.answers.remove_if(key, |cached| cached.made == stale.made)),
                 Err(guard) => break guard,
             }
         };
         self.metrics.cacheable(false);
         let made = clock.now();
-        let kept = Kept { body: make.await?, made };
-        // Whoever replaced or removed the key meanwhile has the last word.
-        let _ = guard.insert(kept.clone());
-        Ok(kept)
+        let cached = CachedAnswer { body: make.await?, made };
+        // Fails when the key was replaced or removed meanwhile, which then stands.
+        let _ = guard.insert(cached.clone());
+        Ok(cached)
     }
 }
 
-/// An answer that is not to be given again.
+/// An answer that is not cached.
 pub(crate) fn uncached(body: Bytes) -> Response {
     let mut response = json(body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -186,24 +186,24 @@ fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 
-/// What the client says about kept answers (RFC 9111, `Cache-Control` of a request).
+/// What the client asks of the cache (RFC 9111, `Cache-Control` of a request).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CacheDirectives {
     /// No answer older than this; `None` takes any.
     age_us_max: Option<i64>,
-    /// Whether the new answer may be kept.
-    may_keep: bool,
+    /// Whether a new answer may be stored.
+    may_store: bool,
 }
 
 impl CacheDirectives {
     fn of(headers: &HeaderMap) -> Self {
-        let mut directives = Self { age_us_max: None, may_keep: true };
+        let mut directives = Self { age_us_max: None, may_store: true };
         let lists = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
         for directive in lists.flat_map(|list| list.split(',')) {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
             let age_sec = match name.trim().to_ascii_lowercase().as_str() {
                 "no-store" => {
-                    directives.may_keep = false;
+                    directives.may_store = false;
                     0
                 }
                 "no-cache" => 0,
@@ -219,7 +219,7 @@ impl CacheDirectives {
         directives
     }
 
-    fn is_for_new(self) -> bool {
+    fn wants_new(self) -> bool {
         self.age_us_max == Some(0)
     }
 }

@@ -2,16 +2,19 @@
 //! Holds no decision about events and no state of its own; errors become HTTP in `problem` alone.
 
 mod router;
+mod state;
 mod serve;
 mod observe;
 mod extract;
 mod response_budget;
 mod cache;
 mod problem;
+mod ask;
 mod routes;
 mod shape;
 
 pub use cache::CacheTimes;
-pub use router::{ApiState, document, router};
+pub use router::{document, router};
 pub use serve::serve;
 pub use shape::EventBody;
+pub use state::ApiState;

@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::{NoContext, Uuid};
 
 use crate::problem::Problem;
-use crate::response_budget::RequestTenant;
-use crate::router::ApiState;
+use crate::response_budget::{Access, RequestTenant};
+use crate::state::ApiState;
 
 /// Carries the request id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,23 +25,22 @@ const UNMATCHED: &str = "unmatched";
 
 /// Runs one request.
 pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
-    let asker = RequestTenant::default();
-    request.extensions_mut().insert(asker.clone());
+    let tenant = RequestTenant::default();
+    request.extensions_mut().insert(tenant.clone());
     let clock = api.pipeline.clock();
     let started = clock.now();
     let id = request_id(request.headers(), started);
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
-
     let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
 
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
     let mut problem = write_problem(&mut response, &id);
-    let is_write = is_write(&method, endpoint);
-    let answers = if is_write { &api.write_response_budget } else { &api.answers };
+    let is_write = tenant.access() == Access::Write;
+    let budget = if is_write { &api.write_response_budget } else { &api.response_budget };
     let is_done = is_write && !response.status().is_client_error();
-    response = answers.hold_body(&asker, response, is_done).await.unwrap_or_else(|refusal| {
+    response = budget.reserve_body(&tenant, response, is_done).await.unwrap_or_else(|refusal| {
         let mut response = refusal.into_response();
         problem = write_problem(&mut response, &id);
         response
@@ -53,11 +52,6 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     api.metrics.request(label(&method), endpoint, response.status().as_u16(), elapsed_us as f64 / 1e6);
     response.headers_mut().insert(REQUEST_ID, id);
     response
-}
-
-/// Whether a request changes something; a structured query is posted and changes nothing.
-pub(crate) fn is_write(method: &Method, path: &str) -> bool {
-    !method.is_safe() && path != "/v1/query"
 }
 
 /// Writes the body of an answer's problem, if it has one.

@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use crate::shape::{Verdict, Verdicts};
 
 /// One kind of refusal, which decides status, type and headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ProblemKind {
     Malformed,
     InvalidParameter,
     Unauthorized,
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
     DiskFull,
 }
 
-impl Kind {
+impl ProblemKind {
     /// The status of the answer.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
@@ -96,7 +96,7 @@ impl Kind {
         self.names().1
     }
 
-    /// What is in the way when nothing more exact is known.
+    /// The part of the request that is refused when nothing more exact is known.
     const fn field(self) -> Option<&'static str> {
         match self {
             Self::Malformed | Self::InvalidParameter | Self::BodyTimeout | Self::TooLarge => Some("body"),
@@ -126,58 +126,59 @@ impl Kind {
 /// there the request id is known.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
-    kind: Kind,
+    kind: ProblemKind,
     detail: String,
     field: Option<String>,
-    verdicts: Option<Box<Verdicts>>,
+    /// When every event was rejected: how many, and the verdicts on them.
+    rejected: Option<Box<(u64, Verdicts)>>,
     cause: Option<String>,
 }
 
 impl Problem {
     /// A refusal whose `detail` is a sentence for the client.
-    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: kind.field().map(str::to_owned), verdicts: None, cause: None }
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), field: kind.field().map(str::to_owned), rejected: None, cause: None }
     }
 
     /// A refusal of the query parameter or path part `name`.
     pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Self {
-        Self { field: Some(name.to_owned()), ..Self::new(Kind::InvalidParameter, detail) }
+        Self { field: Some(name.to_owned()), ..Self::new(ProblemKind::InvalidParameter, detail) }
     }
 
-    /// The same refusal, because of this part of the request.
+    /// This refusal, because of `place` in the request.
     pub(crate) fn at(self, place: impl Into<String>) -> Self {
         Self { field: Some(place.into()), ..self }
     }
 
-    /// The same refusal; if it is of this kind, because of this part of the request.
-    pub(crate) fn at_if(self, kind: Kind, place: &str) -> Self {
+    /// This refusal; if it is of `kind`, because of `place` in the request.
+    pub(crate) fn at_if(self, kind: ProblemKind, place: &str) -> Self {
         if self.kind == kind { self.at(place) } else { self }
     }
 
     /// A refusal of the body's `field`.
-    pub(crate) fn body(kind: Kind, field: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn body(kind: ProblemKind, field: &str, detail: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(kind, detail) }
     }
 
     /// A refusal of a request of which no event was taken.
-    pub(crate) fn all_rejected(verdicts: Verdicts) -> Self {
-        let detail = format!("none of the {} events was taken; results says why", verdicts.rejected);
-        Self { verdicts: Some(Box::new(verdicts)), ..Self::new(Kind::AllRejected, detail) }
+    pub(crate) fn all_rejected(rejected: u64, verdicts: Verdicts) -> Self {
+        let detail = format!("none of the {rejected} events was taken; results says why");
+        Self { rejected: Some(Box::new((rejected, verdicts))), ..Self::new(ProblemKind::AllRejected, detail) }
     }
 
     /// A failure of the server itself: the client is told no more than that.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         let detail = "the request could not be answered; the server's log says why under this request_id";
-        Self { cause: Some(cause.into()), ..Self::new(Kind::Internal, detail) }
+        Self { cause: Some(cause.into()), ..Self::new(ProblemKind::Internal, detail) }
     }
 
-    /// What is in the way.
+    /// The part of the request that is refused.
     #[cfg(test)]
     pub(crate) fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
 
-    /// What the operator should know about it.
+    /// The cause, for the operator's log only.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
@@ -185,7 +186,7 @@ impl Problem {
     /// Writes the body of the response that this problem became.
     pub(crate) fn write(&self, response: &mut Response, request_id: &str) {
         let (kind, title) = self.kind.names();
-        let verdicts = self.verdicts.as_deref();
+        let rejected = self.rejected.as_deref();
         let body = ProblemBody {
             kind,
             title,
@@ -193,10 +194,10 @@ impl Problem {
             detail: &self.detail,
             field: self.field.as_deref(),
             request_id,
-            accepted: verdicts.map(|verdicts| verdicts.accepted),
-            duplicates: verdicts.map(|verdicts| verdicts.duplicates),
-            rejected: verdicts.map(|verdicts| verdicts.rejected),
-            results: verdicts.map(|verdicts| &*verdicts.results),
+            accepted: rejected.map(|_| 0),
+            duplicates: rejected.map(|_| 0),
+            rejected: rejected.map(|(events, _)| *events),
+            results: rejected.map(|(_, verdicts)| verdicts),
         };
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         *response.body_mut() = serde_json::to_vec(&body).map_or_else(|_| Body::empty(), Body::from);
@@ -228,7 +229,7 @@ pub(crate) struct ProblemBody<'a> {
     status: u16,
     /// What was wrong with this request.
     detail: &'a str,
-    /// The part of the request in the way: a parameter, a field of the body by its path, a
+    /// The part of the request that is refused: a parameter, a field of the body by its path, a
     /// header, `path`, `method` or `body`. Every 4xx says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
@@ -245,19 +246,20 @@ pub(crate) struct ProblemBody<'a> {
     rejected: Option<u64>,
     /// When every event was rejected: the verdict on each, in the order of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
-    results: Option<&'a [Verdict]>,
+    #[schema(value_type = Option<Vec<Verdict<'static>>>)]
+    results: Option<&'a Verdicts>,
 }
 
 impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
         let kind = match &error {
-            IngestError::Malformed { .. } => Kind::Malformed,
-            IngestError::UnsupportedMediaType { .. } => Kind::UnsupportedMediaType,
-            IngestError::UnsupportedEncoding { .. } => Kind::UnsupportedEncoding,
-            IngestError::TooLarge { .. } => Kind::TooLarge,
-            IngestError::Overloaded => Kind::Overloaded,
-            IngestError::DiskFull => Kind::DiskFull,
-            IngestError::Unavailable => Kind::Unavailable,
+            IngestError::Malformed { .. } => ProblemKind::Malformed,
+            IngestError::UnsupportedMediaType { .. } => ProblemKind::UnsupportedMediaType,
+            IngestError::UnsupportedEncoding { .. } => ProblemKind::UnsupportedEncoding,
+            IngestError::TooLarge { .. } => ProblemKind::TooLarge,
+            IngestError::Overloaded => ProblemKind::Overloaded,
+            IngestError::DiskFull => ProblemKind::DiskFull,
+            IngestError::Unavailable => ProblemKind::Unavailable,
         };
         Self::new(kind, error.to_string())
     }
@@ -271,17 +273,17 @@ impl From<TableError> for Problem {
         };
         let detail = refusal.to_string();
         match refusal {
-            Refusal::Stale { .. } | Refusal::SameTime { .. } => Self::body(Kind::Conflict, "ts", detail),
-            Refusal::Generation { .. } => Self::body(Kind::PreconditionFailed, "If-Match", detail),
-            Refusal::Invalid { field, .. } => Self::body(Kind::InvalidParameter, &field, detail),
-            Refusal::TooLarge { field, .. } => Self::body(Kind::TooLarge, &field, detail),
+            Refusal::Stale { .. } | Refusal::SameTime { .. } => Self::body(ProblemKind::Conflict, "ts", detail),
+            Refusal::Generation { .. } => Self::body(ProblemKind::PreconditionFailed, "If-Match", detail),
+            Refusal::Invalid { field, .. } => Self::body(ProblemKind::InvalidParameter, &field, detail),
+            Refusal::TooLarge { field, .. } => Self::body(ProblemKind::TooLarge, &field, detail),
         }
     }
 }
 
 impl From<StreamRefusal> for Problem {
     fn from(StreamRefusal: StreamRefusal) -> Self {
-        Self::new(Kind::Overloaded, "too many live streams are open already")
+        Self::new(ProblemKind::Overloaded, "too many live streams are open already")
     }
 }
 
@@ -289,14 +291,14 @@ impl From<PortError> for Problem {
     fn from(error: PortError) -> Self {
         let (kind, detail) = match error.kind() {
             ErrorKind::Unavailable | ErrorKind::Poisoned | ErrorKind::Closed => {
-                (Kind::Unavailable, "the store is not available".to_owned())
+                (ProblemKind::Unavailable, "the store is not available".to_owned())
             }
-            ErrorKind::Overloaded => (Kind::Overloaded, "too much is waiting already".to_owned()),
-            ErrorKind::Full => (Kind::DiskFull, "the disk is full".to_owned()),
-            ErrorKind::Exhausted => (Kind::QueryTooLarge, error.to_string()),
-            ErrorKind::TimedOut => (Kind::QueryTimeout, error.to_string()),
-            ErrorKind::Gone => (Kind::Gone, "the answer needs raw events that retention has dropped".to_owned()),
-            ErrorKind::Conflict => (Kind::Conflict, "the state is not what the request assumed".to_owned()),
+            ErrorKind::Overloaded => (ProblemKind::Overloaded, "too much is waiting already".to_owned()),
+            ErrorKind::Full => (ProblemKind::DiskFull, "the disk is full".to_owned()),
+            ErrorKind::Exhausted => (ProblemKind::QueryTooLarge, error.to_string()),
+            ErrorKind::TimedOut => (ProblemKind::QueryTimeout, error.to_string()),
+            ErrorKind::Gone => (ProblemKind::Gone, "the answer needs raw events that retention has dropped".to_owned()),
+            ErrorKind::Conflict => (ProblemKind::Conflict, "the state is not what the request assumed".to_owned()),
             ErrorKind::Corrupt | ErrorKind::Unacceptable => return Self::internal(chain(&error)),
         };
         Self { cause: Some(chain(&error)), ..Self::new(kind, detail) }
@@ -320,14 +322,14 @@ mod tests {
 
     #[test]
     fn i6_only_what_a_query_is_makes_it_too_large_and_only_then_it_is_not_to_be_tried_again() {
-        let told = |kind: ErrorKind| {
+        let refusal = |kind: ErrorKind| {
             let problem = Problem::from(PortError::new(kind, "answer within 7 parsecs: ask for less"));
             (problem.kind.status().as_u16(), problem.kind.header().is_some(), problem.detail)
         };
         let limit = "failed to answer within 7 parsecs: ask for less".to_owned();
-        assert_eq!(told(ErrorKind::Exhausted), (422, false, limit.clone()));
-        assert_eq!(told(ErrorKind::TimedOut), (504, false, limit));
-        let (status, is_retried, _) = told(ErrorKind::Overloaded);
+        assert_eq!(refusal(ErrorKind::Exhausted), (422, false, limit.clone()));
+        assert_eq!(refusal(ErrorKind::TimedOut), (504, false, limit));
+        let (status, is_retried, _) = refusal(ErrorKind::Overloaded);
         assert_eq!((status, is_retried), (503, true));
     }
 }

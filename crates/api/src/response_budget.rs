@@ -1,5 +1,5 @@
-//! The memory of answers that their readers have not received yet. It is bounded, of all tenants
-//! together and of each, because a reader may take its time, and many readers may do so at once (I6).
+//! The memory of answers that their readers have not received yet. It is bounded, for each tenant and for
+//! all together, because readers may be slow and many at once (I6).
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -13,73 +13,88 @@ use domain::tenant::TenantId;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 
-/// How often it is looked whether readers have made room.
+/// Time between two looks for room in the budget.
 const ROOM_POLL: Duration = Duration::from_millis(20);
 
-/// Who asks; known once the key has been read.
+/// Whether a request changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It only reads: its answer may be refused, since asking again does no harm.
+    Read,
+    /// It changes something: what its answer tells has been done.
+    Write,
+}
+
+/// The tenant of a request and what the request does, once its handler has read the key.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RequestTenant(Arc<OnceLock<TenantId>>);
+pub(crate) struct RequestTenant(Arc<OnceLock<(TenantId, Access)>>);
 
 impl RequestTenant {
-    /// Who it is, if that is known.
+    /// The tenant, if it is known yet.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
-        self.0.get()
+        self.0.get().map(|(tenant, _)| tenant)
     }
 
-    /// Notes who it is.
-    pub(crate) fn is(&self, tenant: &TenantId) {
-        self.0.get_or_init(|| tenant.clone());
+    /// What the request does: a request without a tenant changes nothing.
+    pub(crate) fn access(&self) -> Access {
+        self.0.get().map_or(Access::Read, |(_, access)| *access)
+    }
+
+    /// Notes the tenant of the key, and what the route says that it does.
+    pub(crate) fn set(&self, tenant: &TenantId, access: Access) {
+        self.0.get_or_init(|| (tenant.clone(), access));
     }
 }
 
-/// What all answers together take.
+/// The memory that answers may take together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ResponseBudget(Arc<Mutex<Taken>>);
+pub(crate) struct ResponseBudget(Arc<Mutex<Reserved>>);
 
+/// Bytes that are reserved now.
 #[derive(Debug, Default)]
-struct Taken {
+struct Reserved {
     all: usize,
-    /// Only tenants that have any.
-    of: HashMap<TenantId, usize>,
+    /// Tenants without a reservation are left out.
+    by_tenant: HashMap<TenantId, usize>,
 }
 
-/// The right to hold so many bytes for a reader of a tenant.
+/// A part of the budget that is one tenant's, given back on drop.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    answers: ResponseBudget,
+    budget: ResponseBudget,
     tenant: TenantId,
     bytes: usize,
 }
 
-/// Bytes with their reservation: part of one, however many readers hold a piece of them.
-struct Shared {
+/// Bytes that own their reservation: it is given back when the last piece of them is dropped.
+struct ReservedBytes {
     bytes: Bytes,
     _reservation: Reservation,
 }
 
-impl AsRef<[u8]> for Shared {
+impl AsRef<[u8]> for ReservedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 impl ResponseBudget {
-    /// `None` when there is no room.
+    /// Reserves `bytes` for a tenant; `None` when there is no room.
     fn reserve(&self, tenant: &TenantId, bytes: usize) -> Option<Reservation> {
-        let mut taken = self.0.lock();
-        let own = taken.of.get(tenant).copied().unwrap_or(0);
-        let fits = taken.all + bytes <= ANSWER_BYTES_MAX && own + bytes <= ANSWER_BYTES_OF_TENANT_MAX;
-        fits.then(|| taken.add(self, tenant, bytes))
+        let mut reserved = self.0.lock();
+        let own = reserved.by_tenant.get(tenant).copied().unwrap_or(0);
+        let fits = reserved.all + bytes <= ANSWER_BYTES_MAX && own + bytes <= ANSWER_BYTES_OF_TENANT_MAX;
+        fits.then(|| reserved.add(self, tenant, bytes))
     }
 
-    /// Whether there is room or not.
-    fn take(&self, tenant: &TenantId, bytes: usize) -> Reservation {
+    /// Reserves `bytes` for a tenant, even when there is no room.
+    fn reserve_regardless(&self, tenant: &TenantId, bytes: usize) -> Reservation {
         self.0.lock().add(self, tenant, bytes)
     }
 
-    /// The same when there is room within `time_max`: readers make some while they receive.
+    /// Reserves `bytes` for a tenant, waiting up to `time_max` for readers to receive other answers.
     pub(crate) async fn reserve_within(
         &self,
         time_max: Duration,
@@ -97,64 +112,66 @@ impl ResponseBudget {
         tokio::time::timeout(time_max, waiting).await.ok()
     }
 
-    /// Refuses a tenant whose own readers have left no room.
+    /// Refuses a tenant whose own answers fill its part of the budget.
     pub(crate) fn check_own_room(&self, tenant: &TenantId) -> Result<(), Problem> {
-        let own = self.0.lock().of.get(tenant).copied().unwrap_or(0);
+        let own = self.0.lock().by_tenant.get(tenant).copied().unwrap_or(0);
         if own < ANSWER_BYTES_OF_TENANT_MAX { Ok(()) } else { Err(no_room()) }
     }
 
-    /// Whether so many bytes more would fit.
+    /// Whether `bytes` more would fit.
     pub(crate) fn has_room(&self, tenant: &TenantId, bytes: usize) -> bool {
         self.reserve(tenant, bytes).is_some()
     }
 
-    /// An answer whose body, if it is there whole, is counted until it has been sent. What has no tenant is
-    /// small, or the same for everybody. Without room it is refused, unless `is_done`: what it tells of has
-    /// happened, and whoever is not told would ask for it again.
-    pub(crate) async fn hold_body(
+    /// Counts the body of an answer, if it is in memory whole, until it has been sent. The answer to a
+    /// request without a tenant is small, or shared by all, and is not counted. Without room the answer is
+    /// refused, unless `is_done`: then what it tells has happened, and a client that is not told would send
+    /// its request again.
+    pub(crate) async fn reserve_body(
         &self,
-        asker: &RequestTenant,
+        request: &RequestTenant,
         response: Response,
         is_done: bool,
     ) -> Result<Response, Problem> {
         let exact = response.body().size_hint().exact();
-        let (Some(tenant), Some(1..)) = (asker.0.get(), exact) else { return Ok(response) };
+        let (Some(tenant), Some(1..)) = (request.tenant(), exact) else { return Ok(response) };
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|why| Problem::internal(why.to_string()))?.to_bytes();
-        let reservation = if is_done { Some(self.take(tenant, body.len())) } else { self.reserve(tenant, body.len()) };
+        let reservation =
+            if is_done { Some(self.reserve_regardless(tenant, body.len())) } else { self.reserve(tenant, body.len()) };
         let reservation = reservation.ok_or_else(no_room)?;
-        Ok(Response::from_parts(parts, Body::from(reservation.hold(body))))
+        Ok(Response::from_parts(parts, Body::from(reservation.attach_to(body))))
     }
 }
 
 fn no_room() -> Problem {
     let detail = "the answers that wait for their readers fill the memory set aside for them";
-    Problem::new(Kind::Overloaded, detail)
+    Problem::new(ProblemKind::Overloaded, detail)
 }
 
 impl Reservation {
-    /// Bytes that are counted until the last piece of them has been sent.
-    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Shared { bytes, _reservation: self })
+    /// The bytes, which give the reservation back when the last piece of them has been sent.
+    pub(crate) fn attach_to(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(ReservedBytes { bytes, _reservation: self })
     }
 }
 
-impl Taken {
-    fn add(&mut self, answers: &ResponseBudget, tenant: &TenantId, bytes: usize) -> Reservation {
+impl Reserved {
+    fn add(&mut self, budget: &ResponseBudget, tenant: &TenantId, bytes: usize) -> Reservation {
         self.all += bytes;
-        *self.of.entry(tenant.clone()).or_insert(0) += bytes;
-        Reservation { answers: answers.clone(), tenant: tenant.clone(), bytes }
+        *self.by_tenant.entry(tenant.clone()).or_insert(0) += bytes;
+        Reservation { budget: budget.clone(), tenant: tenant.clone(), bytes }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut taken = self.answers.0.lock();
-        taken.all -= self.bytes;
-        if let Some(own) = taken.of.get_mut(&self.tenant) {
+        let mut reserved = self.budget.0.lock();
+        reserved.all -= self.bytes;
+        if let Some(own) = reserved.by_tenant.get_mut(&self.tenant) {
             *own -= self.bytes;
             if *own == 0 {
-                taken.of.remove(&self.tenant);
+                reserved.by_tenant.remove(&self.tenant);
             }
         }
     }
@@ -174,36 +191,36 @@ mod tests {
 
     #[tokio::test]
     async fn i6_answers_that_wait_for_their_readers_take_bounded_memory() {
-        let (answers, asker) = (ResponseBudget::default(), RequestTenant::default());
+        let (budget, request) = (ResponseBudget::default(), RequestTenant::default());
         let [a, b] = ["a", "b"].map(tenant);
-        asker.is(&a);
+        request.set(&a, Access::Read);
         let answer = || Bytes::from(vec![7; 1 << 20]).into_response();
         let mut waiting = Vec::new();
         for _ in 0..ANSWER_BYTES_OF_TENANT_MAX >> 20 {
-            waiting.push(answers.hold_body(&asker, answer(), false).await.unwrap());
+            waiting.push(budget.reserve_body(&request, answer(), false).await.unwrap());
         }
-        assert!(answers.hold_body(&asker, answer(), false).await.is_err() && answers.check_own_room(&a).is_err());
-        assert!(answers.check_own_room(&b).is_ok() && answers.has_room(&b, 1) && !answers.has_room(&a, 1));
-        drop(answers.hold_body(&asker, answer(), true).await.unwrap());
+        assert!(budget.reserve_body(&request, answer(), false).await.is_err() && budget.check_own_room(&a).is_err());
+        assert!(budget.check_own_room(&b).is_ok() && budget.has_room(&b, 1) && !budget.has_room(&a, 1));
+        drop(budget.reserve_body(&request, answer(), true).await.unwrap());
         let second = Duration::from_secs(1);
-        let reservation = answers.reserve_within(second, &b, 16).await.unwrap();
-        let mut piece = reservation.hold(Bytes::from_static(b"another tenant's"));
-        assert!(answers.reserve_within(ROOM_POLL, &a, 10).await.is_none());
+        let reservation = budget.reserve_within(second, &b, 16).await.unwrap();
+        let mut piece = reservation.attach_to(Bytes::from_static(b"another tenant's"));
+        assert!(budget.reserve_within(ROOM_POLL, &a, 10).await.is_none());
         // A reader that has received one makes room, and not before it has received all of it.
         let received = waiting.pop().unwrap().into_body().collect().await.unwrap().to_bytes();
         let rest = received.slice(1..);
         drop(received);
-        assert!(answers.hold_body(&asker, answer(), false).await.is_err());
+        assert!(budget.reserve_body(&request, answer(), false).await.is_err());
         drop(rest);
-        assert!(answers.hold_body(&asker, answer(), false).await.is_ok());
+        assert!(budget.reserve_body(&request, answer(), false).await.is_ok());
         drop(waiting);
         let _ = piece.split_to(4);
-        let taken = || {
-            let taken = answers.0.lock();
-            (taken.all, taken.of.len())
+        let reserved = || {
+            let reserved = budget.0.lock();
+            (reserved.all, reserved.by_tenant.len())
         };
-        assert_eq!(taken(), (16, 1));
+        assert_eq!(reserved(), (16, 1));
         drop(piece);
-        assert_eq!(taken(), (0, 0));
+        assert_eq!(reserved(), (0, 0));
     }
 }

@@ -1,5 +1,5 @@
 //! The accept loop. Bounds what a connection may cost before, between and after its requests: plain
-//! `axum::serve` has no timer, so a peer that sends nothing would connection for ever.
+//! `axum::serve` has no timer, so a peer that sends nothing would stay for ever.
 
 mod linger;
 mod timed_stream;
@@ -94,14 +94,14 @@ async fn connection(
     let io = TokioIo::new(TimedStream::new(stream, timeouts, Arc::clone(&requests)));
     let connection = ConnectionHandle { requests: Arc::clone(&requests), stopped: stopped.clone(), open };
     let service = service_fn(move |request: Request<Incoming>| {
-        let underway = requests.begin(request.version());
+        let active = requests.begin(request.version());
         let (mut head, body) = request.into_parts();
         head.extensions.insert(connection.clone());
         let body = Linger::new(&head.headers, body);
         let answer = router.clone().oneshot(Request::from_parts(head, body));
         async move {
             let answer = answer.await;
-            drop(underway);
+            drop(active);
             answer
         }
     });

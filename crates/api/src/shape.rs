@@ -19,7 +19,7 @@ pub(crate) use query::{QueryAnswerBody, QueryBody};
 pub(crate) use series::SeriesBody;
 pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};
 pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};
-pub(crate) use verdict::{Verdict, Verdicts};
+pub(crate) use verdict::{JobBody, TakenBody, Verdict, VerdictFormat, Verdicts};
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;

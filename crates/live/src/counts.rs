@@ -1,5 +1,5 @@
-//! How often each slot occurred in a block of seconds: additive, quick to add up, small when few
-//! slots occurred.
+//! Counts how often each slot occurred in a block of seconds. Counts are additive, quick to add up, and small
+//! when few slots occurred.
 //!
 //! Slots are cut into chunks of 4,096. A chunk is a list of occurrences (two bytes each) until it
 //! would be longer than half an array of 16-bit counts, then that array. A count that outgrows 16
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// Slots in a chunk.
 pub(crate) const CHUNK: usize = 4_096;
 /// Occurrences that a chunk lists before it becomes an array.
-const FEW_MAX: usize = CHUNK / 2;
+const LIST_MAX: usize = CHUNK / 2;
 /// What adding an array costs, in single occurrences added: eight counts go in one step.
 const ARRAY_COST: usize = CHUNK / 8;
 
@@ -26,8 +26,10 @@ pub(crate) struct Counts {
 
 #[derive(Debug, Clone)]
 enum Chunk {
-    Few(Vec<u16>),
-    Many(Box<[u16]>),
+    /// Occurrences, each as a slot within the chunk.
+    List(Vec<u16>),
+    /// Counts by slot within the chunk.
+    Array(Box<[u16]>),
 }
 
 impl Counts {
@@ -37,12 +39,12 @@ impl Counts {
         let local = (slot % 4_096) as u16;
         if at >= self.chunks.len() {
             let before = self.chunks.capacity();
-            self.chunks.resize_with(at + 1, || Chunk::Few(Vec::new()));
+            self.chunks.resize_with(at + 1, || Chunk::List(Vec::new()));
             self.bytes += (self.chunks.capacity() - before) * size_of::<Chunk>();
         }
         let chunk = &mut self.chunks[at];
-        if let Chunk::Few(list) = chunk {
-            if list.len() < FEW_MAX {
+        if let Chunk::List(list) = chunk {
+            if list.len() < LIST_MAX {
                 let before = list.capacity();
                 list.push(local);
                 self.bytes += (list.capacity() - before) * 2;
@@ -56,9 +58,9 @@ impl Counts {
             self.bytes += CHUNK * 2 - list.capacity() * 2;
             self.cost += ARRAY_COST;
             self.cost -= list.len();
-            *chunk = Chunk::Many(counts);
+            *chunk = Chunk::Array(counts);
         }
-        if let Chunk::Many(counts) = chunk {
+        if let Chunk::Array(counts) = chunk {
             let count = &mut counts[usize::from(local)];
             *count = count.wrapping_add(1);
             if *count == 0 {
@@ -67,28 +69,28 @@ impl Counts {
         }
     }
 
-    /// Adds all counts to `sums`, which holds a place for every slot up to the end of its chunk, or
-    /// takes them off. Sums wrap around.
-    pub(crate) fn add_to(&self, sums: &mut [u32], take_off: bool) {
+    /// Adds all counts to `sums`, which has an element for every slot up to the end of its chunk, or
+    /// subtracts them. Sums wrap around.
+    pub(crate) fn add_to(&self, sums: &mut [u32], subtract: bool) {
         for (chunk, sums) in self.chunks.iter().zip(sums.chunks_exact_mut(CHUNK)) {
-            match (chunk, take_off) {
-                (Chunk::Few(list), false) => list.iter().for_each(|slot| step(&mut sums[usize::from(*slot)], 1)),
-                (Chunk::Few(list), true) => list.iter().for_each(|slot| step(&mut sums[usize::from(*slot)], u32::MAX)),
-                (Chunk::Many(counts), false) => {
+            match (chunk, subtract) {
+                (Chunk::List(list), false) => list.iter().for_each(|slot| step(&mut sums[usize::from(*slot)], 1)),
+                (Chunk::List(list), true) => list.iter().for_each(|slot| step(&mut sums[usize::from(*slot)], u32::MAX)),
+                (Chunk::Array(counts), false) => {
                     sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.wrapping_add(u32::from(*count)));
                 }
-                (Chunk::Many(counts), true) => {
+                (Chunk::Array(counts), true) => {
                     sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.wrapping_sub(u32::from(*count)));
                 }
             }
         }
         for (slot, times) in &self.carries {
             let carried = times.wrapping_shl(16);
-            step(&mut sums[*slot as usize], if take_off { carried.wrapping_neg() } else { carried });
+            step(&mut sums[*slot as usize], if subtract { carried.wrapping_neg() } else { carried });
         }
     }
 
-    /// Memory taken, about.
+    /// About the memory taken, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.bytes + self.carries.len() * 16
     }
@@ -99,7 +101,7 @@ impl Counts {
     }
 }
 
-/// Adds `by`, wrapping around: adding 2^32 - 1 takes one off.
+/// Adds `by`, wrapping around: adding 2^32 - 1 subtracts one.
 fn step(sum: &mut u32, by: u32) {
     *sum = sum.wrapping_add(by);
 }

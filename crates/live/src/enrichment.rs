@@ -1,5 +1,5 @@
-//! A reference table made ready for reading: every distinct combination of attributes is one number,
-//! so that enriching a window is one pass over the slots, however many attributes there are.
+//! An index of a reference table: every distinct combination of attributes has one number, so that
+//! enriching a window is one pass over the slots, however many attributes there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ pub(crate) const UNKNOWN: u32 = 0;
 /// The value code of an attribute that a user does not have.
 const ABSENT: u32 = 0;
 
-/// One generation of a reference table.
+/// The index of one generation of a reference table.
 #[derive(Debug)]
 pub(crate) struct EnrichmentIndex {
     table: Arc<ReferenceTable>,
-    /// In order of name.
+    /// The attributes in order of name.
     attributes: Vec<Attribute>,
     /// The address of attributes that users share → the number of their combination. The table keeps
     /// them where they are.
     numbers: HashMap<usize, u32>,
-    /// By number, the value codes by attribute; the first stands for [`UNKNOWN`].
+    /// By number of the combination, the value codes by attribute; the first stands for [`UNKNOWN`].
     combinations: Vec<Box<[u32]>>,
 }
 
@@ -29,17 +29,17 @@ pub(crate) struct EnrichmentIndex {
 struct Attribute {
     name: String,
     codes: HashMap<String, u32>,
-    /// By code; the first stands for [`ABSENT`].
+    /// Values by code; the first stands for [`ABSENT`].
     values: Vec<String>,
 }
 
 impl EnrichmentIndex {
-    /// What there is before the first table.
+    /// The index of no table.
     pub(crate) fn empty() -> Self {
         Self::build(Arc::default())
     }
 
-    /// Reads the whole table once.
+    /// Indexes a table in one pass.
     pub(crate) fn build(table: Arc<ReferenceTable>) -> Self {
         let mut numbers = HashMap::new();
         let mut distinct: Vec<&Attributes> = Vec::new();

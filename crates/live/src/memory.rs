@@ -1,6 +1,6 @@
 //! The live view in memory: a [`Timeline`] per tenant, and one bound for the memory of all. When it is
-//! reached, the tenant that takes most forgets its oldest seconds, so that a large one does not push
-//! the others out; its windows then say that they are cut.
+//! reached, the tenant that takes most drops its oldest seconds, so that a large one does not push the
+//! others out; its windows then say that they are incomplete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::enrichment::{EnrichmentIndex, UNKNOWN};
 use crate::timeline::Timeline;
 
-/// Slots looked at in one go while a new reference table is made ready.
+/// Names copied under one lock while a new reference table is indexed.
 const NAMES_AT_ONCE: usize = 4_096;
 
 /// How much is kept.
@@ -31,7 +31,7 @@ pub struct LiveOptions {
     /// tables are not in it.
     pub bytes_max: usize,
     /// Users of one tenant within the retention. Events of further ones count as unknown, and windows
-    /// with such events as cut.
+    /// with such events as incomplete.
     pub slots_max: usize,
 }
 
@@ -41,14 +41,14 @@ impl Default for LiveOptions {
     }
 }
 
-/// See the module.
+/// The live view of all tenants, in memory.
 #[derive(Debug)]
 pub struct MemoryLive {
     options: LiveOptions,
     tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     bytes: AtomicUsize,
-    /// The minute in which all tenants were last looked at.
-    looked: AtomicI64,
+    /// The minute in which the timelines of all tenants were last advanced.
+    advanced: AtomicI64,
     /// Bounds the windows that are added up, among them those whose callers have left. It is a bound of a
     /// resource and schedules nothing: fairness is decided above this crate.
     sums: Arc<Semaphore>,
@@ -57,9 +57,9 @@ pub struct MemoryLive {
 #[derive(Debug)]
 struct Tenant {
     timeline: Mutex<Timeline>,
-    /// What the timeline took when it was last looked at.
+    /// Memory of the timeline after its last change.
     bytes: AtomicUsize,
-    /// Held while a reference table is made ready.
+    /// Held while a reference table is indexed.
     preparing: Mutex<()>,
 }
 
@@ -75,7 +75,7 @@ impl MemoryLive {
             options,
             tenants: RwLock::default(),
             bytes: AtomicUsize::new(0),
-            looked: AtomicI64::new(i64::MIN),
+            advanced: AtomicI64::new(i64::MIN),
             sums: Arc::new(Semaphore::new(LIVE_SUMS_AT_ONCE_MAX)),
         }
     }
@@ -92,7 +92,7 @@ impl MemoryLive {
         Arc::clone(tenants.entry(id.clone()).or_insert_with(made))
     }
 
-    /// Does something to a timeline and takes note of its memory.
+    /// Changes a timeline and notes its memory.
     fn change<T>(&self, tenant: &Tenant, change: impl FnOnce(&mut Timeline) -> T) -> T {
         let mut timeline = tenant.timeline.lock();
         let result = change(&mut timeline);
@@ -104,15 +104,15 @@ impl MemoryLive {
     }
 
     /// Lets time pass for tenants without events too, once a minute.
-    fn look_at_all(&self, now: i64) {
+    fn advance_all(&self, now: i64) {
         let minute = now.div_euclid(60);
-        if self.looked.swap(minute, Ordering::Relaxed) != minute {
+        if self.advanced.swap(minute, Ordering::Relaxed) != minute {
             let all: Vec<_> = self.tenants.read().values().cloned().collect();
             all.iter().for_each(|tenant| self.change(tenant, |timeline| timeline.advance(now)));
         }
     }
 
-    /// Drops the oldest seconds of whoever takes most, until the bound holds.
+    /// Drops the oldest seconds of the tenant that takes most memory, until the bound holds.
     fn keep_within_bound(&self, now: i64) {
         while self.bytes.load(Ordering::Relaxed) > self.options.bytes_max {
             let largest = {
@@ -141,7 +141,7 @@ impl Live for MemoryLive {
         let now = second(now);
         let tenant = self.tenant(tenant);
         self.change(&tenant, |timeline| timeline.record(now, events));
-        self.look_at_all(now);
+        self.advance_all(now);
         self.keep_within_bound(now);
         Ok(())
     }
@@ -183,8 +183,8 @@ impl Live for MemoryLive {
     }
 }
 
-/// Makes a table ready beside the one in use, then puts it in its place. The timeline is held only to
-/// copy some names and for the swap.
+/// Indexes a table beside the one in use, then replaces that. The timeline is locked only to copy some
+/// names and for the swap.
 fn prepare(tenant: &Tenant, table: &Arc<ReferenceTable>) {
     let _alone = tenant.preparing.lock();
     if tenant.timeline.lock().generation() >= table.generation {
@@ -193,7 +193,7 @@ fn prepare(tenant: &Tenant, table: &Arc<ReferenceTable>) {
     let index = Arc::new(EnrichmentIndex::build(Arc::clone(table)));
     let by_user: HashMap<&str, u32> = index.users().collect();
     let mut combinations = Vec::new();
-    tenant.timeline.lock().begin_lens();
+    tenant.timeline.lock().begin_index();
     loop {
         let names = tenant.timeline.lock().names(combinations.len(), NAMES_AT_ONCE);
         if names.is_empty() {

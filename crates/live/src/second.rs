@@ -1,40 +1,41 @@
-//! The events of one second: who acted, and how many events had no user.
+//! The events of one second: the users who acted, and how many events had no user.
 //!
-//! Users are slots, once per event. New ones are in a plain list; once the second has settled they are
-//! packed: sorted, each as the distance from the one before, in LEB128, so that an event takes about one
-//! byte. An event that comes late goes to the plain list again, until there are enough to pack anew.
+//! A user is a slot, listed once per event. New events are in a plain list. Once the second is over they are
+//! packed: sorted, each slot as the distance from the one before, in LEB128, so that an event takes about
+//! one byte. An event that comes late goes to the plain list again, until packing anew is worth it.
 
 /// One second.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Second {
     packed: Box<[u8]>,
-    loose: Vec<u32>,
+    /// Slots that are not packed yet.
+    unpacked: Vec<u32>,
     /// Events whose user has a slot.
-    pub(crate) placed: u64,
+    pub(crate) with_slot: u64,
     /// Events without a user.
     pub(crate) anonymous: u64,
     /// Events of users for whom no slot was left.
-    pub(crate) homeless: u64,
+    pub(crate) without_slot: u64,
 }
 
 impl Second {
     /// Counts an event of the user in `slot`.
     pub(crate) fn add(&mut self, slot: u32) {
-        self.loose.push(slot);
-        self.placed += 1;
+        self.unpacked.push(slot);
+        self.with_slot += 1;
     }
 
-    /// All events.
+    /// The number of all events.
     pub(crate) fn events(&self) -> u64 {
-        self.placed + self.anonymous + self.homeless
+        self.with_slot + self.anonymous + self.without_slot
     }
 
-    /// Packs what is loose when that is worth the pass over what is packed.
-    pub(crate) fn settle(&mut self) {
-        if self.loose.is_empty() || self.loose.len() * 16 < self.packed.len() {
+    /// Packs the plain list when that is worth a pass over what is packed already.
+    pub(crate) fn pack(&mut self) {
+        if self.unpacked.is_empty() || self.unpacked.len() * 16 < self.packed.len() {
             return;
         }
-        let mut slots = std::mem::take(&mut self.loose);
+        let mut slots = std::mem::take(&mut self.unpacked);
         self.unpack(|slot| slots.push(slot));
         slots.sort_unstable();
         let mut packed = Vec::with_capacity(slots.len() + slots.len() / 8);
@@ -51,14 +52,14 @@ impl Second {
         self.packed = packed.into_boxed_slice();
     }
 
-    /// Whether anything is loose.
-    pub(crate) fn is_loose(&self) -> bool {
-        !self.loose.is_empty()
+    /// Whether the plain list holds any events.
+    pub(crate) fn has_unpacked(&self) -> bool {
+        !self.unpacked.is_empty()
     }
 
     /// The slot of each event that has one.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(u32)) {
-        self.loose.iter().for_each(|slot| visit(*slot));
+        self.unpacked.iter().for_each(|slot| visit(*slot));
         self.unpack(visit);
     }
 
@@ -76,9 +77,9 @@ impl Second {
         }
     }
 
-    /// Memory taken, about.
+    /// About the memory taken, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.packed.len() + self.loose.capacity() * 4
+        self.packed.len() + self.unpacked.capacity() * 4
     }
 }
 
@@ -95,7 +96,7 @@ mod tests {
             let mut second = Second::default();
             for part in &parts {
                 part.iter().for_each(|slot| second.add(*slot));
-                second.settle();
+                second.pack();
             }
             let mut slots = Vec::new();
             second.for_each(|slot| slots.push(slot));
@@ -110,7 +111,7 @@ mod tests {
     fn an_event_of_a_busy_second_takes_about_a_byte() {
         let mut second = Second::default();
         (0..50_000_u32).for_each(|n| second.add(n.wrapping_mul(2_654_435_761) % 100_000));
-        second.settle();
+        second.pack();
         assert!(second.bytes() <= 52_000, "{}", second.bytes());
     }
 }

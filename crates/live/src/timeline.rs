@@ -2,8 +2,8 @@
 //!
 //! Invariant: the sums of a block are those of its seconds, whatever order events come in. A block of
 //! ten seconds is kept or dropped whole; a minute's sums are dropped with its first ten seconds.
-//! Everything handed to a reader is shared and copied before the next change, so that nobody waits
-//! while a window is added up.
+//! Everything handed to a reader is shared and copied before the next change, so that recording does
+//! not wait while a window is added up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use ports::live::LiveEvent;
 use crate::counts::{CHUNK, Counts};
 use crate::enrichment::{EnrichmentIndex, UNKNOWN};
 use crate::second::Second;
-use crate::slots::{Found, Slots};
+use crate::slots::{Assignment, Slots};
 
 /// Seconds in the smaller block.
 const TEN: i64 = 10;
@@ -22,63 +22,67 @@ const MINUTE: i64 = 60;
 /// How long a second is kept beyond the retention, for readers whose clock is a little behind.
 const SLACK_SEC: i64 = 10;
 /// A second is packed once the clock is this many seconds past it.
-const SETTLE_SEC: i64 = 2;
+const PACK_AFTER_SEC: i64 = 2;
 
-/// One tenant's recent past.
+/// The recent events of one tenant.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     retention_sec: i64,
     /// By number of the block since the epoch; blocks without events are not there.
-    tens: BTreeMap<i64, Ten>,
+    tens: BTreeMap<i64, TenSeconds>,
     minutes: BTreeMap<i64, Arc<Counts>>,
     slots: Slots,
     /// By slot: the combination of its user's attributes, under `index`.
     combinations: Arc<Vec<u32>>,
     index: Arc<EnrichmentIndex>,
-    /// Slots given to users since a new index began to be made ready.
-    given: Option<Vec<u32>>,
-    /// Everything before this second is forgotten; a multiple of ten.
+    /// Slots assigned to users since a new index began to be prepared; `None` when none is prepared.
+    assigned: Option<Vec<u32>>,
+    /// Everything before this second has been dropped; a multiple of ten.
     floor: i64,
     /// The latest second that the clock has shown.
     clock: i64,
+    /// When slots were last freed.
     swept: i64,
-    loose: BTreeSet<i64>,
+    /// Seconds with events that are not packed.
+    unpacked: BTreeSet<i64>,
     bytes: usize,
 }
 
+/// Ten seconds and their sum.
 #[derive(Debug, Default)]
-struct Ten {
+struct TenSeconds {
     counts: Arc<Counts>,
     seconds: [Arc<Second>; 10],
 }
 
-/// What a window is made of: taken under the lock, added up outside it.
+/// How to add up a window: taken under the lock, added up outside it.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pieces: Vec<Piece>,
+pub(crate) struct WindowPlan {
+    terms: Vec<Term>,
     events: u64,
-    unplaced: u64,
+    unknown: u64,
     is_incomplete: bool,
     slots: usize,
     combinations: Arc<Vec<u32>>,
     index: Arc<EnrichmentIndex>,
 }
 
+/// One summand of a window.
 #[derive(Debug)]
-struct Piece {
-    part: Part,
-    take_off: bool,
+struct Term {
+    counted: Counted,
+    subtract: bool,
 }
 
 #[derive(Debug, Clone)]
-enum Part {
+enum Counted {
     Block(Arc<Counts>),
     Second(Arc<Second>),
 }
 
-/// What a plan adds up to.
+/// The sums of a window.
 #[derive(Debug)]
-pub(crate) struct Sums {
+pub(crate) struct WindowSums {
     pub(crate) events: u64,
     pub(crate) unique_users: u64,
     pub(crate) unknown: u64,
@@ -97,11 +101,11 @@ impl Timeline {
             slots: Slots::new(slots_max),
             combinations: Arc::default(),
             index: Arc::new(EnrichmentIndex::empty()),
-            given: None,
+            assigned: None,
             floor: i64::MIN,
             clock: i64::MIN,
             swept: i64::MIN,
-            loose: BTreeSet::new(),
+            unpacked: BTreeSet::new(),
             bytes: 0,
         }
     }
@@ -123,7 +127,7 @@ impl Timeline {
     fn record_run(&mut self, at: i64, events: &[LiveEvent<'_>]) {
         let ten = self.tens.entry(at.div_euclid(TEN)).or_insert_with(|| {
             self.bytes += TEN_BYTES;
-            Ten::default()
+            TenSeconds::default()
         });
         let whole_minute = at.div_euclid(MINUTE) * MINUTE >= self.floor;
         let mut minute = whole_minute.then(|| Arc::make_mut(self.minutes.entry(at.div_euclid(MINUTE)).or_default()));
@@ -136,18 +140,18 @@ impl Timeline {
                 continue;
             };
             let slot = match self.slots.of(user, at) {
-                Some(Found::Known(slot)) => slot,
-                Some(Found::New(slot)) => {
+                Some(Assignment::Existing(slot)) => slot,
+                Some(Assignment::New(slot)) => {
                     let combinations = Arc::make_mut(&mut self.combinations);
                     combinations.resize(self.slots.len(), UNKNOWN);
                     combinations[slot as usize] = self.index.combination(user);
-                    if let Some(given) = &mut self.given {
-                        given.push(slot);
+                    if let Some(assigned) = &mut self.assigned {
+                        assigned.push(slot);
                     }
                     slot
                 }
                 None => {
-                    second.homeless += 1;
+                    second.without_slot += 1;
                     continue;
                 }
             };
@@ -157,12 +161,12 @@ impl Timeline {
                 minute.add(slot);
             }
         }
-        self.loose.insert(at);
+        self.unpacked.insert(at);
         let after = counts.bytes() + second.bytes() + minute.map_or(0, |minute| minute.bytes());
         self.bytes += after - before;
     }
 
-    /// Lets time pass: forgets what is older than is kept, packs what has settled, and once a minute
+    /// Lets time pass: forgets what is older than is kept, packs the seconds that are over, and once a minute
     /// frees the slots of users who are gone.
     pub(crate) fn advance(&mut self, now: i64) {
         if now <= self.clock {
@@ -170,17 +174,17 @@ impl Timeline {
         }
         self.clock = now;
         self.forget_before(now.saturating_sub(self.retention_sec).saturating_sub(SLACK_SEC));
-        let settled: Vec<i64> = self.loose.range(..=now.saturating_sub(SETTLE_SEC)).copied().collect();
-        for at in settled {
+        let to_pack: Vec<i64> = self.unpacked.range(..=now.saturating_sub(PACK_AFTER_SEC)).copied().collect();
+        for at in to_pack {
             let Some(ten) = self.tens.get_mut(&at.div_euclid(TEN)) else {
-                self.loose.remove(&at);
+                self.unpacked.remove(&at);
                 continue;
             };
             let second = Arc::make_mut(&mut ten.seconds[usize::try_from(at.rem_euclid(TEN)).unwrap_or(0)]);
             let before = second.bytes();
-            second.settle();
-            if !second.is_loose() {
-                self.loose.remove(&at);
+            second.pack();
+            if !second.has_unpacked() {
+                self.unpacked.remove(&at);
             }
             self.bytes = self.bytes + second.bytes() - before;
         }
@@ -209,7 +213,7 @@ impl Timeline {
         while let Some(minute) = self.minutes.first_entry().filter(|minute| minute.key() * MINUTE < self.floor) {
             self.bytes -= minute.remove().bytes() - Counts::default().bytes();
         }
-        self.loose = self.loose.split_off(&self.floor);
+        self.unpacked = self.unpacked.split_off(&self.floor);
     }
 
     fn sweep(&mut self) {
@@ -225,24 +229,24 @@ impl Timeline {
         }
     }
 
-    /// Memory taken, about.
+    /// About the memory taken, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.bytes + self.slots.bytes()
     }
 
-    /// What the window of the seconds `from..=to` is made of.
-    pub(crate) fn plan(&self, from: i64, to: i64) -> Plan {
-        let (mut events, mut unplaced, mut homeless) = (0, 0, 0);
+    /// How to add up the window of the seconds `from..=to`.
+    pub(crate) fn plan(&self, from: i64, to: i64) -> WindowPlan {
+        let (mut events, mut unknown, mut without_slot) = (0, 0, 0);
         for (number, ten) in self.tens.range(from.div_euclid(TEN)..=to.div_euclid(TEN)) {
             for (at, second) in (number * TEN..).zip(&ten.seconds) {
                 if (from..=to).contains(&at) {
                     events += second.events();
-                    unplaced += second.anonymous + second.homeless;
-                    homeless += second.homeless;
+                    unknown += second.anonymous + second.without_slot;
+                    without_slot += second.without_slot;
                 }
             }
         }
-        let mut pieces = Vec::new();
+        let mut terms = Vec::new();
         let (first, last) = (from.div_euclid(MINUTE), to.div_euclid(MINUTE));
         let mut tens = self.tens.range(first * MINUTE / TEN..=last * MINUTE / TEN + 5).peekable();
         while let Some((number, _)) = tens.peek() {
@@ -251,26 +255,26 @@ impl Timeline {
             while let Some(ten) = tens.next_if(|(number, _)| (*number * TEN).div_euclid(MINUTE) == minute) {
                 in_minute.push(ten);
             }
-            self.plan_minute(minute, &in_minute, from..=to, &mut pieces);
+            self.plan_minute(minute, &in_minute, from..=to, &mut terms);
         }
-        Plan {
-            pieces,
+        WindowPlan {
+            terms,
             events,
-            unplaced,
-            is_incomplete: from < self.floor || homeless > 0,
+            unknown,
+            is_incomplete: from < self.floor || without_slot > 0,
             slots: self.slots.len(),
             combinations: Arc::clone(&self.combinations),
             index: Arc::clone(&self.index),
         }
     }
 
-    /// Adds what of a minute lies in the window: its parts, or the minute without the others.
+    /// Adds the terms of one minute: those inside the window, or the whole minute less those outside it.
     fn plan_minute(
         &self,
         minute: i64,
-        tens: &[(&i64, &Ten)],
+        tens: &[(&i64, &TenSeconds)],
         window: std::ops::RangeInclusive<i64>,
-        pieces: &mut Vec<Piece>,
+        terms: &mut Vec<Term>,
     ) {
         let side = |inside: bool| {
             tens.iter().fold((0, Vec::new()), |(cost, mut all), (number, ten)| {
@@ -284,19 +288,19 @@ impl Timeline {
             Some(whole) if cost > 0 => {
                 let (cost_outside, outside) = side(false);
                 if whole.cost() + cost_outside < cost {
-                    pieces.push(Piece { part: Part::Block(Arc::clone(whole)), take_off: false });
-                    pieces.extend(outside.into_iter().map(Piece::inverse));
+                    terms.push(Term { counted: Counted::Block(Arc::clone(whole)), subtract: false });
+                    terms.extend(outside.into_iter().map(Term::inverse));
                 } else {
-                    pieces.extend(inside);
+                    terms.extend(inside);
                 }
             }
-            _ => pieces.extend(inside),
+            _ => terms.extend(inside),
         }
     }
 
-    /// Begins to make a new index ready: from now on slots that are given away are noted.
-    pub(crate) fn begin_lens(&mut self) {
-        self.given = Some(Vec::new());
+    /// Begins to prepare a new index: from now on slots that are assigned are noted.
+    pub(crate) fn begin_index(&mut self) {
+        self.assigned = Some(Vec::new());
     }
 
     /// The users of the slots from `from` on, at most `count`.
@@ -305,7 +309,7 @@ impl Timeline {
     }
 
     /// Reads through `index` from now on. `combinations` are those of the slots there were when it was
-    /// begun; slots given away since are looked up here. Returns the index before, since dropping it may
+    /// begun; slots assigned since are looked up here. Returns the index before, since dropping it may
     /// take a while.
     pub(crate) fn finish_index(
         &mut self,
@@ -313,8 +317,8 @@ impl Timeline {
         mut combinations: Vec<u32>,
     ) -> Arc<EnrichmentIndex> {
         combinations.resize(self.slots.len(), UNKNOWN);
-        for slot in self.given.take().unwrap_or_default() {
-            // Some may have been given back since.
+        for slot in self.assigned.take().unwrap_or_default() {
+            // Some may have been freed since.
             if let Some(combination) = combinations.get_mut(slot as usize) {
                 *combination = self.slots.name(slot).map_or(UNKNOWN, |user| index.combination(user));
             }
@@ -329,48 +333,48 @@ impl Timeline {
     }
 }
 
-/// Memory of a block of ten seconds beside its events, about: the shared parts and their tree nodes.
+/// About the memory of a block of ten seconds beside its events: the shared values and their tree nodes.
 const TEN_BYTES: usize = 10 * (size_of::<Second>() + 24) + 2 * size_of::<Counts>() + 256;
 
-impl Ten {
-    /// The cheapest way to the events of the seconds that `inside` holds for, and its cost.
-    fn plan(&self, start: i64, inside: impl Fn(i64) -> bool) -> (usize, Vec<Piece>) {
+impl TenSeconds {
+    /// The terms that add up the seconds `inside` at the least cost, and that cost.
+    fn plan(&self, start: i64, inside: impl Fn(i64) -> bool) -> (usize, Vec<Term>) {
         let (mut adding, mut taking) = (0, self.counts.cost());
-        let seconds = || (start..).zip(&self.seconds).filter(|(_, second)| second.placed > 0);
+        let seconds = || (start..).zip(&self.seconds).filter(|(_, second)| second.with_slot > 0);
         for (at, second) in seconds() {
-            let cost = usize::try_from(second.placed).unwrap_or(usize::MAX);
+            let cost = usize::try_from(second.with_slot).unwrap_or(usize::MAX);
             if inside(at) { adding += cost } else { taking += cost }
         }
         if adding == 0 {
             return (0, Vec::new());
         }
-        let pieces = |wanted: bool| {
+        let terms = |wanted: bool| {
             let some = seconds().filter(move |(at, _)| inside(*at) == wanted);
-            some.map(move |(_, second)| Piece { part: Part::Second(Arc::clone(second)), take_off: !wanted })
+            some.map(move |(_, second)| Term { counted: Counted::Second(Arc::clone(second)), subtract: !wanted })
         };
         if adding <= taking {
-            return (adding, pieces(true).collect());
+            return (adding, terms(true).collect());
         }
-        let whole = Piece { part: Part::Block(Arc::clone(&self.counts)), take_off: false };
-        (taking, std::iter::once(whole).chain(pieces(false)).collect())
+        let whole = Term { counted: Counted::Block(Arc::clone(&self.counts)), subtract: false };
+        (taking, std::iter::once(whole).chain(terms(false)).collect())
     }
 }
 
-impl Piece {
+impl Term {
     fn inverse(self) -> Self {
-        Self { take_off: !self.take_off, ..self }
+        Self { subtract: !self.subtract, ..self }
     }
 }
 
-impl Plan {
-    /// Adds up. A user's sum has 32 bits, which is more than two million events a second over half an hour.
-    pub(crate) fn sum(self) -> Sums {
+impl WindowPlan {
+    /// Adds up the window. A user's sum has 32 bits, which is more than two million events a second over half an hour.
+    pub(crate) fn sum(self) -> WindowSums {
         let mut sums = vec![0_u32; self.slots.next_multiple_of(CHUNK)];
-        for piece in &self.pieces {
-            let by = if piece.take_off { u32::MAX } else { 1 };
-            match &piece.part {
-                Part::Block(counts) => counts.add_to(&mut sums, piece.take_off),
-                Part::Second(second) => second.for_each(|slot| {
+        for term in &self.terms {
+            let by = if term.subtract { u32::MAX } else { 1 };
+            match &term.counted {
+                Counted::Block(counts) => counts.add_to(&mut sums, term.subtract),
+                Counted::Second(second) => second.for_each(|slot| {
                     let sum = &mut sums[slot as usize];
                     *sum = sum.wrapping_add(by);
                 }),
@@ -382,10 +386,10 @@ impl Plan {
             unique_users += u64::from(*sum > 0);
             by_combination[*combination as usize] += u64::from(*sum);
         }
-        Sums {
+        WindowSums {
             events: self.events,
             unique_users,
-            unknown: by_combination[UNKNOWN as usize] + self.unplaced,
+            unknown: by_combination[UNKNOWN as usize] + self.unknown,
             is_incomplete: self.is_incomplete,
             by_combination,
             index: self.index,

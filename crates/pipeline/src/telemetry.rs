@@ -1,6 +1,6 @@
-//! The figures of one process, in the Prometheus text format. Nothing here is global: who counts
-//! is handed a [`Metrics`]. No label is a text of a client: everybody may read the figures (I5), and the
-//! number of series is bounded (I6).
+//! The figures of one process, in the Prometheus text format. Nothing here is global: code
+//! that counts is handed a [`Metrics`]. No label is a text of a client: the metrics can be read without a
+//! key (I5), and the number of series is bounded (I6).
 
 mod gauges;
 mod tally;
@@ -146,9 +146,9 @@ impl Metrics {
         self.request_seconds.get_or_create(&RouteLabels { method, endpoint }).observe(seconds);
     }
 
-    /// Counts an answer of those that may be kept: given again, or made.
-    pub fn cacheable(&self, was_kept: bool) {
-        if was_kept { &self.cache_hits } else { &self.cache_misses }.inc();
+    /// Counts an answer that may be cached, as found in the cache or as made.
+    pub fn cacheable(&self, was_cached: bool) {
+        if was_cached { &self.cache_hits } else { &self.cache_misses }.inc();
     }
 
     /// Adds the gauges that are read off the ports whenever the metrics are.

@@ -1,4 +1,4 @@
-//! What is kept, for how long, and for whom.
+//! What is cached, for how long, and for which tenant.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use ports::testing::clock::ManualClock;
 
 use super::*;
-use crate::problem::Kind;
+use crate::problem::ProblemKind;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -26,7 +26,7 @@ impl Bench {
     }
 
     /// Asks, and says which answer came and how old it is.
-    async fn ask(&self, key: Key, control: &[&str]) -> (String, String) {
+    async fn ask(&self, key: CacheKey, control: &[&str]) -> (String, String) {
         let mut headers = HeaderMap::new();
         for control in control {
             headers.append(CACHE_CONTROL, HeaderValue::from_str(control).unwrap());
@@ -42,8 +42,8 @@ impl Bench {
     }
 }
 
-fn key(tenant: &str, generation: u64, question: &str) -> Key {
-    Key::new(&TenantId::parse(tenant).unwrap(), generation, &question).unwrap()
+fn key(tenant: &str, generation: u64, question: &str) -> CacheKey {
+    CacheKey::new(&TenantId::parse(tenant).unwrap(), generation, &question).unwrap()
 }
 
 fn text(answer: &str, age: &str) -> (String, String) {
@@ -63,7 +63,7 @@ async fn an_answer_is_given_again_until_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn i5_answers_are_kept_by_tenant_generation_and_question() {
+async fn i5_answers_are_cached_by_tenant_generation_and_question() {
     let bench = Bench::new();
     for (at, key) in [key("t", 0, "q"), key("u", 0, "q"), key("t", 1, "q"), key("t", 0, "r")].into_iter().enumerate() {
         assert_eq!(bench.ask(key, &[]).await.0, at.to_string());
@@ -104,7 +104,7 @@ async fn answers_given_again_and_answers_made_are_counted() {
 }
 
 #[tokio::test]
-async fn however_many_wait_for_an_answer_it_is_made_once() {
+async fn an_answer_that_many_wait_for_is_made_once() {
     let bench = Arc::new(Bench::new());
     let ask = |_| {
         let bench = Arc::clone(&bench);
@@ -117,10 +117,10 @@ async fn however_many_wait_for_an_answer_it_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_kept_and_blocks_nobody() {
+async fn a_refusal_is_not_cached_and_blocks_no_other_request() {
     let bench = Bench::new();
     let directives = CacheDirectives::of(&HeaderMap::new());
-    let refused = async { Err(Problem::new(Kind::NotFound, "nobody")) };
+    let refused = async { Err(Problem::new(ProblemKind::NotFound, "none")) };
     let refused = bench.cache.answer(key("t", 0, "q"), MINUTE, directives, &bench.clock, refused).await;
     assert!(refused.is_err());
     assert_eq!(bench.ask(key("t", 0, "q"), &[]).await.0, "0");
@@ -138,7 +138,7 @@ async fn i6_memory_is_bounded_by_bytes_and_number() {
         let make = async { Ok(Bytes::from(vec![b' '; bytes])) };
         let directives = CacheDirectives::of(&HeaderMap::new());
         cache.answer(key("t", 0, &n.to_string()), MINUTE, directives, &clock, make).await.unwrap();
-        assert!(cache.kept.weight() <= 100 * ANSWER_OVERHEAD_BYTES);
-        assert!(cache.kept.len() <= 100);
+        assert!(cache.answers.weight() <= 100 * ANSWER_OVERHEAD_BYTES);
+        assert!(cache.answers.len() <= 100);
     }
 }

@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use pipeline::IngestRequest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
+use crate::problem::{Problem, ProblemKind};
+use crate::state::ApiState;
 
 /// Largest capacity that a declared length is trusted with before its bytes have come, in bytes.
 const TRUSTED_BYTES_MAX: usize = 64 << 10;
@@ -34,7 +34,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
         if parts.headers.contains_key("ce-specversion") {
             let detail =
                 "CloudEvents in binary mode are not taken; send them structured (application/cloudevents+json)";
-            return Err(Problem::new(Kind::UnsupportedMediaType, detail).at("ce-specversion"));
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail).at("ce-specversion"));
         }
         let header = |name: HeaderName| {
             let text = parts.headers.get(name)?.as_bytes();
@@ -61,13 +61,14 @@ pub(super) async fn read_in_time(
     let reading = tokio::time::timeout(time_max, read(body, limit, all));
     reading.await.unwrap_or_else(|_| {
         let seconds = time_max.as_secs_f64();
-        Err(Problem::new(Kind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
+        Err(Problem::new(ProblemKind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
     })
 }
 
 async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
-    let too_large = || Problem::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"));
-    let busy = |_| Problem::new(Kind::Overloaded, "the bodies of other requests fill the memory set aside for them");
+    let too_large = || Problem::new(ProblemKind::TooLarge, format!("the body is larger than {limit} bytes"));
+    let busy =
+        |_| Problem::new(ProblemKind::Overloaded, "the bodies of other requests fill the memory set aside for them");
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit {
         return Err(too_large());
@@ -75,7 +76,8 @@ async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Ve
     let mut share = Arc::clone(all).try_acquire_many_owned(0).map_err(busy)?;
     let mut bytes = Vec::with_capacity(declared.min(TRUSTED_BYTES_MAX));
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Problem::new(Kind::Malformed, "the body ended before its declared end"))?;
+        let frame =
+            frame.map_err(|_| Problem::new(ProblemKind::Malformed, "the body ended before its declared end"))?;
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > limit - bytes.len() {
             return Err(too_large());

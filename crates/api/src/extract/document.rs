@@ -1,5 +1,5 @@
-//! A JSON body that is read into a type: bounded in size and time, and refused with the place of what
-//! is wrong. Not decompressed: such bodies are small.
+//! A JSON body that is read into a type: bounded in size and time. A refusal names the
+//! field that is wrong. Not decompressed: such bodies are small.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 
 use super::body::read_in_time;
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
+use crate::problem::{Problem, ProblemKind};
 use crate::shape::Object;
+use crate::state::ApiState;
 
 /// A body of at most `BYTES_MAX` bytes.
 #[derive(Debug)]
@@ -29,26 +29,26 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     }
 }
 
-/// That a body is JSON that can be read, as far as its headers say anything.
+/// Checks that the headers, as far as they say anything, announce JSON that can be read.
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let media = lower(headers, CONTENT_TYPE).unwrap_or_else(|| "application/json".to_owned());
     let is_json = |media: &str| matches!(media.trim(), "application/json" | "application/merge-patch+json");
     if !media.split(';').next().is_some_and(is_json) {
         let detail = "the body must be JSON, under the content type application/json";
-        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     }
     check_text(headers)
 }
 
-/// That a body is UTF-8 and not compressed, as far as its headers say anything.
+/// Checks that the headers, as far as they say anything, announce UTF-8 that is not compressed.
 pub(super) fn check_text(headers: &HeaderMap) -> Result<(), Problem> {
     let media = lower(headers, CONTENT_TYPE).unwrap_or_default();
     let charset = media.split(';').skip(1).find_map(|part| part.trim().strip_prefix("charset="));
     if charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
-        return Err(Problem::new(Kind::UnsupportedMediaType, "the body must be UTF-8"));
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType, "the body must be UTF-8"));
     }
     if lower(headers, CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {
-        return Err(Problem::new(Kind::UnsupportedEncoding, "the body of this route must not be compressed"));
+        return Err(Problem::new(ProblemKind::UnsupportedEncoding, "the body of this route must not be compressed"));
     }
     Ok(())
 }
@@ -62,21 +62,21 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let Object(document) = serde_path_to_error::deserialize(&mut reader).map_err(|why| {
         let (path, problem) = (why.path().to_string(), refusal(why.inner()));
         let path = Some(path).filter(|path| path != ".");
-        // A name that stands there twice is in the message alone.
+        // The name of a field that is given twice stands in the message alone.
         let text = why.inner().to_string();
         let twice = text.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
-        let place = match (path, twice) {
+        let field = match (path, twice) {
             (Some(path), Some((name, _))) => Some(format!("{path}.{name}")),
             (path, twice) => path.or_else(|| twice.map(|(name, _)| name.to_owned())),
         };
-        place.map_or(problem.clone(), |place| problem.at(place))
+        field.map_or(problem.clone(), |field| problem.at(field))
     })?;
     reader.end().map_err(|why| refusal(&why))?;
     Ok(document)
 }
 
 fn refusal(why: &serde_json::Error) -> Problem {
-    let kind = if why.is_data() { Kind::InvalidParameter } else { Kind::Malformed };
+    let kind = if why.is_data() { ProblemKind::InvalidParameter } else { ProblemKind::Malformed };
     Problem::new(kind, why.to_string())
 }
 

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 
 use axum::extract::{FromRequestParts, Query};
 use domain::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
-use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use http::Uri;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -34,7 +33,7 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for P
     }
 }
 
-/// Bytes that are no text would be read as another text.
+/// Refuses bytes that are no text: they would be read as another text.
 fn check_utf8(uri: &Uri) -> Result<(), Problem> {
     for pair in uri.query().unwrap_or_default().split('&') {
         let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
@@ -46,7 +45,7 @@ fn check_utf8(uri: &Uri) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Says which parameter is in the way: an unknown one, or one that stands there twice.
+/// The refusal of a parameter that is unknown or given twice.
 fn refusal<T: IntoParams>(uri: &Uri) -> Problem {
     let known: Vec<String> = T::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
@@ -129,47 +128,11 @@ pub(crate) fn list<T: Copy + PartialEq>(
     Ok(found)
 }
 
-/// The half-open range from `from` up to but without `to`. A calendar date as `to` takes in that
-/// whole day.
-pub(crate) fn time_range(from: Option<&str>, to: Option<&str>) -> Result<TimeRange, Problem> {
-    let instant = |name: &str, text: &str| {
-        Timestamp::parse(text).map_err(|why| Problem::parameter(name, format!("'{name}' is {why}")))
-    };
-    let first = from.map(|text| instant("from", text)).transpose()?.unwrap_or(Timestamp::MIN);
-    let end = match to {
-        Some(text) if is_date(text) => instant("to", text)?.plus_micros(MICROS_PER_DAY),
-        Some(text) => instant("to", text)?,
-        None => return Ok(TimeRange::new(first, Timestamp::MAX).unwrap_or(TimeRange::ALL)),
-    };
-    TimeRange::new(first, end).ok_or_else(|| Problem::parameter("from", "'from' must not be after 'to'"))
-}
-
-/// Whether `text` is `YYYY-MM-DD` in form.
-pub(super) fn is_date(text: &str) -> bool {
-    let text = text.trim().as_bytes();
-    text.len() == 10 && text[4] == b'-' && text[7] == b'-'
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-
-    #[test]
-    fn a_date_as_end_takes_in_its_whole_day() {
-        let range = time_range(Some("2015-05-17"), Some("2015-05-17")).unwrap();
-        assert_eq!(range.to().micros() - range.from().micros(), MICROS_PER_DAY);
-        let range = time_range(Some("2015-05-17"), Some("2015-05-17T00:00:00Z")).unwrap();
-        assert_eq!(range.from(), range.to());
-    }
-
-    #[test]
-    fn ranges_without_an_end_and_backwards() {
-        assert_eq!(time_range(None, None).unwrap(), TimeRange::ALL);
-        assert!(time_range(Some("2015-05-18"), Some("2015-05-17T23:59:59Z")).is_err());
-        assert!(time_range(Some("soon"), None).is_err());
-    }
 
     #[test]
     fn i9_bytes_that_are_no_text_are_refused() {

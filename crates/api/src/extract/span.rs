@@ -4,7 +4,7 @@
 use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
 use domain::time::{TimeRange, Timestamp};
 
-use super::parameters::{is_date, one_of};
+use super::parameters::one_of;
 use crate::problem::Problem;
 
 /// Shortest text of digits that is read as an epoch number and not as a misspelt date.
@@ -130,6 +130,12 @@ impl Bounds {
         };
         Ok(Span { range, days: DayRange { first, last } })
     }
+}
+
+/// Whether `text` is `YYYY-MM-DD` in form.
+fn is_date(text: &str) -> bool {
+    let text = text.as_bytes();
+    text.len() == 10 && text[4] == b'-' && text[7] == b'-'
 }
 
 fn backwards() -> Problem {

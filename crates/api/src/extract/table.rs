@@ -1,6 +1,6 @@
-//! The body that replaces or changes a reference table. Read within its own size and by one pass over
-//! the text, on another thread. Of a hundred thousand users most are alike: attributes that are the same
-//! text are read once and shared.
+//! The body that replaces or changes a reference table. Read within its own limit of size and in one pass
+//! over the text, on a thread that may block. Most users of a table have the attributes of many others:
+//! attributes that are the same text are parsed once and shared.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -25,16 +25,16 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
 use super::document::check_text;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::response_budget::RequestTenant;
-use crate::router::ApiState;
+use crate::state::ApiState;
 
-/// A text up to this size, in bytes, is taken beside the large ones.
+/// A text up to this size, in bytes, does not wait for the large ones.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// The field that holds the users.
 const USERS: &str = "user_metadata";
 
-/// The text of such a body, and its share of the memory of all.
+/// The text of a reference table, and its permits: memory, and for a large text one of the tenant's few.
 #[derive(Debug)]
 pub(crate) struct TableText {
     bytes: Vec<u8>,
@@ -43,22 +43,23 @@ pub(crate) struct TableText {
     receiving: Option<FairPermit>,
 }
 
-/// What is patch of a user: attributes, of which `null` takes one away; `None` takes the user away.
+/// The change of one user: attributes, of which `null` removes one; `None` removes the user.
 type UserPatch = Option<Arc<Change>>;
 
-/// What it says.
+/// A body that has been parsed.
 #[derive(Debug)]
 pub(crate) struct TableBody {
     pub(crate) change: TableChange,
-    /// The text's share of the memory of all, and the permit to have it read, until the change is done.
+    /// The permits of its memory and of the change, kept until the change is done.
     pub(crate) held: (OwnedSemaphorePermit, FairPermit),
 }
 
-/// What is patch of each user.
+/// The changes of all users in a body.
 #[derive(Debug, Default)]
 struct ParsedUsers {
-    /// In order; what is patch stands in `distinct`.
+    /// Users in order, each with the index of its change in `distinct`.
     users: Vec<(String, usize)>,
+    /// Every change once, however many users it is for.
     distinct: Vec<UserPatch>,
 }
 
@@ -67,10 +68,10 @@ impl FromRequest<Arc<ApiState>> for TableText {
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let (parts, mut body) = request.into_parts();
-        // Whatever it is called: a table is written in one way only.
+        // The media type is not checked: there is only one way to write a table.
         check_text(&parts.headers)?;
         let time_max = api.pipeline.limits().body_timeout;
-        // No tenant's large texts fill the memory of all.
+        // The large texts of one tenant must not fill the memory of all.
         let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BYTES_MAX);
         let tenant = parts.extensions.get::<RequestTenant>().and_then(RequestTenant::tenant);
         let receiving = match tenant.filter(|_| is_large) {
@@ -83,19 +84,20 @@ impl FromRequest<Arc<ApiState>> for TableText {
 }
 
 impl TableText {
-    /// All users as they are to be; nothing may be `null`. The text is read on another thread.
+    /// Reads a whole table, on a thread that may block; nothing may be `null`.
     pub(crate) async fn replacement(self, api: &ApiState, scope: &TenantScope) -> Result<TableBody, Problem> {
-        self.read(api, scope, |ts, patch| {
-            let absent = || Problem::body(Kind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
-            Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(patch)? })
+        self.read(api, scope, |ts, parsed| {
+            let absent =
+                || Problem::body(ProblemKind::InvalidParameter, "ts", "'ts' is missing: the time of this table");
+            Ok(TableChange::Replace { ts: ts.ok_or_else(absent)?, users: whole(parsed)? })
         })
         .await
     }
 
-    /// What changes. The text is read on another thread.
+    /// Reads changes of a table, on a thread that may block.
     pub(crate) async fn patch(self, api: &ApiState, scope: &TenantScope) -> Result<TableBody, Problem> {
         self.read(api, scope, |ts, ParsedUsers { users, distinct }| {
-            let users = users.into_iter().map(|(user, patch)| (user, distinct[patch].clone())).collect();
+            let users = users.into_iter().map(|(user, index)| (user, distinct[index].clone())).collect();
             Ok(TableChange::Patch { ts, users })
         })
         .await
@@ -112,29 +114,29 @@ impl TableText {
         let permit = api.questions.limiter.admit(WorkClass::TableChange, scope.tenant()).await?;
         drop(receiving);
         let reading = tokio::task::spawn_blocking(move || {
-            let (ts, patch) = parse(&bytes)?;
-            Ok(TableBody { change: make(ts, patch)?, held: (share, permit) })
+            let (ts, parsed) = parse(&bytes)?;
+            Ok(TableBody { change: make(ts, parsed)?, held: (share, permit) })
         });
         reading.await.map_err(|why| Problem::internal(why.to_string()))?
     }
 }
 
-/// All users as they are to be.
+/// The users of a whole table.
 fn whole(ParsedUsers { users, distinct }: ParsedUsers) -> Result<Users, Problem> {
     let mut shared = Vec::with_capacity(distinct.len());
-    for (at, patch) in distinct.into_iter().enumerate() {
+    for (index, patch) in distinct.into_iter().enumerate() {
         let attributes = without_null(patch).map_err(|attribute| {
-            let user = users.iter().find(|(_, patch)| *patch == at).map_or("", |(user, _)| user);
+            let user = users.iter().find(|(_, of_user)| *of_user == index).map_or("", |(user, _)| user);
             let field = [Some(USERS), Some(user), attribute.as_deref()];
             let field = field.into_iter().flatten().collect::<Vec<_>>().join(".");
-            Problem::body(Kind::InvalidParameter, &field, "null takes away, which only PATCH does")
+            Problem::body(ProblemKind::InvalidParameter, &field, "null takes away, which only PATCH does")
         })?;
         shared.push(Arc::new(attributes));
     }
-    Ok(users.into_iter().map(|(user, patch)| (user, Arc::clone(&shared[patch]))).collect())
+    Ok(users.into_iter().map(|(user, index)| (user, Arc::clone(&shared[index]))).collect())
 }
 
-/// The attributes, or what is `null`: one of them, or all.
+/// The attributes of a user; refuses `null` with the attribute that it stands for, or none for the user.
 fn without_null(patch: UserPatch) -> Result<Attributes, Option<String>> {
     let patch = patch.ok_or(None)?;
     let attribute = |(name, value): (&String, &Option<String>)| match value {
@@ -158,24 +160,25 @@ pub(crate) fn generation(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 fn parse(bytes: &[u8]) -> Result<(Option<Timestamp>, ParsedUsers), Problem> {
-    let blame = RefCell::new(None);
+    let error_field = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let parsed = Whole(&blame).deserialize(&mut reader).and_then(|body| reader.end().map(|()| body));
-    parsed.map_err(|why| match blame.take() {
+    let parsed = WholeBody(&error_field).deserialize(&mut reader).and_then(|body| reader.end().map(|()| body));
+    parsed.map_err(|why| match error_field.take() {
         Some(ErrorField { kind, field }) => Problem::body(kind, &field, why.to_string()),
-        None => Problem::new(Kind::Malformed, format!("the body is no reference table: {why}")),
+        None => Problem::new(ProblemKind::Malformed, format!("the body is no reference table: {why}")),
     })
 }
 
-/// Where the reading failed, set by the innermost part.
+/// The field that an error is about, set by the innermost reader.
 struct ErrorField {
-    kind: Kind,
+    kind: ProblemKind,
     field: String,
 }
 
 type ErrorFieldCell = RefCell<Option<ErrorField>>;
 
-fn blame<E>(error_field: &ErrorFieldCell, kind: Kind, field: impl FnOnce() -> String) -> impl FnOnce(E) -> E {
+/// Notes `field` as the one that an error is about, unless an inner reader has noted its own.
+fn at_field<E>(error_field: &ErrorFieldCell, kind: ProblemKind, field: impl FnOnce() -> String) -> impl FnOnce(E) -> E {
     let field = error_field.borrow().is_none().then(field);
     move |error| {
         if let Some(field) = field {
@@ -185,10 +188,10 @@ fn blame<E>(error_field: &ErrorFieldCell, kind: Kind, field: impl FnOnce() -> St
     }
 }
 
-/// The whole body.
-struct Whole<'b>(&'b ErrorFieldCell);
+/// Reads the whole body.
+struct WholeBody<'b>(&'b ErrorFieldCell);
 
-impl<'de> DeserializeSeed<'de> for Whole<'_> {
+impl<'de> DeserializeSeed<'de> for WholeBody<'_> {
     type Value = (Option<Timestamp>, ParsedUsers);
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
@@ -196,7 +199,7 @@ impl<'de> DeserializeSeed<'de> for Whole<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Whole<'_> {
+impl<'de> Visitor<'de> for WholeBody<'_> {
     type Value = (Option<Timestamp>, ParsedUsers);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,29 +209,34 @@ impl<'de> Visitor<'de> for Whole<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut users, mut ts) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
-            let refused = |why: &str| blame(self.0, Kind::InvalidParameter, || key.clone())(A::Error::custom(why));
+            let refused =
+                |why: &str| at_field(self.0, ProblemKind::InvalidParameter, || key.clone())(A::Error::custom(why));
             match key.as_str() {
                 USERS if users.is_some() => return Err(refused("user_metadata is given twice")),
                 "ts" if ts.is_some() => return Err(refused("ts is given twice")),
                 USERS => {
                     let read = map.next_value_seed(AllUsers(self.0));
-                    users = Some(read.map_err(|e| blame(self.0, Kind::InvalidParameter, || USERS.to_owned())(e))?);
+                    users = Some(
+                        read.map_err(|e| at_field(self.0, ProblemKind::InvalidParameter, || USERS.to_owned())(e))?,
+                    );
                 }
                 "ts" => {
                     let read = map.next_value_seed(Scalar);
-                    let text = read.map_err(|e| blame(self.0, Kind::InvalidParameter, || "ts".to_owned())(e))?;
+                    let text =
+                        read.map_err(|e| at_field(self.0, ProblemKind::InvalidParameter, || "ts".to_owned())(e))?;
                     let text = text.ok_or_else(|| refused("ts must not be null"))?;
                     ts = Some(Timestamp::parse(&text).map_err(|why| refused(&format!("'ts' is {why}")))?);
                 }
                 _ => return Err(refused("unknown field; a table has user_metadata and ts")),
             }
         }
-        let absent = || blame(self.0, Kind::InvalidParameter, || USERS.to_owned())(A::Error::missing_field(USERS));
+        let absent =
+            || at_field(self.0, ProblemKind::InvalidParameter, || USERS.to_owned())(A::Error::missing_field(USERS));
         Ok((ts, users.ok_or_else(absent)?))
     }
 }
 
-/// All users.
+/// Reads the field of all users.
 struct AllUsers<'b>(&'b ErrorFieldCell);
 
 impl<'de> DeserializeSeed<'de> for AllUsers<'_> {
@@ -247,54 +255,58 @@ impl<'de> Visitor<'de> for AllUsers<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ParsedUsers, A::Error> {
-        let (mut patch, mut known, mut numbers) = (ParsedUsers::default(), HashMap::new(), HashMap::new());
+        let (mut parsed, mut by_text, mut by_patch) = (ParsedUsers::default(), HashMap::new(), HashMap::new());
         while let Some(user) = map.next_key::<String>()? {
-            if patch.users.len() >= REFERENCE_USERS_MAX {
+            if parsed.users.len() >= REFERENCE_USERS_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_USERS_MAX} users fit in a table"));
-                return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(why));
+                return Err(at_field(self.0, ProblemKind::TooLarge, || USERS.to_owned())(why));
             }
             let field = || format!("{USERS}.{user}");
             let text = map.next_value::<&'de RawValue>();
-            let text = text.map_err(|e| blame(self.0, Kind::InvalidParameter, field)(e))?.get();
-            let at = match known.get(text) {
-                Some(at) => *at,
+            let text = text.map_err(|e| at_field(self.0, ProblemKind::InvalidParameter, field)(e))?.get();
+            let index = match by_text.get(text) {
+                Some(index) => *index,
                 None => {
                     let seed = User { error_field: self.0, user: &user };
                     let read = seed.deserialize(&mut serde_json::Deserializer::from_str(text));
                     let refused = |why| A::Error::custom(without_place(why));
-                    let new = read.map_err(|why| blame(self.0, Kind::InvalidParameter, field)(refused(why)))?;
-                    // The same may be written in many ways.
-                    let at = *numbers.entry(new).or_insert_with_key(|new| {
-                        patch.distinct.push(new.clone());
-                        patch.distinct.len() - 1
+                    let new =
+                        read.map_err(|why| at_field(self.0, ProblemKind::InvalidParameter, field)(refused(why)))?;
+                    // Equal attributes may be written in different ways.
+                    let index = *by_patch.entry(new).or_insert_with_key(|new| {
+                        parsed.distinct.push(new.clone());
+                        parsed.distinct.len() - 1
                     });
-                    if patch.distinct.len() > REFERENCE_COMBINATIONS_MAX {
+                    if parsed.distinct.len() > REFERENCE_COMBINATIONS_MAX {
                         let why =
                             format!("at most {REFERENCE_COMBINATIONS_MAX} different combinations of attributes fit");
-                        return Err(blame(self.0, Kind::TooLarge, || USERS.to_owned())(A::Error::custom(why)));
+                        return Err(at_field(self.0, ProblemKind::TooLarge, || USERS.to_owned())(A::Error::custom(
+                            why,
+                        )));
                     }
-                    known.insert(text, at);
-                    at
+                    by_text.insert(text, index);
+                    index
                 }
             };
-            patch.users.push((user, at));
+            parsed.users.push((user, index));
         }
-        patch.users.sort_by(|one, other| one.0.cmp(&other.0));
-        if let Some(twice) = patch.users.windows(2).find(|two| two[0].0 == two[1].0) {
+        parsed.users.sort_by(|one, other| one.0.cmp(&other.0));
+        if let Some(twice) = parsed.users.windows(2).find(|two| two[0].0 == two[1].0) {
             let why = A::Error::custom("a user is given twice");
-            return Err(blame(self.0, Kind::InvalidParameter, || format!("{USERS}.{}", twice[0].0))(why));
+            return Err(at_field(self.0, ProblemKind::InvalidParameter, || format!("{USERS}.{}", twice[0].0))(why));
         }
-        Ok(patch)
+        Ok(parsed)
     }
 }
 
-/// What is wrong inside a text of its own; where it stands there says nothing about the body.
+/// The message of an error inside a part of the body, without the line and column, which count from the
+/// start of the part.
 fn without_place(why: serde_json::Error) -> String {
     let why = why.to_string();
     why.rsplit_once(" at line ").map_or(why.clone(), |(what, _)| what.to_owned())
 }
 
-/// One user's attributes, or `null`.
+/// Reads one user's attributes, or `null`.
 struct User<'b> {
     error_field: &'b ErrorFieldCell,
     user: &'b str,
@@ -324,14 +336,16 @@ impl<'de> Visitor<'de> for User<'_> {
         while let Some(name) = map.next_key::<String>()? {
             let field = || format!("{USERS}.{}.{name}", self.user);
             let read = map.next_value_seed(Scalar);
-            let value = read.map_err(|e| blame(self.error_field, Kind::InvalidParameter, field)(e))?;
+            let value = read.map_err(|e| at_field(self.error_field, ProblemKind::InvalidParameter, field)(e))?;
             if attributes.len() >= REFERENCE_ATTRIBUTES_MAX {
                 let why = A::Error::custom(format!("at most {REFERENCE_ATTRIBUTES_MAX} attributes fit"));
-                return Err(blame(self.error_field, Kind::TooLarge, || format!("{USERS}.{}", self.user))(why));
+                return Err(at_field(self.error_field, ProblemKind::TooLarge, || format!("{USERS}.{}", self.user))(
+                    why,
+                ));
             }
             if attributes.contains_key(&name) {
                 let why = A::Error::custom("an attribute is given twice");
-                return Err(blame(self.error_field, Kind::InvalidParameter, field)(why));
+                return Err(at_field(self.error_field, ProblemKind::InvalidParameter, field)(why));
             }
             attributes.insert(name, value);
         }
@@ -339,7 +353,7 @@ impl<'de> Visitor<'de> for User<'_> {
     }
 }
 
-/// A scalar as text, a number as it is written, or `null`.
+/// Reads a scalar as text, a number as it is written, or `null`.
 struct Scalar;
 
 impl<'de> DeserializeSeed<'de> for Scalar {

@@ -11,13 +11,13 @@ use ports::analytics::Analytics;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::cache::{self, CacheDirectives, Key};
-use crate::extract::{Bounds, Id, Parameters, Scope, number, one_of};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::docs::{OneRefusals, QuestionRefusals};
-use crate::routes::{answer, calendar, within_time};
+use crate::ask::{answer, calendar, within_time};
+use crate::cache::{self, CacheDirectives, CacheKey};
+use crate::extract::{Bounds, Id, Parameters, ReadScope, number, one_of};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::{ListRefusals, OneRangeRefusals};
 use crate::shape::{AccountSampleBody, AccountSummaryBody};
+use crate::state::ApiState;
 
 /// Rows when the request names no limit.
 const ROWS_DEFAULT: usize = 10;
@@ -38,11 +38,11 @@ pub(crate) struct SampleParameters {
 /// The first in order of id. An account exists from its first event on.
 #[utoipa::path(
     get, path = "/accounts/sample", tag = "usage", operation_id = "account_sample", params(SampleParameters),
-    responses((status = 200, description = "Their ids", body = AccountSampleBody), QuestionRefusals),
+    responses((status = 200, description = "The ids of the accounts", body = AccountSampleBody), ListRefusals),
 )]
 pub(crate) async fn sample(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<SampleParameters>,
 ) -> Result<Json<AccountSampleBody>, Problem> {
     let limit = number("limit", parameters.limit.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
@@ -112,7 +112,7 @@ impl Window {
         }
     }
 
-    /// What tells it from other windows.
+    /// The part of the cache key that tells windows apart.
     fn key(self) -> (&'static str, Option<Timestamp>, Option<Timestamp>) {
         match self {
             Self::Last { name, .. } => (name, None, None),
@@ -134,11 +134,11 @@ const fn after(instant: Timestamp) -> Timestamp {
 #[utoipa::path(
     get, path = "/accounts/{id}/summary", tag = "usage", operation_id = "account_summary",
     params(("id" = String, Path, description = "The account's id, percent-encoded"), SummaryParameters),
-    responses((status = 200, description = "The summary", body = AccountSummaryBody), OneRefusals),
+    responses((status = 200, description = "The summary", body = AccountSummaryBody), OneRangeRefusals),
 )]
 pub(crate) async fn summary(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(account): Id,
     Parameters(parameters): Parameters<SummaryParameters>,
     directives: CacheDirectives,
@@ -146,16 +146,18 @@ pub(crate) async fn summary(
     let top = number("top", parameters.top.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
     let generation = api.settings.of(&scope).generation;
     let window = parameters.window(&api, &scope)?;
-    let key = Key::new(scope.tenant(), generation, &("summary", &account, window.key(), top))?;
+    let key = CacheKey::new(scope.tenant(), generation, &("summary", &account, window.key(), top))?;
     let clock = api.pipeline.clock();
     let make = async {
         let (range, custom) = window.range(clock.now());
         let summary = api.questions.analytics.summary(&scope, &account, range, top).await;
         let range_field = if custom.is_some() { "from" } else { "window" };
-        let refused = |why| Problem::from(why).at_if(Kind::Gone, range_field).at_if(Kind::QueryTooLarge, range_field);
+        let refused = |why| {
+            Problem::from(why).at_if(ProblemKind::Gone, range_field).at_if(ProblemKind::QueryTooLarge, range_field)
+        };
         let summary = summary.map_err(refused)?;
-        let summary =
-            summary.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this account is applied").at("id"))?;
+        let summary = summary
+            .ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event of this account is applied").at("id"))?;
         cache::body(&AccountSummaryBody::new(account.clone(), window.name(), custom, summary))
     };
     within_time(&api, api.cache.answer(key, api.cache.times.summary, directives, clock, make)).await

@@ -13,13 +13,13 @@ use ports::analytics::Analytics;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::cache::{self, CacheDirectives, Key};
-use crate::extract::{Bounds, Parameters, Scope, list, one_of, zone};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::docs::QuestionRefusals;
-use crate::routes::{calendar, within_time};
+use crate::ask::{calendar, within_time};
+use crate::cache::{self, CacheDirectives, CacheKey};
+use crate::extract::{Bounds, Parameters, ReadScope, list, one_of, zone};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::RangeRefusals;
 use crate::shape::SeriesBody;
+use crate::state::ApiState;
 
 /// What can be measured, by name.
 const METRICS: [(&str, Metric); 6] = [
@@ -75,16 +75,16 @@ pub(crate) struct AnalyticsParameters {
     model: Option<String>,
 }
 
-/// A question with the words it was asked in.
+/// A question, with the names of its metric and interval for the answer.
 struct Question {
     query: SeriesQuery,
     metric: &'static str,
     interval: &'static str,
 }
 
-/// The word of `words` with its meaning.
-fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
-    words.iter().find(|(_, known)| *known == meaning).map_or("", |(word, _)| word)
+/// The name that `names` has for a value.
+fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, known)| *known == value).map_or("", |(name, _)| name)
 }
 
 impl AnalyticsParameters {
@@ -109,9 +109,9 @@ impl AnalyticsParameters {
             (Facet::Model, self.model),
         ];
         let filters = filters.into_iter().filter_map(|(facet, value)| Some((facet, value?))).collect();
-        let names = (word(&METRICS, metric), word(&INTERVALS, (interval, buckets)));
+        let (metric_name, interval_name) = (name_of(&METRICS, metric), name_of(&INTERVALS, (interval, buckets)));
         let query = SeriesQuery { metric, range, interval, calendar, group_by, filters, points_max: SERIES_POINTS_MAX };
-        Ok(Question { query, metric: names.0, interval: names.1 })
+        Ok(Question { query, metric: metric_name, interval: interval_name })
     }
 }
 
@@ -131,7 +131,7 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
     while start < query.range.to() {
         if buckets.len() == query.points_max {
             let detail = format!("the range has more than {} buckets; ask for less or wider ones", query.points_max);
-            return Err(Problem::new(Kind::QueryTooLarge, detail).at("interval"));
+            return Err(Problem::new(ProblemKind::QueryTooLarge, detail).at("interval"));
         }
         buckets.push(start);
         let next = query.calendar.bucket_after(start, query.interval);
@@ -150,11 +150,11 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
 /// `Cache-Control: no-cache` asks for a new one.
 #[utoipa::path(
     get, path = "/analytics", tag = "statistics", operation_id = "analytics", params(AnalyticsParameters),
-    responses((status = 200, description = "In order of time, then group", body = SeriesBody), QuestionRefusals),
+    responses((status = 200, description = "In order of time, then group", body = SeriesBody), RangeRefusals),
 )]
 pub(crate) async fn analytics(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<AnalyticsParameters>,
     directives: CacheDirectives,
 ) -> Result<Response, Problem> {
@@ -168,7 +168,7 @@ pub(crate) async fn analytics(
     let make = async {
         let points = api.questions.analytics.series(&scope, &question.query).await;
         let largest = if question.query.group_by.is_empty() { "from" } else { "group_by" };
-        let points = points.map_err(|why| Problem::from(why).at_if(Kind::QueryTooLarge, largest))?;
+        let points = points.map_err(|why| Problem::from(why).at_if(ProblemKind::QueryTooLarge, largest))?;
         cache::body(&SeriesBody::new(&question.query, (question.metric, question.interval), &buckets, points))
     };
     if !is_over {
@@ -177,10 +177,10 @@ pub(crate) async fn analytics(
     within_time(&api, api.cache.answer(key, api.cache.times.series, directives, api.pipeline.clock(), make)).await
 }
 
-fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<Key, Problem> {
+fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<CacheKey, Problem> {
     let query = &question.query;
     let groups: Vec<_> = query.group_by.iter().map(|facet| facet.as_str()).collect();
     let filters: Vec<_> = query.filters.iter().map(|(facet, value)| (facet.as_str(), value)).collect();
     let when = (query.range.from(), query.range.to(), query.calendar.zone.name(), query.calendar.week_start);
-    Key::new(scope.tenant(), generation, &("series", question.metric, question.interval, when, groups, filters))
+    CacheKey::new(scope.tenant(), generation, &("series", question.metric, question.interval, when, groups, filters))
 }

@@ -12,12 +12,12 @@ use ports::reports::CustomerUsage;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Id, NoParameters, Parameters, Scope, limit, next_cursor, read_cursor};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::answer;
+use crate::ask::answer;
+use crate::extract::{Id, NoParameters, Parameters, ReadScope, limit, next_cursor, read_cursor};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{CustomerBody, Listing, UsageBody};
+use crate::state::ApiState;
 
 const LISTING: &str = "customers";
 
@@ -41,7 +41,7 @@ pub(crate) struct CustomerParameters {
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<CustomerParameters>,
 ) -> Result<Json<Listing<CustomerBody>>, Problem> {
     let after: Option<String> = read_cursor(LISTING, parameters.cursor.as_deref())?;
@@ -60,7 +60,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(id): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<CustomerBody>, Problem> {
@@ -79,7 +79,7 @@ pub(crate) async fn one(
 )]
 pub(crate) async fn usage(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(id): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<UsageBody>, Problem> {
@@ -93,7 +93,7 @@ async fn now_of(api: &ApiState, scope: &TenantScope, customer: &str) -> Result<C
     let today = calendar.day_of(now);
     let today = windows_of(api.pipeline.rule(), calendar.range_of(DayRange { first: today, last: today }));
     let usage = answer(api, |reports| reports.usage(scope, customer, now, today)).await?;
-    usage.ok_or_else(|| Problem::new(Kind::NotFound, "no event of this customer is applied").at("id"))
+    usage.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event of this customer is applied").at("id"))
 }
 
 /// From the first window that begins in `day` to the end of the last.

@@ -1,15 +1,17 @@
 //! The OpenAPI document and the pages that show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required};
 use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::problem::{Kind, ProblemBody};
+use crate::problem::{ProblemBody, ProblemKind};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,13 +19,13 @@ use crate::problem::{Kind, ProblemBody};
         title = "Nilometer",
         description = "Usage metering and event analytics from one durable stream.\n\n\
             Every answer carries `X-Request-Id`. Every refusal is an `application/problem+json` document \
-            (RFC 9457), which names the part of the request in the way in `field`. Instants are RFC 3339, in UTC \
-            when they have no offset; ranges include `from` and exclude `to`, and a calendar date \
-            as `to` takes in that whole day. A date is a day in UTC for events and windows, and a day of the zone \
-            for statistics. Lists are paged: give `next_cursor` back as `cursor`.",
+            (RFC 9457), which names the part of the request that it is about in `field`. Instants are RFC 3339, in UTC \
+            when they have no offset; ranges include `from` and exclude `to`. A calendar date in `from` or `to` is \
+            a day of the tenant's time zone, or of `tz` where a route takes it, and as `to` it takes in that whole \
+            day. Lists are paged: give `next_cursor` back as `cursor`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, EventsIn)),
     modifiers(&Credentials),
     security(("bearer" = []), ("api_key" = []), ()),
     tags(
@@ -57,11 +59,13 @@ pub(crate) fn base() -> utoipa::openapi::OpenApi {
 
 /// Serves the document at `/openapi.json` and its pages at `/docs`, from inside the program.
 pub(crate) fn ui(document: utoipa::openapi::OpenApi) -> SwaggerUi {
-    SwaggerUi::new("/docs").url("/openapi.json", document)
+    // The pages would ask a public service whether the document is valid.
+    let config = Config::default().validator_url("none");
+    SwaggerUi::new("/docs").config(config).url("/openapi.json", document)
 }
 
-/// What a write may hold as JSON: described here, read by the pipeline.
-pub(crate) struct EventsIn;
+/// What the body of a write may hold as JSON: described here, read by the pipeline.
+struct EventsIn;
 
 /// The fields of an event, each with the other names it may have.
 const FIELDS: [(&str, &str); 9] = [
@@ -93,145 +97,90 @@ impl PartialSchema for EventsIn {
 
 impl ToSchema for EventsIn {}
 
-/// How a write may be refused.
-pub(crate) struct WriteRefusals;
-
-impl IntoResponses for WriteRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[
-            Kind::Malformed,
-            Kind::InvalidParameter,
-            Kind::Unauthorized,
-            Kind::BodyTimeout,
-            Kind::TooLarge,
-            Kind::UnsupportedMediaType,
-            Kind::UnsupportedEncoding,
-            Kind::AllRejected,
-            Kind::Overloaded,
-            Kind::Unavailable,
-            Kind::DiskFull,
-        ])
+/// Describes the body of the routes that take events.
+pub(crate) fn with_events<S>(mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
+    let content = |schema: RefOr<Schema>| ContentBuilder::new().schema(Some(schema)).build();
+    let events = || content(Ref::from_schema_name(EventsIn::name()).into());
+    let body = RequestBodyBuilder::new()
+        .content("application/json", events())
+        .content("application/x-ndjson", content(String::schema()))
+        .content("application/cloudevents+json", events())
+        .content("application/cloudevents-batch+json", events())
+        .required(Some(Required::True))
+        .build();
+    for operation in routes.1.paths.values_mut().filter_map(|path| path.post.as_mut()) {
+        operation.request_body = Some(RefOr::T(body.clone()));
     }
+    routes
 }
 
-/// How a listing may be refused.
-pub(crate) struct ListRefusals;
+/// What any route of a tenant may be refused for. Memory for its answer may be short, too.
+const ANY: &[ProblemKind] = &[
+    ProblemKind::InvalidParameter,
+    ProblemKind::Unauthorized,
+    ProblemKind::Internal,
+    ProblemKind::Overloaded,
+    ProblemKind::Unavailable,
+];
+/// What a question about stored data may be refused for.
+const QUESTION: &[ProblemKind] = &[ProblemKind::QueryTimeout];
+/// What a question about one thing may be refused for.
+const LOOKUP: &[ProblemKind] = &[ProblemKind::NotFound];
+/// What a question over a range of time may be refused for.
+const RANGE: &[ProblemKind] = &[ProblemKind::Gone, ProblemKind::QueryTooLarge];
+/// What a request with a body may be refused for.
+const BODY: &[ProblemKind] = &[
+    ProblemKind::Malformed,
+    ProblemKind::BodyTimeout,
+    ProblemKind::TooLarge,
+    ProblemKind::UnsupportedMediaType,
+    ProblemKind::UnsupportedEncoding,
+];
+/// What a request that stores something may be refused for.
+const STORE: &[ProblemKind] = &[ProblemKind::DiskFull];
+/// What a request whose events are all rejected is refused for.
+const EVENTS: &[ProblemKind] = &[ProblemKind::AllRejected];
+/// What a change of a reference table may be refused for.
+const VERSION: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::PreconditionFailed];
 
-impl IntoResponses for ListRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[
-            Kind::InvalidParameter,
-            Kind::Unauthorized,
-            Kind::Internal,
-            Kind::Overloaded,
-            Kind::Unavailable,
-            Kind::QueryTimeout,
-        ])
-    }
+/// Declares types that give routes their refusals in the document, each from the lists above.
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident: [$($list:expr),+];)+) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                describe(&[$($list),+])
+            }
+        }
+    )+};
 }
 
-/// How a structured query may be refused.
-pub(crate) struct QueryRefusals;
-
-impl IntoResponses for QueryRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[
-            Kind::Malformed,
-            Kind::InvalidParameter,
-            Kind::Unauthorized,
-            Kind::BodyTimeout,
-            Kind::Gone,
-            Kind::TooLarge,
-            Kind::UnsupportedMediaType,
-            Kind::UnsupportedEncoding,
-            Kind::QueryTooLarge,
-            Kind::Internal,
-            Kind::Overloaded,
-            Kind::Unavailable,
-            Kind::QueryTimeout,
-        ])
-    }
+refusals! {
+    /// How a write of events may be refused.
+    IngestRefusals: [ANY, BODY, STORE, EVENTS];
+    /// How a question that memory answers may be refused.
+    TenantRefusals: [ANY];
+    /// How a listing may be refused.
+    ListRefusals: [ANY, QUESTION];
+    /// How a question about one thing may be refused.
+    OneRefusals: [ANY, QUESTION, LOOKUP];
+    /// How a question over a range of time may be refused.
+    RangeRefusals: [ANY, QUESTION, RANGE];
+    /// How a question about one thing over a range of time may be refused.
+    OneRangeRefusals: [ANY, QUESTION, LOOKUP, RANGE];
+    /// How a structured query may be refused.
+    QueryRefusals: [ANY, BODY, QUESTION, RANGE];
+    /// How a change of settings may be refused.
+    SettingsRefusals: [ANY, BODY, STORE, &[ProblemKind::Gone]];
+    /// How a change of a reference table may be refused.
+    TableRefusals: [ANY, BODY, STORE, VERSION];
 }
 
-/// How a question about one thing may be refused.
-pub(crate) struct OneRefusals;
-
-impl IntoResponses for OneRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[
-            Kind::InvalidParameter,
-            Kind::Unauthorized,
-            Kind::NotFound,
-            Kind::Internal,
-            Kind::Unavailable,
-            Kind::QueryTimeout,
-        ])
-    }
-}
-
-/// How a question over a range of time may be refused.
-pub(crate) struct QuestionRefusals;
-
-impl IntoResponses for QuestionRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[
-            Kind::InvalidParameter,
-            Kind::Unauthorized,
-            Kind::Gone,
-            Kind::QueryTooLarge,
-            Kind::Internal,
-            Kind::Unavailable,
-            Kind::QueryTimeout,
-        ])
-    }
-}
-
-/// How a change of settings may be refused.
-pub(crate) struct ChangeRefusals;
-
-impl IntoResponses for ChangeRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[
-            Kind::Malformed,
-            Kind::InvalidParameter,
-            Kind::Unauthorized,
-            Kind::BodyTimeout,
-            Kind::Gone,
-            Kind::TooLarge,
-            Kind::UnsupportedMediaType,
-            Kind::UnsupportedEncoding,
-            Kind::Internal,
-            Kind::Overloaded,
-            Kind::Unavailable,
-            Kind::DiskFull,
-        ])
-    }
-}
-
-/// How a reference table, or a change to it, may be refused.
-pub(crate) struct TableRefusals;
-
-impl IntoResponses for TableRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[
-            Kind::Malformed,
-            Kind::InvalidParameter,
-            Kind::Unauthorized,
-            Kind::BodyTimeout,
-            Kind::Conflict,
-            Kind::PreconditionFailed,
-            Kind::TooLarge,
-            Kind::UnsupportedMediaType,
-            Kind::UnsupportedEncoding,
-            Kind::Internal,
-            Kind::Overloaded,
-            Kind::Unavailable,
-            Kind::DiskFull,
-        ])
-    }
-}
-
-fn refusals(kinds: &[Kind]) -> BTreeMap<String, RefOr<Response>> {
+/// One response for each status of `lists`, with the titles of its kinds of problem.
+fn describe(lists: &[&[ProblemKind]]) -> BTreeMap<String, RefOr<Response>> {
+    let kinds: BTreeSet<ProblemKind> = lists.iter().copied().flatten().copied().collect();
     let mut titles: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for kind in kinds {
         titles.entry(kind.status().as_str().to_owned()).or_default().push(kind.title());

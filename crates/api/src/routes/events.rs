@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::calendar::Calendar;
 use domain::limits::PAGE_BYTES_MAX;
 use domain::position::Position;
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Id, NoParameters, Parameters, Scope, limit, next_cursor, one_of, read_cursor, text, time_range};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::answer;
+use crate::ask::{answer, calendar};
+use crate::extract::{Bounds, Id, NoParameters, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
+use crate::state::ApiState;
 
 const LISTING: &str = "events";
 
@@ -35,9 +36,9 @@ pub(crate) struct EventParameters {
     endpoint: Option<String>,
     /// By project.
     project: Option<String>,
-    /// Events of this instant or later.
+    /// Events of this instant, or of this day of the tenant's zone, or later.
     from: Option<String>,
-    /// Events before this instant; a calendar date takes in that whole day.
+    /// Events before this instant, or up to and with this day of the tenant's zone.
     to: Option<String>,
     /// `desc`, newest first, or `asc`.
     #[param(example = "desc")]
@@ -50,16 +51,17 @@ pub(crate) struct EventParameters {
 }
 
 impl EventParameters {
-    fn query(self) -> Result<EventQuery, Problem> {
+    fn query(self, calendar: &Calendar) -> Result<EventQuery, Problem> {
         let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
-        let place: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
-        let after = place.map(|(micros, position)| EventCursor {
+        let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
+        let after: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        let after = after.map(|(micros, position)| EventCursor {
             time: Timestamp::from_micros(micros),
             position: Position::from_bits(position),
         });
         Ok(EventQuery {
             filter: EventFilter {
-                range: time_range(self.from.as_deref(), self.to.as_deref())?,
+                range: bounds.range(calendar, TimeRange::ALL)?,
                 customer: self.customer,
                 user: text("user", self.user)?,
                 kind: text("type", self.kind)?,
@@ -83,10 +85,10 @@ impl EventParameters {
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
-    let query = parameters.query()?;
+    let query = parameters.query(&calendar(&api, &scope, None))?;
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
     let next = page.next.and_then(|place| next_cursor(LISTING, &(place.time.micros(), place.position.bits())));
     let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
@@ -101,11 +103,12 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(id): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<EventBody>, Problem> {
     let event = answer(&api, |reports| reports.event(&scope, &id)).await?;
-    let event = event.ok_or_else(|| Problem::new(Kind::NotFound, "no event with this id is applied").at("id"))?;
+    let event =
+        event.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied").at("id"))?;
     Ok(Json(EventBody::new(&scope, event)?))
 }

@@ -8,12 +8,12 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::router::ApiState;
+use crate::state::ApiState;
 
 /// The process answers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AliveBody {
-    /// True.
+    /// Always true.
     ok: bool,
 }
 
@@ -29,18 +29,18 @@ pub(crate) struct ReadyBody {
 /// One dependency.
 #[derive(Debug, Serialize, ToSchema)]
 struct CheckBody {
-    /// Which.
+    /// The name of the dependency.
     name: &'static str,
-    /// Whether it can serve.
+    /// Whether the dependency can serve.
     ok: bool,
-    /// Why not, or `ready`.
+    /// Why it cannot serve, or `ready`.
     message: String,
 }
 
 /// Answer when the process runs
 #[utoipa::path(
     get, path = "/healthz", tag = "operations", operation_id = "healthz", security(()),
-    responses((status = 200, description = "It does", body = AliveBody)),
+    responses((status = 200, description = "The process runs", body = AliveBody)),
 )]
 pub(crate) async fn healthz() -> Json<AliveBody> {
     Json(AliveBody { ok: true })
@@ -49,7 +49,7 @@ pub(crate) async fn healthz() -> Json<AliveBody> {
 /// Answer when the process runs, under another path
 #[utoipa::path(
     get, path = "/livez", tag = "operations", operation_id = "livez", security(()),
-    responses((status = 200, description = "It does", body = AliveBody)),
+    responses((status = 200, description = "The process runs", body = AliveBody)),
 )]
 pub(crate) async fn livez() -> Json<AliveBody> {
     healthz().await
@@ -59,8 +59,8 @@ pub(crate) async fn livez() -> Json<AliveBody> {
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "readyz", security(()),
     responses(
-        (status = 200, description = "They can", body = ReadyBody),
-        (status = 503, description = "They cannot; `checks` says why", body = ReadyBody),
+        (status = 200, description = "Requests can be served", body = ReadyBody),
+        (status = 503, description = "Requests cannot be served; `checks` says why", body = ReadyBody),
     ),
 )]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<ReadyBody>) {

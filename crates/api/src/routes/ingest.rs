@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::tenant::TenantScope;
 use http::StatusCode;
-use pipeline::{EventResult, IngestRequest};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use pipeline::{IngestAnswer, IngestRequest};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-use crate::extract::{IngestBody, Parameters, Scope, one_of};
+use crate::extract::{IngestBody, Parameters, WriteScope, one_of};
 use crate::problem::Problem;
-use crate::router::ApiState;
-use crate::routes::docs::{EventsIn, WriteRefusals};
-use crate::shape::{Verdict, Verdicts};
+use crate::routes::docs::IngestRefusals;
+use crate::shape::{JobBody, TakenBody, VerdictFormat, Verdicts};
+use crate::state::ApiState;
 
-/// What one verdict takes in an answer, about.
+/// About how much memory one verdict takes in an answer.
 const VERDICT_BYTES: usize = 128;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -27,33 +28,10 @@ pub(crate) struct IngestParameters {
     wait: Option<String>,
 }
 
-/// What became of a write.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TakenBody {
-    #[serde(flatten)]
-    verdicts: Verdicts,
-    /// Asks later what became of the batch; null when nothing had to be kept.
-    receipt: Option<String>,
-    /// With `wait=applied`: whether every event is visible in queries.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    applied: Option<bool>,
-}
-
-/// What became of a write, in the words of `/events`.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct JobBody {
-    /// 202.
-    status_code: u16,
-    /// The receipt.
-    job_id: Option<String>,
-    /// Events that are durable and, as far as known, new.
-    queued: u64,
-    #[serde(flatten)]
-    verdicts: Verdicts,
-    /// With `wait=applied`: whether every event is visible in queries.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    applied: Option<bool>,
+impl IngestParameters {
+    fn wait(&self) -> Result<bool, Problem> {
+        Ok(one_of("wait", self.wait.as_deref(), &[("applied", true)])?.unwrap_or(false))
+    }
 }
 
 /// Take events
@@ -62,40 +40,29 @@ pub(crate) struct JobBody {
 /// batch); plain, gzip or zstd. Every event gets its own verdict. Safe to repeat: an event id counts once.
 #[utoipa::path(
     post, path = "/v1/events", tag = "ingest", operation_id = "take_events", params(IngestParameters),
-    request_body(content(
-        (EventsIn = "application/json"),
-        (String = "application/x-ndjson"),
-        (EventsIn = "application/cloudevents+json"),
-        (EventsIn = "application/cloudevents-batch+json"),
-    )),
-    responses((status = 202, description = "Accepted events are durable", body = TakenBody), WriteRefusals),
+    responses((status = 202, description = "Accepted events are durable", body = TakenBody), IngestRefusals),
 )]
 pub(crate) async fn events(
     State(api): State<Arc<ApiState>>,
-    scope: Scope,
-    parameters: Parameters<IngestParameters>,
+    WriteScope(scope): WriteScope,
+    Parameters(parameters): Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
-    let Taken { receipt, applied, verdicts, .. } = take(&api, &scope, &parameters, body, Verdict::native).await?;
-    Ok((StatusCode::ACCEPTED, Json(TakenBody { verdicts, receipt, applied })))
+    let wait = parameters.wait()?;
+    let answer = take(&api, &scope, wait, body, VerdictFormat::Native).await?;
+    Ok((StatusCode::ACCEPTED, Json(TakenBody::new(answer, wait))))
 }
 
 /// Take events, under another path
 ///
-/// The same as `POST /v1/events`.
+/// Does what `POST /v1/events` does.
 #[utoipa::path(
     post, path = "/v1/ingest", tag = "ingest", operation_id = "ingest", params(IngestParameters),
-    request_body(content(
-        (EventsIn = "application/json"),
-        (String = "application/x-ndjson"),
-        (EventsIn = "application/cloudevents+json"),
-        (EventsIn = "application/cloudevents-batch+json"),
-    )),
-    responses((status = 202, description = "Accepted events are durable", body = TakenBody), WriteRefusals),
+    responses((status = 202, description = "Accepted events are durable", body = TakenBody), IngestRefusals),
 )]
 pub(crate) async fn ingest(
     api: State<Arc<ApiState>>,
-    scope: Scope,
+    scope: WriteScope,
     parameters: Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
@@ -104,60 +71,43 @@ pub(crate) async fn ingest(
 
 /// Take events, answered as a job
 ///
-/// The same as `POST /v1/events` with another answer: `success` for an accepted event and `error` for
+/// Does what `POST /v1/events` does, with another answer: `success` for an accepted event and `error` for
 /// any other.
 #[utoipa::path(
     post, path = "/events", tag = "ingest", operation_id = "queue_events", params(IngestParameters),
-    request_body(content(
-        (EventsIn = "application/json"),
-        (String = "application/x-ndjson"),
-        (EventsIn = "application/cloudevents+json"),
-        (EventsIn = "application/cloudevents-batch+json"),
-    )),
-    responses((status = 202, description = "Accepted events are durable", body = JobBody), WriteRefusals),
+    responses((status = 202, description = "Accepted events are durable", body = JobBody), IngestRefusals),
 )]
 pub(crate) async fn unversioned(
     State(api): State<Arc<ApiState>>,
-    scope: Scope,
-    parameters: Parameters<IngestParameters>,
+    WriteScope(scope): WriteScope,
+    Parameters(parameters): Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
-    let taken = take(&api, &scope, &parameters, body, Verdict::unversioned).await?;
-    let Taken { receipt, applied, verdicts } = taken;
-    let status = StatusCode::ACCEPTED;
-    let queued = verdicts.accepted;
-    Ok((status, Json(JobBody { status_code: status.as_u16(), job_id: receipt, queued, verdicts, applied })))
+    let wait = parameters.wait()?;
+    let answer = take(&api, &scope, wait, body, VerdictFormat::Unversioned).await?;
+    Ok((StatusCode::ACCEPTED, Json(JobBody::new(answer, wait))))
 }
 
-struct Taken {
-    verdicts: Verdicts,
-    receipt: Option<String>,
-    applied: Option<bool>,
-}
-
+/// Hands a write to the pipeline. `format` is for the refusal of a batch whose events are all rejected.
 async fn take(
     api: &ApiState,
-    Scope(scope): &Scope,
-    Parameters(parameters): &Parameters<IngestParameters>,
+    scope: &TenantScope,
+    wait: bool,
     body: IngestBody,
-    word: fn(EventResult) -> Verdict,
-) -> Result<Taken, Problem> {
-    let wait = one_of("wait", parameters.wait.as_deref(), &[("applied", true)])?.unwrap_or(false);
+    format: VerdictFormat,
+) -> Result<IngestAnswer, Problem> {
     let IngestBody { request, share } = body;
     let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, ..request }).await?;
     drop(share);
     fail::fail_point!("http::before_respond");
 
-    let receipt = answer.receipt.take();
-    let applied = wait.then_some(answer.applied);
-    let mut verdicts = Verdicts::new(answer, word);
-    if !api.write_response_budget.has_room(scope.tenant(), verdicts.results.len() * VERDICT_BYTES) {
-        // What was taken is told all the same; a batch that is sent again is told event by event.
-        verdicts.results.clear();
+    if !api.write_response_budget.has_room(scope.tenant(), answer.results.len() * VERDICT_BYTES) {
+        // The counts are sent all the same; a batch that is sent again is answered event by event.
+        answer.results.clear();
     }
-    if verdicts.all_rejected() {
-        Err(Problem::all_rejected(verdicts))
-    } else {
-        Ok(Taken { verdicts, receipt, applied })
+    // Duplicates were taken once.
+    if answer.rejected > 0 && answer.accepted == 0 && answer.duplicates == 0 {
+        return Err(Problem::all_rejected(answer.rejected, Verdicts::new(answer.results, format)));
     }
+    Ok(answer)
 }

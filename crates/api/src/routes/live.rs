@@ -9,12 +9,12 @@ use domain::tenant::TenantScope;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Parameters, Scope};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::answer_within;
+use crate::ask::answer_within;
+use crate::extract::{Parameters, ReadScope};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ListRefusals;
 use crate::shape::LiveBody;
+use crate::state::ApiState;
 
 /// Length of the window when the request names none, in seconds.
 const WINDOW_SEC_DEFAULT: u32 = 300;
@@ -49,7 +49,7 @@ impl LiveParameters {
         };
         match live.problem() {
             None => Ok(seconds),
-            Some(why) => Err(Problem::new(Kind::Unavailable, format!("the live view is not whole yet: {why}"))),
+            Some(why) => Err(Problem::new(ProblemKind::Unavailable, format!("the live view is not whole yet: {why}"))),
         }
     }
 }
@@ -64,7 +64,7 @@ impl LiveParameters {
 )]
 pub(crate) async fn live(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<LiveParameters>,
 ) -> Result<Json<LiveBody>, Problem> {
     window(&api, &scope, &parameters).await

@@ -1,4 +1,4 @@
-//! Figures for Prometheus; with a window, the live view under the path that it is documented with.
+//! Metrics for Prometheus; with `window`, the live view under its unversioned path.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use pipeline::telemetry::METRICS_CONTENT_TYPE;
 
-use crate::extract::{Parameters, Scope};
+use crate::extract::{Parameters, ReadScope};
 use crate::problem::Problem;
-use crate::router::ApiState;
 use crate::routes::docs::ListRefusals;
 use crate::routes::live::{self, LiveParameters};
 use crate::shape::LiveBody;
+use crate::state::ApiState;
 
 /// Read the metrics
 ///
@@ -37,6 +37,6 @@ pub(crate) async fn metrics(
     if parameters.is_empty() {
         return Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode()).into_response());
     }
-    let Scope(scope) = Scope::from_request_parts(&mut parts, &api).await?;
+    let ReadScope(scope) = ReadScope::from_request_parts(&mut parts, &api).await?;
     Ok(live::window(&api, &scope, &parameters).await?.into_response())
 }

@@ -9,12 +9,12 @@ use domain::limits::{QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
 use domain::query::Refusal;
 use ports::queries::Queries;
 
-use crate::extract::{Document, NoParameters, Parameters, Scope};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
+use crate::ask::{answer_within, ready};
+use crate::extract::{Document, NoParameters, Parameters, ReadScope};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::QueryRefusals;
-use crate::routes::{answer_within, ready};
 use crate::shape::{QueryAnswerBody, QueryBody};
+use crate::state::ApiState;
 
 /// Longest wait for an answer: as long as a query may wait for its turn and then run, so that it says
 /// itself which of the two was too long.
@@ -36,7 +36,7 @@ impl From<Refusal> for Problem {
 )]
 pub(crate) async fn run(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     _: Parameters<NoParameters>,
     Document(body): Document<QueryBody, QUERY_BODY_BYTES_MAX>,
 ) -> Result<Json<QueryAnswerBody>, Problem> {
@@ -44,6 +44,6 @@ pub(crate) async fn run(
     let query = body.check(api.settings.calendar(&scope))?;
     let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
     let answer = answer_within(ANSWER_TIMEOUT, api.questions.queries.query(&scope, &query)).await;
-    let answer = answer.map_err(|why| why.at_if(Kind::QueryTooLarge, largest))?;
+    let answer = answer.map_err(|why| why.at_if(ProblemKind::QueryTooLarge, largest))?;
     Ok(Json(answer.into()))
 }

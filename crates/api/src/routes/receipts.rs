@@ -8,10 +8,10 @@ use pipeline::ReceiptState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::extract::{Id, NoParameters, Parameters, Scope};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
+use crate::extract::{Id, NoParameters, Parameters, ReadScope};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::OneRefusals;
+use crate::state::ApiState;
 
 /// What became of a batch.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,16 +37,16 @@ pub(crate) struct ReceiptBody {
 #[utoipa::path(
     get, path = "/v1/receipts/{id}", tag = "ingest", operation_id = "receipt",
     params(("id" = String, Path, description = "The receipt")),
-    responses((status = 200, description = "Its state", body = ReceiptBody), OneRefusals),
+    responses((status = 200, description = "The state of the batch", body = ReceiptBody), OneRefusals),
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Id(receipt): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let state = api.pipeline.ingest()?.receipt(&scope, &receipt).await?;
-    let state = state.ok_or_else(|| Problem::new(Kind::NotFound, "no such receipt").at("id"))?;
+    let state = state.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no such receipt").at("id"))?;
     let (status, accepted, duplicates, reason) = match state {
         ReceiptState::Queued => ("queued", None, None, None),
         ReceiptState::Applied { accepted, duplicates } => ("applied", accepted, duplicates, None),

@@ -1,4 +1,4 @@
-//! Reference tables: what is known of users, for the live view to group by.
+//! Reference tables: the attributes of users that the live view groups by.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,11 +22,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
-use crate::extract::{NoParameters, Parameters, Scope, TableBody, TableText, generation};
+use crate::extract::{NoParameters, Parameters, ReadScope, TableBody, TableText, WriteScope, generation};
 use crate::problem::Problem;
-use crate::router::ApiState;
-use crate::routes::docs::TableRefusals;
+use crate::routes::docs::{TableRefusals, TenantRefusals};
 use crate::shape::{TableChangedBody, TableView};
+use crate::state::ApiState;
 
 /// A reference table, or a change to it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,11 +44,15 @@ pub(crate) struct TableIn {
 /// Read the reference table of users
 #[utoipa::path(
     get, path = "/reference/users", tag = "live", operation_id = "reference_users",
-    responses((status = 200, description = "The table", body = TableView), TableRefusals),
+    responses(
+        (status = 200, description = "The table", body = TableView),
+        (status = 304, description = "The table is still the one of `If-None-Match`"),
+        TenantRefusals,
+    ),
 )]
 pub(crate) async fn read(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -76,7 +80,7 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn replace(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    WriteScope(scope): WriteScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
     text: TableText,
@@ -95,7 +99,7 @@ pub(crate) async fn replace(
 )]
 pub(crate) async fn patch(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    WriteScope(scope): WriteScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
     text: TableText,
@@ -114,22 +118,22 @@ async fn change(
     Ok(([(ETAG, etag(&table))], Json(TableChangedBody::new(&table))).into_response())
 }
 
-/// A body whose pieces come from an iterator, held with a permit until the last was taken or the time is
-/// over: a reader that is slower holds neither any longer, and its answer breaks off.
+/// A body whose pieces come from an iterator. The iterator, and the permit held with it, are dropped after
+/// the last piece or when the time is over: the answer to a slower reader breaks off.
 fn sent_within<P, H>(time_max: Duration, source: (H, P)) -> Body
 where
     P: Iterator<Item = serde_json::Result<Vec<u8>>> + Send + 'static,
     H: Send + 'static,
 {
     let source = Source(Arc::new(Mutex::new(Some(source))));
-    let late = Arc::downgrade(&source.0);
+    let weak = Arc::downgrade(&source.0);
     let mut timer = JoinSet::new();
     timer.spawn(async move {
         tokio::time::sleep(time_max).await;
-        drop(late.upgrade().map(Source));
+        drop(weak.upgrade().map(Source));
     });
     let pieces = std::iter::from_fn(move || {
-        let _ends_with_it = &timer;
+        let _ends_with_the_body = &timer;
         match source.0.lock().as_mut() {
             Some((_, pieces)) => Some(pieces.next()?.map_err(io::Error::from)),
             None => Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader took too long"))),
@@ -138,8 +142,8 @@ where
     Body::from_stream(stream::iter(pieces))
 }
 
-/// Where the pieces come from. What it holds may be the last of a large table, whose memory another
-/// thread gives back.
+/// Where the pieces of a body come from. It may hold the last reference to a large table, so it is dropped
+/// on a thread that may block.
 struct Source<T: Send + 'static>(Arc<Mutex<Option<T>>>);
 
 impl<T: Send + 'static> Drop for Source<T> {
@@ -164,7 +168,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn i6_a_reader_that_is_too_slow_holds_nothing_any_longer() {
+    async fn i6_a_reader_that_is_too_slow_holds_no_table_any_longer() {
         let held = Arc::new(());
         let pieces = (0_u8..10).map(|piece| Ok(vec![piece]));
         let mut body = sent_within(Duration::from_millis(5), (Arc::clone(&held), pieces.clone()));

@@ -12,11 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::extract::{Document, NoParameters, Parameters, Scope, WEEK_STARTS};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::docs::{ChangeRefusals, QuestionRefusals};
-use crate::routes::ready;
+use crate::ask::ready;
+use crate::extract::{Document, NoParameters, Parameters, ReadScope, WEEK_STARTS, WriteScope};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::{SettingsRefusals, TenantRefusals};
+use crate::state::ApiState;
 
 /// Largest body of a change, in bytes.
 const SETTINGS_BYTES_MAX: usize = 64 << 10;
@@ -35,7 +35,7 @@ pub(crate) struct SettingsBody {
     max_lateness_sec: Option<u32>,
 }
 
-/// What is to change; a field that is given is there, also when it is null.
+/// A change of settings; a field that is given is `Some`, also when it is null.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedSettings {
@@ -63,11 +63,11 @@ impl SettingsBody {
 /// Read the settings
 #[utoipa::path(
     get, path = "/v1/settings", tag = "settings", operation_id = "settings",
-    responses((status = 200, description = "The tenant's settings", body = SettingsBody), QuestionRefusals),
+    responses((status = 200, description = "The tenant's settings", body = SettingsBody), TenantRefusals),
 )]
 pub(crate) async fn read(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     _: Parameters<NoParameters>,
 ) -> Json<SettingsBody> {
     Json(SettingsBody::of(&api, &scope))
@@ -79,11 +79,11 @@ pub(crate) async fn read(
 /// from raw events, and is refused when retention has dropped some of them.
 #[utoipa::path(
     patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", request_body = SettingsBody,
-    responses((status = 200, description = "The settings as they are now", body = SettingsBody), ChangeRefusals),
+    responses((status = 200, description = "The settings as they are now", body = SettingsBody), SettingsRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    WriteScope(scope): WriteScope,
     _: Parameters<NoParameters>,
     Document(fields): Document<ChangedSettings, SETTINGS_BYTES_MAX>,
 ) -> Result<Json<SettingsBody>, Problem> {
@@ -100,10 +100,13 @@ pub(crate) async fn change(
         async move { settings.change(&scope, &change).await }
     });
     match tokio::time::timeout(QUERY_TIME_MAX, changing).await {
-        Ok(Ok(changed)) => changed.map_err(|why| Problem::from(why).at_if(Kind::Gone, "timezone"))?,
+        Ok(Ok(changed)) => changed.map_err(|why| Problem::from(why).at_if(ProblemKind::Gone, "timezone"))?,
         Ok(Err(_)) => return Err(Problem::internal("the change of settings panicked")),
         Err(_) => {
-            return Err(Problem::new(Kind::Unavailable, "the change is still being made; read the settings later"));
+            return Err(Problem::new(
+                ProblemKind::Unavailable,
+                "the change is still being made; read the settings later",
+            ));
         }
     }
     Ok(Json(SettingsBody::of(&api, &scope)))

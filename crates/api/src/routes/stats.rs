@@ -15,12 +15,12 @@ use ports::analytics::Analytics;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Bounds, Parameters, Scope, Span, flag, number, one_of, text, week_start, zone};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
-use crate::routes::docs::QuestionRefusals;
-use crate::routes::{blocking, calendar, within_time};
+use crate::ask::{blocking, calendar, within_time};
+use crate::extract::{Bounds, Parameters, ReadScope, Span, flag, number, one_of, text, week_start, zone};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::RangeRefusals;
 use crate::shape::{ActiveUsersBody, RetentionBody, TopEventsBody};
+use crate::state::ApiState;
 
 /// Event types of an answer when the request names no limit.
 const TOP_EVENTS_DEFAULT: usize = 10;
@@ -28,7 +28,7 @@ const TOP_EVENTS_DEFAULT: usize = 10;
 const DAYS_DEFAULT: i32 = 30;
 const PERIODS_DEFAULT: i32 = 12;
 
-/// Active users are counted in these ways.
+/// A way to count active users.
 #[derive(Debug, Clone, Copy)]
 struct Active {
     period: Period,
@@ -92,14 +92,14 @@ impl ActiveParameters {
 
 /// Daily active users
 ///
-/// Every day of the range has a row. Events without a user count for nobody.
+/// Every day of the range has a row. Events without a user are not counted.
 #[utoipa::path(
     get, path = "/stats/dau", tag = "statistics", operation_id = "dau", params(ActiveParameters),
-    responses((status = 200, description = "One row per day", body = ActiveUsersBody), QuestionRefusals),
+    responses((status = 200, description = "One row per day", body = ActiveUsersBody), RangeRefusals),
 )]
 pub(crate) async fn dau(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<ActiveParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
     active(&api, &scope, parameters.weekly(None), DAILY).await
@@ -111,11 +111,11 @@ pub(crate) async fn dau(
 /// count, also in the first and last week.
 #[utoipa::path(
     get, path = "/stats/wau", tag = "statistics", operation_id = "wau", params(WeeklyParameters),
-    responses((status = 200, description = "One row per week, or per day", body = ActiveUsersBody), QuestionRefusals),
+    responses((status = 200, description = "One row per week, or per day", body = ActiveUsersBody), RangeRefusals),
 )]
 pub(crate) async fn wau(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<WeeklyParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
     active(&api, &scope, parameters, WEEKLY).await
@@ -127,11 +127,11 @@ pub(crate) async fn wau(
 /// count, also in the first and last month.
 #[utoipa::path(
     get, path = "/stats/mau", tag = "statistics", operation_id = "mau", params(ActiveParameters),
-    responses((status = 200, description = "One row per month, or per day", body = ActiveUsersBody), QuestionRefusals),
+    responses((status = 200, description = "One row per month, or per day", body = ActiveUsersBody), RangeRefusals),
 )]
 pub(crate) async fn mau(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<ActiveParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
     active(&api, &scope, parameters.weekly(None), MONTHLY).await
@@ -170,8 +170,8 @@ async fn active(
     counted(api, scope, &query, count).await.map(Json)
 }
 
-/// What is counted from the users of each day. Only a few questions at once hold and count them, and
-/// only for as long as somebody waits.
+/// Counts from the users of each day. Only a few questions at once load and count them, and counting stops
+/// when the request has been given up.
 async fn counted<T: Send + 'static>(
     api: &ApiState,
     scope: &TenantScope,
@@ -189,20 +189,20 @@ async fn counted<T: Send + 'static>(
     within_time(api, answer).await
 }
 
-/// The users of each day, with the permit to hold them. What needs raw events that are gone is refused for the parameter that asks for
-/// more than the days kept.
+/// Loads the users of each day, with the permit to hold them. When that needs raw events that retention has
+/// dropped, the refusal names the parameter that makes raw events necessary.
 async fn activity_of(
     api: &ApiState,
     scope: &TenantScope,
     query: &ActiveUsersQuery,
 ) -> Result<(DailyUsers, FairPermit), Problem> {
     let activity = api.questions.active_users.held(scope, query).await;
-    let place = || match query {
+    let field = || match query {
         _ if query.zone != api.settings.calendar(scope).zone => "tz",
         ActiveUsersQuery { project: Some(_), kind: Some(_), .. } => "type",
         _ => "from",
     };
-    activity.map_err(|why| Problem::from(why).at_if(Kind::Gone, place()))
+    activity.map_err(|why| Problem::from(why).at_if(ProblemKind::Gone, field()))
 }
 
 /// The first day of a range that ends with `last` and whose beginning was not given.
@@ -239,11 +239,11 @@ pub(crate) struct TopEventsParameters {
 /// Event types with most events
 #[utoipa::path(
     get, path = "/stats/top-events", tag = "statistics", operation_id = "top_events", params(TopEventsParameters),
-    responses((status = 200, description = "Most events first", body = TopEventsBody), QuestionRefusals),
+    responses((status = 200, description = "Most events first", body = TopEventsBody), RangeRefusals),
 )]
 pub(crate) async fn top_events(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<TopEventsParameters>,
 ) -> Result<Json<TopEventsBody>, Problem> {
     let limit = number("limit", parameters.limit.as_deref(), TOP_EVENTS_DEFAULT, 1..=TOP_EVENTS_MAX)?;
@@ -312,15 +312,15 @@ impl RetentionParameters {
 /// cohorts.
 #[utoipa::path(
     get, path = "/stats/retention", tag = "statistics", operation_id = "retention", params(RetentionParameters),
-    responses((status = 200, description = "One row per cohort", body = RetentionBody), QuestionRefusals),
+    responses((status = 200, description = "One row per cohort", body = RetentionBody), RangeRefusals),
 )]
 pub(crate) async fn retention(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<RetentionParameters>,
 ) -> Result<Json<RetentionBody>, Problem> {
     let query = parameters.query(calendar(&api, &scope, zone(parameters.tz.as_deref())?), &api)?;
-    let audience = ActiveUsersQuery {
+    let users = ActiveUsersQuery {
         range: TimeRange::ALL,
         zone: query.calendar.zone.clone(),
         project: parameters.project,
@@ -329,5 +329,5 @@ pub(crate) async fn retention(
     let count = move |activity: DailyUsers, is_wanted: &dyn Fn() -> bool| {
         Some(RetentionBody::new(query.period, activity::retention(&activity, &query, is_wanted)?))
     };
-    counted(&api, &scope, &audience, count).await.map(Json)
+    counted(&api, &scope, &users, count).await.map(Json)
 }

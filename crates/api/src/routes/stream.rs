@@ -1,5 +1,5 @@
 //! The live view pushed: server-sent events and WebSocket, one pump for both. A reader that does not
-//! take what it is sent is dropped; nobody waits for it.
+//! receive what it is sent is dropped; nothing else waits for it.
 
 mod pump;
 
@@ -15,16 +15,16 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::mpsc;
 
-use crate::extract::{Parameters, Scope};
-use crate::problem::{Kind, Problem};
-use crate::router::ApiState;
+use crate::extract::{Parameters, ReadScope};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ListRefusals;
 use crate::routes::live::LiveParameters;
 use crate::serve::ConnectionHandle;
+use crate::state::ApiState;
 
 use pump::{EventSink, Pump, SocketSink};
 
-/// Messages that wait in a response for its reader.
+/// Most messages that wait in a response for its reader.
 const WAITING_MAX: usize = 8;
 /// Largest message taken from a reader, who has nothing to say, in bytes.
 const READER_BYTES_MAX: usize = 4 << 10;
@@ -40,14 +40,14 @@ const READER_BYTES_MAX: usize = 4 << 10;
 )]
 pub(crate) async fn sse(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<LiveParameters>,
     connection: Option<Extension<ConnectionHandle>>,
 ) -> Result<Response, Problem> {
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live()?.stream(&scope, seconds)?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
-    let sink = EventSink { sender, answers: api.answers.clone(), tenant: scope.tenant().clone() };
+    let sink = EventSink { sender, budget: api.response_budget.clone(), tenant: scope.tenant().clone() };
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     tokio::spawn(pump.run(sink));
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
@@ -68,18 +68,19 @@ pub(crate) async fn sse(
 )]
 pub(crate) async fn ws(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<LiveParameters>,
     connection: Option<Extension<ConnectionHandle>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let refused =
-        |why: WebSocketUpgradeRejection| Problem::new(Kind::Malformed, format!("no WebSocket: {why}")).at("Upgrade");
+    let refused = |why: WebSocketUpgradeRejection| {
+        Problem::new(ProblemKind::Malformed, format!("no WebSocket: {why}")).at("Upgrade")
+    };
     let upgrade = upgrade.map_err(refused)?;
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live()?.stream(&scope, seconds)?;
-    let (answers, tenant) = (api.answers.clone(), scope.tenant().clone());
+    let (budget, tenant) = (api.response_budget.clone(), scope.tenant().clone());
     let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
     let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, answers, tenant))))
+    Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, budget, tenant))))
 }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use domain::time::Timestamp;
+use domain::calendar::Calendar;
+use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowState;
 use ports::reports::WindowQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Parameters, Scope, limit, next_cursor, one_of, read_cursor, time_range};
+use crate::ask::{answer, calendar};
+use crate::extract::{Bounds, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor};
 use crate::problem::Problem;
-use crate::router::ApiState;
-use crate::routes::answer;
 use crate::routes::docs::ListRefusals;
 use crate::shape::{Listing, WindowBody};
+use crate::state::ApiState;
 
 const LISTING: &str = "windows";
 
@@ -25,9 +26,9 @@ const LISTING: &str = "windows";
 pub(crate) struct WindowParameters {
     /// By customer; empty for events without one.
     customer: Option<String>,
-    /// Windows that start at this instant or later.
+    /// Windows that start at this instant, or on this day of the tenant's zone, or later.
     from: Option<String>,
-    /// Windows that start before this instant; a calendar date takes in that whole day.
+    /// Windows that start before this instant, or up to and with this day of the tenant's zone.
     to: Option<String>,
     /// `open`, `closed` or `revised`.
     #[param(example = "closed")]
@@ -40,14 +41,15 @@ pub(crate) struct WindowParameters {
 }
 
 impl WindowParameters {
-    fn query(self) -> Result<WindowQuery, Problem> {
+    fn query(self, calendar: &Calendar) -> Result<WindowQuery, Problem> {
         let states = [("open", WindowState::Open), ("closed", WindowState::Closed), ("revised", WindowState::Revised)];
-        let place: Option<(String, i64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
+        let after: Option<(String, i64)> = read_cursor(LISTING, self.cursor.as_deref())?;
         Ok(WindowQuery {
             customer: self.customer,
-            range: time_range(self.from.as_deref(), self.to.as_deref())?,
+            range: bounds.range(calendar, TimeRange::ALL)?,
             state: one_of("state", self.state.as_deref(), &states)?,
-            after: place.map(|(customer, start_us)| (customer, Timestamp::from_micros(start_us))),
+            after: after.map(|(customer, start_us)| (customer, Timestamp::from_micros(start_us))),
             limit: limit(self.limit.as_deref())?,
         })
     }
@@ -63,10 +65,10 @@ impl WindowParameters {
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
-    Scope(scope): Scope,
+    ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<WindowParameters>,
 ) -> Result<Json<Listing<WindowBody>>, Problem> {
-    let query = parameters.query()?;
+    let query = parameters.query(&calendar(&api, &scope, None))?;
     let page = answer(&api, |reports| reports.windows(&scope, &query)).await?;
     let next = page.next.and_then(|(customer, start)| next_cursor(LISTING, &(customer, start.micros())));
     let data = page.rows.into_iter().map(|window| WindowBody::new(&scope, window)).collect();

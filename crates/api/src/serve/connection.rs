@@ -1,12 +1,12 @@
-//! What a handler that goes on after its answer needs of its connection: to keep it from being thought
-//! idle, and to learn that the server stops.
+//! The connection of a request, for handlers whose work goes on after the answer, such as a stream: they
+//! keep the connection from counting as idle, and learn that the server stops.
 
 use std::sync::Arc;
 
 use hyper::Version;
 use tokio::sync::{mpsc, watch};
 
-use super::timed_stream::{ActiveRequests, Underway};
+use super::timed_stream::{ActiveRequest, ActiveRequests};
 
 /// The connection of a request, among the request's extensions.
 #[derive(Debug, Clone)]
@@ -16,17 +16,17 @@ pub(crate) struct ConnectionHandle {
     pub(super) open: mpsc::Sender<()>,
 }
 
-/// ConnectionGuard while something goes on after the answer: the server waits for it when it stops.
+/// Held while work goes on after the answer: the connection is not idle, and a server that stops waits.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard {
-    _underway: Underway,
+    _active: ActiveRequest,
     _open: mpsc::Sender<()>,
 }
 
 impl ConnectionHandle {
-    /// Keeps the connection.
-    pub(crate) fn hold(&self) -> ConnectionGuard {
-        ConnectionGuard { _underway: self.requests.begin(Version::HTTP_11), _open: self.open.clone() }
+    /// Keeps the connection open until the guard is dropped.
+    pub(crate) fn guard(&self) -> ConnectionGuard {
+        ConnectionGuard { _active: self.requests.begin(Version::HTTP_11), _open: self.open.clone() }
     }
 
     /// Resolves when the server stops.

@@ -1,6 +1,6 @@
-//! A request body whose rest is still read, for a while, after whoever answered has lost interest in
-//! it. Closing at once would reset the connection under a client that is still sending, and the
-//! answer would be lost with it.
+//! A request body whose rest is still read for a while after the handler has answered without it.
+//! Closing at once would reset the connection under a client that is still sending, and the answer
+//! would be lost with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 /// How long the rest of a body is read.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
-/// How much of it, in bytes.
+/// How much of the rest of a body is read, in bytes.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// The body of a request.
@@ -22,7 +22,7 @@ const LINGER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Linger {
     /// `None` once it has ended.
     body: Option<Incoming>,
-    /// Whether its sender has begun, or waits to be told to.
+    /// Whether the client sends; false while it waits for `100 Continue`.
     sending: bool,
 }
 

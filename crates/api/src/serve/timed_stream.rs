@@ -1,7 +1,7 @@
-//! How long a connection may connection without a request under way: a first or next head must be complete
-//! within `head` of its first byte, and silence between requests may last `idle`. Time spent on a
-//! request itself does not count; the routes bound that. A peer that takes nothing of an answer for
-//! `idle` is given up, also in the middle of it.
+//! Limits how long a connection may stay open without a request under way: a first or next head must be
+//! complete within `head` of its first byte, and silence between requests may last `idle`. Time spent on a
+//! request itself does not count; the routes bound that. A peer that receives
+//! nothing of an answer for `idle` is cut off, also in the middle of it.
 
 use std::io;
 use std::pin::Pin;
@@ -14,16 +14,16 @@ use hyper::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// The two waits.
+/// The two time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionTimeouts {
-    /// For a whole head; on a new connection from the start.
+    /// For a whole head; on a new connection from its start.
     pub(super) head: Duration,
-    /// For the next request, and for the peer to take more of an answer.
+    /// For the next request, and for the peer to receive more of an answer.
     pub(super) idle: Duration,
 }
 
-/// The requests of one connection.
+/// Counts the requests of one connection.
 #[derive(Debug, Default)]
 pub(super) struct ActiveRequests {
     begun: AtomicU64,
@@ -32,27 +32,27 @@ pub(super) struct ActiveRequests {
 }
 
 impl ActiveRequests {
-    /// Notes that a request has come; it has ended when the returned value is dropped.
-    pub(super) fn begin(self: &Arc<Self>, version: Version) -> Underway {
+    /// Notes that a request has come.
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> ActiveRequest {
         if version == Version::HTTP_2 {
             self.multiplexed.store(true, Ordering::Relaxed);
         }
         self.begun.fetch_add(1, Ordering::Relaxed);
-        Underway(Arc::clone(self))
+        ActiveRequest(Arc::clone(self))
     }
 }
 
-/// A request under way.
+/// A request under way; it ends on drop.
 #[derive(Debug)]
-pub(super) struct Underway(Arc<ActiveRequests>);
+pub(super) struct ActiveRequest(Arc<ActiveRequests>);
 
-impl Drop for Underway {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// What a connection is waiting for, after how many requests.
+/// What a connection is waiting for, and after how many requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Head(u64),
@@ -60,17 +60,17 @@ enum Phase {
     Busy,
 }
 
-/// A stream that fails with `TimedOut` when timeouts ends.
+/// A stream that fails with `TimedOut` when a time limit is over.
 #[derive(Debug)]
 pub(super) struct TimedStream<S> {
     stream: S,
     timeouts: ConnectionTimeouts,
     requests: Arc<ActiveRequests>,
-    /// After how many requests bytes were last heard with none under way.
+    /// How many requests had ended when bytes last came.
     heard_after: u64,
     armed: Phase,
     timer: Pin<Box<Sleep>>,
-    /// Runs while the peer takes nothing.
+    /// Runs while the peer receives nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -112,9 +112,7 @@ impl<S> TimedStream<S> {
             ready => ready,
         }
     }
-}
 
-impl<S> TimedStream<S> {
     fn written<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.stalled = None;

@@ -23,24 +23,24 @@ pub struct EventBody {
     /// When the server received it.
     #[schema(value_type = String, format = DateTime)]
     received_at: Timestamp,
-    /// Whose it is.
+    /// The tenant that the event belongs to.
     tenant: String,
     /// The project, if any.
     project: Option<String>,
-    /// Who is charged, if anyone.
+    /// The customer who is charged, if any.
     customer: Option<String>,
-    /// Who acted, if known.
+    /// The user who acted, if known.
     user: Option<String>,
     /// The API endpoint, if any.
     endpoint: Option<String>,
     /// The properties as the client wrote them.
     #[schema(value_type = Option<Object>)]
     properties: Option<Box<RawValue>>,
-    /// All tokens.
+    /// Number of all tokens.
     tokens: Option<u64>,
-    /// Tokens read.
+    /// Number of input tokens.
     input_tokens: Option<u64>,
-    /// Tokens written.
+    /// Number of output tokens.
     output_tokens: Option<u64>,
     /// How long the call took, in milliseconds.
     #[serde(serialize_with = "super::millis")]

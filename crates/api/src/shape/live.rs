@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 /// Users in a piece of a table's text.
 const PIECE_USERS: usize = 512;
-/// How such a text ends, after the last user.
+/// How the text of a table ends, after the last user.
 const END: &str = "}}";
 
 /// What happened in the last seconds.
@@ -22,7 +22,7 @@ const END: &str = "}}";
 pub(crate) struct LiveBody {
     /// Length of the window in seconds; it ends with the current one.
     window_sec: u32,
-    /// Events divided by that length.
+    /// Events divided by the length of the window.
     #[schema(example = 52.3)]
     events_per_sec: f64,
     /// Distinct users.
@@ -65,15 +65,15 @@ pub(crate) struct TableView {
     /// The version time of the last change; null when there never was one.
     #[schema(value_type = Option<String>, format = DateTime)]
     ts: Option<Timestamp>,
-    /// How many users there are.
+    /// How many users the table has.
     users: usize,
     /// User to attributes.
     user_metadata: BTreeMap<String, Attributes>,
 }
 
 impl TableView {
-    /// Its text in pieces, each made when the one before has been sent: an answer to a slow reader holds
-    /// one of them, and the table as it was when it was asked for.
+    /// The text of a table in pieces, each made when the one before has been sent: the answer to a slow
+    /// reader keeps one piece in memory, and the table as it was when it was asked for.
     pub(crate) fn pieces(table: Arc<ReferenceTable>) -> impl Iterator<Item = Result<Vec<u8>>> {
         let (mut head, mut last) = (true, Some(String::new()));
         std::iter::from_fn(move || {
@@ -129,7 +129,7 @@ pub(crate) struct TableChangedBody {
     message: &'static str,
     /// The generation in use now.
     generation: u64,
-    /// How many users it has.
+    /// How many users the table has.
     users: usize,
 }
 

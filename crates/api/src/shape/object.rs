@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// What such an object says.
+/// The struct that was read from an object.
 #[derive(Debug)]
 pub(crate) struct Object<T>(pub(crate) T);
 

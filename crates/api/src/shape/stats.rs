@@ -47,7 +47,7 @@ pub(crate) struct TopEventsBody {
 struct TypeRow {
     /// The type.
     r#type: String,
-    /// Its events.
+    /// Number of events of the type.
     count: u64,
 }
 
@@ -76,7 +76,7 @@ struct CohortBody {
     /// The first day of the period.
     #[schema(value_type = String, format = Date)]
     cohort: Day,
-    /// How many they are.
+    /// How many users the cohort has.
     size: u64,
     /// One for each period from then on that has begun.
     cells: Vec<CellBody>,
@@ -90,7 +90,7 @@ struct CellBody {
     n: usize,
     /// How many users.
     users: u64,
-    /// Their share of the cohort; 0 for an empty one.
+    /// `users` divided by the size of the cohort; 0 for an empty one.
     ratio: f64,
     /// Whether the period has ended.
     complete: bool,

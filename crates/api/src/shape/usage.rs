@@ -14,22 +14,22 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Window)]
 pub(crate) struct WindowBody {
-    /// First instant inside.
+    /// First instant of the window.
     #[schema(value_type = String, format = DateTime)]
     window_start: Timestamp,
-    /// First instant after it.
+    /// First instant after the window.
     #[schema(value_type = String, format = DateTime)]
     window_end: Timestamp,
-    /// Whose it is.
+    /// The tenant that the window belongs to.
     tenant_id: String,
-    /// Whose usage; null stands for all events without a customer.
+    /// The customer; null stands for all events without one.
     customer_id: Option<String>,
     /// `open`, `closed` or `revised`.
     #[schema(value_type = String)]
     state: domain::window::WindowState,
     /// 1, and one more for each late event.
     revision: u64,
-    /// The sums.
+    /// Sums over the events of the customer in the window.
     aggregations: AggregationsBody,
 }
 
@@ -52,20 +52,20 @@ impl WindowBody {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Aggregations)]
 pub(crate) struct AggregationsBody {
-    /// Events.
+    /// Number of events.
     total_calls: u64,
-    /// All tokens.
+    /// Number of all tokens.
     total_tokens: u64,
-    /// Tokens read.
+    /// Number of input tokens.
     total_input_tokens: u64,
-    /// Tokens written.
+    /// Number of output tokens.
     total_output_tokens: u64,
     /// Mean latency in milliseconds over the events that carried one; null when none did.
     #[serde(serialize_with = "super::millis")]
     avg_latency_ms: Option<f64>,
-    /// By API endpoint.
+    /// Calls and tokens by API endpoint.
     by_endpoint: BTreeMap<String, SliceBody>,
-    /// By model.
+    /// Calls and tokens by model.
     by_model: BTreeMap<String, SliceBody>,
 }
 
@@ -88,9 +88,9 @@ impl From<Aggregate> for AggregationsBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Slice)]
 struct SliceBody {
-    /// Events.
+    /// Number of events.
     calls: u64,
-    /// All tokens.
+    /// Number of all tokens.
     tokens: u64,
 }
 
@@ -104,13 +104,13 @@ impl From<Slice> for SliceBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Customer)]
 pub(crate) struct CustomerBody {
-    /// The id to ask for.
+    /// The customer's id, as in paths and filters.
     id: String,
-    /// Whose customer it is.
+    /// The tenant that the customer belongs to.
     tenant: String,
-    /// The tenant's own name for it.
+    /// The tenant's own id of the customer.
     external_id: String,
-    /// What people call it; null until it is given a name.
+    /// The display name; null until one is set.
     name: Option<String>,
     /// When its first event was received.
     #[schema(value_type = String, format = DateTime)]
@@ -118,7 +118,7 @@ pub(crate) struct CustomerBody {
     /// When its latest event was received.
     #[schema(value_type = String, format = DateTime)]
     updated: Timestamp,
-    /// Everything it ever used.
+    /// Sums over all events of the customer.
     totals: AggregationsBody,
 }
 
@@ -140,13 +140,13 @@ impl CustomerBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Usage)]
 pub(crate) struct UsageBody {
-    /// Whose they are.
+    /// The customer's id.
     customer: String,
     /// The window that holds the present.
     current_window: WindowBody,
     /// Since the start of the day, in the tenant's zone.
     today: AggregationsBody,
-    /// Everything it ever used.
+    /// Sums over all events of the customer.
     total: AggregationsBody,
 }
 

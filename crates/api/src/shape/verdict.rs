@@ -1,76 +1,189 @@
-//! What is said about the events of a write: in the native words, and in those of `/events`.
+//! What became of the events of a write: the pipeline's answer, written in the format of `/v1` and in that of
+//! `/events`.
 
 use pipeline::{EventResult, IngestAnswer, Status};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+/// How a route writes its verdicts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum VerdictFormat {
+    /// `accepted`, `duplicate` and `rejected`, as under `/v1`.
+    Native,
+    /// `success` and `error`, as in `/events`, where a duplicate is an error that says so.
+    Unversioned,
+}
+
 /// The verdict on one event.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Verdict {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Verdict<'a> {
     /// The client's id or the assigned one; null when it could not be read.
-    event_id: Option<String>,
+    event_id: Option<&'a str>,
     /// `accepted`, `duplicate` or `rejected`; on `/events` `success` or `error`.
     status: &'static str,
     /// The reason for programs; absent when accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
-    /// The field in the way; absent when it is not about one.
+    /// The field that is refused; absent when it is not about one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    field: Option<&'a str>,
     /// The reason for people; absent when accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    message: Option<&'a str>,
 }
 
-impl Verdict {
-    /// In the words of `/v1`.
-    pub(crate) fn native(result: EventResult) -> Self {
-        let status = match result.status {
-            Status::Accepted => "accepted",
-            Status::Duplicate => "duplicate",
-            Status::Rejected => "rejected",
+impl<'a> Verdict<'a> {
+    fn new(result: &'a EventResult, format: VerdictFormat) -> Self {
+        let EventResult { event_id, status, code, field, message } = result;
+        let verdict = Self {
+            event_id: event_id.as_deref(),
+            status: match status {
+                Status::Accepted => "accepted",
+                Status::Duplicate => "duplicate",
+                Status::Rejected => "rejected",
+            },
+            code: *code,
+            field: field.as_deref(),
+            message: message.as_deref(),
         };
-        let EventResult { event_id, code, field, message, .. } = result;
-        Self { event_id, status, code, field, message }
-    }
-
-    /// In the words of `/events`, where a duplicate is an error that says so.
-    pub(crate) fn unversioned(result: EventResult) -> Self {
-        let duplicate = result.status == Status::Duplicate;
-        let status = if result.status == Status::Accepted { "success" } else { "error" };
-        let EventResult { event_id, code, field, message, .. } = result;
-        Self {
-            event_id,
-            status,
-            code: code.or(duplicate.then_some("duplicate")),
-            field,
-            message: message.or_else(|| duplicate.then(|| "duplicate event_id".to_owned())),
+        match (format, status) {
+            (VerdictFormat::Native, _) => verdict,
+            (VerdictFormat::Unversioned, Status::Accepted) => Self { status: "success", ..verdict },
+            (VerdictFormat::Unversioned, Status::Rejected) => Self { status: "error", ..verdict },
+            (VerdictFormat::Unversioned, Status::Duplicate) => Self {
+                status: "error",
+                code: verdict.code.or(Some("duplicate")),
+                message: verdict.message.or(Some("duplicate event_id")),
+                ..verdict
+            },
         }
     }
 }
 
-/// The verdicts on all events of a write.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+/// The results of a write's events, written as a list of [`Verdict`]s.
+#[derive(Debug, Clone)]
 pub(crate) struct Verdicts {
-    /// Events that are durable and, as far as known, new.
-    pub(crate) accepted: u64,
-    /// Events whose id was counted before, or stands earlier in the same request.
-    pub(crate) duplicates: u64,
-    /// Events that were not taken.
-    pub(crate) rejected: u64,
-    /// Per event, in the order of the body.
-    pub(crate) results: Vec<Verdict>,
+    results: Vec<EventResult>,
+    format: VerdictFormat,
 }
 
 impl Verdicts {
-    /// The verdicts of `answer`, each in the words of `word`.
-    pub(crate) fn new(answer: IngestAnswer, word: fn(EventResult) -> Verdict) -> Self {
-        let IngestAnswer { accepted, duplicates, rejected, results, .. } = answer;
-        Self { accepted, duplicates, rejected, results: results.into_iter().map(word).collect() }
+    pub(crate) const fn new(results: Vec<EventResult>, format: VerdictFormat) -> Self {
+        Self { results, format }
+    }
+}
+
+impl Serialize for Verdicts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.results.iter().map(|result| Verdict::new(result, self.format)))
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TakenBody {
+    /// Events that are durable and, as far as known, new.
+    accepted: u64,
+    /// Events whose id was counted before, or stands earlier in the same request.
+    duplicates: u64,
+    /// Events that were not taken.
+    rejected: u64,
+    /// Per event, in the order of the body.
+    #[schema(value_type = Vec<Verdict<'static>>)]
+    results: Verdicts,
+    /// Asks later what became of the batch; null when nothing had to be kept.
+    receipt: Option<String>,
+    /// With `wait=applied`: whether every event is visible in queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<bool>,
+}
+
+impl TakenBody {
+    /// `wait`: whether the request asked to wait until the events are visible.
+    pub(crate) fn new(answer: IngestAnswer, wait: bool) -> Self {
+        let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, .. } = answer;
+        let results = Verdicts::new(results, VerdictFormat::Native);
+        Self { accepted, duplicates, rejected, results, receipt, applied: wait.then_some(applied) }
+    }
+}
+
+/// What became of a write, in the words of `/events`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobBody {
+    /// 202.
+    status_code: u16,
+    /// The receipt.
+    job_id: Option<String>,
+    /// Events that are durable and, as far as known, new.
+    queued: u64,
+    /// The number of `queued` once more, under the name that `/v1` gives it.
+    accepted: u64,
+    /// Events whose id was counted before, or stands earlier in the same request.
+    duplicates: u64,
+    /// Events that were not taken.
+    rejected: u64,
+    /// Per event, in the order of the body.
+    #[schema(value_type = Vec<Verdict<'static>>)]
+    results: Verdicts,
+    /// With `wait=applied`: whether every event is visible in queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<bool>,
+}
+
+impl JobBody {
+    /// `wait`: whether the request asked to wait until the events are visible.
+    pub(crate) fn new(answer: IngestAnswer, wait: bool) -> Self {
+        let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, .. } = answer;
+        Self {
+            status_code: 202,
+            job_id: receipt,
+            queued: accepted,
+            accepted,
+            duplicates,
+            rejected,
+            results: Verdicts::new(results, VerdictFormat::Unversioned),
+            applied: wait.then_some(applied),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn result(status: Status, code: Option<&'static str>, field: Option<&str>, message: Option<&str>) -> EventResult {
+        let text = |text: &str| text.to_owned();
+        EventResult { event_id: Some(text("e")), status, code, field: field.map(text), message: message.map(text) }
     }
 
-    /// Whether there were events and none was taken; duplicates were, once.
-    pub(crate) fn all_rejected(&self) -> bool {
-        self.rejected > 0 && self.accepted == 0 && self.duplicates == 0
+    #[test]
+    fn verdicts_are_written_in_the_words_of_their_route() {
+        let results = vec![
+            result(Status::Accepted, None, None, None),
+            result(Status::Duplicate, None, None, None),
+            result(Status::Duplicate, Some("payload_mismatch"), None, Some("another payload")),
+            EventResult { event_id: None, ..result(Status::Rejected, Some("invalid_time"), Some("time"), Some("no")) },
+        ];
+        let text = |format| serde_json::to_string(&Verdicts::new(results.clone(), format)).unwrap();
+        assert_eq!(
+            text(VerdictFormat::Native),
+            concat!(
+                r#"[{"event_id":"e","status":"accepted"},{"event_id":"e","status":"duplicate"},"#,
+                r#"{"event_id":"e","status":"duplicate","code":"payload_mismatch","message":"another payload"},"#,
+                r#"{"event_id":null,"status":"rejected","code":"invalid_time","field":"time","message":"no"}]"#,
+            )
+        );
+        assert_eq!(
+            text(VerdictFormat::Unversioned),
+            concat!(
+                r#"[{"event_id":"e","status":"success"},"#,
+                r#"{"event_id":"e","status":"error","code":"duplicate","message":"duplicate event_id"},"#,
+                r#"{"event_id":"e","status":"error","code":"payload_mismatch","message":"another payload"},"#,
+                r#"{"event_id":null,"status":"error","code":"invalid_time","field":"time","message":"no"}]"#,
+            )
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Connections that send nothing, too slowly, too much or not HTTP: closed in time, and nobody else
-//! is held up (I6).
+//! Connections that send nothing, too slowly, too much or not HTTP: closed in time, and no other
+//! connection waits for them (I6).
 
 use std::time::Duration;
 

@@ -21,6 +21,7 @@ use pipeline::{
 };
 use ports::ErrorKind;
 use ports::active_users::ActiveUsers;
+use ports::analytics::Analytics;
 use ports::live::Live;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
@@ -30,6 +31,8 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::statuses::DocumentedStatuses;
 
 /// Where the clock stands at first: a Saturday, 10 s into a window.
 pub(crate) const NOW: &str = "2026-11-21T10:00:10Z";
@@ -43,6 +46,8 @@ pub(crate) struct TestApi {
     journal: Arc<MemoryJournal>,
     /// The server's gate.
     pub(crate) limiter: FairLimiter,
+    /// Fails the test when an answer has a status that the document lacks.
+    _statuses: DocumentedStatuses,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
 }
@@ -59,17 +64,29 @@ impl TestApi {
         Self::with_keys(limits, keyring).await
     }
 
-    /// A server whose days of users come from elsewhere.
+    /// A server whose sums come from `analytics`.
+    pub(crate) async fn with_analytics(analytics: Arc<dyn Analytics>) -> Self {
+        let keyring = Keyring::new().with_anonymous_default();
+        let change = |questions: &mut Questions, limiter| questions.analytics = Fair::new(analytics, limiter);
+        Self::with_questions(Limits::default(), keyring, change).await
+    }
+
+    /// A server whose days of users come from `active_users`.
     pub(crate) async fn with_active_users(active_users: Arc<dyn ActiveUsers>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
-        Self::with_parts(Limits::default(), keyring, Some(active_users)).await
+        let change = |questions: &mut Questions, limiter| questions.active_users = Fair::new(active_users, limiter);
+        Self::with_questions(Limits::default(), keyring, change).await
     }
 
     pub(crate) async fn with_keys(limits: Limits, keyring: Keyring) -> Self {
-        Self::with_parts(limits, keyring, None).await
+        Self::with_questions(limits, keyring, |_, _| {}).await
     }
 
-    async fn with_parts(limits: Limits, keyring: Keyring, active_users: Option<Arc<dyn ActiveUsers>>) -> Self {
+    async fn with_questions(
+        limits: Limits,
+        keyring: Keyring,
+        change: impl FnOnce(&mut Questions, FairLimiter),
+    ) -> Self {
         let rule = WindowRule::default();
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
         let journal = Arc::new(MemoryJournal::default());
@@ -77,9 +94,7 @@ impl TestApi {
         let catalog = Arc::new(MemoryManifest::default());
         let limiter = FairLimiter::new();
         let mut questions = Questions::of(&ledger, &limiter);
-        if let Some(active_users) = active_users {
-            questions.active_users = Fair::new(active_users, limiter.clone());
-        }
+        change(&mut questions, limiter.clone());
         let days = Arc::new(questions.active_users.clone());
         let settings = Arc::new(Settings::new(catalog.clone(), days, clock.clone(), Vec::new()));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
@@ -101,7 +116,8 @@ impl TestApi {
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
         let state = ApiState::new(pipeline, questions, settings, keyring, metrics, CacheTimes::default());
-        let router = api::router(state);
+        let statuses = DocumentedStatuses::new();
+        let router = statuses.watch(api::router(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -111,10 +127,10 @@ impl TestApi {
             };
             api::serve(listener, router, &limits, stopped).await;
         });
-        Self { address, clock, journal, limiter, stop: Some(stop), server }
+        Self { address, clock, journal, limiter, _statuses: statuses, stop: Some(stop), server }
     }
 
-    /// One whose live view is whole.
+    /// A server whose live view is whole.
     pub(crate) async fn live(limits: Limits) -> Self {
         let api = Self::with(limits).await;
         while api.get("/v1/live").await.status == 503 {}

@@ -4,6 +4,7 @@
 
 mod harness;
 mod admission;
+mod statuses;
 mod auth;
 mod bodies;
 mod connections;

@@ -1,4 +1,4 @@
-//! I9: everything that cannot be answered is refused in one form, which says what is in the way.
+//! I9: everything that cannot be answered is refused in one form, which names the part of the request.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! I6: memory and users are bounded; what does not fit is said, and nobody else pays for it.
+//! I6: memory and users are bounded; what does not fit is said, and no other tenant pays for it.
 
 use std::sync::Arc;
 

@@ -10,7 +10,6 @@ use domain::calendar::{Day, Zone};
 use domain::position::Seq;
 use domain::query::Query;
 use domain::reference::ReferenceTable;
-use domain::rollup::Rollup;
 use domain::series::{SeriesPoint, SeriesQuery};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
@@ -95,11 +94,6 @@ impl Reports for Fair<dyn Reports> {
     ) -> Result<Option<CustomerUsage>, PortError> {
         let _permit = self.admit(WorkClass::Read, scope).await?;
         self.port.usage(scope, customer, now, day).await
-    }
-
-    async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
-        let _permit = self.admit(WorkClass::Lookup, scope).await?;
-        self.port.rollups(scope, range).await
     }
 
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {

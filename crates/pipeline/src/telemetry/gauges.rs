@@ -1,5 +1,5 @@
-//! Figures that are read off the ports and the gate at the moment the metrics are asked for, so that
-//! they are never stale and cost nothing in between.
+//! Gauges that are read from the ports and the gate whenever the metrics are read, so that they are never stale and
+//! cost nothing in between.
 
 use std::fmt;
 use std::sync::Weak;

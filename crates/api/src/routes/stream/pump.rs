@@ -1,4 +1,4 @@
-//! Takes messages from the live view to one reader, until either side ends.
+//! Sends the messages of a live stream to one reader, until either side ends.
 
 use std::fmt::Write;
 use std::future::Future;
@@ -19,17 +19,17 @@ use crate::shape::{LiveBody, WindowBody};
 
 /// How long a reader may take to make room for a message.
 const READER_TIME_MAX: Duration = Duration::from_secs(10);
-/// Windows written at once.
+/// Windows whose texts are in memory at once.
 const WINDOWS_AT_ONCE: usize = 64;
-/// Time between two signs of life.
-const BEAT: Duration = Duration::from_secs(15);
+/// Time between two keep-alive messages.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Where messages go. Each method but the last is false when the reader is gone or takes nothing.
+/// Where messages go. A method that sends is false when the reader is gone or receives nothing.
 pub(super) trait Sink: Send {
     /// Sends messages of one kind; each is the text of a JSON document.
     fn send(&mut self, kind: &'static str, data: &[String]) -> impl Future<Output = bool> + Send;
-    /// Shows that the stream lives.
-    fn beat(&mut self) -> impl Future<Output = bool> + Send;
+    /// Sends a keep-alive message.
+    fn keep_alive(&mut self) -> impl Future<Output = bool> + Send;
     /// Resolves when the reader has gone, or has sent what ends the stream. Cancel-safe.
     fn gone(&mut self) -> impl Future<Output = Option<Ending>> + Send;
     /// Ends the stream from this side.
@@ -62,7 +62,7 @@ impl Ending {
         }
     }
 
-    /// As RFC 6455 numbers it.
+    /// The close code of RFC 6455.
     fn close_code(self) -> u16 {
         match self {
             Self::Stream(StreamEnd::Lagged) => close_code::POLICY,
@@ -74,7 +74,7 @@ impl Ending {
         }
     }
 
-    /// What a failed read stands for; nothing when the connection itself is gone.
+    /// The ending that a failed read means; none when the connection itself is gone.
     fn of(why: axum::Error) -> Option<Self> {
         match why.into_inner().downcast_ref::<tungstenite::Error>()? {
             tungstenite::Error::Capacity(_) => Some(Self::TooLarge),
@@ -93,8 +93,8 @@ pub(super) struct Pump {
     scope: TenantScope,
     seconds: u32,
     connection: Option<ConnectionHandle>,
-    /// ConnectionGuard from before the answer, so that the connection is at no moment thought idle.
-    held: Option<ConnectionGuard>,
+    /// Taken before the answer, so that the connection never counts as idle in between.
+    guard: Option<ConnectionGuard>,
 }
 
 impl Pump {
@@ -104,13 +104,13 @@ impl Pump {
         seconds: u32,
         connection: Option<ConnectionHandle>,
     ) -> Self {
-        let held = connection.as_ref().map(ConnectionHandle::hold);
-        Self { stream, scope, seconds, connection, held }
+        let guard = connection.as_ref().map(ConnectionHandle::guard);
+        Self { stream, scope, seconds, connection, guard }
     }
 
     pub(super) async fn run(self, mut sink: impl Sink) {
-        let Self { mut stream, scope, seconds, mut connection, held } = self;
-        let mut beats = tokio::time::interval(BEAT);
+        let Self { mut stream, scope, seconds, mut connection, guard } = self;
+        let mut keep_alives = tokio::time::interval(KEEP_ALIVE_INTERVAL);
         let ending = loop {
             let next = tokio::select! {
                 biased;
@@ -119,7 +119,7 @@ impl Pump {
                     Some(why) => break why,
                     None => return,
                 },
-                _ = beats.tick() => None,
+                _ = keep_alives.tick() => None,
                 next = stream.next() => match next {
                     Ok(message) => Some(message),
                     Err(why) => break Ending::Stream(why),
@@ -127,7 +127,7 @@ impl Pump {
             };
             let delivering = async {
                 match next {
-                    None => sink.beat().await,
+                    None => sink.keep_alive().await,
                     Some(LiveMessage::Live(window)) => {
                         sink.send("live", &[json(&LiveBody::new(seconds, &window))]).await
                     }
@@ -140,16 +140,16 @@ impl Pump {
                 break Ending::Stream(StreamEnd::Lagged);
             }
         };
-        // A reader that takes nothing is not told why either.
+        // A reader that receives nothing does not receive the reason either.
         let _ = tokio::time::timeout(Duration::from_secs(1), sink.end(ending)).await;
-        drop(held);
+        drop(guard);
     }
 }
 
-/// Some at a time, so that a reader of very many is not held all of them at once.
+/// Sends windows in batches, so that the texts of very many are never in memory together.
 async fn send_windows(sink: &mut impl Sink, scope: &TenantScope, windows: &[Window]) -> bool {
-    for some in windows.chunks(WINDOWS_AT_ONCE) {
-        let bodies: Vec<_> = some.iter().map(|window| json(&WindowBody::new(scope, window.clone()))).collect();
+    for batch in windows.chunks(WINDOWS_AT_ONCE) {
+        let bodies: Vec<_> = batch.iter().map(|window| json(&WindowBody::new(scope, window.clone()))).collect();
         if !sink.send("window", &bodies).await {
             return false;
         }
@@ -169,30 +169,30 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap_or_default()
 }
 
-/// Server-sent events into a response's body. What waits there is counted among the answers; without room
-/// for it the reader is too slow.
+/// Server-sent events in the body of a response. What waits there takes from the response budget; without
+/// room for it the reader is too slow.
 pub(super) struct EventSink {
     pub(super) sender: mpsc::Sender<Bytes>,
-    pub(super) answers: ResponseBudget,
+    pub(super) budget: ResponseBudget,
     pub(super) tenant: TenantId,
 }
 
 impl Sink for EventSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
         let bytes = data.iter().map(|data| data.len() + 32).sum();
-        let share = tokio::select! {
-            share = self.answers.reserve_within(READER_TIME_MAX, &self.tenant, bytes) => share,
+        let reservation = tokio::select! {
+            reservation = self.budget.reserve_within(READER_TIME_MAX, &self.tenant, bytes) => reservation,
             () = self.sender.closed() => None,
         };
-        let Some(share) = share else { return false };
+        let Some(reservation) = reservation else { return false };
         let mut text = String::with_capacity(bytes);
         for data in data {
             let _ = write!(text, "event: {kind}\ndata: {data}\n\n");
         }
-        self.sender.send(share.hold(text.into())).await.is_ok()
+        self.sender.send(reservation.attach_to(text.into())).await.is_ok()
     }
 
-    async fn beat(&mut self) -> bool {
+    async fn keep_alive(&mut self) -> bool {
         self.sender.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok()
     }
 
@@ -207,22 +207,22 @@ impl Sink for EventSink {
     }
 }
 
-/// Texts over a WebSocket. One that is being sent is counted among the answers,
-/// as the text and as its frame.
+/// Texts over a WebSocket. A text that is being sent takes from the response budget twice: as the text and
+/// as its frame.
 pub(super) struct SocketSink {
     socket: WebSocket,
-    answers: ResponseBudget,
+    budget: ResponseBudget,
     tenant: TenantId,
-    /// Signs of life asked for since one was heard.
-    unheard: u32,
+    /// Pings since the reader was last heard from.
+    unanswered: u32,
 }
 
-/// Signs of life that may connection without an answer.
-const UNHEARD_MAX: u32 = 3;
+/// Pings in a row that may stay without an answer.
+const UNANSWERED_PINGS_MAX: u32 = 3;
 
 impl SocketSink {
-    pub(super) fn new(socket: WebSocket, answers: ResponseBudget, tenant: TenantId) -> Self {
-        Self { socket, answers, tenant, unheard: 0 }
+    pub(super) fn new(socket: WebSocket, budget: ResponseBudget, tenant: TenantId) -> Self {
+        Self { socket, budget, tenant, unanswered: 0 }
     }
 }
 
@@ -230,25 +230,25 @@ impl Sink for SocketSink {
     async fn send(&mut self, kind: &'static str, data: &[String]) -> bool {
         for data in data {
             let text = format!("{{\"type\":\"{kind}\",\"data\":{data}}}");
-            // ConnectionGuard until it has been sent: the frame is a copy.
-            let share = self.answers.reserve_within(READER_TIME_MAX, &self.tenant, 2 * text.len()).await;
-            if share.is_none() || self.socket.send(Message::Text(text.into())).await.is_err() {
+            // Reserved until the text has been sent: the frame is a copy of it.
+            let reservation = self.budget.reserve_within(READER_TIME_MAX, &self.tenant, 2 * text.len()).await;
+            if reservation.is_none() || self.socket.send(Message::Text(text.into())).await.is_err() {
                 return false;
             }
         }
         true
     }
 
-    async fn beat(&mut self) -> bool {
-        self.unheard += 1;
-        self.unheard <= UNHEARD_MAX && self.socket.send(Message::Ping(Bytes::new())).await.is_ok()
+    async fn keep_alive(&mut self) -> bool {
+        self.unanswered += 1;
+        self.unanswered <= UNANSWERED_PINGS_MAX && self.socket.send(Message::Ping(Bytes::new())).await.is_ok()
     }
 
     async fn gone(&mut self) -> Option<Ending> {
         loop {
             match self.socket.recv().await? {
                 Ok(Message::Binary(_)) => return Some(Ending::Binary),
-                Ok(_) => self.unheard = 0,
+                Ok(_) => self.unanswered = 0,
                 Err(why) => return Ending::of(why),
             }
         }

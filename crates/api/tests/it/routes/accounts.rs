@@ -1,7 +1,14 @@
 //! `GET /accounts/sample` and `GET /accounts/{id}/summary`, also under `/v1`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use domain::series::{SeriesPoint, SeriesQuery};
+use domain::tenant::TenantScope;
+use domain::time::TimeRange;
+use ports::analytics::{Analytics, Summary};
+use ports::{ErrorKind, PortError};
 use serde_json::{Value, json};
 
 use crate::harness::{KEY_A, KEY_B, TestApi};
@@ -121,4 +128,75 @@ async fn an_unknown_account_is_known_with_its_first_event() {
     api.get("/accounts/c/summary").await.problem(404);
     take(&api, &[event("1", "c", None, "t", "2026-11-21T10:00:00Z")]).await;
     assert_eq!(api.get("/accounts/c/summary").await.json(200)["totals"], json!({"t": 1}), "a refusal is not kept");
+}
+
+#[tokio::test]
+async fn i3_a_day_of_the_tenants_zone_is_the_same_for_summaries_events_and_windows() {
+    let api = TestApi::start().await;
+    let headers = [("content-type", "application/json")];
+    api.send("PATCH", "/v1/settings", &headers, r#"{"timezone": "Europe/Berlin"}"#).await.json(200);
+    take(
+        &api,
+        &[
+            event("a", "c", None, "t", "2026-11-19T22:59:59.999999Z"),
+            event("b", "c", None, "t", "2026-11-19T23:00:00Z"),
+            event("c", "c", None, "t", "2026-11-20T12:00:00Z"),
+            event("d", "c", None, "t", "2026-11-20T22:59:59.999999Z"),
+            event("e", "c", None, "t", "2026-11-20T23:00:00Z"),
+        ],
+    )
+    .await;
+    let day = "from=2026-11-20&to=2026-11-20";
+    let summary = api.get(&format!("/accounts/c/summary?{day}")).await.json(200);
+    assert_eq!(summary["totals"], json!({"t": 3}));
+    let events = api.get(&format!("/v1/events?customer=c&order=asc&{day}")).await.json(200);
+    let ids: Vec<_> = events["data"].as_array().unwrap().iter().map(|event| event["event_id"].clone()).collect();
+    assert_eq!(ids, ["b", "c", "d"]);
+    let windows = api.get(&format!("/v1/windows?customer=c&{day}")).await.json(200);
+    let calls = windows["data"].as_array().unwrap().iter().map(|window| &window["aggregations"]["totalCalls"]);
+    assert_eq!(calls.filter_map(Value::as_u64).sum::<u64>(), 3);
+    let types = api.get(&format!("/stats/top-events?{day}")).await.json(200);
+    assert_eq!(types["data"], json!([{"type": "t", "count": 3}]));
+}
+
+/// Sums that are refused with an error of this kind.
+#[derive(Debug)]
+struct Refusing(ErrorKind);
+
+#[async_trait]
+impl Analytics for Refusing {
+    async fn top_types(
+        &self,
+        _: &TenantScope,
+        _: TimeRange,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<(String, u64)>, PortError> {
+        Err(PortError::new(self.0, "answer"))
+    }
+
+    async fn summary(&self, _: &TenantScope, _: &str, _: TimeRange, _: usize) -> Result<Option<Summary>, PortError> {
+        Err(PortError::new(self.0, "answer"))
+    }
+
+    async fn series(&self, _: &TenantScope, _: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError> {
+        Err(PortError::new(self.0, "answer"))
+    }
+}
+
+/// The server of each test fails it when the document lacks the status of an answer.
+#[tokio::test]
+async fn the_document_has_every_status_of_a_summary() {
+    for (kind, status) in [
+        (ErrorKind::Gone, 410),
+        (ErrorKind::Exhausted, 422),
+        (ErrorKind::Corrupt, 500),
+        (ErrorKind::Unavailable, 503),
+        (ErrorKind::TimedOut, 504),
+    ] {
+        let api = TestApi::with_analytics(Arc::new(Refusing(kind))).await;
+        for path in ["/accounts/c/summary", "/v1/accounts/c/summary", "/analytics", "/stats/top-events"] {
+            api.get(path).await.problem(status);
+        }
+    }
 }

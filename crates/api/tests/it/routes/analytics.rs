@@ -69,7 +69,7 @@ async fn each_metric_is_what_it_says() {
 }
 
 #[tokio::test]
-async fn groups_have_only_buckets_with_events_and_null_for_nobody() {
+async fn groups_have_only_buckets_with_events_and_null_without_a_customer() {
     let api = world().await;
     let answer = api.get("/v1/analytics?interval=day&from=2026-11-01&to=2026-11-30&group_by=customer,type").await;
     let row = |customer: Value, kind: &str| json!({"time": "2026-11-21T00:00:00Z", "value": 1, "group": {"customer": customer, "type": kind}});

@@ -38,6 +38,14 @@ async fn the_pages_come_from_inside_the_program() {
     assert_eq!(api.get("/docs/swagger-ui.css").await.status, 200);
 }
 
+#[tokio::test]
+async fn the_pages_ask_no_public_service_whether_the_document_is_valid() {
+    let api = TestApi::start().await;
+    let settings = api.get("/docs/swagger-initializer.js").await;
+    assert_eq!(settings.status, 200);
+    assert!(settings.text().contains(r#""validatorUrl": "none""#), "{}", settings.text());
+}
+
 fn collect_references(value: &Value, into: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

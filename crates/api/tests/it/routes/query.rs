@@ -115,7 +115,7 @@ fn refused_parts() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The same for filters.
+/// Filters that are refused, each with the field that the refusal names.
 fn refused_filters() -> Vec<(&'static str, Value)> {
     let filter = |filter: Value| json!({"aggregations": [{"op": "count"}], "filter": filter});
     let test = |field: &str, op: &str, value: Value| filter(json!({"field": field, "op": op, "value": value}));

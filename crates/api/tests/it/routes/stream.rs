@@ -226,7 +226,7 @@ async fn i6_a_reader_that_takes_nothing_is_dropped_and_others_go_on() {
         assert_eq!(awake.next("live").await["unique_users"], 4_000);
         awake.text.clear();
         rounds += 1;
-        assert!(rounds < 290, "nobody was dropped");
+        assert!(rounds < 290, "no reader was dropped");
     }
     let mut rest = Vec::new();
     let mut buffer = vec![0; 1 << 16];
