@@ -120,6 +120,7 @@ impl EmbeddedLedger {
     ///
     /// # Errors
     /// The first failure; everything stays as it was and can be tried again.
+    // public for tests: they need one order of steps, without the threads
     pub async fn maintain(&self) -> Result<(), PortError> {
         self.core.flush_due().await?;
         self.core.merge_due().await?;

@@ -29,7 +29,7 @@ const ROWS_LIMIT: usize = 40;
 pub(crate) struct Answers {
     pub(crate) windows: Vec<Window>,
     events: Vec<StoredEvent>,
-    /// Of each id asked for.
+    /// Sightings of the ids asked for.
     pub(crate) seen: Vec<Option<Sighting>>,
     customers: Vec<Customer>,
     usage: Vec<Option<CustomerUsage>>,

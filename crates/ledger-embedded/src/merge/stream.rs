@@ -30,7 +30,7 @@ impl Sum {
     }
 
     /// The key without its grain.
-    pub(crate) fn place(&self) -> (&str, &str, Timestamp) {
+    pub(crate) fn key_in_grain(&self) -> (&str, &str, Timestamp) {
         (&self.tenant, &self.customer, self.partial.start)
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use domain::time::TimeRange;
@@ -35,6 +36,8 @@ pub(crate) use morsels::Morsel;
 const BATCH_ROWS: usize = 4_096;
 /// Bytes handed out at once, about, as they stand in the file.
 const BATCH_BYTES: u64 = 2 << 20;
+/// Columns of few values.
+const CODED: [&str; 4] = ["type", "project", "endpoint", "model"];
 /// Bytes hashed at once.
 const HASH_BYTES: usize = 1 << 20;
 
@@ -140,7 +143,7 @@ impl ParquetFile {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
         let metadata = ArrowReaderMetadata::load(&chunks, options)?;
         let pages = page_bounds(&metadata, keys)?;
-        let coded = pages::coded(&metadata)?;
+        let coded = coded(&metadata)?;
         Ok(Self { chunks, metadata, coded, pages })
     }
 
@@ -254,6 +257,20 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.reader.as_mut()?.next()?.map_err(ParquetError::from))
     }
+}
+
+/// The metadata with columns of few values read as dictionaries.
+fn coded(metadata: &ArrowReaderMetadata) -> ParquetResult<ArrowReaderMetadata> {
+    let fields = metadata.schema().fields().iter().map(|field| {
+        if !CODED.contains(&field.name().as_str()) {
+            return Arc::clone(field);
+        }
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        Arc::new(Field::new(field.name(), dictionary, field.is_nullable()))
+    });
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
 }
 
 fn page_bounds(metadata: &ArrowReaderMetadata, keys: &KeyColumns) -> ParquetResult<Vec<PageBounds>> {

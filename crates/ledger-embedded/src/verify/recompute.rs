@@ -15,8 +15,8 @@ use domain::window::WindowRule;
 use parquet::errors::{ParquetError, Result};
 use ports::manifest::FileKind;
 
+use super::report::{Report, Stored};
 use super::users::RawUsers;
-use super::{Report, Stored};
 use crate::dedup::IdHasher;
 use crate::memtable::Partial;
 use crate::merge::{Merge, Sum};
@@ -139,7 +139,7 @@ impl<'r, 'd> Recompute<'r, 'd> {
         late: bool,
     ) -> Result<()> {
         let start = grain.start_of(self.rule.start_of(event.time));
-        if self.open[at].as_ref().is_some_and(|sum| sum.place() != (key.tenant, key.customer, start)) {
+        if self.open[at].as_ref().is_some_and(|sum| sum.key_in_grain() != (key.tenant, key.customer, start)) {
             self.close(at)?;
         }
         let sum = self.open[at].get_or_insert_with(|| {

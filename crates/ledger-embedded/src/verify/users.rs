@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use ports::PortError;
 use ports::manifest::Audience;
 
-use super::Report;
+use super::report::Report;
 use crate::activity::Recount;
 use crate::core::Core;
 use crate::state::zone_of;

@@ -2,12 +2,10 @@
 //! hold nothing else: of those the sort columns need not be read at all.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
 use domain::time::{TimeRange, Timestamp};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::Result as ParquetResult;
 
 use super::{Batches, KeyRange, PageBounds, ParquetFile, Span};
@@ -16,8 +14,6 @@ use super::{Batches, KeyRange, PageBounds, ParquetFile, Span};
 const SCAN_ROWS: usize = 8_192;
 /// Columns whose values may be large.
 const LARGE: [&str; 3] = ["properties", "by_endpoint", "by_model"];
-/// Columns of few values.
-const CODED: [&str; 4] = ["type", "project", "endpoint", "model"];
 
 /// Some pages of a file.
 #[derive(Debug, Default)]
@@ -132,18 +128,4 @@ impl ParquetFile {
         let rows = if large { self.batch_rows() } else { SCAN_ROWS };
         self.read(pages.spans, builder.with_projection(mask).with_batch_size(rows))
     }
-}
-
-/// The metadata with columns of few values read as dictionaries.
-pub(super) fn coded(metadata: &ArrowReaderMetadata) -> ParquetResult<ArrowReaderMetadata> {
-    let fields = metadata.schema().fields().iter().map(|field| {
-        if !CODED.contains(&field.name().as_str()) {
-            return Arc::clone(field);
-        }
-        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        Arc::new(Field::new(field.name(), dictionary, field.is_nullable()))
-    });
-    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata.schema().metadata().clone());
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
 }

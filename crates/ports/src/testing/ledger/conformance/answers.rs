@@ -60,7 +60,7 @@ impl Answers {
         }
     }
 
-    /// The same without what depends on the order of records.
+    /// These answers without what depends on the order of records.
     pub(super) fn without_positions(mut self) -> Self {
         for event in &mut self.events {
             event.position = Position::default();
