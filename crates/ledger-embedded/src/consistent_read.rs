@@ -11,7 +11,7 @@ use crate::ledger::Core;
 use crate::memtable::Memtable;
 use crate::state::Snapshot;
 
-/// How often a reader asks again before it waits for the flush that is in its way.
+/// How often a reader asks again before it waits for the flush to end.
 const ATTEMPTS_MAX: usize = 3;
 
 /// See the module.

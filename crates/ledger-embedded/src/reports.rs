@@ -141,7 +141,7 @@ impl Reports for EmbeddedLedger {
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(move |core, _| core.list_windows(&of, &query)).await
+        self.core.read(move |core, patience| core.list_windows(&of, &query, patience)).await
     }
 
     async fn customers(
@@ -151,7 +151,7 @@ impl Reports for EmbeddedLedger {
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
         let (of, after) = (scope.clone(), after.map(str::to_owned));
-        self.core.read(move |core, _| core.list_customers(&of, after, limit)).await
+        self.core.read(move |core, patience| core.list_customers(&of, after, limit, patience)).await
     }
 
     async fn usage(
@@ -162,7 +162,7 @@ impl Reports for EmbeddedLedger {
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
         let (of, customer) = (scope.clone(), customer.to_owned());
-        self.core.read(move |core, _| core.usage(&of, customer, now, day)).await
+        self.core.read(move |core, patience| core.usage(&of, customer, (now, day), patience)).await
     }
 
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<Vec<Rollup>, PortError> {
@@ -197,6 +197,7 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &WindowQuery,
+        patience: &Patience,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let mut windows: Vec<Window> = Vec::new();
         let mut after = query.after.clone();
@@ -211,7 +212,7 @@ impl Core {
                 limit: query.limit + 1,
             };
             let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
-            let found = sum(&snapshot, active, &wanted)?;
+            let found = sum(&snapshot, active, &wanted, patience)?;
             let of_key = |((customer, _), partial)| self.window(customer, partial, snapshot.closed_through);
             let kept = found.rows.into_iter().map(of_key);
             windows.extend(kept.filter(|window| query.state.is_none_or(|state| state == window.state)));
@@ -236,6 +237,7 @@ impl Core {
         scope: &TenantScope,
         after: Option<String>,
         limit: usize,
+        patience: &Patience,
     ) -> Result<Page<Customer, String>, PortError> {
         // Events without a customer stand under the empty id, which is before every other.
         let mut after = Some((after.unwrap_or_default(), Timestamp::MAX));
@@ -250,7 +252,7 @@ impl Core {
                 limit: limit + 1,
             };
             let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
-            let found = sum(&snapshot, active, &wanted)?;
+            let found = sum(&snapshot, active, &wanted, patience)?;
             customers.extend(found.rows.into_iter().map(|((id, _), total)| customer(id, total)));
             after = found.bound;
         }
@@ -263,8 +265,8 @@ impl Core {
         &self,
         scope: &TenantScope,
         id: String,
-        now: Timestamp,
-        day: TimeRange,
+        (now, day): (Timestamp, TimeRange),
+        patience: &Patience,
     ) -> Result<Option<CustomerUsage>, PortError> {
         let start = self.identity.rule.start_of(now);
         let current = TimeRange::new(start, self.identity.rule.end_of(start));
@@ -283,7 +285,7 @@ impl Core {
             self.view(|active| queries.iter().map(|query| sums_in(active, query)).collect::<Vec<_>>());
         let mut sums = Vec::new();
         for (query, active) in queries.iter().zip(active) {
-            sums.push(sum(&snapshot, active, query)?.total());
+            sums.push(sum(&snapshot, active, query, patience)?.total());
         }
         let mut sums = sums.into_iter();
         let Some(total) = sums.next().flatten() else { return Ok(None) };
@@ -339,7 +341,47 @@ fn pieces_of(range: TimeRange) -> Vec<(Grain, TimeRange)> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
+    use std::path::PathBuf;
+
+    use ports::ledger::Ledger;
+    use ports::testing::clock::ManualClock;
+    use ports::testing::ledger::records::{at, event, record, scope};
+    use ports::testing::manifest::MemoryManifest;
+    use vfs::testing::SimVfs;
+
     use super::*;
+    use crate::options::LedgerOptions;
+
+    #[tokio::test]
+    async fn i6_a_listing_whose_caller_has_left_ends_at_the_next_segment() {
+        let (vfs, manifest) = (Arc::new(SimVfs::new()), Arc::new(MemoryManifest::new()));
+        let options = LedgerOptions { background: false, ..LedgerOptions::default() };
+        let clock = Arc::new(ManualClock::new(at(0)));
+        let ledger = EmbeddedLedger::open(vfs, PathBuf::from("/segments"), manifest, clock, options)
+            .await
+            .expect("the ledger opens");
+        let record = record(1, &scope("one"), at(0), &[event("1", 0).customer("c")]);
+        let applied = ledger.apply(&[record]).await;
+        assert!(applied.failed.is_none());
+        ledger.flush().await.expect("a segment");
+        let windows = WindowQuery { customer: None, range: TimeRange::ALL, state: None, after: None, limit: 1 };
+        let (one, core) = (scope("one"), &ledger.core);
+        let ends = |patience: &Patience| {
+            let usage = core.usage(&one, "c".to_owned(), (at(0), TimeRange::ALL), patience).is_err();
+            let listings = [
+                core.list_windows(&one, &windows, patience).is_err(),
+                core.list_customers(&one, None, 1, patience).is_err(),
+            ];
+            [usage, listings[0], listings[1]]
+        };
+        let waits = Abandoned::default();
+        assert_eq!(ends(&waits.patience()), [false; 3]);
+        let left = waits.patience();
+        drop(waits);
+        assert_eq!(ends(&left), [true; 3]);
+    }
 
     #[test]
     fn i6_a_page_ends_before_its_answer_is_too_long() {

@@ -10,6 +10,7 @@ use ports::PortError;
 
 use crate::memtable::{Memtable, Partial};
 use crate::merge::SortedRows;
+use crate::reports::{Patience, given_up};
 use crate::segment::sums::{self, Grain, SumRows};
 use crate::segment::{KeyRange, Segment, corrupt, key_range};
 use crate::state::Snapshot;
@@ -126,12 +127,18 @@ fn sums_of(segment: &Segment, query: &SumQuery<'_>) -> Result<Rows, ParquetError
 }
 
 /// Merges what the active memtable gave with what everything else holds.
-pub(super) fn sum(snapshot: &Snapshot, active: Rows, query: &SumQuery<'_>) -> Result<Sums, PortError> {
+pub(super) fn sum(
+    snapshot: &Snapshot,
+    active: Rows,
+    query: &SumQuery<'_>,
+    patience: &Patience,
+) -> Result<Sums, PortError> {
     let mut sources = vec![active];
     sources.extend(snapshot.frozen.as_ref().map(|frozen| sums_in(frozen, query)));
     let timed = query.grain == Grain::Window;
     // An hour's or a total's row begins before the first event of its segment.
     for segment in snapshot.segments.iter().filter(|segment| !timed || segment.overlaps_windows(query.range)) {
+        patience.check().map_err(given_up)?;
         let name = || segment.meta().id.clone();
         sources.push(sums_of(segment, query).map_err(|why| corrupt(&name(), why))?);
     }
