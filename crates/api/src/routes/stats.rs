@@ -189,8 +189,8 @@ async fn counted<T: Send + 'static>(
     within_time(api, answer).await
 }
 
-/// The users of each day, with the permit to hold them. What needs raw events that are gone is refused for the parameter that asks for
-/// more than the days kept.
+/// The users of each day, with the permit to hold them. What needs raw events that are gone is refused
+/// for the parameter that asks for more than the days kept.
 async fn activity_of(
     api: &ApiState,
     scope: &TenantScope,
