@@ -22,7 +22,7 @@ pub struct LedgerOptions {
     pub retention_days: Option<u32>,
     /// Most memory that one structured query may take for its groups and values, in bytes.
     pub query_memory_bytes_max: usize,
-    /// Longest that one structured query may wait for its turn, and then run.
+    /// Longest that one structured query may run.
     pub query_time_max: Duration,
     /// Windows of a new folder; an existing folder must have been made with the same.
     pub rule: WindowRule,

@@ -18,6 +18,8 @@ use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
 use crate::memtable::Partial;
@@ -72,7 +74,7 @@ impl Reports for EmbeddedLedger {
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let (of, query) = (scope.clone(), query.clone());
-        self.core.read(move |core, _| core.list_windows(&of, &query)).await
+        self.core.read(move |core, cancelled| core.list_windows(&of, &query, cancelled)).await
     }
 
     async fn customers(
@@ -82,7 +84,7 @@ impl Reports for EmbeddedLedger {
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
         let (of, after) = (scope.clone(), after.map(str::to_owned));
-        self.core.read(move |core, _| core.list_customers(&of, after, limit)).await
+        self.core.read(move |core, cancelled| core.list_customers(&of, after, limit, cancelled)).await
     }
 
     async fn usage(
@@ -93,7 +95,7 @@ impl Reports for EmbeddedLedger {
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
         let (of, customer) = (scope.clone(), customer.to_owned());
-        self.core.read(move |core, _| core.usage(&of, customer, now, day)).await
+        self.core.read(move |core, cancelled| core.usage(&of, customer, (now, day), cancelled)).await
     }
 
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
@@ -106,6 +108,7 @@ impl Core {
         &self,
         scope: &TenantScope,
         query: &WindowQuery,
+        cancelled: &CancellationToken,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let mut windows: Vec<Window> = Vec::new();
         let mut after = query.after.clone();
@@ -120,7 +123,7 @@ impl Core {
                 limit: query.limit + 1,
             };
             let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
-            let found = sum(&snapshot, active, &wanted)?;
+            let found = sum(&snapshot, active, &wanted, cancelled)?;
             let of_key = |((customer, _), partial)| self.window(customer, partial, snapshot.closed_through);
             let kept = found.rows.into_iter().map(of_key);
             windows.extend(kept.filter(|window| query.state.is_none_or(|state| state == window.state)));
@@ -145,6 +148,7 @@ impl Core {
         scope: &TenantScope,
         after: Option<String>,
         limit: usize,
+        cancelled: &CancellationToken,
     ) -> Result<Page<Customer, String>, PortError> {
         // Events without a customer stand under the empty id, which is before every other.
         let mut after = Some((after.unwrap_or_default(), Timestamp::MAX));
@@ -159,7 +163,7 @@ impl Core {
                 limit: limit + 1,
             };
             let (snapshot, active) = self.view(|active| sums_in(active, &wanted));
-            let found = sum(&snapshot, active, &wanted)?;
+            let found = sum(&snapshot, active, &wanted, cancelled)?;
             customers.extend(found.rows.into_iter().map(|((id, _), total)| customer(id, total)));
             after = found.bound;
         }
@@ -172,8 +176,8 @@ impl Core {
         &self,
         scope: &TenantScope,
         id: String,
-        now: Timestamp,
-        day: TimeRange,
+        (now, day): (Timestamp, TimeRange),
+        cancelled: &CancellationToken,
     ) -> Result<Option<CustomerUsage>, PortError> {
         let start = self.identity.rule.start_of(now);
         let current = TimeRange::new(start, self.identity.rule.end_of(start));
@@ -192,7 +196,7 @@ impl Core {
             self.view(|active| queries.iter().map(|query| sums_in(active, query)).collect::<Vec<_>>());
         let mut sums = Vec::new();
         for (query, active) in queries.iter().zip(active) {
-            sums.push(sum(&snapshot, active, query)?.total());
+            sums.push(sum(&snapshot, active, query, cancelled)?.total());
         }
         let mut sums = sums.into_iter();
         let Some(total) = sums.next().flatten() else { return Ok(None) };
@@ -248,7 +252,41 @@ fn pieces_of(range: TimeRange) -> Vec<(Grain, TimeRange)> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
+    use std::sync::Arc;
+
+    use ports::ledger::Ledger;
+    use ports::testing::clock::ManualClock;
+    use ports::testing::ledger::records::{at, event, record, scope};
+
     use super::*;
+    use crate::fixture::open;
+    use crate::options::LedgerOptions;
+
+    #[tokio::test]
+    async fn i6_a_listing_whose_caller_has_left_ends_at_the_next_segment() {
+        let options = LedgerOptions { background: false, ..LedgerOptions::default() };
+        let ledger = open(options, Arc::new(ManualClock::new(at(0)))).await;
+        let record = record(1, &scope("one"), at(0), &[event("1", 0).customer("c")]);
+        let applied = ledger.apply(&[record]).await;
+        assert!(applied.failed.is_none());
+        ledger.flush().await.expect("a segment");
+        let windows = WindowQuery { customer: None, range: TimeRange::ALL, state: None, after: None, limit: 1 };
+        let (one, core) = (scope("one"), &ledger.core);
+        let ends = |cancelled: &CancellationToken| {
+            let usage = core.usage(&one, "c".to_owned(), (at(0), TimeRange::ALL), cancelled).is_err();
+            let listings = [
+                core.list_windows(&one, &windows, cancelled).is_err(),
+                core.list_customers(&one, None, 1, cancelled).is_err(),
+            ];
+            [usage, listings[0], listings[1]]
+        };
+        let cancelled = CancellationToken::new();
+        assert_eq!(ends(&cancelled), [false; 3]);
+        drop(cancelled.clone().drop_guard());
+        assert_eq!(ends(&cancelled), [true; 3]);
+    }
 
     #[test]
     fn i6_a_page_ends_before_its_answer_is_too_long() {

@@ -66,7 +66,7 @@ impl Stamp {
         self.at
     }
 
-    /// The same stamp, but in flight for ever unless it is settled on purpose.
+    /// This stamp, but in flight for ever unless it is settled on purpose.
     pub(crate) fn until_settled(self) -> UnsettledStamp {
         UnsettledStamp(ManuallyDrop::new(self))
     }

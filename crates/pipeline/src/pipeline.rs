@@ -69,7 +69,7 @@ impl Check {
 #[derive(Debug)]
 pub struct Pipeline {
     context: RoleContext,
-    /// Of the roles that use it.
+    /// The journal that the roles write or read, if any does.
     journal: Option<Arc<dyn Journal>>,
     ingest: Option<Ingest>,
     worker: Option<RunningWorker>,

@@ -24,8 +24,7 @@ pub trait Queries: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// `Exhausted` when it takes more memory than a query may, which depends on the query and on the
-    /// events alone. `Overloaded` and `TimedOut` when it had to wait or to run for too long; the waiting
-    /// queries of one tenant keep one of another waiting for at most one of them. `Corrupt` or
-    /// `Unavailable` when stored data cannot be read.
+    /// events alone. `TimedOut` when it had to run for too long. `Corrupt` or `Unavailable` when stored data
+    /// cannot be read.
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError>;
 }

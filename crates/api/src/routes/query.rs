@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use domain::limits::{QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
+use domain::limits::{PERMIT_WAIT_MAX, QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
 use domain::query::Refusal;
 use ports::queries::Queries;
 
@@ -16,9 +16,9 @@ use crate::routes::docs::QueryRefusals;
 use crate::shape::{QueryAnswerBody, QueryBody};
 use crate::state::ApiState;
 
-/// Longest wait for an answer: as long as a query may wait for its turn and then run, so that it says
+/// Longest wait for an answer: as long as a query may wait for its permit and then run, so that it says
 /// itself which of the two was too long.
-const ANSWER_TIMEOUT: Duration = QUERY_TIME_MAX.saturating_mul(2).saturating_add(Duration::from_secs(1));
+const ANSWER_TIMEOUT: Duration = PERMIT_WAIT_MAX.saturating_add(QUERY_TIME_MAX).saturating_add(Duration::from_secs(1));
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {

@@ -74,6 +74,21 @@ async fn i6_every_route_takes_one_permit_at_most() {
     }
 }
 
+#[tokio::test]
+async fn a_large_table_is_received_with_one_permit_and_changed_with_the_next() {
+    let api = TestApi::live(Limits::default()).await;
+    let user = |number: usize| format!(r#""{}-{number}": {{"plan": "pro"}}"#, "u".repeat(200));
+    let users: Vec<_> = (0..6_000).map(user).collect();
+    let table = format!(r#"{{"user_metadata": {{{}}}, "ts": "2026-11-21T10:00:00Z"}}"#, users.join(","));
+    assert!(table.len() > 1 << 20);
+    let stored = api.send("PUT", "/reference/users", &[("content-type", "application/json")], table).await;
+    assert_eq!(stored.json(200)["users"], 6_000);
+    for class in [WorkClass::TableText, WorkClass::TableChange] {
+        let load = api.limiter.load(class);
+        assert_eq!((load.admitted, load.running, load.waiting), (1, 0, 0), "{class:?}");
+    }
+}
+
 #[test]
 fn every_route_of_the_document_is_among_the_cases() {
     let document = serde_json::to_value(api::document()).unwrap();

@@ -7,8 +7,10 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use parquet::errors::ParquetError;
 use ports::PortError;
+use tokio_util::sync::CancellationToken;
 
 use crate::memtable::{Memtable, Partial};
+use crate::reading::check_cancelled;
 use crate::segment::grain::Grain;
 use crate::segment::sorted::SortedRows;
 use crate::segment::sums::{self, SumRows};
@@ -127,12 +129,18 @@ fn sums_of(segment: &Segment, query: &SumQuery<'_>) -> Result<Rows, ParquetError
 }
 
 /// Merges what the active memtable gave with what everything else holds.
-pub(super) fn sum(snapshot: &Snapshot, active: Rows, query: &SumQuery<'_>) -> Result<Sums, PortError> {
+pub(super) fn sum(
+    snapshot: &Snapshot,
+    active: Rows,
+    query: &SumQuery<'_>,
+    cancelled: &CancellationToken,
+) -> Result<Sums, PortError> {
     let mut sources = vec![active];
     sources.extend(snapshot.frozen.as_ref().map(|frozen| sums_in(frozen, query)));
     let timed = query.grain == Grain::Window;
     // An hour's or a total's row begins before the first event of its segment.
     for segment in snapshot.segments.iter().filter(|segment| !timed || segment.overlaps_windows(query.range)) {
+        check_cancelled(cancelled)?;
         let name = || segment.meta().id.clone();
         sources.push(sums_of(segment, query).map_err(|why| corrupt(&name(), why))?);
     }

@@ -423,33 +423,6 @@ async fn i6_a_query_that_runs_out_of_time_is_not_called_too_large() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn i6_one_tenants_queries_do_not_keep_anothers_waiting() {
-    const MANY: usize = 60;
-    let (_place, ledger) = filled(LedgerOptions { flush_rows: 4_000, ..small(WindowRule::default()) }, 8_000).await;
-    let answered = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let heavy = Arc::new(counting("p95", "latency_ms", Some("id")));
-    let many: Vec<_> = (0..MANY)
-        .map(|_| {
-            let (ledger, heavy, answered) = (Arc::clone(&ledger), Arc::clone(&heavy), Arc::clone(&answered));
-            tokio::spawn(async move {
-                ledger.query(&scope("a"), &heavy).await.expect("an answer");
-                answered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            })
-        })
-        .collect();
-    // By the first answer all others wait.
-    while answered.load(std::sync::atomic::Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
-    ledger.query(&scope("b"), &counting("count", "id", None)).await.expect("an answer");
-    let before = answered.load(std::sync::atomic::Ordering::SeqCst);
-    assert!(before < MANY / 2, "{before} of the other tenant's queries went first");
-    for one in many {
-        one.await.expect("an answer");
-    }
-}
-
 #[tokio::test]
 async fn i6_distinct_values_of_many_groups_take_bounded_memory() {
     const GROUPS: u32 = 99_000;

@@ -3,18 +3,27 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use domain::calendar::Zone;
-use domain::limits::{READS_AT_ONCE_MAX, READS_OF_TENANT_MAX, STATISTICS_OF_TENANT_MAX};
+use domain::limits::{
+    QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX, READS_AT_ONCE_MAX, READS_OF_TENANT_MAX, STATISTICS_OF_TENANT_MAX,
+};
+use domain::query::{Draft, DraftAggregation, Query};
+use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::window::WindowRule;
-use pipeline::{FairLimiter, Questions, WorkClass};
+use parking_lot::Mutex;
+use pipeline::{Fair, FairLimiter, Questions, WorkClass};
+use ports::PortError;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::analytics::Analytics;
+use ports::queries::{Queries, QueryAnswer};
 use ports::reports::Reports;
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
+use tokio::sync::Semaphore;
 
-use crate::world::{START, within};
+use crate::world::{START, eventually, within};
 
 fn questions() -> (Arc<MemoryLedger>, Questions) {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
@@ -58,6 +67,62 @@ async fn i6_what_reads_no_files_and_what_the_server_asks_wait_for_no_reader() {
     drop(reads);
     within("the reader", raw).await.unwrap();
     within("the parts of hours", counted).await.unwrap();
+}
+
+/// Queries that end only when they are let, and that keep the order in which they began.
+#[derive(Debug)]
+struct Held {
+    ends: Semaphore,
+    begun: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Queries for Held {
+    async fn query(&self, scope: &TenantScope, _: &Query) -> Result<QueryAnswer, PortError> {
+        self.begun.lock().push(scope.tenant().to_string());
+        self.ends.acquire().await.unwrap().forget();
+        Ok(QueryAnswer::default())
+    }
+}
+
+#[tokio::test]
+async fn i6_one_tenants_queries_do_not_keep_anothers_waiting() {
+    const MANY: usize = 60;
+    let held = Arc::new(Held { ends: Semaphore::new(0), begun: Mutex::default() });
+    let limiter = FairLimiter::new();
+    let queries: Fair<dyn Queries> = Fair::new(held.clone(), limiter.clone());
+    let draft = Draft {
+        range: TimeRange::ALL,
+        bucket: None,
+        aggregations: vec![DraftAggregation { op: "count".to_owned(), ..DraftAggregation::default() }],
+        group_by: Vec::new(),
+        filter: None,
+        order_by: Vec::new(),
+        limit: None,
+    };
+    let query = Arc::new(draft.check().unwrap());
+    let ask = |tenant: &'static str| {
+        let (queries, query) = (queries.clone(), Arc::clone(&query));
+        tokio::spawn(async move { queries.query(&scope(tenant), &query).await.unwrap() })
+    };
+    let mut asked: Vec<_> = (0..MANY).map(|_| ask("one")).collect();
+    let waiting = async |count: usize| {
+        let so_much_waits = || (limiter.load(WorkClass::Query).waiting == count).then_some(());
+        eventually("so much waits", so_much_waits).await;
+    };
+    waiting(MANY - QUERIES_OF_TENANT_MAX).await;
+    asked.extend((QUERIES_OF_TENANT_MAX..QUERIES_AT_ONCE_MAX).map(|_| ask("third")));
+    eventually("all that may run runs", || (held.begun.lock().len() == QUERIES_AT_ONCE_MAX).then_some(())).await;
+    asked.push(ask("other"));
+    waiting(MANY - QUERIES_OF_TENANT_MAX + 1).await;
+    held.ends.add_permits(2);
+    eventually("two more run", || (held.begun.lock().len() == QUERIES_AT_ONCE_MAX + 2).then_some(())).await;
+    let begun = held.begun.lock().split_off(QUERIES_AT_ONCE_MAX);
+    assert!(begun.contains(&"other".to_owned()), "one query of the flood goes before it at most: {begun:?}");
+    held.ends.add_permits(MANY);
+    for one in asked {
+        one.await.unwrap();
+    }
 }
 
 #[tokio::test]

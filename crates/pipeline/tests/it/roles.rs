@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use domain::limits::Limits;
+use domain::limits::{Limits, READS_AT_ONCE_MAX};
 use domain::position::Seq;
 use domain::window::WindowRule;
 use live::MemoryLive;
 use pipeline::{
     FairLimiter, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, ReceiptState,
-    Settings, WorkerRole,
+    Settings, WorkClass, WorkerRole,
 };
 use ports::ErrorKind;
 use ports::catalog::Catalog;
@@ -72,14 +72,17 @@ impl Disk {
         Pipeline::start(PipelineParts { worker: Some(worker), ..self.idle() }, Arc::new(Metrics::new()))
     }
 
-    fn live(&self) -> Arc<Pipeline> {
+    fn live(&self, limiter: &FairLimiter) -> Arc<Pipeline> {
         let live = LiveRole {
             live: Arc::new(MemoryLive::new(1_800)),
             reports: self.ledger.clone(),
             catalog: self.store.clone(),
             references: self.store.clone(),
         };
-        Pipeline::start(PipelineParts { live: Some(live), ..self.idle() }, Arc::new(Metrics::new()))
+        Pipeline::start(
+            PipelineParts { live: Some(live), limiter: limiter.clone(), ..self.idle() },
+            Arc::new(Metrics::new()),
+        )
     }
 }
 
@@ -115,7 +118,15 @@ async fn each_role_runs_alone() {
     within("the end of the worker", applies.shutdown()).await.unwrap();
     assert_eq!(disk.ledger.cursor(), Seq(1), "what it applied is durable");
 
-    let shows = disk.live();
+    // Of the gate's permits to read none is left: what the server reads of itself needs none (I6).
+    let limiter = FairLimiter::new();
+    let mut reads = Vec::new();
+    for other in ["a", "b"] {
+        for _ in 0..READS_AT_ONCE_MAX / 2 {
+            reads.push(limiter.admit(WorkClass::Read, scope(other).tenant()).await.unwrap());
+        }
+    }
+    let shows = disk.live(&limiter);
     eventually("the live view is whole", || shows.live().unwrap().problem().is_none().then_some(())).await;
     assert_eq!(shows.live().unwrap().window(&tenant, 1_800).await.unwrap().events, 3);
     assert_eq!(lines(&shows), [("ledger", true), ("live", true)]);
