@@ -48,9 +48,10 @@ impl Checkpoint {
         Self { path, known }
     }
 
-    /// Where the file with this identity is to be gone on with.
-    pub(super) fn place(&self, identity: &str) -> Place {
-        self.known.files.get(identity).copied().unwrap_or_default()
+    /// Where the reading of `input` begins: behind what is done, or at its front.
+    pub(crate) fn resume_point(&self, input: &Input) -> Place {
+        let done = input.identity.as_ref().and_then(|identity| self.known.files.get(identity));
+        done.copied().unwrap_or_default()
     }
 
     /// Bytes of the reject file to keep; `None` when there is nothing to resume.

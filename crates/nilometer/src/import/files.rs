@@ -11,7 +11,6 @@ use anyhow::{Context, bail, ensure};
 use domain::limits::Limits;
 
 use super::batcher::{Batcher, Packer};
-use super::checkpoint::Checkpoint;
 use super::feed::{Feed, Place};
 use super::rows::{self, CsvOptions};
 use super::table;
@@ -87,11 +86,6 @@ impl Input {
         };
         let (path, bytes, identity) = found().with_context(|| format!("failed to open {name}"))?;
         Ok(Self { name: name.to_owned(), path: Some(path), bytes, identity, from: Place::default() })
-    }
-
-    /// Goes on where `checkpoint` says.
-    pub(crate) fn resume(&mut self, checkpoint: &Checkpoint) {
-        self.from = self.identity.as_deref().map(|identity| checkpoint.place(identity)).unwrap_or_default();
     }
 }
 

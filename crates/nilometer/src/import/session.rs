@@ -14,7 +14,7 @@ use super::checkpoint::Checkpoint;
 use super::files::Input;
 use super::progress::{Pace, Progress, Whole, rate};
 use super::rejects::{Reject, RejectFile};
-use crate::stopwatch::Stopwatch;
+use clock::Stopwatch;
 
 /// Time between two checkpoints.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);

@@ -59,7 +59,12 @@ fn a_server_that_cannot_be_used_is_one_clear_error() {
     let data = tempfile::tempdir().unwrap();
     let csv = data.path().join("f.csv");
     write(&csv, "id\n1\n");
-    for (url, reason) in [("https://localhost:1", "http://"), ("http://127.0.0.1:1", "failed to connect")] {
+    for (url, reason) in [
+        ("ftp://localhost:1", "http:// or https://"),
+        ("localhost:1", "http:// or https://"),
+        ("https://127.0.0.1:1", "failed to connect"),
+        ("http://127.0.0.1:1", "failed to connect"),
+    ] {
         let output = into(url, &csv, &[]);
         assert_ne!(output.status.code(), Some(0));
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
