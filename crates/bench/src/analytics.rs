@@ -26,7 +26,8 @@ const DAYS: i64 = 60;
 /// Requests before the measured ones, as a share of them.
 const WARM_UP_SHARE: u32 = 10;
 /// Answer caches hide what is measured here.
-const CACHES_OFF: [(&str, &str); 2] = [("NILOMETER_CACHE_SUMMARY_MS", "0"), ("NILOMETER_CACHE_SERIES_MS", "0")];
+pub(super) const CACHES_OFF: [(&str, &str); 2] =
+    [("NILOMETER_CACHE_SUMMARY_MS", "0"), ("NILOMETER_CACHE_SERIES_MS", "0")];
 
 /// What the questions took.
 #[derive(Debug, Clone, Serialize)]
@@ -84,15 +85,9 @@ pub(super) async fn run(args: AnalyticsArgs) -> anyhow::Result<()> {
 /// Times every question with `requests` requests on the events in `data`.
 pub(super) async fn measure(data: &Path, requests: u32) -> anyhow::Result<AnalyticsReport> {
     let (server, _) = Server::start(data, &CACHES_OFF).await?;
-    let mut client = Client::new(server.target());
-    let mut customers = client.customers().await?;
-    let events = customers.iter().map(|customer| customer.calls).sum();
-    customers.sort_by_key(|customer| customer.calls);
-    let whale = customers.last().context("the folder holds no customer; fill it with --events")?.id.clone();
-    let small = customers[customers.len() / 2].id.clone();
-    let newest = client.newest_event().await?;
+    let events = Client::new(server.target()).customers().await?.iter().map(|customer| customer.calls).sum();
     let mut routes = Vec::new();
-    for (name, paths) in questions(&whale, &small, newest) {
+    for Question { name, paths } in questions_to(&server).await? {
         routes.push(query::time_route(&server, name, &paths, requests).await?);
     }
     let grouping = time_grouping(&server, requests.div_ceil(20).max(10)).await?;
@@ -100,7 +95,27 @@ pub(super) async fn measure(data: &Path, requests: u32) -> anyhow::Result<Analyt
     Ok(AnalyticsReport { events, routes, grouping })
 }
 
-/// The name of each question and its requests.
+/// One question, and the requests that ask it.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    /// What is asked.
+    pub(super) name: &'static str,
+    /// Where.
+    pub(super) paths: Vec<String>,
+}
+
+/// All questions, about the largest customer of `server`, a middle one, and its newest days.
+pub(super) async fn questions_to(server: &Server) -> anyhow::Result<Vec<Question>> {
+    let mut client = Client::new(server.target());
+    let mut customers = client.customers().await?;
+    customers.sort_by_key(|customer| customer.calls);
+    let whale = &customers.last().context("the folder holds no customer; fill it with --events")?.id;
+    let small = &customers[customers.len() / 2].id;
+    let newest = client.newest_event().await?;
+    let questions = questions(whale, small, newest).into_iter();
+    Ok(questions.map(|(name, paths)| Question { name, paths }).collect())
+}
+
 fn questions(whale: &str, small: &str, newest: Timestamp) -> Vec<(&'static str, Vec<String>)> {
     let day = |back: i64| newest.plus_micros(-back * MICROS_PER_DAY).to_string()[..10].to_owned();
     let (today, week, month, first) = (day(0), day(6), day(29), day(DAYS + 7));

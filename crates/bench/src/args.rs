@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::pair::comparison::Bounds;
+use super::pair::interval::PAIRS_MAX;
 use super::plan::IngestPlan;
 use super::workload::Mix;
 
@@ -32,6 +34,8 @@ pub(super) enum BenchCommand {
     Live(LiveArgs),
     /// Time the restart after a crash with events that were never flushed
     Restart(RestartArgs),
+    /// Compare two builds in alternation; exits with 1 when B is worse than its bounds allow
+    Pair(PairArgs),
     /// Take every number of docs/benchmarks.md, each on a fresh server, and verify each folder
     All(AllArgs),
 }
@@ -240,6 +244,82 @@ pub(super) struct AllArgs {
     pub(super) json: bool,
 }
 
+/// Compare two builds.
+#[derive(Debug, Args)]
+pub(super) struct PairArgs {
+    /// Executable of the build that is compared with
+    #[arg(value_name = "A")]
+    pub(super) a: PathBuf,
+    /// Executable of the build that must not be worse
+    #[arg(value_name = "B")]
+    pub(super) b: PathBuf,
+    /// Pairs of runs; fewer than 5 decide nothing
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
+    pub(super) pairs: u32,
+    /// Length of each run of ingest, in seconds
+    #[arg(long, value_name = "SEC", default_value = "20", value_parser = seconds)]
+    pub(super) seconds: Duration,
+    /// Compare only these
+    #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Events that are imported and asked about
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) events: u64,
+    /// Requests per question in each pair
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) requests: u32,
+    /// Where the data folders are made [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// By how much throughput may be lower, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "3", value_parser = percent)]
+    throughput_pct: f64,
+    /// By how much processor time per event or row may be higher, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "3", value_parser = percent)]
+    processor_pct: f64,
+    /// By how much median latencies may be higher, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = percent)]
+    p50_pct: f64,
+    /// By how much the latencies of the slowest hundredth may be higher, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "25", value_parser = percent)]
+    p99_pct: f64,
+    /// By how much peak memory may be higher, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = percent)]
+    memory_pct: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A part of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// Batches of 100 over HTTP
+    Ingest,
+    /// A file of events into an empty folder
+    Import,
+    /// Analytical questions
+    Questions,
+}
+
+impl PairArgs {
+    /// Whether `part` is compared.
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// The bounds they set.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            throughput_pct: self.throughput_pct,
+            processor_pct: self.processor_pct,
+            p50_pct: self.p50_pct,
+            p99_pct: self.p99_pct,
+            memory_pct: self.memory_pct,
+        }
+    }
+}
+
 /// Reads a share of a whole.
 ///
 /// # Errors
@@ -247,6 +327,11 @@ pub(super) struct AllArgs {
 pub fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok().filter(|percent| (0.0..=1_000.0).contains(percent));
+    percent.ok_or_else(|| "must be a number from 0 to 1000".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -300,6 +385,11 @@ mod tests {
     #[test]
     fn impossible_values_are_refused() {
         for line in [
+            "b pair a",
+            "b pair a b --pairs 0",
+            "b pair a b --pairs 101",
+            "b pair a b --only verify",
+            "b pair a b --p99-pct=-1",
             "b ingest --whale 1.5",
             "b ingest --duplicates -0.1",
             "b ingest --duration 0",

@@ -5,13 +5,13 @@
 use anyhow::{Context, bail};
 
 use super::args::{BenchArgs, BenchCommand};
-use super::{analytics, ingest, live, query, restart, suite};
+use super::{analytics, ingest, live, pair, query, restart, suite};
 
 /// Runs the benchmark that `args` name and prints what it found.
 ///
 /// # Errors
 /// When the server cannot be reached or started, answers with an error, or counted wrongly, and when
-/// it is interrupted.
+/// it is interrupted; when a build that was compared breaks a bound.
 pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     tokio::select! {
         done = measure(args.command) => done,
@@ -30,6 +30,7 @@ async fn measure(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Analytics(args) => analytics::run(args).await,
         BenchCommand::Live(args) => live::run(args).await,
         BenchCommand::Restart(args) => restart::run(args).await,
+        BenchCommand::Pair(args) => pair::run(args).await,
         BenchCommand::All(args) => suite::run(args).await,
     }
 }

@@ -23,6 +23,7 @@ mod analytics;
 mod live;
 mod restart;
 mod measure;
+mod pair;
 mod suite;
 mod command;
 

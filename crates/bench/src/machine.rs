@@ -62,18 +62,22 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Of the process `pid`; `None` when the system does not tell.
+    /// What the process `pid` used; `None` when the system does not tell.
     pub(super) fn of(pid: u32) -> Option<Self> {
         let status = read(&format!("/proc/{pid}/status"));
-        let stat = read(&format!("/proc/{pid}/stat"));
         Some(Self {
             resident_kib: kib(field(&status, "VmRSS")?),
             peak_kib: kib(field(&status, "VmHWM")?),
-            cpu_s: cpu_seconds(&stat)?,
+            cpu_s: Self::cpu_s_of(pid)?,
         })
     }
 
-    /// Of this process.
+    /// Processor time that the process `pid` used, in seconds; known also between its end and the wait for it.
+    pub(super) fn cpu_s_of(pid: u32) -> Option<f64> {
+        cpu_seconds(&read(&format!("/proc/{pid}/stat")))
+    }
+
+    /// What this process used.
     pub(super) fn of_self() -> Option<Self> {
         Self::of(std::process::id())
     }

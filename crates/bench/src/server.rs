@@ -41,18 +41,27 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The server at `url`, which somebody else started.
+    /// The server at `url`, which runs already.
     pub(super) async fn connect(url: &str, key: Option<String>) -> anyhow::Result<Self> {
         let target = Arc::new(Target::resolve(url, key).await?);
         Client::new(&target).wait_ready(Duration::from_secs(5)).await?;
         Ok(Self { target, process: None })
     }
 
-    /// Starts a server of its own on the folder `data`; `settings` are environment variables.
+    /// Starts a server of this same executable on the folder `data`; `settings` are environment variables.
     /// Returns it when it is ready, with the time that took.
     pub(super) async fn start(data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<(Self, Duration)> {
+        Self::start_build(&own_executable()?, data, settings).await
+    }
+
+    /// Starts a server of the build at `executable`, like [`Self::start`].
+    pub(super) async fn start_build(
+        executable: &Path,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<(Self, Duration)> {
         let since = Stopwatch::start();
-        let (process, url) = Process::spawn(data, settings).await?;
+        let (process, url) = Process::spawn(executable, data, settings).await?;
         let target = Arc::new(Target::resolve(&url, None).await?);
         if let Err(why) = Client::new(&target).wait_ready(READY_WITHIN).await {
             return Err(why.context(process.log()));
@@ -95,20 +104,19 @@ struct Process {
 }
 
 impl Process {
-    async fn spawn(data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<(Self, String)> {
-        let executable = own_executable()?;
+    async fn spawn(executable: &Path, data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<(Self, String)> {
         let mut command = Command::new(executable);
         command.args(["serve", "--listen", "127.0.0.1:0", "--profile", "dev", "--data"]).arg(data);
         command.envs(settings.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("failed to start the server")?;
+        let mut child = command.spawn().with_context(|| format!("failed to start {}", executable.display()))?;
         let stderr = child.stderr.take();
         let mut process = Self { child, log: Arc::default() };
-        let (say, heard) = oneshot::channel();
+        let (found, address) = oneshot::channel();
         let log = Arc::clone(&process.log);
         let stderr = stderr.context("server has no standard error")?;
-        thread::spawn(move || follow(stderr, &log, say));
-        match timeout(READY_WITHIN, heard).await {
+        thread::spawn(move || follow(stderr, &log, found));
+        match timeout(READY_WITHIN, address).await {
             Ok(Ok(url)) => Ok((process, url)),
             Ok(Err(_)) => {
                 let status = process.ended(LOOK_PAUSE * 100).await?;
@@ -142,7 +150,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has ended already, or there is nobody left to tell that it cannot be ended.
+        // It has ended already, or cannot be ended, which no caller could mend.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -152,8 +160,8 @@ impl Drop for Process {
 pub(super) async fn verify(data: PathBuf) -> anyhow::Result<String> {
     let run = move || Command::new(own_executable()?).arg("verify").arg("--data").arg(&data).output().context("verify");
     let output = tokio::task::spawn_blocking(run).await.context("failed to wait for verify")??;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let last = said.lines().last().unwrap_or_default().to_owned();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let last = printed.lines().last().unwrap_or_default().to_owned();
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         bail!("verify ended with {}: {last}\n{errors}", output.status);
@@ -167,15 +175,15 @@ pub(super) fn own_executable() -> anyhow::Result<PathBuf> {
 }
 
 /// Reads the log to its end, so that the server never blocks on it, and hands out the address.
-fn follow(stderr: impl Read, log: &Mutex<VecDeque<String>>, say: oneshot::Sender<String>) {
-    let mut say = Some(say);
+fn follow(stderr: impl Read, log: &Mutex<VecDeque<String>>, found: oneshot::Sender<String>) {
+    let mut found = Some(found);
     let mut stderr = BufReader::new(stderr);
     while let Some(line) = next_line(&mut stderr) {
         if let Some(url) = address_in(&line)
-            && let Some(say) = say.take()
+            && let Some(found) = found.take()
         {
-            // Nobody listens any more when the start was given up.
-            let _ = say.send(url.to_owned());
+            // No receiver is left when the start was given up.
+            let _ = found.send(url.to_owned());
         }
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         if log.len() == LOG_LINES {
@@ -222,9 +230,9 @@ mod tests {
     fn the_log_is_read_to_its_end_and_only_its_tail_is_kept() {
         let lines: String = (0..100).map(|number| format!("line {number}\n")).collect();
         let log = Mutex::default();
-        let (say, mut heard) = oneshot::channel();
-        follow(format!("listening on http://127.0.0.1:1\n{lines}").as_bytes(), &log, say);
-        assert_eq!(heard.try_recv(), Ok("http://127.0.0.1:1".to_owned()));
+        let (found, mut address) = oneshot::channel();
+        follow(format!("listening on http://127.0.0.1:1\n{lines}").as_bytes(), &log, found);
+        assert_eq!(address.try_recv(), Ok("http://127.0.0.1:1".to_owned()));
         let kept = log.into_inner().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(kept.len(), LOG_LINES);
         assert_eq!(kept.back().map(String::as_str), Some("line 99"));

@@ -240,8 +240,8 @@ impl Suite {
     }
 
     async fn verify(&self, folder: &Path) -> anyhow::Result<()> {
-        let said = verify(folder.to_owned()).await?;
-        self.output.line(format_args!("verify: {said}\n"))
+        let summary = verify(folder.to_owned()).await?;
+        self.output.line(format_args!("verify: {summary}\n"))
     }
 
     fn add(&mut self, measure: Measure) {
