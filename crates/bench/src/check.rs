@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_nobody_sent_is_a_phantom() {
+    fn a_customer_that_was_not_sent_is_a_phantom() {
         let check = check([0, 0, 0], &[("bench-00000001-000009", 2)]);
         assert_eq!((check.lost, check.doubled), (0, 2));
     }

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use crate::http::connection::{Connection, Target};
 use clock::Stopwatch;
 
-/// Pause between two looks at something awaited.
-const LOOK_PAUSE: Duration = Duration::from_millis(2);
+/// Pause between two requests for something awaited.
+const POLL_PAUSE: Duration = Duration::from_millis(2);
 /// Longest that accepted batches may take to be applied.
 const APPLIED_WITHIN: Duration = Duration::from_secs(300);
 
@@ -66,7 +66,7 @@ impl Client {
                 Err(why) => format!("{why:#}"),
             };
             ensure!(since.elapsed() < within, "server is not ready after {} s: {found}", within.as_secs());
-            sleep(LOOK_PAUSE).await;
+            sleep(POLL_PAUSE).await;
         }
     }
 
@@ -84,7 +84,7 @@ impl Client {
                 }
                 let within = APPLIED_WITHIN.as_secs();
                 ensure!(since.elapsed() < APPLIED_WITHIN, "batch {receipt} is not applied after {within} s");
-                sleep(LOOK_PAUSE).await;
+                sleep(POLL_PAUSE).await;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Longest latency told apart, in microseconds: one hour.
+/// Longest latency that is recorded exactly, in microseconds: one hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// Significant digits kept.
 const DIGITS: u8 = 3;
@@ -15,23 +15,23 @@ const DIGITS: u8 = 3;
 pub(super) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// None yet.
+    /// No latencies yet.
     pub(super) fn new() -> anyhow::Result<Self> {
         let histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS);
         Ok(Self(histogram.context("failed to make a histogram")?))
     }
 
-    /// Adds one; a longer one counts as the longest told apart.
+    /// Adds a latency; one above [`LATENCY_US_MAX`] counts as that.
     pub(super) fn record(&mut self, latency_us: u64) {
         self.0.saturating_record(latency_us);
     }
 
-    /// Adds all of `other`.
+    /// Adds the latencies of `other`.
     pub(super) fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
         self.0.add(&other.0).context("failed to merge histograms")
     }
 
-    /// What they come to.
+    /// Their percentiles.
     pub(super) fn summary(&self) -> Percentiles {
         let at = |quantile| self.0.value_at_quantile(quantile);
         Percentiles {

@@ -88,8 +88,8 @@ impl Measure {
         Self { name: name.into(), unit, floor: Some(floor), goal: Some(goal), found, grade }
     }
 
-    /// A value that is told and not judged.
-    pub(super) fn told(name: impl Into<String>, unit: Unit, found: u64) -> Self {
+    /// A value without a floor or a goal.
+    pub(super) fn unjudged(name: impl Into<String>, unit: Unit, found: u64) -> Self {
         Self { name: name.into(), unit, floor: None, goal: None, found, grade: Grade::None }
     }
 
@@ -155,7 +155,7 @@ mod tests {
             Measure::new("ingest", Unit::EventsPerSecond, (150_000, 400_000), 234_567),
             Measure::new("ack p99", Unit::Microseconds, (20_000, 5_000), 20_010),
             Measure::new("restart", Unit::Microseconds, (10_000_000, 2_000_000), 1_204_000),
-            Measure::told("memory", Unit::Kib, 1_025),
+            Measure::unjudged("memory", Unit::Kib, 1_025),
         ];
         assert_eq!(
             table(&measures),

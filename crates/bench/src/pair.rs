@@ -138,7 +138,7 @@ impl Pair<'_> {
         seed(&data, self.args.events).await?;
         let summary = run_own(&["export", "--format", "ndjson", "--output"], &[&file], &data).await?;
         let rows = summary.split(' ').nth(1).and_then(|rows| rows.parse().ok());
-        let rows = rows.with_context(|| format!("export said nothing of its rows: {summary}"))?;
+        let rows = rows.with_context(|| format!("failed to read the count of exported rows in: {summary}"))?;
         Ok(Events { file, rows, _folder: folder })
     }
 

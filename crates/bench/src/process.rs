@@ -16,8 +16,8 @@ use super::server::own_executable;
 
 /// Most that is shown of what a failed command wrote, in bytes.
 const ERRORS_BYTES_MAX: u64 = 64 << 10;
-/// Pause between two looks at a process that runs.
-const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// Pause between two samples of the memory of a process.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The format of a file of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) struct Used {
     pub(super) elapsed: Duration,
     /// Its processor time, in seconds.
     pub(super) cpu_s: Option<f64>,
-    /// The most resident memory, in KiB, as of a look at most [`LOOK_PAUSE`] before its end.
+    /// The most resident memory, in KiB, as of a sample at most [`SAMPLE_PAUSE`] before its end.
     pub(super) peak_kib: Option<u64>,
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn run_measured(executable: &Path, args: &[&Path]) -> anyhow::R
     let elapsed = loop {
         tokio::select! {
             elapsed = &mut ended => break elapsed.context("failed to wait")?.context("failed to wait")?,
-            () = sleep(LOOK_PAUSE) => peak_kib = Usage::of(pid).map(|usage| usage.peak_kib).or(peak_kib),
+            () = sleep(SAMPLE_PAUSE) => peak_kib = Usage::of(pid).map(|usage| usage.peak_kib).or(peak_kib),
         }
     };
     let cpu_s = Usage::cpu_s_of(pid);
@@ -98,7 +98,7 @@ pub(super) async fn run_measured(executable: &Path, args: &[&Path]) -> anyhow::R
     Ok(Used { elapsed, cpu_s, peak_kib })
 }
 
-/// Fills the folder `data` with generated events; returns what the command said last.
+/// Fills the folder `data` with generated events; returns the last line that the command printed.
 pub(super) async fn seed(data: &Path, events: u64) -> anyhow::Result<String> {
     run_own(&["seed", "--events", &events.to_string()], &[], data).await
 }

@@ -141,7 +141,7 @@ async fn time(connection: &mut Connection, paths: &[String], requests: u32) -> a
     Ok(latencies.summary())
 }
 
-/// Whom and what to ask about.
+/// The customers and events that questions are about.
 #[derive(Debug)]
 struct Subjects {
     whale: (String, Vec<KnownEvent>),

@@ -24,8 +24,8 @@ use clock::Stopwatch;
 const READY_WITHIN: Duration = Duration::from_secs(300);
 /// Longest from SIGTERM to the end.
 const STOPPED_WITHIN: Duration = Duration::from_secs(300);
-/// Pause between two looks at whether it has ended.
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// Pause between two checks whether it has ended.
+const POLL_PAUSE: Duration = Duration::from_millis(5);
 /// Lines of its log that are kept to explain a failure.
 const LOG_LINES: usize = 20;
 /// Longest line of its log, in bytes.
@@ -119,7 +119,7 @@ impl Process {
         match timeout(READY_WITHIN, address).await {
             Ok(Ok(url)) => Ok((process, url)),
             Ok(Err(_)) => {
-                let status = process.ended(LOOK_PAUSE * 100).await?;
+                let status = process.ended(POLL_PAUSE * 100).await?;
                 bail!("server ended with {status} before it listened; its log ends:\n{}", process.log())
             }
             Err(_) => bail!("server does not listen; its log ends:\n{}", process.log()),
@@ -138,7 +138,7 @@ impl Process {
                 return Ok(status);
             }
             ensure!(since.elapsed() < within, "server has not ended after {} s", within.as_secs());
-            sleep(LOOK_PAUSE).await;
+            sleep(POLL_PAUSE).await;
         }
     }
 

@@ -11,7 +11,7 @@ use clock::Stopwatch;
 
 /// How much of an unwelcome answer is shown.
 const EXCERPT_CHARS: usize = 500;
-/// How long one request is sent again and again when nobody says otherwise.
+/// How long one request is sent again and again.
 pub(crate) const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Wait before the first repetition; it doubles with each further one.
 const WAIT_MIN: Duration = Duration::from_millis(100);

@@ -14,9 +14,9 @@ use clock::Stopwatch;
 
 /// Pause between two samples.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(50);
-/// Pause between two looks for the same event; also the error of a sample.
-const LOOK_PAUSE: Duration = Duration::from_millis(1);
-/// Longest that an event is looked for.
+/// Pause between two requests for the same event; also the error of a sample.
+const POLL_PAUSE: Duration = Duration::from_millis(1);
+/// Longest wait for an event to become visible.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Samples until the run ends.
@@ -33,7 +33,7 @@ pub(super) async fn sample(mut sender: Sender, progress: Arc<Progress>) -> anyho
             }
             ensure!(status == 404, "server answered {status} to the search for an event");
             ensure!(acknowledged.elapsed() < VISIBLE_WITHIN, "an accepted event is not visible after a minute");
-            sleep(LOOK_PAUSE).await;
+            sleep(POLL_PAUSE).await;
         }
         sender.record_visible(acknowledged.elapsed_us());
         sleep(SAMPLE_PAUSE).await;

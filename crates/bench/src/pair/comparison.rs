@@ -155,7 +155,7 @@ impl Comparison {
     }
 }
 
-/// What is said about one measure.
+/// The comparison of one measure.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Row {
     measure: String,

@@ -14,9 +14,9 @@ use crate::assemble::Engine;
 use crate::cli::DestinationArgs;
 use crate::client::HttpClient;
 use crate::config::{Config, ConfigError, DATA_DEFAULT};
-use crate::import::files::Produce;
+use crate::import::files::RowSource;
 use crate::import::into_folder;
-use crate::import::into_server::{self, Sending};
+use crate::import::into_server::{self, SendOptions};
 use crate::import::session::ImportSession;
 use crate::logging;
 
@@ -26,7 +26,7 @@ const LOG_LEVEL: &str = "warn";
 /// An open destination.
 pub(super) enum Destination {
     Folder { data: PathBuf, engine: Engine, pipeline: Arc<Pipeline>, scope: TenantScope },
-    Server { client: Box<HttpClient>, sending: Sending },
+    Server { client: Box<HttpClient>, options: SendOptions },
 }
 
 impl Destination {
@@ -37,8 +37,8 @@ impl Destination {
             let client = client.context(ConfigError::new(format!("--url {url}")))?;
             client.reach().await?;
             let retry_timeout = Duration::from_secs(args.retry_sec);
-            let sending = Sending { connections: args.connections, retry_timeout };
-            return Ok(Self::Server { client: Box::new(client), sending });
+            let options = SendOptions { connections: args.connections, retry_timeout };
+            return Ok(Self::Server { client: Box::new(client), options });
         }
         let tenant = args.tenant.as_deref().map_or_else(|| Ok(TenantId::default_tenant()), TenantId::parse);
         let tenant = tenant.map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
@@ -78,10 +78,10 @@ impl Destination {
     }
 
     /// Takes everything that `source` gives.
-    pub(super) async fn load(&self, source: impl Produce, session: &mut ImportSession) -> anyhow::Result<()> {
+    pub(super) async fn load(&self, source: impl RowSource, session: &mut ImportSession) -> anyhow::Result<()> {
         match self {
             Self::Folder { pipeline, scope, .. } => into_folder::load(pipeline, scope, source, session).await,
-            Self::Server { client, sending } => into_server::load(client, *sending, source, session).await,
+            Self::Server { client, options } => into_server::load(client, *options, source, session).await,
         }
     }
 

@@ -50,7 +50,7 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let csv = CsvOptions { delimiter, mapping: map };
     let reading =
         Reading { inputs: inputs.clone(), format, csv, limits: destination.limits(), meter: Arc::clone(&meter) };
-    let mut session = ImportSession::of_files(inputs, reading.bytes(), meter);
+    let mut session = ImportSession::for_files(inputs, reading.bytes(), meter);
     if let Some(checkpoint) = checkpoint {
         session.keep_checkpoint(checkpoint);
     }

@@ -13,8 +13,8 @@ use super::destination::Destination;
 use crate::cli::SeedArgs;
 use crate::config::ConfigError;
 use crate::import::batcher::{Batcher, Packer};
-use crate::import::files::Produce;
-use crate::import::progress::Pace;
+use crate::import::files::RowSource;
+use crate::import::progress::LineInterval;
 use crate::import::session::ImportSession;
 
 /// Events between two lines of progress.
@@ -23,9 +23,9 @@ const LINE_EVENTS: u64 = 50_000;
 /// Gives made events to an import, as a file gives its rows.
 struct Seeding(Generator);
 
-impl Produce for Seeding {
-    fn produce<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
-        self.0.each(|candidate, bytes| batcher.take_made(candidate, bytes))?;
+impl RowSource for Seeding {
+    fn read_into<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
+        self.0.each(|candidate, bytes| batcher.take_generated(candidate, bytes))?;
         Ok(batcher.end()?)
     }
 }
@@ -60,7 +60,7 @@ async fn run(args: SeedArgs) -> anyhow::Result<ExitCode> {
         until,
     };
     let destination = Destination::open(args.into).await?;
-    let mut session = ImportSession::of_made(plan.events, Pace::Rows(LINE_EVENTS));
+    let mut session = ImportSession::for_generated(plan.events, LineInterval::Rows(LINE_EVENTS));
     let loaded = destination.load(Seeding(Generator::new(plan)), &mut session).await;
     let closed = destination.close().await;
     let summary = session.close(true)?;

@@ -74,7 +74,7 @@ impl FromArgMatches for SettingFlags {
     }
 }
 
-/// The flag of `setting`, which also reads the environment. Its default is only told: it is laid
+/// The flag of `setting`, which also reads the environment. Its default is only shown: it is laid
 /// below the file, where clap cannot put it.
 fn flag(setting: &Setting, defaults: &Table) -> Arg {
     let default = match defaults.get(setting.name) {

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use super::batcher::{Batcher, ImportBatch, Packer, Stopped};
 use super::content_id::content_id;
 use super::event_json::push_event;
-use super::files::Produce;
+use super::files::RowSource;
 use super::rejects::Reject;
 use super::session::ImportSession;
 use crate::client::HttpClient;
@@ -47,7 +47,7 @@ const TOO_LARGE: &str = "too_large";
 
 /// How events are sent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sending {
+pub(crate) struct SendOptions {
     /// Requests under way at once, each on a connection.
     pub(crate) connections: u16,
     /// How long one batch is sent again and again.
@@ -57,47 +57,47 @@ pub(crate) struct Sending {
 /// Loads everything that `source` gives; returns when it is applied, or when one batch is not taken.
 pub(crate) async fn load(
     client: &HttpClient,
-    sending: Sending,
-    source: impl Produce,
+    options: SendOptions,
+    source: impl RowSource,
     session: &mut ImportSession,
 ) -> anyhow::Result<()> {
-    let connections = usize::from(sending.connections);
+    let connections = usize::from(options.connections);
     let (out, batches) = mpsc::channel(WAITING_MAX);
-    let read = move || source.produce(&mut Batcher::new(&mut ServerPacker::default(), out));
+    let read = move || source.read_into(&mut Batcher::new(&mut ServerPacker::default(), out));
     let reader = std::thread::Builder::new().name("reader".to_owned()).spawn(read);
     let reader = reader.context("failed to start the reader")?;
     let taken = Arc::new(AtomicU64::new(0));
-    let batches = Arc::new(Mutex::new(Numbered { taken: Arc::clone(&taken), batches }));
+    let batches = Arc::new(Mutex::new(NumberedBatches { taken: Arc::clone(&taken), batches }));
     let (done, answers) = mpsc::channel(connections);
     let mut senders = JoinSet::new();
     for _ in 0..connections {
-        let sender = Sender { client: client.clone(), retry_timeout: sending.retry_timeout };
+        let sender = Sender { client: client.clone(), retry_timeout: options.retry_timeout };
         senders.spawn(send(sender, Arc::clone(&batches), done.clone()));
     }
     drop((done, batches));
     // When sending fails, the reader is left alone: it may wait for more rows for ever.
-    let settled = settle(answers, senders, &taken, sending.retry_timeout, session).await;
+    let settled = settle(answers, senders, &taken, options.retry_timeout, session).await;
     settled.with_context(|| format!("failed to import into {}", client.url()))?;
     let read = reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))?;
     read.or_else(|why| if why.is::<Stopped>() { Ok(()) } else { Err(why) })
 }
 
 /// The batches with their numbers, in the order of the files.
-struct Numbered {
+struct NumberedBatches {
     /// How many have been taken out.
     taken: Arc<AtomicU64>,
     batches: mpsc::Receiver<ImportBatch<Post>>,
 }
 
-impl Numbered {
+impl NumberedBatches {
     async fn next(&mut self) -> Option<(u64, ImportBatch<Post>)> {
         let batch = self.batches.recv().await?;
         Some((self.taken.fetch_add(1, Ordering::Relaxed), batch))
     }
 }
 
-/// A batch that was answered.
-struct Answered {
+/// A batch, and what became of its rows.
+struct AnsweredBatch {
     number: u64,
     batch: ImportBatch<Post>,
     accepted: u64,
@@ -107,7 +107,11 @@ struct Answered {
 }
 
 /// Sends one batch after the other, until there are no more.
-async fn send(sender: Sender, batches: Arc<Mutex<Numbered>>, done: mpsc::Sender<Answered>) -> anyhow::Result<()> {
+async fn send(
+    sender: Sender,
+    batches: Arc<Mutex<NumberedBatches>>,
+    done: mpsc::Sender<AnsweredBatch>,
+) -> anyhow::Result<()> {
     loop {
         let Some((number, mut batch)) = batches.lock().await.next().await else { return Ok(()) };
         let (mut accepted, mut duplicates, mut dead) = (0, 0, Vec::new());
@@ -115,7 +119,7 @@ async fn send(sender: Sender, batches: Arc<Mutex<Numbered>>, done: mpsc::Sender<
             let mut parts: Vec<_> = std::iter::once(0..post.lines.len()).collect();
             while let Some(part) = parts.pop() {
                 match sender.post(&post, part.clone()).await? {
-                    Posted::Answer(answer) => {
+                    PostOutcome::Answered(answer) => {
                         batch.rejects.extend(answer.rejects(&post, part)?);
                         match sender.outcome_of(&answer).await? {
                             BatchOutcome::Applied { accepted: fresh, duplicates: known } => {
@@ -128,15 +132,15 @@ async fn send(sender: Sender, batches: Arc<Mutex<Numbered>>, done: mpsc::Sender<
                             }
                         }
                     }
-                    Posted::TooLarge if part.len() > 1 => {
+                    PostOutcome::TooLarge if part.len() > 1 => {
                         let middle = part.start + part.len() / 2;
                         parts.extend([middle..part.end, part.start..middle]);
                     }
-                    Posted::TooLarge => batch.rejects.extend(post.too_large(part.start)),
+                    PostOutcome::TooLarge => batch.rejects.extend(post.too_large(part.start)),
                 }
             }
         }
-        if done.send(Answered { number, batch, accepted, duplicates, dead }).await.is_err() {
+        if done.send(AnsweredBatch { number, batch, accepted, duplicates, dead }).await.is_err() {
             return Ok(());
         }
     }
@@ -144,23 +148,23 @@ async fn send(sender: Sender, batches: Arc<Mutex<Numbered>>, done: mpsc::Sender<
 
 /// Settles batches in the order of their numbers, until all senders have ended or one has failed.
 async fn settle(
-    mut answers: mpsc::Receiver<Answered>,
+    mut answers: mpsc::Receiver<AnsweredBatch>,
     mut senders: JoinSet<anyhow::Result<()>>,
     taken: &AtomicU64,
     retry_timeout: Duration,
     session: &mut ImportSession,
 ) -> anyhow::Result<()> {
-    let (mut next, mut silence, mut told) = (0, Stopwatch::start(), Stopwatch::start());
+    let (mut next, mut silence, mut reported) = (0, Stopwatch::start(), Stopwatch::start());
     let mut early = BTreeMap::new();
     loop {
-        let quiet = NOTICE_INTERVAL.saturating_sub(silence.elapsed().min(told.elapsed()));
+        let quiet = NOTICE_INTERVAL.saturating_sub(silence.elapsed().min(reported.elapsed()));
         tokio::select! {
             // What is answered counts, also beside a failure.
             biased;
             Some(answered) = answers.recv() => {
                 silence = Stopwatch::start();
                 early.insert(answered.number, answered);
-                while let Some(Answered { batch, accepted, duplicates, dead, .. }) = early.remove(&next) {
+                while let Some(AnsweredBatch { batch, accepted, duplicates, dead, .. }) = early.remove(&next) {
                     session.counted(accepted, duplicates);
                     dead.iter().for_each(|(rows, reason)| session.dead_lettered(&batch, *rows, reason));
                     session.settled(&batch)?;
@@ -169,9 +173,9 @@ async fn settle(
             }
             Some(ended) = senders.join_next() => ended.context("a connection failed")??,
             () = sleep(quiet), if !senders.is_empty() => {
-                told = Stopwatch::start();
+                reported = Stopwatch::start();
                 if taken.load(Ordering::Relaxed) > next + early.len() as u64 {
-                    session.silent(silence.elapsed(), retry_timeout);
+                    session.report_silence(silence.elapsed(), retry_timeout);
                 } else {
                     silence = Stopwatch::start();
                 }
@@ -188,32 +192,32 @@ struct Sender {
 }
 
 /// How a server answered a request to store events.
-enum Posted {
-    Answer(Answer),
+enum PostOutcome {
+    Answered(IngestAnswer),
     TooLarge,
 }
 
 impl Sender {
-    async fn post(&self, post: &Post, part: Range<usize>) -> anyhow::Result<Posted> {
+    async fn post(&self, post: &Post, part: Range<usize>) -> anyhow::Result<PostOutcome> {
         let request = self.client.post(PATH, CONTENT_TYPE, post.body_of(&part))?;
         let answer = deliver(&self.client, &request, self.retry_timeout).await?;
         match answer.status {
             // 422 says that every event is rejected, and why.
             202 | 422 => {
-                let answer: Answer =
+                let answer: IngestAnswer =
                     serde_json::from_slice(&answer.body).context("failed to read the server's verdicts")?;
                 let answered = answer.accepted + answer.duplicates + answer.rejected;
                 ensure!(answered == part.len() as u64, "server gave {answered} verdicts on {} events", part.len());
-                Ok(Posted::Answer(answer))
+                Ok(PostOutcome::Answered(answer))
             }
-            413 => Ok(Posted::TooLarge),
+            413 => Ok(PostOutcome::TooLarge),
             status => bail!("server answered {status}: {}", excerpt(&answer.body)),
         }
     }
 
     /// What became of the events of `answer`; when the server answered before they were applied, reads
     /// their receipt until it says so.
-    async fn outcome_of(&self, answer: &Answer) -> anyhow::Result<BatchOutcome> {
+    async fn outcome_of(&self, answer: &IngestAnswer) -> anyhow::Result<BatchOutcome> {
         let answered = BatchOutcome::Applied { accepted: answer.accepted, duplicates: answer.duplicates };
         let Some(receipt) = answer.receipt.as_deref().filter(|_| answer.applied == Some(false)) else {
             return Ok(answered);
@@ -263,7 +267,7 @@ struct Receipt {
 
 /// The server's verdicts.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct IngestAnswer {
     accepted: u64,
     duplicates: u64,
     rejected: u64,
@@ -280,7 +284,7 @@ struct Verdict {
     message: Option<String>,
 }
 
-impl Answer {
+impl IngestAnswer {
     /// The refused events of `part`.
     fn rejects(&self, post: &Post, part: Range<usize>) -> anyhow::Result<Vec<Reject>> {
         if self.rejected == 0 {
@@ -303,14 +307,14 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct Post {
     body: Bytes,
-    lines: Vec<Origin>,
+    lines: Vec<RowOrigin>,
     /// The beginnings of the rows, one after the other.
     raw: Vec<u8>,
 }
 
 /// Where an event comes from, and where it stands.
 #[derive(Debug, Clone, Copy)]
-struct Origin {
+struct RowOrigin {
     line: u64,
     raw_start: usize,
     body_start: usize,
@@ -327,7 +331,7 @@ impl Post {
         let origin = self.lines.get(event)?;
         let end = self.lines.get(event + 1).map_or(self.raw.len(), |next| next.raw_start);
         let raw = self.raw.get(origin.raw_start..end).unwrap_or_default();
-        Some(Reject::told(origin.line, code, field, message, raw))
+        Some(Reject::from_server(origin.line, code, field, message, raw))
     }
 
     fn too_large(&self, event: usize) -> Option<Reject> {
@@ -339,7 +343,7 @@ impl Post {
 #[derive(Debug, Default)]
 struct ServerPacker {
     body: Vec<u8>,
-    lines: Vec<Origin>,
+    lines: Vec<RowOrigin>,
     raw: Vec<u8>,
 }
 
@@ -347,7 +351,7 @@ impl Packer for ServerPacker {
     type Packed = Post;
 
     fn take(&mut self, candidate: &Candidate<'_>, line: u64, raw: &[u8]) -> Result<(), Rejection> {
-        self.lines.push(Origin { line, raw_start: self.raw.len(), body_start: self.body.len() });
+        self.lines.push(RowOrigin { line, raw_start: self.raw.len(), body_start: self.body.len() });
         self.raw.extend_from_slice(&raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]);
         match candidate.id.as_deref() {
             Some(id) => push_event(&mut self.body, candidate, id),

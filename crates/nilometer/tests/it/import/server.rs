@@ -87,7 +87,7 @@ fn endless(url: &str, args: &[&str]) -> (Child, ChildStdin) {
     (child, input)
 }
 
-/// Sends rows for one batch and a few more, unless nobody reads them any more.
+/// Sends rows for one batch and a few more, unless the import has ended.
 fn send_rows(input: &mut ChildStdin, kind: &str) {
     let note = "x".repeat(190);
     let rows: String = (0..6_000).map(|row| format!("{kind}{row},{kind},{note}\n")).collect();
@@ -112,8 +112,8 @@ fn i9_an_import_that_is_refused_ends_at_once_and_not_with_its_input() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::with(data.path(), &["--profile", "prod", "--api-keys", "acme:the-key-of-acme"]);
     let (child, input) = endless(&server.url(), &["--key", "another-key"]);
-    let said = ended(child, input);
-    assert!(said.contains(&server.url()) && said.contains("401"), "{said}");
+    let message = ended(child, input);
+    assert!(message.contains(&server.url()) && message.contains("401"), "{message}");
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn i9_an_import_whose_server_is_gone_ends_at_once_and_not_with_its_input() {
     assert!(wait::until(WAIT_MAX, is_counted));
     server.kill();
     send_rows(&mut input, "b");
-    let said = ended(child, input);
-    assert!(said.contains(&url) && said.contains("no acknowledgement within 1 s"), "{said}");
+    let message = ended(child, input);
+    assert!(message.contains(&url) && message.contains("no acknowledgement within 1 s"), "{message}");
 }
 
 /// How many events a server counts.

@@ -1,53 +1,53 @@
-//! The bytes of a file as they are read: a window that slides over the content, and the place in the
-//! file at which it stands. Holds one window and nothing else.
+//! Reads the bytes of a file through a window that slides over the content and knows its position. Holds
+//! one window and nothing else.
 
 use std::io::{self, Read};
 
 /// Bytes asked of the source at once.
 const READ_BYTES: usize = 1 << 20;
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Place {
-    /// Bytes before it, after decompression; for a table of rows without lines, rows.
+pub(crate) struct FilePosition {
+    /// Bytes before the position, after decompression; for a table of rows without lines, rows.
     pub(crate) offset: u64,
-    /// Lines before it.
+    /// Lines before the position.
     pub(crate) lines: u64,
 }
 
 /// Reads a file from front to back.
-pub(super) struct Feed {
+pub(super) struct InputReader {
     source: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
-    place: Place,
+    position: FilePosition,
     ended: bool,
-    /// Why nothing can be read behind the bytes in sight.
+    /// Why nothing can be read behind the window.
     fault: Option<io::Error>,
 }
 
-impl Feed {
+impl InputReader {
     /// Stands at the beginning of `source`.
     pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
-        Self { source, buffer: Vec::new(), start: 0, place: Place::default(), ended: false, fault: None }
+        Self { source, buffer: Vec::new(), start: 0, position: FilePosition::default(), ended: false, fault: None }
     }
 
-    /// The bytes in sight.
+    /// The bytes in the window.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 
-    /// Whether nothing comes behind the bytes in sight.
+    /// Whether the window reaches the end of the file.
     pub(super) fn is_last(&self) -> bool {
         self.ended
     }
 
-    /// Where the bytes in sight begin.
-    pub(super) fn place(&self) -> Place {
-        self.place
+    /// Where the window begins.
+    pub(super) fn position(&self) -> FilePosition {
+        self.position
     }
 
-    /// Brings more bytes in sight, if there are any. Bytes before a fault come in sight before it is told.
+    /// Reads more bytes into the window, if there are any. Bytes before a fault are given before the fault.
     pub(super) fn fill(&mut self) -> io::Result<()> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
@@ -72,32 +72,32 @@ impl Feed {
         if filled > held { Ok(()) } else { self.fault.take().map_or(Ok(()), Err) }
     }
 
-    /// Goes on at `place`, which must lie in sight.
-    pub(super) fn move_to(&mut self, place: Place) {
-        let passed = usize::try_from(place.offset.saturating_sub(self.place.offset)).unwrap_or(usize::MAX);
+    /// Goes on at `position`, which must lie in the window.
+    pub(super) fn move_to(&mut self, position: FilePosition) {
+        let passed = usize::try_from(position.offset.saturating_sub(self.position.offset)).unwrap_or(usize::MAX);
         self.start = self.start.saturating_add(passed).min(self.buffer.len());
-        self.place = place;
+        self.position = position;
     }
 
     /// Goes on behind the next `bytes` bytes.
     pub(super) fn consume(&mut self, bytes: usize) {
         let end = (self.start + bytes).min(self.buffer.len());
         let passed = &self.buffer[self.start..end];
-        self.place.offset += passed.len() as u64;
-        self.place.lines += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.position.offset += passed.len() as u64;
+        self.position.lines += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.start = end;
     }
 
-    /// Goes on at `place`, which must not lie before the present one.
-    pub(super) fn skip_to(&mut self, place: Place) -> io::Result<()> {
-        while self.place.offset < place.offset {
+    /// Goes on at `position`, which must not lie before the present one.
+    pub(super) fn skip_to(&mut self, position: FilePosition) -> io::Result<()> {
+        while self.position.offset < position.offset {
             if self.bytes().is_empty() {
                 if self.ended {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was"));
                 }
                 self.fill()?;
             }
-            let left = usize::try_from(place.offset - self.place.offset).unwrap_or(usize::MAX);
+            let left = usize::try_from(position.offset - self.position.offset).unwrap_or(usize::MAX);
             self.consume(left.min(self.bytes().len()));
         }
         Ok(())
