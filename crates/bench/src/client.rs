@@ -21,18 +21,18 @@ const APPLIED_WITHIN: Duration = Duration::from_secs(300);
 /// A customer, and how many events the server counted for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CustomerCalls {
-    /// Its id.
+    /// The id of the customer.
     pub(super) id: String,
-    /// Its events.
+    /// How many events the server counted for the customer.
     pub(super) calls: u64,
 }
 
 /// An event the server holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KnownEvent {
-    /// Its id.
+    /// The id of the event.
     pub(super) id: String,
-    /// When it happened.
+    /// The time of the event.
     pub(super) time: Timestamp,
 }
 

@@ -31,7 +31,7 @@ impl Latencies {
         self.0.add(&other.0).context("failed to merge histograms")
     }
 
-    /// Their percentiles.
+    /// The percentiles of all latencies.
     pub(super) fn summary(&self) -> Percentiles {
         let at = |quantile| self.0.value_at_quantile(quantile);
         Percentiles {

@@ -48,7 +48,7 @@ impl FileKind {
 pub(super) struct Used {
     /// How long it ran.
     pub(super) elapsed: Duration,
-    /// Its processor time, in seconds.
+    /// Processor time, in seconds.
     pub(super) cpu_s: Option<f64>,
     /// The most resident memory, in KiB, as of a sample at most [`SAMPLE_PAUSE`] before its end.
     pub(super) peak_kib: Option<u64>,

@@ -22,7 +22,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What went wrong before a request was answered.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Trouble {
+pub(crate) struct RetryCounts {
     /// Answers that asked to try again.
     pub(crate) refused: u64,
     /// Connections that were lost or could not be made.
@@ -37,7 +37,7 @@ pub(crate) async fn deliver(
     connection: &mut Connection,
     request: &[u8],
     retry_timeout: Duration,
-    trouble: &mut Trouble,
+    counts: &mut RetryCounts,
 ) -> anyhow::Result<Response> {
     let since = Stopwatch::start();
     let mut wait = WAIT_MIN;
@@ -45,13 +45,13 @@ pub(crate) async fn deliver(
         let left = retry_timeout.saturating_sub(since.elapsed()).max(ANSWER_MIN);
         let (asked, why) = match connection.exchange_within(request, left).await {
             Ok(response) if matches!(response.status, 429 | 503 | 507) => {
-                trouble.refused += 1;
+                counts.refused += 1;
                 let why = anyhow::anyhow!("server refuses with status {}", response.status);
                 (response.retry_after, why.context(excerpt(connection.body(&response))))
             }
             Ok(response) => return Ok(response),
             Err(why) => {
-                trouble.reconnects += 1;
+                counts.reconnects += 1;
                 (None, why)
             }
         };

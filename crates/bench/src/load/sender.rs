@@ -8,7 +8,7 @@ use domain::time::Timestamp;
 use super::plan::LoadPlan;
 use super::tally::Tally;
 use crate::http::connection::{Connection, PostRequest};
-use crate::http::delivery::{self, RETRY_TIMEOUT, Trouble, excerpt};
+use crate::http::delivery::{self, RETRY_TIMEOUT, RetryCounts, excerpt};
 use crate::http::reader::{Response, find, find_last};
 use crate::workload::EventWriter;
 
@@ -40,10 +40,10 @@ impl Sender {
     /// Sends one request of `events` new events and returns when it is acknowledged.
     pub(super) async fn send(&mut self, events: u64, now: Timestamp) -> anyhow::Result<()> {
         self.request.fill(|out| self.writer.write_body(out, events, now));
-        let mut trouble = Trouble::default();
-        let response = delivery::deliver(&mut self.connection, self.request.bytes(), RETRY_TIMEOUT, &mut trouble).await;
-        self.tally.refused += trouble.refused;
-        self.tally.reconnects += trouble.reconnects;
+        let mut counts = RetryCounts::default();
+        let response = delivery::deliver(&mut self.connection, self.request.bytes(), RETRY_TIMEOUT, &mut counts).await;
+        self.tally.refused += counts.refused;
+        self.tally.reconnects += counts.reconnects;
         let response = response?;
         if response.status / 100 != 2 {
             bail!("server answered {}: {}", response.status, excerpt(self.connection.body(&response)));
