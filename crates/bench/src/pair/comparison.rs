@@ -200,7 +200,7 @@ impl Row {
 /// What the whole comparison comes to.
 ///
 /// # Errors
-/// When a bound is broken; names each measure whose bound is.
+/// When a bound is broken; the message names each such measure.
 pub(super) fn conclude(rows: &[Row]) -> anyhow::Result<()> {
     let broken: Vec<&str> =
         rows.iter().filter(|row| row.verdict == Verdict::Broken).map(|row| row.measure.as_str()).collect();

@@ -152,7 +152,8 @@ impl Reading {
         begins && &magic == b"PAR1" && self.format.is_none_or(|format| format == Format::Parquet)
     }
 
-    /// The format of a text, whose first bytes are `head`: as the command line says, else by the name, else by the look of it.
+    /// The format of a text whose first bytes are `head`: as the command line says, else by the name, else by
+    /// the content.
     fn format_of(&self, input: &Input, head: &[u8]) -> anyhow::Result<Format> {
         let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
         ensure!(!head.is_empty(), "the file is empty");
