@@ -27,8 +27,8 @@ use ports::live::Live;
 use ports::manifest::{Identity, Manifest};
 use vfs::{DiskVfs, Vfs};
 
-use crate::clock::SystemClock;
 use crate::lock::FolderLock;
+use clock::SystemClock;
 
 const MANIFEST_FILE: &str = "manifest.sqlite";
 const JOURNAL_FOLDER: &str = "journal";

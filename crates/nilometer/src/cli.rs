@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use bench::{BenchArgs, share};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::bench::BenchArgs;
+use crate::client::delivery::RETRY_TIMEOUT;
 use crate::config::SettingFlags;
-use crate::http::delivery::RETRY_TIMEOUT;
 use crate::import::files::Format;
 
 /// Measures streams of events for many tenants: usage windows, live counters and raw events from
@@ -73,9 +73,12 @@ pub(crate) struct DestinationArgs {
     /// Folder that holds all state; its server must be stopped [default: ./nilometer-data]
     #[arg(long, env = "NILOMETER_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// A running server instead of a folder
+    /// A running server instead of a folder, by http:// or https://
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Certificates of the authorities that the running server's own may come from, in PEM [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) ca: Option<PathBuf>,
     /// API key for the running server, which names the tenant
     #[arg(long, value_name = "KEY", requires = "url")]
     pub(crate) key: Option<String>,
@@ -176,12 +179,6 @@ fn delimiter(text: &str) -> Result<u8, String> {
         [byte] if !matches!(byte, b'"' | b'\n' | b'\r') && byte.is_ascii() => Ok(*byte),
         _ => Err("must be one ASCII character other than a quote or an end of line, or `tab`".to_owned()),
     }
-}
-
-/// A share of a whole.
-pub(crate) fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

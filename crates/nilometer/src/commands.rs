@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::CommandFactory;
 
-use crate::bench;
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::logging;
@@ -25,7 +24,7 @@ use crate::logging;
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => {
-            let config = Config::load(args)?;
+            let config = Config::load(args.config.as_deref(), args.settings)?;
             logging::start(&config.log)?;
             let threads = config.worker_threads;
             block_on(threads, serve::serve(config))

@@ -4,7 +4,7 @@
 //! counts), [`session::ImportSession`] (what became of them).
 
 pub(crate) mod files;
-mod feed;
+mod input_reader;
 pub(crate) mod rows;
 mod table;
 mod content_id;

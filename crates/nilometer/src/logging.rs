@@ -7,7 +7,7 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging; call it once.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
-    // What is said about every start or frame by the libraries below, unless the level asks for it by name.
+    // Libraries log every start or frame; they are quieter unless the level names them.
     let filter = format!("sea_orm_migration=warn,sqlx=warn,h2=warn,{}", config.level);
     let filter = EnvFilter::try_new(filter).context("failed to read log_level")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -9,19 +9,14 @@
 
 mod cli;
 mod config;
-mod clock;
 mod files;
 mod lock;
 mod assemble;
 mod logging;
 mod shutdown;
-mod stopwatch;
-mod text;
-mod http;
+mod client;
 mod import;
-mod seed;
 mod commands;
-mod bench;
 
 use std::io::Write;
 use std::process::ExitCode;

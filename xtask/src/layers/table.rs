@@ -26,7 +26,7 @@ pub(super) struct Owned {
 }
 
 /// All crates, in the order of the dependency chain.
-pub(super) const LAYERS: [Layer; 13] = [
+pub(super) const LAYERS: [Layer; 15] = [
     Layer { name: "domain", uses: &[], tests_use: &[] },
     Layer { name: "wire", uses: &["domain"], tests_use: &[] },
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
@@ -45,9 +45,24 @@ pub(super) const LAYERS: [Layer; 13] = [
         uses: &["domain", "ports", "pipeline"],
         tests_use: &["wire", "vfs", "journal", "manifest", "live", "ledger-embedded"],
     },
+    Layer { name: "clock", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "bench", uses: &["domain", "ports", "clock"], tests_use: &[] },
     Layer {
         name: "nilometer",
-        uses: &["domain", "wire", "ports", "vfs", "journal", "manifest", "live", "ledger-embedded", "pipeline", "api"],
+        uses: &[
+            "domain",
+            "wire",
+            "ports",
+            "vfs",
+            "journal",
+            "manifest",
+            "live",
+            "ledger-embedded",
+            "pipeline",
+            "api",
+            "clock",
+            "bench",
+        ],
         tests_use: &["sim"],
     },
     Layer { name: "sim", uses: &["domain", "ports", "pipeline", "vfs"], tests_use: &["journal", "ledger-embedded"] },
@@ -55,7 +70,7 @@ pub(super) const LAYERS: [Layer; 13] = [
 ];
 
 /// All libraries with an owner.
-pub(super) const OWNED: [Owned; 6] = [
+pub(super) const OWNED: [Owned; 7] = [
     Owned {
         families: &["arrow", "parquet", "datafusion"],
         users: &["ledger-embedded"],
@@ -70,15 +85,21 @@ pub(super) const OWNED: [Owned; 6] = [
     },
     Owned {
         families: &["clap"],
-        users: &["nilometer"],
+        users: &["bench", "nilometer"],
         free_in_tests: false,
-        reason: "the command line has one home; take values",
+        reason: "only programs have a command line; take values",
     },
     Owned {
         families: &["axum", "hyper", "tower", "tower-http", "utoipa"],
         users: &["api", "nilometer"],
         free_in_tests: false,
         reason: "what is below the routes knows no HTTP server",
+    },
+    Owned {
+        families: &["rustls", "hyper-rustls", "tokio-rustls"],
+        users: &["nilometer"],
+        free_in_tests: false,
+        reason: "TLS has one home: the client of a running server",
     },
     Owned {
         families: &["flate2", "zstd"],
@@ -88,7 +109,7 @@ pub(super) const OWNED: [Owned; 6] = [
     },
     Owned {
         families: &["anyhow"],
-        users: &["nilometer", "xtask"],
+        users: &["bench", "nilometer", "xtask"],
         free_in_tests: true,
         reason: "a library's error has one variant per decision of its caller; use thiserror",
     },

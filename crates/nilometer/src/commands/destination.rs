@@ -12,11 +12,11 @@ use pipeline::{Metrics, Pipeline};
 
 use crate::assemble::Engine;
 use crate::cli::DestinationArgs;
+use crate::client::HttpClient;
 use crate::config::{Config, ConfigError, DATA_DEFAULT};
-use crate::http::connection::Target;
-use crate::import::files::Produce;
+use crate::import::files::RowSource;
 use crate::import::into_folder;
-use crate::import::into_server::{self, Sending};
+use crate::import::into_server::{self, SendOptions};
 use crate::import::session::ImportSession;
 use crate::logging;
 
@@ -26,18 +26,19 @@ const LOG_LEVEL: &str = "warn";
 /// An open destination.
 pub(super) enum Destination {
     Folder { data: PathBuf, engine: Engine, pipeline: Arc<Pipeline>, scope: TenantScope },
-    Server { target: Arc<Target>, sending: Sending },
+    Server { client: Box<HttpClient>, options: SendOptions },
 }
 
 impl Destination {
     /// Opens what `args` name.
     pub(super) async fn open(args: DestinationArgs) -> anyhow::Result<Self> {
         if let Some(url) = &args.url {
-            let target = Target::resolve(url, args.key).await.context(ConfigError::new(format!("--url {url}")))?;
-            target.reach().await?;
+            let client = HttpClient::new(url, args.key.as_deref(), args.ca.as_deref());
+            let client = client.context(ConfigError::new(format!("--url {url}")))?;
+            client.reach().await?;
             let retry_timeout = Duration::from_secs(args.retry_sec);
-            let sending = Sending { connections: args.connections, retry_timeout };
-            return Ok(Self::Server { target: Arc::new(target), sending });
+            let options = SendOptions { connections: args.connections, retry_timeout };
+            return Ok(Self::Server { client: Box::new(client), options });
         }
         let tenant = args.tenant.as_deref().map_or_else(|| Ok(TenantId::default_tenant()), TenantId::parse);
         let tenant = tenant.map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
@@ -60,11 +61,11 @@ impl Destination {
         }
     }
 
-    /// Tells an import to here from one to elsewhere.
-    pub(super) fn purpose(&self) -> String {
+    /// A name for the destination that no other has: an import into another one is another import.
+    pub(super) fn identity(&self) -> String {
         match self {
             Self::Folder { scope, .. } => scope.tenant().to_string(),
-            Self::Server { target, .. } => target.purpose(),
+            Self::Server { client, .. } => client.identity(),
         }
     }
 
@@ -77,10 +78,10 @@ impl Destination {
     }
 
     /// Takes everything that `source` gives.
-    pub(super) async fn load(&self, source: impl Produce, session: &mut ImportSession) -> anyhow::Result<()> {
+    pub(super) async fn load(&self, source: impl RowSource, session: &mut ImportSession) -> anyhow::Result<()> {
         match self {
             Self::Folder { pipeline, scope, .. } => into_folder::load(pipeline, scope, source, session).await,
-            Self::Server { target, sending } => into_server::load(target, *sending, source, session).await,
+            Self::Server { client, options } => into_server::load(client, *options, source, session).await,
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     let printed = print(&*engine.ledger, &scope, query, limit, &mut out).await;
     engine.close().await?;
     match printed {
-        // Whoever reads has seen enough, as in `nilometer events list | head`.
+        // The reader of the pipe has seen enough, as in `nilometer events list | head`.
         Err(why) if why.downcast_ref::<std::io::Error>().is_some_and(|why| why.kind() == ErrorKind::BrokenPipe) => {
             Ok(ExitCode::SUCCESS)
         }

@@ -67,7 +67,7 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     };
     engine.close().await?;
     match written {
-        // Whoever reads has seen enough, as in `nilometer export | head`.
+        // The reader of the pipe has seen enough, as in `nilometer export | head`.
         Err(why) if why.downcast_ref::<io::Error>().is_some_and(|why| why.kind() == ErrorKind::BrokenPipe) => {
             Ok(ExitCode::SUCCESS)
         }

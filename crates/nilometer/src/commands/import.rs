@@ -38,19 +38,19 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let destination = Destination::open(into).await?;
-    let purpose = format!("{} {format:?} {map:?} {delimiter:?} {rejects:?}", destination.purpose());
+    let purpose = format!("{} {format:?} {map:?} {delimiter:?} {rejects:?}", destination.identity());
     let mut inputs = files.iter().map(|file| Input::find(file, &purpose)).collect::<anyhow::Result<Vec<_>>>()?;
     let beside_rejects = || rejects.as_ref().map(|path| with_suffix(path, ".checkpoint"));
     let path = destination.folder().map(|folder| folder.join(CHECKPOINT_FILE)).or_else(beside_rejects);
     let checkpoint = path.map(|path| Checkpoint::open(path, !no_resume, &inputs));
     if let Some(checkpoint) = &checkpoint {
-        inputs.iter_mut().for_each(|input| input.resume(checkpoint));
+        inputs.iter_mut().for_each(|input| input.from = checkpoint.resume_point(input));
     }
     let meter = Arc::default();
     let csv = CsvOptions { delimiter, mapping: map };
     let reading =
         Reading { inputs: inputs.clone(), format, csv, limits: destination.limits(), meter: Arc::clone(&meter) };
-    let mut session = ImportSession::of_files(inputs, reading.bytes(), meter);
+    let mut session = ImportSession::for_files(inputs, reading.bytes(), meter);
     if let Some(checkpoint) = checkpoint {
         session.keep_checkpoint(checkpoint);
     }

@@ -4,19 +4,31 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use bench::seed::{Generator, SeedPlan};
+use clock::SystemClock;
 use domain::time::{MICROS_PER_HOUR, Timestamp};
 use ports::clock::Clock;
 
 use super::destination::Destination;
 use crate::cli::SeedArgs;
-use crate::clock::SystemClock;
 use crate::config::ConfigError;
-use crate::import::progress::Pace;
+use crate::import::batcher::{Batcher, Packer};
+use crate::import::files::RowSource;
+use crate::import::progress::LineInterval;
 use crate::import::session::ImportSession;
-use crate::seed::{Generator, SeedPlan};
 
 /// Events between two lines of progress.
 const LINE_EVENTS: u64 = 50_000;
+
+/// Gives made events to an import, as a file gives its rows.
+struct Seeding(Generator);
+
+impl RowSource for Seeding {
+    fn read_into<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
+        self.0.each(|candidate, bytes| batcher.take_generated(candidate, bytes))?;
+        Ok(batcher.end()?)
+    }
+}
 
 /// Makes events until the end, or until it is interrupted.
 pub(super) async fn seed(args: SeedArgs) -> anyhow::Result<ExitCode> {
@@ -48,8 +60,8 @@ async fn run(args: SeedArgs) -> anyhow::Result<ExitCode> {
         until,
     };
     let destination = Destination::open(args.into).await?;
-    let mut session = ImportSession::of_made(plan.events, Pace::Rows(LINE_EVENTS));
-    let loaded = destination.load(Generator::new(plan), &mut session).await;
+    let mut session = ImportSession::for_generated(plan.events, LineInterval::Rows(LINE_EVENTS));
+    let loaded = destination.load(Seeding(Generator::new(plan)), &mut session).await;
     let closed = destination.close().await;
     let summary = session.close(true)?;
     writeln!(std::io::stdout(), "seeded {summary}, until {until}")?;

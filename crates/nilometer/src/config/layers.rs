@@ -10,9 +10,13 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use toml::{Table, Value};
 
+use super::error::ConfigError;
 use super::settings::{SETTINGS, Setting, Settings};
-use super::{CONFIG_VARIABLE, ConfigError, VARIABLE_PREFIX};
 
+/// The environment variable that names the file of settings.
+pub(crate) const CONFIG_VARIABLE: &str = "NILOMETER_CONFIG";
+/// What the environment variables of all settings begin with.
+const VARIABLE_PREFIX: &str = "NILOMETER_";
 /// Largest file of settings, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -70,7 +74,7 @@ impl FromArgMatches for SettingFlags {
     }
 }
 
-/// The flag of `setting`, which also reads the environment. Its default is only told: it is laid
+/// The flag of `setting`, which also reads the environment. Its default is only shown: it is laid
 /// below the file, where clap cannot put it.
 fn flag(setting: &Setting, defaults: &Table) -> Arg {
     let default = match defaults.get(setting.name) {

@@ -4,8 +4,11 @@
 use std::io::Write;
 
 use clap::{CommandFactory, Parser};
+use domain::limits::Limits;
+use domain::window::WindowRule;
 use toml::Value;
 
+use super::checked::Profile;
 use super::layers::{SettingFlags, check_environment, defaults, merge};
 use super::settings::{SETTINGS, Settings};
 use super::validate::check;

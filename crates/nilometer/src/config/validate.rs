@@ -17,8 +17,9 @@ use live::LiveOptions;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::checked::{Config, LogConfig, LogFormat, Profile};
+use super::error::ConfigError;
 use super::settings::Settings;
-use super::{Config, ConfigError, LogConfig, LogFormat, Profile};
 use crate::assemble::EngineOptions;
 
 const KIB: u64 = 1 << 10;

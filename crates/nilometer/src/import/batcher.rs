@@ -1,18 +1,18 @@
-//! Puts rows into batches, on the thread that reads them. A batch goes off when it is due; where its
-//! rows come from goes with it, so that whoever makes it durable knows how far the file is done.
+//! Puts rows into batches, on the thread that reads them. A batch is sent on when it is due, with the
+//! range of the file that its rows come from, so that the checkpoint can say how far the file is done.
 
 use domain::event::Candidate;
 use domain::limits::REJECT_RAW_BYTES_MAX;
 use domain::rejection::Rejection;
 use tokio::sync::mpsc;
 
-use super::feed::Place;
+use super::input_reader::FilePosition;
 use super::rejects::Reject;
-use super::rows::{Row, TakeRows};
+use super::rows::{Row, RowSink};
 
-/// Refused rows that are held before they are handed on.
+/// Refused rows after which a batch is sent on.
 const REJECTS_MAX: usize = 4_096;
-/// Rows between two words about how far the reading is.
+/// Rows after which a batch is sent on.
 const ROWS_MAX: u64 = 65_536;
 
 /// Makes batches for one destination.
@@ -20,36 +20,36 @@ pub(crate) trait Packer {
     /// A batch.
     type Packed: Send + 'static;
 
-    /// Takes an event, which stood as `raw` on line `line`.
+    /// Adds an event, which stood as `raw` on line `line`.
     fn take(&mut self, candidate: &Candidate<'_>, line: u64, raw: &[u8]) -> Result<(), Rejection>;
 
-    /// Whether the batch is to go off.
+    /// Whether the batch is full.
     fn is_due(&self) -> bool;
 
-    /// The batch, unless it is empty; an empty one is begun.
+    /// The batch, unless it is empty; the next event begins another one.
     fn pack(&mut self) -> Option<Self::Packed>;
 }
 
-/// Rows on their way: a batch of those that may be taken, and those that are refused already.
+/// Rows on their way to a destination: the admitted ones packed for it, and the refused ones.
 #[derive(Debug)]
 pub(crate) struct ImportBatch<P> {
     /// `None` when all rows are refused.
     pub(crate) packed: Option<P>,
     /// Rows read.
     pub(crate) rows: u64,
-    /// Bytes of them.
+    /// Bytes of those rows.
     pub(crate) bytes: u64,
     /// Rows refused by reading or admission.
     pub(crate) rejects: Vec<Reject>,
-    /// Which file, by its number.
+    /// The number of the file.
     pub(crate) file: usize,
-    /// From where on.
-    pub(crate) from: Place,
-    /// Up to where.
-    pub(crate) after: Place,
+    /// Where its first row begins in the file.
+    pub(crate) from: FilePosition,
+    /// Where its last row ends in the file.
+    pub(crate) after: FilePosition,
 }
 
-/// The reading has to end, because nobody takes the batches any more.
+/// Reading must end, because the receiver of the batches is gone.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped")]
 pub(crate) struct Stopped;
@@ -60,8 +60,8 @@ pub(crate) struct Batcher<'p, P: Packer> {
     packer: &'p mut P,
     out: mpsc::Sender<ImportBatch<P::Packed>>,
     file: usize,
-    from: Place,
-    after: Place,
+    from: FilePosition,
+    after: FilePosition,
     rows: u64,
     bytes: u64,
     rejects: Vec<Reject>,
@@ -75,7 +75,7 @@ impl<'p, P: Packer> Batcher<'p, P> {
     }
 
     /// Begins file number `file` at `from`.
-    pub(crate) fn begin(&mut self, file: usize, from: Place) {
+    pub(crate) fn begin(&mut self, file: usize, from: FilePosition) {
         (self.file, self.from, self.after) = (file, from, from);
     }
 
@@ -84,13 +84,13 @@ impl<'p, P: Packer> Batcher<'p, P> {
         self.send()
     }
 
-    /// Takes an event that stands in no file.
-    pub(crate) fn take_made(&mut self, candidate: &Candidate<'_>, bytes: u64) -> Result<(), Stopped> {
+    /// Adds a generated event, which stands in no file.
+    pub(crate) fn take_generated(&mut self, candidate: &Candidate<'_>, bytes: u64) -> Result<(), Stopped> {
         self.rows += 1;
         self.bytes += bytes;
         self.after.offset += 1;
         if let Err(why) = self.packer.take(candidate, self.after.offset, b"") {
-            self.rejects.push(Reject::of(self.after.offset, &why, b""));
+            self.rejects.push(Reject::new(self.after.offset, &why, b""));
         }
         self.send_if_due()
     }
@@ -116,7 +116,7 @@ impl<'p, P: Packer> Batcher<'p, P> {
     }
 }
 
-impl<P: Packer> TakeRows for Batcher<'_, P> {
+impl<P: Packer> RowSink for Batcher<'_, P> {
     fn take(&mut self, row: Row<'_, '_>) -> anyhow::Result<()> {
         let Row { line, raw, after, item } = row;
         self.rows += 1;
@@ -127,7 +127,7 @@ impl<P: Packer> TakeRows for Batcher<'_, P> {
             Err((_, why)) => Some(why),
         };
         if let Some(why) = refused {
-            self.rejects.push(Reject::of(line, &why, &raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]));
+            self.rejects.push(Reject::new(line, &why, &raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]));
         }
         self.after = after;
         Ok(self.send_if_due()?)

@@ -1,6 +1,6 @@
-//! How far an import that did not finish had come: per file the place behind the last batch that is
-//! applied. A later run skips what is before it. Only a short cut: ids make a repetition count nothing,
-//! so a lost, old or unreadable checkpoint costs time and no number. Gone when an import has finished.
+//! How far an unfinished import had come: per file the position behind the last batch that is applied. A
+//! later run skips what is before it. It only saves time: ids make a repetition count nothing, so a lost,
+//! old or unreadable checkpoint changes no number. Removed when an import has finished.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,70 +12,71 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use vfs::{DiskVfs, Publisher, Vfs};
 
-use super::feed::Place;
 use super::files::Input;
+use super::input_reader::FilePosition;
 
 /// The version this code writes; another one is not read.
 const VERSION: u32 = 1;
 /// Longest checkpoint that is read, in bytes.
 const BYTES_MAX: u64 = 4 << 20;
 
-/// What is known of an import that did not finish.
+/// The content of the file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Known {
+struct SavedState {
     version: u32,
     /// By identity of the file.
-    files: BTreeMap<String, Place>,
+    files: BTreeMap<String, FilePosition>,
     /// Bytes of the reject file that belong to what is done.
     rejects: u64,
 }
 
-/// The file that says it.
+/// The checkpoint file of an import.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     path: PathBuf,
-    known: Known,
+    saved: SavedState,
 }
 
 impl Checkpoint {
     /// The checkpoint at `path` of an import of `inputs`; `resume` says whether what stands there is
     /// used. What stands there of other imports is forgotten, because their refused rows are not here.
     pub(crate) fn open(path: PathBuf, resume: bool, inputs: &[Input]) -> Self {
-        let read = if resume { read(&path).filter(|known| known.version == VERSION) } else { None };
-        let mut known = read.unwrap_or_default();
-        known.version = VERSION;
-        known.files.retain(|identity, _| inputs.iter().any(|input| input.identity.as_ref() == Some(identity)));
-        Self { path, known }
+        let read = if resume { read(&path).filter(|saved| saved.version == VERSION) } else { None };
+        let mut saved = read.unwrap_or_default();
+        saved.version = VERSION;
+        saved.files.retain(|identity, _| inputs.iter().any(|input| input.identity.as_ref() == Some(identity)));
+        Self { path, saved }
     }
 
-    /// Where the file with this identity is to be gone on with.
-    pub(super) fn place(&self, identity: &str) -> Place {
-        self.known.files.get(identity).copied().unwrap_or_default()
+    /// Where the reading of `input` begins: behind what is done, or at its front.
+    pub(crate) fn resume_point(&self, input: &Input) -> FilePosition {
+        let done = input.identity.as_ref().and_then(|identity| self.saved.files.get(identity));
+        done.copied().unwrap_or_default()
     }
 
     /// Bytes of the reject file to keep; `None` when there is nothing to resume.
     pub(super) fn rejects(&self) -> Option<u64> {
-        (!self.known.files.is_empty()).then_some(self.known.rejects)
+        (!self.saved.files.is_empty()).then_some(self.saved.rejects)
     }
 
-    /// Notes that a file is done up to `place`.
-    pub(super) fn note(&mut self, identity: &str, place: Place) {
-        self.known.files.insert(identity.to_owned(), place);
+    /// Notes that a file is done up to `position`.
+    pub(super) fn note(&mut self, identity: &str, position: FilePosition) {
+        self.saved.files.insert(identity.to_owned(), position);
     }
 
     /// Makes what was noted durable.
     pub(super) fn save(&mut self, rejects: u64) -> anyhow::Result<()> {
-        self.known.rejects = rejects;
+        self.saved.rejects = rejects;
         let failed = || format!("failed to write the checkpoint {}", self.path.display());
         let name = self.path.file_name().and_then(|name| name.to_str()).with_context(failed)?;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut publisher = Publisher::create(Arc::new(DiskVfs), folder, name).with_context(failed)?;
-        publisher.write_all(&serde_json::to_vec(&self.known)?).with_context(failed)?;
+        publisher.write_all(&serde_json::to_vec(&self.saved)?).with_context(failed)?;
         publisher.finish().with_context(failed)?;
         Ok(())
     }
 
-    /// Removes it: everything is done.
+    /// Removes the file: everything is done.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         match DiskVfs.remove(&self.path) {
             Err(why) if why.kind() != ErrorKind::NotFound => {
@@ -86,7 +87,7 @@ impl Checkpoint {
     }
 }
 
-fn read(path: &Path) -> Option<Known> {
+fn read(path: &Path) -> Option<SavedState> {
     let mut bytes = Vec::new();
     #[expect(clippy::disallowed_methods, reason = "bounded by the take")]
     File::open(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;

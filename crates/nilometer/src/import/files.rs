@@ -1,4 +1,4 @@
-//! The files of an import: what each is, where to go on in it, and the reading of one after the other.
+//! The files of an import: what each is, where its reading begins, and the reading of one after the other.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,8 +11,7 @@ use anyhow::{Context, bail, ensure};
 use domain::limits::Limits;
 
 use super::batcher::{Batcher, Packer};
-use super::checkpoint::Checkpoint;
-use super::feed::{Feed, Place};
+use super::input_reader::{FilePosition, InputReader};
 use super::rows::{self, CsvOptions};
 use super::table;
 
@@ -41,10 +40,10 @@ pub(crate) struct Input {
     path: Option<PathBuf>,
     /// As it stands on disk; `None` when that cannot be known.
     bytes: Option<u64>,
-    /// Names the content in a checkpoint; `None` when there is none to go on in.
+    /// Names the content in a checkpoint; `None` for content that cannot be resumed.
     pub(crate) identity: Option<String>,
     /// Where to begin.
-    pub(crate) from: Place,
+    pub(crate) from: FilePosition,
 }
 
 /// How all files are read.
@@ -58,20 +57,21 @@ pub(crate) struct Reading {
     pub(crate) meter: Arc<AtomicU64>,
 }
 
-/// Something that gives rows to whoever packs them.
-pub(crate) trait Produce: Send + 'static {
-    /// Gives all rows.
+/// Gives rows to a batcher.
+pub(crate) trait RowSource: Send + 'static {
+    /// Gives all rows to `batcher`.
     ///
     /// # Errors
     /// When something other than a row is wrong; the rows before it were given.
-    fn produce<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()>;
+    fn read_into<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()>;
 }
 
 impl Input {
     /// The file called `name`; `purpose` tells imports of the same file apart that may differ.
     pub(crate) fn find(name: &str, purpose: &str) -> anyhow::Result<Self> {
         if name == STDIN {
-            let input = Self { name: name.to_owned(), path: None, bytes: None, identity: None, from: Place::default() };
+            let input =
+                Self { name: name.to_owned(), path: None, bytes: None, identity: None, from: FilePosition::default() };
             return Ok(input);
         }
         let found = || -> io::Result<_> {
@@ -86,12 +86,7 @@ impl Input {
             Ok((path, about.is_file().then_some(about.len()), identity))
         };
         let (path, bytes, identity) = found().with_context(|| format!("failed to open {name}"))?;
-        Ok(Self { name: name.to_owned(), path: Some(path), bytes, identity, from: Place::default() })
-    }
-
-    /// Goes on where `checkpoint` says.
-    pub(crate) fn resume(&mut self, checkpoint: &Checkpoint) {
-        self.from = self.identity.as_deref().map(|identity| checkpoint.place(identity)).unwrap_or_default();
+        Ok(Self { name: name.to_owned(), path: Some(path), bytes, identity, from: FilePosition::default() })
     }
 }
 
@@ -118,8 +113,8 @@ impl Reading {
     }
 }
 
-impl Produce for Reading {
-    fn produce<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
+impl RowSource for Reading {
+    fn read_into<P: Packer>(self, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
         for (number, input) in self.inputs.iter().enumerate() {
             batcher.begin(number, input.from);
             let read = self.read(input, batcher);
@@ -142,11 +137,11 @@ impl Reading {
             Some(path) => Box::new(File::open(path)?),
             None => Box::new(io::stdin()),
         };
-        let mut feed = Feed::new(wire::inflate(Metered { source, meter: Arc::clone(&self.meter) })?);
-        feed.fill()?;
-        match self.format_of(input, feed.bytes())? {
-            Format::Csv => rows::read_csv(&mut feed, input.from, &self.csv, &self.limits, batcher),
-            Format::Ndjson => rows::read_lines(&mut feed, input.from, &self.limits, batcher),
+        let mut content = InputReader::new(wire::inflate(Metered { source, meter: Arc::clone(&self.meter) })?);
+        content.fill()?;
+        match self.format_of(input, content.bytes())? {
+            Format::Csv => rows::read_csv(&mut content, input.from, &self.csv, &self.limits, batcher),
+            Format::Ndjson => rows::read_lines(&mut content, input.from, &self.limits, batcher),
             Format::Parquet => bail!("Parquet must be a file of its own, neither compressed nor standard input"),
         }
     }
@@ -157,7 +152,8 @@ impl Reading {
         begins && &magic == b"PAR1" && self.format.is_none_or(|format| format == Format::Parquet)
     }
 
-    /// The format of a text, whose first bytes are `head`: as told, by the name, by the look of it.
+    /// The format of a text whose first bytes are `head`: as the command line says, else by the name, else by
+    /// the content.
     fn format_of(&self, input: &Input, head: &[u8]) -> anyhow::Result<Format> {
         let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
         ensure!(!head.is_empty(), "the file is empty");

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::batcher::{Batcher, ImportBatch, Packer, Stopped};
 use super::content_id::content_id;
-use super::files::Produce;
+use super::files::RowSource;
 use super::session::ImportSession;
 
 /// Events of one record, and the bytes of their rows after which it is closed all the same.
@@ -28,7 +28,7 @@ const PENDING_MAX: usize = 8;
 pub(crate) async fn load(
     pipeline: &Arc<Pipeline>,
     scope: &TenantScope,
-    source: impl Produce,
+    source: impl RowSource,
     session: &mut ImportSession,
 ) -> anyhow::Result<()> {
     let (out, batches) = mpsc::channel(WAITING_MAX);
@@ -36,7 +36,7 @@ pub(crate) async fn load(
     let read = move || {
         let loader = on_thread.ingest()?.loader(&its_scope);
         let mut packer = FolderPacker { loader: &loader, batch: None, bytes: 0 };
-        source.produce(&mut Batcher::new(&mut packer, out))
+        source.read_into(&mut Batcher::new(&mut packer, out))
     };
     let reader = std::thread::Builder::new().name("reader".to_owned()).spawn(read);
     let reader = reader.context("failed to start the reader")?;

@@ -1,14 +1,17 @@
 //! Takes rows into a running server over HTTP: batches of lines on a few kept-alive connections, each
 //! sent until it is answered. Every event has an id before it is sent, so that sending it again counts
-//! nothing. Batches overtake each other; the account is kept in their order all the same.
+//! nothing. Batches may be answered in any order; they are settled in the order of the files.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use clock::Stopwatch;
 use domain::event::Candidate;
 use domain::limits::REJECT_RAW_BYTES_MAX;
 use domain::rejection::Rejection;
@@ -20,12 +23,11 @@ use tokio::time::sleep;
 use super::batcher::{Batcher, ImportBatch, Packer, Stopped};
 use super::content_id::content_id;
 use super::event_json::push_event;
-use super::files::Produce;
+use super::files::RowSource;
 use super::rejects::Reject;
 use super::session::ImportSession;
-use crate::http::connection::{Connection, PostRequest, Target};
-use crate::http::delivery::{self, Trouble, excerpt};
-use crate::stopwatch::Stopwatch;
+use crate::client::HttpClient;
+use crate::client::delivery::{deliver, excerpt};
 
 /// Where events are posted; the answer waits until they are applied, so that its verdicts are final.
 /// When that takes too long for one request, the receipt tells.
@@ -36,65 +38,66 @@ const BATCH_EVENTS: usize = 5_000;
 const BATCH_BYTES: usize = 2 << 20;
 /// Batches that wait for a connection (I6).
 const WAITING_MAX: usize = 2;
-/// Wait before it is asked again what became of a batch.
-const ASK_INTERVAL: Duration = Duration::from_millis(500);
-/// Time in which no batch was finished after which that is said.
+/// Wait before a receipt is read again.
+const RECEIPT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long no batch is finished before a notice says so.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 /// The code of an event that alone is larger than the server takes.
 const TOO_LARGE: &str = "too_large";
 
 /// How events are sent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sending {
-    /// At once.
+pub(crate) struct SendOptions {
+    /// Requests under way at once, each on a connection.
     pub(crate) connections: u16,
-    /// How long one batch is sent again.
+    /// How long one batch is sent again and again.
     pub(crate) retry_timeout: Duration,
 }
 
 /// Loads everything that `source` gives; returns when it is applied, or when one batch is not taken.
 pub(crate) async fn load(
-    target: &Arc<Target>,
-    sending: Sending,
-    source: impl Produce,
+    client: &HttpClient,
+    options: SendOptions,
+    source: impl RowSource,
     session: &mut ImportSession,
 ) -> anyhow::Result<()> {
-    let connections = usize::from(sending.connections);
+    let connections = usize::from(options.connections);
     let (out, batches) = mpsc::channel(WAITING_MAX);
-    let read = move || source.produce(&mut Batcher::new(&mut ServerPacker::default(), out));
+    let read = move || source.read_into(&mut Batcher::new(&mut ServerPacker::default(), out));
     let reader = std::thread::Builder::new().name("reader".to_owned()).spawn(read);
     let reader = reader.context("failed to start the reader")?;
     let taken = Arc::new(AtomicU64::new(0));
-    let batches = Arc::new(Mutex::new(Numbered { taken: Arc::clone(&taken), batches }));
+    let batches = Arc::new(Mutex::new(NumberedBatches { taken: Arc::clone(&taken), batches }));
     let (done, answers) = mpsc::channel(connections);
     let mut senders = JoinSet::new();
     for _ in 0..connections {
-        senders.spawn(send(Arc::clone(target), sending.retry_timeout, Arc::clone(&batches), done.clone()));
+        let sender = Sender { client: client.clone(), retry_timeout: options.retry_timeout };
+        senders.spawn(send(sender, Arc::clone(&batches), done.clone()));
     }
     drop((done, batches));
-    // Whoever reads may wait for more rows for ever: it is not waited for when nothing is sent any more.
-    let account = account(answers, senders, &taken, sending.retry_timeout, session).await;
-    account.with_context(|| format!("failed to import into {}", target.url()))?;
+    // When sending fails, the reader is left alone: it may wait for more rows for ever.
+    let settled = settle(answers, senders, &taken, options.retry_timeout, session).await;
+    settled.with_context(|| format!("failed to import into {}", client.url()))?;
     let read = reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))?;
     read.or_else(|why| if why.is::<Stopped>() { Ok(()) } else { Err(why) })
 }
 
 /// The batches with their numbers, in the order of the files.
-struct Numbered {
+struct NumberedBatches {
     /// How many have been taken out.
     taken: Arc<AtomicU64>,
     batches: mpsc::Receiver<ImportBatch<Post>>,
 }
 
-impl Numbered {
+impl NumberedBatches {
     async fn next(&mut self) -> Option<(u64, ImportBatch<Post>)> {
         let batch = self.batches.recv().await?;
         Some((self.taken.fetch_add(1, Ordering::Relaxed), batch))
     }
 }
 
-/// A batch that was answered.
-struct Answered {
+/// A batch, and what became of its rows.
+struct AnsweredBatch {
     number: u64,
     batch: ImportBatch<Post>,
     accepted: u64,
@@ -103,24 +106,22 @@ struct Answered {
     dead: Vec<(u64, String)>,
 }
 
+/// Sends one batch after the other, until there are no more.
 async fn send(
-    target: Arc<Target>,
-    retry_timeout: Duration,
-    batches: Arc<Mutex<Numbered>>,
-    done: mpsc::Sender<Answered>,
+    sender: Sender,
+    batches: Arc<Mutex<NumberedBatches>>,
+    done: mpsc::Sender<AnsweredBatch>,
 ) -> anyhow::Result<()> {
-    let request = PostRequest::new(&target, PATH, CONTENT_TYPE);
-    let mut line = Line { request, connection: Connection::new(Arc::clone(&target)), target, retry_timeout };
     loop {
         let Some((number, mut batch)) = batches.lock().await.next().await else { return Ok(()) };
         let (mut accepted, mut duplicates, mut dead) = (0, 0, Vec::new());
         if let Some(post) = batch.packed.take() {
             let mut parts: Vec<_> = std::iter::once(0..post.lines.len()).collect();
             while let Some(part) = parts.pop() {
-                match line.post(&post, part.clone()).await? {
-                    Posted::Answer(answer) => {
+                match sender.post(&post, part.clone()).await? {
+                    PostOutcome::Answered(answer) => {
                         batch.rejects.extend(answer.rejects(&post, part)?);
-                        match line.fate_of(&answer).await? {
+                        match sender.outcome_of(&answer).await? {
                             BatchOutcome::Applied { accepted: fresh, duplicates: known } => {
                                 accepted += fresh;
                                 duplicates += known;
@@ -131,39 +132,39 @@ async fn send(
                             }
                         }
                     }
-                    Posted::TooLarge if part.len() > 1 => {
+                    PostOutcome::TooLarge if part.len() > 1 => {
                         let middle = part.start + part.len() / 2;
                         parts.extend([middle..part.end, part.start..middle]);
                     }
-                    Posted::TooLarge => batch.rejects.extend(post.too_large(part.start)),
+                    PostOutcome::TooLarge => batch.rejects.extend(post.too_large(part.start)),
                 }
             }
         }
-        if done.send(Answered { number, batch, accepted, duplicates, dead }).await.is_err() {
+        if done.send(AnsweredBatch { number, batch, accepted, duplicates, dead }).await.is_err() {
             return Ok(());
         }
     }
 }
 
-/// Keeps the account in the order of the numbers, until all senders have ended or one has failed.
-async fn account(
-    mut answers: mpsc::Receiver<Answered>,
+/// Settles batches in the order of their numbers, until all senders have ended or one has failed.
+async fn settle(
+    mut answers: mpsc::Receiver<AnsweredBatch>,
     mut senders: JoinSet<anyhow::Result<()>>,
     taken: &AtomicU64,
     retry_timeout: Duration,
     session: &mut ImportSession,
 ) -> anyhow::Result<()> {
-    let (mut next, mut silence, mut told) = (0, Stopwatch::start(), Stopwatch::start());
+    let (mut next, mut silence, mut reported) = (0, Stopwatch::start(), Stopwatch::start());
     let mut early = BTreeMap::new();
     loop {
-        let quiet = NOTICE_INTERVAL.saturating_sub(silence.elapsed().min(told.elapsed()));
+        let quiet = NOTICE_INTERVAL.saturating_sub(silence.elapsed().min(reported.elapsed()));
         tokio::select! {
             // What is answered counts, also beside a failure.
             biased;
             Some(answered) = answers.recv() => {
                 silence = Stopwatch::start();
                 early.insert(answered.number, answered);
-                while let Some(Answered { batch, accepted, duplicates, dead, .. }) = early.remove(&next) {
+                while let Some(AnsweredBatch { batch, accepted, duplicates, dead, .. }) = early.remove(&next) {
                     session.counted(accepted, duplicates);
                     dead.iter().for_each(|(rows, reason)| session.dead_lettered(&batch, *rows, reason));
                     session.settled(&batch)?;
@@ -172,9 +173,9 @@ async fn account(
             }
             Some(ended) = senders.join_next() => ended.context("a connection failed")??,
             () = sleep(quiet), if !senders.is_empty() => {
-                told = Stopwatch::start();
+                reported = Stopwatch::start();
                 if taken.load(Ordering::Relaxed) > next + early.len() as u64 {
-                    session.silent(silence.elapsed(), retry_timeout);
+                    session.report_silence(silence.elapsed(), retry_timeout);
                 } else {
                     silence = Stopwatch::start();
                 }
@@ -184,65 +185,61 @@ async fn account(
     }
 }
 
-/// One connection with its request.
-struct Line {
-    target: Arc<Target>,
-    request: PostRequest,
-    connection: Connection,
+/// Sends one request at a time.
+struct Sender {
+    client: HttpClient,
     retry_timeout: Duration,
 }
 
-enum Posted {
-    Answer(Answer),
+/// How a server answered a request to store events.
+enum PostOutcome {
+    Answered(IngestAnswer),
     TooLarge,
 }
 
-impl Line {
-    async fn post(&mut self, post: &Post, part: std::ops::Range<usize>) -> anyhow::Result<Posted> {
-        let Self { request, connection, retry_timeout, .. } = self;
-        request.fill(|out| out.extend_from_slice(post.body_of(&part)));
-        let response = delivery::deliver(connection, request.bytes(), *retry_timeout, &mut Trouble::default()).await?;
-        let body = connection.body(&response);
-        match response.status {
+impl Sender {
+    async fn post(&self, post: &Post, part: Range<usize>) -> anyhow::Result<PostOutcome> {
+        let request = self.client.post(PATH, CONTENT_TYPE, post.body_of(&part))?;
+        let answer = deliver(&self.client, &request, self.retry_timeout).await?;
+        match answer.status {
             // 422 says that every event is rejected, and why.
             202 | 422 => {
-                let answer: Answer = serde_json::from_slice(body).context("failed to read the server's verdicts")?;
+                let answer: IngestAnswer =
+                    serde_json::from_slice(&answer.body).context("failed to read the server's verdicts")?;
                 let answered = answer.accepted + answer.duplicates + answer.rejected;
                 ensure!(answered == part.len() as u64, "server gave {answered} verdicts on {} events", part.len());
-                Ok(Posted::Answer(answer))
+                Ok(PostOutcome::Answered(answer))
             }
-            413 => Ok(Posted::TooLarge),
-            status => bail!("server answered {status}: {}", excerpt(body)),
+            413 => Ok(PostOutcome::TooLarge),
+            status => bail!("server answered {status}: {}", excerpt(&answer.body)),
         }
     }
 
-    /// What became of the events of `answer`; waits for it when the server answered earlier.
-    async fn fate_of(&mut self, answer: &Answer) -> anyhow::Result<BatchOutcome> {
-        let told = BatchOutcome::Applied { accepted: answer.accepted, duplicates: answer.duplicates };
+    /// What became of the events of `answer`; when the server answered before they were applied, reads
+    /// their receipt until it says so.
+    async fn outcome_of(&self, answer: &IngestAnswer) -> anyhow::Result<BatchOutcome> {
+        let answered = BatchOutcome::Applied { accepted: answer.accepted, duplicates: answer.duplicates };
         let Some(receipt) = answer.receipt.as_deref().filter(|_| answer.applied == Some(false)) else {
-            return Ok(told);
+            return Ok(answered);
         };
-        let request = self.target.get(&format!("/v1/receipts/{receipt}"));
+        let request = self.client.get(&format!("/v1/receipts/{receipt}"))?;
         let since = Stopwatch::start();
         loop {
-            let retry_timeout = self.retry_timeout.saturating_sub(since.elapsed());
-            let mut trouble = Trouble::default();
-            let response = delivery::deliver(&mut self.connection, &request, retry_timeout, &mut trouble).await;
-            let response = response.context("failed to ask what became of a batch")?;
-            let body = self.connection.body(&response);
-            ensure!(response.status == 200, "server answered {}: {}", response.status, excerpt(body));
+            let left = self.retry_timeout.saturating_sub(since.elapsed());
+            let found = deliver(&self.client, &request, left).await.context("failed to read the receipt of a batch")?;
+            ensure!(found.status == 200, "server answered {}: {}", found.status, excerpt(&found.body));
             let Receipt { status, accepted, duplicates, reason } =
-                serde_json::from_slice(body).context("failed to read what became of a batch")?;
+                serde_json::from_slice(&found.body).context("failed to read the receipt of a batch")?;
             match (status.as_str(), accepted, duplicates) {
                 ("dead_lettered", ..) => return Ok(BatchOutcome::DeadLettered { reason: reason.unwrap_or_default() }),
-                ("queued", ..) => ensure!(!retry_timeout.is_zero(), "a batch is durable and not applied yet"),
+                ("queued", ..) => ensure!(!left.is_zero(), "a batch is durable and not applied yet"),
                 (_, Some(accepted), Some(duplicates)) => {
                     return Ok(BatchOutcome::Applied { accepted, duplicates: answer.duplicates + duplicates });
                 }
                 // Applied so long ago that the server has forgotten the counts.
-                _ => return Ok(told),
+                _ => return Ok(answered),
             }
-            sleep(ASK_INTERVAL).await;
+            sleep(RECEIPT_INTERVAL).await;
         }
     }
 }
@@ -253,7 +250,7 @@ enum BatchOutcome {
         accepted: u64,
         duplicates: u64,
     },
-    /// The accepted ones are counted nowhere.
+    /// The accepted events are counted nowhere.
     DeadLettered {
         reason: String,
     },
@@ -270,7 +267,7 @@ struct Receipt {
 
 /// The server's verdicts.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct IngestAnswer {
     accepted: u64,
     duplicates: u64,
     rejected: u64,
@@ -287,9 +284,9 @@ struct Verdict {
     message: Option<String>,
 }
 
-impl Answer {
+impl IngestAnswer {
     /// The refused events of `part`.
-    fn rejects(&self, post: &Post, part: std::ops::Range<usize>) -> anyhow::Result<Vec<Reject>> {
+    fn rejects(&self, post: &Post, part: Range<usize>) -> anyhow::Result<Vec<Reject>> {
         if self.rejected == 0 {
             return Ok(Vec::new());
         }
@@ -307,32 +304,34 @@ impl Answer {
 }
 
 /// The body of a request, and where its events come from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Post {
-    body: Vec<u8>,
-    lines: Vec<Origin>,
+    body: Bytes,
+    lines: Vec<RowOrigin>,
+    /// The beginnings of the rows, one after the other.
     raw: Vec<u8>,
 }
 
 /// Where an event comes from, and where it stands.
 #[derive(Debug, Clone, Copy)]
-struct Origin {
+struct RowOrigin {
     line: u64,
     raw_start: usize,
     body_start: usize,
 }
 
 impl Post {
-    fn body_of(&self, part: &std::ops::Range<usize>) -> &[u8] {
+    /// The lines of the events of `part`.
+    fn body_of(&self, part: &Range<usize>) -> Bytes {
         let start = |event: usize| self.lines.get(event).map_or(self.body.len(), |origin| origin.body_start);
-        self.body.get(start(part.start)..start(part.end)).unwrap_or_default()
+        self.body.slice(start(part.start)..start(part.end))
     }
 
     fn reject(&self, event: usize, code: Cow<'static, str>, field: Option<String>, message: String) -> Option<Reject> {
         let origin = self.lines.get(event)?;
         let end = self.lines.get(event + 1).map_or(self.raw.len(), |next| next.raw_start);
         let raw = self.raw.get(origin.raw_start..end).unwrap_or_default();
-        Some(Reject::told(origin.line, code, field, message, raw))
+        Some(Reject::from_server(origin.line, code, field, message, raw))
     }
 
     fn too_large(&self, event: usize) -> Option<Reject> {
@@ -343,29 +342,30 @@ impl Post {
 /// Makes bodies.
 #[derive(Debug, Default)]
 struct ServerPacker {
-    post: Post,
+    body: Vec<u8>,
+    lines: Vec<RowOrigin>,
+    raw: Vec<u8>,
 }
 
 impl Packer for ServerPacker {
     type Packed = Post;
 
     fn take(&mut self, candidate: &Candidate<'_>, line: u64, raw: &[u8]) -> Result<(), Rejection> {
-        let post = &mut self.post;
-        post.lines.push(Origin { line, raw_start: post.raw.len(), body_start: post.body.len() });
-        post.raw.extend_from_slice(&raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]);
+        self.lines.push(RowOrigin { line, raw_start: self.raw.len(), body_start: self.body.len() });
+        self.raw.extend_from_slice(&raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]);
         match candidate.id.as_deref() {
-            Some(id) => push_event(&mut post.body, candidate, id),
-            None => push_event(&mut post.body, candidate, &content_id(candidate)),
+            Some(id) => push_event(&mut self.body, candidate, id),
+            None => push_event(&mut self.body, candidate, &content_id(candidate)),
         }
         Ok(())
     }
 
     fn is_due(&self) -> bool {
-        self.post.lines.len() >= BATCH_EVENTS || self.post.body.len() >= BATCH_BYTES
+        self.lines.len() >= BATCH_EVENTS || self.body.len() >= BATCH_BYTES
     }
 
     fn pack(&mut self) -> Option<Post> {
-        let post = std::mem::take(&mut self.post);
-        (!post.lines.is_empty()).then_some(post)
+        let Self { body, lines, raw } = std::mem::take(self);
+        (!lines.is_empty()).then(|| Post { body: Bytes::from(body), lines, raw })
     }
 }

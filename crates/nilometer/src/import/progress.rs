@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::stopwatch::Stopwatch;
+use clock::Stopwatch;
 
 /// Time between two plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// Draws of the bar per second, at most.
 const DRAWS_PER_SEC: u8 = 10;
 
-/// What the whole is measured in.
+/// What the total is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whole {
+pub(crate) enum Total {
     /// So many bytes of files.
     Bytes(u64),
     /// So many rows.
     Rows(u64),
-    /// Nobody knows.
+    /// The total is unknown.
     Unknown,
 }
 
 /// When a plain line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum LineInterval {
     /// Every few seconds.
     Time,
     /// Every so many rows.
@@ -36,18 +36,18 @@ pub(crate) enum Pace {
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
-    whole: Whole,
-    pace: Pace,
+    total: Total,
+    interval: LineInterval,
     since: Stopwatch,
     line: Stopwatch,
-    told: u64,
+    reported: u64,
 }
 
 impl Progress {
     /// Begins.
-    pub(super) fn start(whole: Whole, pace: Pace) -> Self {
-        let bar = io::stderr().is_terminal().then(|| bar(whole));
-        Self { bar, whole, pace, since: Stopwatch::start(), line: Stopwatch::start(), told: 0 }
+    pub(super) fn start(total: Total, interval: LineInterval) -> Self {
+        let bar = io::stderr().is_terminal().then(|| bar(total));
+        Self { bar, total, interval, since: Stopwatch::start(), line: Stopwatch::start(), reported: 0 }
     }
 
     /// How long it has taken.
@@ -57,21 +57,21 @@ impl Progress {
 
     /// Shows that so many rows and bytes are done.
     pub(super) fn show(&mut self, rows: u64, bytes: u64) {
-        let done = if matches!(self.whole, Whole::Rows(_)) { rows } else { bytes };
+        let done = if matches!(self.total, Total::Rows(_)) { rows } else { bytes };
         let rate = rate(rows, self.elapsed());
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{rows} rows, {rate:.0}/s"));
             bar.set_position(done);
             return;
         }
-        let due = match self.pace {
-            Pace::Time => self.line.elapsed() >= LINE_INTERVAL,
-            Pace::Rows(step) => rows / step > self.told / step,
+        let due = match self.interval {
+            LineInterval::Time => self.line.elapsed() >= LINE_INTERVAL,
+            LineInterval::Rows(step) => rows / step > self.reported / step,
         };
         if due {
-            (self.line, self.told) = (Stopwatch::start(), rows);
-            let rest = match self.whole {
-                Whole::Bytes(all) | Whole::Rows(all) if all > 0 && done > 0 => {
+            (self.line, self.reported) = (Stopwatch::start(), rows);
+            let rest = match self.total {
+                Total::Bytes(all) | Total::Rows(all) if all > 0 && done > 0 => {
                     let share = ratio(done, all).min(1.0);
                     let left = self.elapsed().as_secs_f64() * (1.0 - share) / share;
                     format!(", {:.0} %, {left:.0} s left", share * 100.0)
@@ -79,13 +79,13 @@ impl Progress {
                 _ => String::new(),
             };
             let mib = ratio(bytes, 1 << 20);
-            // Nothing is lost when nobody can read it.
+            // Without a standard error the progress is shown nowhere, which harms nothing.
             let _ = writeln!(io::stderr(), "{rows} rows, {mib:.1} MiB, {rate:.0} rows/s{rest}");
         }
     }
 
     /// Writes a line of its own.
-    pub(super) fn say(&self, line: &str) {
+    pub(super) fn print_line(&self, line: &str) {
         let write = || {
             let _ = writeln!(io::stderr(), "{line}");
         };
@@ -109,15 +109,15 @@ pub(super) fn rate(rows: u64, elapsed: Duration) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
+fn ratio(part: u64, total: u64) -> f64 {
+    part as f64 / total as f64
 }
 
-fn bar(whole: Whole) -> ProgressBar {
-    let (length, template) = match whole {
-        Whole::Bytes(all) => (Some(all), "{bar:30} {percent}% {bytes}/{total_bytes}, {msg}, {eta} left"),
-        Whole::Rows(all) => (Some(all), "{bar:30} {percent}%, {msg}, {eta} left"),
-        Whole::Unknown => (None, "{spinner} {bytes}, {msg}, {elapsed}"),
+fn bar(total: Total) -> ProgressBar {
+    let (length, template) = match total {
+        Total::Bytes(all) => (Some(all), "{bar:30} {percent}% {bytes}/{total_bytes}, {msg}, {eta} left"),
+        Total::Rows(all) => (Some(all), "{bar:30} {percent}%, {msg}, {eta} left"),
+        Total::Unknown => (None, "{spinner} {bytes}, {msg}, {elapsed}"),
     };
     let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SEC);
     let bar = ProgressBar::with_draw_target(length, target);

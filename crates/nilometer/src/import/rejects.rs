@@ -20,7 +20,7 @@ pub(crate) struct Reject {
     line: u64,
     /// The reason for programs.
     code: Cow<'static, str>,
-    /// The field or column in the way.
+    /// The field or column that is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     /// The reason for people.
@@ -31,12 +31,18 @@ pub(crate) struct Reject {
 
 impl Reject {
     /// The row `raw` on line `line`, refused for `why`.
-    pub(crate) fn of(line: u64, why: &Rejection, raw: &[u8]) -> Self {
-        Self::told(line, Cow::Borrowed(why.code.as_str()), why.field.clone(), why.message.clone(), raw)
+    pub(crate) fn new(line: u64, why: &Rejection, raw: &[u8]) -> Self {
+        Self::from_server(line, Cow::Borrowed(why.code.as_str()), why.field.clone(), why.message.clone(), raw)
     }
 
-    /// The same with a reason that a server gave.
-    pub(crate) fn told(line: u64, code: Cow<'static, str>, field: Option<String>, message: String, raw: &[u8]) -> Self {
+    /// The row `raw` on line `line`, refused by a server for the reason `code` and `message`.
+    pub(crate) fn from_server(
+        line: u64,
+        code: Cow<'static, str>,
+        field: Option<String>,
+        message: String,
+        raw: &[u8],
+    ) -> Self {
         let raw = &raw[..raw.len().min(REJECT_RAW_BYTES_MAX)];
         Self { line, code, field, message, raw: String::from_utf8_lossy(raw).into_owned() }
     }

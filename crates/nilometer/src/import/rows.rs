@@ -7,7 +7,7 @@ use domain::limits::Limits;
 use domain::rejection::{RejectCode, Rejection};
 use wire::{Columns, CsvReader, Cut};
 
-use super::feed::{Feed, Place};
+use super::input_reader::{FilePosition, InputReader};
 
 /// Bytes of a row that is too long which its refusal shows.
 const EXCERPT_BYTES: usize = 256;
@@ -19,49 +19,49 @@ pub(super) struct Row<'r, 'a> {
     /// The row as it stands in the file.
     pub(super) raw: &'r [u8],
     /// Where the next one begins.
-    pub(super) after: Place,
+    pub(super) after: FilePosition,
     /// What it says.
     pub(super) item: wire::Item<'a>,
 }
 
-/// Who takes rows. An error ends the reading.
-pub(super) trait TakeRows {
+/// Takes rows. An error ends the reading.
+pub(super) trait RowSink {
     fn take(&mut self, row: Row<'_, '_>) -> anyhow::Result<()>;
 }
 
 /// Reads one JSON object per line, from `from` on.
 pub(super) fn read_lines(
-    feed: &mut Feed,
-    from: Place,
+    input: &mut InputReader,
+    from: FilePosition,
     limits: &Limits,
-    rows: &mut impl TakeRows,
+    rows: &mut impl RowSink,
 ) -> anyhow::Result<()> {
     let row_bytes_max = limits.import_row_bytes_max();
-    if feed.bytes().starts_with(b"\xEF\xBB\xBF") {
-        feed.consume(3);
+    if input.bytes().starts_with(b"\xEF\xBB\xBF") {
+        input.consume(3);
     }
-    feed.skip_to(from)?;
+    input.skip_to(from)?;
     let mut overlong: Option<(u64, Vec<u8>)> = None;
     loop {
-        let (bytes, last) = (feed.bytes(), feed.is_last());
+        let (bytes, last) = (input.bytes(), input.is_last());
         let (length, whole) = match memchr::memchr(b'\n', bytes) {
             Some(end) => (end + 1, true),
             None if last && bytes.is_empty() && overlong.is_none() => return Ok(()),
             None => (bytes.len(), last),
         };
-        let place = feed.place();
-        let line = place.lines + 1;
+        let position = input.position();
+        let line = position.lines + 1;
         if !whole && (overlong.is_some() || length > row_bytes_max) {
             let excerpt = bytes[..length.min(EXCERPT_BYTES)].to_vec();
             overlong.get_or_insert((line, excerpt));
-            feed.consume(length);
-            feed.fill().context("failed to read the file")?;
+            input.consume(length);
+            input.fill().context("failed to read the file")?;
         } else if !whole {
-            feed.fill().context("failed to read the file")?;
+            input.fill().context("failed to read the file")?;
         } else {
             let raw = &bytes[..length];
             let end = usize::from(raw.ends_with(b"\n"));
-            let after = Place { offset: place.offset + length as u64, lines: place.lines + end as u64 };
+            let after = FilePosition { offset: position.offset + length as u64, lines: position.lines + end as u64 };
             if let Some((line, excerpt)) = overlong.take() {
                 rows.take(Row { line, raw: &excerpt, after, item: Err((None, too_long(row_bytes_max))) })?;
             } else if length > row_bytes_max {
@@ -69,7 +69,7 @@ pub(super) fn read_lines(
             } else if let Some(item) = wire::line(line, &raw[..length - end], limits) {
                 rows.take(Row { line, raw, after, item })?;
             }
-            feed.move_to(after);
+            input.move_to(after);
         }
     }
 }
@@ -91,52 +91,52 @@ pub(crate) struct CsvOptions {
 
 /// Reads CSV whose first row names the columns; the rows from `from` on.
 pub(super) fn read_csv(
-    feed: &mut Feed,
-    from: Place,
+    input: &mut InputReader,
+    from: FilePosition,
     options: &CsvOptions,
     limits: &Limits,
-    rows: &mut impl TakeRows,
+    rows: &mut impl RowSink,
 ) -> anyhow::Result<()> {
     let row_bytes_max = limits.import_row_bytes_max();
-    let head = feed.bytes();
+    let head = input.bytes();
     let line = head.split(|byte| matches!(byte, b'\n' | b'\r')).find(|line| !line.is_empty()).unwrap_or_default();
     let delimiter = options.delimiter.unwrap_or_else(|| wire::detect_delimiter(line));
     let mut reader = CsvReader::new(delimiter, row_bytes_max);
-    let columns = read_header(feed, &mut reader, options)?;
-    feed.skip_to(from)?;
+    let columns = read_header(input, &mut reader, options)?;
+    input.skip_to(from)?;
     let mut scratch = String::new();
     let mut overlong: Option<(u64, Vec<u8>)> = None;
     loop {
-        let (bytes, place) = (feed.bytes(), feed.place());
+        let (bytes, position) = (input.bytes(), input.position());
         // Empty lines before a row belong to no row.
         let blank = bytes.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
         let skipped = bytes[..blank].iter().filter(|byte| **byte == b'\n').count() as u64;
-        let line = place.lines + skipped + 1;
-        match reader.cut(bytes, feed.is_last()) {
+        let line = position.lines + skipped + 1;
+        match reader.cut(bytes, input.is_last()) {
             Cut::Row(length, row) => {
                 let raw = &bytes[..length];
-                let after = after(place, raw);
+                let after = after(position, raw);
                 let item = match (row.swallowed_lines(), row.cells()) {
                     (Some(swallowed), _) => Err((None, never_closed(after.lines + 1 - swallowed))),
                     (None, Ok(cells)) => columns.read(cells, &mut scratch, limits),
                     (None, Err(rejection)) => Err((None, rejection)),
                 };
                 rows.take(Row { line, raw: raw.get(blank..).unwrap_or_default(), after, item })?;
-                feed.move_to(after);
+                input.move_to(after);
             }
             Cut::Overlong(length) => {
                 let raw = &bytes[..length];
                 let (line, excerpt) = overlong.take().unwrap_or_else(|| (line, excerpt(raw)));
-                let after = after(place, raw);
+                let after = after(position, raw);
                 rows.take(Row { line, raw: &excerpt, after, item: Err((None, too_long(row_bytes_max))) })?;
-                feed.move_to(after);
+                input.move_to(after);
             }
             Cut::More(done) => {
                 if done > 0 {
                     overlong.get_or_insert_with(|| (line, excerpt(bytes)));
                 }
-                feed.consume(done);
-                feed.fill().context("failed to read the file")?;
+                input.consume(done);
+                input.fill().context("failed to read the file")?;
             }
             Cut::End => return Ok(()),
         }
@@ -147,25 +147,25 @@ fn excerpt(raw: &[u8]) -> Vec<u8> {
     raw[..raw.len().min(EXCERPT_BYTES)].to_vec()
 }
 
-fn after(place: Place, raw: &[u8]) -> Place {
+fn after(position: FilePosition, raw: &[u8]) -> FilePosition {
     let lines = raw.iter().filter(|byte| **byte == b'\n').count() as u64;
-    Place { offset: place.offset + raw.len() as u64, lines: place.lines + lines }
+    FilePosition { offset: position.offset + raw.len() as u64, lines: position.lines + lines }
 }
 
-fn read_header(feed: &mut Feed, reader: &mut CsvReader, options: &CsvOptions) -> anyhow::Result<Columns> {
+fn read_header(input: &mut InputReader, reader: &mut CsvReader, options: &CsvOptions) -> anyhow::Result<Columns> {
     loop {
-        match reader.cut(feed.bytes(), feed.is_last()) {
+        match reader.cut(input.bytes(), input.is_last()) {
             Cut::Row(length, row) => {
                 ensure!(row.swallowed_lines().is_none(), "a quote in the header is never closed");
                 let names = row.texts().map_err(|why| anyhow::anyhow!("the header {why}"))?;
                 let columns = Columns::of(names, &options.mapping)?;
-                feed.consume(length);
+                input.consume(length);
                 return Ok(columns);
             }
             Cut::Overlong(_) => bail!("the header is too long to be one"),
             Cut::More(done) => {
                 ensure!(done == 0, "the header is too long to be one");
-                feed.fill().context("failed to read the file")?;
+                input.fill().context("failed to read the file")?;
             }
             Cut::End => bail!("the file has no header"),
         }

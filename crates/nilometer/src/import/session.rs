@@ -1,5 +1,5 @@
-//! Keeps the account of an import: what was read, counted and refused; writes the reject file and the
-//! checkpoint, the first always before the second.
+//! The state of a running import: counts of what was read, counted and refused, the reject file, the
+//! checkpoint and the progress shown. The reject file is always written before the checkpoint.
 
 use std::fmt;
 use std::path::Path;
@@ -12,23 +12,23 @@ use anyhow::ensure;
 use super::batcher::ImportBatch;
 use super::checkpoint::Checkpoint;
 use super::files::Input;
-use super::progress::{Pace, Progress, Whole, rate};
+use super::progress::{LineInterval, Progress, Total, rate};
 use super::rejects::{Reject, RejectFile};
-use crate::stopwatch::Stopwatch;
+use clock::Stopwatch;
 
 /// Time between two checkpoints.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Refused rows that are shown when there is no reject file.
 const SHOWN_MAX: u64 = 5;
 
-/// What became of all rows.
+/// Counts of the outcomes of all rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) rows: u64,
     pub(crate) accepted: u64,
     pub(crate) duplicates: u64,
     pub(crate) rejected: u64,
-    /// Rows that were taken and could not be applied.
+    /// Rows that were accepted and could not be applied.
     pub(crate) dead_lettered: u64,
     pub(crate) elapsed: Duration,
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    /// That every row which was taken is counted.
+    /// Checks that every accepted row is counted.
     ///
     /// # Errors
     /// When there are dead letters.
@@ -56,7 +56,7 @@ impl Summary {
     }
 }
 
-/// The account.
+/// A running import. Batches are settled in the order of the files.
 #[derive(Debug)]
 pub(crate) struct ImportSession {
     files: Vec<Input>,
@@ -64,22 +64,22 @@ pub(crate) struct ImportSession {
     checkpoint: Option<Checkpoint>,
     saved: Stopwatch,
     progress: Progress,
-    /// Bytes read from files; `None` when rows are made and not read.
+    /// Bytes read from files; `None` for generated events.
     meter: Option<Arc<AtomicU64>>,
     bytes: u64,
     summary: Summary,
 }
 
 impl ImportSession {
-    /// The account of rows that are made here.
-    pub(crate) fn of_made(rows: u64, pace: Pace) -> Self {
-        Self::new(Vec::new(), None, Progress::start(Whole::Rows(rows), pace))
+    /// An import of `rows` generated events.
+    pub(crate) fn for_generated(rows: u64, interval: LineInterval) -> Self {
+        Self::new(Vec::new(), None, Progress::start(Total::Rows(rows), interval))
     }
 
-    /// The account of `files` of so many bytes, of which `meter` counts those read.
-    pub(crate) fn of_files(files: Vec<Input>, bytes: Option<u64>, meter: Arc<AtomicU64>) -> Self {
-        let whole = bytes.map_or(Whole::Unknown, Whole::Bytes);
-        Self::new(files, Some(meter), Progress::start(whole, Pace::Time))
+    /// An import of `files` with `bytes` bytes together; `meter` counts the bytes read.
+    pub(crate) fn for_files(files: Vec<Input>, bytes: Option<u64>, meter: Arc<AtomicU64>) -> Self {
+        let whole = bytes.map_or(Total::Unknown, Total::Bytes);
+        Self::new(files, Some(meter), Progress::start(whole, LineInterval::Time))
     }
 
     fn new(files: Vec<Input>, meter: Option<Arc<AtomicU64>>, progress: Progress) -> Self {
@@ -95,12 +95,13 @@ impl ImportSession {
         }
     }
 
-    /// Keeps a checkpoint, and says where files are gone on with.
+    /// Keeps `checkpoint`, and prints where each file resumes.
     pub(crate) fn keep_checkpoint(&mut self, checkpoint: Checkpoint) {
         for file in &self.files {
             if file.from.offset > 0 {
                 let line = file.from.lines + 1;
-                self.progress.say(&format!("{}: goes on at line {line}, the rest is imported already", file.name));
+                self.progress
+                    .print_line(&format!("{}: goes on at line {line}, the rest is imported already", file.name));
             }
         }
         self.checkpoint = Some(checkpoint);
@@ -113,7 +114,7 @@ impl ImportSession {
         Ok(())
     }
 
-    /// Notes that it is known what became of every row of `batch`.
+    /// Notes that the outcome of every row of `batch` is known.
     pub(crate) fn settled<P>(&mut self, batch: &ImportBatch<P>) -> anyhow::Result<()> {
         self.refuse(batch.file, &batch.rejects)?;
         self.summary.rows += batch.rows;
@@ -130,7 +131,7 @@ impl ImportSession {
         Ok(())
     }
 
-    /// Notes rows that the admission of the destination refused.
+    /// Adds refused rows of file number `file`.
     pub(crate) fn refuse(&mut self, file: usize, rejects: &[Reject]) -> anyhow::Result<()> {
         let name = self.files.get(file).map_or("", |file| file.name.as_str());
         match &mut self.rejects {
@@ -142,7 +143,7 @@ impl ImportSession {
                     } else {
                         ""
                     };
-                    self.progress.say(&format!("rejected: {name} {reject}{more}"));
+                    self.progress.print_line(&format!("rejected: {name} {reject}{more}"));
                 }
             }
         }
@@ -150,31 +151,31 @@ impl ImportSession {
         Ok(())
     }
 
-    /// Notes what became of rows that were taken.
+    /// Adds accepted and duplicate rows.
     pub(crate) fn counted(&mut self, accepted: u64, duplicates: u64) {
         self.summary.accepted += accepted;
         self.summary.duplicates += duplicates;
     }
 
-    /// Says that no batch was finished for a while.
-    pub(crate) fn silent(&self, since: Duration, retry_timeout: Duration) {
+    /// Reports that no batch was finished for a while.
+    pub(crate) fn report_silence(&self, since: Duration, retry_timeout: Duration) {
         let (since, retry_timeout) = (since.as_secs(), retry_timeout.as_secs());
-        self.progress.say(&format!(
+        self.progress.print_line(&format!(
             "no batch was finished for {since} s: the server is slow or gone; each is tried for up to {retry_timeout} s"
         ));
     }
 
-    /// Notes that so many rows of `batch` became dead letters.
+    /// Adds `rows` rows of `batch` that became dead letters.
     pub(crate) fn dead_lettered<P>(&mut self, batch: &ImportBatch<P>, rows: u64, reason: &str) {
         self.summary.dead_lettered += rows;
         let place = self
             .files
             .get(batch.file)
             .map(|file| format!("{} lines {} to {}: ", file.name, batch.from.lines + 1, batch.after.lines));
-        self.progress.say(&format!("dead-lettered: {}{rows} rows: {reason}", place.unwrap_or_default()));
+        self.progress.print_line(&format!("dead-lettered: {}{rows} rows: {reason}", place.unwrap_or_default()));
     }
 
-    /// Ends the account: with everything done, or so that a later run can go on.
+    /// Ends the import: with everything done, or so that a later run can resume it.
     pub(crate) fn close(mut self, done: bool) -> anyhow::Result<Summary> {
         self.save()?;
         self.progress.end();
@@ -186,7 +187,7 @@ impl ImportSession {
 
     fn save(&mut self) -> anyhow::Result<()> {
         let rejects = self.rejects.as_mut().map(RejectFile::sync).transpose()?;
-        // A dead letter is to be tried again, so that nothing behind it is ever skipped.
+        // A later run sends dead letters again, so nothing behind one may ever be skipped.
         if let Some(checkpoint) = self.checkpoint.as_mut().filter(|_| self.summary.dead_lettered == 0) {
             checkpoint.save(rejects.unwrap_or(0))?;
         }

@@ -9,27 +9,27 @@ use ledger_embedded::interchange::ParquetTable;
 use vfs::{DiskVfs, Vfs};
 use wire::Columns;
 
-use super::feed::Place;
-use super::rows::{Row, TakeRows};
+use super::input_reader::FilePosition;
+use super::rows::{Row, RowSink};
 
 /// Reads the rows of the file at `path` from the one at `from` on.
 pub(super) fn read_parquet(
     path: &Path,
-    from: Place,
+    from: FilePosition,
     mapping: &[(String, String)],
     limits: &Limits,
-    rows: &mut impl TakeRows,
+    rows: &mut impl RowSink,
 ) -> anyhow::Result<()> {
     let file = DiskVfs.open_read(path).context("failed to open the file")?;
     let mut table = ParquetTable::open(file, from.offset)?;
     let columns = Columns::of(table.columns().iter().map(String::as_str), mapping)?;
-    let mut place = from;
+    let mut position = from;
     let mut scratch = String::new();
     while let Some(batch) = table.next_rows()? {
         for row in 0..batch.len() {
-            place = Place { offset: place.offset + 1, lines: place.lines + 1 };
+            position = FilePosition { offset: position.offset + 1, lines: position.lines + 1 };
             let item = columns.read(batch.row(row), &mut scratch, limits);
-            rows.take(Row { line: place.lines, raw: b"", after: place, item })?;
+            rows.take(Row { line: position.lines, raw: b"", after: position, item })?;
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ mod disk;
 mod meaning;
 mod hostile;
 
-/// Tells whoever reads the test's output.
+/// Prints a line to the test's output.
 #[expect(clippy::print_stdout, reason = "for people")]
 fn say(text: &str) {
     println!("{text}");

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bad_files;
+mod client;
 mod kills;
 mod round_trip;
 mod server;

@@ -14,3 +14,4 @@ mod streams;
 mod unanswered;
 mod questions;
 mod import;
+mod bench;

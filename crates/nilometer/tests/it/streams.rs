@@ -144,7 +144,7 @@ fn i6_a_reader_that_takes_nothing_is_dropped_and_neither_ingest_nor_other_reader
         posted += 1;
         server.metric(&mut server.client(), "live_streams") == 1.0
     });
-    assert!(dropped, "nobody was dropped:\n{}", server.log());
+    assert!(dropped, "no subscriber was dropped:\n{}", server.log());
     let before = lives.load(Ordering::SeqCst);
     let goes_on = wait::until(WAIT_MAX, || lives.load(Ordering::SeqCst) > before + 1);
     assert!(goes_on, "the other reader was dropped too:\n{}", server.log());

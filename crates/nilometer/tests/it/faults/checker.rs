@@ -58,12 +58,12 @@ type Sums = BTreeMap<String, Sum>;
 pub(crate) fn check(server: &Server, data: &Path, log: &ClientLog) -> Verdict {
     let verdict = check_running(server, log);
     server.stop();
-    let said = verify(data);
-    assert!(said.contains(&format!("verified {} events: ", verdict.stored)), "I3: {said}");
+    let message = verify(data);
+    assert!(message.contains(&format!("verified {} events: ", verdict.stored)), "I3: {message}");
     verdict
 }
 
-/// The same on a server that stays.
+/// Checks a server that stays.
 pub(crate) fn check_running(server: &Server, log: &ClientLog) -> Verdict {
     let seed = log.seed();
     let mut client = server.client();
@@ -97,7 +97,7 @@ pub(crate) fn check_running(server: &Server, log: &ClientLog) -> Verdict {
     verdict
 }
 
-/// The same where raw events may be gone: everything that was sent must be in the sums.
+/// Checks a server whose raw events may be gone: everything that was sent must be in the sums.
 pub(crate) fn check_sums(server: &Server, log: &ClientLog) {
     let mut client = server.client();
     server.wait_drained();
@@ -107,13 +107,13 @@ pub(crate) fn check_sums(server: &Server, log: &ClientLog) {
     assert_eq!(totals(&mut client), expected, "I1, I2: totals of customers; seed {}:\n{}", log.seed(), server.log());
 }
 
-/// Has a stopped folder recomputed, where there must be no difference; returns what is said.
+/// Has a stopped folder recomputed, where there must be no difference; returns what is printed.
 pub(crate) fn verify(data: &Path) -> String {
     let output = run(&["verify", "--data", data.to_str().unwrap()]);
-    let said = stdout(&output).to_owned();
-    assert_eq!(output.status.code(), Some(0), "I3: {said}{}", stderr(&output));
-    assert!(said.ends_with(" 0 differences\n"), "I3: {said}");
-    said
+    let message = stdout(&output).to_owned();
+    assert_eq!(output.status.code(), Some(0), "I3: {message}{}", stderr(&output));
+    assert!(message.ends_with(" 0 differences\n"), "I3: {message}");
+    message
 }
 
 fn sums_of(numbers: impl Iterator<Item = u64>) -> Sums {

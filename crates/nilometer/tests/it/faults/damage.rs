@@ -112,9 +112,12 @@ fn f11_a_flipped_bit_in_a_segment_is_refused_by_its_files_name() {
             let paths = files::with_suffix(&data.path().join("segments"), suffix);
             let path = &paths[random.random_range(0..paths.len())];
             let place = flip(path, 0..files::read(path).len(), &mut random);
-            let (code, said) = Launch::on(data.path()).refused();
+            let (code, message) = Launch::on(data.path()).refused();
             let name = path.file_name().unwrap().to_str().unwrap();
-            assert!(code > 0 && said.contains(name), "byte {place} of {name}: seed {seed}: exit code {code}: {said}");
+            assert!(
+                code > 0 && message.contains(name),
+                "byte {place} of {name}: seed {seed}: exit code {code}: {message}"
+            );
         }
     }
 }
@@ -134,8 +137,8 @@ fn f11_a_segment_that_is_gone_or_cut_is_refused_by_its_files_name() {
             } else {
                 files::remove(&path);
             }
-            let (code, said) = Launch::on(data.path()).refused();
-            assert!(code > 0 && said.contains(path.file_name().unwrap().to_str().unwrap()), "{code}: {said}");
+            let (code, message) = Launch::on(data.path()).refused();
+            assert!(code > 0 && message.contains(path.file_name().unwrap().to_str().unwrap()), "{code}: {message}");
         }
     }
 }
@@ -153,10 +156,10 @@ fn f11_a_flipped_bit_within_the_journal_is_refused_by_file_and_byte() {
         // The last record cannot be told from one that was torn.
         let range = if case < 3 { 0..40 } else { 40..whole.records[whole.records.len() - 2].end };
         let place = flip(&whole.path, range, &mut random);
-        let (code, said) = Launch::on(data.path()).refused();
+        let (code, message) = Launch::on(data.path()).refused();
         let name = whole.path.file_name().unwrap().to_str().unwrap();
-        let named = said.contains(name) && said.contains("at byte");
-        assert!(code > 0 && named, "byte {place} of {name}: seed {seed}: exit code {code}: {said}");
+        let named = message.contains(name) && message.contains("at byte");
+        assert!(code > 0 && named, "byte {place} of {name}: seed {seed}: exit code {code}: {message}");
     }
 }
 

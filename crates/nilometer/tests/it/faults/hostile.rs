@@ -1,5 +1,5 @@
 //! F31–F35: clients that mean harm. Each gets a clear answer or a closed connection, costs little
-//! memory, leaves nothing behind, and keeps nobody else from being served.
+//! memory, leaves nothing behind, and keeps no other client from being served.
 
 use std::time::Duration;
 

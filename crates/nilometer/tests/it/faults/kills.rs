@@ -167,9 +167,9 @@ fn i9_a_second_process_on_the_folder_refuses_and_the_first_goes_on() {
     let load = Load::start(&log, BATCH_EVENTS_MAX);
     load.aim(Some(server.address()));
     for _ in 0..3 {
-        let (code, said) = launch.refused();
+        let (code, message) = launch.refused();
         assert_ne!(code, 0);
-        assert!(said.contains("in use by another process"), "{said}");
+        assert!(message.contains("in use by another process"), "{message}");
     }
     let complaints = load.end();
     assert!(complaints.is_empty(), "seed {seed}: {complaints:#?}");

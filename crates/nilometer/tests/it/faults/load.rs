@@ -44,7 +44,7 @@ impl Load {
         Self::with(log, events_max, true)
     }
 
-    /// The same without reading.
+    /// A load without reading.
     pub(crate) fn of_writers(log: &Arc<ClientLog>, events_max: usize) -> Self {
         Self::with(log, events_max, false)
     }
@@ -134,13 +134,13 @@ impl Shared {
         }
     }
 
-    /// What is said to be applied can be read, unless the server has been started anew since and replays.
+    /// What was answered as applied can be read, unless the server has been started anew since and replays.
     fn read_own_write(&self, client: &mut Client, number: u64) {
         let id = self.log.id(number);
         if let Ok(answer) = client.get(&format!("/v1/events/{id}"))
             && !matches!(answer.status, 200 | 503)
         {
-            self.complain(format!("{id} was said to be applied, but reading it gives {}", answer.text()));
+            self.complain(format!("{id} was answered as applied, but reading it gives {}", answer.text()));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Pause between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Looks again and again until `done` or `within` is over; says which.

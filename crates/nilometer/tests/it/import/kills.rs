@@ -102,9 +102,9 @@ fn i1_rows_that_cannot_be_applied_are_reported_and_tried_again() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(super::counts(&output), [30_000, 20_000, 0, 0]);
     assert!(stdout(&output).contains("10000 dead-lettered"), "{}", stdout(&output));
-    let said = stderr(&output);
+    let message = stderr(&output);
     for part in ["lines 10002 to 20001", "10000 rows", "as injected", "dead letters and not counted"] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(events(&data), 20_000);
     assert_eq!(imported(&data, &csv, &[]), [30_000, 10_000, 20_000, 0]);

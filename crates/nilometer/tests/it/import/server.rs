@@ -59,7 +59,12 @@ fn a_server_that_cannot_be_used_is_one_clear_error() {
     let data = tempfile::tempdir().unwrap();
     let csv = data.path().join("f.csv");
     write(&csv, "id\n1\n");
-    for (url, reason) in [("https://localhost:1", "http://"), ("http://127.0.0.1:1", "failed to connect")] {
+    for (url, reason) in [
+        ("ftp://localhost:1", "http:// or https://"),
+        ("localhost:1", "http:// or https://"),
+        ("https://127.0.0.1:1", "failed to connect"),
+        ("http://127.0.0.1:1", "failed to connect"),
+    ] {
         let output = into(url, &csv, &[]);
         assert_ne!(output.status.code(), Some(0));
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
@@ -82,7 +87,7 @@ fn endless(url: &str, args: &[&str]) -> (Child, ChildStdin) {
     (child, input)
 }
 
-/// Sends rows for one batch and a few more, unless nobody reads them any more.
+/// Sends rows for one batch and a few more, unless the import has ended.
 fn send_rows(input: &mut ChildStdin, kind: &str) {
     let note = "x".repeat(190);
     let rows: String = (0..6_000).map(|row| format!("{kind}{row},{kind},{note}\n")).collect();
@@ -107,8 +112,8 @@ fn i9_an_import_that_is_refused_ends_at_once_and_not_with_its_input() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::with(data.path(), &["--profile", "prod", "--api-keys", "acme:the-key-of-acme"]);
     let (child, input) = endless(&server.url(), &["--key", "another-key"]);
-    let said = ended(child, input);
-    assert!(said.contains(&server.url()) && said.contains("401"), "{said}");
+    let message = ended(child, input);
+    assert!(message.contains(&server.url()) && message.contains("401"), "{message}");
 }
 
 #[test]
@@ -121,8 +126,8 @@ fn i9_an_import_whose_server_is_gone_ends_at_once_and_not_with_its_input() {
     assert!(wait::until(WAIT_MAX, is_counted));
     server.kill();
     send_rows(&mut input, "b");
-    let said = ended(child, input);
-    assert!(said.contains(&url) && said.contains("no acknowledgement within 1 s"), "{said}");
+    let message = ended(child, input);
+    assert!(message.contains(&url) && message.contains("no acknowledgement within 1 s"), "{message}");
 }
 
 /// How many events a server counts.

@@ -169,7 +169,7 @@ fn ask(session: &mut Session, tenant: usize, recent: &Recent) {
     panic!("seed {}: {path} of tenant {tenant}: {why:?}\nfound {found}", session.seed);
 }
 
-/// Values that nobody had may be left out.
+/// Values that no user had may be left out.
 fn without_nothing(mut answer: Value) -> Value {
     let members = answer.as_object_mut().unwrap();
     for counts in members.values_mut().filter_map(Value::as_object_mut) {
@@ -189,8 +189,8 @@ impl Recent {
             .filter(|(time, _)| now - window < second(time) && second(time) <= now)
             .map(|(_, user)| user)
             .collect();
-        let nobody = BTreeMap::new();
-        let table = self.table.as_ref().unwrap_or(&nobody);
+        let empty = BTreeMap::new();
+        let table = self.table.as_ref().unwrap_or(&empty);
         let known = inside.iter().filter_map(|user| table.get(user.as_ref()?));
         let mut by: BTreeMap<String, BTreeMap<&str, u64>> = BTreeMap::new();
         for (attribute, value) in known.clone().flatten() {

@@ -42,7 +42,7 @@ impl Range {
         }
     }
 
-    /// Of whole days.
+    /// Counts of whole days.
     pub(crate) fn of_days(random: &mut StdRng, now: i64, wall: &Wall) -> Self {
         let mut ends = [random_instant(random, now), random_instant(random, now)];
         ends.sort_unstable();

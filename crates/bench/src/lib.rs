@@ -1,0 +1,31 @@
+//! Load on a server from outside: made events, benchmarks over HTTP, and the comparison of two builds.
+//! Knows the server only by its command line, its log and its routes.
+
+mod text;
+pub mod seed;
+mod http;
+mod output;
+mod schedule;
+mod workload;
+mod latency;
+mod load;
+mod machine;
+mod client;
+mod check;
+mod server;
+mod folder;
+mod plan;
+mod args;
+mod ingest;
+mod query;
+mod process;
+mod analytics;
+mod live;
+mod restart;
+mod measure;
+mod pair;
+mod suite;
+mod command;
+
+pub use args::{BenchArgs, share};
+pub use command::run;
