@@ -14,8 +14,8 @@ use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserSet;
-use ports::active_users::{ActiveUsers, ActiveUsersQuery};
-use ports::manifest::Audience;
+use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
+use ports::manifest::ActivityFilter;
 use ports::{ErrorKind, PortError};
 
 use crate::activity::ByDay;
@@ -38,7 +38,7 @@ impl ActiveUsers for EmbeddedLedger {
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
         let (mut turn, mut waited) = (None, false);
         for _ in 0..ZONE_CHANGES_MAX {
-            let own = self.zone(scope);
+            let own = self.applied_zone(scope).zone;
             let question = Question::new(scope, query, &own);
             if !waited && question.reads_files() {
                 (turn, waited) = (self.core.turn(scope).await?, true);
@@ -52,12 +52,12 @@ impl ActiveUsers for EmbeddedLedger {
         Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
     }
 
-    fn zone(&self, scope: &TenantScope) -> Zone {
-        zone_of(&self.core.state.read().zones, scope.tenant())
+    fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {
+        self.core.state.read().zones.get(scope.tenant()).cloned().unwrap_or_default()
     }
 
-    async fn set_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
-        zone::set(&self.core, scope, zone).await
+    async fn recount(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
+        zone::recount(&self.core, scope, wanted).await
     }
 }
 
@@ -92,7 +92,7 @@ impl Plan {
 #[derive(Debug)]
 struct Question {
     kept: Option<DayRange>,
-    audience: Audience,
+    filter: ActivityFilter,
     raw: RawQuery,
 }
 
@@ -117,7 +117,7 @@ impl Question {
             project: query.project.clone(),
             kind: query.kind.clone(),
         };
-        Self { kept, audience: audience_of(query), raw }
+        Self { kept, filter: filter_of(query), raw }
     }
 
     fn reads_files(&self) -> bool {
@@ -132,7 +132,7 @@ impl Question {
         };
         core.moment(
             &self.raw.scope,
-            || core.manifest.activity(&self.raw.scope, &self.audience, days),
+            || core.manifest.activity(&self.raw.scope, &self.filter, days),
             |active| self.share(active),
         )
         .await
@@ -161,11 +161,11 @@ impl Question {
 }
 
 /// What of the kept sets answers a query that does not ask for a project and a type together.
-fn audience_of(query: &ActiveUsersQuery) -> Audience {
+fn filter_of(query: &ActiveUsersQuery) -> ActivityFilter {
     match (&query.project, &query.kind) {
-        (Some(project), _) => Audience::Project(project.clone()),
-        (None, Some(kind)) => Audience::Type(kind.clone()),
-        (None, None) => Audience::All,
+        (Some(project), _) => ActivityFilter::Project(project.clone()),
+        (None, Some(kind)) => ActivityFilter::Type(kind.clone()),
+        (None, None) => ActivityFilter::All,
     }
 }
 
@@ -180,6 +180,7 @@ mod tests {
     use ports::reports::Reports;
     use ports::testing::clock::ManualClock;
     use ports::testing::ledger::records::scope;
+    use ports::testing::ledger::set_zone;
     use ports::testing::manifest::MemoryManifest;
     use vfs::testing::SimVfs;
 
@@ -213,7 +214,7 @@ mod tests {
         let days_of = |zone| ActiveUsersQuery { range: TimeRange::ALL, zone, project: None, kind: None };
         let kolkata = Zone::parse("Asia/Kolkata").expect("a zone");
         ledger.active_users(&asks, &days_of(Zone::utc())).await.expect("whole days of the own zone");
-        ledger.set_zone(&asks, &kolkata).await.expect("a change of zone");
+        set_zone(&*ledger, &asks, &kolkata).await.expect("a change of zone");
         ledger.active_users(&asks, &days_of(kolkata)).await.expect("whole days of the new zone");
         assert!(ledger.active_users(&asks, &days_of(Zone::utc())).now_or_never().is_none(), "raw events wait");
         ledger.customers(&one.for_the_server(), None, 1).await.expect("what the server does of itself");

@@ -1,11 +1,14 @@
-//! Puts the parts together. The only file that names adapters.
+//! Puts the parts together. Adapters are named here and in the module below, and nowhere else.
 //!
 //! ```text
 //! DATA/LOCK             held by the one process that uses the folder
 //! DATA/manifest.sqlite  what counts: segments, rollups, names, cursor
+//! DATA/catalog.sqlite   tenants, their settings and reference tables
 //! DATA/journal/         records that are durable and perhaps not yet in a segment
 //! DATA/segments/        events, sums and ids
 //! ```
+
+mod stores;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +20,6 @@ use domain::window::WindowRule;
 use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use live::{LiveOptions, MemoryLive};
-use manifest::SqliteStore;
 use pipeline::{Metrics, Pipeline, PipelineParts};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
@@ -28,8 +30,8 @@ use vfs::{DiskVfs, Vfs};
 
 use crate::clock::SystemClock;
 use crate::lock::FolderLock;
+use stores::{MANIFEST_FILE, Stores};
 
-const MANIFEST_FILE: &str = "manifest.sqlite";
 const JOURNAL_FOLDER: &str = "journal";
 const SEGMENTS_FOLDER: &str = "segments";
 
@@ -47,7 +49,7 @@ pub(crate) struct Engine {
     pub(crate) journal: Arc<LocalJournal>,
     pub(crate) ledger: Arc<EmbeddedLedger>,
     clock: Arc<dyn Clock>,
-    store: Arc<SqliteStore>,
+    stores: Stores,
     live: LiveOptions,
     _lock: FolderLock,
 }
@@ -65,7 +67,7 @@ impl Engine {
         }
         let folder = Folder::open(data).await?;
         let seed = Identity { key: rand::random(), rule: WindowRule::default() };
-        let rule = folder.store.load(&seed).await?.identity.rule;
+        let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
         folder
             .engine(EngineOptions { ledger: LedgerOptions { rule, ..LedgerOptions::default() }, ..Default::default() })
             .await
@@ -76,13 +78,13 @@ impl Engine {
     pub(crate) async fn open_to_load(data: &Path, options: EngineOptions) -> anyhow::Result<Self> {
         let folder = Folder::open(data).await?;
         let seed = Identity { key: rand::random(), rule: options.ledger.rule };
-        let rule = folder.store.load(&seed).await?.identity.rule;
+        let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
         folder.engine(EngineOptions { ledger: LedgerOptions { rule, ..options.ledger }, ..options }).await
     }
 
     /// Records the tenants that may come.
     pub(crate) async fn ensure_tenants(&self, tenants: &[TenantId]) -> anyhow::Result<()> {
-        Ok(self.store.ensure_tenants(tenants, self.clock.now()).await?)
+        Ok(self.stores.catalog.ensure_tenants(tenants, self.clock.now()).await?)
     }
 
     /// Starts everything that runs.
@@ -100,9 +102,9 @@ impl Engine {
             analytics: self.ledger.clone(),
             queries: self.ledger.clone(),
             live: Arc::new(MemoryLive::with(self.live.clone())),
-            references: self.store.clone(),
-            catalog: self.store.clone(),
-            settings: self.store.settings().await?,
+            references: self.stores.catalog.clone(),
+            catalog: self.stores.catalog.clone(),
+            settings: self.stores.catalog.settings().await?,
             clock: Arc::clone(&self.clock),
             limits,
             rule,
@@ -113,9 +115,9 @@ impl Engine {
 
     /// Closes the folder, tidily; a crash instead of this loses nothing.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        let Self { journal, ledger, store, .. } = self;
+        let Self { journal, ledger, stores, .. } = self;
         drop((journal, ledger));
-        Ok(store.close().await?)
+        stores.close().await
     }
 
     /// Applies what the journal still holds, so that a command sees everything that is durable.
@@ -137,7 +139,7 @@ struct Folder<'d> {
     data: &'d Path,
     lock: FolderLock,
     vfs: Arc<dyn Vfs>,
-    store: Arc<SqliteStore>,
+    stores: Stores,
 }
 
 impl<'d> Folder<'d> {
@@ -145,20 +147,21 @@ impl<'d> Folder<'d> {
         let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
         vfs.create_dir_all(data).with_context(|| format!("failed to create the data folder {}", data.display()))?;
         let lock = FolderLock::acquire(data)?;
-        let store = Arc::new(SqliteStore::open(&data.join(MANIFEST_FILE)).await?);
-        Ok(Self { data, lock, vfs, store })
+        let stores = Stores::open(data).await?;
+        Ok(Self { data, lock, vfs, stores })
     }
 
     async fn engine(self, options: EngineOptions) -> anyhow::Result<Engine> {
-        let Self { data, lock, vfs, store } = self;
+        let Self { data, lock, vfs, stores } = self;
+        let manifest = Arc::clone(&stores.manifest);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = LedgerOptions { seed_key: rand::random(), ..options.ledger };
-        let cursor = store.load(&Identity { key: ledger.seed_key, rule: ledger.rule }).await?.cursor;
+        let cursor = manifest.load(&Identity { key: ledger.seed_key, rule: ledger.rule }).await?.cursor;
         // The journal first: when the manifest was lost or is older than the journal, it refuses here,
         // before the ledger deletes segment files that such a manifest does not know.
         let journal = LocalJournal::open(Arc::clone(&vfs), data.join(JOURNAL_FOLDER), cursor, options.journal)?;
         let ledger =
-            EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), store.clone(), Arc::clone(&clock), ledger).await?;
-        Ok(Engine { journal: Arc::new(journal), ledger, clock, store, live: options.live, _lock: lock })
+            EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, Arc::clone(&clock), ledger).await?;
+        Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, _lock: lock })
     }
 }

@@ -115,6 +115,7 @@ impl Pipeline {
         let stored = std::mem::take(&mut parts.settings);
         let (failure, stop) = (Failure::new(), Stop::new());
         let settings = Arc::new(Settings::new(catalog, active_users, clock.clone(), stored, stop.signal()));
+        tokio::spawn(Arc::clone(&settings).resume_recounts());
         let replay_until = journal.backlog().durable;
         let receipts = Arc::new(Receipts::new(ledger.applied()));
         let in_flight = InFlight::new(ledger.closed_through());

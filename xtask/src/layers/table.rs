@@ -26,13 +26,15 @@ pub(super) struct Owned {
 }
 
 /// All crates, in the order of the dependency chain.
-pub(super) const LAYERS: [Layer; 13] = [
+pub(super) const LAYERS: [Layer; 15] = [
     Layer { name: "domain", uses: &[], tests_use: &[] },
     Layer { name: "wire", uses: &["domain"], tests_use: &[] },
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
     Layer { name: "vfs", uses: &[], tests_use: &[] },
     Layer { name: "journal", uses: &["domain", "ports", "vfs"], tests_use: &[] },
-    Layer { name: "manifest", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "sqlite", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "manifest", uses: &["domain", "ports", "sqlite"], tests_use: &[] },
+    Layer { name: "catalog", uses: &["domain", "ports", "sqlite"], tests_use: &["manifest"] },
     Layer { name: "live", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "ledger-embedded", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "manifest"] },
     Layer {
@@ -47,7 +49,9 @@ pub(super) const LAYERS: [Layer; 13] = [
     },
     Layer {
         name: "nilometer",
-        uses: &["domain", "wire", "ports", "vfs", "journal", "manifest", "live", "ledger-embedded", "pipeline", "api"],
+        uses: &[
+            "domain", "wire", "ports", "vfs", "journal", "manifest", "catalog", "live", "ledger-embedded", "pipeline", "api",
+        ],
         tests_use: &["sim"],
     },
     Layer { name: "sim", uses: &["domain", "ports", "pipeline", "vfs"], tests_use: &["journal", "ledger-embedded"] },
@@ -64,7 +68,7 @@ pub(super) const OWNED: [Owned; 6] = [
     },
     Owned {
         families: &["sea-orm", "sea-query", "sqlx", "rusqlite", "libsqlite3-sys"],
-        users: &["manifest"],
+        users: &["sqlite", "manifest", "catalog"],
         free_in_tests: false,
         reason: "SQL has one home; go through a port",
     },

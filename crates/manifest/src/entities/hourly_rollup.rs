@@ -4,9 +4,7 @@ use domain::aggregate::Totals;
 use domain::rollup::{Rollup, RollupKey};
 use domain::time::Timestamp;
 use sea_orm::entity::prelude::*;
-
-use super::{tenant_id, unsigned};
-use crate::failure::Failure;
+use sqlite::{Failure, tenant_id, unsigned};
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "hourly_rollup")]

@@ -8,16 +8,14 @@ use domain::rollup::{Rollup, RollupKey};
 use ports::manifest::{Commit, FileKind, Name, SegmentMeta};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel, ModelTrait,
-    QueryFilter, QuerySelect, SqlErr,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IdenStatic, IntoActiveModel, ModelTrait, QueryFilter,
+    QuerySelect,
 };
+use sqlite::Failure;
 
+use super::insert::insert;
 use super::{activity, users};
 use crate::entities::{daily_rollup, hourly_rollup, meta, name, segment, segment_file};
-use crate::failure::Failure;
-
-/// Rows in one `INSERT`, a power of two.
-const INSERT_ROWS_MAX: usize = 256;
 
 /// Makes every change of `commit` inside `transaction`.
 pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
@@ -29,8 +27,8 @@ pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) ->
     add_rollups(transaction, &commit.rollups).await?;
     add_names(transaction, &commit.names).await?;
     users::add(transaction, &commit.users).await?;
-    if let Some((tenant, zone)) = &commit.zone {
-        users::set_zone(transaction, tenant, zone).await?;
+    if let Some((tenant, applied)) = &commit.zone {
+        users::set_zone(transaction, tenant, applied).await?;
         activity::forget(transaction, tenant).await?;
     }
     activity::add(transaction, &commit.activity).await
@@ -86,7 +84,7 @@ async fn check_stored(transaction: &DatabaseTransaction, commit: &Commit) -> Res
 async fn forget_events(transaction: &DatabaseTransaction, ids: &[String]) -> Result<(), Failure> {
     for id in ids {
         let Some(row) = segment::Entity::find_by_id(id).one(transaction).await? else { continue };
-        let files = row.find_related(segment_file::Entity).all(transaction).await?;
+        let files = segment_file::Entity::find().filter(segment_file::Column::SegmentId.eq(id)).all(transaction).await?;
         let (events, kept): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.kind == FileKind::Events.as_str());
         row.sealed(&kept).into_active_model().reset_all().update(transaction).await?;
@@ -99,22 +97,15 @@ async fn forget_events(transaction: &DatabaseTransaction, ids: &[String]) -> Res
 
 async fn add_segments(transaction: &DatabaseTransaction, segments: &[SegmentMeta]) -> Result<(), Failure> {
     for segment in segments {
+        // One that is stored already violates the key, which is a conflict.
         let files = segment.files.iter().map(|file| segment_file::Model::new(&segment.id, file));
         let files = files.collect::<Result<Vec<_>, _>>()?;
         let row = segment::Model::new(segment, &files)?.into_active_model();
-        let inserted = segment::Entity::insert(row).exec_without_returning(transaction).await;
-        inserted.map_err(|error| conflict_if_known(&segment.id, error))?;
+        segment::Entity::insert(row).exec_without_returning(transaction).await?;
         let files = files.into_iter().map(IntoActiveModel::into_active_model);
         segment_file::Entity::insert_many(files).exec_without_returning(transaction).await?;
     }
     Ok(())
-}
-
-fn conflict_if_known(id: &str, error: DbErr) -> Failure {
-    match error.sql_err() {
-        Some(SqlErr::UniqueConstraintViolation(_)) => Failure::conflict(format!("segment {id:?} is stored already")),
-        _ => error.into(),
-    }
 }
 
 /// Removes them with their files, which refer to them.
@@ -158,25 +149,4 @@ async fn add_names(transaction: &DatabaseTransaction, names: &[Name]) -> Result<
     let names: BTreeSet<_> = names.iter().collect();
     let known_stay = OnConflict::columns([Column::Tenant, Column::Dimension, Column::Name]).do_nothing().to_owned();
     insert(transaction, names.into_iter().map(Model::new).collect(), &known_stay).await
-}
-
-/// Inserts rows by the hundreds. Statements are a power of two long, so that only a few different
-/// ones are ever prepared and kept.
-pub(super) async fn insert<M>(
-    transaction: &DatabaseTransaction,
-    rows: Vec<M>,
-    on_conflict: &OnConflict,
-) -> Result<(), Failure>
-where
-    M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
-    <M::Entity as EntityTrait>::ActiveModel: Send,
-{
-    let mut rows = rows.into_iter();
-    while rows.len() > 0 {
-        let length = 1 << rows.len().min(INSERT_ROWS_MAX).ilog2();
-        let batch: Vec<_> = rows.by_ref().take(length).map(IntoActiveModel::into_active_model).collect();
-        let insert = <M::Entity as EntityTrait>::insert_many(batch).on_conflict(on_conflict.clone());
-        insert.exec_without_returning(transaction).await?;
-    }
-    Ok(())
 }

@@ -14,9 +14,9 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder,
     QueryResult, Statement, StreamTrait,
 };
+use sqlite::Failure;
 
 use crate::entities::hourly_rollup::{Column, Entity, Model, SUM_MAX, SUMS};
-use crate::failure::Failure;
 
 /// Bits in the lower half of a sum.
 const HALF_BITS: u32 = 32;

@@ -10,10 +10,10 @@ use domain::calendar::{Day, DayRange};
 use domain::position::Seq;
 use domain::tenant::{TenantId, TenantScope};
 use domain::users::UserNumber;
-use manifest::SqliteStore;
+use manifest::SqliteManifest;
 use ports::ErrorKind;
 use ports::catalog::Catalog;
-use ports::manifest::{Activity, Audience, Commit, Manifest, ManifestState, NewUsers};
+use ports::manifest::{Activity, ActivityFilter, Commit, Manifest, ManifestState, NewUsers};
 use ports::references::References;
 use proptest::prelude::*;
 use sea_orm::sqlx;
@@ -38,7 +38,7 @@ async fn opened_with(bytes: &[u8]) -> Result<Result<ManifestState, ports::PortEr
 }
 
 async fn load(path: &Path) -> Result<ManifestState, ports::PortError> {
-    SqliteStore::open(path).await?.load(&identity()).await
+    SqliteManifest::open(path).await?.load(&identity()).await
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn f11_a_log_without_its_file_is_corrupt() -> Outcome {
 async fn f11_a_missing_folder_is_no_damage() -> Outcome {
     let folder = Folder::new()?;
     let missing = folder.file().join("manifest.sqlite");
-    assert_eq!(kind(SqliteStore::open(&missing).await), Some(ErrorKind::Unavailable));
+    assert_eq!(kind(SqliteManifest::open(&missing).await), Some(ErrorKind::Unavailable));
     Ok(())
 }
 
@@ -175,11 +175,11 @@ async fn f11_a_changed_or_lost_row_is_corrupt() -> Outcome {
 
 /// What each of the reads that `load` does not do answers.
 async fn read(path: &Path) -> Result<[Option<ErrorKind>; 4], ports::PortError> {
-    let store = SqliteStore::open(path).await?;
+    let store = SqliteManifest::open(path).await?;
     let scope = TenantScope::for_operator(TenantId::parse("acme").unwrap_or_else(|_| TenantId::default_tenant()));
     let users: Vec<_> = (0..1_100).map(UserNumber).collect();
     Ok([
-        kind(store.activity(&scope, &Audience::All, DayRange::ALL).await),
+        kind(store.activity(&scope, &ActivityFilter::All, DayRange::ALL).await),
         kind(store.user_names(&scope, &users).await),
         kind(store.settings().await),
         kind(store.reference_tables().await),
@@ -220,7 +220,7 @@ async fn f11_what_is_damaged_is_not_added_to() -> Outcome {
     let acme = TenantId::parse("acme")?;
     let of_all = |day: i32| Activity {
         tenant: acme.clone(),
-        audience: Audience::All,
+        filter: ActivityFilter::All,
         day: Day::from_number(day),
         users: [UserNumber(1)].into_iter().collect(),
     };

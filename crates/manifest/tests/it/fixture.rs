@@ -17,10 +17,10 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::users::UserNumber;
 use domain::window::WindowRule;
-use manifest::SqliteStore;
+use manifest::SqliteManifest;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::manifest::{
-    Activity, Audience, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
 };
 use ports::references::References;
 use ports::{ErrorKind, PortError};
@@ -113,14 +113,14 @@ fn users() -> Vec<NewUsers> {
 }
 
 fn activity() -> Vec<Activity> {
-    let audiences = [Audience::All, Audience::Project("p".into()), Audience::Type("api_call".into())];
-    let of = |audience: Audience, day: i32| Activity {
+    let filters = [ActivityFilter::All, ActivityFilter::Project("p".into()), ActivityFilter::Type("api_call".into())];
+    let of = |filter: ActivityFilter, day: i32| Activity {
         tenant: tenant("acme"),
-        audience,
+        filter,
         day: Day::from_number(day),
         users: (0..1_100).step_by(3).map(UserNumber).collect(),
     };
-    audiences.into_iter().flat_map(|audience| [-1, 16_572].map(|day| of(audience.clone(), day))).collect()
+    filters.into_iter().flat_map(|filter| [-1, 16_572].map(|day| of(filter.clone(), day))).collect()
 }
 
 fn zone() -> Zone {
@@ -139,7 +139,7 @@ fn reference(generation: u64) -> Arc<ReferenceTable> {
 
 /// Writes a store with something in every table, whole in one file.
 pub(crate) async fn write(path: &Path) -> Result<(), PortError> {
-    let store = SqliteStore::open(path).await?;
+    let store = SqliteManifest::open(path).await?;
     store.load(&identity()).await?;
     let change = Commit {
         cursor: Some((Seq(0), Seq(42))),
@@ -186,9 +186,9 @@ async fn a_store_of_format_2_opens_for_ever() -> Outcome {
     let scope = TenantScope::for_operator(tenant("acme"));
     assert_eq!(store.rollups(&scope, TimeRange::ALL).await?.1, rollups());
     assert_eq!(store.dead_letter(&scope, Seq(17)).await?, Some(letter()));
-    for Activity { audience, .. } in activity() {
-        let days = activity().into_iter().filter(|of| of.audience == audience).map(|of| (of.day, of.users));
-        let stored = store.activity(&scope, &audience, DayRange::ALL).await?.1;
+    for Activity { filter, .. } in activity() {
+        let days = activity().into_iter().filter(|of| of.filter == filter).map(|of| (of.day, of.users));
+        let stored = store.activity(&scope, &filter, DayRange::ALL).await?.1;
         assert_eq!(stored, days.collect::<Vec<_>>());
     }
     assert_eq!(store.settings().await?, [(tenant("acme"), settings())]);

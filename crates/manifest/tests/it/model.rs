@@ -16,7 +16,7 @@ use domain::users::{UserNumber, UserSet};
 use domain::window::WindowRule;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::manifest::{
-    Activity, Audience, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
 };
 use ports::references::References;
 use ports::testing::manifest::MemoryManifest;
@@ -134,15 +134,15 @@ async fn numbered(commit: &Commit, store: &dyn Manifest) -> Result<Commit, PortE
     Ok(commit)
 }
 
-fn audience() -> impl Strategy<Value = Audience> {
-    prop_oneof![Just(Audience::All), "[pP]?".prop_map(Audience::Project), "[pP]".prop_map(Audience::Type),]
+fn filter() -> impl Strategy<Value = ActivityFilter> {
+    prop_oneof![Just(ActivityFilter::All), "[pP]?".prop_map(ActivityFilter::Project), "[pP]".prop_map(ActivityFilter::Type),]
 }
 
 fn activity() -> impl Strategy<Value = Activity> {
     let user = prop_oneof![4 => 0_u32..9, 1 => 65_530_u32..65_540, 1 => any::<u32>()];
-    (0..TENANTS.len(), audience(), -2..2, vec(user, 0..5)).prop_map(|(of, audience, day, users)| Activity {
+    (0..TENANTS.len(), filter(), -2..2, vec(user, 0..5)).prop_map(|(of, filter, day, users)| Activity {
         tenant: tenant(of),
-        audience,
+        filter,
         day: Day::from_number(day),
         users: users.into_iter().map(UserNumber).collect(),
     })
@@ -243,11 +243,11 @@ async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
     for (range, project) in [(TimeRange::ALL, None), (TimeRange::ALL, Some("p")), (some, None), (some, Some(""))] {
         sums.push(store.type_sums(&scope, range, project).await?.1);
     }
-    let of_p = |name: &str| [Audience::Project(name.to_owned()), Audience::Type(name.to_owned())];
-    for audience in [Audience::All].into_iter().chain(["p", "P", ""].into_iter().flat_map(of_p)) {
+    let of_p = |name: &str| [ActivityFilter::Project(name.to_owned()), ActivityFilter::Type(name.to_owned())];
+    for filter in [ActivityFilter::All].into_iter().chain(["p", "P", ""].into_iter().flat_map(of_p)) {
         for last in [0, 1] {
             let days = DayRange { first: Day::from_number(-2 + last), last: Day::from_number(last) };
-            active.push(store.activity(&scope, &audience, days).await?.1);
+            active.push(store.activity(&scope, &filter, days).await?.1);
         }
     }
     let numbers: Vec<_> = (0..9).chain([1_023, 1_024, 1_030, 5_000]).map(UserNumber).collect();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use manifest::SqliteStore;
+use manifest::SqliteManifest;
 use ports::catalog::Catalog;
 use ports::manifest::Manifest;
 use ports::references::References;
@@ -29,8 +29,8 @@ impl Folder {
     }
 
     /// Opens its store.
-    pub(crate) async fn store(&self) -> Result<SqliteStore, PortError> {
-        SqliteStore::open(&self.file()).await
+    pub(crate) async fn store(&self) -> Result<SqliteManifest, PortError> {
+        SqliteManifest::open(&self.file()).await
     }
 
     /// A new folder with what the file system holds of the store in `path` at this very moment, as a

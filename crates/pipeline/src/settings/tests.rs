@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::calendar::Day;
 use domain::users::UserSet;
-use ports::active_users::ActiveUsersQuery;
+use ports::active_users::{ActiveUsersQuery, VersionedZone};
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
@@ -107,11 +107,11 @@ impl ActiveUsers for Endless {
         std::future::pending().await
     }
 
-    fn zone(&self, _: &TenantScope) -> Zone {
-        Zone::utc()
+    fn applied_zone(&self, _: &TenantScope) -> VersionedZone {
+        VersionedZone::default()
     }
 
-    async fn set_zone(&self, _: &TenantScope, _: &Zone) -> Result<(), PortError> {
+    async fn recount(&self, _: &TenantScope, _: &VersionedZone) -> Result<(), PortError> {
         std::future::pending().await
     }
 }

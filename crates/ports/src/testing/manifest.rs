@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::aggregate::Totals;
-use domain::calendar::{Day, DayRange, Zone};
+use domain::calendar::{Day, DayRange};
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
 use domain::reference::ReferenceTable;
@@ -19,9 +19,10 @@ use domain::time::{TimeRange, Timestamp};
 use domain::users::{UserNumber, UserSet};
 use parking_lot::Mutex;
 
+use crate::active_users::VersionedZone;
 use crate::catalog::{Catalog, Tenant, TenantSettings};
 use crate::manifest::{
-    Activity, Audience, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name, NewUsers,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name, NewUsers,
     SegmentMeta,
 };
 use crate::references::References;
@@ -62,8 +63,9 @@ struct Disk {
     tenants: BTreeMap<TenantId, Tenant>,
     settings: BTreeMap<TenantId, TenantSettings>,
     users: BTreeMap<TenantId, Vec<String>>,
-    zones: BTreeMap<TenantId, Zone>,
-    activity: BTreeMap<(TenantId, Audience, Day), UserSet>,
+    zones: BTreeMap<TenantId, VersionedZone>,
+    wanted_zones: BTreeMap<TenantId, VersionedZone>,
+    activity: BTreeMap<(TenantId, ActivityFilter, Day), UserSet>,
     references: BTreeMap<TenantId, Arc<ReferenceTable>>,
 }
 
@@ -167,8 +169,8 @@ impl Disk {
             self.zones.insert(tenant.clone(), zone.clone());
             self.activity.retain(|(of, _, _), _| of != tenant);
         }
-        for Activity { tenant, audience, day, users } in &change.activity {
-            self.activity.entry((tenant.clone(), audience.clone(), *day)).or_default().merge(users);
+        for Activity { tenant, filter, day, users } in &change.activity {
+            self.activity.entry((tenant.clone(), filter.clone(), *day)).or_default().merge(users);
         }
         self.closed_through = self.closed_through.max(change.closed_through);
         self.retention_floor = self.retention_floor.max(change.retention_floor);
@@ -251,14 +253,14 @@ impl Manifest for MemoryManifest {
     async fn activity(
         &self,
         scope: &TenantScope,
-        audience: &Audience,
+        filter: &ActivityFilter,
         days: DayRange,
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
         let disk = self.disk.lock();
         let mine = disk
             .activity
             .iter()
-            .filter(|((tenant, of, day), _)| tenant == scope.tenant() && of == audience && days.contains(*day));
+            .filter(|((tenant, of, day), _)| tenant == scope.tenant() && of == filter && days.contains(*day));
         Ok((disk.cursor, mine.map(|((_, _, day), users)| (*day, users.clone())).collect()))
     }
 
@@ -315,6 +317,27 @@ impl Catalog for MemoryManifest {
     ) -> Result<(), PortError> {
         self.write(|disk| {
             disk.settings.insert(scope.tenant().clone(), *settings);
+            Ok(())
+        })
+    }
+
+    async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError> {
+        let disk = self.disk.lock();
+        Ok(disk.wanted_zones.iter().map(|(tenant, wanted)| (tenant.clone(), wanted.clone())).collect())
+    }
+
+    async fn store_wanted_zone(
+        &self,
+        scope: &TenantScope,
+        wanted: &VersionedZone,
+        _: Timestamp,
+    ) -> Result<(), PortError> {
+        self.write(|disk| {
+            let stored = disk.wanted_zones.get(scope.tenant()).map_or(0, |stored| stored.version);
+            if wanted.version <= stored {
+                return Err(conflict("a later zone is wanted"));
+            }
+            disk.wanted_zones.insert(scope.tenant().clone(), wanted.clone());
             Ok(())
         })
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::calendar::{Day, Zone};
 use domain::tenant::TenantScope;
 use domain::users::UserSet;
-use ports::active_users::{ActiveUsers, ActiveUsersQuery};
+use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use ports::{ErrorKind, PortError};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -140,11 +140,11 @@ impl ActiveUsers for Stub {
         Err(PortError::new(ErrorKind::Gone, "answer"))
     }
 
-    fn zone(&self, _: &TenantScope) -> Zone {
-        Zone::utc()
+    fn applied_zone(&self, _: &TenantScope) -> VersionedZone {
+        VersionedZone::default()
     }
 
-    async fn set_zone(&self, _: &TenantScope, _: &Zone) -> Result<(), PortError> {
+    async fn recount(&self, _: &TenantScope, _: &VersionedZone) -> Result<(), PortError> {
         self.turns.acquire().await.unwrap().forget();
         self.refusal.map_or(Ok(()), |kind| Err(PortError::new(kind, "change the zone")))
     }

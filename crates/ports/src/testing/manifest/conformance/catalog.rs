@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::calendar::WeekStart;
+use domain::calendar::{WeekStart, Zone};
 
 use super::{Place, at, scope, tenant};
-use crate::PortError;
+use crate::active_users::VersionedZone;
 use crate::catalog::{Catalog, Tenant, TenantSettings};
+use crate::{ErrorKind, PortError};
 
 /// Checks every promise of [`Catalog`].
 ///
@@ -14,7 +15,8 @@ use crate::catalog::{Catalog, Tenant, TenantSettings};
 /// When the store fails where it must not.
 pub async fn catalog_conformance<P: Place<dyn Catalog>>(new_place: impl Fn() -> P) -> Result<(), PortError> {
     tenants_are_created_once(&new_place()).await?;
-    settings_are_of_one_tenant_and_the_last_stay(&new_place()).await
+    settings_are_of_one_tenant_and_the_last_stay(&new_place()).await?;
+    a_wanted_zone_is_replaced_by_a_later_one_only(&new_place()).await
 }
 
 async fn tenants_are_created_once(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
@@ -58,5 +60,37 @@ async fn settings_are_of_one_tenant_and_the_last_stay(place: &impl Place<dyn Cat
         assert_eq!(store.settings().await?, expected.clone().into_iter().collect::<Vec<_>>(), "opened again");
     }
     assert_eq!(store.tenants().await?, [], "settings register nobody");
+    Ok(())
+}
+
+async fn a_wanted_zone_is_replaced_by_a_later_one_only(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
+    let mut store = place.open().await?;
+    assert_eq!(store.wanted_zones().await?, []);
+    let of = |name: &str, version| {
+        Zone::parse(name).map(|zone| VersionedZone { zone, version }).unwrap_or_default()
+    };
+    let mut expected = BTreeMap::new();
+    for (id, wanted, refused) in [
+        ("a", VersionedZone::default(), true),
+        ("a", of("Europe/Berlin", 3), false),
+        ("ä", of("Asia/Kathmandu", 1 << 40), false),
+        ("a", of("Asia/Tokyo", 3), true),
+        ("a", of("Asia/Tokyo", 2), true),
+        ("a", of("Asia/Tokyo", 4), false),
+        ("a", of("Asia/Tokyo", 9), false),
+        ("b", of("UTC", 1), false),
+    ] {
+        let told = store.store_wanted_zone(&scope(id), &wanted, at(1)).await.err().map(|error| error.kind());
+        assert_eq!(told, refused.then_some(ErrorKind::Conflict), "{wanted:?}");
+        if !refused {
+            expected.insert(tenant(id), wanted);
+        }
+        drop(store);
+        store = place.open().await?;
+        assert_eq!(store.wanted_zones().await?, expected.clone().into_iter().collect::<Vec<_>>());
+    }
+    assert_eq!(store.settings().await?, [], "a zone is no other decision");
+    store.store_settings(&scope("a"), &TenantSettings::default(), at(2)).await?;
+    assert_eq!(store.wanted_zones().await?, expected.into_iter().collect::<Vec<_>>());
     Ok(())
 }

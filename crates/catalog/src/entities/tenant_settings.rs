@@ -5,10 +5,7 @@ use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use ports::catalog::TenantSettings;
 use sea_orm::entity::prelude::*;
-
-use super::tenant_id;
-use crate::failure::Failure;
-use crate::seal::Seal;
+use sqlite::{Failure, Seal, tenant_id};
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "tenant_settings")]

@@ -7,11 +7,7 @@ use domain::reference::{Attributes, ReferenceTable, Users};
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use sea_orm::entity::prelude::*;
-
-use super::{signed, tenant_id, unsigned};
-use crate::failure::Failure;
-use crate::packed::{Packed, put_number, put_text};
-use crate::seal::Seal;
+use sqlite::{Failure, Packed, Seal, put_number, put_text, signed, tenant_id, unsigned};
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "reference_table")]
@@ -21,8 +17,8 @@ pub(crate) struct Model {
     pub(crate) generation: i64,
     pub(crate) ts_us: i64,
     pub(crate) seal: i64,
-    /// [`crate::packed`]: of each user its name, the number of its attributes, and their names and
-    /// values.
+    /// For each user its name, the number of its attributes, and their names and values, as [`Packed`] takes
+    /// them.
     pub(crate) body: Vec<u8>,
 }
 

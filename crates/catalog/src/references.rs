@@ -1,4 +1,4 @@
-//! Reference tables. Of each tenant only the newest is kept.
+//! Reference tables. Only the newest of each tenant is kept.
 
 use std::sync::Arc;
 
@@ -9,34 +9,32 @@ use ports::references::References;
 use ports::{ErrorKind, PortError};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect};
+use sqlite::Failure;
 
 use crate::entities::reference_table::{Column, Entity, Model};
-use crate::failure::Failure;
-use crate::store::SqliteStore;
+use crate::sqlite_catalog::SqliteCatalog;
 
 const STORE: &str = "store a reference table in";
 
 #[async_trait]
-impl References for SqliteStore {
+impl References for SqliteCatalog {
     async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
         const READ: &str = "read the reference tables in";
-        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.readers()).await;
-        let rows = rows.map_err(|why| self.failed(READ, why.into()))?;
+        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.file.readers()).await;
+        let rows = rows.map_err(|why| self.file.failed(READ, why.into()))?;
         let unpack = || rows.into_iter().map(Model::into_table).collect::<Result<Vec<_>, _>>();
         let unpacked = tokio::task::spawn_blocking(unpack).await;
         let unpacked = unpacked.map_err(|why| PortError::new(ErrorKind::Unavailable, READ).because(why))?;
-        unpacked.map_err(|failure| self.failed(READ, failure))
+        unpacked.map_err(|failure| self.file.failed(READ, failure))
     }
 
     async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError> {
-        // Packed before the turn to write has come, and on another thread: a large table holds up nobody.
+        // Packed before the turn to write has come, and on another thread: a large table delays no other write.
         let (tenant, table) = (scope.tenant().clone(), Arc::clone(table));
         let packing = tokio::task::spawn_blocking(move || Model::new(&tenant, &table));
         let packed = packing.await.map_err(|why| PortError::new(ErrorKind::Unavailable, STORE).because(why))?;
-        let row = packed.map_err(|failure| self.failed(STORE, failure))?;
-        let write = self.begin(STORE).await?;
-        let outcome = replace(write.transaction(), row).await;
-        write.finish(outcome).await
+        let row = packed.map_err(|failure| self.file.failed(STORE, failure))?;
+        self.write(STORE, async |transaction| replace(transaction, row).await).await
     }
 }
 

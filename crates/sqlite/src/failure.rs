@@ -1,4 +1,4 @@
-//! What can go wrong inside the store, and what that means to the caller and to the writes after it.
+//! What can go wrong with a file, and what that means to the caller and to the writes after it.
 
 use std::io;
 use std::sync::Arc;
@@ -10,14 +10,20 @@ use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 const SQLITE_IOERR: i64 = 10;
 const SQLITE_CORRUPT: i64 = 11;
 const SQLITE_FULL: i64 = 13;
+const SQLITE_CONSTRAINT: i64 = 19;
 const SQLITE_NOTADB: i64 = 26;
 
 /// Why an operation was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The change does not fit what is stored, or can never be stored. Nothing has changed.
     #[error("{reason}")]
-    Refused { kind: ErrorKind, reason: String },
+    Refused {
+        /// What the caller can do.
+        kind: ErrorKind,
+        /// Why.
+        reason: String,
+    },
     /// A stored value is not what was written.
     #[error("{0}")]
     Corrupt(String),
@@ -45,19 +51,23 @@ enum Verdict {
 }
 
 impl Failure {
-    pub(crate) fn conflict(reason: impl Into<String>) -> Self {
+    /// A change that does not fit what is stored.
+    pub fn conflict(reason: impl Into<String>) -> Self {
         Self::Refused { kind: ErrorKind::Conflict, reason: reason.into() }
     }
 
-    pub(crate) fn unacceptable(reason: impl Into<String>) -> Self {
+    /// A change that can never be stored, or a file that this program cannot carry on.
+    pub fn unacceptable(reason: impl Into<String>) -> Self {
         Self::Refused { kind: ErrorKind::Unacceptable, reason: reason.into() }
     }
 
-    pub(crate) fn exhausted(reason: impl Into<String>) -> Self {
+    /// A question whose answer is too large.
+    pub fn exhausted(reason: impl Into<String>) -> Self {
         Self::Refused { kind: ErrorKind::Exhausted, reason: reason.into() }
     }
 
-    pub(crate) fn corrupt(reason: impl Into<String>) -> Self {
+    /// A stored value that is not what was written.
+    pub fn corrupt(reason: impl Into<String>) -> Self {
         Self::Corrupt(reason.into())
     }
 
@@ -67,13 +77,13 @@ impl Failure {
         matches!(self.verdict(), Verdict::Refused(_) | Verdict::Full)
     }
 
-    /// Whether nothing may be written any more, whatever the store was doing.
+    /// Whether nothing may be written any more, whatever was being done with the file.
     pub(crate) fn is_fatal(&self) -> bool {
         matches!(self.verdict(), Verdict::Corrupt | Verdict::Broken)
     }
 
-    /// What to tell whoever opened, read or asked to write, when nothing was written yet.
-    pub(crate) fn kind(&self) -> ErrorKind {
+    /// What a caller is told that opened, read or asked to write, when nothing was written yet.
+    pub fn kind(&self) -> ErrorKind {
         match self.verdict() {
             Verdict::Refused(kind) => kind,
             Verdict::Full => ErrorKind::Full,
@@ -82,7 +92,7 @@ impl Failure {
         }
     }
 
-    /// What to tell whoever wrote: with any failure of the file the outcome is unknown.
+    /// What a caller is told that wrote: with any failure of the file the outcome is unknown.
     pub(crate) fn kind_of_write(&self) -> ErrorKind {
         match self.kind() {
             ErrorKind::Unavailable => ErrorKind::Poisoned,
@@ -125,6 +135,7 @@ fn verdict_of(error: &DbErr) -> Verdict {
                 Some(SQLITE_FULL) => Verdict::Full,
                 Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Verdict::Corrupt,
                 Some(SQLITE_IOERR) => Verdict::Broken,
+                Some(SQLITE_CONSTRAINT) => Verdict::Refused(ErrorKind::Conflict),
                 _ => Verdict::Unknown,
             }
         }

@@ -3,11 +3,16 @@
 use super::*;
 use std::error::Error;
 
+use crate::file::tests::Numbers;
+
 #[tokio::test]
 async fn a_connection_that_would_not_sync_is_refused() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("manifest.sqlite");
-    open(&path).await?.writer.close().await?;
+    let path = folder.path().join("numbers.sqlite");
+    let draft = Draft::begin::<Numbers>(&path).await?;
+    draft.finish().await?;
+    draft.publish(&path).await?;
+    open::<Numbers>(&path).await?.close().await?;
     check_settings(&pool(options(&path), 1).await?).await?;
     let lax = [
         options(&path).synchronous(SqliteSynchronous::Normal),

@@ -3,24 +3,24 @@
 
 /// CRC-32C over values in a fixed order; it catches every error of up to 32 adjacent bits.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Seal(u32);
+pub struct Seal(u32);
 
 impl Seal {
     /// Covers a number as well.
     #[must_use]
-    pub(crate) fn int(self, value: i64) -> Self {
+    pub fn int(self, value: i64) -> Self {
         Self(crc32c::crc32c_append(self.0, &value.to_le_bytes()))
     }
 
     /// Covers bytes as well, and how many they are.
     #[must_use]
-    pub(crate) fn bytes(self, value: &[u8]) -> Self {
+    pub fn bytes(self, value: &[u8]) -> Self {
         let length = self.int(i64::try_from(value.len()).unwrap_or(i64::MAX));
         Self(crc32c::crc32c_append(length.0, value))
     }
 
     /// As it is stored.
-    pub(crate) fn value(self) -> i64 {
+    pub fn value(self) -> i64 {
         i64::from(self.0)
     }
 }

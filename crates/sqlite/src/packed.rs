@@ -1,5 +1,5 @@
 //! Texts and numbers one after another in one value: a number as LEB128 (seven bits per byte, the
-//! lowest first), a text as its length in bytes and its bytes. Whoever stores such a value seals it.
+//! lowest first), a text as its length in bytes and its bytes. A row that holds such a value is sealed.
 
 use crate::failure::Failure;
 
@@ -9,7 +9,7 @@ const BITS: u32 = 7;
 const MORE: u8 = 0x80;
 
 /// Appends a number.
-pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
+pub fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
     loop {
         // The lowest seven bits fit into a byte.
         let low = (number & usize::from(!MORE)).to_le_bytes()[0];
@@ -22,23 +22,26 @@ pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Appends a text.
-pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
+pub fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_number(bytes, text.len());
     bytes.extend_from_slice(text.as_bytes());
 }
 
 /// Takes from the front what was appended.
 #[derive(Debug)]
-pub(crate) struct Packed<'a>(pub(crate) &'a [u8]);
+pub struct Packed<'a>(pub &'a [u8]);
 
 impl<'a> Packed<'a> {
     /// Whether nothing is left.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The next number.
-    pub(crate) fn number(&mut self) -> Result<usize, Failure> {
+    ///
+    /// # Errors
+    /// When the bytes end before it does.
+    pub fn number(&mut self) -> Result<usize, Failure> {
         let mut number = 0;
         for shift in (0..usize::BITS).step_by(7) {
             let (&byte, rest) = self.0.split_first().ok_or_else(cut)?;
@@ -52,7 +55,10 @@ impl<'a> Packed<'a> {
     }
 
     /// The next text.
-    pub(crate) fn text(&mut self) -> Result<&'a str, Failure> {
+    ///
+    /// # Errors
+    /// When the bytes end before it does, or are not UTF-8.
+    pub fn text(&mut self) -> Result<&'a str, Failure> {
         let length = self.number()?;
         let (text, rest) = self.0.split_at_checked(length).ok_or_else(cut)?;
         self.0 = rest;

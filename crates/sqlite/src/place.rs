@@ -1,4 +1,4 @@
-//! The file's place on disk: whether a store is there, and how a new one gets there whole.
+//! The file's place on disk: whether one is there, and how a new one gets there whole.
 //! SQLite opens files by itself, so they lie on a real disk and not behind `vfs`.
 
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ const FILE_BYTES_MIN: u64 = 512;
 /// Mode of the file; SQLite gives the log beside it the same.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Whether there is no store yet. The remains of one are damage, never a new store.
+/// Whether there is no file yet. The remains of one are damage, never a new file.
 pub(crate) fn is_vacant(path: &Path) -> Result<bool, Failure> {
     let has_log = with_suffix(path, "-wal").exists();
     match File::open(path) {
@@ -44,28 +44,35 @@ fn check_length(mut file: &File, has_log: bool) -> Result<(), Failure> {
     Err(Failure::corrupt(format!("it has {length} bytes, but {pages} pages of {page_bytes}")))
 }
 
-/// An empty file to build the store in, beside its place, for its owner's eyes only: it will hold
+/// An empty file to build the new one in, beside its place. Only its owner may read it: the manifest holds
 /// the folder's secret key. Replaces what a crash left there.
 #[expect(clippy::disallowed_methods, reason = "what is lost here is made anew: nothing counts before `publish`")]
 pub(crate) fn new_draft(path: &Path) -> Result<PathBuf, Failure> {
     let draft = with_suffix(path, ".new");
-    for left_over in [&draft, &with_suffix(&draft, "-journal")] {
-        match fs::remove_file(left_over) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
+    remove(&draft)?;
+    remove(&with_suffix(&draft, "-journal"))?;
     OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
     Ok(draft)
 }
 
-/// Puts the finished draft into its place, durably. SQLite has synced the draft itself.
-#[expect(clippy::disallowed_methods, reason = "a failure leaves no open store that could write over it")]
+/// Puts the finished draft into its place, durably. SQLite has synced the draft itself. A log of a file
+/// that was there before goes first: SQLite would replay it into the new one.
+#[expect(clippy::disallowed_methods, reason = "a failure leaves no open file that could be written over")]
 pub(crate) fn publish(draft: &Path, path: &Path) -> Result<(), Failure> {
+    remove(&with_suffix(path, "-wal"))?;
+    remove(&with_suffix(path, "-shm"))?;
     fs::rename(draft, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing that counts is removed: a draft, or what a new file replaces")]
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// `path` with `suffix` behind its name.

@@ -11,7 +11,7 @@ use domain::time::Timestamp;
 use domain::users::UserNumber;
 use domain::window::WindowRule;
 use fail::FailScenario;
-use ports::manifest::{Activity, Audience, Commit, DeadLetter, Identity, Manifest, ManifestState, NewUsers};
+use ports::manifest::{Activity, ActivityFilter, Commit, DeadLetter, Identity, Manifest, ManifestState, NewUsers};
 use sea_orm::ConnectionTrait;
 
 fn identity() -> Identity {
@@ -32,22 +32,22 @@ fn counted(from: u64, to: u64, bits: u32) -> Commit {
     let tenant = TenantId::default_tenant();
     let names = (0..bits).map(|number| format!("user {number}")).collect();
     let users = (0..bits).map(|number| UserNumber(number << 16)).collect();
-    let (audience, day) = (Audience::All, Day::from_number(1));
+    let (filter, day) = (ActivityFilter::All, Day::from_number(1));
     Commit {
         users: vec![NewUsers { tenant: tenant.clone(), first: 0, names }],
-        activity: vec![Activity { tenant: tenant.clone(), audience, day, users }],
+        activity: vec![Activity { tenant: tenant.clone(), filter, day, users }],
         zone: Some((tenant, Zone::utc())),
         ..moved(from, to)
     }
 }
 
-async fn active(store: &SqliteStore) -> Result<u64, PortError> {
+async fn active(store: &SqliteManifest) -> Result<u64, PortError> {
     let scope = TenantScope::for_operator(TenantId::default_tenant());
-    let days = store.activity(&scope, &Audience::All, DayRange::ALL).await?.1;
+    let days = store.activity(&scope, &ActivityFilter::All, DayRange::ALL).await?.1;
     Ok(days.iter().map(|(_, users)| users.len()).sum())
 }
 
-async fn state(store: &SqliteStore) -> Result<ManifestState, PortError> {
+async fn state(store: &SqliteManifest) -> Result<ManifestState, PortError> {
     store.load(&identity()).await
 }
 
@@ -56,7 +56,7 @@ async fn i7_a_full_disk_is_told_and_heals_when_there_is_space() -> Result<(), Bo
     let _turn = FailScenario::setup();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("manifest.sqlite");
-    let store = SqliteStore::open(&path).await?;
+    let store = SqliteManifest::open(&path).await?;
     state(&store).await?;
     store.commit(&moved(0, 1)).await?;
     let before = state(&store).await?;
@@ -84,7 +84,7 @@ async fn a_write_that_is_dropped_before_its_end_never_happened() -> Result<(), B
     let _turn = FailScenario::setup();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("manifest.sqlite");
-    let store = SqliteStore::open(&path).await?;
+    let store = SqliteManifest::open(&path).await?;
     let before = state(&store).await?;
     let write = store.begin("test").await?;
     write.transaction().execute_unprepared("UPDATE meta SET cursor = 5").await?;
@@ -92,7 +92,7 @@ async fn a_write_that_is_dropped_before_its_end_never_happened() -> Result<(), B
     assert_eq!(state(&store).await?, before);
     store.commit(&moved(0, 1)).await?;
     drop(store);
-    assert_eq!(state(&SqliteStore::open(&path).await?).await?.cursor, Seq(1));
+    assert_eq!(state(&SqliteManifest::open(&path).await?).await?.cursor, Seq(1));
     Ok(())
 }
 
@@ -100,7 +100,7 @@ async fn a_write_that_is_dropped_before_its_end_never_happened() -> Result<(), B
 async fn a_number_that_has_no_place_is_refused_and_nothing_is_poisoned() -> Result<(), Box<dyn Error>> {
     let _turn = FailScenario::setup();
     let folder = tempfile::tempdir()?;
-    let store = SqliteStore::open(&folder.path().join("manifest.sqlite")).await?;
+    let store = SqliteManifest::open(&folder.path().join("manifest.sqlite")).await?;
     state(&store).await?;
     let refused = store.commit(&moved(0, u64::MAX)).await.err().map(|error| error.kind());
     assert_eq!(refused, Some(ErrorKind::Unacceptable));
@@ -115,13 +115,13 @@ async fn after_a_failure_at(
 ) -> Result<(Option<ErrorKind>, Option<ErrorKind>, Seq, u64), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("manifest.sqlite");
-    let store = SqliteStore::open(&path).await?;
+    let store = SqliteManifest::open(&path).await?;
     state(&store).await?;
     fail::cfg(failpoint, "1*return")?;
     let told = store.commit(&counted(0, 1, 5)).await.err().map(|error| error.kind());
     let next = store.commit(&moved(0, 1)).await.err().map(|error| error.kind());
     drop(store);
-    let store = SqliteStore::open(&path).await?;
+    let store = SqliteManifest::open(&path).await?;
     let found = state(&store).await?;
     let (cursor, active) = (found.cursor, active(&store).await?);
     assert_eq!(found.users.iter().map(|(_, names)| names.len() as u64).sum::<u64>(), active);
