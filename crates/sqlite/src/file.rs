@@ -243,4 +243,4 @@ async fn end(transaction: DatabaseTransaction, outcome: Result<(), Failure>) -> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,5 @@
-//! What failed and unfinished writes leave. Failpoints belong to the process, so these tests take
-//! turns, by holding a `FailScenario`.
+//! What failed and unfinished writes leave. Failpoints belong to the process, so these tests run one after
+//! the other, by holding a `FailScenario`.
 
 use super::*;
 use std::error::Error;
@@ -11,6 +11,8 @@ use domain::time::Timestamp;
 use domain::users::UserNumber;
 use domain::window::WindowRule;
 use fail::FailScenario;
+use ports::ErrorKind;
+use ports::active_users::VersionedZone;
 use ports::manifest::{Activity, ActivityFilter, Commit, DeadLetter, Identity, Manifest, ManifestState, NewUsers};
 use sea_orm::ConnectionTrait;
 
@@ -36,7 +38,7 @@ fn counted(from: u64, to: u64, bits: u32) -> Commit {
     Commit {
         users: vec![NewUsers { tenant: tenant.clone(), first: 0, names }],
         activity: vec![Activity { tenant: tenant.clone(), filter, day, users }],
-        zone: Some((tenant, Zone::utc())),
+        zone: Some((tenant, VersionedZone { zone: Zone::utc(), version: 1 })),
         ..moved(from, to)
     }
 }
@@ -51,6 +53,13 @@ async fn state(store: &SqliteManifest) -> Result<ManifestState, PortError> {
     store.load(&identity()).await
 }
 
+/// Lets the file grow up to so many pages.
+async fn limit_pages(store: &SqliteManifest, count: u32) -> Result<(), Box<dyn Error>> {
+    let write = store.file.begin("test").await?;
+    let outcome = write.transaction().execute_unprepared(&format!("PRAGMA max_page_count = {count}")).await;
+    Ok(write.finish(outcome.map(drop).map_err(Failure::from)).await?)
+}
+
 #[tokio::test]
 async fn i7_a_full_disk_is_told_and_heals_when_there_is_space() -> Result<(), Box<dyn Error>> {
     let _turn = FailScenario::setup();
@@ -60,7 +69,7 @@ async fn i7_a_full_disk_is_told_and_heals_when_there_is_space() -> Result<(), Bo
     state(&store).await?;
     store.commit(&moved(0, 1)).await?;
     let before = state(&store).await?;
-    store.writer.lock().await.execute_unprepared("PRAGMA max_page_count = 1").await?;
+    limit_pages(&store, 1).await?;
 
     let full = store.store_dead_letter(&letter(9, 1 << 20)).await.err().map(|error| error.kind());
     assert_eq!(full, Some(ErrorKind::Full));
@@ -71,7 +80,7 @@ async fn i7_a_full_disk_is_told_and_heals_when_there_is_space() -> Result<(), Bo
     assert_eq!(state(&store).await?, before, "reads go on");
     assert_eq!(active(&store).await?, 0);
 
-    store.writer.lock().await.execute_unprepared("PRAGMA max_page_count = 1000000").await?;
+    limit_pages(&store, 1_000_000).await?;
     assert_eq!(state(&store).await?, before);
     store.store_dead_letter(&letter(9, 1 << 20)).await?;
     store.commit(&counted(1, 2, 60_000)).await?;
@@ -86,7 +95,7 @@ async fn a_write_that_is_dropped_before_its_end_never_happened() -> Result<(), B
     let path = folder.path().join("manifest.sqlite");
     let store = SqliteManifest::open(&path).await?;
     let before = state(&store).await?;
-    let write = store.begin("test").await?;
+    let write = store.file.begin("test").await?;
     write.transaction().execute_unprepared("UPDATE meta SET cursor = 5").await?;
     drop(write);
     assert_eq!(state(&store).await?, before);

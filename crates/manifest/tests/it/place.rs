@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use manifest::SqliteManifest;
-use ports::catalog::Catalog;
 use ports::manifest::Manifest;
-use ports::references::References;
 use ports::testing::manifest::Place;
 use ports::{ErrorKind, PortError};
 use tempfile::TempDir;
@@ -50,20 +48,6 @@ impl Folder {
 #[async_trait]
 impl Place<dyn Manifest> for Folder {
     async fn open(&self) -> Result<Arc<dyn Manifest>, PortError> {
-        Ok(Arc::new(self.store().await?))
-    }
-}
-
-#[async_trait]
-impl Place<dyn Catalog> for Folder {
-    async fn open(&self) -> Result<Arc<dyn Catalog>, PortError> {
-        Ok(Arc::new(self.store().await?))
-    }
-}
-
-#[async_trait]
-impl Place<dyn References> for Folder {
-    async fn open(&self) -> Result<Arc<dyn References>, PortError> {
         Ok(Arc::new(self.store().await?))
     }
 }

@@ -37,7 +37,7 @@ impl Settings {
     }
 
     /// Tries each of them once; whether nothing is left to do.
-    async fn resume_all(&self) -> bool {
+    pub(super) async fn resume_all(&self) -> bool {
         let wanted = match self.catalog.wanted_zones().await {
             Ok(wanted) => wanted,
             Err(error) => {

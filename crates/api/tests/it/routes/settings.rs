@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::calendar::{Day, Zone};
+use domain::calendar::Day;
 use domain::tenant::TenantScope;
 use domain::users::UserSet;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
