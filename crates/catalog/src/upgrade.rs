@@ -8,7 +8,9 @@ use domain::calendar::Zone;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use ports::active_users::VersionedZone;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel, Statement, TransactionTrait,
+};
 use sqlite::{Draft, Failure};
 
 use crate::entities::{reference_table, tenant, tenant_settings, wanted_zone};

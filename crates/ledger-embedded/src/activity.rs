@@ -106,8 +106,7 @@ impl DayUsers {
                 sets.entry((filter, key.day)).or_default().merge(users);
             }
         }
-        let activity =
-            |((filter, day), users): (_, UserSet)| Activity { tenant: tenant.clone(), filter, day, users };
+        let activity = |((filter, day), users): (_, UserSet)| Activity { tenant: tenant.clone(), filter, day, users };
         sets.into_iter().map(activity).collect()
     }
 }

@@ -1,11 +1,9 @@
-//! The tables as SeaORM entities, and how a row becomes what the ports speak of. A row that cannot
+//! The tables as SeaORM entities, all but the rollups, and how a row becomes what the ports speak of. A row that cannot
 //! is corrupt: nothing but this crate writes them. Everything is stored as SQLite's 64-bit integer,
 //! text or blob; instants are microseconds since the epoch.
 
 pub(crate) mod activity;
-pub(crate) mod daily_rollup;
 pub(crate) mod dead_letter;
-pub(crate) mod hourly_rollup;
 pub(crate) mod meta;
 pub(crate) mod name;
 pub(crate) mod segment;

@@ -4,6 +4,7 @@
 mod activity;
 mod change;
 mod insert;
+mod rollups;
 mod state;
 mod sums;
 mod users;
@@ -51,7 +52,7 @@ impl Manifest for SqliteManifest {
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError> {
         let read = async {
             let snapshot = self.file.snapshot().await?;
-            let answer = (state::cursor(&snapshot).await?, sums::rollups(&snapshot, scope.tenant(), range).await?);
+            let answer = (state::cursor(&snapshot).await?, rollups::read(&snapshot, scope.tenant(), range).await?);
             snapshot.commit().await?;
             Ok(answer)
         };
@@ -124,7 +125,8 @@ impl Manifest for SqliteManifest {
     async fn dead_letter(&self, scope: &TenantScope, seq: Seq) -> Result<Option<DeadLetter>, PortError> {
         use dead_letter::{Column, Entity, Model};
         let Ok(seq) = i64::try_from(seq.0) else { return Ok(None) };
-        let row = Entity::find_by_id(seq).filter(Column::Tenant.eq(scope.tenant().as_str())).one(self.file.readers()).await;
+        let row =
+            Entity::find_by_id(seq).filter(Column::Tenant.eq(scope.tenant().as_str())).one(self.file.readers()).await;
         let letter = row.map_err(Failure::from).and_then(|row| row.map(Model::into_letter).transpose());
         letter.map_err(|failure| self.file.failed(READ, failure))
     }

@@ -21,7 +21,12 @@ pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(manifest::Step), Box::new(catalog::Step), Box::new(analytics::Step), Box::new(catalog_apart::Step)]
+        vec![
+            Box::new(manifest::Step),
+            Box::new(catalog::Step),
+            Box::new(analytics::Step),
+            Box::new(catalog_apart::Step),
+        ]
     }
 }
 

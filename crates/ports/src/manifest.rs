@@ -29,10 +29,10 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// All kinds.
+    /// All kinds of files.
     pub const ALL: [Self; 3] = [Self::Events, Self::Windows, Self::Ids];
 
-    /// The name used in file names and in the catalog.
+    /// The name used in file names and in the manifest.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
@@ -79,7 +79,7 @@ pub struct SegmentMeta {
 /// A name that a tenant uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
-    /// Whose.
+    /// The tenant that it belongs to.
     pub tenant: TenantId,
     /// What it names.
     pub dimension: Dimension,
@@ -164,7 +164,7 @@ pub struct Commit {
 /// Users of one tenant that are new, to be numbered from `first` on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUsers {
-    /// Whose.
+    /// The tenant that they belong to.
     pub tenant: TenantId,
     /// The number of the first; must be how many the tenant has so far, those before it in the same
     /// change included.
@@ -184,16 +184,16 @@ pub enum ActivityFilter {
     Type(String),
 }
 
-/// Who was active on a day of the tenant's own zone.
+/// The users that were active on a day of the tenant's applied zone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activity {
-    /// Whose.
+    /// The tenant of the users.
     pub tenant: TenantId,
     /// Which events count.
     pub filter: ActivityFilter,
     /// On which day.
     pub day: Day,
-    /// Who.
+    /// The users.
     pub users: UserSet,
 }
 
@@ -202,9 +202,9 @@ pub struct Activity {
 pub struct DeadLetter {
     /// The record.
     pub seq: Seq,
-    /// Whose, as far as it can be told.
+    /// The tenant of its events, as far as it can be told.
     pub tenant: Option<TenantId>,
-    /// Why.
+    /// Why it could not be applied.
     pub reason: String,
     /// When it was given up.
     pub dead_lettered_at: Timestamp,

@@ -210,7 +210,7 @@ impl Write<'_> {
     /// Commits the change if its statements went well, else takes it back. Durable on `Ok`.
     ///
     /// # Errors
-    /// Of the statements, when they failed. `Conflict`, `Full` and what else the statements refused have
+    /// The failure of the statements. `Conflict`, `Full` and what else the statements refused have
     /// changed nothing; after `Poisoned` the outcome is unknown and nothing more is written to the file.
     pub async fn finish(self, outcome: Result<(), Failure>) -> Result<(), PortError> {
         let Self { file, what, transaction, turn } = self;

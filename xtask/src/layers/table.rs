@@ -50,7 +50,17 @@ pub(super) const LAYERS: [Layer; 15] = [
     Layer {
         name: "nilometer",
         uses: &[
-            "domain", "wire", "ports", "vfs", "journal", "manifest", "catalog", "live", "ledger-embedded", "pipeline", "api",
+            "domain",
+            "wire",
+            "ports",
+            "vfs",
+            "journal",
+            "manifest",
+            "catalog",
+            "live",
+            "ledger-embedded",
+            "pipeline",
+            "api",
         ],
         tests_use: &["sim"],
     },

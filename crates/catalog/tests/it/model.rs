@@ -44,9 +44,8 @@ fn settings() -> impl Strategy<Value = TenantSettings> {
 }
 
 fn zone() -> impl Strategy<Value = VersionedZone> {
-    (proptest::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu"]), 0_u64..6).prop_map(|(name, version)| {
-        VersionedZone { zone: Zone::parse(name).unwrap_or_else(|_| Zone::utc()), version }
-    })
+    (proptest::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu"]), 0_u64..6)
+        .prop_map(|(name, version)| VersionedZone { zone: Zone::parse(name).unwrap_or_else(|_| Zone::utc()), version })
 }
 
 fn reference() -> impl Strategy<Value = Arc<ReferenceTable>> {

@@ -20,8 +20,8 @@ use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::journal::Entry;
 use ports::ledger::{Ledger, Outcome};
 use ports::testing::clock::ManualClock;
-use ports::testing::ledger::set_zone;
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
+use ports::testing::ledger::set_zone;
 use ports::testing::manifest::FaultPoint;
 use proptest::prelude::*;
 
@@ -434,7 +434,10 @@ async fn i8_a_change_of_zone_in_doubt_ends_the_ledger() {
             assert_eq!((told, world.ledger.failure()), (Err(ErrorKind::Full), None));
         }
         assert!(world.ledger.apply(&next).await.failed.is_none(), "{point:?}");
-        assert_eq!(world.ledger.applied_zone(&scope(TENANTS[0])).zone, zone(if point == FaultPoint::AfterCommit { 3 } else { 0 }));
+        assert_eq!(
+            world.ledger.applied_zone(&scope(TENANTS[0])).zone,
+            zone(if point == FaultPoint::AfterCommit { 3 } else { 0 })
+        );
     }
 }
 

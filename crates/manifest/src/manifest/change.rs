@@ -1,21 +1,19 @@
 //! The statements of one commit. The first that finds something else than the change believes ends
 //! it, and the caller takes all of them back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use domain::aggregate::Totals;
-use domain::rollup::{Rollup, RollupKey};
 use ports::manifest::{Commit, FileKind, Name, SegmentMeta};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IdenStatic, IntoActiveModel, ModelTrait, QueryFilter,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter,
     QuerySelect,
 };
 use sqlite::Failure;
 
 use super::insert::insert;
-use super::{activity, users};
-use crate::entities::{daily_rollup, hourly_rollup, meta, name, segment, segment_file};
+use super::{activity, rollups, users};
+use crate::entities::{meta, name, segment, segment_file};
 
 /// Makes every change of `commit` inside `transaction`.
 pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
@@ -24,7 +22,7 @@ pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) ->
     forget_events(transaction, &commit.forget_events).await?;
     add_segments(transaction, &commit.add).await?;
     remove_segments(transaction, &commit.remove).await?;
-    add_rollups(transaction, &commit.rollups).await?;
+    rollups::add(transaction, &commit.rollups).await?;
     add_names(transaction, &commit.names).await?;
     users::add(transaction, &commit.users).await?;
     if let Some((tenant, applied)) = &commit.zone {
@@ -84,7 +82,8 @@ async fn check_stored(transaction: &DatabaseTransaction, commit: &Commit) -> Res
 async fn forget_events(transaction: &DatabaseTransaction, ids: &[String]) -> Result<(), Failure> {
     for id in ids {
         let Some(row) = segment::Entity::find_by_id(id).one(transaction).await? else { continue };
-        let files = segment_file::Entity::find().filter(segment_file::Column::SegmentId.eq(id)).all(transaction).await?;
+        let files =
+            segment_file::Entity::find().filter(segment_file::Column::SegmentId.eq(id)).all(transaction).await?;
         let (events, kept): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.kind == FileKind::Events.as_str());
         row.sealed(&kept).into_active_model().reset_all().update(transaction).await?;
@@ -114,34 +113,6 @@ async fn remove_segments(transaction: &DatabaseTransaction, ids: &[String]) -> R
         segment::Entity::delete_many().filter(segment::Column::Id.is_in(ids)).exec(transaction).await?;
     }
     Ok(())
-}
-
-async fn add_rollups(transaction: &DatabaseTransaction, rollups: &[Rollup]) -> Result<(), Failure> {
-    // In order of key, each key once: neighbours lie on the same pages.
-    let mut sums: BTreeMap<&RollupKey, Totals> = BTreeMap::new();
-    for rollup in rollups {
-        sums.entry(&rollup.key).or_default().merge(&rollup.totals);
-    }
-    let mut days: BTreeMap<RollupKey, Totals> = BTreeMap::new();
-    for (key, totals) in &sums {
-        days.entry(daily_rollup::day_of(key)).or_default().merge(totals);
-    }
-    use {daily_rollup::Column as Daily, hourly_rollup::Column as Hourly};
-    let key = [Hourly::Tenant, Hourly::Project, Hourly::Kind, Hourly::HourUs];
-    let sum = hourly_rollup::SUMS.map(|sum| (sum, saturating_sum(&sum)));
-    let rows = sums.iter().map(|(key, totals)| hourly_rollup::Model::new(key, totals));
-    insert(transaction, rows.collect(), &OnConflict::columns(key).values(sum).to_owned()).await?;
-    let key = [Daily::Tenant, Daily::Project, Daily::Kind, Daily::DayUs];
-    let sum = daily_rollup::SUMS.map(|sum| (sum, saturating_sum(&sum)));
-    let rows = days.iter().map(|(key, totals)| daily_rollup::Model::new(key, totals));
-    insert(transaction, rows.collect(), &OnConflict::columns(key).values(sum).to_owned()).await
-}
-
-/// The stored sum plus the new one, at most `i64::MAX`. Neither is negative, so no step of this
-/// leaves 64 bits, which in SQLite would turn the sum into a floating point number.
-fn saturating_sum(sum: &impl IdenStatic) -> Expr {
-    let sum = sum.as_str();
-    Expr::cust(format!("min(\"{sum}\", {} - excluded.\"{sum}\") + excluded.\"{sum}\"", i64::MAX))
 }
 
 async fn add_names(transaction: &DatabaseTransaction, names: &[Name]) -> Result<(), Failure> {

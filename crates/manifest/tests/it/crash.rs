@@ -166,7 +166,7 @@ async fn many_writers_take_turns() -> Outcome {
     Ok(())
 }
 
-/// What is told with a cursor is what was counted up to it, whoever writes at that moment.
+/// What is told with a cursor is what was counted up to it, also while another task writes.
 #[tokio::test]
 async fn i3_a_reader_sees_the_cursor_and_the_counts_of_one_moment() -> Outcome {
     const CHANGES: u32 = 60;

@@ -130,7 +130,11 @@ async fn numbered(commit: &Commit, store: &dyn Manifest) -> Result<Commit, PortE
 }
 
 fn filter() -> impl Strategy<Value = ActivityFilter> {
-    prop_oneof![Just(ActivityFilter::All), "[pP]?".prop_map(ActivityFilter::Project), "[pP]".prop_map(ActivityFilter::Type),]
+    prop_oneof![
+        Just(ActivityFilter::All),
+        "[pP]?".prop_map(ActivityFilter::Project),
+        "[pP]".prop_map(ActivityFilter::Type),
+    ]
 }
 
 fn activity() -> impl Strategy<Value = Activity> {

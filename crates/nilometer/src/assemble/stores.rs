@@ -39,7 +39,8 @@ impl Stores {
                 OpenedManifest::Format2(old) => move_catalog(old, &catalog).await?,
             };
             let opened = SqliteCatalog::open(&catalog).await;
-            let lost = "restore it from the backup that the manifest is from; a new one would have no tenant's settings";
+            let lost =
+                "restore it from the backup that the manifest is from; a new one would have no tenant's settings";
             (manifest, opened.with_context(|| format!("{MANIFEST_FILE} needs {CATALOG_FILE} beside it: {lost}"))?)
         } else {
             let catalog = SqliteCatalog::open_or_create(&catalog).await?;

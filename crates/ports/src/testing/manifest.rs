@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 use crate::active_users::VersionedZone;
 use crate::catalog::{Catalog, Tenant, TenantSettings};
 use crate::manifest::{
-    Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name, NewUsers,
-    SegmentMeta,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name,
+    NewUsers, SegmentMeta,
 };
 use crate::references::References;
 use crate::{ErrorKind, PortError};
@@ -82,7 +82,7 @@ impl MemoryManifest {
         Self::default()
     }
 
-    /// The same store after a restart: what was committed is there, and it takes writes again.
+    /// This store after a restart: what was committed is there, and it takes writes again.
     #[must_use]
     pub fn reopen(&self) -> Self {
         Self { disk: Arc::clone(&self.disk), process: Mutex::default() }

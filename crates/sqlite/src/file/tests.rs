@@ -5,8 +5,8 @@ use std::error::Error;
 
 use async_trait::async_trait;
 use sea_orm::{DbBackend, Statement};
-use sea_orm_migration::prelude::{DbErr, MigrationName, MigrationTrait, SchemaManager};
 use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::{DbErr, MigrationName, MigrationTrait, SchemaManager};
 
 /// A file with one table of numbers.
 pub(crate) struct Numbers;

@@ -8,8 +8,8 @@ use domain::users::UserNumber;
 use super::{Answering, Subject};
 use crate::ErrorKind;
 use crate::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
-use crate::testing::ledger::set_zone;
 use crate::testing::ledger::records::{EventSpec, at, event_at, instant, scope};
+use crate::testing::ledger::set_zone;
 
 /// Zones that the cases ask in: on both sides of UTC, with parts of hours, with a date line that moved.
 const ZONES: [&str; 9] = [

@@ -18,8 +18,8 @@ use crate::active_users::{ActiveUsers, ActiveUsersQuery};
 use crate::analytics::Analytics;
 use crate::journal::Entry;
 use crate::ledger::Ledger;
-use crate::testing::ledger::{MemoryLedger, set_zone};
 use crate::testing::ledger::records::{EventSpec, event_at, instant, record, scope};
+use crate::testing::ledger::{MemoryLedger, set_zone};
 
 const RECORDS: u64 = 50;
 /// Questions after each round of steps, per tenant.

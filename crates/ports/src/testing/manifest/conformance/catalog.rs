@@ -59,16 +59,14 @@ async fn settings_are_of_one_tenant_and_the_last_stay(place: &impl Place<dyn Cat
         store = place.open().await?;
         assert_eq!(store.settings().await?, expected.clone().into_iter().collect::<Vec<_>>(), "opened again");
     }
-    assert_eq!(store.tenants().await?, [], "settings register nobody");
+    assert_eq!(store.tenants().await?, [], "settings register no tenant");
     Ok(())
 }
 
 async fn a_wanted_zone_is_replaced_by_a_later_one_only(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
     let mut store = place.open().await?;
     assert_eq!(store.wanted_zones().await?, []);
-    let of = |name: &str, version| {
-        Zone::parse(name).map(|zone| VersionedZone { zone, version }).unwrap_or_default()
-    };
+    let of = |name: &str, version| Zone::parse(name).map(|zone| VersionedZone { zone, version }).unwrap_or_default();
     let mut expected = BTreeMap::new();
     for (id, wanted, refused) in [
         ("a", VersionedZone::default(), true),

@@ -41,7 +41,7 @@ async fn users_are_numbered_without_a_gap(place: &impl Place<dyn Manifest>) -> R
         let expected: Vec<_> = known.iter().map(|(id, names)| (tenant(id), names.clone())).collect();
         assert!(store.load(&identity()).await?.users == expected, "after {count} more");
     }
-    // Twice in one change: the second follows the first. None is nobody, also for a new tenant.
+    // Twice in one change: the second follows the first. An empty list adds no user, also for a new tenant.
     let count = known.get("a").map_or(0, Vec::len);
     let users = vec![new_users("a", count, 3), new_users("b", 0, 0), new_users("a", count + 3, 2)];
     store.commit(&Commit { users, ..Commit::default() }).await?;
