@@ -19,10 +19,10 @@ use live::MemoryLive;
 use pipeline::{Metrics, Pipeline, PipelineParts};
 use ports::ErrorKind;
 use ports::active_users::ActiveUsers;
+use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
 use ports::testing::ledger::MemoryLedger;
-use ports::testing::manifest::MemoryManifest;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -69,7 +69,7 @@ impl TestApi {
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
         let journal = Arc::new(MemoryJournal::default());
         let ledger = Arc::new(MemoryLedger::new(rule));
-        let catalog = Arc::new(MemoryManifest::default());
+        let catalog = Arc::new(MemoryCatalog::default());
         let parts = PipelineParts {
             journal: journal.clone(),
             ledger: ledger.clone(),

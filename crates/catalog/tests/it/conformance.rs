@@ -1,6 +1,6 @@
 //! The suites of the ports.
 
-use ports::testing::manifest::{catalog_conformance, references_conformance};
+use ports::testing::catalog::{catalog_conformance, references_conformance};
 
 use crate::Outcome;
 use crate::place::Folder;

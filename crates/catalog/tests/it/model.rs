@@ -10,7 +10,7 @@ use domain::time::Timestamp;
 use ports::active_users::VersionedZone;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::references::References;
-use ports::testing::manifest::MemoryManifest;
+use ports::testing::catalog::MemoryCatalog;
 use ports::{ErrorKind, PortError};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ async fn take(store: &(impl Catalog + References), step: &Step) -> Option<ErrorK
 
 async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let folder = Folder::new()?;
-    let twin = MemoryManifest::new();
+    let twin = MemoryCatalog::new();
     let mut store = folder.catalog().await.map_err(fail)?;
     for step in steps {
         prop_assert_eq!(take(&store, &step).await, take(&twin, &step).await, "{:?}", step);

@@ -9,23 +9,24 @@ use async_trait::async_trait;
 use domain::calendar::Day;
 use domain::users::UserSet;
 use ports::active_users::{ActiveUsersQuery, VersionedZone};
+use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
-use ports::testing::manifest::{FaultPoint, MemoryManifest};
+use ports::testing::manifest::FaultPoint;
 
 use super::*;
 use crate::stop::Stop;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
 
-fn settings(catalog: &Arc<MemoryManifest>, stored: Vec<(TenantId, TenantSettings)>) -> (Settings, Stop) {
+fn settings(catalog: &Arc<MemoryCatalog>, stored: Vec<(TenantId, TenantSettings)>) -> (Settings, Stop) {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
     over(catalog, ledger, stored)
 }
 
 fn over(
-    catalog: &Arc<MemoryManifest>,
+    catalog: &Arc<MemoryCatalog>,
     active_users: Arc<dyn ActiveUsers>,
     stored: Vec<(TenantId, TenantSettings)>,
 ) -> (Settings, Stop) {
@@ -40,7 +41,7 @@ fn change(max_lateness_sec: u32) -> SettingsChange {
 
 #[tokio::test]
 async fn what_holds_is_stored_and_holds_again_after_a_restart() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let (before, _stop) = settings(&catalog, Vec::new());
     before.change(&scope("a"), &change(120)).await.unwrap();
     let week = SettingsChange { week_start: Some(WeekStart::Sunday), ..SettingsChange::default() };
@@ -54,7 +55,7 @@ async fn what_holds_is_stored_and_holds_again_after_a_restart() {
 
 #[tokio::test]
 async fn what_cannot_be_stored_does_not_hold() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let (settings, _stop) = settings(&catalog, Vec::new());
     settings.change(&scope("a"), &change(120)).await.unwrap();
     let held = settings.of(&scope("a"));
@@ -66,7 +67,7 @@ async fn what_cannot_be_stored_does_not_hold() {
 
 #[tokio::test]
 async fn every_change_starts_a_generation_and_nothing_else_does() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let (settings, _stop) = settings(&catalog, Vec::new());
     let generation = || settings.of(&scope("a")).generation;
     let zone = |name: &str| SettingsChange { zone: Zone::parse(name).ok(), ..SettingsChange::default() };
@@ -86,7 +87,7 @@ async fn every_change_starts_a_generation_and_nothing_else_does() {
 
 #[test]
 fn a_tenants_lateness_goes_before_the_servers() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let late = |max_lateness_sec| TenantSettings { max_lateness_sec, ..TenantSettings::default() };
     let tenants = [("own", Some(120)), ("any", Some(0)), ("none", None)];
     let stored = tenants.map(|(tenant, seconds)| (scope(tenant).tenant().clone(), late(seconds))).to_vec();
@@ -118,7 +119,7 @@ impl ActiveUsers for Endless {
 
 #[tokio::test]
 async fn i9_a_change_of_zone_does_not_hold_up_the_end_of_the_server() {
-    let (settings, stop) = over(&Arc::new(MemoryManifest::new()), Arc::new(Endless), Vec::new());
+    let (settings, stop) = over(&Arc::new(MemoryCatalog::new()), Arc::new(Endless), Vec::new());
     let zone = SettingsChange { zone: Zone::parse("Asia/Tokyo").ok(), ..SettingsChange::default() };
     let a = scope("a");
     let mut changing = std::pin::pin!(settings.change(&a, &zone));
@@ -172,13 +173,13 @@ fn to_tokyo() -> SettingsChange {
     SettingsChange { zone: Some(tokyo(0).zone), ..SettingsChange::default() }
 }
 
-async fn wanted(catalog: &MemoryManifest) -> Option<VersionedZone> {
+async fn wanted(catalog: &MemoryCatalog) -> Option<VersionedZone> {
     catalog.wanted_zones().await.unwrap().into_iter().next().map(|(_, wanted)| wanted)
 }
 
 #[tokio::test]
 async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_one() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let (settings, stop) = over(&catalog, Arc::new(Endless), Vec::new());
     let a = scope("a");
     let change = to_tokyo();
@@ -194,7 +195,7 @@ async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_on
 
 #[tokio::test]
 async fn a_zone_that_can_never_be_counted_is_no_longer_wanted() {
-    let (catalog, ledger) = (Arc::new(MemoryManifest::new()), Failing::with(&[ErrorKind::Gone]));
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Gone]));
     let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
     assert_eq!(settings.change(&scope("a"), &to_tokyo()).await.unwrap_err().kind(), ErrorKind::Gone);
     assert_eq!(settings.pending_zone(&scope("a")), None);
@@ -208,7 +209,7 @@ async fn a_zone_that_can_never_be_counted_is_no_longer_wanted() {
 #[tokio::test]
 async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
     for (failures, expected) in [(&[][..], tokyo(4).zone), (&[ErrorKind::Gone], Zone::utc())] {
-        let (catalog, ledger) = (Arc::new(MemoryManifest::new()), Failing::with(failures));
+        let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(failures));
         catalog.store_wanted_zone(&scope("a"), &tokyo(4), Timestamp::MIN).await.unwrap();
         let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
         assert!(settings.resume_all().await);
@@ -222,7 +223,7 @@ async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
 
 #[tokio::test]
 async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
-    let (catalog, ledger) = (Arc::new(MemoryManifest::new()), Failing::with(&[ErrorKind::Unavailable; 2]));
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable; 2]));
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
     let stop = Stop::new();
     let settings = Settings::new(catalog.clone(), ledger.clone(), clock.clone(), Vec::new(), stop.signal());
@@ -243,7 +244,7 @@ async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
 
 #[tokio::test]
 async fn a_zone_that_is_wanted_is_given_up_for_the_one_that_holds() {
-    let (catalog, ledger) = (Arc::new(MemoryManifest::new()), Failing::with(&[ErrorKind::Unavailable]));
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable]));
     let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
     settings.change(&scope("a"), &to_tokyo()).await.unwrap_err();
     let back = SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() };
@@ -256,7 +257,7 @@ async fn a_zone_that_is_wanted_is_given_up_for_the_one_that_holds() {
 /// A catalog that was restored from an older backup than the manifest.
 #[tokio::test]
 async fn an_older_choice_gives_way_to_a_later_one_that_is_applied() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
     ledger.recount(&scope("a"), &tokyo(7)).await.unwrap();
     let berlin = VersionedZone { zone: Zone::parse("Europe/Berlin").unwrap(), version: 3 };

@@ -1,5 +1,4 @@
-//! The memory twin of the manifest, the catalog and the reference tables, and the suites that it and
-//! every adapter run. The twin is the oracle: plain maps under one lock. It keeps what a disk would
+//! The memory twin of the manifest, and the suite that it and every adapter run. The twin is the oracle: plain maps under one lock. It keeps what a disk would
 //! keep, so that [`MemoryManifest::reopen`] plays a restart, and it fails on demand as a disk would.
 
 mod conformance;
@@ -12,7 +11,6 @@ use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange};
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
-use domain::reference::ReferenceTable;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
@@ -20,15 +18,14 @@ use domain::users::{UserNumber, UserSet};
 use parking_lot::Mutex;
 
 use crate::active_users::VersionedZone;
-use crate::catalog::{Catalog, Tenant, TenantSettings};
 use crate::manifest::{
     Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name,
     NewUsers, SegmentMeta,
 };
-use crate::references::References;
 use crate::{ErrorKind, PortError};
 
-pub use conformance::{Place, catalog_conformance, manifest_conformance, references_conformance};
+pub use conformance::{Place, manifest_conformance};
+pub(super) use conformance::{at, scope, tenant};
 
 /// Where the next write fails. All but a full disk leave the store refusing writes until it is opened
 /// again.
@@ -42,7 +39,7 @@ pub enum FaultPoint {
     DiskFull,
 }
 
-/// A manifest, catalog and store of reference tables in memory.
+/// A manifest in memory.
 #[derive(Debug, Default)]
 pub struct MemoryManifest {
     disk: Arc<Mutex<Disk>>,
@@ -60,13 +57,9 @@ struct Disk {
     rollups: BTreeMap<RollupKey, Totals>,
     names: BTreeSet<Name>,
     letters: BTreeMap<Seq, DeadLetter>,
-    tenants: BTreeMap<TenantId, Tenant>,
-    settings: BTreeMap<TenantId, TenantSettings>,
     users: BTreeMap<TenantId, Vec<String>>,
     zones: BTreeMap<TenantId, VersionedZone>,
-    wanted_zones: BTreeMap<TenantId, VersionedZone>,
     activity: BTreeMap<(TenantId, ActivityFilter, Day), UserSet>,
-    references: BTreeMap<TenantId, Arc<ReferenceTable>>,
 }
 
 /// What does not.
@@ -280,85 +273,6 @@ impl Manifest for MemoryManifest {
     async fn dead_letter(&self, scope: &TenantScope, seq: Seq) -> Result<Option<DeadLetter>, PortError> {
         let disk = self.disk.lock();
         Ok(disk.letters.get(&seq).filter(|letter| letter.tenant.as_ref() == Some(scope.tenant())).cloned())
-    }
-}
-
-#[async_trait]
-impl Catalog for MemoryManifest {
-    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError> {
-        self.write(|disk| {
-            for id in tenants {
-                let new = || Tenant {
-                    id: id.clone(),
-                    name: id.as_str().to_owned(),
-                    active: true,
-                    created: now,
-                    updated: now,
-                };
-                disk.tenants.entry(id.clone()).or_insert_with(new);
-            }
-            Ok(())
-        })
-    }
-
-    async fn tenants(&self) -> Result<Vec<Tenant>, PortError> {
-        Ok(self.disk.lock().tenants.values().cloned().collect())
-    }
-
-    async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
-        Ok(self.disk.lock().settings.iter().map(|(tenant, settings)| (tenant.clone(), *settings)).collect())
-    }
-
-    async fn store_settings(
-        &self,
-        scope: &TenantScope,
-        settings: &TenantSettings,
-        _: Timestamp,
-    ) -> Result<(), PortError> {
-        self.write(|disk| {
-            disk.settings.insert(scope.tenant().clone(), *settings);
-            Ok(())
-        })
-    }
-
-    async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError> {
-        let disk = self.disk.lock();
-        Ok(disk.wanted_zones.iter().map(|(tenant, wanted)| (tenant.clone(), wanted.clone())).collect())
-    }
-
-    async fn store_wanted_zone(
-        &self,
-        scope: &TenantScope,
-        wanted: &VersionedZone,
-        _: Timestamp,
-    ) -> Result<(), PortError> {
-        self.write(|disk| {
-            let stored = disk.wanted_zones.get(scope.tenant()).map_or(0, |stored| stored.version);
-            if wanted.version <= stored {
-                return Err(conflict("a later zone is wanted"));
-            }
-            disk.wanted_zones.insert(scope.tenant().clone(), wanted.clone());
-            Ok(())
-        })
-    }
-}
-
-#[async_trait]
-impl References for MemoryManifest {
-    async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
-        let disk = self.disk.lock();
-        Ok(disk.references.iter().map(|(tenant, table)| (tenant.clone(), table.clone())).collect())
-    }
-
-    async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError> {
-        self.write(|disk| {
-            let stored = disk.references.get(scope.tenant()).map_or(0, |stored| stored.generation);
-            if stored.checked_add(1) != Some(table.generation) {
-                return Err(conflict("the reference table has another generation"));
-            }
-            disk.references.insert(scope.tenant().clone(), Arc::clone(table));
-            Ok(())
-        })
     }
 }
 

@@ -1,9 +1,6 @@
-//! What every manifest, catalog and store of reference tables does, whatever it is made of. A check
-//! opens its own empty place; `Err` means that the store failed where it must not, a panic that it
+//! What every manifest does, whatever it is made of. A check opens its own empty place; `Err` means that the store failed where it must not, a panic that it
 //! answered wrongly.
 
-mod catalog;
-mod references;
 mod sums;
 mod users;
 
@@ -20,9 +17,6 @@ use domain::window::WindowRule;
 
 use crate::manifest::{Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, ManifestState, Name, SegmentMeta};
 use crate::{ErrorKind, PortError};
-
-pub use catalog::catalog_conformance;
-pub use references::references_conformance;
 
 /// The largest sum there is.
 const SUM_MAX: u64 = i64::MAX as u64;
@@ -279,7 +273,7 @@ async fn dead_letters_are_kept_once_and_shown_to_their_tenant(
     Ok(())
 }
 
-fn at(seconds: i64) -> Timestamp {
+pub(in crate::testing) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
 
@@ -287,11 +281,11 @@ fn hour(hours: i64) -> Timestamp {
     Timestamp::from_micros(hours * MICROS_PER_HOUR)
 }
 
-fn tenant(id: &str) -> TenantId {
+pub(in crate::testing) fn tenant(id: &str) -> TenantId {
     TenantId::parse(id).unwrap_or_else(|_| TenantId::default_tenant())
 }
 
-fn scope(id: &str) -> TenantScope {
+pub(in crate::testing) fn scope(id: &str) -> TenantScope {
     TenantScope::for_operator(tenant(id))
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use domain::calendar::{WeekStart, Zone};
 
-use super::{Place, at, scope, tenant};
 use crate::active_users::VersionedZone;
 use crate::catalog::{Catalog, Tenant, TenantSettings};
+use crate::testing::manifest::{Place, at, scope, tenant};
 use crate::{ErrorKind, PortError};
 
 /// Checks every promise of [`Catalog`].

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::reference::{Attributes, ReferenceTable, Users};
 use domain::time::Timestamp;
 
-use super::{Place, at, scope, tenant};
 use crate::references::References;
+use crate::testing::manifest::{Place, at, scope, tenant};
 use crate::{ErrorKind, PortError};
 
 /// Checks every promise of [`References`].
