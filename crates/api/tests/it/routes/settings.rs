@@ -184,11 +184,14 @@ async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_w
         }
         second.json(200);
     }
-    assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "monday");
+    let meanwhile = api.get("/v1/settings").await.json(200);
+    let fields = ["timezone", "timezone_pending", "week_start"].map(|field| meanwhile[field].as_str().unwrap());
+    assert_eq!(fields, ["UTC", "Asia/Tokyo", "monday"]);
     assert_eq!(api.get("/stats/top-events").await.json(200), json!({"data": []}));
     stub.turns.add_permits(1);
     assert_eq!(first.await.unwrap(), 200);
-    assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "sunday");
+    let settings = api.get("/v1/settings").await.json(200);
+    assert_eq!((&settings["week_start"], settings.get("timezone_pending")), (&json!("sunday"), None));
 }
 
 #[tokio::test]
