@@ -47,11 +47,10 @@ fn i7_a_recount_that_a_crash_has_ended_is_made_after_the_start() {
         let data = tempfile::tempdir().unwrap();
         let launch = Launch::on(data.path()).restless();
         let server = launch.start_ready();
-        let events: Vec<_> =
-            (0..10).map(|n| json!({"id": n.to_string(), "user": n.to_string(), "time": "2026-01-02T23:30:00Z"}));
-        let answer =
-            server.client().post("/v1/events?wait=applied", &Value::from(events.collect::<Vec<_>>()).to_string());
-        assert_eq!(answer.unwrap().status, 202);
+        let event = |n: u32| json!({"id": n.to_string(), "user": n.to_string(), "time": "2026-01-02T23:30:00Z"});
+        let events = Value::from((0..10).map(event).collect::<Vec<_>>());
+        let answer = server.client().post("/v1/events?wait=applied", &events.to_string()).unwrap();
+        assert_eq!(answer.status, 202, "{}", answer.text());
         server.stop();
         die(&launch, point, hits, |server| {
             let _ = patch(&mut server.client(), r#"{"timezone": "Asia/Kolkata"}"#);
