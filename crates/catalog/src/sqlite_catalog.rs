@@ -18,6 +18,14 @@ pub struct SqliteCatalog {
 }
 
 impl SqliteCatalog {
+    /// Whether a file is at `path`.
+    ///
+    /// # Errors
+    /// `Corrupt` when only remains of one are there, `Unavailable` when that cannot be told.
+    pub async fn exists(path: &Path) -> Result<bool, PortError> {
+        PreparedFile::exists::<Migrations>(path).await
+    }
+
     /// Opens the file at `path`, which has to be there, and brings its schema up to date.
     ///
     /// # Errors

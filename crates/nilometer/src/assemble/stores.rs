@@ -13,7 +13,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::bail;
 use catalog::SqliteCatalog;
 use manifest::{Format2Manifest, OpenedManifest, SqliteManifest};
 
@@ -38,10 +38,10 @@ impl Stores {
                 OpenedManifest::Current(manifest) => manifest,
                 OpenedManifest::Format2(old) => move_catalog(old, &catalog).await?,
             };
-            let opened = SqliteCatalog::open(&catalog).await;
-            let lost =
-                "restore it from the backup that the manifest is from; a new one would have no tenant's settings";
-            (manifest, opened.with_context(|| format!("{MANIFEST_FILE} needs {CATALOG_FILE} beside it: {lost}"))?)
+            if !SqliteCatalog::exists(&catalog).await? {
+                bail!("{} is missing: {MANIFEST_FILE} says that there was one; restore both", catalog.display());
+            }
+            (manifest, SqliteCatalog::open(&catalog).await?)
         } else {
             let catalog = SqliteCatalog::open_or_create(&catalog).await?;
             (SqliteManifest::open(&manifest).await?, catalog)
