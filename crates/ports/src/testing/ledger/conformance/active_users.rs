@@ -80,7 +80,7 @@ pub(super) async fn i5_users_belong_to_their_tenant<L: Answering>(mut subject: S
     assert_eq!(active(ledger, &acme, &all_in("UTC")).await, days(&[("2026-01-02", &[0, 1])]));
     assert_eq!(active(ledger, &acm, &all_in("UTC")).await, days(&[("2026-01-03", &[0])]));
     assert_eq!(active(ledger, &scope("ac"), &all_in("UTC")).await, []);
-    set_zone(&*ledger, &acm, &zone("Asia/Tokyo")).await.expect("a zone");
+    set_zone(ledger, &acm, &zone("Asia/Tokyo")).await.expect("a zone");
     assert_eq!((ledger.applied_zone(&acme).zone, ledger.applied_zone(&acm).zone), (Zone::utc(), zone("Asia/Tokyo")));
     assert_eq!(active(ledger, &acme, &all_in("UTC")).await, days(&[("2026-01-02", &[0, 1])]));
 }
