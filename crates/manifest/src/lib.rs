@@ -6,6 +6,8 @@ mod manifest;
 mod entities;
 mod migrations;
 mod format2;
+mod opening;
 
 pub use format2::Format2Manifest;
-pub use sqlite_manifest::{OpenedManifest, SqliteManifest};
+pub use opening::OpenedManifest;
+pub use sqlite_manifest::SqliteManifest;

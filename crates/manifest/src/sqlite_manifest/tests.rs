@@ -15,6 +15,7 @@ use ports::ErrorKind;
 use ports::active_users::VersionedZone;
 use ports::manifest::{Activity, ActivityFilter, Commit, DeadLetter, Identity, Manifest, ManifestState, NewUsers};
 use sea_orm::ConnectionTrait;
+use sqlite::Failure;
 
 fn identity() -> Identity {
     Identity { key: [7; 16], rule: WindowRule::default() }

@@ -2,6 +2,7 @@
 //! keep, so that [`MemoryManifest::reopen`] plays a restart, and it fails on demand as a disk would.
 
 mod conformance;
+mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,8 +25,9 @@ use crate::manifest::{
 };
 use crate::{ErrorKind, PortError};
 
-pub use conformance::{Place, manifest_conformance};
-pub(super) use conformance::{at, scope, tenant};
+pub use conformance::manifest_conformance;
+pub use samples::Place;
+pub(super) use samples::{at, scope, tenant};
 
 /// Where the next write fails. All but a full disk leave the store refusing writes until it is opened
 /// again.

@@ -6,9 +6,9 @@ use domain::calendar::{Day, DayRange, Zone};
 use domain::position::Seq;
 use domain::users::{UserNumber, UserSet};
 
-use super::{Place, identity, moved, scope, tenant};
 use crate::active_users::VersionedZone;
 use crate::manifest::{Activity, ActivityFilter, Commit, Manifest, NewUsers};
+use crate::testing::manifest::samples::{Place, identity, moved, scope, tenant};
 use crate::{ErrorKind, PortError};
 
 /// Checks what [`Manifest`] promises of users.
