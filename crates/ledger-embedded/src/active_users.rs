@@ -14,8 +14,8 @@ use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserSet;
-use ports::active_users::{ActiveUsers, ActiveUsersQuery};
-use ports::manifest::Audience;
+use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
+use ports::manifest::ActivityFilter;
 use ports::{ErrorKind, PortError};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,7 @@ impl ActiveUsers for EmbeddedLedger {
         query: &ActiveUsersQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
         for _ in 0..ZONE_CHANGES_MAX {
-            let own = self.zone(scope);
+            let own = self.applied_zone(scope).zone;
             let planned = PlannedQuery::new(scope, query, &own);
             let read = planned.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
@@ -50,12 +50,12 @@ impl ActiveUsers for EmbeddedLedger {
         Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
     }
 
-    fn zone(&self, scope: &TenantScope) -> Zone {
-        zone_of(&self.core.state.read().zones, scope.tenant())
+    fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {
+        self.core.state.read().zones.get(scope.tenant()).cloned().unwrap_or_default()
     }
 
-    async fn set_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
-        zone::set(&self.core, scope, zone).await
+    async fn recount(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
+        zone::recount(&self.core, scope, wanted).await
     }
 }
 
@@ -90,7 +90,7 @@ impl ActiveUsersPlan {
 #[derive(Debug)]
 struct PlannedQuery {
     kept: Option<DayRange>,
-    audience: Audience,
+    filter: ActivityFilter,
     raw: RawQuery,
 }
 
@@ -115,7 +115,7 @@ impl PlannedQuery {
             project: query.project.clone(),
             kind: query.kind.clone(),
         };
-        Self { kept, audience: audience_of(query), raw }
+        Self { kept, filter: filter_of(query), raw }
     }
 
     /// What the manifest has, and what the active memtable has to share.
@@ -124,7 +124,7 @@ impl PlannedQuery {
             let (snapshot, active) = core.view(|active| self.share(active));
             return Ok(ConsistentRead { snapshot, stored: Vec::new(), active, counts_frozen: false });
         };
-        let stored = || core.manifest.activity(&self.raw.scope, &self.audience, days);
+        let stored = || core.manifest.activity(&self.raw.scope, &self.filter, days);
         core.read_consistently(stored, |active| self.share(active)).await
     }
 
@@ -151,11 +151,11 @@ impl PlannedQuery {
 }
 
 /// What of the kept sets answers a query that does not ask for a project and a type together.
-fn audience_of(query: &ActiveUsersQuery) -> Audience {
+fn filter_of(query: &ActiveUsersQuery) -> ActivityFilter {
     match (&query.project, &query.kind) {
-        (Some(project), _) => Audience::Project(project.clone()),
-        (None, Some(kind)) => Audience::Type(kind.clone()),
-        (None, None) => Audience::All,
+        (Some(project), _) => ActivityFilter::Project(project.clone()),
+        (None, Some(kind)) => ActivityFilter::Type(kind.clone()),
+        (None, None) => ActivityFilter::All,
     }
 }
 
@@ -170,6 +170,7 @@ mod tests {
     use ports::reports::Reports;
     use ports::testing::clock::ManualClock;
     use ports::testing::ledger::records::scope;
+    use ports::testing::ledger::set_zone;
     use ports::testing::manifest::MemoryManifest;
     use vfs::testing::SimVfs;
 
@@ -201,7 +202,7 @@ mod tests {
         let mut waiting = Box::pin(async { ledger.customers(&scope("one"), None, 1).await });
         assert!(waiting.as_mut().now_or_never().is_none(), "reads whose callers have left count until they end");
         let kolkata = Zone::parse("Asia/Kolkata").expect("a zone");
-        ledger.set_zone(&scope("one"), &kolkata).await.expect("a change of zone is no such read");
+        set_zone(&*ledger, &scope("one"), &kolkata).await.expect("a change of zone is no such read");
         drop((with_permits, servers));
         waiting.await.expect("a read");
     }

@@ -10,7 +10,7 @@ use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use domain::users::{UserNumber, UserSet};
 use hashbrown::HashMap;
-use ports::manifest::{Activity, Audience};
+use ports::manifest::{Activity, ActivityFilter};
 
 use crate::intern::{Interner, Symbol};
 
@@ -34,19 +34,19 @@ pub(crate) struct DayUsers {
 
 /// Which events count: those of a project, where the empty text means none, and of a type.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ActivityFilter<'q> {
+pub(crate) struct UserEventFilter<'q> {
     pub(crate) project: Option<&'q str>,
     pub(crate) kind: Option<&'q str>,
 }
 
-/// An [`ActivityFilter`] by symbols of the names.
+/// A [`UserEventFilter`] by symbols of the names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SymbolFilter {
     project: Option<Option<Symbol>>,
     kind: Option<Symbol>,
 }
 
-impl ActivityFilter<'_> {
+impl UserEventFilter<'_> {
     /// The filter by symbols; `None` when a name has none, so that no event counts.
     pub(crate) fn find(&self, names: &Interner) -> Option<SymbolFilter> {
         let project = match self.project {
@@ -92,22 +92,21 @@ impl DayUsers {
         self.sets.iter().filter(|(key, _)| counts(key)).map(|(key, users)| (key.day, Arc::clone(users))).collect()
     }
 
-    /// Everything as it is stored, in order of (audience, day).
+    /// Everything as it is stored, in order of (filter, day).
     pub(crate) fn activity(&self, tenant: &TenantId, names: &Interner) -> Vec<Activity> {
         let text = |symbol: Symbol| names.text(symbol).to_owned();
-        let mut sets: BTreeMap<(Audience, Day), UserSet> = BTreeMap::new();
+        let mut sets: BTreeMap<(ActivityFilter, Day), UserSet> = BTreeMap::new();
         for (key, users) in &self.sets {
-            let audiences = [
-                Audience::All,
-                Audience::Project(key.project.map(text).unwrap_or_default()),
-                Audience::Type(text(key.kind)),
+            let filters = [
+                ActivityFilter::All,
+                ActivityFilter::Project(key.project.map(text).unwrap_or_default()),
+                ActivityFilter::Type(text(key.kind)),
             ];
-            for audience in audiences {
-                sets.entry((audience, key.day)).or_default().merge(users);
+            for filter in filters {
+                sets.entry((filter, key.day)).or_default().merge(users);
             }
         }
-        let activity =
-            |((audience, day), users): (_, UserSet)| Activity { tenant: tenant.clone(), audience, day, users };
+        let activity = |((filter, day), users): (_, UserSet)| Activity { tenant: tenant.clone(), filter, day, users };
         sets.into_iter().map(activity).collect()
     }
 }
@@ -132,7 +131,7 @@ impl Recount {
         self.users.add(at, project, kind, user);
     }
 
-    /// Everything as it is stored, in order of (audience, day).
+    /// Everything as it is stored, in order of (filter, day).
     pub(crate) fn activity(&self, tenant: &TenantId) -> Vec<Activity> {
         self.users.activity(tenant, &self.names)
     }

@@ -220,7 +220,7 @@ impl Core {
                 }
             });
         }
-        let zone = state.zones.get(record.tenant);
+        let zone = state.zones.get(record.tenant).map(|applied| &applied.zone);
         let fresh = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Fresh);
         state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule, &mut state.users, zone);
         self.cover(state, record.seq);

@@ -24,7 +24,7 @@ pub(crate) use fold::{FreshEvent, FreshRecord};
 pub(crate) use rows::MemtableRows;
 pub(crate) use windows::{WindowView, WindowsSum};
 
-use crate::activity::{ActivityFilter, DayUsers};
+use crate::activity::{DayUsers, UserEventFilter};
 use crate::dedup::{FirstSeen, IdHash};
 use crate::intern::{Interner, Symbol};
 
@@ -305,7 +305,7 @@ impl Memtable {
     pub(crate) fn share_active(
         &self,
         tenant: &TenantId,
-        filter: &ActivityFilter<'_>,
+        filter: &UserEventFilter<'_>,
         days: DayRange,
     ) -> Vec<(Day, Arc<UserSet>)> {
         let users = self.names.find(tenant.as_str()).and_then(|tenant| self.day_users.get(&tenant));

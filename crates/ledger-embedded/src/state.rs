@@ -8,6 +8,7 @@ use domain::position::Seq;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use hashbrown::HashMap;
+use ports::active_users::VersionedZone;
 
 use crate::dedup::{FirstSeen, IdHash};
 use crate::memtable::Memtable;
@@ -35,8 +36,8 @@ pub(crate) struct State {
     pub(crate) closed_through: Timestamp,
     /// Raw events before it are not shown.
     pub(crate) retention_floor: Timestamp,
-    /// The zones of the tenants that have set one.
-    pub(crate) zones: Arc<HashMap<TenantId, Zone>>,
+    /// The applied zones of the tenants that have any.
+    pub(crate) zones: Arc<HashMap<TenantId, VersionedZone>>,
     /// How often a recount of days was begun or ended; odd while one is being committed.
     pub(crate) recounts: u64,
 }
@@ -49,7 +50,7 @@ pub(crate) struct Snapshot {
     pub(crate) cursor: Seq,
     pub(crate) closed_through: Timestamp,
     pub(crate) retention_floor: Timestamp,
-    pub(crate) zones: Arc<HashMap<TenantId, Zone>>,
+    pub(crate) zones: Arc<HashMap<TenantId, VersionedZone>>,
     pub(crate) recounts: u64,
 }
 
@@ -68,9 +69,9 @@ impl State {
     }
 }
 
-/// A tenant's own zone.
-pub(crate) fn zone_of(zones: &HashMap<TenantId, Zone>, tenant: &TenantId) -> Zone {
-    zones.get(tenant).cloned().unwrap_or_else(Zone::utc)
+/// The zone that a tenant's days are counted in.
+pub(crate) fn zone_of(zones: &HashMap<TenantId, VersionedZone>, tenant: &TenantId) -> Zone {
+    zones.get(tenant).map_or_else(Zone::utc, |applied| applied.zone.clone())
 }
 
 impl Snapshot {

@@ -1,18 +1,13 @@
-//! What is relational and small, in one SQLite file: the embedded ledger's commit point
-//! ([`ports::manifest::Manifest`]), the register of tenants ([`ports::catalog::Catalog`]) and their
-//! reference tables ([`ports::references::References`]). Tables and the reason of each index:
-//! `docs/data-model.md`.
+//! The embedded ledger's commit point ([`ports::manifest::Manifest`]), in one SQLite file. Tables and the
+//! reason of each index: `docs/data-model.md`.
 
-mod store;
-mod connection;
-mod place;
-mod failure;
+mod sqlite_manifest;
 mod manifest;
-mod catalog;
-mod references;
 mod entities;
 mod migrations;
-mod packed;
-mod seal;
+mod format2;
+mod opening;
 
-pub use store::SqliteStore;
+pub use format2::Format2Manifest;
+pub use opening::OpenedManifest;
+pub use sqlite_manifest::SqliteManifest;

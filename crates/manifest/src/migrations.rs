@@ -3,9 +3,18 @@
 
 mod analytics;
 mod catalog;
+mod catalog_apart;
 mod manifest;
 
+use async_trait::async_trait;
+use domain::limits::MANIFEST_READS_MAX;
+use sea_orm::{DatabaseConnection, EntityTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use sqlite::{Failure, Schema};
+
+use crate::entities::meta;
+
+pub(crate) use catalog_apart::NAME as CATALOG_APART;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -13,6 +22,23 @@ pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(manifest::Step), Box::new(catalog::Step), Box::new(analytics::Step)]
+        vec![
+            Box::new(manifest::Step),
+            Box::new(catalog::Step),
+            Box::new(analytics::Step),
+            Box::new(catalog_apart::Step),
+        ]
+    }
+}
+
+#[async_trait]
+impl Schema for Migrations {
+    const NAME: &'static str = "manifest";
+    const READS_MAX: usize = MANIFEST_READS_MAX;
+
+    /// A manifest that was never loaded has no format yet.
+    async fn check(connection: &DatabaseConnection) -> Result<(), Failure> {
+        let meta = meta::Entity::find().one(connection).await?;
+        meta.map_or(Ok(()), |meta| meta.verified_before_upgrade().map(drop))
     }
 }

@@ -1,11 +1,14 @@
-//! Puts the parts together. The only file that names adapters.
+//! Puts the parts together. Adapters are named here and in the module below, and nowhere else.
 //!
 //! ```text
 //! DATA/LOCK             held by the one process that uses the folder
 //! DATA/manifest.sqlite  what counts: segments, rollups, names, cursor
+//! DATA/catalog.sqlite   tenants, their settings and reference tables
 //! DATA/journal/         records that are durable and perhaps not yet in a segment
 //! DATA/segments/        events, sums and ids
 //! ```
+
+mod stores;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +20,6 @@ use domain::window::WindowRule;
 use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use live::{LiveOptions, MemoryLive};
-use manifest::SqliteStore;
 use pipeline::{FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
@@ -29,8 +31,8 @@ use vfs::{DiskVfs, Vfs};
 
 use crate::lock::FolderLock;
 use clock::SystemClock;
+use stores::{MANIFEST_FILE, Stores};
 
-const MANIFEST_FILE: &str = "manifest.sqlite";
 const JOURNAL_FOLDER: &str = "journal";
 const SEGMENTS_FOLDER: &str = "segments";
 
@@ -56,7 +58,7 @@ pub(crate) struct Engine {
     pub(crate) journal: Arc<LocalJournal>,
     pub(crate) ledger: Arc<EmbeddedLedger>,
     clock: Arc<dyn Clock>,
-    store: Arc<SqliteStore>,
+    stores: Stores,
     live: LiveOptions,
     _lock: FolderLock,
 }
@@ -74,7 +76,7 @@ impl Engine {
         }
         let folder = Folder::open(data).await?;
         let seed = Identity { key: rand::random(), rule: WindowRule::default() };
-        let rule = folder.store.load(&seed).await?.identity.rule;
+        let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
         folder
             .engine(EngineOptions { ledger: LedgerOptions { rule, ..LedgerOptions::default() }, ..Default::default() })
             .await
@@ -85,13 +87,13 @@ impl Engine {
     pub(crate) async fn open_to_load(data: &Path, options: EngineOptions) -> anyhow::Result<Self> {
         let folder = Folder::open(data).await?;
         let seed = Identity { key: rand::random(), rule: options.ledger.rule };
-        let rule = folder.store.load(&seed).await?.identity.rule;
+        let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
         folder.engine(EngineOptions { ledger: LedgerOptions { rule, ..options.ledger }, ..options }).await
     }
 
     /// Records the tenants that may come.
     pub(crate) async fn ensure_tenants(&self, tenants: &[TenantId]) -> anyhow::Result<()> {
-        Ok(self.store.ensure_tenants(tenants, self.clock.now()).await?)
+        Ok(self.stores.catalog.ensure_tenants(tenants, self.clock.now()).await?)
     }
 
     /// Starts all roles, behind one gate.
@@ -103,9 +105,10 @@ impl Engine {
     ) -> anyhow::Result<Running> {
         let limiter = FairLimiter::new();
         let questions = Questions::of(&self.ledger, &limiter);
-        let stored = self.store.settings().await?;
+        let stored = self.stores.catalog.settings().await?;
         let active_users = Arc::new(questions.active_users.clone());
-        let settings = Arc::new(Settings::new(self.store.clone(), active_users, Arc::clone(&self.clock), stored));
+        let settings =
+            Arc::new(Settings::new(self.stores.catalog.clone(), active_users, Arc::clone(&self.clock), stored));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::with(self.live.clone()));
         let parts = PipelineParts {
             ledger: self.ledger.clone(),
@@ -123,8 +126,8 @@ impl Engine {
             live: Some(LiveRole {
                 live,
                 reports: self.ledger.clone(),
-                catalog: self.store.clone(),
-                references: self.store.clone(),
+                catalog: self.stores.catalog.clone(),
+                references: self.stores.catalog.clone(),
             }),
         };
         Ok(Running { pipeline: Pipeline::start(parts, metrics), questions, settings })
@@ -132,9 +135,9 @@ impl Engine {
 
     /// Closes the folder, tidily; a crash instead of this loses nothing.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        let Self { journal, ledger, store, .. } = self;
+        let Self { journal, ledger, stores, .. } = self;
         drop((journal, ledger));
-        Ok(store.close().await?)
+        stores.close().await
     }
 
     /// Applies what the journal still holds, so that a command sees everything that is durable.
@@ -156,7 +159,7 @@ struct Folder<'d> {
     data: &'d Path,
     lock: FolderLock,
     vfs: Arc<dyn Vfs>,
-    store: Arc<SqliteStore>,
+    stores: Stores,
 }
 
 impl<'d> Folder<'d> {
@@ -164,20 +167,21 @@ impl<'d> Folder<'d> {
         let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
         vfs.create_dir_all(data).with_context(|| format!("failed to create the data folder {}", data.display()))?;
         let lock = FolderLock::acquire(data)?;
-        let store = Arc::new(SqliteStore::open(&data.join(MANIFEST_FILE)).await?);
-        Ok(Self { data, lock, vfs, store })
+        let stores = Stores::open(data).await?;
+        Ok(Self { data, lock, vfs, stores })
     }
 
     async fn engine(self, options: EngineOptions) -> anyhow::Result<Engine> {
-        let Self { data, lock, vfs, store } = self;
+        let Self { data, lock, vfs, stores } = self;
+        let manifest = Arc::clone(&stores.manifest);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = LedgerOptions { seed_key: rand::random(), ..options.ledger };
-        let cursor = store.load(&Identity { key: ledger.seed_key, rule: ledger.rule }).await?.cursor;
+        let cursor = manifest.load(&Identity { key: ledger.seed_key, rule: ledger.rule }).await?.cursor;
         // The journal first: when the manifest was lost or is older than the journal, it refuses here,
         // before the ledger deletes segment files that such a manifest does not know.
         let journal = LocalJournal::open(Arc::clone(&vfs), data.join(JOURNAL_FOLDER), cursor, options.journal)?;
         let ledger =
-            EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), store.clone(), Arc::clone(&clock), ledger).await?;
-        Ok(Engine { journal: Arc::new(journal), ledger, clock, store, live: options.live, _lock: lock })
+            EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, Arc::clone(&clock), ledger).await?;
+        Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, _lock: lock })
     }
 }

@@ -1,6 +1,9 @@
 //! What each tenant has decided for itself: read at every request from memory, changed one change at
-//! a time per tenant, stored before it holds. The time zone is kept by the ledger, because the days
-//! counted in it belong to it; it is changed first, since that is what can fail.
+//! a time per tenant, stored before it holds. A zone holds later than it is stored: the catalog keeps the wanted
+//! one, the ledger the applied one, once it has counted the tenant's days again. It is changed first, since that
+//! is what can fail.
+
+mod recounts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,15 +13,16 @@ use domain::limits::Limits;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::MICROS_PER_SECOND;
 use parking_lot::{Mutex, RwLock};
-use ports::active_users::ActiveUsers;
+use ports::active_users::{ActiveUsers, VersionedZone};
 use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::{ErrorKind, PortError};
+use tokio::sync::Notify;
 
 use crate::stop::Stop;
 
-/// Held while a tenant's settings are changed.
-type Turn = tokio::sync::Mutex<()>;
+/// Held while a tenant's settings are being changed.
+type ChangeLock = tokio::sync::Mutex<()>;
 
 /// The settings of all tenants.
 #[derive(Debug)]
@@ -27,7 +31,11 @@ pub struct Settings {
     active_users: Arc<dyn ActiveUsers>,
     clock: Arc<dyn Clock>,
     current: RwLock<HashMap<TenantId, Current>>,
-    changing: Mutex<HashMap<TenantId, Arc<Turn>>>,
+    changing: Mutex<HashMap<TenantId, Arc<ChangeLock>>>,
+    /// The wanted zones that are not applied yet.
+    pending: RwLock<HashMap<TenantId, VersionedZone>>,
+    /// Wakes [`Settings::resume_recounts`] when a recount has failed that may succeed later.
+    unfinished: Notify,
     stop: Stop,
 }
 
@@ -62,7 +70,8 @@ impl Settings {
     ) -> Self {
         let current = stored.into_iter().map(|(tenant, settings)| (tenant, Current { settings, generation: 0 }));
         let current = RwLock::new(current.collect());
-        Self { catalog, active_users, clock, current, changing: Mutex::default(), stop: Stop::new() }
+        let (changing, pending, unfinished) = (Mutex::default(), RwLock::default(), Notify::new());
+        Self { catalog, active_users, clock, current, changing, pending, unfinished, stop: Stop::new() }
     }
 
     /// What holds for a tenant.
@@ -70,9 +79,14 @@ impl Settings {
         self.current.read().get(scope.tenant()).copied().unwrap_or_default()
     }
 
-    /// The tenant's own zone and weeks.
+    /// The tenant's applied zone and weeks.
     pub fn calendar(&self, scope: &TenantScope) -> Calendar {
-        Calendar { zone: self.active_users.zone(scope), week_start: self.of(scope).settings.week_start }
+        Calendar { zone: self.active_users.applied_zone(scope).zone, week_start: self.of(scope).settings.week_start }
+    }
+
+    /// The zone that the tenant wants and its days are not yet counted in, if there is one.
+    pub fn pending_zone(&self, scope: &TenantScope) -> Option<Zone> {
+        self.pending.read().get(scope.tenant()).map(|wanted| wanted.zone.clone())
     }
 
     /// `limits` as they hold for a tenant: how late an event may be is for the tenant to say.
@@ -89,16 +103,16 @@ impl Settings {
     ///
     /// # Errors
     /// `Overloaded` while another change of this tenant is being made, `Closed` when the server ends before
-    /// the zone is changed. As [`ActiveUsers::set_zone`] and
-    /// [`Catalog::store_settings`]; the zone may have changed when only the rest could not be stored.
+    /// the zone is applied, `Gone` when it can never be: then it is no longer wanted. After another failure of
+    /// [`ActiveUsers::recount`] it still is, and applied later. As [`Catalog::store_settings`] otherwise; the
+    /// zone may have changed when only the rest could not be stored.
     pub async fn change(&self, scope: &TenantScope, change: &SettingsChange) -> Result<(), PortError> {
-        let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
+        let lock = self.change_lock(scope);
         let Ok(_alone) = lock.try_lock() else {
             return Err(PortError::new(ErrorKind::Overloaded, "change settings: another change is being made"));
         };
-        if let Some(zone) = change.zone.as_ref().filter(|zone| **zone != self.active_users.zone(scope)) {
+        if let Some(zone) = &change.zone {
             self.change_zone(scope, zone).await?;
-            self.publish(scope, self.of(scope).settings);
         }
         let before = self.of(scope).settings;
         let after = TenantSettings {
@@ -112,14 +126,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Recounting the days of a zone may take long: it is given up when the server is to end.
-    async fn change_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
-        let mut stop = self.stop.signal();
-        tokio::select! {
-            biased;
-            () = stop.ended() => Err(PortError::new(ErrorKind::Closed, "change the zone: the server ends")),
-            changed = self.active_users.set_zone(scope, zone) => changed,
-        }
+    fn change_lock(&self, scope: &TenantScope) -> Arc<ChangeLock> {
+        Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default())
     }
 
     /// Gives up a change of a zone that is being made, and every later one: the server ends.

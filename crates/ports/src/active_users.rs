@@ -15,7 +15,7 @@ use crate::PortError;
 pub struct ActiveUsersQuery {
     /// Only events of these times; the days at its ends may be parts of days.
     pub range: TimeRange,
-    /// Days of this zone. The tenant's own is answered from what is kept, any other from raw events.
+    /// Days of this zone. The tenant's applied one is answered from what is kept, any other from raw events.
     pub zone: Zone,
     /// Only events of this project; the empty text means events without one.
     pub project: Option<String>,
@@ -23,7 +23,22 @@ pub struct ActiveUsersQuery {
     pub kind: Option<String>,
 }
 
-/// Answers who was active when. Events without a user count for nobody.
+/// A zone that a tenant has chosen, and which of its choices that was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionedZone {
+    /// The zone that days are counted in.
+    pub zone: Zone,
+    /// Grows with every choice of the tenant; 0 is UTC, which no tenant has to choose.
+    pub version: u64,
+}
+
+impl Default for VersionedZone {
+    fn default() -> Self {
+        Self { zone: Zone::utc(), version: 0 }
+    }
+}
+
+/// Answers who was active when. Events without a user make no user active.
 #[async_trait]
 pub trait ActiveUsers: Send + Sync + std::fmt::Debug {
     /// Per day with activity, the users that were active. Includes everything applied.
@@ -37,15 +52,17 @@ pub trait ActiveUsers: Send + Sync + std::fmt::Debug {
         query: &ActiveUsersQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError>;
 
-    /// The zone that the tenant's days are kept in; UTC until it is set.
-    fn zone(&self, scope: &TenantScope) -> Zone;
+    /// The applied zone: the one that the tenant's days are counted in, with the version of the choice that it
+    /// came from; UTC and 0 until one is applied. Changes only by [`ActiveUsers::recount`].
+    fn applied_zone(&self, scope: &TenantScope) -> VersionedZone;
 
-    /// Changes the tenant's zone: recounts the days of all its users from raw events. Durable and
-    /// visible as one, on return. Events are applied meanwhile. Dropped before it returns, it ends soon,
-    /// having changed nothing or everything.
+    /// Counts the days of all the tenant's users again, from raw events, as days of the wanted zone, and makes
+    /// this the applied one. Durable and visible as one, on return. Events are applied meanwhile. Nothing to do
+    /// when it is applied already. Dropped before it returns, it ends soon, having changed nothing or everything.
     ///
     /// # Errors
-    /// `Gone` when retention has dropped raw events that would be needed; nothing has changed.
-    /// As [`ActiveUsers::active_users`] otherwise.
-    async fn set_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError>;
+    /// `Conflict` when a choice of the same or a higher version is applied; nothing has changed. `Gone` when
+    /// retention has dropped raw events that would be needed, which no later attempt can change; nothing has
+    /// changed. As [`ActiveUsers::active_users`] otherwise.
+    async fn recount(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError>;
 }

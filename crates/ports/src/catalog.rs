@@ -1,4 +1,4 @@
-//! Who the tenants are.
+//! Who the tenants are, and what each of them has decided.
 
 use async_trait::async_trait;
 use domain::calendar::WeekStart;
@@ -6,6 +6,7 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
 use crate::PortError;
+use crate::active_users::VersionedZone;
 
 /// A tenant, also called workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub struct Tenant {
     pub updated: Timestamp,
 }
 
-/// What a tenant has decided for itself. Its time zone is not here: it belongs to the days that are
-/// counted in it, see [`crate::active_users::ActiveUsers`].
+/// What a tenant has decided for itself and holds as soon as it is stored. Its zone is kept beside: that holds
+/// when the ledger has counted the tenant's days again, see [`Catalog::wanted_zones`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TenantSettings {
     /// The day that weeks begin on.
@@ -62,6 +63,25 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         &self,
         scope: &TenantScope,
         settings: &TenantSettings,
+        now: Timestamp,
+    ) -> Result<(), PortError>;
+
+    /// The wanted zones of the tenants that have chosen one. The ledger's applied zone, see
+    /// [`crate::active_users::ActiveUsers::applied_zone`], follows.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError>;
+
+    /// Stores the zone that a tenant wants, as of `now`. Durable on return.
+    ///
+    /// # Errors
+    /// `Conflict` unless its version is higher than the stored one, or than 0 when none is stored; nothing has
+    /// changed. Otherwise when the store cannot be written.
+    async fn store_wanted_zone(
+        &self,
+        scope: &TenantScope,
+        wanted: &VersionedZone,
         now: Timestamp,
     ) -> Result<(), PortError>;
 }

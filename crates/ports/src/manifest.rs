@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
-use domain::calendar::{Day, DayRange, Zone};
+use domain::calendar::{Day, DayRange};
 #[cfg(doc)]
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
@@ -15,6 +15,7 @@ use domain::users::{UserNumber, UserSet};
 use domain::window::WindowRule;
 
 use crate::PortError;
+use crate::active_users::VersionedZone;
 
 /// What a segment's file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,10 +29,10 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// All kinds.
+    /// All kinds of files.
     pub const ALL: [Self; 3] = [Self::Events, Self::Windows, Self::Ids];
 
-    /// The name used in file names and in the catalog.
+    /// The name used in file names and in the manifest.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
@@ -78,7 +79,7 @@ pub struct SegmentMeta {
 /// A name that a tenant uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
-    /// Whose.
+    /// The tenant that it belongs to.
     pub tenant: TenantId,
     /// What it names.
     pub dimension: Dimension,
@@ -114,8 +115,8 @@ pub struct ManifestState {
     pub dead_letters: u64,
     /// The users of every tenant that has any: their names in order of number.
     pub users: Vec<(TenantId, Vec<String>)>,
-    /// The zones of the tenants that have set one: days of users are kept in it.
-    pub zones: Vec<(TenantId, Zone)>,
+    /// The applied zones of the tenants that have any: their days of users are counted in them.
+    pub zones: Vec<(TenantId, VersionedZone)>,
 }
 
 /// Which sums of hours.
@@ -152,8 +153,8 @@ pub struct Commit {
     pub users: Vec<NewUsers>,
     /// Users to add to those active on a day.
     pub activity: Vec<Activity>,
-    /// A tenant's new zone: all activity stored for it is dropped before `activity` is added.
-    pub zone: Option<(TenantId, Zone)>,
+    /// A tenant's new applied zone: all activity stored for it is dropped before `activity` is added.
+    pub zone: Option<(TenantId, VersionedZone)>,
     /// New `closed_through`; ignored when not later than the stored one.
     pub closed_through: Option<Timestamp>,
     /// New `retention_floor`; ignored when not later than the stored one.
@@ -163,7 +164,7 @@ pub struct Commit {
 /// Users of one tenant that are new, to be numbered from `first` on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUsers {
-    /// Whose.
+    /// The tenant that they belong to.
     pub tenant: TenantId,
     /// The number of the first; must be how many the tenant has so far, those before it in the same
     /// change included.
@@ -172,27 +173,27 @@ pub struct NewUsers {
     pub names: Vec<String>,
 }
 
-/// Which activity of a tenant: all of it, that of one project, or that of one type.
+/// Which of a tenant's events make a user active.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Audience {
-    /// Of every event with a user.
+pub enum ActivityFilter {
+    /// All events.
     All,
-    /// Of the events of a project; the empty text means events without one.
+    /// The events of a project; the empty text means events without one.
     Project(String),
-    /// Of the events of a type.
+    /// The events of a type.
     Type(String),
 }
 
-/// Who was active on a day of the tenant's own zone.
+/// The users that were active on a day of the tenant's applied zone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activity {
-    /// Whose.
+    /// The tenant of the users.
     pub tenant: TenantId,
-    /// By which events.
-    pub audience: Audience,
+    /// Which events count.
+    pub filter: ActivityFilter,
     /// On which day.
     pub day: Day,
-    /// Who.
+    /// The users.
     pub users: UserSet,
 }
 
@@ -201,9 +202,9 @@ pub struct Activity {
 pub struct DeadLetter {
     /// The record.
     pub seq: Seq,
-    /// Whose, as far as it can be told.
+    /// The tenant of its events, as far as it can be told.
     pub tenant: Option<TenantId>,
-    /// Why.
+    /// Why it could not be applied.
     pub reason: String,
     /// When it was given up.
     pub dead_lettered_at: Timestamp,
@@ -237,14 +238,15 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     /// `Unavailable` when the store cannot be read.
     async fn rollups(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<Rollup>), PortError>;
 
-    /// The same, only those that `query` asks for, each hour's added up over the projects and types that
-    /// it does not tell apart; these are empty texts in the key.
+    /// One tenant's rollups that `query` asks for, each hour's added up over the projects and types that
+    /// it does not tell apart; these are empty texts in the key. In order of (project, type, hour), with the
+    /// cursor of that same moment.
     ///
     /// # Errors
     /// `Exhausted` when there are more than [`HOUR_SUMS_MAX`]. As [`Manifest::rollups`] otherwise.
     async fn hour_sums(&self, scope: &TenantScope, query: &HourSumsQuery) -> Result<(Seq, Vec<Rollup>), PortError>;
 
-    /// The same summed per type over all hours inside `range`, of one project or of all, in order of
+    /// One tenant's sums per type over all hours inside `range`, of one project or of all, in order of
     /// type, and the cursor of that same moment.
     ///
     /// # Errors
@@ -263,7 +265,7 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     async fn activity(
         &self,
         scope: &TenantScope,
-        audience: &Audience,
+        filter: &ActivityFilter,
         days: DayRange,
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError>;
 

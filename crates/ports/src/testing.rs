@@ -1,5 +1,6 @@
 //! Twins and conformance suites for tests; never part of a release.
 
+pub mod catalog;
 pub mod clock;
 pub mod journal;
 pub mod ledger;

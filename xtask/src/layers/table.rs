@@ -26,13 +26,15 @@ pub(super) struct Owned {
 }
 
 /// All crates, in the order of the dependency chain.
-pub(super) const LAYERS: [Layer; 15] = [
+pub(super) const LAYERS: [Layer; 17] = [
     Layer { name: "domain", uses: &[], tests_use: &[] },
     Layer { name: "wire", uses: &["domain"], tests_use: &[] },
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
     Layer { name: "vfs", uses: &[], tests_use: &[] },
     Layer { name: "journal", uses: &["domain", "ports", "vfs"], tests_use: &[] },
-    Layer { name: "manifest", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "sqlite", uses: &["domain", "ports"], tests_use: &[] },
+    Layer { name: "manifest", uses: &["domain", "ports", "sqlite"], tests_use: &[] },
+    Layer { name: "catalog", uses: &["domain", "ports", "sqlite"], tests_use: &["manifest"] },
     Layer { name: "live", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "ledger-embedded", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "manifest"] },
     Layer {
@@ -56,6 +58,7 @@ pub(super) const LAYERS: [Layer; 15] = [
             "vfs",
             "journal",
             "manifest",
+            "catalog",
             "live",
             "ledger-embedded",
             "pipeline",
@@ -79,7 +82,7 @@ pub(super) const OWNED: [Owned; 7] = [
     },
     Owned {
         families: &["sea-orm", "sea-query", "sqlx", "rusqlite", "libsqlite3-sys"],
-        users: &["manifest"],
+        users: &["sqlite", "manifest", "catalog"],
         free_in_tests: false,
         reason: "SQL has one home; go through a port",
     },

@@ -28,6 +28,10 @@ pub(crate) struct SettingsBody {
     /// IANA name of the zone that days are counted in.
     #[schema(example = "Europe/Berlin")]
     timezone: String,
+    /// The zone that was asked for, while the days are still being counted in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only, nullable = false, example = "Asia/Kolkata")]
+    timezone_pending: Option<String>,
     /// The day that weeks begin on: `monday`, `sunday` or `saturday`.
     #[schema(value_type = String, example = "monday")]
     week_start: WeekStart,
@@ -56,7 +60,12 @@ impl SettingsBody {
         let settings = &api.settings;
         let calendar = settings.calendar(scope);
         let max_lateness_sec = settings.of(scope).settings.max_lateness_sec;
-        Self { timezone: calendar.zone.name().to_owned(), week_start: calendar.week_start, max_lateness_sec }
+        Self {
+            timezone: calendar.zone.name().to_owned(),
+            timezone_pending: settings.pending_zone(scope).map(|zone| zone.name().to_owned()),
+            week_start: calendar.week_start,
+            max_lateness_sec,
+        }
     }
 }
 
@@ -76,7 +85,8 @@ pub(crate) async fn read(
 /// Change the settings
 ///
 /// Fields that are not given stay as they are. Another time zone has the days of all users counted anew
-/// from raw events, and is refused when retention has dropped some of them.
+/// from raw events, and is refused when retention has dropped some of them. Until that is done, and after a
+/// failure or a restart, answers are of the zone before, and `timezone_pending` names the one to come.
 #[utoipa::path(
     patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", request_body = SettingsBody,
     responses((status = 200, description = "The settings as they are now", body = SettingsBody), SettingsRefusals),

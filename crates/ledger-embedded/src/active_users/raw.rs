@@ -12,7 +12,7 @@ use parquet::errors::Result as ParquetResult;
 use ports::{ErrorKind, PortError};
 use tokio_util::sync::CancellationToken;
 
-use crate::activity::{ActivityFilter, ByDay};
+use crate::activity::{ByDay, UserEventFilter};
 use crate::memtable::{EventHandle, Memtable, SharedEvent};
 use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, text_at, user_at};
@@ -38,8 +38,8 @@ pub(super) struct RawQuery {
 }
 
 impl RawQuery {
-    pub(super) fn filter(&self) -> ActivityFilter<'_> {
-        ActivityFilter { project: self.project.as_deref(), kind: self.kind.as_deref() }
+    pub(super) fn filter(&self) -> UserEventFilter<'_> {
+        UserEventFilter { project: self.project.as_deref(), kind: self.kind.as_deref() }
     }
 
     fn add(&self, days: &mut Days<'_>, at: Timestamp, user: UserNumber, to: &mut ByDay) {
@@ -126,7 +126,7 @@ pub(super) struct RawEvent<'b> {
 /// Which events a scan hands out, and what of them.
 struct RawScan<'q> {
     range: TimeRange,
-    filter: ActivityFilter<'q>,
+    filter: UserEventFilter<'q>,
     /// Only events of later records.
     after: Option<Seq>,
     columns: Vec<&'static str>,
@@ -141,7 +141,7 @@ fn scan(
     segment: &Segment,
     scope: &TenantScope,
     range: TimeRange,
-    filter: ActivityFilter<'_>,
+    filter: UserEventFilter<'_>,
     cancelled: &CancellationToken,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
@@ -176,7 +176,7 @@ pub(super) fn scan_after(
     let mut columns = vec!["tenant", "time", USER_NUMBER, "project", "type"];
     let after = (segment.meta().first_seq <= after).then_some(after);
     columns.extend(after.map(|_| "position"));
-    let filter = ActivityFilter { project: None, kind: None };
+    let filter = UserEventFilter { project: None, kind: None };
     scan_columns(segment, scope, &RawScan { range: TimeRange::ALL, filter, after, columns }, cancelled, each)
 }
 

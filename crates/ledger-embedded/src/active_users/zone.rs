@@ -1,13 +1,13 @@
-//! Changing the zone that a tenant's days are kept in. The days of all its users are counted again from
+//! Counting a tenant's days again, in another zone. The days of all its users are counted again from
 //! the raw events of a state, while events are applied and flushed; then applying stops for as long as
 //! it takes to flush and count what came meanwhile, and one commit replaces the old days. Readers see
 //! days of the old zone or of the new one.
 
 use std::sync::Arc;
 
-use domain::calendar::Zone;
 use domain::position::Seq;
 use domain::tenant::TenantScope;
+use ports::active_users::VersionedZone;
 use ports::manifest::{Activity, Commit};
 use ports::{ErrorKind, PortError};
 use tokio_util::sync::CancellationToken;
@@ -16,34 +16,32 @@ use super::raw::{RawEvent, scan_after};
 use crate::activity::Recount;
 use crate::core::Core;
 use crate::reading::check_cancelled;
-use crate::state::{Snapshot, zone_of};
+use crate::state::Snapshot;
 
 /// How often what was flushed meanwhile is counted before applying stops for the rest.
 const ROUNDS_MAX: usize = 8;
 
-/// Changes the zone. Dropped before the commit, it changes nothing; a commit goes on when its caller
-/// has left, because without the change in memory it would show days of one zone as those of
-/// another.
-pub(super) async fn set(core: &Arc<Core>, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+/// Applies the wanted zone. Dropped before the commit, it changes nothing; a commit goes on when its caller has
+/// left, because without the change in memory it would show days of one zone as those of another.
+pub(super) async fn recount(core: &Arc<Core>, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
     let cancelled = CancellationToken::new();
     let _cancel_on_drop = cancelled.clone().drop_guard();
-    let (core, scope, zone) = (Arc::clone(core), scope.clone(), zone.clone());
-    let changing = tokio::spawn(async move { change(&core, scope, zone, cancelled).await });
+    let (core, scope, wanted) = (Arc::clone(core), scope.clone(), wanted.clone());
+    let changing = tokio::spawn(async move { change(&core, scope, wanted, cancelled).await });
     changing.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "change the zone").because(why))?
 }
 
 async fn change(
     core: &Arc<Core>,
     scope: TenantScope,
-    zone: Zone,
+    wanted: VersionedZone,
     cancelled: CancellationToken,
 ) -> Result<(), PortError> {
-    let is_set = || zone_of(&core.state.read().zones, scope.tenant()) == zone;
-    if is_set() {
+    if is_applied(core, &scope, &wanted)? {
         return Ok(());
     }
     let _alone = core.recounting.lock().await;
-    let mut counted = Counted { recount: Recount::new(zone.clone()), through: Seq::ZERO };
+    let mut counted = Counted { recount: Recount::new(wanted.zone.clone()), through: Seq::ZERO };
     for _ in 0..ROUNDS_MAX {
         let snapshot = core.state.read().snapshot();
         if snapshot.cursor == counted.through {
@@ -56,7 +54,7 @@ async fn change(
     if let Some(kind) = *core.broken.lock() {
         return Err(PortError::new(kind, "change the zone: the ledger needs a restart"));
     }
-    if is_set() {
+    if is_applied(core, &scope, &wanted)? {
         return Ok(());
     }
     core.flush_all().await?;
@@ -64,14 +62,32 @@ async fn change(
     let counted = counted.go_on(snapshot, &scope, &cancelled).await?;
     let activity = counted.activity(&scope).await?;
     check_cancelled(&cancelled)?;
-    commit(core, &scope, zone, activity).await
+    commit(core, &scope, wanted, activity).await
+}
+
+/// Whether there is nothing left to do.
+fn is_applied(core: &Core, scope: &TenantScope, wanted: &VersionedZone) -> Result<bool, PortError> {
+    let state = core.state.read();
+    match state.zones.get(scope.tenant()) {
+        Some(applied) if applied == wanted => Ok(true),
+        None if *wanted == VersionedZone::default() => Ok(true),
+        applied if applied.map_or(0, |applied| applied.version) >= wanted.version => {
+            Err(PortError::new(ErrorKind::Conflict, "count users again: a later choice of zone is applied"))
+        }
+        _ => Ok(false),
+    }
 }
 
 /// The caller holds `writer`, and everything is flushed.
-async fn commit(core: &Core, scope: &TenantScope, zone: Zone, activity: Vec<Activity>) -> Result<(), PortError> {
+async fn commit(
+    core: &Core,
+    scope: &TenantScope,
+    wanted: VersionedZone,
+    activity: Vec<Activity>,
+) -> Result<(), PortError> {
     let _flushing = core.flushing.lock().await;
     core.state.write().recounts += 1;
-    let commit = Commit { zone: Some((scope.tenant().clone(), zone.clone())), activity, ..Commit::default() };
+    let commit = Commit { zone: Some((scope.tenant().clone(), wanted.clone())), activity, ..Commit::default() };
     fail::fail_point!("zone::before_commit");
     let committed = core.manifest.commit(&commit).await;
     fail::fail_point!("zone::after_commit");
@@ -85,7 +101,7 @@ async fn commit(core: &Core, scope: &TenantScope, zone: Zone, activity: Vec<Acti
     let mut state = core.state.write();
     state.recounts += 1;
     if committed.is_ok() {
-        Arc::make_mut(&mut state.zones).insert(scope.tenant().clone(), zone);
+        Arc::make_mut(&mut state.zones).insert(scope.tenant().clone(), wanted);
     }
     committed
 }

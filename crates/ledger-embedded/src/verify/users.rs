@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::admit::Dimension;
-use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
+use domain::calendar::{Calendar, Day, DayRange, WeekStart};
 use domain::event::EventView;
 use domain::invariant::Invariant;
 use domain::position::Position;
@@ -14,7 +14,8 @@ use domain::time::Timestamp;
 use domain::users::{UserNumber, UserSet};
 use hashbrown::HashMap;
 use ports::PortError;
-use ports::manifest::Audience;
+use ports::active_users::VersionedZone;
+use ports::manifest::ActivityFilter;
 
 use super::report::Report;
 use crate::activity::Recount;
@@ -24,7 +25,7 @@ use crate::state::zone_of;
 /// The users of every tenant.
 #[derive(Debug)]
 pub(super) struct RawUsers {
-    zones: Arc<HashMap<TenantId, Zone>>,
+    zones: Arc<HashMap<TenantId, VersionedZone>>,
     tenants: BTreeMap<TenantId, TenantUsers>,
 }
 
@@ -36,7 +37,7 @@ struct TenantUsers {
 }
 
 impl RawUsers {
-    pub(super) fn new(zones: Arc<HashMap<TenantId, Zone>>) -> Self {
+    pub(super) fn new(zones: Arc<HashMap<TenantId, VersionedZone>>) -> Self {
         Self { zones, tenants: BTreeMap::new() }
     }
 
@@ -83,27 +84,27 @@ impl RawUsers {
 
     async fn compare_days(&self, core: &Core, scope: &TenantScope, report: &mut Report<'_>) -> Result<(), PortError> {
         let tenant = scope.tenant();
-        let mut expected: BTreeMap<Audience, BTreeMap<Day, UserSet>> =
-            audiences_of(core, tenant).into_iter().map(|audience| (audience, BTreeMap::new())).collect();
+        let mut expected: BTreeMap<ActivityFilter, BTreeMap<Day, UserSet>> =
+            filters_of(core, tenant).into_iter().map(|filter| (filter, BTreeMap::new())).collect();
         for one in self.tenants.get(tenant).map(|raw| raw.days.activity(tenant)).unwrap_or_default() {
-            expected.entry(one.audience).or_default().insert(one.day, one.users);
+            expected.entry(one.filter).or_default().insert(one.day, one.users);
         }
         let calendar = Calendar { zone: zone_of(&self.zones, tenant), week_start: WeekStart::Monday };
         // Of a day that begins before the floor, retention may have dropped events.
         let floor = report.floor;
         let is_whole = |day: &Day| floor == Timestamp::MIN || calendar.start_of(*day) >= floor;
-        for (audience, days) in expected {
-            let (_, stored) = core.manifest.activity(scope, &audience, DayRange::ALL).await?;
+        for (filter, days) in expected {
+            let (_, stored) = core.manifest.activity(scope, &filter, DayRange::ALL).await?;
             let mut stored: BTreeMap<Day, UserSet> = stored.into_iter().filter(|(day, _)| is_whole(day)).collect();
             for (day, users) in days.into_iter().filter(|(day, _)| is_whole(day)) {
                 report.summary.user_days += 1;
                 let found = stored.remove(&day).unwrap_or_default();
                 if found != users {
-                    report.differs(Invariant::OneTruth, day_name(tenant, &audience, day), show(&users), show(&found));
+                    report.differs(Invariant::OneTruth, day_name(tenant, &filter, day), show(&users), show(&found));
                 }
             }
             for (day, found) in stored {
-                report.differs(Invariant::NoPhantom, day_name(tenant, &audience, day), "nobody".into(), show(&found));
+                report.differs(Invariant::NoPhantom, day_name(tenant, &filter, day), "nobody".into(), show(&found));
             }
         }
         Ok(())
@@ -153,22 +154,22 @@ async fn compare_names(
 }
 
 /// All that may be stored of a tenant.
-fn audiences_of(core: &Core, tenant: &TenantId) -> Vec<Audience> {
+fn filters_of(core: &Core, tenant: &TenantId) -> Vec<ActivityFilter> {
     let names = core.names.lock();
     let named = names.iter().filter(|name| name.tenant == *tenant).filter_map(|name| match name.dimension {
-        Dimension::Project => Some(Audience::Project(name.name.clone())),
-        Dimension::Type => Some(Audience::Type(name.name.clone())),
+        Dimension::Project => Some(ActivityFilter::Project(name.name.clone())),
+        Dimension::Type => Some(ActivityFilter::Type(name.name.clone())),
         _ => None,
     });
-    named.chain([Audience::All, Audience::Project(String::new())]).collect()
+    named.chain([ActivityFilter::All, ActivityFilter::Project(String::new())]).collect()
 }
 
 fn user_name(tenant: &TenantId, number: UserNumber) -> String {
     format!("tenant {tenant} user {}", number.0)
 }
 
-fn day_name(tenant: &TenantId, audience: &Audience, day: Day) -> String {
-    format!("tenant {tenant} users of {audience:?} on {day}")
+fn day_name(tenant: &TenantId, filter: &ActivityFilter, day: Day) -> String {
+    format!("tenant {tenant} users of {filter:?} on {day}")
 }
 
 fn show(users: &UserSet) -> String {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::window::WindowRule;
 use ledger_embedded::EmbeddedLedger;
-use manifest::SqliteStore;
+use manifest::SqliteManifest;
 use ports::ledger::Ledger;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::records::{at, event, record, scope};
@@ -20,8 +20,8 @@ use crate::folder::small;
 /// A number that nothing else in a database looks like.
 const TOKENS: u64 = 987_654_321_012;
 
-async fn open(folder: &Path) -> (Arc<SqliteStore>, Arc<EmbeddedLedger>) {
-    let store = Arc::new(SqliteStore::open(&folder.join("manifest.sqlite")).await.expect("a store"));
+async fn open(folder: &Path) -> (Arc<SqliteManifest>, Arc<EmbeddedLedger>) {
+    let store = Arc::new(SqliteManifest::open(&folder.join("manifest.sqlite")).await.expect("a store"));
     let clock = Arc::new(ManualClock::new(at(0)));
     let (segments, options) = (folder.join("segments"), small(WindowRule::default()));
     let ledger =

@@ -12,7 +12,7 @@ use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
 use ports::PortError;
-use ports::manifest::{Audience, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState};
+use ports::manifest::{ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState};
 use ports::testing::manifest::MemoryManifest;
 
 /// How often others get their turn.
@@ -62,11 +62,11 @@ impl Manifest for Lingering {
     async fn activity(
         &self,
         scope: &TenantScope,
-        audience: &Audience,
+        filter: &ActivityFilter,
         days: DayRange,
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
         linger().await;
-        self.0.activity(scope, audience, days).await
+        self.0.activity(scope, filter, days).await
     }
 
     async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {

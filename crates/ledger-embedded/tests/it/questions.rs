@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use domain::window::WindowRule;
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
-use manifest::SqliteStore;
+use manifest::SqliteManifest;
 use ports::PortError;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::conformance::{
@@ -40,7 +40,7 @@ impl Folder {
     }
 
     async fn open_with(&self, options: LedgerOptions) -> Arc<EmbeddedLedger> {
-        let store = SqliteStore::open(&self.0.path().join("manifest.sqlite")).await.expect("a manifest");
+        let store = SqliteManifest::open(&self.0.path().join("manifest.sqlite")).await.expect("a manifest");
         let clock = Arc::new(ManualClock::new(at(0)));
         let dir = self.0.path().join("segments");
         EmbeddedLedger::open(Arc::new(DiskVfs), dir, Arc::new(store), clock, options).await.expect("the ledger opens")

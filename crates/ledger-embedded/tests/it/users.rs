@@ -21,6 +21,7 @@ use ports::journal::Entry;
 use ports::ledger::{Ledger, Outcome};
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
+use ports::testing::ledger::set_zone;
 use ports::testing::manifest::FaultPoint;
 use proptest::prelude::*;
 
@@ -226,7 +227,7 @@ impl World {
         self.folder.fail_next(if after { FaultPoint::AfterCommit } else { FaultPoint::BeforeCommit });
         match to {
             Some((tenant, to)) => {
-                let told = self.ledger.set_zone(&scope(TENANTS[tenant]), &zone(to)).await;
+                let told = set_zone(&*self.ledger, &scope(TENANTS[tenant]), &zone(to)).await;
                 assert_eq!(told.is_ok(), self.zones[tenant] == to, "{told:?}");
                 if after {
                     self.zones[tenant] = to;
@@ -258,13 +259,13 @@ impl World {
             Step::Restart => self.reopen().await,
             Step::Fault { after, zone } => self.fault(after, zone).await,
             Step::Zone { tenant, zone: to } => {
-                self.ledger.set_zone(&scope(TENANTS[tenant]), &zone(to)).await.expect("a zone");
+                set_zone(&*self.ledger, &scope(TENANTS[tenant]), &zone(to)).await.expect("a zone");
                 self.zones[tenant] = to;
             }
             Step::Ask(question) => self.ask(&question).await,
         }
         for (tenant, zone) in TENANTS.into_iter().zip(self.zones) {
-            assert_eq!(self.ledger.zone(&scope(tenant)).name(), ZONES[zone]);
+            assert_eq!(self.ledger.applied_zone(&scope(tenant)).zone.name(), ZONES[zone]);
         }
     }
 
@@ -341,7 +342,7 @@ async fn i3_flushes_and_changes_of_zone_never_show_through() {
                 if done.load(Ordering::Relaxed) {
                     break;
                 }
-                ledger.set_zone(&t, &zones[1 - n]).await.expect("a zone");
+                set_zone(&*ledger, &t, &zones[1 - n]).await.expect("a zone");
                 tokio::task::yield_now().await;
             }
         })
@@ -395,13 +396,13 @@ async fn days_outlive_raw_events_and_what_needs_those_is_gone() {
         for gone in [days_of(&Zone::utc(), part), days_of(&zone(1), TimeRange::ALL)] {
             assert_eq!(kind(ledger.active_users(&t, &gone).await.map(drop)), Some(ErrorKind::Gone), "{gone:?}");
         }
-        assert_eq!(kind(ledger.set_zone(&t, &zone(1)).await), Some(ErrorKind::Gone));
-        assert_eq!(ledger.zone(&t), Zone::utc());
+        assert_eq!(kind(set_zone(&*ledger, &t, &zone(1)).await), Some(ErrorKind::Gone));
+        assert_eq!(ledger.applied_zone(&t).zone, Zone::utc());
         let kept = TimeRange::new(at(3 * day + 1), at(4 * day + 1)).expect("a range");
         let found = ledger.active_users(&t, &days_of(&zone(1), kept)).await.expect("raw events that are kept");
         assert_eq!(found.values().map(UserSet::len).sum::<u64>(), 1);
         assert_eq!(ledger.active_users(&other, &days_of(&zone(1), TimeRange::ALL)).await.expect("an answer").len(), 1);
-        ledger.set_zone(&other, &zone(1)).await.expect("I5: nothing of this tenant was dropped");
+        set_zone(&*ledger, &other, &zone(1)).await.expect("I5: nothing of this tenant was dropped");
         let mut differences = Vec::new();
         ledger.verify(&mut |one| differences.push(one.to_string())).await.expect("verify");
         assert_eq!(differences, Vec::<String>::new());
@@ -418,14 +419,14 @@ async fn i8_a_change_of_zone_in_doubt_ends_the_ledger() {
         world.record(0, &[visit(1)]).await;
         world.ledger.flush().await.expect("flush");
         world.folder.fail_next(point);
-        let told = world.ledger.set_zone(&scope(TENANTS[0]), &zone(3)).await.map_err(|why| why.kind());
+        let told = set_zone(&*world.ledger, &scope(TENANTS[0]), &zone(3)).await.map_err(|why| why.kind());
         let next = [record(2, &scope(TENANTS[0]), at(0), &[spec(&visit(2), at(0))])];
         if doubtful {
             assert_eq!(told, Err(ErrorKind::Poisoned), "{point:?}");
             assert_eq!(world.ledger.failure(), Some(ErrorKind::Poisoned), "{point:?}");
             let refused = world.ledger.apply(&next).await;
             assert_eq!(refused.failed.map(|why| why.kind()), Some(ErrorKind::Poisoned), "{point:?}");
-            let again = world.ledger.set_zone(&scope(TENANTS[0]), &zone(1)).await.map_err(|why| why.kind());
+            let again = set_zone(&*world.ledger, &scope(TENANTS[0]), &zone(1)).await.map_err(|why| why.kind());
             assert_eq!(again, Err(ErrorKind::Poisoned), "{point:?}");
             let unknown = world.ledger.active_users(&scope(TENANTS[0]), &days_of(&Zone::utc(), TimeRange::ALL)).await;
             assert_eq!(unknown.map_err(|why| why.kind()), Err(ErrorKind::Unavailable), "{point:?}");
@@ -434,7 +435,10 @@ async fn i8_a_change_of_zone_in_doubt_ends_the_ledger() {
             assert_eq!((told, world.ledger.failure()), (Err(ErrorKind::Full), None));
         }
         assert!(world.ledger.apply(&next).await.failed.is_none(), "{point:?}");
-        assert_eq!(world.ledger.zone(&scope(TENANTS[0])), zone(if point == FaultPoint::AfterCommit { 3 } else { 0 }));
+        assert_eq!(
+            world.ledger.applied_zone(&scope(TENANTS[0])).zone,
+            zone(if point == FaultPoint::AfterCommit { 3 } else { 0 })
+        );
     }
 }
 

@@ -3,11 +3,9 @@
 use domain::calendar::Day;
 use domain::tenant::TenantId;
 use domain::users::UserSet;
-use ports::manifest::Audience;
+use ports::manifest::ActivityFilter;
 use sea_orm::entity::prelude::*;
-
-use crate::failure::Failure;
-use crate::seal::Seal;
+use sqlite::{Failure, Seal};
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "activity")]
@@ -29,27 +27,27 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The key of a row: tenant, kind and name of the audience, day.
-pub(crate) type Key = (String, &'static str, String, i64);
+/// The key of a row: tenant, kind and name of the filter, day.
+pub(crate) type RowKey = (String, &'static str, String, i64);
 
-/// The key of this audience's row.
-pub(crate) fn key(tenant: &TenantId, audience: &Audience, day: Day) -> Key {
-    let (kind, name) = columns(audience);
+/// The key of the row of what passes this filter.
+pub(crate) fn key(tenant: &TenantId, filter: &ActivityFilter, day: Day) -> RowKey {
+    let (kind, name) = columns(filter);
     (tenant.as_str().to_owned(), kind, name.to_owned(), day.number().into())
 }
 
-/// How an audience is stored: its kind and its name.
-pub(crate) fn columns(audience: &Audience) -> (&'static str, &str) {
-    match audience {
-        Audience::All => ("all", ""),
-        Audience::Project(name) => ("project", name),
-        Audience::Type(name) => ("type", name),
+/// How a filter is stored: its kind, in the column that is named `audience`, and its name.
+pub(crate) fn columns(filter: &ActivityFilter) -> (&'static str, &str) {
+    match filter {
+        ActivityFilter::All => ("all", ""),
+        ActivityFilter::Project(name) => ("project", name),
+        ActivityFilter::Type(name) => ("type", name),
     }
 }
 
 impl Model {
     /// The row of these users.
-    pub(crate) fn new((tenant, audience, name, day): Key, users: &UserSet) -> Self {
+    pub(crate) fn new((tenant, audience, name, day): RowKey, users: &UserSet) -> Self {
         let mut row = Self { tenant, audience: audience.to_owned(), name, day, seal: 0, users: users.to_bytes() };
         row.seal = row.expected_seal();
         row

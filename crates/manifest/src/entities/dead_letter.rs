@@ -4,9 +4,7 @@ use domain::position::Seq;
 use domain::time::Timestamp;
 use ports::manifest::DeadLetter;
 use sea_orm::entity::prelude::*;
-
-use super::{signed, tenant_id, unsigned};
-use crate::failure::Failure;
+use sqlite::{Failure, signed, tenant_id, unsigned};
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "dead_letter")]
@@ -15,7 +13,7 @@ pub(crate) struct Model {
     pub(crate) seq: i64,
     pub(crate) tenant: Option<String>,
     pub(crate) reason: String,
-    pub(crate) buried_at_us: i64,
+    pub(crate) dead_lettered_at_us: i64,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -31,7 +29,7 @@ impl Model {
             seq: signed("seq", letter.seq.0)?,
             tenant: letter.tenant.as_ref().map(|tenant| tenant.as_str().to_owned()),
             reason: letter.reason.clone(),
-            buried_at_us: letter.dead_lettered_at.micros(),
+            dead_lettered_at_us: letter.dead_lettered_at.micros(),
             payload: letter.payload.clone(),
         })
     }
@@ -41,7 +39,7 @@ impl Model {
             seq: unsigned("seq", self.seq).map(Seq)?,
             tenant: self.tenant.as_deref().map(tenant_id).transpose()?,
             reason: self.reason,
-            dead_lettered_at: Timestamp::from_micros(self.buried_at_us),
+            dead_lettered_at: Timestamp::from_micros(self.dead_lettered_at_us),
             payload: self.payload,
         })
     }

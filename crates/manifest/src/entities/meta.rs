@@ -4,16 +4,16 @@ use domain::position::Seq;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use domain::window::WindowRule;
 use ports::manifest::Identity;
+use sea_orm::IntoActiveModel;
 use sea_orm::entity::prelude::*;
-
-use super::{signed, unsigned};
-use crate::failure::Failure;
-use crate::seal::Seal;
+use sqlite::{Failure, Seal, signed, unsigned};
 
 /// The layout of the rows and of what they mean; one more with every change that old programs
 /// must not touch, or whose files this program cannot complete: segments of format 1 do not know
-/// the numbers of their users.
-const FORMAT: i64 = 2;
+/// the numbers of their users. Since format 3 the catalog has a file of its own.
+const FORMAT: i64 = 3;
+/// The oldest format that can be brought up to [`FORMAT`].
+const FORMAT_MIN: i64 = 2;
 /// The only row's key.
 const ID: i64 = 1;
 
@@ -61,8 +61,16 @@ impl Model {
         self
     }
 
-    /// This row, if this program understands it and it is what was written.
+    /// This row, if it is of this program's format and what was written.
     pub(crate) fn verified(self) -> Result<Self, Failure> {
+        match self.verified_before_upgrade() {
+            Ok(row) if row.format < FORMAT => Err(Failure::corrupt(format!("its format is still {}", row.format))),
+            row => row,
+        }
+    }
+
+    /// This row, if this program can carry it on and it is what was written.
+    pub(crate) fn verified_before_upgrade(self) -> Result<Self, Failure> {
         if self.format > FORMAT {
             let newer = format!("its format is {}, this program knows up to {FORMAT}", self.format);
             return Err(Failure::unacceptable(newer));
@@ -70,9 +78,9 @@ impl Model {
         if self.seal != self.expected_seal() {
             return Err(Failure::corrupt("the seal of its meta row is broken"));
         }
-        if self.format < FORMAT {
+        if self.format < FORMAT_MIN {
             let older = format!(
-                "it was made by an older version (its format is {}, this program needs {FORMAT}): export its events \
+                "it was made by an older version (its format is {}, this program needs {FORMAT_MIN} or later): export its events \
                  with that version and import them into a new folder",
                 self.format
             );
@@ -109,4 +117,12 @@ impl Model {
         self.cursor = signed("cursor", cursor.0)?;
         Ok(())
     }
+}
+
+/// Brings the row of format 2 to format 3; a manifest that was never loaded has none.
+pub(crate) async fn mark_format_3(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let Some(row) = Entity::find().one(connection).await? else { return Ok(()) };
+    let row = row.verified_before_upgrade().map_err(|failure| DbErr::Migration(failure.to_string()))?;
+    let marked = Model { format: FORMAT, ..row }.sealed();
+    marked.into_active_model().reset_all().update(connection).await.map(drop)
 }

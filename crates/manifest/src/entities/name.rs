@@ -3,9 +3,7 @@
 use domain::admit::Dimension;
 use ports::manifest::Name;
 use sea_orm::entity::prelude::*;
-
-use super::tenant_id;
-use crate::failure::Failure;
+use sqlite::{Failure, tenant_id};
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "name")]

@@ -4,10 +4,9 @@ use domain::position::Seq;
 use domain::time::Timestamp;
 use ports::manifest::SegmentMeta;
 use sea_orm::entity::prelude::*;
+use sqlite::{Failure, Seal, signed, unsigned};
 
-use super::{segment_file, signed, unsigned};
-use crate::failure::Failure;
-use crate::seal::Seal;
+use super::segment_file;
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "segment")]
@@ -23,16 +22,7 @@ pub(crate) struct Model {
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
-pub(crate) enum Relation {
-    #[sea_orm(has_many = "super::segment_file::Entity")]
-    File,
-}
-
-impl Related<segment_file::Entity> for Entity {
-    fn to() -> RelationDef {
-        Relation::File.def()
-    }
-}
+pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -2,10 +2,7 @@
 
 use ports::manifest::{FileKind, FileMeta};
 use sea_orm::entity::prelude::*;
-
-use super::{segment, signed, unsigned};
-use crate::failure::Failure;
-use crate::seal::Seal;
+use sqlite::{Failure, Seal, signed, unsigned};
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "segment_file")]
@@ -21,16 +18,7 @@ pub(crate) struct Model {
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
-pub(crate) enum Relation {
-    #[sea_orm(belongs_to = "super::segment::Entity", from = "Column::SegmentId", to = "super::segment::Column::Id")]
-    Segment,
-}
-
-impl Related<segment::Entity> for Entity {
-    fn to() -> RelationDef {
-        Relation::Segment.def()
-    }
-}
+pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 

@@ -3,10 +3,7 @@
 
 use domain::tenant::TenantId;
 use sea_orm::entity::prelude::*;
-
-use crate::failure::Failure;
-use crate::packed::{self, Packed};
-use crate::seal::Seal;
+use sqlite::{Failure, Packed, Seal, put_text};
 
 /// Users on a full page; all pages of a tenant but the last are full.
 pub(crate) const PAGE_USERS: u32 = 1_024;
@@ -19,7 +16,7 @@ pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) page: i64,
     pub(crate) seal: i64,
-    /// [`packed`] texts.
+    /// Texts as [`Packed`] takes them.
     pub(crate) names: Vec<u8>,
 }
 
@@ -41,7 +38,7 @@ impl Model {
 
     /// Appends a name.
     pub(crate) fn push(&mut self, name: &str) {
-        packed::put_text(&mut self.names, name);
+        put_text(&mut self.names, name);
     }
 
     /// This row with a seal that fits it.

@@ -1,18 +1,18 @@
 //! Who was active on which day. Adding is read, unite, write, inside the commit's transaction; what
-//! adds nobody new is not written.
+//! adds no new user is not written.
 
 use std::collections::{BTreeMap, HashMap};
 
 use domain::calendar::{Day, DayRange};
 use domain::tenant::TenantId;
 use domain::users::UserSet;
-use ports::manifest::{Activity, Audience};
+use ports::manifest::{Activity, ActivityFilter};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
+use sqlite::Failure;
 
-use super::change::insert;
-use crate::entities::activity::{self, Column, Entity, Key, Model};
-use crate::failure::Failure;
+use super::insert::insert;
+use crate::entities::activity::{self, Column, Entity, Model, RowKey};
 
 /// Rows read and written at once. A set of a million users has about 128 KB.
 const ROWS_MAX: usize = 64;
@@ -20,9 +20,9 @@ const ROWS_MAX: usize = 64;
 /// Adds users to those active.
 pub(super) async fn add(transaction: &DatabaseTransaction, activity: &[Activity]) -> Result<(), Failure> {
     // In order of key, each key once: neighbours lie on the same pages.
-    let mut sets: BTreeMap<Key, Vec<&UserSet>> = BTreeMap::new();
-    for Activity { tenant, audience, day, users } in activity {
-        sets.entry(activity::key(tenant, audience, *day)).or_default().push(users);
+    let mut sets: BTreeMap<RowKey, Vec<&UserSet>> = BTreeMap::new();
+    for Activity { tenant, filter, day, users } in activity {
+        sets.entry(activity::key(tenant, filter, *day)).or_default().push(users);
     }
     let newest_stays = OnConflict::columns([Column::Tenant, Column::Audience, Column::Name, Column::Day])
         .update_columns([Column::Seal, Column::Users])
@@ -56,10 +56,10 @@ pub(super) async fn forget(transaction: &DatabaseTransaction, of: &TenantId) -> 
 pub(super) async fn rows(
     snapshot: &impl ConnectionTrait,
     of: &TenantId,
-    audience: &Audience,
+    filter: &ActivityFilter,
     days: DayRange,
 ) -> Result<Vec<Model>, Failure> {
-    let (kind, name) = activity::columns(audience);
+    let (kind, name) = activity::columns(filter);
     let rows = Entity::find()
         .filter(Column::Tenant.eq(of.as_str()))
         .filter(Column::Audience.eq(kind))
@@ -78,8 +78,8 @@ pub(super) fn unpack(rows: Vec<Model>) -> Result<Vec<(Day, UserSet)>, Failure> {
 /// tuples it would use a part of it only.
 async fn stored(
     transaction: &DatabaseTransaction,
-    keys: impl Iterator<Item = &Key>,
-) -> Result<HashMap<Key, UserSet>, Failure> {
+    keys: impl Iterator<Item = &RowKey>,
+) -> Result<HashMap<RowKey, UserSet>, Failure> {
     let (mut any, mut kinds) = (Condition::any(), HashMap::new());
     for (tenant, audience, name, day) in keys {
         kinds.insert((*audience).to_owned(), *audience);

@@ -1,23 +1,19 @@
 //! The statements of one commit. The first that finds something else than the change believes ends
 //! it, and the caller takes all of them back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use domain::aggregate::Totals;
-use domain::rollup::{Rollup, RollupKey};
 use ports::manifest::{Commit, FileKind, Name, SegmentMeta};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel, ModelTrait,
-    QueryFilter, QuerySelect, SqlErr,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter,
+    QuerySelect,
 };
+use sqlite::Failure;
 
-use super::{activity, users};
-use crate::entities::{daily_rollup, hourly_rollup, meta, name, segment, segment_file};
-use crate::failure::Failure;
-
-/// Rows in one `INSERT`, a power of two.
-const INSERT_ROWS_MAX: usize = 256;
+use super::insert::insert;
+use super::{activity, rollups, users};
+use crate::entities::{meta, name, segment, segment_file};
 
 /// Makes every change of `commit` inside `transaction`.
 pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
@@ -26,11 +22,11 @@ pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) ->
     forget_events(transaction, &commit.forget_events).await?;
     add_segments(transaction, &commit.add).await?;
     remove_segments(transaction, &commit.remove).await?;
-    add_rollups(transaction, &commit.rollups).await?;
+    rollups::add(transaction, &commit.rollups).await?;
     add_names(transaction, &commit.names).await?;
     users::add(transaction, &commit.users).await?;
-    if let Some((tenant, zone)) = &commit.zone {
-        users::set_zone(transaction, tenant, zone).await?;
+    if let Some((tenant, applied)) = &commit.zone {
+        users::set_zone(transaction, tenant, applied).await?;
         activity::forget(transaction, tenant).await?;
     }
     activity::add(transaction, &commit.activity).await
@@ -86,7 +82,8 @@ async fn check_stored(transaction: &DatabaseTransaction, commit: &Commit) -> Res
 async fn forget_events(transaction: &DatabaseTransaction, ids: &[String]) -> Result<(), Failure> {
     for id in ids {
         let Some(row) = segment::Entity::find_by_id(id).one(transaction).await? else { continue };
-        let files = row.find_related(segment_file::Entity).all(transaction).await?;
+        let files =
+            segment_file::Entity::find().filter(segment_file::Column::SegmentId.eq(id)).all(transaction).await?;
         let (events, kept): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.kind == FileKind::Events.as_str());
         row.sealed(&kept).into_active_model().reset_all().update(transaction).await?;
@@ -99,22 +96,15 @@ async fn forget_events(transaction: &DatabaseTransaction, ids: &[String]) -> Res
 
 async fn add_segments(transaction: &DatabaseTransaction, segments: &[SegmentMeta]) -> Result<(), Failure> {
     for segment in segments {
+        // One that is stored already violates the key, which is a conflict.
         let files = segment.files.iter().map(|file| segment_file::Model::new(&segment.id, file));
         let files = files.collect::<Result<Vec<_>, _>>()?;
         let row = segment::Model::new(segment, &files)?.into_active_model();
-        let inserted = segment::Entity::insert(row).exec_without_returning(transaction).await;
-        inserted.map_err(|error| conflict_if_known(&segment.id, error))?;
+        segment::Entity::insert(row).exec_without_returning(transaction).await?;
         let files = files.into_iter().map(IntoActiveModel::into_active_model);
         segment_file::Entity::insert_many(files).exec_without_returning(transaction).await?;
     }
     Ok(())
-}
-
-fn conflict_if_known(id: &str, error: DbErr) -> Failure {
-    match error.sql_err() {
-        Some(SqlErr::UniqueConstraintViolation(_)) => Failure::conflict(format!("segment {id:?} is stored already")),
-        _ => error.into(),
-    }
 }
 
 /// Removes them with their files, which refer to them.
@@ -125,58 +115,9 @@ async fn remove_segments(transaction: &DatabaseTransaction, ids: &[String]) -> R
     Ok(())
 }
 
-async fn add_rollups(transaction: &DatabaseTransaction, rollups: &[Rollup]) -> Result<(), Failure> {
-    // In order of key, each key once: neighbours lie on the same pages.
-    let mut sums: BTreeMap<&RollupKey, Totals> = BTreeMap::new();
-    for rollup in rollups {
-        sums.entry(&rollup.key).or_default().merge(&rollup.totals);
-    }
-    let mut days: BTreeMap<RollupKey, Totals> = BTreeMap::new();
-    for (key, totals) in &sums {
-        days.entry(daily_rollup::day_of(key)).or_default().merge(totals);
-    }
-    use {daily_rollup::Column as Daily, hourly_rollup::Column as Hourly};
-    let key = [Hourly::Tenant, Hourly::Project, Hourly::Kind, Hourly::HourUs];
-    let sum = hourly_rollup::SUMS.map(|sum| (sum, saturating_sum(&sum)));
-    let rows = sums.iter().map(|(key, totals)| hourly_rollup::Model::new(key, totals));
-    insert(transaction, rows.collect(), &OnConflict::columns(key).values(sum).to_owned()).await?;
-    let key = [Daily::Tenant, Daily::Project, Daily::Kind, Daily::DayUs];
-    let sum = daily_rollup::SUMS.map(|sum| (sum, saturating_sum(&sum)));
-    let rows = days.iter().map(|(key, totals)| daily_rollup::Model::new(key, totals));
-    insert(transaction, rows.collect(), &OnConflict::columns(key).values(sum).to_owned()).await
-}
-
-/// The stored sum plus the new one, at most `i64::MAX`. Neither is negative, so no step of this
-/// leaves 64 bits, which in SQLite would turn the sum into a floating point number.
-fn saturating_sum(sum: &impl IdenStatic) -> Expr {
-    let sum = sum.as_str();
-    Expr::cust(format!("min(\"{sum}\", {} - excluded.\"{sum}\") + excluded.\"{sum}\"", i64::MAX))
-}
-
 async fn add_names(transaction: &DatabaseTransaction, names: &[Name]) -> Result<(), Failure> {
     use name::{Column, Model};
     let names: BTreeSet<_> = names.iter().collect();
     let known_stay = OnConflict::columns([Column::Tenant, Column::Dimension, Column::Name]).do_nothing().to_owned();
     insert(transaction, names.into_iter().map(Model::new).collect(), &known_stay).await
-}
-
-/// Inserts rows by the hundreds. Statements are a power of two long, so that only a few different
-/// ones are ever prepared and kept.
-pub(super) async fn insert<M>(
-    transaction: &DatabaseTransaction,
-    rows: Vec<M>,
-    on_conflict: &OnConflict,
-) -> Result<(), Failure>
-where
-    M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
-    <M::Entity as EntityTrait>::ActiveModel: Send,
-{
-    let mut rows = rows.into_iter();
-    while rows.len() > 0 {
-        let length = 1 << rows.len().min(INSERT_ROWS_MAX).ilog2();
-        let batch: Vec<_> = rows.by_ref().take(length).map(IntoActiveModel::into_active_model).collect();
-        let insert = <M::Entity as EntityTrait>::insert_many(batch).on_conflict(on_conflict.clone());
-        insert.exec_without_returning(transaction).await?;
-    }
-    Ok(())
 }

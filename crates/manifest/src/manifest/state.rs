@@ -6,10 +6,10 @@ use domain::position::Seq;
 use domain::time::Timestamp;
 use ports::manifest::{ManifestState, Name, SegmentMeta};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder};
+use sqlite::Failure;
 
 use super::users;
 use crate::entities::{dead_letter, meta, name, segment, segment_file, tenant_users};
-use crate::failure::Failure;
 
 /// The last record in the segments; 0 when the manifest was never set up.
 pub(super) async fn cursor(snapshot: &impl ConnectionTrait) -> Result<Seq, Failure> {

@@ -1,5 +1,5 @@
-//! Rollups, and their sums per type, added up in SQL: whole days from the daily table, the hours at
-//! the ends of the range one by one.
+//! Rollups added up in SQL, per type: whole days from the daily table, the hours at the ends of the range one
+//! by one; and per hour.
 
 use std::collections::BTreeMap;
 
@@ -10,32 +10,15 @@ use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use futures::TryStreamExt;
 use ports::manifest::HourSumsQuery;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder,
-    QueryResult, Statement, StreamTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statement, StreamTrait};
+use sqlite::Failure;
 
-use crate::entities::hourly_rollup::{Column, Entity, Model, SUM_MAX, SUMS};
-use crate::failure::Failure;
+use super::rollups::{DAYS, Grain, HOURS, SUMS, totals_from};
 
+/// The largest sum, as `domain::aggregate` has it.
+const SUM_MAX: u64 = i64::MAX.unsigned_abs();
 /// Bits in the lower half of a sum.
 const HALF_BITS: u32 = 32;
-
-/// One tenant's rollups whose hour begins inside `range`, in order of (project, type, hour).
-pub(super) async fn rollups(
-    snapshot: &impl ConnectionTrait,
-    of: &TenantId,
-    range: TimeRange,
-) -> Result<Vec<Rollup>, Failure> {
-    let rows = Entity::find()
-        .filter(Column::Tenant.eq(of.as_str()))
-        .filter(Column::HourUs.gte(range.from().micros()))
-        .filter(Column::HourUs.lt(range.to().micros()))
-        .order_by_asc(Column::Project)
-        .order_by_asc(Column::Kind)
-        .order_by_asc(Column::HourUs);
-    rows.all(snapshot).await?.into_iter().map(Model::into_rollup).collect()
-}
 
 /// The sums of one tenant's hours inside `range`, of one project or of all, in order of type.
 pub(super) async fn by_type(
@@ -86,10 +69,11 @@ async fn hours(
     }
     let project = if query.by_project { "project" } else { "''" };
     let kind = if query.by_kind { "kind" } else { "''" };
-    // What is pasted into the text are constants of this file; everything else is bound.
+    let Grain { table, start } = HOURS;
+    // What is pasted into the text are constants of this crate; everything else is bound.
     let sql = format!(
-        "SELECT {project}, {kind}, hour_us, {} FROM hourly_rollup WHERE tenant = ? AND hour_us >= ? AND hour_us < \
-         ?{filters} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT {}",
+        "SELECT {project}, {kind}, {start}, {} FROM {table} WHERE tenant = ? AND {start} >= ? AND {start} < ?{filters} \
+         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT {}",
         sums_of(width),
         HOUR_SUMS_MAX + 1,
     );
@@ -152,17 +136,18 @@ async fn add_up(
     project: Option<&str>,
     width: Width,
 ) -> Result<Vec<(String, Totals)>, Failure> {
-    let (table, time, groups) = match table {
-        SumTable::Days => ("daily_rollup", "day_us", "project, kind"),
-        SumTable::Hours => ("hourly_rollup INDEXED BY hourly_rollup_by_hour", "hour_us", "kind"),
+    let (Grain { table, start }, index, groups) = match table {
+        SumTable::Days => (DAYS, "", "project, kind"),
+        SumTable::Hours => (HOURS, " INDEXED BY hourly_rollup_by_hour", "kind"),
     };
     let mut values: Vec<sea_orm::Value> =
         vec![of.as_str().into(), range.from().micros().into(), range.to().micros().into()];
     let of_project = if project.is_some() { " AND +project = ?" } else { "" };
     values.extend(project.map(sea_orm::Value::from));
-    // What is pasted into the text are constants of this file; everything else is bound.
+    // What is pasted into the text are constants of this crate; everything else is bound.
     let sql = format!(
-        "SELECT kind, {} FROM {table} WHERE tenant = ? AND {time} >= ? AND {time} < ?{of_project} GROUP BY {groups}",
+        "SELECT kind, {} FROM {table}{index} WHERE tenant = ? AND {start} >= ? AND {start} < ?{of_project} GROUP BY \
+         {groups}",
         sums_of(width)
     );
     let statement = Statement::from_sql_and_values(snapshot.get_database_backend(), sql, values);
@@ -175,34 +160,25 @@ async fn add_up(
 
 /// The columns of all sums.
 fn sums_of(width: Width) -> String {
-    let parts = |sum: Column| match width {
-        Width::Whole => vec![format!("sum(\"{}\")", sum.as_str())],
+    let parts = |sum: &str| match width {
+        Width::Whole => format!("sum({sum})"),
         Width::Halves => {
-            let (sum, low) = (sum.as_str(), (1_u64 << HALF_BITS) - 1);
-            vec![format!("sum(\"{sum}\" & {low})"), format!("sum(\"{sum}\" >> {HALF_BITS})")]
+            let low = (1_u64 << HALF_BITS) - 1;
+            format!("sum({sum} & {low}), sum({sum} >> {HALF_BITS})")
         }
     };
-    SUMS.into_iter().flat_map(parts).collect::<Vec<_>>().join(", ")
+    SUMS.map(parts).join(", ")
 }
 
 /// The sums of a row, of which this column is the first.
 fn totals(row: &QueryResult, first: usize, width: Width) -> Result<Totals, DbErr> {
     let part = |at: usize| row.try_get_by_index::<i64>(first + at).map(i64::unsigned_abs);
-    let sum = |at: usize| match width {
+    totals_from(|at| match width {
         Width::Whole => part(at),
         Width::Halves => {
             let whole = u128::from(part(2 * at)?) + (u128::from(part(2 * at + 1)?) << HALF_BITS);
             Ok(u64::try_from(whole).unwrap_or(u64::MAX).min(SUM_MAX))
         }
-    };
-    Ok(Totals {
-        calls: sum(0)?,
-        tokens: sum(1)?,
-        input_tokens: sum(2)?,
-        output_tokens: sum(3)?,
-        latency_us: sum(4)?,
-        latency_calls: sum(5)?,
-        late: sum(6)?,
     })
 }
 

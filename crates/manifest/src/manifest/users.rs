@@ -3,20 +3,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use domain::calendar::Zone;
 use domain::tenant::TenantId;
 use domain::users::UserNumber;
+use ports::active_users::VersionedZone;
 use ports::manifest::NewUsers;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
+use sqlite::Failure;
 
-use super::change::insert;
+use super::insert::insert;
 use crate::entities::tenant_users;
 use crate::entities::user_page::{self, PAGE_USERS, page_of};
-use crate::failure::Failure;
 
 /// Pages in one statement; one of 1,024 names is about 20 KB, and at most 260 KB.
 const PAGES_MAX: usize = 64;
@@ -25,7 +25,7 @@ const PAGES_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) users: Vec<(TenantId, Vec<String>)>,
-    pub(super) zones: Vec<(TenantId, Zone)>,
+    pub(super) zones: Vec<(TenantId, VersionedZone)>,
 }
 
 /// Numbers new users, each tenant's from where the ones before end.
@@ -50,9 +50,13 @@ pub(super) async fn add(transaction: &DatabaseTransaction, new: &[NewUsers]) -> 
 }
 
 /// Sets the zone that a tenant's days are of.
-pub(super) async fn set_zone(transaction: &DatabaseTransaction, of: &TenantId, zone: &Zone) -> Result<(), Failure> {
+pub(super) async fn set_zone(
+    transaction: &DatabaseTransaction,
+    of: &TenantId,
+    applied: &VersionedZone,
+) -> Result<(), Failure> {
     let mut row = tenant(transaction, of).await?;
-    row.zone = Some(zone.name().to_owned());
+    row.set_zone(applied)?;
     store_tenant(transaction, row).await
 }
 
@@ -142,7 +146,7 @@ async fn tenant(connection: &impl ConnectionTrait, of: &TenantId) -> Result<tena
 
 async fn store_tenant(transaction: &DatabaseTransaction, row: tenant_users::Model) -> Result<(), Failure> {
     use tenant_users::{Column, Entity};
-    let changed = [Column::Users, Column::Zone, Column::Seal];
+    let changed = [Column::Users, Column::Zone, Column::ZoneVersion, Column::Seal];
     let newest_stays = OnConflict::column(Column::Tenant).update_columns(changed).to_owned();
     let row = Entity::insert_many([row.sealed().into_active_model()]).on_conflict(newest_stays);
     row.exec_without_returning(transaction).await?;

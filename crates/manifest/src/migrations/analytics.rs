@@ -1,6 +1,7 @@
 //! Step 3: what statistics and the live view stand on. The users' tables belong to the manifest and
 //! are SQLite's; those whose rows hold large values have a row id, because a tree that holds such
-//! values in its key is deep. The others belong to the catalog and are written with the schema builder.
+//! values in its key is deep. The
+//! others belong to the catalog, and step 4 drops them again.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Step 2: the catalog. Written with the schema builder, because it will live in PostgreSQL too.
+//! Step 2: the register of tenants, which step 4 drops again.
 
 use sea_orm_migration::prelude::*;
 

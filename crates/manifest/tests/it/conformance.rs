@@ -1,6 +1,6 @@
-//! The suites of the ports.
+//! The suite of the port.
 
-use ports::testing::manifest::{catalog_conformance, manifest_conformance, references_conformance};
+use ports::testing::manifest::manifest_conformance;
 
 use crate::Outcome;
 use crate::place::Folder;
@@ -13,14 +13,4 @@ fn folder() -> Folder {
 #[tokio::test]
 async fn sqlite_is_a_manifest() -> Outcome {
     Ok(manifest_conformance(folder).await?)
-}
-
-#[tokio::test]
-async fn sqlite_is_a_catalog() -> Outcome {
-    Ok(catalog_conformance(folder).await?)
-}
-
-#[tokio::test]
-async fn sqlite_keeps_reference_tables() -> Outcome {
-    Ok(references_conformance(folder).await?)
 }

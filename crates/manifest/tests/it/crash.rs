@@ -12,9 +12,9 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
 use domain::window::WindowRule;
-use manifest::SqliteStore;
+use manifest::SqliteManifest;
 use ports::ErrorKind;
-use ports::manifest::{Activity, Audience, Commit, Identity, Manifest, NewUsers};
+use ports::manifest::{Activity, ActivityFilter, Commit, Identity, Manifest, NewUsers};
 
 use crate::Outcome;
 use crate::place::{Folder, kind};
@@ -41,7 +41,7 @@ fn large(from: u64, to: u64) -> Commit {
     let numbers = first..first + USERS;
     let active = |day: i32| Activity {
         tenant: TenantId::default_tenant(),
-        audience: Audience::All,
+        filter: ActivityFilter::All,
         day: Day::from_number(day),
         users: numbers.clone().map(|number| UserNumber(number * 9)).collect(),
     };
@@ -65,13 +65,13 @@ fn after(changes: u64) -> Counted {
     (Seq(changes), each.map(|count| count * changes))
 }
 
-async fn counted(store: &SqliteStore) -> Result<Counted, ports::PortError> {
+async fn counted(store: &SqliteManifest) -> Result<Counted, ports::PortError> {
     let scope = TenantScope::for_operator(TenantId::default_tenant());
     let (at, rollups) = store.rollups(&scope, TimeRange::ALL).await?;
     let calls = rollups.iter().map(|rollup| rollup.totals.calls).sum();
     let sums = store.type_sums(&scope, TimeRange::ALL, None).await?;
     assert_eq!((sums.0, sums.1.iter().map(|(_, sums)| sums.calls).sum()), (at, calls));
-    let active = store.activity(&scope, &Audience::All, DayRange::ALL).await?;
+    let active = store.activity(&scope, &ActivityFilter::All, DayRange::ALL).await?;
     let state = store.load(&identity()).await?;
     assert_eq!((state.cursor, active.0), (at, at));
     let users = state.users.iter().map(|(_, names)| names.len() as u64).sum();
@@ -166,7 +166,7 @@ async fn many_writers_take_turns() -> Outcome {
     Ok(())
 }
 
-/// What is told with a cursor is what was counted up to it, whoever writes at that moment.
+/// What is told with a cursor is what was counted up to it, also while another task writes.
 #[tokio::test]
 async fn i3_a_reader_sees_the_cursor_and_the_counts_of_one_moment() -> Outcome {
     const CHANGES: u32 = 60;
@@ -180,11 +180,11 @@ async fn i3_a_reader_sees_the_cursor_and_the_counts_of_one_moment() -> Outcome {
             let (from, hour) = (u64::from(number), Timestamp::from_micros(0));
             let key = RollupKey { tenant: tenant.clone(), project: String::new(), kind: "k".into(), hour };
             let users = [UserNumber(number)].into_iter().collect();
-            let (audience, day) = (Audience::All, Day::from_number(number.rem_euclid(3).cast_signed()));
+            let (filter, day) = (ActivityFilter::All, Day::from_number(number.rem_euclid(3).cast_signed()));
             let change = Commit {
                 cursor: Some((Seq(from), Seq(from + 1))),
                 rollups: vec![Rollup { key, totals: Totals { calls: 1, ..Totals::default() } }],
-                activity: vec![Activity { tenant, audience, day, users }],
+                activity: vec![Activity { tenant, filter, day, users }],
                 ..Commit::default()
             };
             writer.commit(&change).await?;
@@ -194,7 +194,7 @@ async fn i3_a_reader_sees_the_cursor_and_the_counts_of_one_moment() -> Outcome {
     let scope = TenantScope::for_operator(TenantId::default_tenant());
     let mut last = Seq(0);
     while last < Seq(CHANGES.into()) {
-        let (at, days) = store.activity(&scope, &Audience::All, DayRange::ALL).await?;
+        let (at, days) = store.activity(&scope, &ActivityFilter::All, DayRange::ALL).await?;
         assert_eq!(days.iter().map(|(_, users)| users.len()).sum::<u64>(), at.0);
         let (then, sums) = store.type_sums(&scope, TimeRange::ALL, None).await?;
         assert_eq!(sums.iter().map(|(_, sums)| sums.calls).sum::<u64>(), then.0);

@@ -2,23 +2,20 @@
 //! memory twin; and what one tenant sees does not depend on the others (I5).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
-use domain::calendar::{Day, DayRange, WeekStart, Zone};
+use domain::calendar::{Day, DayRange, Zone};
 use domain::position::Seq;
-use domain::reference::ReferenceTable;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::users::{UserNumber, UserSet};
 use domain::window::WindowRule;
-use ports::catalog::{Catalog, TenantSettings};
+use ports::active_users::VersionedZone;
 use ports::manifest::{
-    Activity, Audience, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
 };
-use ports::references::References;
 use ports::testing::manifest::MemoryManifest;
 use ports::{ErrorKind, PortError};
 use proptest::collection::vec;
@@ -34,8 +31,6 @@ const TENANTS: [&str; 3] = ["a", "b", "ä"];
 enum Step {
     Commit(Commit),
     DeadLetter(DeadLetter),
-    Settle(usize, TenantSettings),
-    Refer(usize, Arc<ReferenceTable>),
     Reopen,
 }
 
@@ -134,23 +129,29 @@ async fn numbered(commit: &Commit, store: &dyn Manifest) -> Result<Commit, PortE
     Ok(commit)
 }
 
-fn audience() -> impl Strategy<Value = Audience> {
-    prop_oneof![Just(Audience::All), "[pP]?".prop_map(Audience::Project), "[pP]".prop_map(Audience::Type),]
+fn filter() -> impl Strategy<Value = ActivityFilter> {
+    prop_oneof![
+        Just(ActivityFilter::All),
+        "[pP]?".prop_map(ActivityFilter::Project),
+        "[pP]".prop_map(ActivityFilter::Type),
+    ]
 }
 
 fn activity() -> impl Strategy<Value = Activity> {
     let user = prop_oneof![4 => 0_u32..9, 1 => 65_530_u32..65_540, 1 => any::<u32>()];
-    (0..TENANTS.len(), audience(), -2..2, vec(user, 0..5)).prop_map(|(of, audience, day, users)| Activity {
+    (0..TENANTS.len(), filter(), -2..2, vec(user, 0..5)).prop_map(|(of, filter, day, users)| Activity {
         tenant: tenant(of),
-        audience,
+        filter,
         day: Day::from_number(day),
         users: users.into_iter().map(UserNumber).collect(),
     })
 }
 
-fn zone() -> impl Strategy<Value = (TenantId, Zone)> {
-    (0..TENANTS.len(), proptest::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu"]))
-        .prop_map(|(of, name)| (tenant(of), Zone::parse(name).unwrap_or_else(|_| Zone::utc())))
+fn zone() -> impl Strategy<Value = (TenantId, VersionedZone)> {
+    let name = proptest::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu"]);
+    (0..TENANTS.len(), name, 0_u64..9).prop_map(|(of, name, version)| {
+        (tenant(of), VersionedZone { zone: Zone::parse(name).unwrap_or_else(|_| Zone::utc()), version })
+    })
 }
 
 fn commit() -> impl Strategy<Value = Commit> {
@@ -189,37 +190,20 @@ fn letter() -> impl Strategy<Value = DeadLetter> {
     )
 }
 
-fn settings() -> impl Strategy<Value = TenantSettings> {
-    let week_start = proptest::sample::select(vec![WeekStart::Monday, WeekStart::Sunday, WeekStart::Saturday]);
-    (week_start, any::<Option<u32>>())
-        .prop_map(|(week_start, max_lateness_sec)| TenantSettings { week_start, max_lateness_sec })
-}
-
-fn reference() -> impl Strategy<Value = Arc<ReferenceTable>> {
-    let known = proptest::collection::btree_map("[ab]", "\\PC{0,2}", 0..3).prop_map(Arc::new);
-    (0_u64..4, instant(), proptest::collection::btree_map("\\PC{0,2}", known, 0..4))
-        .prop_map(|(generation, ts, users)| Arc::new(ReferenceTable { generation, ts, users }))
-}
-
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => commit().prop_map(Step::Commit),
         2 => letter().prop_map(Step::DeadLetter),
-        1 => (0..TENANTS.len(), settings()).prop_map(|(of, settings)| Step::Settle(of, settings)),
-        2 => (0..TENANTS.len(), reference()).prop_map(|(of, table)| Step::Refer(of, table)),
         1 => Just(Step::Reopen),
     ];
     vec(step, 1..16)
 }
 
 /// What a step answered.
-async fn take(store: &(impl Manifest + Catalog + References), step: &Step) -> Option<ErrorKind> {
-    let scope = |of: usize| TenantScope::for_operator(tenant(of));
+async fn take(store: &impl Manifest, step: &Step) -> Option<ErrorKind> {
     match step {
         Step::Commit(commit) => kind(store.commit(commit).await),
         Step::DeadLetter(letter) => kind(store.store_dead_letter(letter).await),
-        Step::Settle(of, settings) => kind(store.store_settings(&scope(*of), settings, Timestamp::MIN).await),
-        Step::Refer(of, table) => kind(store.store_reference(&scope(*of), table).await),
         Step::Reopen => None,
     }
 }
@@ -232,7 +216,7 @@ struct View {
     sums: Vec<Vec<(String, Totals)>>,
     active: Vec<Vec<(Day, UserSet)>>,
     users: Vec<Option<String>>,
-    zone: Option<Zone>,
+    zone: Option<VersionedZone>,
 }
 
 async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
@@ -243,11 +227,11 @@ async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
     for (range, project) in [(TimeRange::ALL, None), (TimeRange::ALL, Some("p")), (some, None), (some, Some(""))] {
         sums.push(store.type_sums(&scope, range, project).await?.1);
     }
-    let of_p = |name: &str| [Audience::Project(name.to_owned()), Audience::Type(name.to_owned())];
-    for audience in [Audience::All].into_iter().chain(["p", "P", ""].into_iter().flat_map(of_p)) {
+    let of_p = |name: &str| [ActivityFilter::Project(name.to_owned()), ActivityFilter::Type(name.to_owned())];
+    for filter in [ActivityFilter::All].into_iter().chain(["p", "P", ""].into_iter().flat_map(of_p)) {
         for last in [0, 1] {
             let days = DayRange { first: Day::from_number(-2 + last), last: Day::from_number(last) };
-            active.push(store.activity(&scope, &audience, days).await?.1);
+            active.push(store.activity(&scope, &filter, days).await?.1);
         }
     }
     let numbers: Vec<_> = (0..9).chain([1_023, 1_024, 1_030, 5_000]).map(UserNumber).collect();
@@ -279,8 +263,6 @@ async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
         }
         prop_assert_eq!(store.load(&IDENTITY()).await.map_err(fail)?, twin.load(&IDENTITY()).await.map_err(fail)?);
     }
-    prop_assert_eq!(store.settings().await.map_err(fail)?, twin.settings().await.map_err(fail)?);
-    prop_assert_eq!(store.reference_tables().await.map_err(fail)?, twin.reference_tables().await.map_err(fail)?);
     for of in 0..TENANTS.len() {
         prop_assert_eq!(view(&store, of).await.map_err(fail)?, view(&twin, of).await.map_err(fail)?);
     }

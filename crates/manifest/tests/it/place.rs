@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use manifest::SqliteStore;
-use ports::catalog::Catalog;
+use manifest::SqliteManifest;
 use ports::manifest::Manifest;
-use ports::references::References;
 use ports::testing::manifest::Place;
 use ports::{ErrorKind, PortError};
 use tempfile::TempDir;
@@ -29,8 +27,8 @@ impl Folder {
     }
 
     /// Opens its store.
-    pub(crate) async fn store(&self) -> Result<SqliteStore, PortError> {
-        SqliteStore::open(&self.file()).await
+    pub(crate) async fn store(&self) -> Result<SqliteManifest, PortError> {
+        SqliteManifest::open(&self.file()).await
     }
 
     /// A new folder with what the file system holds of the store in `path` at this very moment, as a
@@ -50,20 +48,6 @@ impl Folder {
 #[async_trait]
 impl Place<dyn Manifest> for Folder {
     async fn open(&self) -> Result<Arc<dyn Manifest>, PortError> {
-        Ok(Arc::new(self.store().await?))
-    }
-}
-
-#[async_trait]
-impl Place<dyn Catalog> for Folder {
-    async fn open(&self) -> Result<Arc<dyn Catalog>, PortError> {
-        Ok(Arc::new(self.store().await?))
-    }
-}
-
-#[async_trait]
-impl Place<dyn References> for Folder {
-    async fn open(&self) -> Result<Arc<dyn References>, PortError> {
         Ok(Arc::new(self.store().await?))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::activity::DailyUsers;
-use domain::calendar::{Day, Zone};
+use domain::calendar::Day;
 use domain::position::Seq;
 use domain::query::Query;
 use domain::reference::ReferenceTable;
@@ -15,7 +15,7 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserSet;
 use ports::PortError;
-use ports::active_users::{ActiveUsers, ActiveUsersQuery};
+use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use ports::analytics::{Analytics, Summary};
 use ports::live::{Live, LiveEvent, LiveWindow};
 use ports::queries::{Queries, QueryAnswer};
@@ -157,13 +157,13 @@ impl ActiveUsers for Fair<dyn ActiveUsers> {
         self.held(scope, query).await.map(|(days, _permit)| days)
     }
 
-    fn zone(&self, scope: &TenantScope) -> Zone {
-        self.port.zone(scope)
+    fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {
+        self.port.applied_zone(scope)
     }
 
-    async fn set_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+    async fn recount(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
         let _permit = self.admit(WorkClass::ZoneChange, scope).await?;
-        self.port.set_zone(scope, zone).await
+        self.port.recount(scope, wanted).await
     }
 }
 

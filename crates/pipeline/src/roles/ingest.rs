@@ -22,7 +22,8 @@ pub struct IngestRole {
     pub journal: Arc<dyn Journal>,
     /// Answers which records are dead letters.
     pub reports: Fair<dyn Reports>,
-    /// What the tenants have decided for themselves.
+    /// What the tenants have decided for themselves. A change of a zone that a crash has ended is made
+    /// again from here on.
     pub settings: Arc<Settings>,
     /// The secret key of the data folder, which receipts are made with.
     pub key: [u8; 16],
@@ -31,6 +32,7 @@ pub struct IngestRole {
 impl IngestRole {
     pub(crate) fn start(self, context: &RoleContext) -> Ingest {
         let Self { journal, reports, settings, key } = self;
+        tokio::spawn(Arc::clone(&settings).resume_recounts());
         Ingest {
             journaling: Journaling {
                 journal,

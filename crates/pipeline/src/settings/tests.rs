@@ -8,23 +8,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::calendar::Day;
 use domain::users::UserSet;
-use ports::active_users::ActiveUsersQuery;
+use ports::active_users::{ActiveUsersQuery, VersionedZone};
+use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
-use ports::testing::manifest::{FaultPoint, MemoryManifest};
+use ports::testing::manifest::FaultPoint;
 
 use super::*;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
 
-fn settings(catalog: &Arc<MemoryManifest>, stored: Vec<(TenantId, TenantSettings)>) -> Settings {
+fn settings(catalog: &Arc<MemoryCatalog>, stored: Vec<(TenantId, TenantSettings)>) -> Settings {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
     over(catalog, ledger, stored)
 }
 
 fn over(
-    catalog: &Arc<MemoryManifest>,
+    catalog: &Arc<MemoryCatalog>,
     active_users: Arc<dyn ActiveUsers>,
     stored: Vec<(TenantId, TenantSettings)>,
 ) -> Settings {
@@ -38,7 +39,7 @@ fn change(max_lateness_sec: u32) -> SettingsChange {
 
 #[tokio::test]
 async fn what_holds_is_stored_and_holds_again_after_a_restart() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let before = settings(&catalog, Vec::new());
     before.change(&scope("a"), &change(120)).await.unwrap();
     let week = SettingsChange { week_start: Some(WeekStart::Sunday), ..SettingsChange::default() };
@@ -52,7 +53,7 @@ async fn what_holds_is_stored_and_holds_again_after_a_restart() {
 
 #[tokio::test]
 async fn what_cannot_be_stored_does_not_hold() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let settings = settings(&catalog, Vec::new());
     settings.change(&scope("a"), &change(120)).await.unwrap();
     let held = settings.of(&scope("a"));
@@ -64,7 +65,7 @@ async fn what_cannot_be_stored_does_not_hold() {
 
 #[tokio::test]
 async fn every_change_starts_a_generation_and_nothing_else_does() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let settings = settings(&catalog, Vec::new());
     let generation = || settings.of(&scope("a")).generation;
     let zone = |name: &str| SettingsChange { zone: Zone::parse(name).ok(), ..SettingsChange::default() };
@@ -84,7 +85,7 @@ async fn every_change_starts_a_generation_and_nothing_else_does() {
 
 #[test]
 fn a_tenants_lateness_goes_before_the_servers() {
-    let catalog = Arc::new(MemoryManifest::new());
+    let catalog = Arc::new(MemoryCatalog::new());
     let late = |max_lateness_sec| TenantSettings { max_lateness_sec, ..TenantSettings::default() };
     let tenants = [("own", Some(120)), ("any", Some(0)), ("none", None)];
     let stored = tenants.map(|(tenant, seconds)| (scope(tenant).tenant().clone(), late(seconds))).to_vec();
@@ -105,18 +106,18 @@ impl ActiveUsers for Endless {
         std::future::pending().await
     }
 
-    fn zone(&self, _: &TenantScope) -> Zone {
-        Zone::utc()
+    fn applied_zone(&self, _: &TenantScope) -> VersionedZone {
+        VersionedZone::default()
     }
 
-    async fn set_zone(&self, _: &TenantScope, _: &Zone) -> Result<(), PortError> {
+    async fn recount(&self, _: &TenantScope, _: &VersionedZone) -> Result<(), PortError> {
         std::future::pending().await
     }
 }
 
 #[tokio::test]
 async fn i9_a_change_of_zone_does_not_hold_up_the_end_of_the_server() {
-    let settings = over(&Arc::new(MemoryManifest::new()), Arc::new(Endless), Vec::new());
+    let settings = over(&Arc::new(MemoryCatalog::new()), Arc::new(Endless), Vec::new());
     let zone = SettingsChange { zone: Zone::parse("Asia/Tokyo").ok(), ..SettingsChange::default() };
     let a = scope("a");
     let mut changing = std::pin::pin!(settings.change(&a, &zone));
@@ -125,4 +126,143 @@ async fn i9_a_change_of_zone_does_not_hold_up_the_end_of_the_server() {
     settings.stop();
     assert_eq!(changing.await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(settings.of(&a).generation, 0);
+}
+
+/// Recounts that fail in turn as told, and then succeed.
+#[derive(Debug)]
+struct Failing {
+    failures: Mutex<Vec<ErrorKind>>,
+    applied: Mutex<VersionedZone>,
+    attempts: Mutex<Vec<VersionedZone>>,
+}
+
+impl Failing {
+    fn with(failures: &[ErrorKind]) -> Arc<Self> {
+        let failures = Mutex::new(failures.iter().rev().copied().collect());
+        Arc::new(Self { failures, applied: Mutex::default(), attempts: Mutex::default() })
+    }
+}
+
+#[async_trait]
+impl ActiveUsers for Failing {
+    async fn active_users(&self, _: &TenantScope, _: &ActiveUsersQuery) -> Result<BTreeMap<Day, UserSet>, PortError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn applied_zone(&self, _: &TenantScope) -> VersionedZone {
+        self.applied.lock().clone()
+    }
+
+    async fn recount(&self, _: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
+        self.attempts.lock().push(wanted.clone());
+        if let Some(kind) = self.failures.lock().pop() {
+            return Err(PortError::new(kind, "count users again"));
+        }
+        *self.applied.lock() = wanted.clone();
+        Ok(())
+    }
+}
+
+fn tokyo(version: u64) -> VersionedZone {
+    VersionedZone { zone: Zone::parse("Asia/Tokyo").unwrap(), version }
+}
+
+fn to_tokyo() -> SettingsChange {
+    SettingsChange { zone: Some(tokyo(0).zone), ..SettingsChange::default() }
+}
+
+async fn wanted(catalog: &MemoryCatalog) -> Option<VersionedZone> {
+    catalog.wanted_zones().await.unwrap().into_iter().next().map(|(_, wanted)| wanted)
+}
+
+#[tokio::test]
+async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_one() {
+    let catalog = Arc::new(MemoryCatalog::new());
+    let (settings, stop) = over(&catalog, Arc::new(Endless), Vec::new());
+    let a = scope("a");
+    let change = to_tokyo();
+    let mut changing = std::pin::pin!(settings.change(&a, &change));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut changing).await.is_err(), "the recount is under way");
+    assert_eq!(wanted(&catalog).await, Some(tokyo(1)));
+    assert_eq!(settings.calendar(&a).zone, Zone::utc());
+    assert_eq!((settings.pending_zone(&a), settings.pending_zone(&scope("b"))), (Some(tokyo(1).zone), None));
+    stop.drain();
+    assert_eq!(changing.await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(wanted(&catalog).await, Some(tokyo(1)), "the next start goes on with it");
+}
+
+#[tokio::test]
+async fn a_zone_that_can_never_be_counted_is_no_longer_wanted() {
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Gone]));
+    let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
+    assert_eq!(settings.change(&scope("a"), &to_tokyo()).await.unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(settings.pending_zone(&scope("a")), None);
+    assert_eq!(wanted(&catalog).await, Some(VersionedZone { zone: Zone::utc(), version: 2 }));
+    assert!(settings.resume_all().await, "nothing is left to do");
+    assert_eq!(*ledger.attempts.lock(), [tokyo(1)]);
+    settings.change(&scope("a"), &to_tokyo()).await.unwrap();
+    assert_eq!(*ledger.attempts.lock(), [tokyo(1), tokyo(3)], "it can be asked for again");
+}
+
+#[tokio::test]
+async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
+    for (failures, expected) in [(&[][..], tokyo(4).zone), (&[ErrorKind::Gone], Zone::utc())] {
+        let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(failures));
+        catalog.store_wanted_zone(&scope("a"), &tokyo(4), Timestamp::MIN).await.unwrap();
+        let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
+        assert!(settings.resume_all().await);
+        assert!(settings.resume_all().await);
+        assert_eq!(*ledger.attempts.lock(), [tokyo(4)]);
+        assert_eq!(settings.calendar(&scope("a")).zone, expected);
+        assert_eq!(wanted(&catalog).await.map(|wanted| wanted.zone), Some(expected));
+        assert_eq!(settings.pending_zone(&scope("a")), None);
+    }
+}
+
+#[tokio::test]
+async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable; 2]));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+    let stop = Stop::new();
+    let settings = Settings::new(catalog.clone(), ledger.clone(), clock.clone(), Vec::new(), stop.signal());
+    let settings = Arc::new(settings);
+    let resuming = tokio::spawn(Arc::clone(&settings).resume_recounts());
+    tokio::task::yield_now().await;
+    assert_eq!(settings.change(&scope("a"), &to_tokyo()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(settings.pending_zone(&scope("a")), Some(tokyo(1).zone));
+    while settings.pending_zone(&scope("a")).is_some() {
+        clock.advance(Duration::from_secs(60));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*ledger.attempts.lock(), [tokyo(1), tokyo(1), tokyo(1)]);
+    assert_eq!(settings.calendar(&scope("a")).zone, tokyo(1).zone);
+    stop.drain();
+    resuming.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_zone_that_is_wanted_is_given_up_for_the_one_that_holds() {
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable]));
+    let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
+    settings.change(&scope("a"), &to_tokyo()).await.unwrap_err();
+    let back = SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() };
+    settings.change(&scope("a"), &back).await.unwrap();
+    assert_eq!((settings.pending_zone(&scope("a")), ledger.attempts.lock().len()), (None, 1));
+    assert!(settings.resume_all().await);
+    assert_eq!(ledger.attempts.lock().len(), 1);
+}
+
+/// A catalog that was restored from an older backup than the manifest.
+#[tokio::test]
+async fn an_older_choice_gives_way_to_a_later_one_that_is_applied() {
+    let catalog = Arc::new(MemoryCatalog::new());
+    let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
+    ledger.recount(&scope("a"), &tokyo(7)).await.unwrap();
+    let berlin = VersionedZone { zone: Zone::parse("Europe/Berlin").unwrap(), version: 3 };
+    catalog.store_wanted_zone(&scope("a"), &berlin, Timestamp::MIN).await.unwrap();
+    let (settings, _stop) = over(&catalog, ledger, Vec::new());
+    assert!(settings.resume_all().await);
+    assert_eq!(settings.calendar(&scope("a")).zone, tokyo(7).zone);
+    assert_eq!(wanted(&catalog).await, Some(tokyo(8)));
+    assert_eq!(settings.pending_zone(&scope("a")), None);
 }

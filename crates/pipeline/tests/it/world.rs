@@ -20,11 +20,11 @@ use ports::journal::Journal;
 use ports::ledger::Ledger;
 use ports::live::Live;
 use ports::reports::{EventFilter, EventQuery, Order, Reports, StoredEvent};
+use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{MemoryJournal, MemoryLog};
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
-use ports::testing::manifest::MemoryManifest;
 
 use crate::twins::{FaultyLedger, GatedJournal, LedgerFaults};
 
@@ -37,7 +37,7 @@ pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000
 pub(crate) struct World {
     log: MemoryLog,
     stored: Arc<MemoryLedger>,
-    store: Arc<MemoryManifest>,
+    store: Arc<MemoryCatalog>,
     limits: Limits,
     pub(crate) journal: Arc<GatedJournal>,
     pub(crate) ledger: Arc<FaultyLedger>,
@@ -67,7 +67,7 @@ impl World {
     fn open(
         log: MemoryLog,
         stored: Arc<MemoryLedger>,
-        store: Arc<MemoryManifest>,
+        store: Arc<MemoryCatalog>,
         clock: Arc<ManualClock>,
         limits: Limits,
         faults: LedgerFaults,

@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::calendar::Zone;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
 use domain::record::{Body, RecordError, RecordView};
@@ -24,10 +23,13 @@ use domain::time::Timestamp;
 use domain::window::WindowRule;
 use parking_lot::Mutex;
 
+use crate::active_users::VersionedZone;
 use crate::journal::Entry;
 use crate::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
 use crate::reports::StoredEvent;
 use crate::{ErrorKind, PortError};
+
+pub use active_users::set_zone;
 
 /// A ledger in memory.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ struct State {
     applied: Seq,
     cursor: Seq,
     closed_through: Timestamp,
-    zones: HashMap<TenantId, Zone>,
+    zones: HashMap<TenantId, VersionedZone>,
 }
 
 /// An event that was counted.

@@ -1,33 +1,33 @@
-//! The memory twin of the manifest, the catalog and the reference tables, and the suites that it and
-//! every adapter run. The twin is the oracle: plain maps under one lock. It keeps what a disk would
+//! The memory twin of the manifest, and the suite that it and every adapter run. The twin is the oracle: plain maps under one lock. It keeps what a disk would
 //! keep, so that [`MemoryManifest::reopen`] plays a restart, and it fails on demand as a disk would.
 
 mod conformance;
+mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::aggregate::Totals;
-use domain::calendar::{Day, DayRange, Zone};
+use domain::calendar::{Day, DayRange};
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
-use domain::reference::ReferenceTable;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
 use domain::users::{UserNumber, UserSet};
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, Tenant, TenantSettings};
+use crate::active_users::VersionedZone;
 use crate::manifest::{
-    Activity, Audience, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name, NewUsers,
-    SegmentMeta,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name,
+    NewUsers, SegmentMeta,
 };
-use crate::references::References;
 use crate::{ErrorKind, PortError};
 
-pub use conformance::{Place, catalog_conformance, manifest_conformance, references_conformance};
+pub use conformance::manifest_conformance;
+pub use samples::Place;
+pub(super) use samples::{at, scope, tenant};
 
 /// Where the next write fails. All but a full disk leave the store refusing writes until it is opened
 /// again.
@@ -41,7 +41,7 @@ pub enum FaultPoint {
     DiskFull,
 }
 
-/// A manifest, catalog and store of reference tables in memory.
+/// A manifest in memory.
 #[derive(Debug, Default)]
 pub struct MemoryManifest {
     disk: Arc<Mutex<Disk>>,
@@ -59,12 +59,9 @@ struct Disk {
     rollups: BTreeMap<RollupKey, Totals>,
     names: BTreeSet<Name>,
     letters: BTreeMap<Seq, DeadLetter>,
-    tenants: BTreeMap<TenantId, Tenant>,
-    settings: BTreeMap<TenantId, TenantSettings>,
     users: BTreeMap<TenantId, Vec<String>>,
-    zones: BTreeMap<TenantId, Zone>,
-    activity: BTreeMap<(TenantId, Audience, Day), UserSet>,
-    references: BTreeMap<TenantId, Arc<ReferenceTable>>,
+    zones: BTreeMap<TenantId, VersionedZone>,
+    activity: BTreeMap<(TenantId, ActivityFilter, Day), UserSet>,
 }
 
 /// What does not.
@@ -80,7 +77,7 @@ impl MemoryManifest {
         Self::default()
     }
 
-    /// The same store after a restart: what was committed is there, and it takes writes again.
+    /// This store after a restart: what was committed is there, and it takes writes again.
     #[must_use]
     pub fn reopen(&self) -> Self {
         Self { disk: Arc::clone(&self.disk), process: Mutex::default() }
@@ -167,8 +164,8 @@ impl Disk {
             self.zones.insert(tenant.clone(), zone.clone());
             self.activity.retain(|(of, _, _), _| of != tenant);
         }
-        for Activity { tenant, audience, day, users } in &change.activity {
-            self.activity.entry((tenant.clone(), audience.clone(), *day)).or_default().merge(users);
+        for Activity { tenant, filter, day, users } in &change.activity {
+            self.activity.entry((tenant.clone(), filter.clone(), *day)).or_default().merge(users);
         }
         self.closed_through = self.closed_through.max(change.closed_through);
         self.retention_floor = self.retention_floor.max(change.retention_floor);
@@ -251,14 +248,14 @@ impl Manifest for MemoryManifest {
     async fn activity(
         &self,
         scope: &TenantScope,
-        audience: &Audience,
+        filter: &ActivityFilter,
         days: DayRange,
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
         let disk = self.disk.lock();
         let mine = disk
             .activity
             .iter()
-            .filter(|((tenant, of, day), _)| tenant == scope.tenant() && of == audience && days.contains(*day));
+            .filter(|((tenant, of, day), _)| tenant == scope.tenant() && of == filter && days.contains(*day));
         Ok((disk.cursor, mine.map(|((_, _, day), users)| (*day, users.clone())).collect()))
     }
 
@@ -278,64 +275,6 @@ impl Manifest for MemoryManifest {
     async fn dead_letter(&self, scope: &TenantScope, seq: Seq) -> Result<Option<DeadLetter>, PortError> {
         let disk = self.disk.lock();
         Ok(disk.letters.get(&seq).filter(|letter| letter.tenant.as_ref() == Some(scope.tenant())).cloned())
-    }
-}
-
-#[async_trait]
-impl Catalog for MemoryManifest {
-    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError> {
-        self.write(|disk| {
-            for id in tenants {
-                let new = || Tenant {
-                    id: id.clone(),
-                    name: id.as_str().to_owned(),
-                    active: true,
-                    created: now,
-                    updated: now,
-                };
-                disk.tenants.entry(id.clone()).or_insert_with(new);
-            }
-            Ok(())
-        })
-    }
-
-    async fn tenants(&self) -> Result<Vec<Tenant>, PortError> {
-        Ok(self.disk.lock().tenants.values().cloned().collect())
-    }
-
-    async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
-        Ok(self.disk.lock().settings.iter().map(|(tenant, settings)| (tenant.clone(), *settings)).collect())
-    }
-
-    async fn store_settings(
-        &self,
-        scope: &TenantScope,
-        settings: &TenantSettings,
-        _: Timestamp,
-    ) -> Result<(), PortError> {
-        self.write(|disk| {
-            disk.settings.insert(scope.tenant().clone(), *settings);
-            Ok(())
-        })
-    }
-}
-
-#[async_trait]
-impl References for MemoryManifest {
-    async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
-        let disk = self.disk.lock();
-        Ok(disk.references.iter().map(|(tenant, table)| (tenant.clone(), table.clone())).collect())
-    }
-
-    async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError> {
-        self.write(|disk| {
-            let stored = disk.references.get(scope.tenant()).map_or(0, |stored| stored.generation);
-            if stored.checked_add(1) != Some(table.generation) {
-                return Err(conflict("the reference table has another generation"));
-            }
-            disk.references.insert(scope.tenant().clone(), Arc::clone(table));
-            Ok(())
-        })
     }
 }
 

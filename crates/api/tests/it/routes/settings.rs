@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::calendar::{Day, Zone};
+use domain::calendar::Day;
 use domain::tenant::TenantScope;
 use domain::users::UserSet;
-use ports::active_users::{ActiveUsers, ActiveUsersQuery};
+use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use ports::{ErrorKind, PortError};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -140,11 +140,11 @@ impl ActiveUsers for Stub {
         Err(PortError::new(ErrorKind::Gone, "answer"))
     }
 
-    fn zone(&self, _: &TenantScope) -> Zone {
-        Zone::utc()
+    fn applied_zone(&self, _: &TenantScope) -> VersionedZone {
+        VersionedZone::default()
     }
 
-    async fn set_zone(&self, _: &TenantScope, _: &Zone) -> Result<(), PortError> {
+    async fn recount(&self, _: &TenantScope, _: &VersionedZone) -> Result<(), PortError> {
         self.turns.acquire().await.unwrap().forget();
         self.refusal.map_or(Ok(()), |kind| Err(PortError::new(kind, "change the zone")))
     }
@@ -184,11 +184,14 @@ async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_w
         }
         second.json(200);
     }
-    assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "monday");
+    let meanwhile = api.get("/v1/settings").await.json(200);
+    let fields = ["timezone", "timezone_pending", "week_start"].map(|field| meanwhile[field].as_str().unwrap());
+    assert_eq!(fields, ["UTC", "Asia/Tokyo", "monday"]);
     assert_eq!(api.get("/stats/top-events").await.json(200), json!({"data": []}));
     stub.turns.add_permits(1);
     assert_eq!(first.await.unwrap(), 200);
-    assert_eq!(api.get("/v1/settings").await.json(200)["week_start"], "sunday");
+    let settings = api.get("/v1/settings").await.json(200);
+    assert_eq!((&settings["week_start"], settings.get("timezone_pending")), (&json!("sunday"), None));
 }
 
 #[tokio::test]

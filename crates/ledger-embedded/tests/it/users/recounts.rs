@@ -78,7 +78,7 @@ async fn i3_while_days_are_recounted_events_are_applied_flushed_merged_and_reada
     let mut held_up = HeldUp::new();
     let mut world = world().await;
     let ledger = Arc::clone(&world.ledger);
-    let changing = tokio::spawn(async move { ledger.set_zone(&scope(TENANTS[0]), &zone(3)).await });
+    let changing = tokio::spawn(async move { set_zone(&*ledger, &scope(TENANTS[0]), &zone(3)).await });
     held_up.reached().await;
     // New events on old days, of new users, of another tenant; segments are merged with ones that come
     // only now.
@@ -90,11 +90,11 @@ async fn i3_while_days_are_recounted_events_are_applied_flushed_merged_and_reada
     world.record(0, &[visit(70, 5), Ev { user: Some(99), ..visit(71, 1_439) }]).await;
     ask_all(&world).await;
     assert!(!changing.is_finished());
-    assert_eq!(world.ledger.zone(&scope(TENANTS[0])), Zone::utc());
+    assert_eq!(world.ledger.applied_zone(&scope(TENANTS[0])).zone, Zone::utc());
     held_up.go_on();
     changing.await.expect("no panic").expect("a zone");
     world.zones[0] = 3;
-    assert_eq!(world.ledger.zone(&scope(TENANTS[0])), zone(3));
+    assert_eq!(world.ledger.applied_zone(&scope(TENANTS[0])).zone, zone(3));
     ask_all(&world).await;
     world.record(0, &[visit(72, 1_300)]).await;
     world.end().await;
@@ -105,21 +105,21 @@ async fn i9_a_recount_that_nobody_waits_for_ends_at_once_and_leaves_the_old_zone
     let mut held_up = HeldUp::new();
     let world = world().await;
     let ledger = Arc::clone(&world.ledger);
-    let changing = tokio::spawn(async move { ledger.set_zone(&scope(TENANTS[0]), &zone(3)).await });
+    let changing = tokio::spawn(async move { set_zone(&*ledger, &scope(TENANTS[0]), &zone(3)).await });
     held_up.reached().await;
     changing.abort();
     assert!(changing.await.expect_err("aborted").is_cancelled());
     held_up.go_on();
-    assert_eq!(world.ledger.zone(&scope(TENANTS[0])), Zone::utc());
+    assert_eq!(world.ledger.applied_zone(&scope(TENANTS[0])).zone, Zone::utc());
     // What is begun after it ends after it.
     ask_all(&world).await;
-    world.ledger.set_zone(&scope(TENANTS[1]), &zone(1)).await.expect("a zone");
-    assert_eq!(world.ledger.zone(&scope(TENANTS[0])), Zone::utc());
+    set_zone(&*world.ledger, &scope(TENANTS[1]), &zone(1)).await.expect("a zone");
+    assert_eq!(world.ledger.applied_zone(&scope(TENANTS[0])).zone, Zone::utc());
     let mut world = world;
     world.zones[1] = 1;
     world.end().await;
     let of_one = held_up.segments();
-    world.ledger.set_zone(&scope(TENANTS[1]), &zone(2)).await.expect("a zone");
+    set_zone(&*world.ledger, &scope(TENANTS[1]), &zone(2)).await.expect("a zone");
     let each = held_up.segments() - of_one;
     assert!(each > 2, "there are several segments");
     assert_eq!(of_one, 1 + each, "no segment is read after the one it was held up at");

@@ -8,8 +8,8 @@ use domain::tenant::TenantScope;
 use domain::users::{UserNumber, UserSet};
 
 use super::{Counted, MemoryLedger, State, civil};
-use crate::PortError;
-use crate::active_users::{ActiveUsers, ActiveUsersQuery};
+use crate::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
+use crate::{ErrorKind, PortError};
 
 impl State {
     /// The tenant's users in the order of their first counted event, which is the order of their numbers.
@@ -62,12 +62,29 @@ impl ActiveUsers for MemoryLedger {
         Ok(days)
     }
 
-    fn zone(&self, scope: &TenantScope) -> Zone {
-        self.state.lock().zones.get(scope.tenant()).cloned().unwrap_or_else(Zone::utc)
+    fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {
+        self.state.lock().zones.get(scope.tenant()).cloned().unwrap_or_default()
     }
 
-    async fn set_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
-        self.state.lock().zones.insert(scope.tenant().clone(), zone.clone());
+    async fn recount(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
+        let mut state = self.state.lock();
+        let applied = state.zones.entry(scope.tenant().clone()).or_default();
+        if applied != wanted && applied.version >= wanted.version {
+            return Err(PortError::new(ErrorKind::Conflict, "count users again: a later choice of zone is applied"));
+        }
+        *applied = wanted.clone();
         Ok(())
     }
+}
+
+/// Counts the tenant's days in `zone` from now on, as a choice later than the applied one.
+///
+/// # Errors
+/// As [`ActiveUsers::recount`].
+pub async fn set_zone(ledger: &(impl ActiveUsers + ?Sized), scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+    let applied = ledger.applied_zone(scope);
+    if applied.zone == *zone {
+        return Ok(());
+    }
+    ledger.recount(scope, &VersionedZone { zone: zone.clone(), version: applied.version + 1 }).await
 }

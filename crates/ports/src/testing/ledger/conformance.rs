@@ -113,6 +113,7 @@ where
         active_users::a_late_event_counts_on_its_own_day(fresh().await).await;
         active_users::users_are_filtered_by_project_and_type(fresh().await).await;
         active_users::a_day_is_the_date_on_the_wall(fresh().await).await;
+        active_users::a_later_choice_of_zone_is_never_taken_back(fresh().await).await;
         active_users::a_new_zone_changes_no_answer(fresh().await).await;
     }
 }

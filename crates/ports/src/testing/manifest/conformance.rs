@@ -1,38 +1,20 @@
-//! What every manifest, catalog and store of reference tables does, whatever it is made of. A check
-//! opens its own empty place; `Err` means that the store failed where it must not, a panic that it
-//! answered wrongly.
+//! What every manifest does, whatever it is made of. A check opens its own empty place; `Err` means that the store
+//! failed where it must not, a panic that it answered wrongly.
 
-mod catalog;
-mod references;
 mod sums;
 mod users;
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::position::Seq;
-use domain::rollup::{Rollup, RollupKey};
-use domain::tenant::{TenantId, TenantScope};
-use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
+use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
-use crate::manifest::{Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, ManifestState, Name, SegmentMeta};
+use super::samples::{
+    Place, SUM_MAX, at, counted, hour, identity, letter, moved, name, rollup, scope, segment, with_tenant,
+};
+use crate::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, SegmentMeta};
 use crate::{ErrorKind, PortError};
-
-pub use catalog::catalog_conformance;
-pub use references::references_conformance;
-
-/// The largest sum there is.
-const SUM_MAX: u64 = i64::MAX as u64;
-
-/// Where a store under test keeps its data; empty at first.
-#[async_trait]
-pub trait Place<P: ?Sized>: Send + Sync {
-    /// Opens the store there, with what an earlier one has committed. The earlier one is gone.
-    async fn open(&self) -> Result<Arc<P>, PortError>;
-}
 
 /// Checks every promise of [`Manifest`] that needs no fault.
 ///
@@ -277,74 +259,4 @@ async fn dead_letters_are_kept_once_and_shown_to_their_tenant(
     }
     assert_eq!(store.load(&identity()).await?.dead_letters, 2);
     Ok(())
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_micros(seconds * 1_000_000)
-}
-
-fn hour(hours: i64) -> Timestamp {
-    Timestamp::from_micros(hours * MICROS_PER_HOUR)
-}
-
-fn tenant(id: &str) -> TenantId {
-    TenantId::parse(id).unwrap_or_else(|_| TenantId::default_tenant())
-}
-
-fn scope(id: &str) -> TenantScope {
-    TenantScope::for_operator(tenant(id))
-}
-
-fn identity() -> Identity {
-    Identity { key: *b"0123456789abcdef", rule: WindowRule::default() }
-}
-
-fn moved(from: u64, to: u64) -> Commit {
-    Commit { cursor: Some((Seq(from), Seq(to))), ..Commit::default() }
-}
-
-fn segment(id: &str, first: u64, last: u64) -> SegmentMeta {
-    let file = |kind: FileKind, bytes| FileMeta {
-        kind,
-        name: format!("{id}.{}", kind.as_str()),
-        bytes,
-        blake3: [u8::try_from(first).unwrap_or(u8::MAX); 32],
-        rows: last - first + 1,
-    };
-    SegmentMeta {
-        id: id.to_owned(),
-        level: 0,
-        first_seq: Seq(first),
-        last_seq: Seq(last),
-        time_min: at(-1),
-        time_max: at(1_700_000_000),
-        files: vec![file(FileKind::Events, 4_096), file(FileKind::Windows, 512), file(FileKind::Ids, 1 << 40)],
-    }
-}
-
-fn name(tenant_id: &str, dimension: Dimension, name: &str) -> Name {
-    Name { tenant: tenant(tenant_id), dimension, name: name.to_owned() }
-}
-
-fn counted(n: u64) -> Totals {
-    Totals { calls: n, tokens: n, input_tokens: n, output_tokens: n, latency_us: n, latency_calls: n, late: n }
-}
-
-fn rollup(tenant_id: &str, project: &str, kind: &str, hours: i64, totals: &Totals) -> Rollup {
-    let key = RollupKey { tenant: tenant(tenant_id), project: project.into(), kind: kind.into(), hour: hour(hours) };
-    Rollup { key, totals: *totals }
-}
-
-fn with_tenant(rollup: &Rollup, id: &str) -> Rollup {
-    Rollup { key: RollupKey { tenant: tenant(id), ..rollup.key.clone() }, totals: rollup.totals }
-}
-
-fn letter(seq: u64, of: Option<&str>) -> DeadLetter {
-    DeadLetter {
-        seq: Seq(seq),
-        tenant: of.map(tenant),
-        reason: "it is no record".into(),
-        dead_lettered_at: at(1_700_000_000),
-        payload: vec![0, 1, 255],
-    }
 }

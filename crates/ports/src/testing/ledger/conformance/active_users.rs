@@ -6,8 +6,10 @@ use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
 
 use super::{Answering, Subject};
-use crate::active_users::{ActiveUsers, ActiveUsersQuery};
+use crate::ErrorKind;
+use crate::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use crate::testing::ledger::records::{EventSpec, at, event_at, instant, scope};
+use crate::testing::ledger::set_zone;
 
 /// Zones that the cases ask in: on both sides of UTC, with parts of hours, with a date line that moved.
 const ZONES: [&str; 9] = [
@@ -54,9 +56,9 @@ pub(super) async fn an_empty_ledger_knows_nobody<L: Answering>(subject: Subject<
     for name in ZONES {
         assert_eq!(active(&*subject.ledger, &tenant, &all_in(name)).await, []);
     }
-    assert_eq!(subject.ledger.zone(&tenant), Zone::utc());
-    subject.ledger.set_zone(&tenant, &zone("Asia/Tokyo")).await.expect("a zone of a tenant without events");
-    assert_eq!(subject.ledger.zone(&tenant), zone("Asia/Tokyo"));
+    assert_eq!(subject.ledger.applied_zone(&tenant).zone, Zone::utc());
+    set_zone(&*subject.ledger, &tenant, &zone("Asia/Tokyo")).await.expect("a zone of a tenant without events");
+    assert_eq!(subject.ledger.applied_zone(&tenant).zone, zone("Asia/Tokyo"));
 }
 
 pub(super) async fn users_are_numbered_as_they_come<L: Answering>(mut subject: Subject<L>) {
@@ -78,8 +80,8 @@ pub(super) async fn i5_users_belong_to_their_tenant<L: Answering>(mut subject: S
     assert_eq!(active(ledger, &acme, &all_in("UTC")).await, days(&[("2026-01-02", &[0, 1])]));
     assert_eq!(active(ledger, &acm, &all_in("UTC")).await, days(&[("2026-01-03", &[0])]));
     assert_eq!(active(ledger, &scope("ac"), &all_in("UTC")).await, []);
-    ledger.set_zone(&acm, &zone("Asia/Tokyo")).await.expect("a zone");
-    assert_eq!((ledger.zone(&acme), ledger.zone(&acm)), (Zone::utc(), zone("Asia/Tokyo")));
+    set_zone(ledger, &acm, &zone("Asia/Tokyo")).await.expect("a zone");
+    assert_eq!((ledger.applied_zone(&acme).zone, ledger.applied_zone(&acm).zone), (Zone::utc(), zone("Asia/Tokyo")));
     assert_eq!(active(ledger, &acme, &all_in("UTC")).await, days(&[("2026-01-02", &[0, 1])]));
 }
 
@@ -195,8 +197,8 @@ pub(super) async fn a_day_is_the_date_on_the_wall<L: Answering>(mut subject: Sub
     for own in [false, true] {
         for (name, time, day) in MIDNIGHTS {
             if own {
-                subject.ledger.set_zone(&tenant, &zone(name)).await.expect("a zone");
-                assert_eq!(subject.ledger.zone(&tenant), zone(name));
+                set_zone(&*subject.ledger, &tenant, &zone(name)).await.expect("a zone");
+                assert_eq!(subject.ledger.applied_zone(&tenant).zone, zone(name));
             }
             let instant = instant(time);
             let range = TimeRange::new(instant, instant.plus_micros(1)).expect("a range");
@@ -226,7 +228,7 @@ pub(super) async fn a_new_zone_changes_no_answer<L: Answering>(mut subject: Subj
         for asked in ZONES {
             expected.push(active(&*subject.ledger, &tenant, &all_in(asked)).await);
         }
-        subject.ledger.set_zone(&tenant, &zone(own)).await.expect("a zone");
+        set_zone(&*subject.ledger, &tenant, &zone(own)).await.expect("a zone");
         subject.flush_by_habit().await;
         for (asked, before) in ZONES.into_iter().zip(&expected) {
             assert_eq!(active(&*subject.ledger, &tenant, &all_in(asked)).await, *before, "{asked}, kept in {own}");
@@ -238,4 +240,33 @@ pub(super) async fn a_new_zone_changes_no_answer<L: Answering>(mut subject: Subj
     let utc = active(&*subject.ledger, &tenant, &all_in("UTC")).await;
     let count: usize = utc.iter().map(|(_, users)| users.len()).sum();
     assert_eq!((utc.len(), count > 12), (4, true), "{utc:?}");
+}
+
+/// Choices are applied in the order in which they were made, whatever order they come in.
+pub(super) async fn a_later_choice_of_zone_is_never_taken_back<L: Answering>(mut subject: Subject<L>) {
+    let tenant = scope("acme");
+    subject.take(&tenant, at(0), &[by("ann", "2026-01-02T23:30:00Z")]).await;
+    let ledger = &*subject.ledger;
+    assert_eq!(ledger.applied_zone(&tenant), VersionedZone::default());
+    let choice = |name: &str, version| VersionedZone { zone: zone(name), version };
+    let chosen = choice("Europe/Berlin", 5);
+    for (wanted, refused) in [
+        (VersionedZone::default(), None),
+        (choice("Asia/Tokyo", 0), Some(ErrorKind::Conflict)),
+        (chosen.clone(), None),
+        (chosen.clone(), None),
+        (choice("Asia/Tokyo", 5), Some(ErrorKind::Conflict)),
+        (choice("Europe/Berlin", 4), Some(ErrorKind::Conflict)),
+        (choice("Asia/Tokyo", 4), Some(ErrorKind::Conflict)),
+        (VersionedZone::default(), Some(ErrorKind::Conflict)),
+    ] {
+        let before = ledger.applied_zone(&tenant);
+        assert_eq!(ledger.recount(&tenant, &wanted).await.err().map(|error| error.kind()), refused, "{wanted:?}");
+        assert_eq!(ledger.applied_zone(&tenant), if refused.is_some() { before } else { wanted });
+    }
+    assert_eq!(ledger.applied_zone(&tenant), chosen);
+    assert_eq!(active(ledger, &tenant, &all_in("Europe/Berlin")).await, days(&[("2026-01-03", &[0])]));
+    ledger.recount(&tenant, &choice("UTC", 6)).await.expect("a later choice");
+    assert_eq!(active(ledger, &tenant, &all_in("UTC")).await, days(&[("2026-01-02", &[0])]));
+    assert_eq!(ledger.applied_zone(&scope("other")), VersionedZone::default(), "I5");
 }

@@ -7,9 +7,11 @@ use domain::position::Seq;
 use domain::rollup::{Rollup, RollupKey};
 use domain::time::{TimeRange, Timestamp};
 
-use super::{Place, SUM_MAX, at, counted, hour, identity, moved, rollup, scope, with_tenant};
 use crate::PortError;
 use crate::manifest::{Commit, HourSumsQuery, Manifest};
+use crate::testing::manifest::samples::{
+    Place, SUM_MAX, at, counted, hour, identity, moved, rollup, scope, with_tenant,
+};
 
 /// Hours of the history.
 const HOURS: i64 = 400;

@@ -1,0 +1,137 @@
+//! Catalogs of every format, kept for ever, and the catalog inside a manifest of format 2: whatever is added
+//! later, the newest opens and says the same.
+
+#![expect(clippy::disallowed_methods, reason = "a test works on its own copy")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use catalog::SqliteCatalog;
+use domain::calendar::{WeekStart, Zone};
+use domain::reference::ReferenceTable;
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::Timestamp;
+use manifest::{OpenedManifest, SqliteManifest};
+use ports::active_users::VersionedZone;
+use ports::catalog::{Catalog, Tenant, TenantSettings};
+use ports::references::References;
+use ports::{ErrorKind, PortError};
+
+use crate::Outcome;
+use crate::place::{Folder, kind};
+
+const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v1.sqlite");
+/// Before the catalog had a file of its own.
+const MANIFEST_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifest/tests/it/fixtures/manifest-v2.sqlite");
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap_or_else(|_| TenantId::default_tenant())
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn settings() -> TenantSettings {
+    TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(86_400) }
+}
+
+fn zone(version: u64) -> VersionedZone {
+    VersionedZone { zone: Zone::parse("Europe/Berlin").unwrap_or_else(|_| Zone::utc()), version }
+}
+
+fn reference(generation: u64) -> Arc<ReferenceTable> {
+    let known = |plan: &str| Arc::new([("plan".to_owned(), plan.to_owned())].into_iter().collect());
+    let users = [("u-1".to_owned(), known("free")), ("u-2".to_owned(), known("pro"))].into_iter().collect();
+    Arc::new(ReferenceTable { generation, ts: at(1_431_857_000), users })
+}
+
+/// Writes a catalog with something in every table, whole in one file.
+pub(crate) async fn write(path: &Path) -> Result<(), PortError> {
+    let catalog = SqliteCatalog::open_or_create(path).await?;
+    catalog.ensure_tenants(&[acme()], at(1_400_000_000)).await?;
+    let scope = TenantScope::for_operator(acme());
+    catalog.store_settings(&scope, &settings(), at(1_400_000_001)).await?;
+    catalog.store_wanted_zone(&scope, &zone(3), at(1_400_000_002)).await?;
+    catalog.store_reference(&scope, &reference(1)).await?;
+    catalog.store_reference(&scope, &reference(2)).await?;
+    catalog.close().await
+}
+
+/// Compares everything in a catalog with what [`write`] wrote, and goes on from there.
+async fn check(catalog: &SqliteCatalog, wanted: VersionedZone) -> Outcome {
+    let created = at(1_400_000_000);
+    let tenant = Tenant { id: acme(), name: "acme".to_owned(), active: true, created, updated: created };
+    assert_eq!(catalog.tenants().await?, [tenant]);
+    assert_eq!(catalog.settings().await?, [(acme(), settings())]);
+    assert_eq!(catalog.wanted_zones().await?, [(acme(), wanted)]);
+    assert_eq!(catalog.reference_tables().await?, [(acme(), reference(2))]);
+    catalog.store_reference(&TenantScope::for_operator(acme()), &reference(3)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "writes the fixture; run it for a new format, under a new name"]
+async fn write_the_fixture() -> Outcome {
+    Ok(write(Path::new(FORMAT_1)).await?)
+}
+
+#[tokio::test]
+async fn a_catalog_of_format_1_opens_for_ever() -> Outcome {
+    let folder = Folder::new()?;
+    fs::copy(FORMAT_1, folder.file())?;
+    check(&SqliteCatalog::open(&folder.file()).await?, zone(3)).await?;
+    assert_eq!(folder.catalog().await?.reference_tables().await?, [(acme(), reference(3))], "it is migrated once only");
+    Ok(())
+}
+
+/// The manifest of format 2 in this folder.
+async fn old(folder: &Folder) -> Result<Vec<(TenantId, Zone)>, Box<dyn std::error::Error>> {
+    match SqliteManifest::open_any(&folder.manifest()).await? {
+        OpenedManifest::Format2(old) => Ok(old.zones().await?),
+        OpenedManifest::Current(_) => Err("it is of format 2".into()),
+    }
+}
+
+#[tokio::test]
+async fn the_catalog_in_a_manifest_of_format_2_moves_out_as_often_as_it_takes() -> Outcome {
+    let folder = Folder::new()?;
+    fs::copy(MANIFEST_2, folder.manifest())?;
+    let zones = old(&folder).await?;
+    // A file that an upgrade has left which was killed, with a log that belongs to it.
+    fs::write(folder.file(), b"half a catalog")?;
+    fs::write(folder.file().with_extension("sqlite-wal"), b"half a log")?;
+    for _ in 0..2 {
+        SqliteCatalog::create_from_manifest(&folder.file(), &folder.manifest(), &zones).await?;
+        check(&SqliteCatalog::open(&folder.file()).await?, zone(1)).await?;
+        assert_eq!(old(&folder).await?, zones, "the manifest is as it was");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_a_damaged_row_of_the_old_catalog_stops_the_move() -> Outcome {
+    for damage in [
+        "UPDATE tenant SET id = 'not a tenant'",
+        "UPDATE tenant_settings SET max_lateness_sec = 1",
+        "UPDATE reference_table SET body = x''",
+    ] {
+        let folder = Folder::new()?;
+        fs::copy(MANIFEST_2, folder.manifest())?;
+        crate::damage::sql(&folder.manifest(), damage).await?;
+        let zones = old(&folder).await?;
+        let moved = SqliteCatalog::create_from_manifest(&folder.file(), &folder.manifest(), &zones).await;
+        assert_eq!(kind(moved), Some(ErrorKind::Corrupt), "{damage}");
+        assert!(!folder.file().exists(), "{damage}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_catalog_that_must_be_there_is_not_made_anew() -> Outcome {
+    let folder = Folder::new()?;
+    assert_eq!(kind(SqliteCatalog::open(&folder.file()).await), Some(ErrorKind::Corrupt));
+    assert!(!folder.file().exists());
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The catalog against the promises of its ports, against damage, and its move out of the manifest.
+
+mod conformance;
+mod damage;
+mod fixture;
+mod model;
+mod place;
+mod poison;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;

@@ -1,0 +1,146 @@
+//! Folders that the last release with the catalog inside `manifest.sqlite` has left: one that was stopped, one that
+//! was killed with events and decisions that are in no segment. They open, answer as that release did, and verify
+//! clean, also after dying at every step of the move. The folders and that release's answers are in `fixtures/`,
+//! each file packed with gzip.
+#![expect(clippy::disallowed_methods, reason = "our own test data")]
+
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::checker::verify;
+use super::files;
+use super::http::Client;
+use super::server::{Launch, Server, WAIT_MAX};
+use super::wait;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/format-2");
+const FOLDERS: [&str; 2] = ["stopped", "killed"];
+
+fn unpacked(file: &Path) -> Vec<u8> {
+    let packed = files::read(file);
+    let mut bytes = Vec::new();
+    GzDecoder::new(&*packed).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// A copy of the folder.
+fn folder(name: &str) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    unpack(&Path::new(FIXTURES).join(name), copy.path());
+    copy
+}
+
+fn unpack(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            unpack(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            let name = entry.file_name().into_string().unwrap();
+            files::write(&to.join(name.strip_suffix(".gz").unwrap()), &unpacked(&entry.path()));
+        }
+    }
+}
+
+fn launch(data: &Path) -> Launch {
+    let keys = ["acme", "globex"].map(|tenant| format!("{tenant}:{}", key(tenant)));
+    Launch::on(data).set("api_keys", keys.join(","))
+}
+
+fn key(tenant: &str) -> String {
+    format!("{tenant}-key-0123456789abcdef")
+}
+
+/// Every tenant, setting, zone, reference table and number is what it was.
+fn check_answers(server: &Server, name: &str, at: &str) {
+    let recorded = unpacked(&Path::new(FIXTURES).join(format!("{name}.json.gz")));
+    let recorded: Vec<Value> = serde_json::from_slice(&recorded).unwrap();
+    assert!(recorded.len() > 50, "{name}");
+    let mut client = server.client();
+    // The closer comes to every start a moment later.
+    let windows =
+        recorded.iter().find(|question| question["path"].as_str().unwrap().starts_with("/v1/windows")).unwrap();
+    let is_closed = || !ask(&mut client, windows).to_string().contains(r#""state":"open""#);
+    assert!(wait::until(WAIT_MAX, is_closed), "{name} {at}:\n{}", server.log());
+    for question in &recorded {
+        let (path, tenant) = (&question["path"], &question["tenant"]);
+        assert_eq!(ask(&mut client, question), question["answer"], "{name} {at} {path} of {tenant}");
+    }
+}
+
+fn ask(client: &mut Client, question: &Value) -> Value {
+    let text = |field: &str| question[field].as_str().unwrap();
+    let key = key(text("tenant"));
+    let headers = [("x-api-key", key.as_str()), ("content-type", "application/json")];
+    let body = if question["body"].is_null() { String::new() } else { question["body"].to_string() };
+    let answer = client.send(text("method"), text("path"), &headers, body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 200, "{}: {}", question["path"], answer.text());
+    answer.json()
+}
+
+fn check(name: &str, data: &Path, at: &str) {
+    let server = launch(data).start_ready();
+    check_answers(&server, name, at);
+    server.stop();
+    verify(data);
+    assert!(data.join("catalog.sqlite").is_file());
+}
+
+#[test]
+fn i3_an_older_folder_opens_and_answers_as_before() {
+    for name in FOLDERS {
+        let data = folder(name);
+        check(name, data.path(), "upgraded");
+        check(name, data.path(), "opened again");
+    }
+}
+
+/// The steps of the move, in order.
+#[cfg(feature = "failpoints")]
+const STEPS: [&str; 5] = [
+    "upgrade::before_copy",
+    "upgrade::before_publish",
+    "upgrade::after_publish",
+    "upgrade::before_commit",
+    "upgrade::after_commit",
+];
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn i7_killed_at_any_step_of_the_move_it_begins_again() {
+    use super::crash_points::die;
+    for name in FOLDERS {
+        for step in STEPS {
+            let data = folder(name);
+            die(&launch(data.path()), step, 0, |_| {});
+            check(name, data.path(), step);
+        }
+        // One after the other, on one folder.
+        let data = folder(name);
+        for step in STEPS {
+            die(&launch(data.path()), step, 0, |_| {});
+        }
+        check(name, data.path(), "after all steps");
+    }
+}
+
+/// The mark is the last word: from then on a folder without its catalog is damaged, and no new one is made.
+#[test]
+fn f11_a_folder_whose_catalog_is_lost_is_refused() {
+    for name in FOLDERS {
+        let data = folder(name);
+        launch(data.path()).start_ready().stop();
+        let catalog = data.path().join("catalog.sqlite");
+        let kept = files::read(&catalog);
+        files::remove(&catalog);
+        let (code, said) = launch(data.path()).refused();
+        assert!(code != 0 && said.contains("catalog.sqlite") && said.contains("missing"), "{code}: {said}");
+        assert!(!catalog.exists());
+        files::write(&catalog, &kept);
+        check(name, data.path(), "given back");
+    }
+}

@@ -1,0 +1,94 @@
+//! What every catalog does.
+
+use std::collections::BTreeMap;
+
+use domain::calendar::{WeekStart, Zone};
+
+use crate::active_users::VersionedZone;
+use crate::catalog::{Catalog, Tenant, TenantSettings};
+use crate::testing::manifest::{Place, at, scope, tenant};
+use crate::{ErrorKind, PortError};
+
+/// Checks every promise of [`Catalog`].
+///
+/// # Errors
+/// When the store fails where it must not.
+pub async fn catalog_conformance<P: Place<dyn Catalog>>(new_place: impl Fn() -> P) -> Result<(), PortError> {
+    tenants_are_created_once(&new_place()).await?;
+    settings_are_of_one_tenant_and_the_last_stay(&new_place()).await?;
+    a_wanted_zone_is_replaced_by_a_later_one_only(&new_place()).await
+}
+
+async fn tenants_are_created_once(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    assert_eq!(store.tenants().await?, []);
+    store.ensure_tenants(&[], at(1)).await?;
+    store.ensure_tenants(&[tenant("b"), tenant("a"), tenant("b")], at(1)).await?;
+    store.ensure_tenants(&[tenant("ä"), tenant("a")], at(2)).await?;
+    drop(store);
+    let known = |id: &str, created| Tenant {
+        id: tenant(id),
+        name: id.to_owned(),
+        active: true,
+        created: at(created),
+        updated: at(created),
+    };
+    assert_eq!(place.open().await?.tenants().await?, [known("a", 1), known("b", 1), known("ä", 2)]);
+    Ok(())
+}
+
+async fn settings_are_of_one_tenant_and_the_last_stay(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
+    let mut store = place.open().await?;
+    assert_eq!(store.settings().await?, []);
+    let of = |week_start, max_lateness_sec| TenantSettings { week_start, max_lateness_sec };
+    // Tenants decide before and without being registered; the default is a decision as well.
+    let steps = [
+        ("b", TenantSettings::default()),
+        ("a", of(WeekStart::Sunday, Some(0))),
+        ("ä", of(WeekStart::Saturday, Some(u32::MAX))),
+        ("a", of(WeekStart::Saturday, Some(1))),
+        ("b", of(WeekStart::Monday, Some(86_400))),
+        ("b", of(WeekStart::Sunday, None)),
+    ];
+    let mut expected = BTreeMap::new();
+    for (now, (id, settings)) in (1..).zip(steps) {
+        store.store_settings(&scope(id), &settings, at(now)).await?;
+        expected.insert(tenant(id), settings);
+        assert_eq!(store.settings().await?, expected.clone().into_iter().collect::<Vec<_>>());
+        drop(store);
+        store = place.open().await?;
+        assert_eq!(store.settings().await?, expected.clone().into_iter().collect::<Vec<_>>(), "opened again");
+    }
+    assert_eq!(store.tenants().await?, [], "settings register no tenant");
+    Ok(())
+}
+
+async fn a_wanted_zone_is_replaced_by_a_later_one_only(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
+    let mut store = place.open().await?;
+    assert_eq!(store.wanted_zones().await?, []);
+    let of = |name: &str, version| Zone::parse(name).map(|zone| VersionedZone { zone, version }).unwrap_or_default();
+    let mut expected = BTreeMap::new();
+    for (id, wanted, refused) in [
+        ("a", VersionedZone::default(), true),
+        ("a", of("Europe/Berlin", 3), false),
+        ("ä", of("Asia/Kathmandu", 1 << 40), false),
+        ("a", of("Asia/Tokyo", 3), true),
+        ("a", of("Asia/Tokyo", 2), true),
+        ("a", of("Asia/Tokyo", 4), false),
+        ("a", of("Asia/Tokyo", 9), false),
+        ("b", of("UTC", 1), false),
+    ] {
+        let told = store.store_wanted_zone(&scope(id), &wanted, at(1)).await.err().map(|error| error.kind());
+        assert_eq!(told, refused.then_some(ErrorKind::Conflict), "{wanted:?}");
+        if !refused {
+            expected.insert(tenant(id), wanted);
+        }
+        drop(store);
+        store = place.open().await?;
+        assert_eq!(store.wanted_zones().await?, expected.clone().into_iter().collect::<Vec<_>>());
+    }
+    assert_eq!(store.settings().await?, [], "a zone is no other decision");
+    store.store_settings(&scope("a"), &TenantSettings::default(), at(2)).await?;
+    assert_eq!(store.wanted_zones().await?, expected.into_iter().collect::<Vec<_>>());
+    Ok(())
+}
