@@ -8,10 +8,9 @@ use domain::position::Seq;
 use ports::PortError;
 use ports::journal::Entry;
 
-use crate::failure::corrupt;
 use crate::folder::Folder;
 use crate::queue::HAND_OUT_BYTES_MAX;
-use crate::reader::SegmentReader;
+use crate::reader::{SegmentReader, corrupt};
 use crate::record::Flaw;
 
 /// The records from `next` to `last`.
