@@ -66,6 +66,8 @@ pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 pub const QUERIES_AT_ONCE_MAX: usize = 3;
 /// Those of one tenant, so that no tenant's keep another's waiting.
 pub const QUERIES_OF_TENANT_MAX: usize = 2;
+/// Requests at once whose event ids are looked up in files; others wait. Most ids need no file.
+pub const SIGHTING_READS_AT_ONCE_MAX: usize = 4;
 /// Reads of files at once; others wait.
 pub const READS_AT_ONCE_MAX: usize = 8;
 /// Those of one tenant.

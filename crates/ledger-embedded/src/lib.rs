@@ -8,6 +8,7 @@ mod activity;
 mod memtable;
 mod segment;
 mod state;
+mod sightings;
 mod ledger;
 mod consistent_read;
 mod flush;

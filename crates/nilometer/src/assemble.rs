@@ -21,7 +21,7 @@ use manifest::SqliteStore;
 use pipeline::{Metrics, Pipeline, PipelineParts};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
-use ports::journal::Journal;
+use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::manifest::{Identity, Manifest};
 use vfs::{DiskVfs, Vfs};
@@ -120,7 +120,7 @@ impl Engine {
 
     /// Applies what the journal still holds, so that a command sees everything that is durable.
     pub(crate) async fn catch_up(&self) -> anyhow::Result<()> {
-        while self.ledger.applied() < self.journal.backlog().durable {
+        while self.ledger.applied() < self.journal.last_durable() {
             let entries = self.journal.next().await?;
             let batch = self.ledger.apply(&entries).await;
             if let Some(why) = batch.failed {

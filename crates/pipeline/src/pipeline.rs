@@ -13,7 +13,7 @@ use ports::active_users::ActiveUsers;
 use ports::analytics::Analytics;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
-use ports::journal::{Journal, JournalHealth};
+use ports::journal::{JournalHealth, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
 use ports::queries::Queries;
@@ -40,7 +40,7 @@ use crate::worker::{self, Worker, WorkerHandle};
 #[derive(Debug, Clone)]
 pub struct PipelineParts {
     /// Where accepted events become durable.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Arc<dyn OrderedJournal>,
     /// Where they become counted.
     pub ledger: Arc<dyn Ledger>,
     /// Answers questions about what is counted.
@@ -115,7 +115,7 @@ impl Pipeline {
         let stored = std::mem::take(&mut parts.settings);
         let (failure, stop) = (Failure::new(), Stop::new());
         let settings = Arc::new(Settings::new(catalog, active_users, clock.clone(), stored, stop.signal()));
-        let replay_until = journal.backlog().durable;
+        let replay_until = journal.last_durable();
         let receipts = Arc::new(Receipts::new(ledger.applied()));
         let in_flight = InFlight::new(ledger.closed_through());
         let names = Arc::new(KnownNames::new(&limits));
@@ -242,22 +242,22 @@ impl Pipeline {
     /// Whether requests can be served: what the journal says, and whether the ledger has caught up
     /// with everything that was durable at the start and is still being fed. The live view has a line
     /// of its own, without which all else can be served.
-    pub fn readiness(&self) -> Vec<Check> {
+    pub async fn readiness(&self) -> Vec<Check> {
         vec![
-            Check::of("journal", self.journal_problem()),
+            Check::of("journal", self.journal_problem().await),
             Check::of("ledger", self.ledger_problem()),
             Check { required: false, ..Check::of("live", self.live.problem()) },
         ]
     }
 
-    fn journal_problem(&self) -> Option<String> {
-        match self.parts.journal.health() {
+    async fn journal_problem(&self) -> Option<String> {
+        match self.parts.journal.health().await {
             JournalHealth::Ready => {}
             JournalHealth::Full => return Some("the disk is full".to_owned()),
             JournalHealth::Poisoned(reason) => return Some(format!("a sync failed, restart needed: {reason}")),
             JournalHealth::Closed => return Some("closed".to_owned()),
         }
-        let (bytes, limit) = (self.parts.journal.backlog().bytes, self.parts.limits.backlog_bytes_max);
+        let (bytes, limit) = (self.parts.journal.backlog().await.bytes, self.parts.limits.backlog_bytes_max);
         (bytes >= limit as u64).then(|| format!("{bytes} bytes wait to be applied, the limit is {limit}"))
     }
 
@@ -328,6 +328,7 @@ impl Pipeline {
 fn observe_ports(metrics: &Metrics, parts: &PipelineParts, live_state: &Arc<LiveState>) {
     metrics.observe_ports(PortGauges {
         journal: Arc::downgrade(&parts.journal),
+        backlog: Mutex::default(),
         ledger: Arc::downgrade(&parts.ledger),
         live: Arc::downgrade(&parts.live),
         live_state: Arc::downgrade(live_state),
@@ -340,7 +341,6 @@ fn journaling(parts: &PipelineParts, metrics: &Arc<Metrics>, failure: &Failure) 
         clock: parts.clock.clone(),
         metrics: metrics.clone(),
         failure: failure.clone(),
-        unknown: Arc::default(),
     }
 }
 
@@ -353,7 +353,7 @@ fn start_live(
     state: Arc<LiveState>,
     announcements: Arc<Announcements>,
 ) -> LiveView {
-    let replay_until = parts.journal.backlog().durable;
+    let replay_until = parts.journal.last_durable();
     let rebuild = Rebuild {
         live: Arc::clone(&parts.live),
         reports: Arc::clone(&parts.reports),
@@ -361,7 +361,7 @@ fn start_live(
         clock: Arc::clone(&parts.clock),
         tables: tables.clone(),
         state: Arc::clone(&state),
-        applied: parts.ledger.applied(),
+        applied: parts.ledger.applied_position(),
         future_us_max: parts.limits.future_us_max,
     };
     tokio::spawn(rebuild.run(stop.signal()));

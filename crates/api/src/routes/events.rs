@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use domain::limits::PAGE_BYTES_MAX;
-use domain::position::Position;
+use domain::position::EventPosition;
 use domain::time::Timestamp;
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
@@ -52,10 +52,10 @@ pub(crate) struct EventParameters {
 impl EventParameters {
     fn query(self) -> Result<EventQuery, Problem> {
         let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
-        let place: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        let place: Option<(i64, u128)> = read_cursor(LISTING, self.cursor.as_deref())?;
         let after = place.map(|(micros, position)| EventCursor {
             time: Timestamp::from_micros(micros),
-            position: Position::from_bits(position),
+            position: EventPosition::from_bytes(position.to_be_bytes()),
         });
         Ok(EventQuery {
             filter: EventFilter {
@@ -88,7 +88,8 @@ pub(crate) async fn list(
 ) -> Result<Json<Listing<EventBody>>, Problem> {
     let query = parameters.query()?;
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
-    let next = page.next.and_then(|place| next_cursor(LISTING, &(place.time.micros(), place.position.bits())));
+    let place = |at: EventCursor| (at.time.micros(), u128::from_be_bytes(at.position.to_bytes()));
+    let next = page.next.and_then(|at| next_cursor(LISTING, &place(at)));
     let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
     Ok(Json(Listing { data: data?, next_cursor: next }))
 }

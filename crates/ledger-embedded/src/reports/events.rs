@@ -184,7 +184,7 @@ fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &m
     };
     let range = best.range;
     for handle in groups.into_iter().flat_map(|group| group.events(range)) {
-        let at = EventCursor { time: handle.time(), position: handle.position() };
+        let at = EventCursor { time: handle.time(), position: handle.position().into() };
         let Some(held) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
         let same =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
@@ -233,7 +233,7 @@ fn find_on_disk(
         let others = others.collect::<ParquetResult<Vec<_>>>()?;
         for (row, id) in rows.into_iter().enumerate() {
             let key = keys.key(row);
-            let at = EventCursor { time: key.time, position: key.position };
+            let at = EventCursor { time: key.time, position: key.position.into() };
             if key.tenant == tenant
                 && best.wants(at)
                 && filter.customer.as_deref().is_none_or(|customer| customer == key.customer)
@@ -320,7 +320,7 @@ fn row_at(
 fn of_held(held: &HeldEvent<'_>) -> StoredEvent {
     let event = &held.event;
     StoredEvent {
-        position: held.position,
+        position: held.position.into(),
         id: event.id.to_owned(),
         time: event.time,
         received_at: held.received_at,

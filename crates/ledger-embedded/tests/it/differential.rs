@@ -6,7 +6,7 @@
 use domain::position::Seq;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
-use ports::journal::Entry;
+use ports::journal::Delivery;
 use ports::ledger::Ledger;
 use ports::reports::{EventFilter, EventQuery, Order, Reports, WindowQuery};
 use ports::testing::ledger::MemoryLedger;
@@ -148,7 +148,7 @@ async fn run(steps: Vec<Step>) {
     let place = Place::new();
     let oracle = MemoryLedger::new(WindowRule::default());
     let mut ledger = place.open(small(WindowRule::default())).await;
-    let mut journal: Vec<Entry> = Vec::new();
+    let mut journal: Vec<Delivery> = Vec::new();
     for step in steps {
         match step {
             Step::Record { tenant, received, events } => {

@@ -1,12 +1,13 @@
-//! Figures that are read off the ports at the moment somebody asks for the metrics, so that they
-//! are never stale and cost nothing in between.
+//! Figures that are read off the ports when the metrics are asked for, so that they are never stale and
+//! cost nothing in between.
 
 use std::fmt;
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use domain::time::Timestamp;
-use ports::journal::Journal;
+use parking_lot::Mutex;
+use ports::journal::{Backlog, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
 use prometheus_client::collector::Collector;
@@ -18,19 +19,28 @@ use crate::live::LiveState;
 /// The state of the journal, the ledger and the live view. Does not keep them open.
 #[derive(Debug)]
 pub(crate) struct PortGauges {
-    pub(crate) journal: Weak<dyn Journal>,
+    pub(crate) journal: Weak<dyn OrderedJournal>,
+    /// What waits in the journal, as of the last [`PortGauges::refresh`].
+    pub(crate) backlog: Mutex<Backlog>,
     pub(crate) ledger: Weak<dyn Ledger>,
     pub(crate) live: Weak<dyn Live>,
     pub(crate) live_state: Weak<LiveState>,
 }
 
-impl Collector for PortGauges {
+impl PortGauges {
+    /// Reads what a port tells only asynchronously.
+    pub(crate) async fn refresh(&self) {
+        if let Some(journal) = self.journal.upgrade() {
+            let backlog = journal.backlog().await;
+            *self.backlog.lock() = backlog;
+        }
+    }
+
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         if let Some(journal) = self.journal.upgrade() {
-            let backlog = journal.backlog();
-            let records = backlog.durable.0.saturating_sub(backlog.acked.0);
-            gauge(&mut encoder, "journal_durable_seq", "Number of the last durable record", backlog.durable.0)?;
-            gauge(&mut encoder, "backlog_records", "Records that are durable but not applied", records)?;
+            let (durable, backlog) = (journal.last_durable(), *self.backlog.lock());
+            gauge(&mut encoder, "journal_durable_seq", "Number of the last durable record", durable.0)?;
+            gauge(&mut encoder, "backlog_records", "Records that are durable but not applied", backlog.records)?;
             gauge(&mut encoder, "backlog_bytes", "Bytes of those records", backlog.bytes)?;
         }
         if let Some(ledger) = self.ledger.upgrade() {
@@ -50,6 +60,16 @@ impl Collector for PortGauges {
             gauge(&mut encoder, "live_streams", "Live streams that are open", streams)?;
         }
         Ok(())
+    }
+}
+
+/// The gauges as the registry of metrics holds them.
+#[derive(Debug)]
+pub(crate) struct PortCollector(pub(crate) Arc<PortGauges>);
+
+impl Collector for PortCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        self.0.encode(encoder)
     }
 }
 

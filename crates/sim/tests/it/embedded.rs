@@ -9,7 +9,7 @@ use std::time::Duration;
 use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use ports::PortError;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
 use rand::rngs::StdRng;
@@ -94,7 +94,7 @@ impl Subject for Embedded {
         })
     }
 
-    fn journal(&self) -> &dyn Journal {
+    fn journal(&self) -> &dyn OrderedJournal {
         &self.journal
     }
 

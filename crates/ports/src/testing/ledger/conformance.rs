@@ -26,7 +26,7 @@ use domain::window::WindowRule;
 use super::records::{EventSpec, record};
 use crate::active_users::ActiveUsers;
 use crate::analytics::Analytics;
-use crate::journal::Entry;
+use crate::journal::Delivery;
 use crate::ledger::{Applied, Ledger, Outcome};
 use crate::reports::Reports;
 
@@ -81,6 +81,7 @@ where
         listing::an_event_comes_back_as_it_was_sent(fresh().await).await;
         listing::events_are_filtered_by_every_field(fresh().await).await;
         listing::events_are_listed_in_both_orders_page_by_page(fresh().await).await;
+        listing::the_applied_position_divides_what_was_counted_from_what_comes(fresh().await).await;
         listing::customers_are_listed_by_id_page_by_page(fresh().await).await;
         sums::a_window_sums_its_events(fresh().await).await;
         sums::windows_are_filtered_and_listed_page_by_page(fresh().await).await;
@@ -178,11 +179,11 @@ impl<L: Ledger + Reports> Subject<L> {
     }
 
     /// Applies records that must all succeed.
-    async fn apply(&mut self, entries: &[Entry]) -> Vec<Applied> {
+    async fn apply(&mut self, entries: &[Delivery]) -> Vec<Applied> {
         let batch = self.ledger.apply(entries).await;
         assert!(batch.failed.is_none(), "{:?}", batch.failed);
         let told: Vec<Seq> = batch.applied.iter().map(|applied| applied.seq).collect();
-        let given: Vec<Seq> = entries.iter().map(|entry| entry.seq).collect();
+        let given: Vec<Seq> = entries.iter().map(|entry| Seq::of_record(entry.id)).collect();
         assert_eq!(told, given, "every record is reported, in order");
         self.last = self.ledger.applied().0;
         self.flush_by_habit().await;

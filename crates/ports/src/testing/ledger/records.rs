@@ -11,7 +11,7 @@ use domain::position::Seq;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
-use crate::journal::Entry;
+use crate::journal::Delivery;
 
 /// The scope of the tenant with this name.
 pub fn scope(tenant: &str) -> TenantScope {
@@ -145,6 +145,6 @@ pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec
 }
 
 /// The same as record `seq` of the journal.
-pub fn record(seq: u64, scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Entry {
-    Entry { seq: Seq(seq), payload: admitted(scope, received_at, events).payload().clone() }
+pub fn record(seq: u64, scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Delivery {
+    Delivery { id: Seq(seq).into(), payload: admitted(scope, received_at, events).payload().clone() }
 }
