@@ -122,7 +122,7 @@ impl<'p> Admission<'p> {
     /// Checks one event. `assign_id` makes an id for an event without one.
     ///
     /// # Errors
-    /// The [`Rejection`] that names the first field in the way.
+    /// The [`Rejection`] that names the first field that is refused.
     pub fn check<'c>(
         &self,
         candidate: &'c Candidate<'c>,

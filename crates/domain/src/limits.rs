@@ -28,7 +28,7 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Memory of answers that their readers have not received yet, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 512 << 20;
-/// The same for those of one tenant.
+/// Memory of answers that one tenant's readers have not received yet, in bytes.
 pub const ANSWER_BYTES_OF_TENANT_MAX: usize = 128 << 20;
 /// Rows in one page of a listing when the request names no limit.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
@@ -64,21 +64,21 @@ pub const QUERY_ANSWER_BYTES_MAX: usize = 32 << 20;
 pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Structured queries that run at once; others wait.
 pub const QUERIES_AT_ONCE_MAX: usize = 3;
-/// Those of one tenant, so that no tenant's keep another's waiting.
+/// Structured queries of one tenant that run at once, so that no tenant's keep another's waiting.
 pub const QUERIES_OF_TENANT_MAX: usize = 2;
 /// Requests at once whose event ids are looked up in files; others wait. Most ids need no file.
 pub const SIGHTING_READS_AT_ONCE_MAX: usize = 4;
 /// Reads of files at once; others wait.
 pub const READS_AT_ONCE_MAX: usize = 8;
-/// Those of one tenant.
+/// Reads of files of one tenant at once.
 pub const READS_OF_TENANT_MAX: usize = 6;
 /// Looks into the manifest at once; others wait.
 pub const LOOKUPS_AT_ONCE_MAX: usize = 4;
-/// Those of one tenant.
+/// Looks into the manifest of one tenant at once.
 pub const LOOKUPS_OF_TENANT_MAX: usize = 3;
 /// Live windows that are added up at once; others wait.
 pub const LIVE_SUMS_AT_ONCE_MAX: usize = 4;
-/// Those of one tenant.
+/// Live windows of one tenant that are added up at once.
 pub const LIVE_SUMS_OF_TENANT_MAX: usize = 3;
 /// Questions of one tenant that wait for their turn in one place; further ones are refused.
 pub const WAITERS_PER_TENANT_MAX: usize = 1_000;
@@ -87,7 +87,7 @@ pub const WAITERS_PER_TENANT_MAX: usize = 1_000;
 pub const STATISTIC_ROWS_MAX: usize = 3_660;
 /// Questions about the users of days that hold their sets at once; others wait.
 pub const STATISTICS_AT_ONCE_MAX: usize = 4;
-/// Those of one tenant.
+/// Questions of one tenant about the users of days at once.
 pub const STATISTICS_OF_TENANT_MAX: usize = 3;
 /// Most periods that a cohort is followed for.
 pub const RETENTION_PERIODS_MAX: usize = 366;
@@ -126,11 +126,11 @@ pub const REFERENCE_VALUES_BYTES_MAX: usize = 1 << 20;
 pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
 /// Reference tables that are read from their text and changed at once; others wait.
 pub const REFERENCE_CHANGES_AT_ONCE_MAX: usize = 2;
-/// Those of one tenant.
+/// Reference tables of one tenant that are read from their text and changed at once.
 pub const REFERENCE_CHANGES_OF_TENANT_MAX: usize = 1;
 /// Answers that hold a whole reference table at once; others wait.
 pub const REFERENCE_READS_AT_ONCE_MAX: usize = 8;
-/// Those of one tenant.
+/// Answers of one tenant that hold a whole reference table at once.
 pub const REFERENCE_READS_OF_TENANT_MAX: usize = 4;
 /// How long a reader may take to receive a reference table.
 pub const REFERENCE_READ_TIME_MAX: Duration = Duration::from_secs(120);

@@ -31,7 +31,7 @@ struct OpenSegment {
 }
 
 impl Replay {
-    /// Of the records after `after`, up to and with `last`.
+    /// A replay of the records after `after`, up to and with `last`.
     pub(crate) fn new(folder: Arc<Folder>, after: Seq, last: Seq) -> Self {
         Self { folder, next: after.next(), last, open: None }
     }

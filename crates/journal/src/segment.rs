@@ -49,7 +49,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Of a new segment.
+    /// The header of a new segment.
     pub(crate) fn new(first: Seq) -> Self {
         Self { id: SegmentId::random(), first }
     }

@@ -52,11 +52,11 @@ pub(crate) struct Core {
     pub(crate) hasher: IdHasher,
     pub(crate) state: RwLock<State>,
     pub(crate) names: Mutex<BTreeSet<Name>>,
-    /// Held by whoever fills or freezes the active memtable.
+    /// Held while the active memtable is filled or frozen.
     pub(crate) writer: tokio::sync::Mutex<()>,
-    /// Held by whoever turns the frozen memtable into a segment.
+    /// Held while the frozen memtable becomes a segment.
     pub(crate) flushing: tokio::sync::Mutex<()>,
-    /// Held by whoever replaces segments.
+    /// Held while segments are replaced.
     pub(crate) merging: tokio::sync::Mutex<()>,
     /// Why the last flush failed, when only a restart can help.
     pub(crate) broken: Mutex<Option<ErrorKind>>,
@@ -208,12 +208,8 @@ impl Core {
         let view = RecordView::parse(&delivery.payload).map_err(unacceptable)?;
         let events = self.decode(&view).map_err(unacceptable)?;
         let earlier = self.flushed_sightings(&events)?;
-        let record = FreshRecord {
-            seq,
-            tenant: view.tenant(),
-            received_at: view.received_at(),
-            payload: &delivery.payload,
-        };
+        let record =
+            FreshRecord { seq, tenant: view.tenant(), received_at: view.received_at(), payload: &delivery.payload };
         let outcomes = self.fold(&record, &events, &earlier);
         Ok(Applied { seq, outcomes })
     }
@@ -313,13 +309,7 @@ impl Ledger for EmbeddedLedger {
         let payload = delivery.payload.to_vec();
         self.core
             .manifest
-            .store_dead_letter(&DeadLetter {
-                seq,
-                tenant,
-                reason: reason.to_owned(),
-                dead_lettered_at,
-                payload,
-            })
+            .store_dead_letter(&DeadLetter { seq, tenant, reason: reason.to_owned(), dead_lettered_at, payload })
             .await?;
         self.core.dead_letters.fetch_add(1, Ordering::Relaxed);
         self.core.cover(&mut self.core.state.write(), seq);
@@ -334,7 +324,8 @@ impl Ledger for EmbeddedLedger {
             let active: Vec<_> = hashes.iter().map(|hash| state.active.find_id(*hash)).collect();
             (state.snapshot(), active)
         };
-        let found = Sightings::in_memory(&hashes, active, &snapshot).complete(snapshot, &self.core.sighting_reads).await;
+        let found =
+            Sightings::in_memory(&hashes, active, &snapshot).complete(snapshot, &self.core.sighting_reads).await;
         let sighting = |seen: FirstSeen| Sighting { payload_hash: seen.payload_hash };
         found.into_iter().map(|seen| seen.map(sighting)).collect()
     }

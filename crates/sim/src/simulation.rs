@@ -53,7 +53,7 @@ pub struct Rules {
 /// What came of a run that kept all promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The same for every run of the same story.
+    /// A hash of all that happened; equal for every run of one story.
     pub fingerprint: u64,
     /// Disk calls that the story took, without the checks at its end.
     pub steps: u64,

@@ -1,5 +1,5 @@
 //! Streams of the live view. A window is added up once a second for all streams of its tenant and
-//! length. A reader that lags behind is dropped; nobody waits for it.
+//! length. A reader that lags behind is dropped and not waited for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -133,7 +133,7 @@ impl Tickers {
             tokio::select! {
                 biased;
                 () = stop.ended() => drop(tickers.running.lock().remove(&(scope.tenant().clone(), seconds))),
-                // Removes itself, under the lock under which it sees that nobody is left.
+                // Removes itself, under the lock under which it sees that no reader is left.
                 () = tickers.run(&scope, seconds, sender) => {}
             }
         });
@@ -143,7 +143,7 @@ impl Tickers {
     async fn run(&self, scope: &TenantScope, seconds: u32, sender: Ticks) {
         loop {
             match self.live.window(scope, self.clock.now(), seconds).await {
-                // Fails when nobody listens at this moment.
+                // Fails without a reader at this moment.
                 Ok(window) => drop(sender.send(Arc::new(window))),
                 Err(error) => tracing::warn!(error = chain(&error), "a live window was not read; trying again"),
             }

@@ -59,7 +59,7 @@ impl EventSpec {
         self
     }
 
-    /// Of this type.
+    /// With this type.
     #[must_use]
     pub fn kind(mut self, kind: &str) -> Self {
         self.candidate.kind = text(kind);
@@ -144,7 +144,7 @@ pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec
     admission.finish().expect("at least one event")
 }
 
-/// The same as record `seq` of the journal.
+/// A record of such events as the journal delivers it, with the number `seq`.
 pub fn record(seq: u64, scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Delivery {
     Delivery { id: Seq(seq).into(), payload: admitted(scope, received_at, events).payload().clone() }
 }
