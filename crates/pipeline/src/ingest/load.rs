@@ -89,7 +89,7 @@ impl Ingest {
     ///
     /// # Errors
     /// [`IngestError::Unavailable`] when that is forgotten, because too many batches came after it.
-    pub async fn fate_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedOutcome, IngestError> {
+    pub async fn outcome_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedOutcome, IngestError> {
         self.receipts.wait_for(durable.seq()).await;
         match self.receipts.batch_outcome(durable.seq()) {
             Some(BatchOutcome::Applied { accepted, duplicates, .. }) => {
