@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -28,8 +29,8 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let tenant = RequestTenant::default();
     request.extensions_mut().insert(tenant.clone());
     let clock = api.pipeline.clock();
-    let started = clock.now();
-    let id = request_id(request.headers(), started);
+    let started = clock.monotonic();
+    let id = request_id(request.headers(), clock.now());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
@@ -46,10 +47,9 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
         response
     });
 
-    let elapsed_us = clock.now().micros().saturating_sub(started.micros()).max(0);
-    log(&id, &method, endpoint, &response, problem.as_ref(), elapsed_us);
-    #[expect(clippy::cast_precision_loss, reason = "a request takes far less than 2^52 us")]
-    api.metrics.request(label(&method), endpoint, response.status().as_u16(), elapsed_us as f64 / 1e6);
+    let elapsed = clock.monotonic().saturating_sub(started);
+    log(&id, &method, endpoint, &response, problem.as_ref(), elapsed);
+    api.metrics.request(label(&method), endpoint, response.status().as_u16(), elapsed.as_secs_f64());
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
@@ -86,7 +86,15 @@ fn label(method: &Method) -> &str {
     }
 }
 
-fn log(id: &HeaderValue, method: &Method, path: &str, response: &Response, problem: Option<&Problem>, elapsed_us: i64) {
+fn log(
+    id: &HeaderValue,
+    method: &Method,
+    path: &str,
+    response: &Response,
+    problem: Option<&Problem>,
+    elapsed: Duration,
+) {
+    let elapsed_us = elapsed.as_micros();
     let request_id = id.to_str().unwrap_or_default();
     let status = response.status().as_u16();
     match problem.and_then(Problem::cause) {

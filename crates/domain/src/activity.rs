@@ -1,7 +1,7 @@
 //! How many users were active, counted from the exact set of users of each day: per day, week or
 //! month, over the days that end with each day, and how many came back. Set operations only, never a
 //! loop over users. Knows neither where the sets come from nor what time it is. Each may take long, and
-//! ends with `None` as soon as `is_wanted` says that nobody waits for it any more.
+//! ends with `None` as soon as `is_wanted` says that the answer is not waited for any more.
 
 mod retention;
 

@@ -65,7 +65,8 @@ pub trait Names {
     fn admit(&mut self, dimension: Dimension, name: &str) -> bool;
 }
 
-/// Takes every name: for tests and for data that was admitted before.
+/// Takes every name.
+// public for tests: of the crates that parse and journal events
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AnyName;
 
@@ -122,7 +123,7 @@ impl<'p> Admission<'p> {
     /// Checks one event. `assign_id` makes an id for an event without one.
     ///
     /// # Errors
-    /// The [`Rejection`] that names the first field in the way.
+    /// The [`Rejection`] that names the first field that is refused.
     pub fn check<'c>(
         &self,
         candidate: &'c Candidate<'c>,
@@ -224,6 +225,7 @@ pub struct Admitted {
 
 impl Admitted {
     /// Whose they are.
+    // public for tests: an oracle counts what was admitted
     pub fn scope(&self) -> &TenantScope {
         &self.scope
     }

@@ -353,27 +353,6 @@ impl Calendar {
             }
         }
     }
-
-    /// Finds the buckets of many instants.
-    pub fn buckets(&self, interval: Interval) -> Buckets<'_> {
-        Buckets::new(self, interval)
-    }
-
-    /// The start of the bucket that an instant lies in; see [`Calendar::buckets`] for many.
-    pub fn bucket_of(&self, at: Timestamp, interval: Interval) -> Timestamp {
-        self.buckets(interval).start_of(at)
-    }
-
-    /// The start of the bucket after the one that begins at `start`.
-    pub fn bucket_after(&self, start: Timestamp, interval: Interval) -> Timestamp {
-        match interval {
-            Interval::Minute | Interval::Hour => self.buckets(interval).end_of(start),
-            Interval::Days(period) => {
-                let first = self.period_of(self.day_of(start), period);
-                self.start_of(self.later(first, period, 1))
-            }
-        }
-    }
 }
 
 /// Finds the days of many instants of one zone; neighbours cost two comparisons.

@@ -1,5 +1,5 @@
 //! The nouns of metering and the pure decisions over them.
-//! No IO, no async, no clock: whoever needs the time is handed it.
+//! No IO, no async, no clock: what needs the time is handed it.
 
 pub mod invariant;
 pub mod limits;

@@ -66,6 +66,8 @@ pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 pub const QUERIES_AT_ONCE_MAX: usize = 3;
 /// Structured queries of one tenant that run at once, so that no tenant's keep another's waiting.
 pub const QUERIES_OF_TENANT_MAX: usize = 2;
+/// Requests at once whose event ids are looked up in files; others wait. Most ids need no file.
+pub const SIGHTING_READS_AT_ONCE_MAX: usize = 4;
 /// Questions that read files at once; others wait.
 pub const READS_AT_ONCE_MAX: usize = 8;
 /// Questions of one tenant that read files at once.

@@ -36,7 +36,7 @@ pub struct ReferenceTable {
     pub generation: u64,
     /// The version time of the last change.
     pub ts: Timestamp,
-    /// Everybody.
+    /// All users with their attributes.
     pub users: Users,
 }
 
@@ -55,15 +55,15 @@ pub enum Refusal {
     /// The change is older than the table.
     #[error("'ts' is {ts}, the stored table is of {stored}")]
     Stale {
-        /// Of the change.
+        /// The version time of the change.
         ts: Timestamp,
-        /// Of the table.
+        /// The version time of the stored table.
         stored: Timestamp,
     },
-    /// Two different tables of one time: nobody can tell which one is right.
+    /// Two different tables of one time: there is no telling which one is right.
     #[error("the stored table has the same 'ts', {ts}, and other content")]
     SameTime {
-        /// Of both.
+        /// The version time of both tables.
         ts: Timestamp,
     },
     /// The change was made for another generation.

@@ -4,11 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::position::Seq;
 use ports::{ErrorKind, PortError};
-
-use crate::reader::ReadError;
-use crate::segment;
 
 /// Why a group of records did not become durable.
 #[derive(Debug)]
@@ -49,18 +45,4 @@ pub(crate) fn kind_of(why: &io::Error) -> ErrorKind {
 /// A failure to do `what` with the journal's folder or one of its files.
 pub(crate) fn file_error(what: &str, path: &Path, why: io::Error) -> PortError {
     PortError::new(kind_of(&why), format!("{what} {}", path.display())).because(why)
-}
-
-/// Stored bytes that are not what was written.
-pub(crate) fn corrupt(first: Seq, offset: u64, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PortError {
-    let name = segment::file_name(first);
-    PortError::new(ErrorKind::Corrupt, format!("read the journal segment {name} at byte {offset}")).because(why)
-}
-
-/// A failure to read the segment that begins with record `first`.
-pub(crate) fn unreadable(dir: &Path, first: Seq, offset: u64, why: ReadError) -> PortError {
-    match why {
-        ReadError::Io(why) => file_error("read", &segment::path(dir, first), why),
-        why => corrupt(first, offset, why),
-    }
 }

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use ports::PortError;
 use vfs::Vfs;
 
-use crate::failure::{Failure, file_error, unreadable};
-use crate::reader::{ReadError, SegmentReader};
+use crate::failure::{Failure, file_error};
+use crate::reader::{ReadError, SegmentReader, unreadable};
 use crate::segment::{self, Active};
 
 /// The segments, by their first records. The last one may be written to.

@@ -2,6 +2,7 @@
 //! reject zeros and stale bytes, and recovery that never skips a record. Files: `docs/formats/journal-record.md`.
 
 mod options;
+mod checksum;
 mod record;
 mod segment;
 mod reader;

@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use domain::admit::Admitted;
-use domain::position::Seq;
+use domain::position::{RecordId, Seq};
 use parking_lot::Mutex;
-use ports::journal::{Backlog, Entry, Journal, JournalHealth};
+use ports::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
 use ports::{ErrorKind, PortError};
 use vfs::Vfs;
 
@@ -60,41 +60,37 @@ impl LocalJournal {
 
 #[async_trait]
 impl Journal for LocalJournal {
-    async fn append(&self, admitted: &Admitted) -> Result<Seq, PortError> {
+    async fn append(&self, admitted: &Admitted) -> Result<RecordId, PortError> {
         let answer = self.queue.push(admitted.payload())?;
         // Without an answer the writer has crashed and the outcome is unknown.
-        answer.await.unwrap_or_else(|_| Err(append_error(ErrorKind::Poisoned)))
+        let durable = answer.await.unwrap_or_else(|_| Err(append_error(ErrorKind::Poisoned)));
+        durable.map(RecordId::from)
     }
 
-    async fn next(&self) -> Result<Vec<Entry>, PortError> {
-        let replayed = self.replay.lock().next_entries()?;
+    async fn next(&self) -> Result<Vec<Delivery>, PortError> {
+        let replayed = self.replay.lock().next_records()?;
         if !replayed.is_empty() {
             return Ok(replayed);
         }
         loop {
-            if let Some(entries) = self.queue.take_readable() {
-                return Ok(entries);
+            if let Some(deliveries) = self.queue.take_readable() {
+                return Ok(deliveries);
             }
             self.queue.readable().await;
         }
     }
 
-    fn ack(&self, applied: Seq) {
-        self.queue.ack(applied);
+    async fn ack(&self, ids: &[RecordId]) {
+        self.queue.ack(ids);
     }
 
-    /// Removes whole segments, in the calling thread.
-    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
-        self.folder.trim(flushed)
-    }
-
-    fn backlog(&self) -> Backlog {
+    async fn backlog(&self) -> Backlog {
         self.queue.backlog()
     }
 
     /// A full disk is looked at again, so that the journal is ready as soon as there is space, even
-    /// when nobody appends while it is not.
-    fn health(&self) -> JournalHealth {
+    /// without an append.
+    async fn health(&self) -> JournalHealth {
         let (health, bytes) = self.queue.health();
         let needed = self.reserve_bytes.saturating_add(bytes);
         let has_space = || self.folder.free_bytes().is_ok_and(|free| free >= needed);
@@ -104,6 +100,22 @@ impl Journal for LocalJournal {
     async fn close(&self) {
         self.queue.close();
         self.queue.ended().await;
+    }
+}
+
+#[async_trait]
+impl OrderedJournal for LocalJournal {
+    fn last_durable(&self) -> Seq {
+        self.queue.last_durable()
+    }
+
+    fn acked_through(&self) -> Seq {
+        self.queue.acked_through()
+    }
+
+    /// Removes whole segments, in the calling thread.
+    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
+        self.folder.trim(flushed)
     }
 }
 

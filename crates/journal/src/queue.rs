@@ -1,13 +1,13 @@
 //! What the callers of the journal and its writer thread share: appends on their way to disk, durable
-//! entries on their way to the consumer, and where the journal stands. Does no IO.
+//! records on their way to the consumer, and where the journal stands. Does no IO.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::position::Seq;
+use domain::position::{RecordId, Seq};
 use parking_lot::{Condvar, Mutex};
-use ports::journal::{Backlog, Entry, JournalHealth};
+use ports::journal::{Backlog, Delivery, JournalHealth};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -48,19 +48,51 @@ struct State {
     /// Not yet taken by the writer.
     waiting: VecDeque<Pending>,
     /// Durable, but not yet handed out.
-    readable: VecDeque<Entry>,
-    /// Bytes of each durable record after `acked`.
-    sizes: VecDeque<u32>,
-    /// Bytes of `sizes`.
+    readable: VecDeque<Delivery>,
+    /// Each durable record behind the mark `acked_through`, in order.
+    unacked: VecDeque<Unacked>,
+    /// How many of them are acknowledged, ahead of one that is not.
+    acked_ahead: u64,
+    /// Bytes of those that are not acknowledged.
     durable_bytes: u64,
     /// Bytes of the records that the writer has or will take.
     unwritten_bytes: u64,
     durable: Seq,
-    acked: Seq,
+    acked_through: Seq,
     /// Bytes that the disk had no room for.
     refused_bytes: Option<u64>,
     poison: Option<String>,
     closed: bool,
+}
+
+/// A durable record that the mark has not passed.
+#[derive(Debug, Clone, Copy)]
+struct Unacked {
+    bytes: u32,
+    acked: bool,
+}
+
+impl Unacked {
+    fn new(bytes: usize) -> Self {
+        Self { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), acked: false }
+    }
+}
+
+impl State {
+    /// Takes one record out of the backlog, if it is in it, and moves the mark over all that follow it.
+    fn ack(&mut self, seq: Seq) {
+        let Some(ahead) = seq.0.checked_sub(self.acked_through.0 + 1) else { return };
+        let record = usize::try_from(ahead).ok().and_then(|index| self.unacked.get_mut(index));
+        let Some(record) = record.filter(|record| !record.acked) else { return };
+        record.acked = true;
+        self.durable_bytes -= u64::from(record.bytes);
+        self.acked_ahead += 1;
+        while self.unacked.front().is_some_and(|record| record.acked) {
+            self.unacked.pop_front();
+            self.acked_ahead -= 1;
+            self.acked_through = self.acked_through.next();
+        }
+    }
 }
 
 impl Queue {
@@ -70,10 +102,11 @@ impl Queue {
             waiting: VecDeque::new(),
             readable: VecDeque::new(),
             durable_bytes: sizes.iter().map(|bytes| u64::from(*bytes)).sum(),
-            sizes,
+            unacked: sizes.into_iter().map(|bytes| Unacked { bytes, acked: false }).collect(),
+            acked_ahead: 0,
             unwritten_bytes: 0,
             durable,
-            acked,
+            acked_through: acked,
             refused_bytes: None,
             poison: None,
             closed: false,
@@ -134,16 +167,16 @@ impl Queue {
             state.durable = state.durable.next();
             state.unwritten_bytes -= bytes as u64;
             state.durable_bytes += bytes as u64;
-            state.sizes.push_back(u32::try_from(bytes).unwrap_or(u32::MAX));
+            state.unacked.push_back(Unacked::new(bytes));
             let seq = state.durable;
-            state.readable.push_back(Entry { seq, payload: pending.payload });
+            state.readable.push_back(Delivery { id: seq.into(), payload: pending.payload });
             answers.push((pending.waiter, seq));
         }
         state.refused_bytes = None;
         drop(state);
         self.readable.notify_one();
         for (waiter, seq) in answers {
-            // Nobody waits any more: the record is durable all the same.
+            // Fails when the caller has gone: the record is durable all the same.
             let _ = waiter.send(Ok(seq));
         }
     }
@@ -179,12 +212,12 @@ impl Queue {
         self.readable.notify_one();
     }
 
-    /// For the consumer: durable entries, empty when none will come, `None` when none is there yet.
-    pub(crate) fn take_readable(&self) -> Option<Vec<Entry>> {
+    /// For the consumer: durable records, empty when none will come, `None` when none is there yet.
+    pub(crate) fn take_readable(&self) -> Option<Vec<Delivery>> {
         let mut state = self.state.lock();
         let mut bytes = 0;
-        let fits = state.readable.iter().take_while(|entry| {
-            bytes += entry.payload.len();
+        let fits = state.readable.iter().take_while(|delivery| {
+            bytes += delivery.payload.len();
             bytes <= HAND_OUT_BYTES_MAX
         });
         let count = fits.count().max(1).min(state.readable.len());
@@ -197,20 +230,23 @@ impl Queue {
         self.readable.notified().await;
     }
 
-    /// The records up to `applied` leave the backlog.
-    pub(crate) fn ack(&self, applied: Seq) {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let count = applied.min(state.durable).0.saturating_sub(state.acked.0);
-        state.acked.0 += count;
-        let count = usize::try_from(count).unwrap_or(usize::MAX).min(state.sizes.len());
-        let bytes: u64 = state.sizes.drain(..count).map(u64::from).sum();
-        state.durable_bytes -= bytes;
+    /// These records leave the backlog.
+    pub(crate) fn ack(&self, ids: &[RecordId]) {
+        let mut state = self.state.lock();
+        ids.iter().for_each(|id| state.ack(Seq::of_record(*id)));
     }
 
     pub(crate) fn backlog(&self) -> Backlog {
         let state = self.state.lock();
-        Backlog { durable: state.durable, acked: state.acked, bytes: state.durable_bytes }
+        Backlog { records: state.unacked.len() as u64 - state.acked_ahead, bytes: state.durable_bytes }
+    }
+
+    pub(crate) fn last_durable(&self) -> Seq {
+        self.state.lock().durable
+    }
+
+    pub(crate) fn acked_through(&self) -> Seq {
+        self.state.lock().acked_through
     }
 
     /// The health; `Full` with the bytes that there was no room for.
@@ -239,7 +275,7 @@ impl Queue {
     }
 }
 
-/// Ends the queue with its writer, whatever ends that one.
+/// Ends the queue with its writer, whatever ends the writer.
 #[derive(Debug)]
 pub(crate) struct EndGuard(pub(crate) Arc<Queue>);
 
@@ -260,7 +296,7 @@ mod tests {
 
     /// I8: a waiter whose writer is gone is never told that its record is durable.
     #[tokio::test]
-    async fn a_crashed_writer_poisons_and_leaves_nobody_waiting() {
+    async fn a_crashed_writer_poisons_and_answers_all_who_wait() {
         let queue = Arc::new(Queue::new(Seq::ZERO, Seq::ZERO, VecDeque::new(), 1_000));
         let taken = queue.push(&Bytes::from_static(b"taken")).unwrap();
         let end = EndGuard(Arc::clone(&queue));

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::position::Seq;
+use ports::{ErrorKind, PortError};
 use vfs::{ReadFile, Vfs};
 
+use crate::failure::file_error;
 use crate::record::{FRAME_BYTES, Flaw, Frame, MAGIC, record_bytes};
 use crate::segment::{self, HEADER_BYTES, Header, HeaderFlaw};
 
@@ -110,6 +112,20 @@ fn record_at<'w>(window: &'w mut Window, header: &Header, offset: u64) -> Result
     }
     frame.check(header.id, &bytes[frame.payload()])?;
     Ok((frame, bytes))
+}
+
+/// Stored bytes that are not what was written.
+pub(crate) fn corrupt(first: Seq, offset: u64, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PortError {
+    let name = segment::file_name(first);
+    PortError::new(ErrorKind::Corrupt, format!("read the journal segment {name} at byte {offset}")).because(why)
+}
+
+/// A failure to read the segment that begins with record `first`.
+pub(crate) fn unreadable(dir: &Path, first: Seq, offset: u64, why: ReadError) -> PortError {
+    match why {
+        ReadError::Io(why) => file_error("read", &segment::path(dir, first), why),
+        why => corrupt(first, offset, why),
+    }
 }
 
 /// The part of a file that is in memory.

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use domain::position::Seq;
 
+use crate::checksum::mask;
 use crate::segment::SegmentId;
 
 /// Bytes of a frame before its payload.
@@ -102,11 +103,6 @@ fn checksum(segment: SegmentId, seq: Seq, index: u32, payload: &[u8]) -> u32 {
     head[12..].copy_from_slice(&index.to_le_bytes());
     let crc = crc32c::crc32c_append(segment.checksum_seed(), &head);
     mask(crc32c::crc32c_append(crc, payload))
-}
-
-/// Keeps a checksum of bytes that hold checksums themselves from being weak, as in `LevelDB`.
-pub(crate) const fn mask(crc: u32) -> u32 {
-    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// Why bytes are no record.

@@ -21,9 +21,9 @@ use domain::position::Seq;
 use ports::PortError;
 use vfs::{TEMPORARY_SUFFIX, Vfs};
 
-use crate::failure::{corrupt, file_error, unreadable};
+use crate::failure::file_error;
 use crate::folder::oldest_flushed;
-use crate::reader::{ReadError, SegmentReader};
+use crate::reader::{ReadError, SegmentReader, corrupt, unreadable};
 use crate::record::{self, record_bytes};
 use crate::segment::{self, Active, HEADER_BYTES, Header};
 
@@ -42,22 +42,22 @@ pub(crate) struct Recovered {
 
 /// Recovers the journal in `dir`, whose records up to `after` are durable elsewhere.
 pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, after: Seq) -> Result<Recovered, PortError> {
-    let place = Place { vfs, dir, after };
+    let folder = RecoveryFolder { vfs, dir, after };
     vfs.create_dir_all(dir).map_err(|why| file_error("create", dir, why))?;
-    let mut segments = place.segments()?;
-    place.remove_flushed(&mut segments)?;
-    place.remove_unborn(&mut segments)?;
-    let scan = place.scan(&segments)?;
+    let mut segments = folder.segments()?;
+    folder.remove_flushed(&mut segments)?;
+    folder.remove_unborn(&mut segments)?;
+    let scan = folder.scan(&segments)?;
     if scan.last <= after {
-        place.keep_last(&mut segments)?;
+        folder.keep_last(&mut segments)?;
         return Ok(Recovered { segments, last: after, sizes: VecDeque::new(), active: None });
     }
-    place.refuse_gap(&segments)?;
-    let active = place.renew_last(&mut segments, scan.last)?;
+    folder.refuse_gap(&segments)?;
+    let active = folder.renew_last(&mut segments, scan.last)?;
     Ok(Recovered { segments, last: scan.last, sizes: scan.sizes, active })
 }
 
-struct Place<'a> {
+struct RecoveryFolder<'a> {
     vfs: &'a Arc<dyn Vfs>,
     dir: &'a Path,
     after: Seq,
@@ -69,7 +69,7 @@ struct Scan {
     sizes: VecDeque<u32>,
 }
 
-impl Place<'_> {
+impl RecoveryFolder<'_> {
     /// All segments; unfinished files are removed, others left alone.
     fn segments(&self) -> Result<BTreeSet<Seq>, PortError> {
         let names = self.vfs.list(self.dir).map_err(|why| file_error("list", self.dir, why))?;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::position::Seq;
 use ports::PortError;
-use ports::journal::Entry;
+use ports::journal::Delivery;
 
-use crate::failure::corrupt;
 use crate::folder::Folder;
 use crate::queue::HAND_OUT_BYTES_MAX;
-use crate::reader::SegmentReader;
+use crate::reader::{SegmentReader, corrupt};
 use crate::record::Flaw;
 
 /// The records from `next` to `last`.
@@ -32,33 +31,33 @@ struct OpenSegment {
 }
 
 impl Replay {
-    /// Of the records after `after`, up to and with `last`.
+    /// A replay of the records after `after`, up to and with `last`.
     pub(crate) fn new(folder: Arc<Folder>, after: Seq, last: Seq) -> Self {
         Self { folder, next: after.next(), last, open: None }
     }
 
     /// The next records; empty when all are handed out. Trimmed ones are left out.
-    pub(crate) fn next_entries(&mut self) -> Result<Vec<Entry>, PortError> {
-        let mut entries = Vec::new();
+    pub(crate) fn next_records(&mut self) -> Result<Vec<Delivery>, PortError> {
+        let mut deliveries = Vec::new();
         let mut bytes = 0;
         while self.next <= self.last && bytes < HAND_OUT_BYTES_MAX {
-            match self.next_entry() {
-                Ok(Some(entry)) => {
-                    bytes += entry.payload.len();
-                    self.next = entry.seq.next();
-                    entries.push(entry);
+            match self.next_record() {
+                Ok(Some((seq, payload))) => {
+                    bytes += payload.len();
+                    self.next = seq.next();
+                    deliveries.push(Delivery { id: seq.into(), payload });
                 }
                 Ok(None) => self.next = self.last.next(),
                 // Give what was read; the next call meets the error again.
-                Err(_) if !entries.is_empty() => break,
+                Err(_) if !deliveries.is_empty() => break,
                 Err(why) => return Err(why),
             }
         }
-        Ok(entries)
+        Ok(deliveries)
     }
 
     /// The record `next`, or the first one after it that has not been trimmed.
-    fn next_entry(&mut self) -> Result<Option<Entry>, PortError> {
+    fn next_record(&mut self) -> Result<Option<(Seq, Bytes)>, PortError> {
         loop {
             let Some(OpenSegment { mut reader, end }) = self.segment()? else { return Ok(None) };
             let seq = reader.expected();
@@ -69,7 +68,7 @@ impl Replay {
             };
             self.open = Some(OpenSegment { reader, end });
             if seq >= self.next {
-                return Ok(Some(Entry { seq, payload }));
+                return Ok(Some((seq, payload)));
             }
         }
     }

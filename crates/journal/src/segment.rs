@@ -15,8 +15,8 @@ use std::sync::Arc;
 use domain::position::Seq;
 use vfs::{Publisher, Vfs, WriteFile};
 
+use crate::checksum::mask;
 use crate::failure::Failure;
-use crate::record::mask;
 
 /// Bytes of a segment before its first record.
 pub(crate) const HEADER_BYTES: usize = 40;
@@ -49,7 +49,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Of a new segment.
+    /// The header of a new segment.
     pub(crate) fn new(first: Seq) -> Self {
         Self { id: SegmentId::random(), first }
     }

@@ -17,6 +17,7 @@ use crate::memtable::Memtable;
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
 use crate::segment::SegmentDir;
+use crate::sightings::SightingReads;
 use crate::state::{Snapshot, State};
 
 /// The state and the resources that the ledger's callers and threads share.
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     /// Bounds the reads that block a thread, among them those whose callers have left. First come, first
     /// served: it is a bound of a resource and schedules nothing, fairness is decided above this crate.
     pub(crate) file_reads: Arc<Semaphore>,
+    /// Bounds the requests that look event ids up in files.
+    pub(crate) sighting_reads: SightingReads,
     /// Held while a tenant's days are counted again, for the memory that takes.
     pub(crate) recounting: tokio::sync::Mutex<()>,
     /// Runs structured queries.

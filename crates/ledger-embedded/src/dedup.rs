@@ -10,7 +10,7 @@ use domain::position::Position;
 use domain::tenant::TenantId;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-pub(crate) use run::{IdRecord, IdRun, IdRunWriter};
+pub(crate) use run::{IdLookup, IdRecord, IdRun, IdRunWriter};
 
 /// Hash of a tenant's event id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -10,15 +10,15 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::limits::FILE_READS_MAX;
-use domain::position::Seq;
+use domain::position::{EventPosition, Position, Seq};
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use domain::window::WindowRule;
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
-use ports::journal::Entry;
-use ports::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
+use ports::journal::Delivery;
+use ports::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, Sighting};
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{Notify, Semaphore};
@@ -30,6 +30,7 @@ use crate::memtable::{FreshEvent, FreshRecord, Memtable};
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
+use crate::sightings::{SightingReads, Sightings};
 use crate::state::State;
 use crate::users::Users;
 
@@ -99,6 +100,7 @@ impl EmbeddedLedger {
             file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
             recounting: tokio::sync::Mutex::new(()),
             query_runtime: QueryRuntime::default(),
+            sighting_reads: SightingReads::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),
             room: Notify::new(),
@@ -153,32 +155,27 @@ fn remove_unknown(dir: &SegmentDir, known: BTreeSet<&str>) -> Result<(), PortErr
 
 impl Core {
     /// Applies one record, whole or not at all.
-    fn apply_record(&self, entry: &Entry) -> Result<Applied, PortError> {
-        let applied = self.state.read().applied;
-        if entry.seq <= applied {
-            return Ok(Applied { seq: entry.seq, outcomes: Vec::new() });
+    fn apply_record(&self, delivery: &Delivery) -> Result<Applied, PortError> {
+        let (seq, applied) = (Seq::of_record(delivery.id), self.state.read().applied);
+        if seq <= applied {
+            return Ok(Applied { seq, outcomes: Vec::new() });
         }
-        if entry.seq != applied.next() {
-            let message = format!("apply record {}: the next one is {}", entry.seq, applied.next());
+        if seq != applied.next() {
+            let message = format!("apply record {seq}: the next one is {}", applied.next());
             return Err(PortError::new(ErrorKind::Conflict, message));
         }
         fail::fail_point!("ledger::before_decode", |_| {
             Err(PortError::new(ErrorKind::Unacceptable, "decode a record, as injected"))
         });
-        let unacceptable = |why: RecordError| {
-            PortError::new(ErrorKind::Unacceptable, format!("decode record {}", entry.seq)).because(why)
-        };
-        let view = RecordView::parse(&entry.payload).map_err(unacceptable)?;
+        let unacceptable =
+            |why: RecordError| PortError::new(ErrorKind::Unacceptable, format!("decode record {seq}")).because(why);
+        let view = RecordView::parse(&delivery.payload).map_err(unacceptable)?;
         let events = self.decode(&view).map_err(unacceptable)?;
         let earlier = self.flushed_sightings(&events)?;
-        let record = FreshRecord {
-            seq: entry.seq,
-            tenant: view.tenant(),
-            received_at: view.received_at(),
-            payload: &entry.payload,
-        };
+        let record =
+            FreshRecord { seq, tenant: view.tenant(), received_at: view.received_at(), payload: &delivery.payload };
         let outcomes = self.fold(&record, &events, &earlier);
-        Ok(Applied { seq: entry.seq, outcomes })
+        Ok(Applied { seq, outcomes })
     }
 
     fn decode<'r>(&self, view: &RecordView<'r>) -> Result<Vec<FreshEvent<'r>>, RecordError> {
@@ -246,49 +243,44 @@ impl Ledger for EmbeddedLedger {
         self.core.state.read().applied
     }
 
-    async fn apply(&self, entries: &[Entry]) -> Batch {
+    async fn apply(&self, deliveries: &[Delivery]) -> AppliedRecords {
         let _writer = self.core.writer.lock().await;
-        let mut batch = Batch::default();
-        for entry in entries {
+        let mut records = AppliedRecords::default();
+        for delivery in deliveries {
             let applied = match self.core.make_room().await {
-                Ok(()) => self.core.apply_record(entry),
+                Ok(()) => self.core.apply_record(delivery),
                 Err(why) => Err(why),
             };
             match applied {
-                Ok(applied) => batch.applied.push(applied),
+                Ok(applied) => records.applied.push(applied),
                 Err(why) => {
-                    batch.failed = Some(why);
+                    records.failed = Some(why);
                     break;
                 }
             }
         }
-        batch
+        records
     }
 
-    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
+    async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), PortError> {
         let _writer = self.core.writer.lock().await;
-        if entry.seq <= self.applied() {
+        let seq = Seq::of_record(delivery.id);
+        if seq <= self.applied() {
             return Ok(());
         }
-        let tenant = RecordView::parse(&entry.payload).ok().map(|record| record.tenant().clone());
+        let tenant = RecordView::parse(&delivery.payload).ok().map(|record| record.tenant().clone());
         let dead_lettered_at = self.core.clock.now();
-        let payload = entry.payload.to_vec();
+        let payload = delivery.payload.to_vec();
         self.core
             .manifest
-            .store_dead_letter(&DeadLetter {
-                seq: entry.seq,
-                tenant,
-                reason: reason.to_owned(),
-                dead_lettered_at,
-                payload,
-            })
+            .store_dead_letter(&DeadLetter { seq, tenant, reason: reason.to_owned(), dead_lettered_at, payload })
             .await?;
         self.core.dead_letters.fetch_add(1, Ordering::Relaxed);
-        self.core.cover(&mut self.core.state.write(), entry.seq);
+        self.core.cover(&mut self.core.state.write(), seq);
         Ok(())
     }
 
-    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
         let hasher = self.core.hasher.of_tenant(scope.tenant());
         let hashes: Vec<_> = ids.iter().map(|id| hasher.hash(id)).collect();
         let (snapshot, active) = {
@@ -296,9 +288,14 @@ impl Ledger for EmbeddedLedger {
             let active: Vec<_> = hashes.iter().map(|hash| state.active.find_id(*hash)).collect();
             (state.snapshot(), active)
         };
-        let find = |(hash, active): (_, Option<FirstSeen>)| active.or_else(|| snapshot.find_id(hash).ok().flatten());
+        let found =
+            Sightings::in_memory(&hashes, active, &snapshot).complete(snapshot, &self.core.sighting_reads).await;
         let sighting = |seen: FirstSeen| Sighting { payload_hash: seen.payload_hash };
-        hashes.into_iter().zip(active).map(|pair| find(pair).map(sighting)).collect()
+        found.into_iter().map(|seen| seen.map(sighting)).collect()
+    }
+
+    fn applied_position(&self) -> EventPosition {
+        Position::new(self.applied(), u16::MAX).into()
     }
 
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {

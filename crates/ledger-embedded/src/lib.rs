@@ -9,6 +9,7 @@ mod activity;
 mod memtable;
 mod segment;
 mod state;
+mod sightings;
 mod query_runtime;
 mod core;
 mod ledger;

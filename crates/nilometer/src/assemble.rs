@@ -23,7 +23,7 @@ use live::{LiveOptions, MemoryLive};
 use pipeline::{FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
-use ports::journal::Journal;
+use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
 use ports::manifest::{Identity, Manifest};
@@ -142,7 +142,7 @@ impl Engine {
 
     /// Applies what the journal still holds, so that a command sees everything that is durable.
     pub(crate) async fn catch_up(&self) -> anyhow::Result<()> {
-        while self.ledger.applied() < self.journal.backlog().durable {
+        while self.ledger.applied() < self.journal.last_durable() {
             let entries = self.journal.next().await?;
             let batch = self.ledger.apply(&entries).await;
             if let Some(why) = batch.failed {

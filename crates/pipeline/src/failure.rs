@@ -1,8 +1,9 @@
-//! What ends the process: the first reason reported stands, and whoever waits is told.
+//! What ends the process: the first reason reported stands, and all who wait are told.
 
 use std::future::Future;
 use std::sync::Arc;
 
+use ports::ErrorKind;
 use tokio::sync::watch;
 
 /// Where any part of the pipeline reports that it cannot go on without a restart.
@@ -41,6 +42,11 @@ impl Failure {
             }
         }
     }
+}
+
+/// Whether only a new process can go on after such an error: it recovers from what is durable.
+pub(crate) const fn needs_restart(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::Poisoned | ErrorKind::Conflict)
 }
 
 /// An error with its causes in one line, for logs and reasons that outlive the error.

@@ -32,9 +32,9 @@ use crate::inflight::InFlight;
 use crate::names::KnownNames;
 use crate::receipts::{ReceiptKey, Receipts};
 use crate::settings::Settings;
-use crate::stage::{self, Batch, Durable, Journaling, Visible};
+use crate::stage::{self, Durable, Journaling, PendingBatch, Visible};
 use crate::telemetry::Metrics;
-use judge::judge;
+use judge::{Verdicts, check, decide, ids};
 
 /// Takes events.
 #[derive(Debug)]
@@ -62,32 +62,19 @@ impl Ingest {
     /// # Errors
     /// [`IngestError`] when the request as a whole was not taken.
     pub async fn ingest(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
-        let started = self.clock.now();
+        let started = self.clock.monotonic();
         let answer = self.take(scope, request).await;
         if let Err(error) = &answer {
             self.metrics.failed(error.reason(), 1);
         }
-        self.metrics.ingestion(started, self.clock.now());
+        self.metrics.ingestion(self.clock.monotonic().saturating_sub(started));
         answer
     }
 
     async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
-        let IngestRequest { content_type, content_encoding, body, wait } = request;
-        self.journaling.check_room(&self.limits)?;
-        let (mut verdicts, batch) = {
-            let body = wire::decode(content_encoding.as_deref(), body, &self.limits)?;
-            let space = self.space.reserve(body.len())?;
-            let parsed = wire::parse(content_type.as_deref(), &body, &self.limits)?;
-            let stamp = self.in_flight.enter(self.clock.now());
-            let limits = self.settings.limits(scope, &self.limits);
-            let admission = Admission::new(scope, &limits, stamp.received_at(), body.len());
-            let tenant = self.names.of(scope.tenant());
-            let names = self.names.open(&tenant);
-            let new_id = || new_id(stamp.received_at());
-            let seen = |ids: &[&str]| self.ledger.seen(scope, ids);
-            let (verdicts, admitted) = judge(&parsed.items, admission, names, new_id, seen, &self.metrics);
-            (verdicts, admitted.map(|admitted| Batch { admitted, stamp, space: Some(space) }))
-        };
+        let wait = request.wait;
+        self.journaling.check_room(&self.limits).await?;
+        let (mut verdicts, batch) = self.judge(scope, request).await?;
         let Some(batch) = batch else { return Ok(verdicts.without_record(wait)) };
         let durable = self.journaling.append(batch).await?;
         let visible = if wait { self.wait_visible(durable).await } else { None };
@@ -95,6 +82,27 @@ impl Ingest {
             verdicts.settle(visible);
         }
         Ok(verdicts.journaled(durable, self.key.write(scope, durable.seq()), visible.is_some()))
+    }
+
+    /// Decides on every event; what is to be journaled holds no part of the body any more.
+    async fn judge(
+        &self,
+        scope: &TenantScope,
+        request: IngestRequest,
+    ) -> Result<(Verdicts, Option<PendingBatch>), IngestError> {
+        let body = wire::decode(request.content_encoding.as_deref(), request.body, &self.limits)?;
+        let space = self.space.reserve(body.len())?;
+        let parsed = wire::parse(request.content_type.as_deref(), &body, &self.limits)?;
+        let stamp = self.in_flight.enter(self.clock.now());
+        let limits = self.settings.limits(scope, &self.limits);
+        let admission = Admission::new(scope, &limits, stamp.received_at(), body.len());
+        let tenant = self.names.of(scope.tenant());
+        let new_id = || new_id(stamp.received_at());
+        // The names are closed again when this returns: looking ids up may have to wait for the disk.
+        let checks = check(&parsed.items, &admission, self.names.open(&tenant), new_id, &self.metrics);
+        let sightings = self.ledger.seen(scope, &ids(&checks)).await;
+        let (verdicts, admitted) = decide(&checks, sightings, admission, &self.metrics);
+        Ok((verdicts, admitted.map(|admitted| PendingBatch { admitted, stamp, space: Some(space) })))
     }
 
     /// Waits as long as a request may until its events are visible.

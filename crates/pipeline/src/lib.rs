@@ -1,12 +1,15 @@
 //! The path of an event: [`Ingest`] takes it, the journal makes it durable, the worker has it
-//! counted. Runs over the ports alone and knows neither HTTP nor any store.
+//! counted. Runs over the ports alone and knows neither HTTP nor any store. Its decisions, in
+//! [`inflight`], [`applying`] and [`closing`], are public: the simulation runs them too.
 
 pub mod ingest;
 mod stage;
-mod inflight;
+pub mod inflight;
 mod names;
 pub mod settings;
+pub mod applying;
 mod worker;
+pub mod closing;
 mod closer;
 mod references;
 mod live;

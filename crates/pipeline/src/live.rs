@@ -3,10 +3,11 @@
 
 mod announce;
 mod rebuild;
+mod state;
 mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use domain::position::Seq;
 use domain::tenant::TenantScope;
@@ -16,6 +17,7 @@ use ports::live::{Live, LiveWindow};
 
 pub(crate) use announce::{Announcements, Announcer};
 pub(crate) use rebuild::Rebuild;
+pub(crate) use state::LiveState;
 use stream::Tickers;
 pub use stream::{LiveMessage, LiveStream, StreamEnd, StreamRefusal};
 
@@ -32,15 +34,6 @@ pub struct LiveView {
     state: Arc<LiveState>,
     announcements: Arc<Announcements>,
     tickers: Arc<Tickers>,
-}
-
-/// What is shared with the tasks and the metrics.
-#[derive(Debug, Default)]
-pub(crate) struct LiveState {
-    /// Whether what was applied before the start has been counted.
-    pub(crate) rebuilt: AtomicBool,
-    /// Streams that are open.
-    pub(crate) streams: AtomicUsize,
 }
 
 /// What a live view is made of.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::window::WindowRule;
+use parking_lot::Mutex;
 use ports::clock::Clock;
-use ports::journal::{Journal, JournalHealth};
+use ports::journal::{JournalHealth, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
 use ports::{ErrorKind, PortError};
@@ -70,7 +71,7 @@ impl Check {
 pub struct Pipeline {
     context: RoleContext,
     /// The journal that the roles write or read, if any does.
-    journal: Option<Arc<dyn Journal>>,
+    journal: Option<Arc<dyn OrderedJournal>>,
     ingest: Option<Ingest>,
     worker: Option<RunningWorker>,
     live: Option<RunningLive>,
@@ -91,7 +92,7 @@ impl Pipeline {
             in_flight: InFlight::new(ledger.closed_through()),
             names: Arc::new(names),
             announcements: Arc::new(Announcements::new(Arc::clone(&ledger), rule)),
-            replay_until: worker.as_ref().map_or(ledger.applied(), |worker| worker.journal.backlog().durable),
+            replay_until: worker.as_ref().map_or(ledger.applied(), |worker| worker.journal.last_durable()),
             ledger,
             clock,
             limits,
@@ -136,21 +137,25 @@ impl Pipeline {
     /// Whether requests can be served: what the journal says, and whether the ledger has caught up
     /// with everything that was durable at the start and is still being fed. The live view has a line
     /// of its own, without which all else can be served. A role that does not run has no line.
-    pub fn readiness(&self) -> Vec<Check> {
-        let journal = self.journal.as_ref().map(|journal| Check::of("journal", self.journal_problem(&**journal)));
+    pub async fn readiness(&self) -> Vec<Check> {
+        let mut checks = Vec::with_capacity(3);
+        if let Some(journal) = &self.journal {
+            checks.push(Check::of("journal", self.journal_problem(&**journal).await));
+        }
+        checks.push(Check::of("ledger", self.ledger_problem()));
         let live = self.live.as_ref().map(|live| Check::of("live", live.view.problem()));
-        let live = live.map(|check| Check { required: false, ..check });
-        journal.into_iter().chain([Check::of("ledger", self.ledger_problem())]).chain(live).collect()
+        checks.extend(live.map(|check| Check { required: false, ..check }));
+        checks
     }
 
-    fn journal_problem(&self, journal: &dyn Journal) -> Option<String> {
-        match journal.health() {
+    async fn journal_problem(&self, journal: &dyn OrderedJournal) -> Option<String> {
+        match journal.health().await {
             JournalHealth::Ready => {}
             JournalHealth::Full => return Some("the disk is full".to_owned()),
             JournalHealth::Poisoned(reason) => return Some(format!("a sync failed, restart needed: {reason}")),
             JournalHealth::Closed => return Some("closed".to_owned()),
         }
-        let (bytes, limit) = (journal.backlog().bytes, self.context.limits.backlog_bytes_max);
+        let (bytes, limit) = (journal.backlog().await.bytes, self.context.limits.backlog_bytes_max);
         (bytes >= limit as u64).then(|| format!("{bytes} bytes wait to be applied, the limit is {limit}"))
     }
 
@@ -222,11 +227,12 @@ fn not_run(what: &str) -> PortError {
 
 fn observe_ports(
     context: &RoleContext,
-    journal: Option<&Arc<dyn Journal>>,
+    journal: Option<&Arc<dyn OrderedJournal>>,
     live: Option<(&Arc<dyn Live>, &RunningLive)>,
 ) {
     context.metrics.observe_ports(PortGauges {
         journal: journal.map(Arc::downgrade),
+        backlog: Mutex::default(),
         ledger: Arc::downgrade(&context.ledger),
         live: live.map(|(live, running)| (Arc::downgrade(live), Arc::downgrade(&running.state))),
         limiter: context.limiter.clone(),

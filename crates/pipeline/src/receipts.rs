@@ -1,4 +1,4 @@
-//! What became of a batch, for whoever holds its receipt. A receipt needs no storage: it names the
+//! What became of a batch, for the client that holds its receipt. A receipt needs no storage: it names the
 //! journal record and proves that its tenant was given it. Counts are kept for recent batches only.
 
 mod id;

@@ -1,5 +1,5 @@
 //! The stages of a request as types, each made by the stage before it and by nothing else:
-//! [`Batch`] (checked, stamped) → [`Durable`] (in the journal) → [`Visible`] (in queries). An answer
+//! [`PendingBatch`] (checked, stamped) → [`Durable`] (in the journal) → [`Visible`] (in queries). An answer
 //! that says `accepted` needs a [`Durable`], so answering before durability does not compile (I8).
 
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use domain::admit::Admitted;
 use domain::limits::Limits;
 use domain::position::Seq;
 use ports::clock::Clock;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::ledger::Outcome;
 use ports::{ErrorKind, PortError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{Failure, chain};
-use crate::inflight::{Stamp, Unknown};
+use crate::inflight::Stamp;
 use crate::receipts::{BatchOutcome, Receipts};
 use crate::telemetry::Metrics;
 
 /// The events of one request that are to be journaled, with what they hold while they are.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct PendingBatch {
     pub(crate) admitted: Admitted,
     pub(crate) stamp: Stamp,
     /// The memory that the request may take; none for a load, which has a few batches and no body.
@@ -57,47 +57,38 @@ impl Visible {
 /// The stage that makes batches durable.
 #[derive(Debug, Clone)]
 pub(crate) struct Journaling {
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Arc<dyn OrderedJournal>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) failure: Failure,
-    pub(crate) unknown: Arc<Unknown>,
 }
 
 impl Journaling {
     /// Refuses a request before any work on it while the backlog is over its limit.
-    pub(crate) fn check_room(&self, limits: &Limits) -> Result<(), ErrorKind> {
-        let over = self.journal.backlog().bytes >= limits.backlog_bytes_max as u64;
+    pub(crate) async fn check_room(&self, limits: &Limits) -> Result<(), ErrorKind> {
+        let over = self.journal.backlog().await.bytes >= limits.backlog_bytes_max as u64;
         if over { Err(ErrorKind::Overloaded) } else { Ok(()) }
     }
 
     /// Appends a batch. It goes on to its end when the caller goes away, because the record
     /// may become durable all the same.
-    pub(crate) async fn append(&self, batch: Batch) -> Result<Durable, ErrorKind> {
+    pub(crate) async fn append(&self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
         let stage = self.clone();
         let task = tokio::spawn(async move { stage.run(batch).await });
         task.await.unwrap_or(Err(ErrorKind::Unavailable))
     }
 
-    async fn run(self, batch: Batch) -> Result<Durable, ErrorKind> {
-        let Batch { admitted, stamp, space } = batch;
-        let stamp = stamp.until_settled();
-        let started = self.clock.now();
-        let earlier = self.unknown.take();
+    async fn run(self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
+        let PendingBatch { admitted, stamp, space } = batch;
+        let appending = stamp.begin_append();
+        let started = self.clock.monotonic();
         let result = self.journal.append(&admitted).await;
-        if let Some(earlier) = earlier {
-            if result.is_ok() { earlier.settle() } else { self.unknown.add(earlier) }
-        }
-        if outcome_known(&result) {
-            stamp.settle()
-        } else {
-            self.unknown.add(stamp)
-        }
+        appending.answered(result.as_ref().err().map(PortError::kind));
         drop(space);
         match result {
-            Ok(seq) => {
-                self.metrics.appended(admitted.payload().len(), started, self.clock.now());
-                Ok(Durable { seq })
+            Ok(id) => {
+                self.metrics.appended(admitted.payload().len(), self.clock.monotonic().saturating_sub(started));
+                Ok(Durable { seq: self.journal.seq(id) })
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Poisoned {
@@ -108,14 +99,6 @@ impl Journaling {
                 Err(error.kind())
             }
         }
-    }
-}
-
-/// Whether the record is certainly durable, or certainly never will be.
-fn outcome_known(result: &Result<Seq, PortError>) -> bool {
-    match result {
-        Ok(_) => true,
-        Err(error) => !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Poisoned | ErrorKind::Corrupt),
     }
 }
 

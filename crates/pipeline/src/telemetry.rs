@@ -14,8 +14,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
+use gauges::PortCollector;
 pub(crate) use gauges::PortGauges;
 pub(crate) use tally::Tally;
 
@@ -57,6 +60,7 @@ struct RouteLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: RwLock<Registry>,
+    ports: RwLock<Option<Arc<PortGauges>>>,
     received: Family<TypeLabel, Counter>,
     ingested: Family<TypeLabel, Counter>,
     duplicates: Counter,
@@ -86,6 +90,7 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self {
             registry: RwLock::default(),
+            ports: RwLock::default(),
             received: Family::default(),
             ingested: Family::default(),
             duplicates: Counter::default(),
@@ -130,7 +135,15 @@ impl Metrics {
     }
 
     /// The metrics in the Prometheus text format; see [`METRICS_CONTENT_TYPE`].
-    pub fn encode(&self) -> String {
+    pub async fn encode(&self) -> String {
+        let ports = self.ports.read().clone();
+        if let Some(ports) = ports {
+            ports.refresh().await;
+        }
+        self.text()
+    }
+
+    fn text(&self) -> String {
         let mut out = String::new();
         // Cannot fail: writing to a string does not.
         let _ = text::encode(&mut out, &self.registry.read());
@@ -153,7 +166,9 @@ impl Metrics {
 
     /// Adds the gauges that are read off the ports whenever the metrics are.
     pub(crate) fn observe_ports(&self, gauges: PortGauges) {
-        self.registry.write().register_collector(Box::new(gauges));
+        let gauges = Arc::new(gauges);
+        self.registry.write().register_collector(Box::new(PortCollector(Arc::clone(&gauges))));
+        *self.ports.write() = Some(gauges);
     }
 
     pub(crate) fn received(&self, by_type: &Tally<'_>, rejected: u64) {
@@ -182,16 +197,18 @@ impl Metrics {
         self.failed.get_or_create(&ReasonLabel { reason }).inc_by(count);
     }
 
-    pub(crate) fn ingestion(&self, from: Timestamp, to: Timestamp) {
-        self.ingestion_seconds.observe(seconds(from, to));
+    pub(crate) fn ingestion(&self, took: Duration) {
+        self.ingestion_seconds.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn appended(&self, bytes: usize, from: Timestamp, to: Timestamp) {
+    pub(crate) fn appended(&self, bytes: usize, took: Duration) {
         self.appends.inc();
         self.appended_bytes.inc_by(bytes as u64);
-        self.append_seconds.observe(seconds(from, to));
+        self.append_seconds.observe(took.as_secs_f64());
     }
 
+    /// By the receive time in the journal, which another process may have stamped: a clock that is set
+    /// in between shows here.
     pub(crate) fn visible(&self, received_at: Timestamp, now: Timestamp) {
         let seconds = seconds(received_at, now);
         self.visible_seconds.observe(seconds);
@@ -236,7 +253,7 @@ mod tests {
     use super::*;
 
     fn lines(metrics: &Metrics, name: &str) -> Vec<String> {
-        metrics.encode().lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
+        metrics.text().lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
     }
 
     #[test]
@@ -248,7 +265,7 @@ mod tests {
         metrics.ingested(&types);
         metrics.duplicate(true);
         metrics.failed("invalid_time", 3);
-        metrics.ingestion(Timestamp::from_micros(0), Timestamp::from_micros(1_500));
+        metrics.ingestion(Duration::from_micros(1_500));
         metrics.request("GET", "/v1/events", 200, 0.25);
         metrics.cacheable(true);
         for line in [
@@ -269,7 +286,7 @@ mod tests {
             "answer_cache_hits_total 1",
             "answer_cache_misses_total 0",
         ] {
-            assert_eq!(lines(&metrics, line), [line], "{}", metrics.encode());
+            assert_eq!(lines(&metrics, line), [line], "{}", metrics.text());
         }
     }
 
@@ -287,7 +304,7 @@ mod tests {
         let series =
             ["events_received_total{event_type=\"custom\"} 1", "events_received_total{event_type=\"other\"} 150"];
         assert_eq!(received, series);
-        assert!(!metrics.encode().contains("type-"), "{}", metrics.encode());
+        assert!(!metrics.text().contains("type-"), "{}", metrics.text());
         metrics.request("BREW", "/healthz", 405, 0.0);
         metrics.request("STEEP", "/healthz", 405, 0.0);
         assert_eq!(lines(&metrics, "api_requests_total").len(), 1);

@@ -21,10 +21,10 @@ pub enum ErrorKind {
     /// The state is not what the caller believed.
     Conflict,
     /// The answer would take more memory or rows than one may, whatever else goes on; ask for less. The
-    /// context names the limit: it is shown to whoever asked.
+    /// context names the limit: it is shown to the client that asked.
     Exhausted,
     /// The answer took longer than one may, as anything does on a busy machine; ask for less, or later.
-    /// The context names the limit: it is shown to whoever asked.
+    /// The context names the limit: it is shown to the client that asked.
     TimedOut,
     /// The answer needs what retention has dropped for good.
     Gone,

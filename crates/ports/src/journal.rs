@@ -1,29 +1,34 @@
-//! The journal: the truth until flushed. Append is durable on return; one consumer reads in order.
+//! The journal: the truth until the ledger has it durably. Append is durable on return; one consumer
+//! gets every record at least once and acknowledges each.
+//!
+//! [`Journal`] is what every journal can promise, a broker too. [`OrderedJournal`] is what only one
+//! ordered log can: numbers without gaps, the last durable one, and trimming through a number. The
+//! embedded ledger needs that order; so do receipts and the closing of windows, as long as one process
+//! applies all records. A broker's journal has no [`OrderedJournal`]: its confirmation carries no
+//! number, it redelivers out of order, and it deletes what is acknowledged.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::admit::Admitted;
-use domain::position::Seq;
+use domain::position::{RecordId, Seq};
 
 use crate::PortError;
 
 /// A durable record as the worker gets it.
 #[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its number.
-    pub seq: Seq,
+pub struct Delivery {
+    /// Names the record; the same at every delivery.
+    pub id: RecordId,
     /// Its payload; see `domain::record`.
     pub payload: Bytes,
 }
 
-/// What is acknowledged but not yet applied, and where the journal stands.
+/// What is durable and not yet acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Number of the last durable record.
-    pub durable: Seq,
-    /// Number of the last record acknowledged with [`Journal::ack`].
-    pub acked: Seq,
-    /// Bytes of the durable records after `acked`.
+    /// How many records.
+    pub records: u64,
+    /// Their bytes.
     pub bytes: u64,
 }
 
@@ -40,46 +45,68 @@ pub enum JournalHealth {
     Closed,
 }
 
-/// A durable log of records with one consumer.
+/// Holds records durably until they are acknowledged.
 #[async_trait]
 pub trait Journal: Send + Sync + std::fmt::Debug {
-    /// Appends one record and returns its number once it is durable (I8). Numbers are contiguous and
-    /// ascending in the order of durability. Once called, the record may become durable even when
-    /// the returned future is dropped. After `Overloaded`, `Full`, `Closed`, `Unacceptable` and
-    /// `Conflict` the record is never read back. After any other error the outcome is "not
-    /// acknowledged": it may be read back later, with a lower number than any append called later
-    /// that succeeds, and the caller's retry is deduplicated by event id.
+    /// Appends one record and returns its id once it is durable (I8). Once called, the record may
+    /// become durable even when the returned future is dropped. After `Overloaded`, `Full`, `Closed`,
+    /// `Unacceptable` and `Conflict` the record is never delivered. After any other error the outcome
+    /// is "not acknowledged": it may be delivered later, and the caller's retry is deduplicated by
+    /// event id.
     ///
     /// # Errors
     /// `Overloaded` over the backlog limit, `Full` without disk space, `Poisoned` after a failed
     /// sync, `Closed` after `close`.
-    async fn append(&self, admitted: &Admitted) -> Result<Seq, PortError>;
+    async fn append(&self, admitted: &Admitted) -> Result<RecordId, PortError>;
 
-    /// The next durable records after those handed out before, in order, at least one; waits for
-    /// them. After opening it begins with the record after the one given to the constructor.
-    /// Empty only after `close`, when everything has been handed out. Cancel-safe: a dropped call
-    /// loses no record. One consumer at a time.
+    /// Durable records that were not delivered since the journal was opened, at least one; waits for
+    /// them. A record that is not acknowledged is delivered again after the next opening, and may be
+    /// before. Empty only after `close`, when everything has been delivered. Cancel-safe: a dropped
+    /// call loses no record. One consumer at a time.
     ///
     /// # Errors
     /// `Corrupt` when a stored record is not what was written.
-    async fn next(&self) -> Result<Vec<Entry>, PortError>;
+    async fn next(&self) -> Result<Vec<Delivery>, PortError>;
 
-    /// Says that everything up to and with `applied` is applied: it leaves the backlog.
-    fn ack(&self, applied: Seq);
+    /// Says that these records are applied: they leave the backlog. In any order, and again without
+    /// effect. An acknowledgement may be lost, and the record is then delivered again, so this must
+    /// follow what it speaks of and not precede it.
+    async fn ack(&self, ids: &[RecordId]);
+
+    /// What waits to be acknowledged.
+    async fn backlog(&self) -> Backlog;
+
+    /// Whether it takes records.
+    async fn health(&self) -> JournalHealth;
+
+    /// Refuses further appends, finishes those under way, and lets `next` end.
+    async fn close(&self);
+}
+
+/// A journal that is one log in one order. Its records are numbered without gaps, in the order of
+/// durability, and their ids carry the numbers. `next` delivers them in that order, beginning with the
+/// record after the one that the constructor was told of, and none twice between two openings.
+///
+/// After an append that failed without a known outcome, the record has a lower number than that of any
+/// append that is called later and succeeds.
+#[async_trait]
+pub trait OrderedJournal: Journal {
+    /// The number of a record of this journal.
+    fn seq(&self, id: RecordId) -> Seq {
+        Seq::of_record(id)
+    }
+
+    /// Number of the last durable record.
+    fn last_durable(&self) -> Seq;
+
+    /// The mark: every record up to and with this one is acknowledged, and the next one is not.
+    // public for tests: conformance compares it with what was acknowledged
+    fn acked_through(&self) -> Seq;
 
     /// Says that everything up to and with `flushed` is durable elsewhere: it may be deleted. What
-    /// is deleted is never handed out again; what is not may stay for any time.
+    /// is deleted is never delivered again; what is not may stay for any time.
     ///
     /// # Errors
     /// `Unavailable` when old files cannot be deleted; harmless, try again with a later call.
     async fn trim(&self, flushed: Seq) -> Result<(), PortError>;
-
-    /// Where the journal stands.
-    fn backlog(&self) -> Backlog;
-
-    /// Whether it takes records.
-    fn health(&self) -> JournalHealth;
-
-    /// Refuses further appends, finishes those under way, and lets `next` end.
-    async fn close(&self);
 }

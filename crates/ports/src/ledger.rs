@@ -3,11 +3,11 @@
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::position::Seq;
+use domain::position::{EventPosition, Seq};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
-use crate::journal::Entry;
+use crate::journal::Delivery;
 use crate::{ErrorKind, PortError};
 
 /// What became of one event of a record.
@@ -32,7 +32,7 @@ pub struct Applied {
 
 /// What became of a run of records handed to [`Ledger::apply`].
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct AppliedRecords {
     /// The leading records that were applied, in order.
     pub applied: Vec<Applied>,
     /// Why the record after them was not; the later ones were not looked at.
@@ -61,18 +61,23 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     ///
     /// In `failed`: `Unacceptable` when the record itself can never be applied, `Conflict` when it
     /// is not the next one, anything else when it may succeed later.
-    async fn apply(&self, entries: &[Entry]) -> Batch;
+    async fn apply(&self, deliveries: &[Delivery]) -> AppliedRecords;
 
     /// Puts a record that can never be applied among the dead letters, with the reason, and counts
     /// it as applied without events.
     ///
     /// # Errors
     /// When the dead letter cannot be stored; try again.
-    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError>;
+    async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), PortError>;
 
-    /// Per id the earlier sighting, if it has been applied. A hint: an id that is still on its way
-    /// is not seen, and an unreadable index sees nothing.
-    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>>;
+    /// Per id the earlier sighting, if it has been applied, in the order of `ids`. A hint: an id that is
+    /// still on its way is not seen, and an unreadable index sees nothing. Never blocks the thread that
+    /// polls it.
+    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>>;
+
+    /// The greatest position that any event of the records up to `applied` can have: events of these
+    /// stand at or before it, events of later records behind it.
+    fn applied_position(&self) -> EventPosition;
 
     /// Says that every event received before `through` has been applied, which closes the windows
     /// whose grace ended by then. Durable on return; never goes back.

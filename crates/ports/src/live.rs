@@ -37,17 +37,20 @@ pub struct LiveWindow {
     pub is_incomplete: bool,
 }
 
-/// Counts in seconds; forgets what is older than its retention.
+/// Counts in seconds; forgets what is older than its retention. Not durable: a view begins empty and is
+/// filled from the ledger's recent events, then by the worker with what it applies.
 #[async_trait]
 pub trait Live: Send + Sync + std::fmt::Debug {
     /// How many seconds are kept, hence the longest window.
     fn retention_sec(&self) -> u32;
 
     /// Counts events that have just been applied, as of `now`. Those older than the retention are
-    /// ignored.
+    /// ignored. Counts again what it is handed again, so the caller hands each event over at most once
+    /// and never repeats a call that failed: events may be missing until the next start, which rebuilds
+    /// the view from the ledger, but none is counted twice.
     ///
     /// # Errors
-    /// When they could not be counted; what is stored elsewhere is not affected.
+    /// When some or all of them could not be counted; what is stored elsewhere is not affected.
     async fn record(&self, tenant: &TenantId, now: Timestamp, events: &[LiveEvent<'_>]) -> Result<(), PortError>;
 
     /// The window of the `seconds` seconds that end with the one that `now` lies in. Events stamped

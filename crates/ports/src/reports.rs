@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
-use domain::position::{Position, Seq};
+use domain::position::{EventPosition, Seq};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowState;
@@ -64,14 +64,14 @@ pub struct EventCursor {
     /// Time of the last event.
     pub time: Timestamp,
     /// Its position.
-    pub position: Position,
+    pub position: EventPosition,
 }
 
 /// A counted event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Where it stands in the journal.
-    pub position: Position,
+    /// Where it stands among its tenant's events.
+    pub position: EventPosition,
     /// Its id.
     pub id: String,
     /// When it happened.

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::invariant::Invariant;
-use domain::position::Position;
+use domain::position::EventPosition;
 use domain::series::SeriesPoint;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
@@ -29,7 +29,7 @@ const ROWS_LIMIT: usize = 40;
 pub(crate) struct Answers {
     pub(crate) windows: Vec<Window>,
     events: Vec<StoredEvent>,
-    /// Sightings of the ids asked for.
+    /// The sighting of each id asked for.
     pub(crate) seen: Vec<Option<Sighting>>,
     customers: Vec<Customer>,
     usage: Vec<Option<CustomerUsage>>,
@@ -56,7 +56,7 @@ impl Answers {
             usage: usage(reports, scope, now).await?,
             hours: hour_sums(analytics, scope, TimeRange::ALL).await?,
             events: events(reports, scope).await?,
-            seen: ledger.seen(scope, ids),
+            seen: ledger.seen(scope, ids).await,
             names,
         })
     }
@@ -69,7 +69,7 @@ impl Answers {
     /// Holds these answers to be those of the oracle, and to agree among themselves. Raw events before
     /// `floor` may be gone.
     pub(crate) fn check(&self, oracle: &Self, floor: Timestamp) -> Result<(), Violation> {
-        let listed: BTreeSet<Position> = self.events.iter().map(|event| event.position).collect();
+        let listed: BTreeSet<EventPosition> = self.events.iter().map(|event| event.position).collect();
         let expected = oracle.events.iter().filter(|event| event.time >= floor || listed.contains(&event.position));
         same("event", &self.events, &expected.cloned().collect::<Vec<_>>())?;
         same("window", &self.windows, &oracle.windows)?;

@@ -152,7 +152,7 @@ impl Client {
         })?;
         let sent = |id: &str, payload| self.payloads[tenant].get(id).is_some_and(|sent| sent.contains(payload));
         let phantom = counted.iter().find(|(id, payload)| !sent(id, payload));
-        hold(Invariant::NoPhantom, phantom.is_none(), || format!("{name} has {phantom:?}, as nobody sent it"))
+        hold(Invariant::NoPhantom, phantom.is_none(), || format!("{name} has {phantom:?}, which was not sent so"))
     }
 
     /// Once every letter is answered, everything ever sent is promised.

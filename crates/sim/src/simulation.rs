@@ -53,7 +53,7 @@ pub struct Rules {
 /// What came of a run that kept all promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The same for every run of the same story.
+    /// A hash of all that happened; equal for every run of one story.
     pub fingerprint: u64,
     /// Disk calls that the story took, without the checks at its end.
     pub steps: u64,
@@ -78,7 +78,7 @@ impl fmt::Display for Broken {
 
 /// Whether the process lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum ProcessFate {
     Lives,
     Ends,
 }
@@ -131,14 +131,14 @@ impl<S: Subject> Simulation<S> {
         for action in story {
             self.trace.note(format!("{:>5} {} {action:?}", self.world.disk.steps(), self.world.clock.now()));
             let fate = self.perform(action).await?;
-            self.bury_the_dead(fate);
+            self.end_if_over(fate);
         }
         let steps = self.world.disk.steps();
         self.come_to_rest().await?;
         Ok(steps)
     }
 
-    async fn perform(&mut self, action: Action) -> Result<Fate, Violation> {
+    async fn perform(&mut self, action: Action) -> Result<ProcessFate, Violation> {
         match action {
             Action::Cause(trouble) => self.world.cause(trouble),
             Action::Heal => self.world.heal(),
@@ -161,19 +161,19 @@ impl<S: Subject> Simulation<S> {
             Action::Close => return self.plan_closing().await,
             Action::Read => return self.read().await,
         }
-        Ok(Fate::Lives)
+        Ok(ProcessFate::Lives)
     }
 
     /// Judges a failure. In a calm world there is no excuse for one; when trouble is over, only a
     /// process that has to end may still fail.
-    fn failed(&mut self, what: &str, error: &PortError) -> Result<Fate, Violation> {
+    fn failed(&mut self, what: &str, error: &PortError) -> Result<ProcessFate, Violation> {
         let why = chain(error);
         self.trace.note(format!("      {what}: {:?}: {why}", error.kind()));
         self.trace.tally.count("failure");
         let ends = matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Corrupt | ErrorKind::Conflict);
         let excused = if ends { !self.world.is_calm() } else { !self.world.is_healed() };
         hold(Invariant::SelfRecovery, excused, || format!("{what}, though all is well: {why}"))?;
-        Ok(if ends { Fate::Ends } else { Fate::Lives })
+        Ok(if ends { ProcessFate::Ends } else { ProcessFate::Lives })
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use ports::PortError;
 use ports::analytics::Analytics;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
 
@@ -23,7 +23,7 @@ pub trait Subject: Sized {
     fn open(world: &World, options: &Self::Options) -> impl Future<Output = Result<Self, PortError>>;
 
     /// The journal.
-    fn journal(&self) -> &dyn Journal;
+    fn journal(&self) -> &dyn OrderedJournal;
 
     /// The ledger.
     fn ledger(&self) -> &dyn Ledger;

@@ -12,7 +12,7 @@ use domain::position::Seq;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
 use ports::PortError;
-use ports::journal::{Backlog, Entry};
+use ports::journal::{Backlog, Delivery, OrderedJournal};
 use ports::ledger::{Applied, Ledger, Outcome};
 use ports::testing::ledger::MemoryLedger;
 
@@ -50,11 +50,11 @@ impl Truth {
         self.promise(seq, record)
     }
 
-    /// The journal has handed out a record.
-    pub(crate) fn handed_out(&mut self, entry: &Entry, client: &Client) -> Result<(), Violation> {
-        let sent = client.has_sent(&entry.payload);
-        hold(Invariant::NoPhantom, sent, || format!("the journal invented record {}", entry.seq))?;
-        self.promise(entry.seq, &entry.payload)
+    /// The journal has delivered a record.
+    pub(crate) fn handed_out(&mut self, seq: Seq, delivery: &Delivery, client: &Client) -> Result<(), Violation> {
+        let sent = client.has_sent(&delivery.payload);
+        hold(Invariant::NoPhantom, sent, || format!("the journal invented record {seq}"))?;
+        self.promise(seq, &delivery.payload)
     }
 
     fn promise(&mut self, seq: Seq, record: &Bytes) -> Result<(), Violation> {
@@ -63,14 +63,19 @@ impl Truth {
     }
 
     /// The ledger has applied a record; it was the next one after `before`.
-    pub(crate) async fn applied(&mut self, before: Seq, entry: &Entry, applied: &Applied) -> Result<(), Violation> {
-        let seq = entry.seq;
+    pub(crate) async fn applied(
+        &mut self,
+        before: Seq,
+        seq: Seq,
+        delivery: &Delivery,
+        applied: &Applied,
+    ) -> Result<(), Violation> {
         let in_order = seq == before.next() && applied.seq == seq;
         hold(Invariant::NoAcknowledgedLoss, in_order, || {
             format!("{} was applied as {seq} after {before}", applied.seq)
         })?;
-        let batch = self.oracle.apply(std::slice::from_ref(entry)).await;
-        let expected: &[Outcome] = batch.applied.first().map_or(&[], |first| &first.outcomes);
+        let records = self.oracle.apply(std::slice::from_ref(delivery)).await;
+        let expected: &[Outcome] = records.applied.first().map_or(&[], |first| &first.outcomes);
         hold(Invariant::NoDoubleCount, applied.outcomes == expected, || {
             format!("record {seq} counted as {:?} instead of {expected:?}", applied.outcomes)
         })
@@ -88,10 +93,10 @@ impl Truth {
     }
 
     /// A process has opened the ledger: what it says about itself is what it said before.
-    pub(crate) async fn reopened(&mut self, ledger: &dyn Ledger, backlog: Backlog) -> Result<(), Violation> {
+    pub(crate) async fn reopened(&mut self, ledger: &dyn Ledger, durable: Seq) -> Result<(), Violation> {
         let last = self.last_promised();
-        hold(Invariant::NoAcknowledgedLoss, backlog.durable >= last, || {
-            format!("the journal ends with record {}, promised was {last}", backlog.durable)
+        hold(Invariant::NoAcknowledgedLoss, durable >= last, || {
+            format!("the journal ends with record {durable}, promised was {last}")
         })?;
         let (found, known) = (ledger.closed_through(), self.oracle.closed_through());
         let possible = found == known || (found > known && self.doubtful_closings.contains(&found));
@@ -116,7 +121,8 @@ impl Truth {
     }
 
     /// The worker has caught up: nothing that was promised is missing.
-    pub(crate) fn caught_up(&self, applied: Seq, backlog: Backlog) -> Result<(), Violation> {
+    pub(crate) async fn caught_up(&self, applied: Seq, journal: &dyn OrderedJournal) -> Result<(), Violation> {
+        let (acked, backlog) = (journal.acked_through(), journal.backlog().await);
         let last = self.last_promised();
         hold(Invariant::NoAcknowledgedLoss, applied >= last, || {
             format!("records {} to {last} are lost", applied.next())
@@ -124,8 +130,8 @@ impl Truth {
         hold(Invariant::OneTruth, applied == self.oracle.applied(), || {
             format!("the ledger has applied {applied}, the oracle {}", self.oracle.applied())
         })?;
-        hold(Invariant::SelfRecovery, backlog.acked == applied && backlog.bytes == 0, || {
-            format!("all is applied, but {backlog:?} is left")
+        hold(Invariant::SelfRecovery, acked == applied && backlog == Backlog::default(), || {
+            format!("all is applied, but {backlog:?} is left behind record {acked}")
         })
     }
 }

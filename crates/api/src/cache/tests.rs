@@ -98,7 +98,7 @@ async fn answers_given_again_and_answers_made_are_counted() {
     }
     bench.clock.advance(MINUTE);
     bench.ask(key("t", 0, "q"), &[]).await;
-    let figures = bench.cache.metrics.encode();
+    let figures = bench.cache.metrics.encode().await;
     assert!(figures.contains("answer_cache_hits_total 2\n"), "{figures}");
     assert!(figures.contains("answer_cache_misses_total 3\n"), "{figures}");
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use domain::calendar::Calendar;
 use domain::limits::PAGE_BYTES_MAX;
-use domain::position::Position;
+use domain::position::EventPosition;
 use domain::time::{TimeRange, Timestamp};
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
@@ -54,10 +54,10 @@ impl EventParameters {
     fn query(self, calendar: &Calendar) -> Result<EventQuery, Problem> {
         let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
-        let after: Option<(i64, u64)> = read_cursor(LISTING, self.cursor.as_deref())?;
+        let after: Option<(i64, u128)> = read_cursor(LISTING, self.cursor.as_deref())?;
         let after = after.map(|(micros, position)| EventCursor {
             time: Timestamp::from_micros(micros),
-            position: Position::from_bits(position),
+            position: EventPosition::from_bytes(position.to_be_bytes()),
         });
         Ok(EventQuery {
             filter: EventFilter {
@@ -90,7 +90,8 @@ pub(crate) async fn list(
 ) -> Result<Json<Listing<EventBody>>, Problem> {
     let query = parameters.query(&calendar(&api, &scope, None))?;
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
-    let next = page.next.and_then(|place| next_cursor(LISTING, &(place.time.micros(), place.position.bits())));
+    let place = |at: EventCursor| (at.time.micros(), u128::from_be_bytes(at.position.to_bytes()));
+    let next = page.next.and_then(|at| next_cursor(LISTING, &place(at)));
     let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
     Ok(Json(Listing { data: data?, next_cursor: next }))
 }

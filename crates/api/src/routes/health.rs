@@ -64,7 +64,7 @@ pub(crate) async fn livez() -> Json<AliveBody> {
     ),
 )]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<ReadyBody>) {
-    let checks = api.pipeline.readiness();
+    let checks = api.pipeline.readiness().await;
     let ready = checks.iter().all(|check| check.ok || !check.required);
     let checks = checks.into_iter();
     let checks = checks.map(|check| CheckBody { name: check.name, ok: check.ok, message: check.message }).collect();

@@ -35,7 +35,7 @@ pub(crate) async fn metrics(
     mut parts: Parts,
 ) -> Result<Response, Problem> {
     if parameters.is_empty() {
-        return Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode()).into_response());
+        return Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode().await).into_response());
     }
     let ReadScope(scope) = ReadScope::from_request_parts(&mut parts, &api).await?;
     Ok(live::window(&api, &scope, &parameters).await?.into_response())

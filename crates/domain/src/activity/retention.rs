@@ -76,7 +76,7 @@ pub struct Retention {
 }
 
 /// Follows the cohorts asked for through `activity`, which has to be that of all time. `None` when
-/// `is_wanted` says that nobody waits for it any more.
+/// `is_wanted` says that the answer is not waited for any more.
 pub fn retention(activity: &DailyUsers, query: &RetentionQuery, is_wanted: &dyn Fn() -> bool) -> Option<Retention> {
     let starts: Vec<Day> = super::starts(&query.calendar, query.cohorts, query.period).collect();
     let active = per_period(activity, &query.calendar, query.period);
@@ -118,7 +118,7 @@ fn newcomers(active: &DailyUsers, starts: &[Day]) -> Vec<UserSet> {
     starts.iter().map(|start| new.remove(start).unwrap_or_default()).collect()
 }
 
-/// A cohort whose cells nobody has been counted in yet.
+/// A cohort whose cells are empty.
 fn empty_row(query: &RetentionQuery, start: Day, new: &UserSet) -> Cohort {
     let calendar = &query.calendar;
     let mut cells = Vec::new();
@@ -147,13 +147,13 @@ impl Followed<'_> {
     /// period backwards, so that one growing set stands for "this one or any later".
     fn fill(&self, cohorts: &mut [Cohort], is_wanted: &dyn Fn() -> bool) -> Option<()> {
         let Self { newcomers, active, periods, variant } = self;
-        let nobody = UserSet::default();
+        let none = UserSet::default();
         let mut later = UserSet::default();
         if let Some(last) = periods.last() {
             active.range(*last..).skip_while(|(start, _)| *start == last).for_each(|(_, users)| later.merge(users));
         }
         for (at, start) in periods.iter().enumerate().rev() {
-            let mut users = active.get(start).unwrap_or(&nobody);
+            let mut users = active.get(start).unwrap_or(&none);
             if *variant == Variant::OnOrAfter {
                 later.merge(users);
                 users = &later;

@@ -100,7 +100,7 @@ proptest! {
     }
 }
 
-/// The same, one user after the other.
+/// What the fast way gives, counted one user after the other.
 fn by_hand(visits: &Visits, query: &RetentionQuery) -> Retention {
     let RetentionQuery { calendar, period, .. } = query;
     let visited: BTreeSet<(u32, Day)> =
@@ -199,7 +199,7 @@ fn i6_what_nobody_waits_for_any_more_is_not_counted_to_its_end() {
         periods: 60,
         now: Timestamp::MAX,
     };
-    // Somebody waits for the first ten looks.
+    // The question is still waited for at the first ten looks.
     let count = |work: &dyn Fn(&dyn Fn() -> bool) -> bool| {
         let looks = std::cell::Cell::new(0);
         let is_wanted = || {

@@ -16,8 +16,31 @@ pub struct Buckets<'c> {
     start: Timestamp,
 }
 
+impl Calendar {
+    /// Finds the buckets of many instants.
+    pub fn buckets(&self, interval: Interval) -> Buckets<'_> {
+        Buckets::new(self, interval)
+    }
+
+    /// The start of the bucket that an instant lies in; see [`Calendar::buckets`] for many.
+    pub fn bucket_of(&self, at: Timestamp, interval: Interval) -> Timestamp {
+        self.buckets(interval).start_of(at)
+    }
+
+    /// The start of the bucket after the one that begins at `start`.
+    pub fn bucket_after(&self, start: Timestamp, interval: Interval) -> Timestamp {
+        match interval {
+            Interval::Minute | Interval::Hour => self.buckets(interval).end_of(start),
+            Interval::Days(period) => {
+                let first = self.period_of(self.day_of(start), period);
+                self.start_of(self.later(first, period, 1))
+            }
+        }
+    }
+}
+
 impl<'c> Buckets<'c> {
-    pub(super) fn new(calendar: &'c Calendar, interval: Interval) -> Self {
+    fn new(calendar: &'c Calendar, interval: Interval) -> Self {
         let (from, to) = (Timestamp::MAX, Timestamp::MIN);
         Self { calendar, interval, days: calendar.days(), from, to, start: from }
     }
@@ -32,7 +55,7 @@ impl<'c> Buckets<'c> {
 
     /// The end of what is known to lie in the same bucket as `at`: of the bucket, or a change of clocks
     /// before it.
-    pub(super) fn end_of(&mut self, at: Timestamp) -> Timestamp {
+    fn end_of(&mut self, at: Timestamp) -> Timestamp {
         self.start_of(at);
         self.to
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::position::Seq;
 use journal::{JournalOptions, LocalJournal};
 use ports::PortError;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::testing::journal::{BACKLOG_BYTES_MAX, JournalPlace, journal_conformance};
 use tempfile::TempDir;
 use vfs::testing::SimVfs;
@@ -22,7 +22,7 @@ struct Folder {
 
 #[async_trait]
 impl JournalPlace for Folder {
-    async fn open(&self, after: Seq) -> Result<Arc<dyn Journal>, PortError> {
+    async fn open(&self, after: Seq) -> Result<Arc<dyn OrderedJournal>, PortError> {
         let options = JournalOptions {
             segment_bytes: self.segment_bytes,
             backlog_bytes_max: usize::try_from(BACKLOG_BYTES_MAX).unwrap(),

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use domain::position::Seq;
+use domain::position::{RecordId, Seq};
 use journal::LocalJournal;
-use ports::journal::{Journal, JournalHealth};
+use ports::journal::{Journal, JournalHealth, OrderedJournal};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use vfs::testing::{Call, EIO, Fault, SimVfs};
@@ -34,7 +34,7 @@ impl Outside {
         let batch = batch(self.number());
         self.attempted.push(batch.payload().clone());
         let answer = journal.append(&batch).await;
-        self.answered(answer.ok(), batch.payload())
+        self.answered(answer.ok().map(Seq::of_record), batch.payload())
     }
 
     /// Appends one record and, while it is being synced, three more, which make one group.
@@ -43,14 +43,14 @@ impl Outside {
         self.attempted.extend(batches.iter().map(|batch| batch.payload().clone()));
         let hold = disk.hold_syncs();
         let mut appends = vec![queued(journal.append(&batches[0]))];
-        if !matches!(journal.health(), JournalHealth::Poisoned(_)) {
+        if !matches!(journal.health().await, JournalHealth::Poisoned(_)) {
             hold.reached();
         }
         appends.extend(batches[1..].iter().map(|batch| queued(journal.append(batch))));
         drop(hold);
         for (append, batch) in appends.into_iter().zip(&batches) {
             let answer = append.await;
-            self.answered(answer.ok(), batch.payload());
+            self.answered(answer.ok().map(Seq::of_record), batch.payload());
         }
     }
 
@@ -67,22 +67,24 @@ impl Outside {
         let entries = read_all(journal).await.unwrap_or_else(|why| panic!("{what}: {why:?}"));
         let mut seen = Vec::new();
         for (entry, seq) in entries.iter().zip(self.flushed.0 + 1..) {
-            assert_eq!(entry.seq, Seq(seq), "{what}: the order has a gap");
+            assert_eq!(Seq::of_record(entry.id), Seq(seq), "{what}: the order has a gap");
             assert!(self.attempted.contains(&entry.payload), "{what}: I4, record {seq} was never appended");
             assert!(!seen.contains(&&entry.payload), "{what}: I4, record {seq} is there twice");
             seen.push(&entry.payload);
         }
-        let found: BTreeMap<Seq, &Bytes> = entries.iter().map(|entry| (entry.seq, &entry.payload)).collect();
+        let found: BTreeMap<Seq, &Bytes> =
+            entries.iter().map(|entry| (Seq::of_record(entry.id), &entry.payload)).collect();
         for (seq, payload) in self.promised.range(self.flushed.next()..) {
             assert_eq!(found.get(seq), Some(&payload), "{what}: I1, record {seq} was acknowledged");
         }
-        self.promised.extend(entries.into_iter().map(|entry| (entry.seq, entry.payload)));
+        self.promised.extend(entries.into_iter().map(|entry| (Seq::of_record(entry.id), entry.payload)));
     }
 
     /// The ledger has everything that was promised.
     async fn flush(&mut self, journal: &LocalJournal) {
         self.flushed = self.promised.keys().next_back().copied().unwrap_or(self.flushed).max(self.flushed);
-        journal.ack(self.flushed);
+        let ids: Vec<RecordId> = self.promised.keys().copied().map(RecordId::from).collect();
+        journal.ack(&ids).await;
         // May fail on a dead disk, which harms nothing.
         let _ = journal.trim(self.flushed).await;
     }

@@ -3,7 +3,7 @@
 use domain::position::Seq;
 use journal::JournalOptions;
 use ports::ErrorKind;
-use ports::journal::{Journal, JournalHealth};
+use ports::journal::{Journal, JournalHealth, OrderedJournal};
 use vfs::testing::{Call, EFBIG, EIO, EMFILE, ENOSPC, Fault, SimVfs};
 
 use crate::support::{
@@ -21,7 +21,7 @@ async fn after_a_failed_sync_nothing_is_written_and_a_restart_loses_nothing() {
         assert_eq!(kind(journal.append(&batch(3)).await), ErrorKind::Poisoned);
         let steps = disk.steps();
         assert_eq!(kind(journal.append(&batch(4)).await), ErrorKind::Poisoned);
-        assert!(matches!(journal.health(), JournalHealth::Poisoned(_)));
+        assert!(matches!(journal.health().await, JournalHealth::Poisoned(_)));
         journal.close().await;
         assert_eq!(disk.steps(), steps, "a poisoned journal touches no file");
         assert_records(&read_all(&journal).await.unwrap(), 0, 0..3);
@@ -78,12 +78,12 @@ async fn a_full_disk_refuses_and_heals() {
         };
         assert_eq!(refused.kind(), ErrorKind::Full, "{refused:?}");
         assert_eq!(kind(journal.append(&batch(taken)).await), ErrorKind::Full);
-        assert_eq!(journal.health(), JournalHealth::Full);
+        assert_eq!(journal.health().await, JournalHealth::Full);
         assert_records(&read_all(&journal).await.unwrap(), 0, 0..taken);
         disk.set_capacity(Some(used + room + 1_000));
-        assert_eq!(journal.health(), JournalHealth::Ready, "seen without an append");
+        assert_eq!(journal.health().await, JournalHealth::Ready, "seen without an append");
         append_all(&journal, taken..taken + 2).await;
-        assert_eq!(journal.health(), JournalHealth::Ready);
+        assert_eq!(journal.health().await, JournalHealth::Ready);
         drop(journal);
         disk.set_capacity(None);
         disk.crash(room);
@@ -122,10 +122,10 @@ async fn the_reserve_is_left_alone() {
     let journal = open(&disk, 0, JournalOptions { reserve_bytes: 5_000, ..one_segment() }).unwrap();
     let appends = disk.calls(Call::Append);
     assert_eq!(kind(journal.append(&batch(3)).await), ErrorKind::Full);
-    assert_eq!(journal.health(), JournalHealth::Full);
+    assert_eq!(journal.health().await, JournalHealth::Full);
     assert_eq!(disk.calls(Call::Append), appends, "refused before writing");
     disk.set_capacity(Some(7_000));
-    assert_eq!(journal.health(), JournalHealth::Ready);
+    assert_eq!(journal.health().await, JournalHealth::Ready);
     append_all(&journal, 3..4).await;
     assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
 }
@@ -146,8 +146,8 @@ async fn a_failed_write_is_taken_back_and_its_number_given_again() {
             append_all(&journal, 0..2).await;
             disk.fail_next(Call::Append, fault);
             assert_eq!(kind(journal.append(&batch(9)).await), expected, "{fault:?}");
-            assert_eq!(journal.append(&batch(2)).await.unwrap(), Seq(3), "{fault:?}");
-            assert_eq!(journal.health(), JournalHealth::Ready);
+            assert_eq!(journal.append(&batch(2)).await.unwrap(), Seq(3).into(), "{fault:?}");
+            assert_eq!(journal.health().await, JournalHealth::Ready);
             disk.fail_next(Call::Append, fault);
             assert_eq!(kind(journal.append(&batch(9)).await), expected, "{fault:?}");
             disk.crash(seed);
@@ -208,7 +208,7 @@ async fn a_write_that_cannot_be_taken_back_poisons() {
     disk.fail_next(Call::Append, Fault::ShortWrite);
     disk.fail_next(Call::Truncate, Fault::Error(EIO));
     assert_eq!(kind(journal.append(&batch(9)).await), ErrorKind::Poisoned);
-    assert!(matches!(journal.health(), JournalHealth::Poisoned(_)));
+    assert!(matches!(journal.health().await, JournalHealth::Poisoned(_)));
     drop(journal);
     disk.kill();
     let journal = open(&disk, 0, one_segment()).unwrap();
@@ -263,9 +263,9 @@ async fn an_error_at_any_step_loses_nothing() {
             disk.heal();
             let journal = open(&disk, 0, small_segments()).unwrap_or_else(|why| panic!("step {step}: {why:?}"));
             let entries = read_all(&journal).await.unwrap();
-            assert!(entries.iter().zip(1..).all(|(entry, seq)| entry.seq == Seq(seq)));
+            assert!(entries.iter().zip(1..).all(|(entry, seq)| Seq::of_record(entry.id) == Seq(seq)));
             for (seq, number) in acked {
-                let entry = entries.iter().find(|entry| entry.seq == seq);
+                let entry = entries.iter().find(|entry| entry.id == seq);
                 assert_eq!(entry.map(|entry| &entry.payload), Some(batch(number).payload()), "I1, step {step}");
             }
             append_all(&journal, [9]).await;

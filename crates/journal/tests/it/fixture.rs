@@ -7,7 +7,7 @@ use domain::event::{EventView, Usage};
 use domain::position::Seq;
 use domain::record::RecordView;
 use domain::time::Timestamp;
-use ports::journal::Entry;
+use ports::journal::Delivery;
 use ports::testing::ledger::records::at;
 use vfs::testing::SimVfs;
 
@@ -21,12 +21,17 @@ fn plain<'a>(id: &'a str, time: Timestamp, kind: &'a str) -> EventView<'a> {
     EventView { id, time, kind, project: None, customer: None, user: None, endpoint: None, properties: None, usage }
 }
 
-fn assert_record(entry: &Entry, tenant: &str, received_at: Timestamp, events: &[EventView<'_>]) {
+fn assert_record(entry: &Delivery, tenant: &str, received_at: Timestamp, events: &[EventView<'_>]) {
     let record = RecordView::parse(&entry.payload).unwrap();
-    assert_eq!((record.tenant().as_str(), record.received_at()), (tenant, received_at), "record {}", entry.seq);
+    assert_eq!(
+        (record.tenant().as_str(), record.received_at()),
+        (tenant, received_at),
+        "record {}",
+        Seq::of_record(entry.id)
+    );
     let bodies: Vec<_> = record.bodies().map(Result::unwrap).collect();
     let found: Vec<_> = bodies.iter().map(|body| body.event().unwrap()).collect();
-    assert_eq!(found, events, "record {}", entry.seq);
+    assert_eq!(found, events, "record {}", Seq::of_record(entry.id));
 }
 
 #[tokio::test]
@@ -35,7 +40,7 @@ async fn a_journal_of_version_1_is_opened() {
     disk.put(&Path::new(DIR).join("00000000000000000007.journal"), V1);
     let journal = open(&disk, 6, one_segment()).unwrap();
     let entries = read_all(&journal).await.unwrap();
-    let numbers: Vec<Seq> = entries.iter().map(|entry| entry.seq).collect();
+    let numbers: Vec<Seq> = entries.iter().map(|entry| Seq::of_record(entry.id)).collect();
     assert_eq!(numbers, [Seq(7), Seq(8), Seq(9), Seq(10)]);
 
     let whole = EventView {
@@ -67,8 +72,8 @@ async fn a_journal_of_version_1_is_opened() {
     assert_eq!(journal_numbers(&read_all(&journal).await.unwrap()), [7, 8, 9, 10, 11]);
 }
 
-fn journal_numbers(entries: &[Entry]) -> Vec<u64> {
-    entries.iter().map(|entry| entry.seq.0).collect()
+fn journal_numbers(entries: &[Delivery]) -> Vec<u64> {
+    entries.iter().map(|entry| Seq::of_record(entry.id).0).collect()
 }
 
 /// The bytes as `docs/formats/journal-record.md` draws them, read without the journal's own code.

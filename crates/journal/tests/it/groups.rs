@@ -1,10 +1,10 @@
 //! Group commit, and the limit of what waits.
 
 use bytes::Bytes;
-use domain::position::Seq;
+use domain::position::{RecordId, Seq};
 use journal::JournalOptions;
 use ports::ErrorKind;
-use ports::journal::{Journal, JournalHealth};
+use ports::journal::{Journal, JournalHealth, OrderedJournal};
 use vfs::testing::{Call, EIO, Fault, SimVfs};
 
 use crate::support::{append_all, assert_records, batch, kind, next_waits, one_segment, open, queued, read_all};
@@ -20,13 +20,13 @@ async fn what_gathers_during_a_sync_is_made_durable_by_one() {
     hold.reached();
     let (syncs, appends) = (disk.calls(Call::Sync), disk.calls(Call::Append));
     let others: Vec<_> = batches[1..].iter().map(|batch| queued(journal.append(batch))).collect();
-    assert_eq!(journal.backlog().durable, Seq(1), "I8: nothing is durable before its sync");
+    assert_eq!(journal.last_durable(), Seq(1), "I8: nothing is durable before its sync");
     assert_records(&journal.next().await.unwrap(), 0, 0..1);
     assert!(next_waits(&journal), "nothing is handed out before it is durable");
     drop(hold);
-    assert_eq!(first.await.unwrap(), Seq(2));
+    assert_eq!(first.await.unwrap(), Seq(2).into());
     for (append, seq) in others.into_iter().zip(3..) {
-        assert_eq!(append.await.unwrap(), Seq(seq));
+        assert_eq!(append.await.unwrap(), Seq(seq).into());
     }
     assert_eq!(disk.calls(Call::Sync) - syncs, 2, "one sync for the first, one for all others");
     assert_eq!(disk.calls(Call::Append) - appends, 1, "one write for all others");
@@ -59,7 +59,7 @@ async fn on_a_slow_disk_what_waits_has_a_limit() {
     let batches: Vec<_> = (1..100).map(batch).collect();
     let largest = batches.iter().map(|batch| batch.payload().len() + 24).max().unwrap();
     let mut waiting = Vec::new();
-    let mut bytes = journal.backlog().bytes;
+    let mut bytes = journal.backlog().await.bytes;
     for batch in &batches {
         let append = queued(journal.append(batch));
         if bytes < 2_000 {
@@ -73,12 +73,13 @@ async fn on_a_slow_disk_what_waits_has_a_limit() {
     assert!(waiting.len() > 3 && waiting.len() < 90);
     drop(hold);
     for (append, seq) in waiting.into_iter().zip(2..) {
-        assert_eq!(append.await.unwrap(), Seq(seq), "slow is not lost");
+        assert_eq!(append.await.unwrap(), Seq(seq).into(), "slow is not lost");
     }
-    assert_eq!(journal.backlog().bytes, bytes);
+    assert_eq!(journal.backlog().await.bytes, bytes);
     assert_eq!(kind(journal.append(&batch(100)).await), ErrorKind::Overloaded, "not applied is not gone");
-    journal.ack(journal.backlog().durable);
-    assert_eq!(journal.backlog().bytes, 0);
+    let ids: Vec<RecordId> = (1..=journal.last_durable().0).map(|seq| Seq(seq).into()).collect();
+    journal.ack(&ids).await;
+    assert_eq!(journal.backlog().await.bytes, 0);
     append_all(&journal, [100]).await;
 }
 
@@ -99,7 +100,7 @@ async fn a_failed_sync_fails_its_group_and_all_that_waits() {
     for append in others {
         assert_eq!(kind(append.await), ErrorKind::Poisoned);
     }
-    assert!(matches!(journal.health(), JournalHealth::Poisoned(_)));
+    assert!(matches!(journal.health().await, JournalHealth::Poisoned(_)));
     assert_records(&read_all(&journal).await.unwrap(), 0, 0..1);
     assert!(next_waits(&journal), "I4: what was not made durable is not handed out");
 }
@@ -116,7 +117,7 @@ async fn closing_finishes_what_waits() {
     drop(hold);
     closing.await;
     for (append, seq) in appends.into_iter().zip(1..) {
-        assert_eq!(append.await.unwrap(), Seq(seq));
+        assert_eq!(append.await.unwrap(), Seq(seq).into());
     }
     assert_records(&read_all(&journal).await.unwrap(), 0, 0..5);
     assert!(journal.next().await.unwrap().is_empty());

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use domain::admit::Admitted;
 use domain::position::Seq;
 use journal::{JournalOptions, LocalJournal};
-use ports::journal::{Entry, Journal};
+use ports::journal::{Delivery, Journal, OrderedJournal};
 use ports::testing::ledger::records::{admitted, at, event, scope};
 use ports::{ErrorKind, PortError};
 use vfs::Vfs;
@@ -54,10 +54,10 @@ pub(crate) async fn append_all(journal: &LocalJournal, numbers: impl IntoIterato
 }
 
 /// Everything that is durable and was not handed out yet.
-pub(crate) async fn read_all(journal: &LocalJournal) -> Result<Vec<Entry>, PortError> {
-    let durable = journal.backlog().durable;
-    let mut entries: Vec<Entry> = Vec::new();
-    while entries.last().map_or(journal.backlog().acked, |entry| entry.seq) < durable {
+pub(crate) async fn read_all(journal: &LocalJournal) -> Result<Vec<Delivery>, PortError> {
+    let durable = journal.last_durable();
+    let mut entries: Vec<Delivery> = Vec::new();
+    while entries.last().map_or(journal.acked_through(), |entry| Seq::of_record(entry.id)) < durable {
         let more = journal.next().await?;
         assert!(!more.is_empty(), "next ended early");
         entries.extend(more);
@@ -66,8 +66,8 @@ pub(crate) async fn read_all(journal: &LocalJournal) -> Result<Vec<Entry>, PortE
 }
 
 /// Asserts that the entries are exactly these records, numbered from `after` + 1.
-pub(crate) fn assert_records(entries: &[Entry], after: u64, numbers: impl IntoIterator<Item = u64>) {
-    let found: Vec<(u64, &Bytes)> = entries.iter().map(|entry| (entry.seq.0, &entry.payload)).collect();
+pub(crate) fn assert_records(entries: &[Delivery], after: u64, numbers: impl IntoIterator<Item = u64>) {
+    let found: Vec<(u64, &Bytes)> = entries.iter().map(|entry| (Seq::of_record(entry.id).0, &entry.payload)).collect();
     let payloads: Vec<Bytes> = numbers.into_iter().map(payload).collect();
     let expected: Vec<(u64, &Bytes)> = (after + 1..).zip(&payloads).collect();
     assert_eq!(found, expected);

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use vfs::testing::SimVfs;
 
 use crate::support::{append_all, assert_records, next_waits, one_segment, open, read_all, segments};
@@ -28,7 +28,7 @@ async fn written() -> (SimVfs, PathBuf, Vec<u8>, Vec<usize>) {
 /// Opens what is on the disk: the first `whole` records are there, and the journal goes on.
 async fn assert_prefix(disk: &SimVfs, whole: u64, what: &str) {
     let journal = open(disk, 0, one_segment()).unwrap_or_else(|why| panic!("{what}: {why:?}"));
-    assert_eq!(journal.backlog().durable.0, whole, "{what}");
+    assert_eq!(journal.last_durable().0, whole, "{what}");
     assert_records(&read_all(&journal).await.unwrap(), 0, 0..whole);
     assert!(next_waits(&journal));
     append_all(&journal, [100]).await;

@@ -10,7 +10,7 @@ use domain::series::{Facet, Metric};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
 use ports::ErrorKind;
-use ports::journal::Entry;
+use ports::journal::Delivery;
 use ports::ledger::Ledger;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::MemoryLedger;
@@ -166,7 +166,7 @@ async fn fill(steps: Vec<Step>) -> (Arc<EmbeddedLedger>, MemoryLedger) {
     (ledger, oracle)
 }
 
-async fn apply(ledger: &EmbeddedLedger, entry: &Entry) {
+async fn apply(ledger: &EmbeddedLedger, entry: &Delivery) {
     let batch = ledger.apply(std::slice::from_ref(entry)).await;
     assert!(batch.failed.is_none(), "{:?}", batch.failed);
 }

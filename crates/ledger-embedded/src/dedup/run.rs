@@ -10,6 +10,7 @@
 //! hit one or two page reads.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 use domain::position::Position;
@@ -159,37 +160,17 @@ impl IdRun {
 
     /// The first sighting of `hash`, if it is in this run.
     pub(crate) fn find(&self, hash: IdHash) -> io::Result<Option<FirstSeen>> {
-        if self.count == 0 {
-            return Ok(None);
-        }
-        let (descriptor, fingerprints) = self.filter.split_at(BinaryFuse8::DESCRIPTOR_LEN);
-        if !BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&filter_key(hash)) {
-            return Ok(None);
-        }
-        self.search(hash)
+        if self.may_hold(hash) { IdLookup::new(self).search(hash) } else { Ok(None) }
     }
 
-    /// Interpolation search by pages: each step reads one page around where a uniform hash would
-    /// stand between the known bounds.
-    fn search(&self, hash: IdHash) -> io::Result<Option<FirstSeen>> {
-        let (mut low, mut high) = (0, self.count);
-        let (mut low_hash, mut high_hash) = (0_u128, u128::MAX);
-        let mut page = [0; PROBE_BYTES];
-        while low < high {
-            let guess = low + interpolate(hash.0, low_hash, high_hash, high - low);
-            let first = guess.saturating_sub(PROBE_RECORDS / 2).clamp(low, high - 1);
-            let last = (first + PROBE_RECORDS).min(high);
-            let records = self.read(first, last, &mut page)?;
-            match records.binary_search_by(|record| IdRecord::decode(record).hash.cmp(&hash)) {
-                Ok(found) => return Ok(Some(IdRecord::decode(&records[found]).seen)),
-                Err(0) => (high, high_hash) = (first, IdRecord::decode(&records[0]).hash.0),
-                Err(at) if at == records.len() => {
-                    (low, low_hash) = (last, IdRecord::decode(&records[at - 1]).hash.0);
-                }
-                Err(_) => return Ok(None),
-            }
+    /// Whether `hash` may be in this run, as its filter says from memory: never no for one that is,
+    /// and yes for about one in 256 that are not.
+    pub(crate) fn may_hold(&self, hash: IdHash) -> bool {
+        if self.count == 0 {
+            return false;
         }
-        Ok(None)
+        let (descriptor, fingerprints) = self.filter.split_at(BinaryFuse8::DESCRIPTOR_LEN);
+        BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&filter_key(hash))
     }
 
     fn read<'b>(&self, first: u64, last: u64, page: &'b mut [u8]) -> io::Result<&'b [[u8; RECORD_BYTES]]> {
@@ -225,6 +206,77 @@ impl IdRun {
                 }
             }
         })
+    }
+}
+
+/// Finds ids in a run, and keeps the page that was read last: ids in ascending order read no page twice.
+#[derive(Debug)]
+pub(crate) struct IdLookup<'r> {
+    run: &'r IdRun,
+    page: [u8; PROBE_BYTES],
+    /// The records on the page.
+    held: Range<u64>,
+}
+
+/// Where a hash can be: between two records whose hashes are known.
+struct Bounds {
+    low: u64,
+    high: u64,
+    low_hash: u128,
+    high_hash: u128,
+}
+
+impl<'r> IdLookup<'r> {
+    pub(crate) fn new(run: &'r IdRun) -> Self {
+        Self { run, page: [0; PROBE_BYTES], held: 0..0 }
+    }
+
+    /// The first sighting of `hash`, if it is in the run.
+    pub(crate) fn find(&mut self, hash: IdHash) -> io::Result<Option<FirstSeen>> {
+        if self.run.may_hold(hash) { self.search(hash) } else { Ok(None) }
+    }
+
+    fn search(&mut self, hash: IdHash) -> io::Result<Option<FirstSeen>> {
+        let mut bounds = Bounds { low: 0, high: self.run.count, low_hash: 0, high_hash: u128::MAX };
+        if let Some(answer) = self.look(hash, &mut bounds) {
+            return Ok(answer);
+        }
+        while bounds.low < bounds.high {
+            self.read(hash, &bounds)?;
+            if let Some(answer) = self.look(hash, &mut bounds) {
+                return Ok(answer);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Interpolation search by pages: reads the page around where a uniform hash would stand between
+    /// the bounds.
+    fn read(&mut self, hash: IdHash, bounds: &Bounds) -> io::Result<()> {
+        let Bounds { low, high, low_hash, high_hash } = *bounds;
+        let guess = low + interpolate(hash.0, low_hash, high_hash, high - low);
+        let first = guess.saturating_sub(PROBE_RECORDS / 2).clamp(low, high - 1);
+        let last = (first + PROBE_RECORDS).min(high);
+        self.held = 0..0;
+        self.run.read(first, last, &mut self.page)?;
+        self.held = first..last;
+        Ok(())
+    }
+
+    /// What the page in hand says of `hash`. When it can be elsewhere, `None`, and narrower bounds.
+    fn look(&self, hash: IdHash, bounds: &mut Bounds) -> Option<Option<FirstSeen>> {
+        let count = usize::try_from(self.held.end - self.held.start).unwrap_or(0);
+        let records = &self.page.as_chunks::<RECORD_BYTES>().0[..count];
+        match records.binary_search_by(|record| IdRecord::decode(record).hash.cmp(&hash)) {
+            _ if records.is_empty() => return None,
+            Ok(found) => return Some(Some(IdRecord::decode(&records[found]).seen)),
+            Err(0) => (bounds.high, bounds.high_hash) = (self.held.start, IdRecord::decode(&records[0]).hash.0),
+            Err(at) if at == records.len() => {
+                (bounds.low, bounds.low_hash) = (self.held.end, IdRecord::decode(&records[at - 1]).hash.0);
+            }
+            Err(_) => return Some(None),
+        }
+        None
     }
 }
 

@@ -97,7 +97,7 @@ fn i9_what_is_no_table_of_events_is_refused_with_a_reason() {
 #[test]
 fn exported_events_are_read_back() {
     let event = StoredEvent {
-        position: Position::new(Seq(1), 0),
+        position: Position::new(Seq(1), 0).into(),
         id: "e".into(),
         time: Timestamp::from_micros(-1),
         received_at: Timestamp::from_micros(5),

@@ -184,7 +184,7 @@ fn find_in(table: &Memtable, scope: &TenantScope, filter: &EventFilter, best: &m
     };
     let range = best.range;
     for handle in groups.into_iter().flat_map(|group| group.events(range)) {
-        let at = EventCursor { time: handle.time(), position: handle.position() };
+        let at = EventCursor { time: handle.time(), position: handle.position().into() };
         let Some(unflushed) = best.wants(at).then(|| handle.decode()).flatten() else { continue };
         let same =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
@@ -234,7 +234,7 @@ fn find_on_disk(
         let others = others.collect::<ParquetResult<Vec<_>>>().map_err(unreadable)?;
         for (row, id) in rows.into_iter().enumerate() {
             let key = keys.key(row);
-            let at = EventCursor { time: key.time, position: key.position };
+            let at = EventCursor { time: key.time, position: key.position.into() };
             if key.tenant == tenant
                 && best.wants(at)
                 && filter.customer.as_deref().is_none_or(|customer| customer == key.customer)
@@ -322,7 +322,7 @@ fn row_at(
 fn stored_event(unflushed: &MemtableEvent<'_>) -> StoredEvent {
     let event = &unflushed.event;
     StoredEvent {
-        position: unflushed.position,
+        position: unflushed.position.into(),
         id: event.id.to_owned(),
         time: event.time,
         received_at: unflushed.received_at,

@@ -217,7 +217,7 @@ pub(crate) fn stored(batch: &RecordBatch, row: usize) -> Result<StoredEvent> {
         |name: &str| Ok::<_, parquet::errors::ParquetError>(text_at(columns.texts(name)?, row).map(str::to_owned));
     let count = |name: &str| Ok::<_, parquet::errors::ParquetError>(count_at(columns.numbers(name)?, row));
     Ok(StoredEvent {
-        position: key.position,
+        position: key.position.into(),
         id: columns.texts("id")?.value(row).to_owned(),
         time: key.time,
         received_at: Timestamp::from_micros(columns.times("received_at")?.value(row)),

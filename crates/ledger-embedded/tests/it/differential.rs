@@ -7,7 +7,7 @@ use domain::position::Seq;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 use ports::analytics::Analytics;
-use ports::journal::Entry;
+use ports::journal::Delivery;
 use ports::ledger::Ledger;
 use ports::reports::{EventFilter, EventQuery, Order, Reports, WindowQuery};
 use ports::testing::ledger::MemoryLedger;
@@ -151,7 +151,7 @@ async fn run(steps: Vec<Step>) {
     let folder = TestFolder::new();
     let oracle = MemoryLedger::new(WindowRule::default());
     let mut ledger = folder.open(small(WindowRule::default())).await;
-    let mut journal: Vec<Entry> = Vec::new();
+    let mut journal: Vec<Delivery> = Vec::new();
     for step in steps {
         match step {
             Step::Record { tenant, received, events } => {

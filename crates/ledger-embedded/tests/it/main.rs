@@ -6,6 +6,7 @@ mod differential;
 mod files;
 mod lingering;
 mod folder;
+mod sightings;
 mod users;
 mod queries;
 mod questions;

@@ -17,7 +17,7 @@ use domain::window::WindowRule;
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use ports::ErrorKind;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery};
-use ports::journal::Entry;
+use ports::journal::Delivery;
 use ports::ledger::{Ledger, Outcome};
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
@@ -188,7 +188,7 @@ struct World {
     folder: TestFolder,
     ledger: Arc<EmbeddedLedger>,
     oracle: Oracle,
-    journal: Vec<Entry>,
+    journal: Vec<Delivery>,
     zones: [usize; 2],
     change: Timestamp,
 }

@@ -86,7 +86,7 @@ async fn settle(
 ) -> anyhow::Result<()> {
     while let Some((durable, batch)) = written.recv().await {
         if let Some(durable) = durable {
-            match pipeline.ingest()?.fate_of_loaded(durable).await? {
+            match pipeline.ingest()?.outcome_of_loaded(durable).await? {
                 LoadedOutcome::Applied { accepted, duplicates } => session.counted(accepted, duplicates),
                 LoadedOutcome::DeadLettered { reason } => {
                     session.dead_lettered(&batch, batch.rows - batch.rejects.len() as u64, &reason);

@@ -45,7 +45,7 @@ pub struct EventResult {
     pub status: Status,
     /// The machine-readable reason of a rejection, or [`PAYLOAD_MISMATCH`].
     pub code: Option<&'static str>,
-    /// The field in the way, for a rejection because of one.
+    /// The field that is refused, for a rejection because of one.
     pub field: Option<String>,
     /// The reason for people: lowercase, no full stop.
     pub message: Option<String>,

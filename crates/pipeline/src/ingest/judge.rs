@@ -1,5 +1,5 @@
-//! Decides on each event of a request: rejected, duplicate as far as known now, or to be journaled.
-//! Does no IO of its own; what it has to know is handed in.
+//! Decides on each event of a request: rejected, duplicate as far as known now, or to be journaled. Two
+//! steps without IO, between which the ledger is asked what it has seen: [`check`] and [`decide`].
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,25 +22,36 @@ pub(super) struct Verdicts {
     results: Vec<EventResult>,
 }
 
-/// Decides on `items` and builds the record of those to be journaled, `None` if there are none.
-/// `seen` tells which ids were counted before. Of an id that comes twice the first one stands.
-pub(super) fn judge(
-    items: &[Item<'_>],
-    mut admission: Admission<'_>,
+/// Checks every event against what the tenant may send, with the `names` that it uses.
+pub(super) fn check<'c>(
+    items: &'c [Item<'c>],
+    admission: &Admission<'_>,
     mut names: OpenNames<'_>,
     new_id: impl Fn() -> String,
-    seen: impl FnOnce(&[&str]) -> Vec<Option<Sighting>>,
+    metrics: &Metrics,
+) -> Vec<Check<'c>> {
+    let checks: Vec<_> = items.iter().map(|item| check_one(item, admission, &mut names, &new_id)).collect();
+    count(&checks, metrics);
+    checks
+}
+
+/// The ids that the ledger is asked about: those of events that may be taken, in order.
+pub(super) fn ids<'c>(checks: &'c [Check<'_>]) -> Vec<&'c str> {
+    checks.iter().flatten().map(Checked::id).collect()
+}
+
+/// Decides on every event, and builds the record of those to be journaled, `None` if there are none.
+/// `sightings` says which of the [`ids`] were counted before. Of an id that comes twice the first stands.
+pub(super) fn decide(
+    checks: &[Check<'_>],
+    sightings: Vec<Option<Sighting>>,
+    mut admission: Admission<'_>,
     metrics: &Metrics,
 ) -> (Verdicts, Option<Admitted>) {
-    let checked: Vec<_> = items.iter().map(|item| check(item, &admission, &mut names, &new_id)).collect();
-    // The tenant's other requests need the names; looking ids up may read the disk.
-    drop(names);
-    count(&checked, metrics);
-    let ids: Vec<&str> = checked.iter().flatten().map(Checked::id).collect();
-    let mut sightings = seen(&ids).into_iter();
-    let mut taken: HashMap<&str, &Checked<'_>> = HashMap::with_capacity(ids.len());
-    let mut results = Vec::with_capacity(checked.len());
-    for checked in &checked {
+    let mut taken: HashMap<&str, &Checked<'_>> = HashMap::with_capacity(sightings.len());
+    let mut sightings = sightings.into_iter();
+    let mut results = Vec::with_capacity(checks.len());
+    for checked in checks {
         let checked = match checked {
             Ok(checked) => checked,
             Err((id, rejection)) => {
@@ -68,9 +79,9 @@ pub(super) fn judge(
 }
 
 /// An event that may be taken, or why not and under which id.
-type Check<'c> = Result<Checked<'c>, (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
+pub(super) type Check<'c> = Result<Checked<'c>, (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
 
-fn check<'c>(
+fn check_one<'c>(
     item: &'c Item<'c>,
     admission: &Admission<'_>,
     names: &mut OpenNames<'_>,
@@ -85,10 +96,10 @@ fn check<'c>(
     checked.map_err(|rejection| (candidate.id.as_deref().map(Cow::Borrowed), Cow::Owned(rejection)))
 }
 
-fn count(checked: &[Check<'_>], metrics: &Metrics) {
+fn count(checks: &[Check<'_>], metrics: &Metrics) {
     let mut received = Tally::default();
     let mut rejected = 0;
-    for checked in checked {
+    for checked in checks {
         match checked {
             Ok(checked) => received.add(checked.view().kind),
             Err((_, rejection)) => {

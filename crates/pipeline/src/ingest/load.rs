@@ -16,7 +16,7 @@ use super::{Ingest, IngestError};
 use crate::inflight::Stamp;
 use crate::names::TenantNames;
 use crate::receipts::BatchOutcome;
-use crate::stage::{Batch, Durable};
+use crate::stage::{Durable, PendingBatch};
 
 /// Wait for room in the backlog before the next look.
 const ROOM_WAIT: Duration = Duration::from_millis(5);
@@ -41,7 +41,7 @@ pub struct LoadBatch<'l> {
 
 /// A batch that is complete.
 #[derive(Debug)]
-pub struct LoadedBatch(Batch);
+pub struct LoadedBatch(PendingBatch);
 
 /// A batch that is durable.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +76,7 @@ impl Ingest {
     /// # Errors
     /// [`IngestError`] when the journal does not take it; nothing of it was acknowledged then.
     pub async fn append_loaded(&self, batch: LoadedBatch) -> Result<LoadedDurably, IngestError> {
-        while self.journaling.check_room(&self.limits).is_err() {
+        while self.journaling.check_room(&self.limits).await.is_err() {
             if self.journaling.failure.reason().is_some() {
                 return Err(IngestError::Unavailable);
             }
@@ -88,8 +88,8 @@ impl Ingest {
     /// Waits until a batch is applied or given up, and says what became of it.
     ///
     /// # Errors
-    /// [`IngestError::Unavailable`] when that is forgotten, because nobody asked for too long.
-    pub async fn fate_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedOutcome, IngestError> {
+    /// [`IngestError::Unavailable`] when that is forgotten, because too many batches came after it.
+    pub async fn outcome_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedOutcome, IngestError> {
         self.receipts.wait_for(durable.seq()).await;
         match self.receipts.batch_outcome(durable.seq()) {
             Some(BatchOutcome::Applied { accepted, duplicates, .. }) => {
@@ -140,6 +140,6 @@ impl LoadBatch<'_> {
     /// The batch, or `None` when it holds nothing.
     pub fn finish(self) -> Option<LoadedBatch> {
         let admitted = self.admission.finish()?;
-        Some(LoadedBatch(Batch { admitted, stamp: self.stamp, space: None }))
+        Some(LoadedBatch(PendingBatch { admitted, stamp: self.stamp, space: None }))
     }
 }

@@ -101,7 +101,7 @@ impl Announcements {
         (subscribers.sender.receiver_count() < LIVE_STREAMS_PER_TENANT_MAX).then(|| subscribers.sender.subscribe())
     }
 
-    /// Where to note what was applied for `tenant`; `None` when no reader listens.
+    /// Where to note what was applied for `tenant`; `None` without a subscriber.
     pub(crate) fn late_windows(&self, tenant: &TenantId) -> Option<LateWindows> {
         let tenants = self.tenants.read();
         if tenants.is_empty() {

@@ -1,12 +1,13 @@
 //! Counts again, once at the start, the recent events that were applied before it. What the journal
-//! still holds is replayed through the worker; the two are told apart by their place in the journal,
-//! so nothing is counted twice.
+//! still holds is replayed through the worker; the two are told apart by their positions, so nothing is
+//! counted twice. The live view counts what it is handed at most once, so a page whose call failed is
+//! not handed over again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::position::Seq;
+use domain::position::EventPosition;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_SECOND, TimeRange, Timestamp};
 use ports::PortError;
@@ -15,7 +16,7 @@ use ports::clock::Clock;
 use ports::live::{Live, LiveEvent};
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
 
-use super::LiveState;
+use super::state::LiveState;
 use crate::failure::chain;
 use crate::references::ReferenceTables;
 use crate::stop::StopSignal;
@@ -36,8 +37,8 @@ pub(crate) struct Rebuild {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tables: ReferenceTables,
     pub(crate) state: Arc<LiveState>,
-    /// The last record that was applied before the start.
-    pub(crate) applied: Seq,
+    /// Events at or before it were applied before the start.
+    pub(crate) applied: EventPosition,
     /// How far ahead of the clock an event may lie, in microseconds.
     pub(crate) future_us_max: i64,
 }
@@ -56,9 +57,6 @@ impl Rebuild {
         fail::fail_point!("live::before_rebuild");
         while let Err(error) = self.tables.load().await {
             self.pause("the reference tables were not loaded", &error).await;
-        }
-        if self.applied == Seq::ZERO {
-            return;
         }
         let tenants = loop {
             match self.catalog.tenants().await {
@@ -101,10 +99,12 @@ impl Rebuild {
         query: &EventQuery,
     ) -> Result<Option<ports::reports::EventCursor>, PortError> {
         let page = self.reports.events(scope, query).await?;
-        let before = page.rows.iter().filter(|event| event.position.seq() <= self.applied);
+        let before = page.rows.iter().filter(|event| event.position <= self.applied);
         let events: Vec<_> = before.map(|event| LiveEvent { time: event.time, user: event.user.as_deref() }).collect();
         let now: Timestamp = self.clock.now();
-        self.live.record(scope.tenant(), now, &events).await?;
+        if let Err(error) = self.live.record(scope.tenant(), now, &events).await {
+            tracing::warn!(error = chain(&error), events = events.len(), "events are missing in the live view");
+        }
         Ok(page.next)
     }
 }

@@ -15,8 +15,8 @@ use ports::reports::Window;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
-use super::LiveState;
 use super::announce::Announcement;
+use super::state::LiveState;
 use crate::failure::chain;
 use crate::stop::StopSignal;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::tenant::TenantScope;
 use ports::PortError;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::reports::Reports;
 
 use super::RoleContext;
@@ -19,7 +19,7 @@ use crate::stage::Journaling;
 #[derive(Debug, Clone)]
 pub struct IngestRole {
     /// Where accepted events become durable.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Arc<dyn OrderedJournal>,
     /// Answers which records are dead letters.
     pub reports: Fair<dyn Reports>,
     /// What the tenants have decided for themselves. A change of a zone that a crash has ended is made
@@ -39,7 +39,6 @@ impl IngestRole {
                 clock: Arc::clone(&context.clock),
                 metrics: Arc::clone(&context.metrics),
                 failure: context.failure.clone(),
-                unknown: Arc::default(),
             },
             ledger: Arc::clone(&context.ledger),
             reports,

@@ -47,7 +47,7 @@ impl LiveRole {
             clock: Arc::clone(&context.clock),
             tables: tables.clone(),
             state: Arc::clone(&state),
-            applied: context.ledger.applied(),
+            applied: context.ledger.applied_position(),
             future_us_max: context.limits.future_us_max,
         };
         tokio::spawn(rebuild.run(context.stop.signal()));

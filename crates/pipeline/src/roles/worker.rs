@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::live::Live;
 use ports::{ErrorKind, PortError};
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use crate::worker::{self, Worker, WorkerHandle};
 #[derive(Debug, Clone)]
 pub struct WorkerRole {
     /// Where durable records come from.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Arc<dyn OrderedJournal>,
     /// The live view, which counts what is applied.
     pub live: Arc<dyn Live>,
 }
@@ -27,7 +27,7 @@ pub struct WorkerRole {
 /// The running worker and closer.
 #[derive(Debug)]
 pub(crate) struct RunningWorker {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn OrderedJournal>,
     handle: WorkerHandle,
     closer: Mutex<Option<JoinHandle<()>>>,
 }

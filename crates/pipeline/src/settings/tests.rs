@@ -178,7 +178,7 @@ async fn wanted(catalog: &MemoryCatalog) -> Option<VersionedZone> {
 #[tokio::test]
 async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_one() {
     let catalog = Arc::new(MemoryCatalog::new());
-    let (settings, stop) = over(&catalog, Arc::new(Endless), Vec::new());
+    let settings = over(&catalog, Arc::new(Endless), Vec::new());
     let a = scope("a");
     let change = to_tokyo();
     let mut changing = std::pin::pin!(settings.change(&a, &change));
@@ -186,7 +186,7 @@ async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_on
     assert_eq!(wanted(&catalog).await, Some(tokyo(1)));
     assert_eq!(settings.calendar(&a).zone, Zone::utc());
     assert_eq!((settings.pending_zone(&a), settings.pending_zone(&scope("b"))), (Some(tokyo(1).zone), None));
-    stop.drain();
+    settings.stop();
     assert_eq!(changing.await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(wanted(&catalog).await, Some(tokyo(1)), "the next start goes on with it");
 }
@@ -194,7 +194,7 @@ async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_on
 #[tokio::test]
 async fn a_zone_that_can_never_be_counted_is_no_longer_wanted() {
     let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Gone]));
-    let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
+    let settings = over(&catalog, ledger.clone(), Vec::new());
     assert_eq!(settings.change(&scope("a"), &to_tokyo()).await.unwrap_err().kind(), ErrorKind::Gone);
     assert_eq!(settings.pending_zone(&scope("a")), None);
     assert_eq!(wanted(&catalog).await, Some(VersionedZone { zone: Zone::utc(), version: 2 }));
@@ -209,7 +209,7 @@ async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
     for (failures, expected) in [(&[][..], tokyo(4).zone), (&[ErrorKind::Gone], Zone::utc())] {
         let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(failures));
         catalog.store_wanted_zone(&scope("a"), &tokyo(4), Timestamp::MIN).await.unwrap();
-        let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
+        let settings = over(&catalog, ledger.clone(), Vec::new());
         assert!(settings.resume_all().await);
         assert!(settings.resume_all().await);
         assert_eq!(*ledger.attempts.lock(), [tokyo(4)]);
@@ -223,8 +223,7 @@ async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
 async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
     let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable; 2]));
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
-    let stop = Stop::new();
-    let settings = Settings::new(catalog.clone(), ledger.clone(), clock.clone(), Vec::new(), stop.signal());
+    let settings = Settings::new(catalog.clone(), ledger.clone(), clock.clone(), Vec::new());
     let settings = Arc::new(settings);
     let resuming = tokio::spawn(Arc::clone(&settings).resume_recounts());
     tokio::task::yield_now().await;
@@ -236,14 +235,14 @@ async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
     }
     assert_eq!(*ledger.attempts.lock(), [tokyo(1), tokyo(1), tokyo(1)]);
     assert_eq!(settings.calendar(&scope("a")).zone, tokyo(1).zone);
-    stop.drain();
+    settings.stop();
     resuming.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_zone_that_is_wanted_is_given_up_for_the_one_that_holds() {
     let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable]));
-    let (settings, _stop) = over(&catalog, ledger.clone(), Vec::new());
+    let settings = over(&catalog, ledger.clone(), Vec::new());
     settings.change(&scope("a"), &to_tokyo()).await.unwrap_err();
     let back = SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() };
     settings.change(&scope("a"), &back).await.unwrap();
@@ -260,7 +259,7 @@ async fn an_older_choice_gives_way_to_a_later_one_that_is_applied() {
     ledger.recount(&scope("a"), &tokyo(7)).await.unwrap();
     let berlin = VersionedZone { zone: Zone::parse("Europe/Berlin").unwrap(), version: 3 };
     catalog.store_wanted_zone(&scope("a"), &berlin, Timestamp::MIN).await.unwrap();
-    let (settings, _stop) = over(&catalog, ledger, Vec::new());
+    let settings = over(&catalog, ledger, Vec::new());
     assert!(settings.resume_all().await);
     assert_eq!(settings.calendar(&scope("a")).zone, tokyo(7).zone);
     assert_eq!(wanted(&catalog).await, Some(tokyo(8)));

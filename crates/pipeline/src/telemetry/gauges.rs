@@ -2,11 +2,12 @@
 //! cost nothing in between.
 
 use std::fmt;
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use domain::time::Timestamp;
-use ports::journal::Journal;
+use parking_lot::Mutex;
+use ports::journal::{Backlog, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
 use prometheus_client::collector::Collector;
@@ -21,19 +22,28 @@ use crate::live::LiveState;
 /// The state of the journal, the ledger, the live view and the gate. Keeps no port open.
 #[derive(Debug)]
 pub(crate) struct PortGauges {
-    pub(crate) journal: Option<Weak<dyn Journal>>,
+    pub(crate) journal: Option<Weak<dyn OrderedJournal>>,
+    /// What waits in the journal, as of the last [`PortGauges::refresh`].
+    pub(crate) backlog: Mutex<Backlog>,
     pub(crate) ledger: Weak<dyn Ledger>,
     pub(crate) live: Option<(Weak<dyn Live>, Weak<LiveState>)>,
     pub(crate) limiter: FairLimiter,
 }
 
-impl Collector for PortGauges {
+impl PortGauges {
+    /// Reads what a port tells only asynchronously.
+    pub(crate) async fn refresh(&self) {
+        if let Some(journal) = self.journal.as_ref().and_then(Weak::upgrade) {
+            let backlog = journal.backlog().await;
+            *self.backlog.lock() = backlog;
+        }
+    }
+
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         if let Some(journal) = self.journal.as_ref().and_then(Weak::upgrade) {
-            let backlog = journal.backlog();
-            let records = backlog.durable.0.saturating_sub(backlog.acked.0);
-            gauge(&mut encoder, "journal_durable_seq", "Number of the last durable record", backlog.durable.0)?;
-            gauge(&mut encoder, "backlog_records", "Records that are durable but not applied", records)?;
+            let (durable, backlog) = (journal.last_durable(), *self.backlog.lock());
+            gauge(&mut encoder, "journal_durable_seq", "Number of the last durable record", durable.0)?;
+            gauge(&mut encoder, "backlog_records", "Records that are durable but not applied", backlog.records)?;
             gauge(&mut encoder, "backlog_bytes", "Bytes of those records", backlog.bytes)?;
         }
         if let Some(ledger) = self.ledger.upgrade() {
@@ -78,6 +88,16 @@ fn gate(encoder: &mut DescriptorEncoder<'_>, limiter: &FairLimiter) -> Result<()
         ConstCounter::new(load.admitted).encode(admitted.encode_family(class)?)?;
     }
     Ok(())
+}
+
+/// The gauges as the registry of metrics holds them.
+#[derive(Debug)]
+pub(crate) struct PortCollector(pub(crate) Arc<PortGauges>);
+
+impl Collector for PortCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        self.0.encode(encoder)
+    }
 }
 
 /// Whole seconds since 1970, 0 before it: before the first closing there is nothing to show.

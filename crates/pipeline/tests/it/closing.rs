@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::position::Position;
 use domain::time::Timestamp;
 use ports::ErrorKind;
 use ports::ledger::Ledger;
@@ -135,7 +136,7 @@ async fn run(steps: Vec<Step>) {
     let mut closed = Timestamp::MIN;
     for (through, applied) in world.ledger.closings() {
         for event in &events {
-            let in_time = event.received_at >= through || event.position.seq() <= applied;
+            let in_time = event.received_at >= through || event.position <= Position::new(applied, u16::MAX).into();
             assert!(in_time, "closed through {through} at record {applied}, without {event:?}");
         }
         assert!(through >= closed);

@@ -39,7 +39,7 @@ async fn the_hint_may_miss_what_is_on_its_way_and_the_ledger_decides() {
         |accepted, duplicates| Some(ReceiptState::Applied { accepted: Some(accepted), duplicates: Some(duplicates) });
     assert_eq!(world.receipt("acme", &first.receipt.unwrap()).await, state(1, 0));
     assert_eq!(world.receipt("acme", &second.receipt.unwrap()).await, state(1, 1));
-    assert_eq!(world.metric("events_duplicate_total"), Some(1.0));
+    assert_eq!(world.metric("events_duplicate_total").await, Some(1.0));
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn f18_the_same_id_with_another_payload_is_told_and_the_first_one_stands()
     assert_eq!(verdicts(&late), ["b duplicate payload_mismatch"], "decided by the ledger");
     let users: Vec<_> = world.events("acme").await.into_iter().map(|event| event.user.unwrap()).collect();
     assert_eq!(users, ["1", "1"]);
-    assert_eq!(world.metric("events_payload_mismatch_total"), Some(3.0));
+    assert_eq!(world.metric("events_payload_mismatch_total").await, Some(3.0));
 }
 
 #[tokio::test]

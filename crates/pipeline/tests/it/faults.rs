@@ -13,7 +13,7 @@ use ports::ledger::Ledger;
 use ports::testing::journal::AppendFault;
 
 use crate::twins::LedgerFaults;
-use crate::world::{World, batch, eventually, request, within};
+use crate::world::{World, batch, eventually, eventually_told, request, within};
 
 fn refusing(kind: ErrorKind) -> LedgerFaults {
     LedgerFaults { refuse: Some(kind), ..LedgerFaults::default() }
@@ -22,13 +22,13 @@ fn refusing(kind: ErrorKind) -> LedgerFaults {
 #[tokio::test]
 async fn f27_a_poison_record_is_buried_once_and_the_queue_goes_on() {
     let world = World::new();
-    world.ledger.set(LedgerFaults { refuse_burial: true, ..refusing(ErrorKind::Unavailable) });
+    world.ledger.set(LedgerFaults { refuse_dead_letters: true, ..refusing(ErrorKind::Unavailable) });
     let mut receipts = Vec::new();
     for n in 0..5 {
         receipts.push(world.post("acme", &format!(r#"{{"id":"e{n}"}}"#)).await.unwrap().receipt.unwrap());
     }
     let poison = BTreeSet::from([Seq(2), Seq(3)]);
-    world.ledger.set(LedgerFaults { poison: poison.clone(), refuse_burial: true, ..LedgerFaults::default() });
+    world.ledger.set(LedgerFaults { poison: poison.clone(), refuse_dead_letters: true, ..LedgerFaults::default() });
     eventually("three attempts", || {
         world.clock.advance(Duration::from_millis(100));
         (world.ledger.attempts().len() == 3).then_some(())
@@ -48,7 +48,7 @@ async fn f27_a_poison_record_is_buried_once_and_the_queue_goes_on() {
             state => assert!(!is_dead_lettered, "{state:?}"),
         }
     }
-    assert!(world.not_ready().is_empty(), "{:?}", world.pipeline.readiness());
+    assert!(world.not_ready().await.is_empty(), "{:?}", world.pipeline.readiness().await);
     let receipt = &receipts[1];
     let world = world.restart(LedgerFaults::default());
     world.settle().await;
@@ -101,16 +101,16 @@ async fn f28_while_the_ledger_is_down_the_backlog_is_bounded_and_nothing_acknowl
                 refused += 1;
             }
         }
-        assert!(world.journal.backlog().bytes < 22_000, "I6");
+        assert!(world.journal.backlog().await.bytes < 22_000, "I6");
     }
     assert!(refused > 0 && !acknowledged.is_empty());
-    assert_eq!(world.not_ready(), ["journal"]);
-    assert_eq!(world.metric("events_failed_total{reason=\"overloaded\"}"), Some(f64::from(refused)));
-    let retries = || world.metric("apply_retries_total").filter(|retries| *retries >= 1.0);
-    eventually("an attempt to apply", retries).await;
+    assert_eq!(world.not_ready().await, ["journal"]);
+    assert_eq!(world.metric("events_failed_total{reason=\"overloaded\"}").await, Some(f64::from(refused)));
+    let is_tried = async || world.metric("apply_retries_total").await.filter(|retries| *retries >= 1.0);
+    eventually_told("an attempt to apply", is_tried).await;
     world.ledger.set(LedgerFaults::default());
     world.settle().await;
-    assert!(world.not_ready().is_empty(), "I7");
+    assert!(world.not_ready().await.is_empty(), "I7");
     acknowledged.sort();
     assert_eq!(world.ids("acme").await, acknowledged, "I1, I4");
     assert_eq!(world.post("acme", r#"{"id":"again"}"#).await.unwrap().accepted, 1);
@@ -140,7 +140,7 @@ async fn i8_a_poisoned_journal_acknowledges_nothing_and_ends_the_process() {
     let reason = within("the failure", failed).await;
     assert_eq!(reason, "failed to append to the journal");
     assert_eq!(within("the failure, asked later", world.pipeline.failed()).await, reason);
-    assert_eq!(world.not_ready(), ["journal", "ledger"]);
+    assert_eq!(world.not_ready().await, ["journal", "ledger"]);
 }
 
 #[tokio::test]
@@ -148,10 +148,10 @@ async fn a_full_disk_is_told_and_over_when_there_is_space_again() {
     let world = World::new();
     world.journal.inner().fail_appends(Some(AppendFault { kind: ErrorKind::Full, kept: false }));
     assert_eq!(world.post("acme", r#"{"id":"e1"}"#).await.err(), Some(IngestError::DiskFull));
-    assert_eq!(world.not_ready(), ["journal"]);
+    assert_eq!(world.not_ready().await, ["journal"]);
     world.journal.inner().fail_appends(None);
     assert_eq!(world.post_and_wait("acme", r#"{"id":"e1"}"#).await.accepted, 1);
-    assert!(world.not_ready().is_empty());
+    assert!(world.not_ready().await.is_empty());
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_ledger_that_met_corruption_ends_the_process_and_nothing_is_skipped() 
         world.post("acme", r#"{"id":"e2"}"#).await.unwrap();
         let reason = within("the failure", world.pipeline.failed()).await;
         assert_eq!(reason, "failed to apply, as asked");
-        assert_eq!(world.not_ready(), ["ledger"]);
+        assert_eq!(world.not_ready().await, ["ledger"]);
         assert!(world.pipeline.shutdown().await.is_err());
         let world = world.restart(LedgerFaults::default());
         world.settle().await;
@@ -189,7 +189,7 @@ async fn i7_a_ledger_that_fails_while_nothing_is_applied_ends_the_process_and_cl
     };
     assert!(reason.contains("Poisoned"), "{reason}");
     assert_eq!(world.ledger.closings().len(), closings);
-    assert_eq!(world.not_ready(), ["ledger"]);
+    assert_eq!(world.not_ready().await, ["ledger"]);
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn a_panic_of_the_worker_ends_the_process_and_loses_nothing() {
     world.post("acme", r#"{"id":"e1"}"#).await.unwrap();
     let reason = within("the failure", world.pipeline.failed()).await;
     assert!(reason.contains("panicked"), "{reason}");
-    eventually("the worker has ended", || (world.not_ready() == ["ledger"]).then_some(())).await;
+    eventually_told("the worker has ended", async || (world.not_ready().await == ["ledger"]).then_some(())).await;
     let world = world.restart(LedgerFaults::default());
     world.settle().await;
     assert_eq!(world.ids("acme").await, ["e1"]);

@@ -19,8 +19,8 @@ use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::analytics::Analytics;
 use ports::queries::{Queries, QueryAnswer};
 use ports::reports::Reports;
-use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
+use ports::testing::ledger::{MemoryLedger, set_zone};
 use tokio::sync::Semaphore;
 
 use crate::world::{START, eventually, within};
@@ -55,7 +55,7 @@ async fn i6_what_reads_no_files_and_what_the_server_asks_wait_for_no_reader() {
     }
     let kolkata = Zone::parse("Asia/Kolkata").unwrap();
     within("days", questions.active_users.active_users(&asks, &days(Zone::utc()))).await.unwrap();
-    within("a change of zone", questions.active_users.set_zone(&asks, &kolkata)).await.unwrap();
+    within("a change of zone", set_zone(&questions.active_users, &asks, &kolkata)).await.unwrap();
     within("days of the new zone", questions.active_users.active_users(&asks, &days(kolkata))).await.unwrap();
     within("whole hours", questions.analytics.top_types(&asks, TimeRange::ALL, None, 1)).await.unwrap();
     let mut raw = questions.reports.customers(&asks, None, 1);

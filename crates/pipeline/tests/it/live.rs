@@ -9,7 +9,7 @@ use pipeline::{LiveMessage, ReferenceTables, StreamEnd, TableChange};
 use ports::ErrorKind;
 use ports::testing::ledger::records::scope;
 
-use crate::twins::LedgerFaults;
+use crate::twins::{FaultyLive, LedgerFaults};
 use crate::world::{START, World, eventually, within};
 
 async fn whole(world: &World) {
@@ -43,6 +43,28 @@ async fn i2_a_restart_counts_what_is_stored_and_what_is_replayed_once() {
     whole(&world).await;
     assert_eq!(users(&world, "acme").await, (24, 3));
     assert_eq!(users(&world, "zeta").await, (0, 0));
+}
+
+/// The contract of `Live::record`: at most once. A call that failed may have counted all the same.
+#[tokio::test]
+async fn the_live_view_is_handed_each_event_once_even_when_it_fails() {
+    let world = World::new();
+    world.ensure_tenants(&["acme"]).await;
+    whole(&world).await;
+    world.live.set_failing(true);
+    for user in ["a", "b"] {
+        world.post_and_wait("acme", &format!(r#"{{"id":"{user}","user":"{user}"}}"#)).await;
+    }
+    assert_eq!(world.live.handed(), ["a", "b"], "by the worker");
+    let live = FaultyLive::new(1_800);
+    live.set_failing(true);
+    let world = world.restart_with(LedgerFaults::default(), live);
+    eventually("the live view is rebuilt", || {
+        world.clock.advance(Duration::from_secs(1));
+        world.pipeline.live().unwrap().problem().is_none().then_some(())
+    })
+    .await;
+    assert_eq!(world.live.handed(), ["a", "b"], "by the rebuild, which reads the ledger");
 }
 
 #[tokio::test]

@@ -20,13 +20,13 @@ async fn it_is_not_ready_until_what_was_durable_at_the_start_is_applied() {
         world.post("acme", &batch(&format!("{n}-"), 5)).await.unwrap();
     }
     let world = world.restart(down);
-    assert_eq!(world.not_ready(), ["ledger"]);
-    assert_eq!(world.pipeline.readiness()[1].message, "replaying the journal: record 0 of 3");
+    assert_eq!(world.not_ready().await, ["ledger"]);
+    assert_eq!(world.pipeline.readiness().await[1].message, "replaying the journal: record 0 of 3");
     world.ledger.set(LedgerFaults::default());
     world.settle().await;
-    assert!(world.not_ready().is_empty());
+    assert!(world.not_ready().await.is_empty());
     assert_eq!(world.events("acme").await.len(), 15, "I1");
-    assert_eq!(world.metric("accepted_to_visible_seconds_count"), Some(0.0), "a replay is no delay");
+    assert_eq!(world.metric("accepted_to_visible_seconds_count").await, Some(0.0), "a replay is no delay");
 }
 
 #[tokio::test]
@@ -50,10 +50,10 @@ async fn a_shutdown_applies_and_flushes_everything_and_refuses_what_comes_after(
     assert_eq!((world.ledger.applied(), world.ledger.cursor()), (Seq(50), Seq(50)));
     assert_eq!(world.events("acme").await.len(), 150);
     assert_eq!(world.post("acme", r#"{"id":"late"}"#).await.err(), Some(IngestError::Unavailable));
-    assert_eq!(world.not_ready(), ["journal", "ledger"]);
+    assert_eq!(world.not_ready().await, ["journal", "ledger"]);
     within("a second shutdown", world.pipeline.shutdown()).await.unwrap();
     let world = world.restart(LedgerFaults::default());
-    assert!(world.not_ready().is_empty(), "nothing to replay");
+    assert!(world.not_ready().await.is_empty(), "nothing to replay");
     assert_eq!(world.post_and_wait("acme", r#"{"id":"after"}"#).await.accepted, 1);
     assert_eq!(world.events("acme").await.len(), 151);
 }

@@ -13,13 +13,13 @@ use pipeline::{
 use ports::ErrorKind;
 use ports::catalog::Catalog;
 use ports::clock::Clock;
-use ports::journal::Journal;
+use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
+use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{MemoryJournal, MemoryLog};
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
-use ports::testing::manifest::MemoryManifest;
 
 use crate::world::{START, batch, eventually, request, within};
 
@@ -27,7 +27,7 @@ use crate::world::{START, batch, eventually, request, within};
 struct Disk {
     log: MemoryLog,
     ledger: Arc<MemoryLedger>,
-    store: Arc<MemoryManifest>,
+    store: Arc<MemoryCatalog>,
     clock: Arc<ManualClock>,
 }
 
@@ -86,8 +86,8 @@ impl Disk {
     }
 }
 
-fn lines(pipeline: &Pipeline) -> Vec<(&'static str, bool)> {
-    pipeline.readiness().iter().map(|check| (check.name, check.ok)).collect()
+async fn lines(pipeline: &Pipeline) -> Vec<(&'static str, bool)> {
+    pipeline.readiness().await.iter().map(|check| (check.name, check.ok)).collect()
 }
 
 #[tokio::test]
@@ -100,12 +100,15 @@ async fn each_role_runs_alone() {
     let takes = disk.ingest(journal.clone());
     let answer = takes.ingest().unwrap().ingest(&tenant, request(&batch("e", 3))).await.unwrap();
     assert_eq!(answer.results.len(), 3);
-    let backlog = journal.backlog();
-    assert_eq!((backlog.durable, backlog.acked), (Seq(1), Seq::ZERO), "I8: durable, and in the backlog");
+    assert_eq!(
+        (journal.last_durable(), journal.backlog().await.records),
+        (Seq(1), 1),
+        "I8: durable, and in the backlog"
+    );
     assert_eq!(disk.ledger.applied(), Seq::ZERO);
     let receipt = answer.receipt.unwrap();
     assert_eq!(takes.ingest().unwrap().receipt(&tenant, &receipt).await.unwrap(), Some(ReceiptState::Queued));
-    assert_eq!(lines(&takes), [("journal", true), ("ledger", true)]);
+    assert_eq!(lines(&takes).await, [("journal", true), ("ledger", true)]);
     assert_eq!(takes.live().unwrap_err().kind(), ErrorKind::Unavailable);
     within("the end of ingest", takes.shutdown()).await.unwrap();
     assert_eq!(disk.ledger.applied(), Seq::ZERO, "what it took waits for a worker");
@@ -113,7 +116,7 @@ async fn each_role_runs_alone() {
     let applies = disk.worker(disk.journal());
     eventually("the record is applied", || (disk.ledger.applied() == Seq(1)).then_some(())).await;
     eventually("nothing is left to replay", || (!applies.is_replaying()).then_some(())).await;
-    assert_eq!(lines(&applies), [("journal", true), ("ledger", true)]);
+    assert_eq!(lines(&applies).await, [("journal", true), ("ledger", true)]);
     assert_eq!(applies.ingest().unwrap_err().kind(), ErrorKind::Unavailable);
     within("the end of the worker", applies.shutdown()).await.unwrap();
     assert_eq!(disk.ledger.cursor(), Seq(1), "what it applied is durable");
@@ -129,7 +132,7 @@ async fn each_role_runs_alone() {
     let shows = disk.live(&limiter);
     eventually("the live view is whole", || shows.live().unwrap().problem().is_none().then_some(())).await;
     assert_eq!(shows.live().unwrap().window(&tenant, 1_800).await.unwrap().events, 3);
-    assert_eq!(lines(&shows), [("ledger", true), ("live", true)]);
+    assert_eq!(lines(&shows).await, [("ledger", true), ("live", true)]);
     within("the end of the live view", shows.shutdown()).await.unwrap();
 }
 

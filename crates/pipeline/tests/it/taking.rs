@@ -103,7 +103,7 @@ async fn a_body_that_cannot_be_taken_is_told_why_and_nothing_is_journaled() {
         assert_eq!(found, reason, "{request:?}: {told:?}");
     }
     assert_eq!(world.durable().0, 0);
-    assert_eq!(world.metric("events_failed_total{reason=\"malformed\"}"), Some(3.0));
+    assert_eq!(world.metric("events_failed_total{reason=\"malformed\"}").await, Some(3.0));
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn metrics_count_what_happened() {
         ("ledger_unflushed_events", 3.0),
         ("ledger_dead_letters", 0.0),
     ] {
-        assert_eq!(world.metric(series), Some(value), "{series}");
+        assert_eq!(world.metric(series).await, Some(value), "{series}");
     }
 }
 

@@ -1,17 +1,21 @@
-//! Twins with switches: a journal whose appends can be held, and a ledger that can refuse, hold or
-//! panic, and that keeps a log of what it was asked.
+//! Twins with switches: a journal whose appends can be held, a ledger that can refuse, hold or
+//! panic, and a live view that fails; both keep a log of what they were asked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::admit::{Admitted, Dimension};
-use domain::position::Seq;
+use domain::position::{EventPosition, RecordId, Seq};
+use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
+use live::MemoryLive;
 use parking_lot::Mutex;
-use ports::journal::{Backlog, Entry, Journal, JournalHealth};
-use ports::ledger::{Batch, Ledger, LedgerStats, Sighting};
+use ports::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
+use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Sighting};
+use ports::live::{Live, LiveEvent, LiveWindow};
 use ports::testing::journal::MemoryJournal;
 use ports::testing::ledger::MemoryLedger;
 use ports::{ErrorKind, PortError};
@@ -25,15 +29,21 @@ const UNHELD: usize = 1 << 30;
 pub(crate) struct GatedJournal {
     inner: MemoryJournal,
     permits: Semaphore,
+    waiting: AtomicUsize,
 }
 
 impl GatedJournal {
     pub(crate) fn open_to_all(inner: MemoryJournal) -> Self {
-        Self { inner, permits: Semaphore::new(UNHELD) }
+        Self { inner, permits: Semaphore::new(UNHELD), waiting: AtomicUsize::new(0) }
     }
 
     pub(crate) fn inner(&self) -> &MemoryJournal {
         &self.inner
+    }
+
+    /// Appends that are held.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Holds every further append.
@@ -54,33 +64,46 @@ impl GatedJournal {
 
 #[async_trait]
 impl Journal for GatedJournal {
-    async fn append(&self, admitted: &Admitted) -> Result<Seq, PortError> {
+    async fn append(&self, admitted: &Admitted) -> Result<RecordId, PortError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         self.permits.acquire().await.unwrap().forget();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
         self.inner.append(admitted).await
     }
 
-    async fn next(&self) -> Result<Vec<Entry>, PortError> {
+    async fn next(&self) -> Result<Vec<Delivery>, PortError> {
         self.inner.next().await
     }
 
-    fn ack(&self, applied: Seq) {
-        self.inner.ack(applied);
+    async fn ack(&self, ids: &[RecordId]) {
+        self.inner.ack(ids).await;
     }
 
-    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
-        self.inner.trim(flushed).await
+    async fn backlog(&self) -> Backlog {
+        self.inner.backlog().await
     }
 
-    fn backlog(&self) -> Backlog {
-        self.inner.backlog()
-    }
-
-    fn health(&self) -> JournalHealth {
-        self.inner.health()
+    async fn health(&self) -> JournalHealth {
+        self.inner.health().await
     }
 
     async fn close(&self) {
         self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl OrderedJournal for GatedJournal {
+    fn last_durable(&self) -> Seq {
+        self.inner.last_durable()
+    }
+
+    fn acked_through(&self) -> Seq {
+        self.inner.acked_through()
+    }
+
+    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
+        self.inner.trim(flushed).await
     }
 }
 
@@ -91,8 +114,10 @@ pub(crate) struct LedgerFaults {
     pub(crate) refuse: Option<ErrorKind>,
     /// These records can never be applied.
     pub(crate) poison: BTreeSet<Seq>,
-    /// Burying fails.
-    pub(crate) refuse_burial: bool,
+    /// Storing a dead letter fails.
+    pub(crate) refuse_dead_letters: bool,
+    /// Looking this id up takes until [`FaultyLedger::release_lookup`].
+    pub(crate) hold_lookup_of: Option<&'static str>,
     /// The next apply panics.
     pub(crate) panic: bool,
     /// It says of itself that only a restart can help.
@@ -110,15 +135,27 @@ pub(crate) struct FaultyLedger {
     attempts: Mutex<Vec<Seq>>,
     /// Each closing, with what was applied at that moment.
     closings: Mutex<Vec<(Timestamp, Seq)>>,
+    lookups: Semaphore,
 }
 
 impl FaultyLedger {
     pub(crate) fn over(inner: Arc<MemoryLedger>) -> Self {
-        Self { inner, faults: Mutex::default(), attempts: Mutex::default(), closings: Mutex::default() }
+        Self {
+            inner,
+            faults: Mutex::default(),
+            attempts: Mutex::default(),
+            closings: Mutex::default(),
+            lookups: Semaphore::new(0),
+        }
     }
 
     pub(crate) fn set(&self, faults: LedgerFaults) {
         *self.faults.lock() = faults;
+    }
+
+    /// Lets one lookup that is held go on.
+    pub(crate) fn release_lookup(&self) {
+        self.lookups.add_permits(1);
     }
 
     /// Attempts at poison records.
@@ -141,31 +178,38 @@ impl Ledger for FaultyLedger {
         self.inner.applied()
     }
 
-    async fn apply(&self, entries: &[Entry]) -> Batch {
+    async fn apply(&self, entries: &[Delivery]) -> AppliedRecords {
         let faults = self.faults.lock().clone();
         assert!(!faults.panic, "asked to panic");
         if let Some(kind) = faults.refuse {
-            return Batch { applied: Vec::new(), failed: Some(PortError::new(kind, "apply, as asked")) };
+            return AppliedRecords { applied: Vec::new(), failed: Some(PortError::new(kind, "apply, as asked")) };
         }
         let entries = &entries[..entries.len().min(faults.at_once_max.unwrap_or(usize::MAX))];
-        let healthy = entries.iter().take_while(|entry| !faults.poison.contains(&entry.seq)).count();
+        let healthy = entries.iter().take_while(|entry| !faults.poison.contains(&Seq::of_record(entry.id))).count();
         let mut batch = self.inner.apply(&entries[..healthy]).await;
         if let Some(poison) = entries.get(healthy) {
-            self.attempts.lock().push(poison.seq);
+            self.attempts.lock().push(Seq::of_record(poison.id));
             batch.failed = Some(PortError::new(ErrorKind::Unacceptable, "read the record").because("it is poison"));
         }
         batch
     }
 
-    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
-        if self.faults.lock().refuse_burial {
+    async fn dead_letter(&self, entry: &Delivery, reason: &str) -> Result<(), PortError> {
+        if self.faults.lock().refuse_dead_letters {
             return Err(PortError::new(ErrorKind::Unavailable, "store a dead letter, as asked"));
         }
         self.inner.dead_letter(entry, reason).await
     }
 
-    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
-        self.inner.seen(scope, ids)
+    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+        if self.faults.lock().hold_lookup_of.is_some_and(|held| ids.contains(&held)) {
+            self.lookups.acquire().await.unwrap().forget();
+        }
+        self.inner.seen(scope, ids).await
+    }
+
+    fn applied_position(&self) -> EventPosition {
+        self.inner.applied_position()
     }
 
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {
@@ -191,5 +235,55 @@ impl Ledger for FaultyLedger {
 
     fn stats(&self) -> LedgerStats {
         self.inner.stats()
+    }
+}
+
+/// A live view that can fail after it has counted, as one behind a network can.
+#[derive(Debug)]
+pub(crate) struct FaultyLive {
+    inner: MemoryLive,
+    fails: AtomicBool,
+    /// The users of all events that it was ever handed.
+    handed: Mutex<Vec<String>>,
+}
+
+impl FaultyLive {
+    pub(crate) fn new(retention_sec: u32) -> Self {
+        Self { inner: MemoryLive::new(retention_sec), fails: AtomicBool::new(false), handed: Mutex::default() }
+    }
+
+    /// Makes every counting fail from now on, or succeed again.
+    pub(crate) fn set_failing(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handed(&self) -> Vec<String> {
+        self.handed.lock().clone()
+    }
+}
+
+#[async_trait]
+impl Live for FaultyLive {
+    fn retention_sec(&self) -> u32 {
+        self.inner.retention_sec()
+    }
+
+    async fn record(&self, tenant: &TenantId, now: Timestamp, events: &[LiveEvent<'_>]) -> Result<(), PortError> {
+        self.handed.lock().extend(events.iter().filter_map(|event| event.user.map(str::to_owned)));
+        self.inner.record(tenant, now, events).await?;
+        let failed = self.fails.load(Ordering::Relaxed);
+        if failed { Err(PortError::new(ErrorKind::Unavailable, "count, as asked")) } else { Ok(()) }
+    }
+
+    async fn window(&self, scope: &TenantScope, now: Timestamp, seconds: u32) -> Result<LiveWindow, PortError> {
+        self.inner.window(scope, now, seconds).await
+    }
+
+    async fn set_reference(&self, tenant: &TenantId, table: Arc<ReferenceTable>) -> Result<(), PortError> {
+        self.inner.set_reference(tenant, table).await
+    }
+
+    fn bytes(&self) -> u64 {
+        self.inner.bytes()
     }
 }

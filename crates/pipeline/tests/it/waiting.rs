@@ -8,7 +8,7 @@ use pipeline::{IngestRequest, ReceiptState};
 use ports::ErrorKind;
 
 use crate::twins::LedgerFaults;
-use crate::world::{World, eventually, request, within};
+use crate::world::{START, World, eventually, request, within};
 
 fn down() -> LedgerFaults {
     LedgerFaults { refuse: Some(ErrorKind::Unavailable), ..LedgerFaults::default() }
@@ -89,4 +89,45 @@ async fn a_receipt_outlives_a_restart_without_its_counts() {
     let forgotten = ReceiptState::Applied { accepted: None, duplicates: None };
     assert_eq!(world.receipt("acme", &receipt).await, Some(forgotten));
     assert_eq!(world.receipt("zeta", &receipt).await, None);
+}
+
+/// Defect 2 of November 2026: looking ids up blocked the thread, and with it every other request. This
+/// runtime has one thread.
+#[tokio::test]
+async fn a_lookup_that_waits_for_the_disk_holds_up_no_other_request() {
+    let world = Arc::new(World::new());
+    world.ledger.set(LedgerFaults { hold_lookup_of: Some("slow"), ..LedgerFaults::default() });
+    let slow = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.post("acme", r#"{"id":"slow","type":"first"}"#).await }
+    });
+    tokio::task::yield_now().await;
+    // The same tenant, with a name that is new to it: its names are not locked meanwhile.
+    let quick = within("the answer", world.post("acme", r#"{"id":"quick","type":"second"}"#)).await.unwrap();
+    assert_eq!(quick.accepted, 1);
+    assert!(!slow.is_finished());
+    world.ledger.release_lookup();
+    assert_eq!(within("the answer", slow).await.unwrap().unwrap().accepted, 1);
+    world.settle().await;
+    assert_eq!(world.ids("acme").await, ["quick", "slow"]);
+}
+
+/// Defect 8 of November 2026: latency was the difference of two readings of a clock that may be set back.
+#[tokio::test]
+async fn latency_is_right_when_the_clock_is_set_back_in_between() {
+    let world = Arc::new(World::new());
+    world.journal.hold();
+    let waiting = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.post("acme", r#"{"id":"e1"}"#).await }
+    });
+    eventually("the append is under way", || (world.journal.waiting() == 1).then_some(())).await;
+    world.clock.advance(Duration::from_secs(2));
+    world.clock.set(START.plus_micros(-3_600_000_000));
+    world.clock.advance(Duration::from_secs(1));
+    world.journal.release();
+    within("the answer", waiting).await.unwrap().unwrap();
+    for series in ["ingestion_duration_seconds_sum", "journal_append_duration_seconds_sum"] {
+        assert_eq!(world.metric(series).await, Some(3.0), "{series}");
+    }
 }

@@ -9,14 +9,13 @@ use domain::limits::Limits;
 use domain::position::Seq;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
-use live::MemoryLive;
 use pipeline::{
     EventResult, FairLimiter, IngestAnswer, IngestError, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline,
     PipelineParts, Questions, ReceiptState, Settings, Status, WorkerRole,
 };
 use ports::catalog::Catalog;
 use ports::clock::Clock;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::ledger::Ledger;
 use ports::live::Live;
 use ports::reports::{EventFilter, EventQuery, Order, Reports, StoredEvent};
@@ -26,7 +25,7 @@ use ports::testing::journal::{MemoryJournal, MemoryLog};
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
 
-use crate::twins::{FaultyLedger, GatedJournal, LedgerFaults};
+use crate::twins::{FaultyLedger, FaultyLive, GatedJournal, LedgerFaults};
 
 /// Longest that a test waits for a state before it fails.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -41,6 +40,7 @@ pub(crate) struct World {
     limits: Limits,
     pub(crate) journal: Arc<GatedJournal>,
     pub(crate) ledger: Arc<FaultyLedger>,
+    pub(crate) live: Arc<FaultyLive>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) pipeline: Arc<Pipeline>,
@@ -54,14 +54,20 @@ impl World {
     pub(crate) fn with(limits: Limits) -> Self {
         let stored = Arc::new(MemoryLedger::new(WindowRule::default()));
         let clock = Arc::new(ManualClock::new(START));
-        Self::open(MemoryLog::default(), stored, Arc::default(), clock, limits, LedgerFaults::default())
+        let live = Arc::new(FaultyLive::new(1_800));
+        Self::open(MemoryLog::default(), stored, Arc::default(), clock, limits, LedgerFaults::default(), live)
     }
 
     /// A new process over what the disk kept.
     pub(crate) fn restart(self, faults: LedgerFaults) -> Self {
+        self.restart_with(faults, FaultyLive::new(1_800))
+    }
+
+    /// A new process over what the disk kept, with this live view.
+    pub(crate) fn restart_with(self, faults: LedgerFaults, live: FaultyLive) -> Self {
         let Self { log, stored, store, clock, limits, pipeline, .. } = self;
         drop(pipeline);
-        Self::open(log, stored, Arc::new(store.reopen()), clock, limits, faults)
+        Self::open(log, stored, Arc::new(store.reopen()), clock, limits, faults, Arc::new(live))
     }
 
     fn open(
@@ -71,6 +77,7 @@ impl World {
         clock: Arc<ManualClock>,
         limits: Limits,
         faults: LedgerFaults,
+        live: Arc<FaultyLive>,
     ) -> Self {
         let journal = MemoryJournal::open(log.clone(), stored.applied(), limits.backlog_bytes_max as u64).unwrap();
         let journal = Arc::new(GatedJournal::open_to_all(journal));
@@ -80,7 +87,7 @@ impl World {
         let limiter = FairLimiter::new();
         let questions = Questions::of(&stored, &limiter);
         let active_users = Arc::new(questions.active_users.clone());
-        let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
+        let live_port: Arc<dyn Live> = live.clone();
         let parts = PipelineParts {
             ledger: ledger.clone(),
             clock: clock.clone(),
@@ -93,11 +100,16 @@ impl World {
                 settings: Arc::new(Settings::new(store.clone(), active_users, clock.clone(), Vec::new())),
                 key: [7; 16],
             }),
-            worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live) }),
-            live: Some(LiveRole { live, reports: stored.clone(), catalog: store.clone(), references: store.clone() }),
+            worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live_port) }),
+            live: Some(LiveRole {
+                live: live_port,
+                reports: stored.clone(),
+                catalog: store.clone(),
+                references: store.clone(),
+            }),
         };
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        Self { log, stored, store, limits, journal, ledger, clock, metrics, pipeline }
+        Self { log, stored, store, limits, journal, ledger, live, clock, metrics, pipeline }
     }
 
     /// Registers tenants, as the configuration does.
@@ -111,7 +123,7 @@ impl World {
         self.send(tenant, request(body)).await
     }
 
-    /// The same, waiting until it is applied.
+    /// Posts a JSON body for `tenant` and waits until it is applied.
     pub(crate) async fn post_and_wait(&self, tenant: &str, body: &str) -> IngestAnswer {
         let answer = self.send(tenant, IngestRequest { wait: true, ..request(body) });
         let answer = within("the answer", answer).await.unwrap();
@@ -149,14 +161,13 @@ impl World {
     pub(crate) async fn settle(&self) {
         eventually("everything is applied", || {
             self.clock.advance(Duration::from_millis(500));
-            let backlog = self.journal.backlog();
-            (backlog.acked == backlog.durable).then_some(())
+            (self.journal.acked_through() == self.journal.last_durable()).then_some(())
         })
         .await;
     }
 
     pub(crate) fn durable(&self) -> Seq {
-        self.journal.backlog().durable
+        self.journal.last_durable()
     }
 
     /// The first record that the journal still has: it can be opened before that one, not earlier.
@@ -165,13 +176,19 @@ impl World {
         (0..=self.durable().0).map(Seq).find(opens).map(Seq::next)
     }
 
-    pub(crate) fn not_ready(&self) -> Vec<&'static str> {
-        self.pipeline.readiness().iter().filter(|check| check.required && !check.ok).map(|check| check.name).collect()
+    pub(crate) async fn not_ready(&self) -> Vec<&'static str> {
+        self.pipeline
+            .readiness()
+            .await
+            .iter()
+            .filter(|check| check.required && !check.ok)
+            .map(|check| check.name)
+            .collect()
     }
 
     /// The value of the metric that is written like `series`.
-    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
-        let text = self.metrics.encode();
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics.encode().await;
         text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
     }
 
@@ -182,9 +199,14 @@ impl World {
 
 /// Waits for `state`, looking again and again.
 pub(crate) async fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
+    eventually_told(what, async || state()).await
+}
+
+/// Waits for a `state` that has to be asked for, asking again and again.
+pub(crate) async fn eventually_told<T>(what: &str, mut state: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {
-            if let Some(found) = state() {
+            if let Some(found) = state().await {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;

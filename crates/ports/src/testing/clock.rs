@@ -11,37 +11,52 @@ use crate::clock::Clock;
 /// A clock that only its owner moves, forwards or backwards.
 #[derive(Debug)]
 pub struct ManualClock {
-    now: watch::Sender<Timestamp>,
+    shown: watch::Sender<Shown>,
+}
+
+/// What the clock shows.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    now: Timestamp,
+    /// The time that has passed, which setting the clock leaves alone.
+    monotonic: Duration,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self { now: watch::Sender::new(now) }
+        Self { shown: watch::Sender::new(Shown { now, monotonic: Duration::ZERO }) }
     }
 
-    /// Sets the clock, as an operator would; whoever sleeps until then or earlier wakes.
+    /// Sets the clock, as an operator would. No time passes, so no sleep ends.
     pub fn set(&self, now: Timestamp) {
-        self.now.send_replace(now);
+        self.shown.send_modify(|shown| shown.now = now);
     }
 
-    /// Lets time pass; whoever sleeps until then or earlier wakes.
+    /// Lets time pass; sleeps that are over end.
     pub fn advance(&self, duration: Duration) {
-        self.now.send_modify(|now| *now = later(*now, duration));
+        self.shown.send_modify(|shown| {
+            shown.now = later(shown.now, duration);
+            shown.monotonic += duration;
+        });
     }
 }
 
 #[async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.now.borrow()
+        self.shown.borrow().now
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.shown.borrow().monotonic
     }
 
     async fn sleep(&self, duration: Duration) {
-        let mut now = self.now.subscribe();
-        let wake_at = later(*now.borrow(), duration);
+        let mut shown = self.shown.subscribe();
+        let wake_at = shown.borrow().monotonic.saturating_add(duration);
         // Fails only when the sender is gone, which `self` holds.
-        let _ = now.wait_for(|now| *now >= wake_at).await;
+        let _ = shown.wait_for(|shown| shown.monotonic >= wake_at).await;
     }
 }
 
@@ -71,16 +86,20 @@ mod tests {
         clock.advance(SECOND);
         tokio::task::yield_now().await;
         assert!(!sleeper.is_finished());
-        clock.set(at(102));
+        clock.set(at(9_000));
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished(), "setting the clock is no time that passes");
+        clock.set(at(101));
+        clock.advance(SECOND);
         assert!(sleeper.await.is_ok());
-        assert_eq!(clock.now(), at(102));
+        assert_eq!((clock.now(), clock.monotonic()), (at(102), SECOND * 2));
     }
 
     #[tokio::test]
     async fn time_may_step_back_and_a_sleep_of_nothing_is_over() {
         let clock = ManualClock::new(at(100));
         clock.set(at(50));
-        assert_eq!(clock.now(), at(50));
+        assert_eq!((clock.now(), clock.monotonic()), (at(50), Duration::ZERO));
         clock.sleep(Duration::ZERO).await;
     }
 }

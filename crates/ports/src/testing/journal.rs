@@ -3,17 +3,17 @@
 
 mod conformance;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::admit::Admitted;
-use domain::position::Seq;
+use domain::position::{RecordId, Seq};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::journal::{Backlog, Entry, Journal, JournalHealth};
+use crate::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
 use crate::{ErrorKind, PortError};
 
 pub use conformance::{BACKLOG_BYTES_MAX, JournalPlace, journal_conformance};
@@ -66,15 +66,36 @@ pub struct MemoryJournal {
 #[derive(Debug)]
 struct State {
     handed_out: Seq,
-    acked: Seq,
+    acked_through: Seq,
+    /// Acknowledged behind the mark.
+    acked_ahead: BTreeSet<Seq>,
     backlog_bytes: u64,
     fault: Option<AppendFault>,
     closed: bool,
 }
 
+impl State {
+    fn after(after: Seq, backlog_bytes: u64) -> Self {
+        let acked_ahead = BTreeSet::new();
+        Self { handed_out: after, acked_through: after, acked_ahead, backlog_bytes, fault: None, closed: false }
+    }
+
+    /// Takes one record out of the backlog, if it is in it, and moves the mark over all that follow it.
+    fn ack(&mut self, stored: &Stored, seq: Seq) {
+        if seq <= self.acked_through || seq > stored.durable || !self.acked_ahead.insert(seq) {
+            return;
+        }
+        let bytes = stored.records.get(&seq).map_or(0, |payload| payload.len() as u64);
+        self.backlog_bytes -= bytes.min(self.backlog_bytes);
+        while self.acked_ahead.remove(&self.acked_through.next()) {
+            self.acked_through = self.acked_through.next();
+        }
+    }
+}
+
 impl Default for MemoryJournal {
     fn default() -> Self {
-        let state = State { handed_out: Seq::ZERO, acked: Seq::ZERO, backlog_bytes: 0, fault: None, closed: false };
+        let state = State::after(Seq::ZERO, 0);
         Self {
             log: MemoryLog::default(),
             backlog_bytes_max: u64::MAX,
@@ -97,7 +118,7 @@ impl MemoryJournal {
         stored.durable = stored.durable.max(after);
         let backlog_bytes = stored.bytes(after, stored.durable);
         drop(stored);
-        let state = State { handed_out: after, acked: after, backlog_bytes, fault: None, closed: false };
+        let state = State::after(after, backlog_bytes);
         Ok(Self { log, backlog_bytes_max, state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -106,23 +127,24 @@ impl MemoryJournal {
         self.state.lock().fault = fault;
     }
 
-    fn take(&self) -> Option<Vec<Entry>> {
+    fn take(&self) -> Option<Vec<Delivery>> {
         let mut state = self.state.lock();
         let stored = self.log.stored.lock();
         let records = stored.records.range(state.handed_out.next()..).take(NEXT_RECORDS_MAX);
-        let entries: Vec<Entry> = records.map(|(seq, payload)| Entry { seq: *seq, payload: payload.clone() }).collect();
-        match entries.last() {
-            Some(last) => state.handed_out = last.seq,
+        let deliveries: Vec<Delivery> =
+            records.map(|(seq, payload)| Delivery { id: (*seq).into(), payload: payload.clone() }).collect();
+        match deliveries.last() {
+            Some(last) => state.handed_out = Seq::of_record(last.id),
             None if state.closed => {}
             None => return None,
         }
-        Some(entries)
+        Some(deliveries)
     }
 }
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn append(&self, admitted: &Admitted) -> Result<Seq, PortError> {
+    async fn append(&self, admitted: &Admitted) -> Result<RecordId, PortError> {
         let refused = |kind| Err(PortError::new(kind, "append to the journal"));
         let mut state = self.state.lock();
         if state.closed {
@@ -140,43 +162,32 @@ impl Journal for MemoryJournal {
         self.changed.notify_one();
         match state.fault {
             Some(fault) => refused(fault.kind),
-            None => Ok(stored.durable),
+            None => Ok(stored.durable.into()),
         }
     }
 
-    async fn next(&self) -> Result<Vec<Entry>, PortError> {
+    async fn next(&self) -> Result<Vec<Delivery>, PortError> {
         loop {
-            if let Some(entries) = self.take() {
-                return Ok(entries);
+            if let Some(deliveries) = self.take() {
+                return Ok(deliveries);
             }
             self.changed.notified().await;
         }
     }
 
-    fn ack(&self, applied: Seq) {
+    async fn ack(&self, ids: &[RecordId]) {
         let mut state = self.state.lock();
         let stored = self.log.stored.lock();
-        let applied = applied.min(stored.durable);
-        if applied > state.acked {
-            // What was trimmed has left the backlog by then.
-            state.backlog_bytes -= stored.bytes(state.acked, applied).min(state.backlog_bytes);
-            state.acked = applied;
-        }
+        ids.iter().for_each(|id| state.ack(&stored, Seq::of_record(*id)));
     }
 
-    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
-        self.ack(flushed);
-        let mut stored = self.log.stored.lock();
-        stored.records = stored.records.split_off(&flushed.next());
-        Ok(())
-    }
-
-    fn backlog(&self) -> Backlog {
+    async fn backlog(&self) -> Backlog {
         let state = self.state.lock();
-        Backlog { durable: self.log.stored.lock().durable, acked: state.acked, bytes: state.backlog_bytes }
+        let records = self.log.stored.lock().durable.0 - state.acked_through.0 - state.acked_ahead.len() as u64;
+        Backlog { records, bytes: state.backlog_bytes }
     }
 
-    fn health(&self) -> JournalHealth {
+    async fn health(&self) -> JournalHealth {
         let state = self.state.lock();
         match state.fault.map(|fault| fault.kind) {
             _ if state.closed => JournalHealth::Closed,
@@ -189,6 +200,26 @@ impl Journal for MemoryJournal {
     async fn close(&self) {
         self.state.lock().closed = true;
         self.changed.notify_one();
+    }
+}
+
+#[async_trait]
+impl OrderedJournal for MemoryJournal {
+    fn last_durable(&self) -> Seq {
+        self.log.stored.lock().durable
+    }
+
+    fn acked_through(&self) -> Seq {
+        self.state.lock().acked_through
+    }
+
+    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
+        let mut state = self.state.lock();
+        let mut stored = self.log.stored.lock();
+        let flushed = flushed.min(stored.durable);
+        (state.acked_through.next().0..=flushed.0).for_each(|seq| state.ack(&stored, Seq(seq)));
+        stored.records = stored.records.split_off(&flushed.next());
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::event::EventView;
-use domain::position::{Position, Seq};
+use domain::position::{EventPosition, Position, Seq};
 use domain::record::{Body, RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -24,8 +24,8 @@ use domain::window::WindowRule;
 use parking_lot::Mutex;
 
 use crate::active_users::VersionedZone;
-use crate::journal::Entry;
-use crate::ledger::{Applied, Batch, Ledger, LedgerStats, Outcome, Sighting};
+use crate::journal::Delivery;
+use crate::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, Sighting};
 use crate::reports::StoredEvent;
 use crate::{ErrorKind, PortError};
 
@@ -86,25 +86,26 @@ impl MemoryLedger {
 }
 
 impl State {
-    fn apply(&mut self, rule: WindowRule, entry: &Entry) -> Result<Applied, PortError> {
-        if entry.seq <= self.applied {
-            let outcomes = self.outcomes.get(&entry.seq).cloned().unwrap_or_default();
-            return Ok(Applied { seq: entry.seq, outcomes });
+    fn apply(&mut self, rule: WindowRule, delivery: &Delivery) -> Result<Applied, PortError> {
+        let seq = Seq::of_record(delivery.id);
+        if seq <= self.applied {
+            let outcomes = self.outcomes.get(&seq).cloned().unwrap_or_default();
+            return Ok(Applied { seq, outcomes });
         }
-        self.check_next(entry.seq)?;
+        self.check_next(seq)?;
         let unacceptable = |error| PortError::new(ErrorKind::Unacceptable, "read a journal record").because(error);
-        let record = RecordView::parse(&entry.payload).map_err(unacceptable)?;
+        let record = RecordView::parse(&delivery.payload).map_err(unacceptable)?;
         let bodies = record.bodies().collect::<Result<Vec<_>, _>>().map_err(unacceptable)?;
         let decoded = bodies.iter().map(Body::event).collect::<Result<Vec<_>, RecordError>>().map_err(unacceptable)?;
         let mut outcomes = Vec::new();
         for (index, (body, event)) in bodies.iter().zip(decoded).enumerate() {
             let index = u16::try_from(index).map_err(|_| PortError::new(ErrorKind::Unacceptable, "number events"))?;
-            let position = Position::new(entry.seq, index);
+            let position = Position::new(seq, index);
             outcomes.push(self.count(rule, &record, position, &event, body.payload_hash()));
         }
-        self.outcomes.insert(entry.seq, outcomes.clone());
-        self.applied = entry.seq;
-        Ok(Applied { seq: entry.seq, outcomes })
+        self.outcomes.insert(seq, outcomes.clone());
+        self.applied = seq;
+        Ok(Applied { seq, outcomes })
     }
 
     fn count(
@@ -142,7 +143,7 @@ impl State {
 fn stored(position: Position, received_at: Timestamp, event: &EventView<'_>) -> StoredEvent {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     StoredEvent {
-        position,
+        position: position.into(),
         id: event.id.to_owned(),
         time: event.time,
         received_at,
@@ -170,37 +171,41 @@ impl Ledger for MemoryLedger {
         self.state.lock().applied
     }
 
-    async fn apply(&self, entries: &[Entry]) -> Batch {
-        let mut batch = Batch::default();
-        for entry in entries {
-            match self.state.lock().apply(self.rule, entry) {
-                Ok(applied) => batch.applied.push(applied),
+    async fn apply(&self, deliveries: &[Delivery]) -> AppliedRecords {
+        let mut records = AppliedRecords::default();
+        for delivery in deliveries {
+            match self.state.lock().apply(self.rule, delivery) {
+                Ok(applied) => records.applied.push(applied),
                 Err(error) => {
-                    batch.failed = Some(error);
+                    records.failed = Some(error);
                     break;
                 }
             }
         }
-        batch
+        records
     }
 
-    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
-        let mut state = self.state.lock();
-        if entry.seq <= state.applied {
+    async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), PortError> {
+        let (seq, mut state) = (Seq::of_record(delivery.id), self.state.lock());
+        if seq <= state.applied {
             return Ok(());
         }
-        state.check_next(entry.seq)?;
-        let tenant = RecordView::parse(&entry.payload).map(|record| record.tenant().clone()).ok();
-        state.dead_letters.insert(entry.seq, DeadLetter { tenant, reason: reason.to_owned() });
-        state.applied = entry.seq;
+        state.check_next(seq)?;
+        let tenant = RecordView::parse(&delivery.payload).map(|record| record.tenant().clone()).ok();
+        state.dead_letters.insert(seq, DeadLetter { tenant, reason: reason.to_owned() });
+        state.applied = seq;
         Ok(())
     }
 
-    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
         let state = self.state.lock();
         let find = |id: &&str| state.by_id.get(&(scope.tenant().clone(), (*id).to_owned()));
         let sighting = |index: &usize| Sighting { payload_hash: state.events[*index].payload_hash };
         ids.iter().map(|id| find(id).map(sighting)).collect()
+    }
+
+    fn applied_position(&self) -> EventPosition {
+        Position::new(self.state.lock().applied, u16::MAX).into()
     }
 
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {
@@ -227,7 +232,11 @@ impl Ledger for MemoryLedger {
 
     fn stats(&self) -> LedgerStats {
         let state = self.state.lock();
-        let unflushed = state.events.iter().filter(|counted| counted.event.position.seq() > state.cursor).count();
+        let unflushed = state
+            .events
+            .iter()
+            .filter(|counted| Position::of_event(counted.event.position).seq() > state.cursor)
+            .count();
         LedgerStats {
             unflushed_events: unflushed as u64,
             segments: 0,

@@ -6,7 +6,7 @@ use ports::clock::Clock;
 use ports::testing::ledger::records::scope;
 use rand::RngExt;
 
-use super::{Fate, Simulation};
+use super::{ProcessFate, Simulation};
 use crate::answers::{self, Answers, same};
 use crate::client::TENANTS;
 use crate::process::Process;
@@ -18,24 +18,24 @@ const ROUNDS_MAX: u32 = 1_000;
 
 impl<S: Subject> Simulation<S> {
     /// A reader looks at all windows. In trouble it may get an error, but never a wrong answer.
-    pub(super) async fn read(&mut self) -> Result<Fate, Violation> {
+    pub(super) async fn read(&mut self) -> Result<ProcessFate, Violation> {
         if !self.living().await?.is_ready() {
-            return Ok(Fate::Lives);
+            return Ok(ProcessFate::Lives);
         }
         for tenant in TENANTS {
-            let Some(process) = &self.process else { return Ok(Fate::Lives) };
+            let Some(process) = &self.process else { return Ok(ProcessFate::Lives) };
             let scope = scope(tenant);
             let windows = match answers::windows(process.subject.reports(), &scope).await {
                 Ok(windows) => windows,
                 // A reader's failure ends no process.
-                Err(error) => return self.failed("read", &error).map(|_| Fate::Lives),
+                Err(error) => return self.failed("read", &error).map(|_| ProcessFate::Lives),
             };
             self.history.observe(tenant, &windows)?;
             let expected = answers::windows(self.truth.oracle(), &scope).await.map_err(|why| unanswered(&why))?;
             same("window", &windows, &expected)?;
         }
         self.trace.tally.count("read");
-        Ok(Fate::Lives)
+        Ok(ProcessFate::Lives)
     }
 
     /// Ends all trouble, lets the worker catch up, and checks everything.
@@ -75,14 +75,14 @@ impl<S: Subject> Simulation<S> {
         let mut rounds = 0;
         while !self.living().await?.is_idle() {
             let fate = self.work(usize::MAX).await?;
-            self.bury_the_dead(fate);
+            self.end_if_over(fate);
             rounds += 1;
             hold(Invariant::SelfRecovery, rounds < ROUNDS_MAX, || "the worker never catches up".to_owned())?;
         }
         self.rules.troubled_starts = troubled_starts;
-        let subject = &self.living().await?.subject;
-        let (applied, backlog) = (subject.ledger().applied(), subject.journal().backlog());
-        self.truth.caught_up(applied, backlog)
+        self.living().await?;
+        let Some(Process { subject, .. }) = &self.process else { return Ok(()) };
+        self.truth.caught_up(subject.ledger().applied(), subject.journal()).await
     }
 
     /// After the story: every client gets its answer, an orderly end leaves nothing to replay, and
@@ -94,7 +94,7 @@ impl<S: Subject> Simulation<S> {
         let mut rounds = 0;
         while self.client.is_waiting() {
             let fate = self.retry().await?;
-            self.bury_the_dead(fate);
+            self.end_if_over(fate);
             self.catch_up().await?;
             rounds += 1;
             hold(Invariant::SelfRecovery, rounds < ROUNDS_MAX, || "a client never gets an answer".to_owned())?;

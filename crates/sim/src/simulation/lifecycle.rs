@@ -4,7 +4,7 @@ use domain::invariant::Invariant;
 use rand::RngExt;
 use vfs::testing::{EIO, Fault};
 
-use super::{Ending, Fate, Simulation};
+use super::{Ending, ProcessFate, Simulation};
 use crate::process::Process;
 use crate::subject::Subject;
 use crate::violation::{Violation, hold};
@@ -37,9 +37,9 @@ impl<S: Subject> Simulation<S> {
     async fn start(&mut self) -> Result<(), Violation> {
         match S::open(&self.world, &self.options).await {
             Ok(subject) => {
-                let backlog = subject.journal().backlog();
-                self.trace.note(format!("      started: applied {}, {backlog:?}", subject.ledger().applied()));
-                self.truth.reopened(subject.ledger(), backlog).await?;
+                let (applied, durable) = (subject.ledger().applied(), subject.journal().last_durable());
+                self.trace.note(format!("      started: applied {applied}, durable {durable}"));
+                self.truth.reopened(subject.ledger(), durable).await?;
                 self.process = Some(Process::begin(subject));
             }
             Err(error) => {
@@ -52,8 +52,8 @@ impl<S: Subject> Simulation<S> {
     }
 
     /// Ends the process if it has to end, or has already with its machine.
-    pub(super) fn bury_the_dead(&mut self, fate: Fate) {
-        if fate == Fate::Ends || self.world.disk.is_down() {
+    pub(super) fn end_if_over(&mut self, fate: ProcessFate) {
+        if fate == ProcessFate::Ends || self.world.disk.is_down() {
             self.end();
         }
     }
@@ -103,8 +103,8 @@ impl<S: Subject> Simulation<S> {
             let (idle, applied) = (process.is_idle(), process.subject.ledger().applied());
             let fate = if idle { self.flush().await? } else { self.work(usize::MAX).await? };
             let subject = &self.living().await?.subject;
-            if idle || fate == Fate::Ends || subject.ledger().applied() == applied {
-                return Ok(subject.ledger().cursor() == subject.journal().backlog().durable);
+            if idle || fate == ProcessFate::Ends || subject.ledger().applied() == applied {
+                return Ok(subject.ledger().cursor() == subject.journal().last_durable());
             }
         }
     }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use domain::admit::Admitted;
 use domain::invariant::Invariant;
-use domain::position::Seq;
-use domain::time::Timestamp;
+use domain::position::RecordId;
+use pipeline::inflight::{Appending, Stamp};
 use ports::clock::Clock;
-use ports::journal::{Journal, JournalHealth};
+use ports::journal::{JournalHealth, OrderedJournal};
 use ports::{ErrorKind, PortError};
 use vfs::testing::{Call, EIO, Fault};
 
-use super::{Fate, Simulation};
+use super::{ProcessFate, Simulation};
 use crate::action::Request;
 use crate::client::Letter;
 use crate::subject::Subject;
@@ -24,62 +24,80 @@ use crate::world::Trouble;
 /// Time between two requests that are sent at once.
 const TOGETHER: Duration = Duration::from_millis(700);
 
-/// A request on its way through the journal.
+/// A request that is to go to the journal.
 #[derive(Debug)]
-struct Batch {
+struct AdmittedLetter {
     letter: Letter,
     admitted: Admitted,
-    stamp: Timestamp,
+    stamp: Stamp,
+}
+
+/// A request on its way through the journal.
+#[derive(Debug)]
+struct SentLetter {
+    letter: Letter,
+    admitted: Admitted,
+    appending: Appending,
+}
+
+impl AdmittedLetter {
+    /// It goes to the journal now.
+    fn send(self) -> SentLetter {
+        let Self { letter, admitted, stamp } = self;
+        SentLetter { letter, admitted, appending: stamp.begin_append() }
+    }
 }
 
 impl<S: Subject> Simulation<S> {
-    pub(super) async fn send(&mut self, request: &Request) -> Result<Fate, Violation> {
+    pub(super) async fn send(&mut self, request: &Request) -> Result<ProcessFate, Violation> {
         let letter = self.client.write(request, self.world.clock.now());
         self.deliver(letter, request.ask_first).await
     }
 
-    pub(super) async fn retry(&mut self) -> Result<Fate, Violation> {
+    pub(super) async fn retry(&mut self) -> Result<ProcessFate, Violation> {
         match self.client.take_unanswered() {
             Some(letter) => self.deliver(letter, true).await,
-            None => Ok(Fate::Lives),
+            None => Ok(ProcessFate::Lives),
         }
     }
 
-    async fn deliver(&mut self, letter: Letter, ask_first: bool) -> Result<Fate, Violation> {
-        let Some(batch) = self.take(letter, ask_first).await? else { return Ok(Fate::Lives) };
-        let result = self.living().await?.subject.journal().append(&batch.admitted).await;
-        self.answer(batch, result).await
+    async fn deliver(&mut self, letter: Letter, ask_first: bool) -> Result<ProcessFate, Violation> {
+        let Some(taken) = self.take(letter, ask_first).await? else { return Ok(ProcessFate::Lives) };
+        let sent = taken.send();
+        let result = self.living().await?.subject.journal().append(&sent.admitted).await;
+        self.answer(sent, result).await
     }
 
     /// Stamps and admits; `None` when every event is counted already, which is the answer.
-    async fn take(&mut self, letter: Letter, ask_first: bool) -> Result<Option<Batch>, Violation> {
+    async fn take(&mut self, letter: Letter, ask_first: bool) -> Result<Option<AdmittedLetter>, Violation> {
         let now = self.world.clock.now();
         let process = self.living().await?;
         let stamp = process.in_flight.enter(now);
         let ledger = process.subject.ledger();
-        let seen = if ask_first { ledger.seen(&letter.scope(), &letter.ids()) } else { Vec::new() };
-        let Some(admitted) = letter.admit(stamp, &seen) else {
-            process.in_flight.answered(stamp, None);
+        let seen = if ask_first { ledger.seen(&letter.scope(), &letter.ids()).await } else { Vec::new() };
+        let Some(admitted) = letter.admit(stamp.received_at(), &seen) else {
             self.client.answered(&letter);
             return Ok(None);
         };
         self.client.attempts(&letter, &admitted);
-        Ok(Some(Batch { letter, admitted, stamp }))
+        Ok(Some(AdmittedLetter { letter, admitted, stamp }))
     }
 
-    async fn answer(&mut self, batch: Batch, result: Result<Seq, PortError>) -> Result<Fate, Violation> {
-        let Batch { letter, admitted, stamp } = batch;
-        let refusal = result.as_ref().err().map(PortError::kind);
-        if let Some(process) = &mut self.process {
-            process.in_flight.answered(stamp, refusal);
-        }
+    async fn answer(
+        &mut self,
+        sent: SentLetter,
+        result: Result<RecordId, PortError>,
+    ) -> Result<ProcessFate, Violation> {
+        let SentLetter { letter, admitted, appending } = sent;
+        appending.answered(result.as_ref().err().map(PortError::kind));
         let error = match result {
-            Ok(seq) => {
+            Ok(id) => {
+                let seq = self.living().await?.subject.journal().seq(id);
                 self.trace.note(format!("      acknowledged as {seq}"));
                 self.trace.tally.count("acknowledged request");
                 self.client.answered(&letter);
                 self.truth.acknowledged(seq, admitted.payload())?;
-                return Ok(Fate::Lives);
+                return Ok(ProcessFate::Lives);
             }
             Err(error) => error,
         };
@@ -88,7 +106,7 @@ impl<S: Subject> Simulation<S> {
             ErrorKind::Overloaded => {
                 self.trace.note("      overloaded");
                 self.trace.tally.count("overload");
-                Ok(Fate::Lives)
+                Ok(ProcessFate::Lives)
             }
             ErrorKind::Poisoned => {
                 self.trace.tally.count("poisoned request");
@@ -106,7 +124,7 @@ impl<S: Subject> Simulation<S> {
     async fn check_poisoned(&mut self, admitted: &Admitted) -> Result<(), Violation> {
         let Some(process) = &self.process else { return Ok(()) };
         let journal = process.subject.journal();
-        let health = journal.health();
+        let health = journal.health().await;
         let poisoned = matches!(health, JournalHealth::Poisoned(_));
         hold(Invariant::HonestAck, poisoned, || format!("an append was poisoned, the journal is {health:?}"))?;
         let again = journal.append(admitted).await;
@@ -115,17 +133,18 @@ impl<S: Subject> Simulation<S> {
     }
 
     /// I8 head on: the sync fails, so the answer must not be `accepted`.
-    pub(super) async fn send_over_failing_sync(&mut self, request: &Request) -> Result<Fate, Violation> {
+    pub(super) async fn send_over_failing_sync(&mut self, request: &Request) -> Result<ProcessFate, Violation> {
         let letter = self.client.write(request, self.world.clock.now());
-        let Some(batch) = self.take(letter, false).await? else { return Ok(Fate::Lives) };
+        let Some(taken) = self.take(letter, false).await? else { return Ok(ProcessFate::Lives) };
+        let sent = taken.send();
         self.world.heal();
         self.world.cause(Trouble::Next(Call::Sync, Fault::Error(EIO)));
-        let result = self.living().await?.subject.journal().append(&batch.admitted).await;
+        let result = self.living().await?.subject.journal().append(&sent.admitted).await;
         self.world.heal();
         let refusal = result.as_ref().err().map(PortError::kind);
         let honest = matches!(refusal, Some(ErrorKind::Poisoned | ErrorKind::Overloaded));
         hold(Invariant::HonestAck, honest, || format!("the sync failed and the append answered {result:?}"))?;
-        self.answer(batch, result).await
+        self.answer(sent, result).await
     }
 
     /// The group forms while the first append waits for its sync. If that might fail before, the requests
@@ -134,43 +153,43 @@ impl<S: Subject> Simulation<S> {
         &mut self,
         requests: &[Request],
         trouble: Option<Trouble>,
-    ) -> Result<Fate, Violation> {
+    ) -> Result<ProcessFate, Violation> {
         if self.world.may_refuse() {
             return self.send_in_turn(requests).await;
         }
-        let mut batches = Vec::new();
+        let mut taken = Vec::new();
         for request in requests {
             let letter = self.client.write(request, self.world.clock.now());
-            batches.extend(self.take(letter, request.ask_first).await?);
+            taken.extend(self.take(letter, request.ask_first).await?);
             self.world.clock.advance(TOGETHER);
         }
-        batches.reverse();
-        let results = self.append_together(&batches, trouble).await?;
-        let mut fate = Fate::Lives;
-        for (batch, result) in batches.into_iter().zip(results) {
-            if self.answer(batch, result).await? == Fate::Ends {
-                fate = Fate::Ends;
+        let sent: Vec<SentLetter> = taken.into_iter().rev().map(AdmittedLetter::send).collect();
+        let results = self.append_together(&sent, trouble).await?;
+        let mut fate = ProcessFate::Lives;
+        for (sent, result) in sent.into_iter().zip(results) {
+            if self.answer(sent, result).await? == ProcessFate::Ends {
+                fate = ProcessFate::Ends;
             }
         }
         Ok(fate)
     }
 
-    async fn send_in_turn(&mut self, requests: &[Request]) -> Result<Fate, Violation> {
+    async fn send_in_turn(&mut self, requests: &[Request]) -> Result<ProcessFate, Violation> {
         for request in requests {
             let fate = self.send(request).await?;
-            self.bury_the_dead(fate);
+            self.end_if_over(fate);
             self.world.clock.advance(TOGETHER);
         }
-        Ok(Fate::Lives)
+        Ok(ProcessFate::Lives)
     }
 
     async fn append_together(
         &mut self,
-        batches: &[Batch],
+        sent: &[SentLetter],
         trouble: Option<Trouble>,
-    ) -> Result<Vec<Result<Seq, PortError>>, Violation> {
+    ) -> Result<Vec<Result<RecordId, PortError>>, Violation> {
         self.living().await?;
-        let (Some(process), Some((first, rest))) = (&self.process, batches.split_first()) else {
+        let (Some(process), Some((first, rest))) = (&self.process, sent.split_first()) else {
             return Ok(Vec::new());
         };
         let journal = process.subject.journal();
@@ -182,7 +201,7 @@ impl<S: Subject> Simulation<S> {
         if let Some(trouble) = trouble {
             self.world.cause(trouble);
         }
-        let rest: Vec<_> = rest.iter().map(|batch| Queued::append(journal, batch)).collect();
+        let rest: Vec<_> = rest.iter().map(|sent| Queued::append(journal, sent)).collect();
         drop(hold);
         let mut results = vec![first.answer().await];
         for queued in rest {
@@ -192,18 +211,18 @@ impl<S: Subject> Simulation<S> {
     }
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Seq, PortError>> + Send + 'a>>;
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<RecordId, PortError>> + Send + 'a>>;
 
 /// An append that has been queued, or answered at once.
 enum Queued<'a> {
     Waiting(Answer<'a>),
-    Answered(Result<Seq, PortError>),
+    Answered(Result<RecordId, PortError>),
 }
 
 impl<'a> Queued<'a> {
     /// Polling an append once queues it.
-    fn append(journal: &'a dyn Journal, batch: &'a Batch) -> Self {
-        let mut append = journal.append(&batch.admitted);
+    fn append(journal: &'a dyn OrderedJournal, sent: &'a SentLetter) -> Self {
+        let mut append = journal.append(&sent.admitted);
         match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Self::Waiting(append),
             Poll::Ready(answer) => Self::Answered(answer),
@@ -214,7 +233,7 @@ impl<'a> Queued<'a> {
         matches!(self, Self::Waiting(_))
     }
 
-    async fn answer(self) -> Result<Seq, PortError> {
+    async fn answer(self) -> Result<RecordId, PortError> {
         match self {
             Self::Waiting(append) => append.await,
             Self::Answered(answer) => ready(answer).await,

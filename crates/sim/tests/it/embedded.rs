@@ -10,7 +10,7 @@ use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use ports::PortError;
 use ports::analytics::Analytics;
-use ports::journal::Journal;
+use ports::journal::OrderedJournal;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
 use rand::rngs::StdRng;
@@ -39,11 +39,11 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Small.
+    /// Files and memtables so small that every step flushes, merges or rolls over soon.
     pub(crate) const SMALL: Self =
         Self { flush_rows: 9, fan_in: 2, segment_bytes: 1_500, reserve_bytes: 0, retention_days: None, flaw: None };
 
-    /// Of this seed.
+    /// The setup that this seed stands for.
     pub(crate) fn of(seed: u64) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let mut pick = |choices: [u32; 4]| choices[dice.random_range(0..4)];
@@ -95,7 +95,7 @@ impl Subject for Embedded {
         })
     }
 
-    fn journal(&self) -> &dyn Journal {
+    fn journal(&self) -> &dyn OrderedJournal {
         &self.journal
     }
 

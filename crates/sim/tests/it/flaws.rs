@@ -9,13 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::admit::{Admitted, Dimension};
 use domain::invariant::Invariant;
-use domain::position::Seq;
+use domain::position::{EventPosition, RecordId, Seq};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use journal::LocalJournal;
 use ledger_embedded::EmbeddedLedger;
-use ports::journal::{Backlog, Entry, Journal, JournalHealth};
-use ports::ledger::{Batch, Ledger, LedgerStats, Sighting};
+use ports::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
+use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Sighting};
 use ports::{ErrorKind, PortError};
 use sim::{Action, Ending, Rules, Simulation, Workload};
 use vfs::testing::SimVfs;
@@ -36,6 +36,8 @@ pub(crate) enum Flaw {
     NumberGivenTwice,
     /// The journal is told that what is applied is durable.
     TrimmedWhenApplied,
+    /// The worker acknowledges records before it applies them, and the journal forgets them.
+    AckedBeforeApplied,
     /// A record that was applied is reported with other outcomes.
     DuplicatesCounted,
     /// Windows are closed before all that belongs to them is applied.
@@ -130,40 +132,58 @@ pub(crate) struct FlawedJournal {
 
 #[async_trait]
 impl Journal for FlawedJournal {
-    async fn append(&self, admitted: &Admitted) -> Result<Seq, PortError> {
+    async fn append(&self, admitted: &Admitted) -> Result<RecordId, PortError> {
         let answer = self.journal.append(admitted).await;
         match (self.flaw, answer) {
             (Some(Flaw::AckedOverFailedSync), Err(why)) if why.kind() == ErrorKind::Poisoned => {
-                Ok(self.journal.backlog().durable.next())
+                Ok(self.journal.last_durable().next().into())
             }
-            (Some(Flaw::NumberGivenTwice), Ok(seq)) => Ok(Seq(seq.0.max(2) - 1)),
+            (Some(Flaw::NumberGivenTwice), Ok(id)) => Ok(Seq(self.journal.seq(id).0.max(2) - 1).into()),
             (_, answer) => answer,
         }
     }
 
-    async fn next(&self) -> Result<Vec<Entry>, PortError> {
-        self.journal.next().await
+    async fn next(&self) -> Result<Vec<Delivery>, PortError> {
+        let deliveries = self.journal.next().await?;
+        if self.flaw == Some(Flaw::AckedBeforeApplied) {
+            let ids: Vec<RecordId> = deliveries.iter().map(|delivery| delivery.id).collect();
+            self.journal.ack(&ids).await;
+            // As a broker does with what is acknowledged.
+            self.journal.trim(self.journal.acked_through()).await?;
+        }
+        Ok(deliveries)
     }
 
-    fn ack(&self, applied: Seq) {
-        self.journal.ack(applied);
+    async fn ack(&self, ids: &[RecordId]) {
+        self.journal.ack(ids).await;
     }
 
-    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
-        let applied = self.journal.backlog().acked;
-        self.journal.trim(if self.flaw == Some(Flaw::TrimmedWhenApplied) { applied } else { flushed }).await
+    async fn backlog(&self) -> Backlog {
+        self.journal.backlog().await
     }
 
-    fn backlog(&self) -> Backlog {
-        self.journal.backlog()
-    }
-
-    fn health(&self) -> JournalHealth {
-        self.journal.health()
+    async fn health(&self) -> JournalHealth {
+        self.journal.health().await
     }
 
     async fn close(&self) {
         self.journal.close().await;
+    }
+}
+
+#[async_trait]
+impl OrderedJournal for FlawedJournal {
+    fn last_durable(&self) -> Seq {
+        self.journal.last_durable()
+    }
+
+    fn acked_through(&self) -> Seq {
+        self.journal.acked_through()
+    }
+
+    async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
+        let applied = self.journal.acked_through();
+        self.journal.trim(if self.flaw == Some(Flaw::TrimmedWhenApplied) { applied } else { flushed }).await
     }
 }
 
@@ -184,21 +204,25 @@ impl Ledger for FlawedLedger {
         self.ledger.applied()
     }
 
-    async fn apply(&self, entries: &[Entry]) -> Batch {
-        let mut batch = self.ledger.apply(entries).await;
+    async fn apply(&self, deliveries: &[Delivery]) -> AppliedRecords {
+        let mut records = self.ledger.apply(deliveries).await;
         if self.flaw == Some(Flaw::DuplicatesCounted) {
-            let outcomes = batch.applied.iter_mut().flat_map(|applied| &mut applied.outcomes);
+            let outcomes = records.applied.iter_mut().flat_map(|applied| &mut applied.outcomes);
             outcomes.for_each(|outcome| *outcome = ports::ledger::Outcome::Fresh);
         }
-        batch
+        records
     }
 
-    async fn dead_letter(&self, entry: &Entry, reason: &str) -> Result<(), PortError> {
-        self.ledger.dead_letter(entry, reason).await
+    async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), PortError> {
+        self.ledger.dead_letter(delivery, reason).await
     }
 
-    fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
-        self.ledger.seen(scope, ids)
+    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+        self.ledger.seen(scope, ids).await
+    }
+
+    fn applied_position(&self) -> EventPosition {
+        self.ledger.applied_position()
     }
 
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {
@@ -247,6 +271,7 @@ fn planted_flaws_are_found() {
         (Flaw::AckedOverFailedSync, &[HonestAck]),
         (Flaw::NumberGivenTwice, &[NoAcknowledgedLoss]),
         (Flaw::TrimmedWhenApplied, &[NoAcknowledgedLoss, SelfRecovery]),
+        (Flaw::AckedBeforeApplied, &[NoAcknowledgedLoss, SelfRecovery]),
         (Flaw::DuplicatesCounted, &[NoDoubleCount]),
         (Flaw::ClosedTooEarly, &[Monotonic]),
     ] {

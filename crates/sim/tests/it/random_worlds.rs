@@ -8,7 +8,7 @@ use crate::embedded::{Embedded, Setup, runtime};
 /// Actions of one story.
 const ACTIONS: usize = 150;
 /// Seeds that a run of all tests affords.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 200;
 
 /// What has to happen again and again for these tests to mean anything.
 const THINGS: [&str; 13] = [
@@ -39,7 +39,7 @@ fn play(runtime: &Runtime, seed: u64) -> Report {
 }
 
 #[test]
-fn every_promise_holds_in_random_worlds() {
+fn every_promise_holds_in_200_random_worlds() {
     let (runtime, seeds) = (runtime(), Seeds::from_environment(SEEDS));
     let enough = seeds.clone().count() >= 20;
     let mut tally = Tally::default();

@@ -1,4 +1,4 @@
-//! The same rules over `serde_json::Value`, written to be plain: no borrowing, no streaming, every
+//! The rules of the parser over `serde_json::Value`, written to be plain: no borrowing, no streaming, every
 //! fault collected. What it says of a body is what the parser must say.
 
 use std::collections::BTreeSet;

@@ -1,16 +1,28 @@
 //! Runs against a map, and damaged runs.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[derive(Debug)]
-struct Bytes(Vec<u8>);
+struct Bytes(Vec<u8>, AtomicUsize);
+
+impl Bytes {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes, AtomicUsize::new(0))
+    }
+
+    fn reads(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+}
 
 impl ReadFile for Bytes {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let found = self.0.get(start..start + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(found);
@@ -45,10 +57,19 @@ proptest! {
         ids in proptest::collection::btree_map(hashes(), any::<u64>(), 0..2_000),
         others in proptest::collection::vec(hashes(), 0..200),
     ) {
-        let run = IdRun::open(Arc::new(Bytes(written(&ids)))).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let run = IdRun::open(Arc::new(Bytes::new(written(&ids)))).map_err(|e| TestCaseError::fail(e.to_string()))?;
         for hash in ids.keys().chain(&others) {
             let found = run.find(IdHash(*hash)).map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(found.map(|seen| seen.position.bits()), ids.get(hash).copied());
+        }
+        let mut lookup = IdLookup::new(&run);
+        let mut all: Vec<u128> = ids.keys().chain(&others).copied().collect();
+        for sorted in [false, true] {
+            for hash in &all {
+                let found = lookup.find(IdHash(*hash)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+                prop_assert_eq!(found.map(|seen| seen.position.bits()), ids.get(hash).copied(), "sorted: {}", sorted);
+            }
+            all.sort_unstable();
         }
         let scanned: Vec<_> = run.scan().filter_map(Result::ok).map(|record| record.hash.0).collect();
         prop_assert_eq!(scanned, ids.keys().copied().collect::<Vec<_>>());
@@ -61,11 +82,32 @@ proptest! {
     ) {
         let whole = written(&ids);
         let cut = whole[..at.index(whole.len())].to_vec();
-        prop_assert!(IdRun::open(Arc::new(Bytes(cut))).is_err());
+        prop_assert!(IdRun::open(Arc::new(Bytes::new(cut))).is_err());
         let outside_records = |at: usize| at < 32 || at >= HEADER_BYTES + ids.len() * RECORD_BYTES;
         let mut flipped = whole;
         let at = at.index(flipped.len());
         flipped[at] ^= 1_u8 << bit;
-        prop_assert_eq!(IdRun::open(Arc::new(Bytes(flipped))).is_err() || !outside_records(at), true);
+        prop_assert_eq!(IdRun::open(Arc::new(Bytes::new(flipped))).is_err() || !outside_records(at), true);
     }
+}
+
+/// Uniform hashes, as those of ids are.
+fn uniform(count: u64) -> BTreeMap<u128, u64> {
+    let mix = |n: u64| u128::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(n);
+    (1..=count).map(|n| (mix(n), n)).collect()
+}
+
+#[test]
+fn known_ids_in_order_read_each_page_about_once() -> io::Result<()> {
+    let ids = uniform(10_000);
+    let file = Arc::new(Bytes::new(written(&ids)));
+    let run = IdRun::open(file.clone())?;
+    let opened = file.reads();
+    let mut lookup = IdLookup::new(&run);
+    for hash in ids.keys() {
+        assert!(lookup.find(IdHash(*hash))?.is_some());
+    }
+    let (reads, pages) = (file.reads() - opened, ids.len() / 128 + 1);
+    assert!(reads <= 2 * pages, "{reads} reads of {pages} pages for {} ids", ids.len());
+    Ok(())
 }

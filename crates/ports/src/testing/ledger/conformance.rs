@@ -13,30 +13,22 @@ mod listing;
 mod querying;
 mod questions;
 mod random;
+mod subject;
 mod sums;
 
 use std::future::Future;
 use std::sync::Arc;
 
-use domain::position::Seq;
-use domain::tenant::TenantScope;
-use domain::time::Timestamp;
 use domain::window::WindowRule;
 
-use super::records::{EventSpec, record};
-use crate::active_users::ActiveUsers;
 use crate::analytics::Analytics;
-use crate::journal::Entry;
-use crate::ledger::{Applied, Ledger, Outcome};
+use crate::ledger::Ledger;
 use crate::reports::Reports;
 
 pub use querying::queries_conformance;
 pub use questions::{Home, questions_conformance};
-
-/// A ledger that also answers statistics.
-pub trait Answering: Ledger + Reports + ActiveUsers + Analytics + 'static {}
-
-impl<L: Ledger + Reports + ActiveUsers + Analytics + 'static> Answering for L {}
+pub use subject::Answering;
+use subject::{Flushing, Subject};
 
 /// Runs the cases about counting. `open` gives a fresh, empty ledger with windows by the given rule.
 ///
@@ -81,6 +73,7 @@ where
         listing::an_event_comes_back_as_it_was_sent(fresh().await).await;
         listing::events_are_filtered_by_every_field(fresh().await).await;
         listing::events_are_listed_in_both_orders_page_by_page(fresh().await).await;
+        listing::the_applied_position_divides_what_was_counted_from_what_comes(fresh().await).await;
         listing::customers_are_listed_by_id_page_by_page(fresh().await).await;
         sums::a_window_sums_its_events(fresh().await).await;
         sums::windows_are_filtered_and_listed_page_by_page(fresh().await).await;
@@ -144,64 +137,5 @@ where
         analytics::buckets_follow_the_clocks_of_the_zone(fresh().await).await;
         analytics::a_series_is_exact_at_its_edges(fresh().await).await;
         analytics::a_series_has_no_more_points_than_allowed(fresh().await).await;
-    }
-}
-
-/// When a case flushes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flushing {
-    Never,
-    EachRecord,
-    EveryThird,
-}
-
-impl Flushing {
-    const ALL: [Self; 3] = [Self::Never, Self::EachRecord, Self::EveryThird];
-}
-
-/// A ledger under test.
-struct Subject<L> {
-    ledger: Arc<L>,
-    flushing: Flushing,
-    last: u64,
-}
-
-impl<L: Ledger + Reports> Subject<L> {
-    fn new(ledger: Arc<L>, flushing: Flushing) -> Self {
-        Self { ledger, flushing, last: 0 }
-    }
-
-    /// Applies the next record and tells what became of its events.
-    async fn take(&mut self, scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Vec<Outcome> {
-        let entry = record(self.last + 1, scope, received_at, events);
-        let mut applied = self.apply(&[entry]).await;
-        applied.pop().expect("one record").outcomes
-    }
-
-    /// Applies records that must all succeed.
-    async fn apply(&mut self, entries: &[Entry]) -> Vec<Applied> {
-        let batch = self.ledger.apply(entries).await;
-        assert!(batch.failed.is_none(), "{:?}", batch.failed);
-        let told: Vec<Seq> = batch.applied.iter().map(|applied| applied.seq).collect();
-        let given: Vec<Seq> = entries.iter().map(|entry| entry.seq).collect();
-        assert_eq!(told, given, "every record is reported, in order");
-        self.last = self.ledger.applied().0;
-        self.flush_by_habit().await;
-        batch.applied
-    }
-
-    async fn flush_by_habit(&self) {
-        let flush = match self.flushing {
-            Flushing::Never => false,
-            Flushing::EachRecord => true,
-            Flushing::EveryThird => self.last.is_multiple_of(3),
-        };
-        if flush {
-            self.ledger.flush().await.expect("a flush");
-        }
-    }
-
-    async fn close(&self, through: Timestamp) {
-        self.ledger.close_through(through).await.expect("a closing");
     }
 }

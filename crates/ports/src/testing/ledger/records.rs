@@ -11,7 +11,7 @@ use domain::position::Seq;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
-use crate::journal::Entry;
+use crate::journal::Delivery;
 
 /// The scope of the tenant with this name.
 pub fn scope(tenant: &str) -> TenantScope {
@@ -59,7 +59,7 @@ impl EventSpec {
         self
     }
 
-    /// Of this type.
+    /// With this type.
     #[must_use]
     pub fn kind(mut self, kind: &str) -> Self {
         self.candidate.kind = text(kind);
@@ -144,7 +144,7 @@ pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec
     admission.finish().expect("at least one event")
 }
 
-/// The same as record `seq` of the journal.
-pub fn record(seq: u64, scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Entry {
-    Entry { seq: Seq(seq), payload: admitted(scope, received_at, events).payload().clone() }
+/// A record of such events as the journal delivers it, with the number `seq`.
+pub fn record(seq: u64, scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Delivery {
+    Delivery { id: Seq(seq).into(), payload: admitted(scope, received_at, events).payload().clone() }
 }

@@ -5,7 +5,7 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
 
-use super::{Answering, Subject};
+use super::subject::{Answering, Subject};
 use crate::ErrorKind;
 use crate::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use crate::testing::ledger::records::{EventSpec, at, event_at, instant, scope};

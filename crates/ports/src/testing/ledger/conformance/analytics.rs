@@ -5,7 +5,7 @@ use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
 use domain::series::{Facet, Metric, SeriesPoint, SeriesQuery};
 use domain::time::{TimeRange, Timestamp};
 
-use super::{Answering, Subject};
+use super::subject::{Answering, Subject};
 use crate::ErrorKind;
 use crate::analytics::Summary;
 use crate::testing::ledger::records::{EventSpec, at, event, event_at, instant, scope};

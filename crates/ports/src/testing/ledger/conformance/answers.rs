@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use domain::admit::Dimension;
-use domain::position::Position;
+use domain::position::EventPosition;
 use domain::series::SeriesPoint;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
@@ -39,7 +39,7 @@ impl Answers {
     ) -> Self {
         let events = events(ledger, scope, EventFilter::default(), Order::Ascending, 7).await;
         let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
-        let seen = ledger.seen(scope, &ids);
+        let seen = ledger.seen(scope, &ids).await;
         let day = now.floor_to(MICROS_PER_DAY);
         let day = TimeRange::new(day, day.plus_micros(MICROS_PER_DAY)).expect("a day");
         let mut usage = Vec::new();
@@ -63,7 +63,7 @@ impl Answers {
     /// These answers without what depends on the order of records.
     pub(super) fn without_positions(mut self) -> Self {
         for event in &mut self.events {
-            event.position = Position::default();
+            event.position = EventPosition::from_bytes([0; EventPosition::BYTES]);
         }
         let (mut events, seen) = (self.events, self.seen);
         let mut both: Vec<_> = events.drain(..).zip(seen).collect();

@@ -6,11 +6,11 @@ use domain::position::Seq;
 use domain::record::RecordView;
 use domain::time::Timestamp;
 
-use super::Subject;
 use super::answers::Answers;
+use super::subject::Subject;
 use crate::ErrorKind;
 use crate::analytics::Analytics;
-use crate::journal::Entry;
+use crate::journal::Delivery;
 use crate::ledger::{Ledger, Outcome};
 use crate::reports::Reports;
 use crate::testing::ledger::records::{at, event, record, scope};
@@ -50,7 +50,7 @@ pub(super) async fn i5_an_id_belongs_to_its_tenant<L: Ledger + Reports>(mut subj
     assert_eq!(subject.take(&scope("acm"), at(1), &event).await, [Fresh]);
     assert_eq!(subject.take(&scope("zeta"), at(1), &event).await, [Fresh]);
     assert_eq!(subject.take(&scope("acme"), at(1), &event).await, [Duplicate]);
-    assert_eq!(subject.ledger.seen(&scope("other"), &["e1"]), [None]);
+    assert_eq!(subject.ledger.seen(&scope("other"), &["e1"]).await, [None]);
 }
 
 pub(super) async fn i2_replay_changes_nothing<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
@@ -80,7 +80,7 @@ pub(super) async fn records_are_applied_in_order<L: Ledger + Reports + Analytics
     assert_eq!(batch.applied.len(), 1, "what stands before the gap is applied");
     assert_eq!(batch.failed.map(|error| error.kind()), Some(ErrorKind::Conflict));
     assert_eq!(subject.ledger.applied(), Seq(1));
-    assert_eq!(subject.ledger.seen(&tenant, &["e3", "e2"]), [None, None], "what stands after it leaves no trace");
+    assert_eq!(subject.ledger.seen(&tenant, &["e3", "e2"]).await, [None, None], "what stands after it leaves no trace");
     subject.apply(&[make(2), make(3)]).await;
     assert_eq!(Answers::of(&*subject.ledger, &tenant, &[], at(0)).await.events.len(), 3);
 }
@@ -89,27 +89,30 @@ pub(super) async fn a_poison_record_is_buried_and_the_next_goes_on<L: Ledger + R
     let tenant = scope("acme");
     subject.take(&tenant, at(1), &[event("e1", 0)]).await;
     let whole = record(2, &tenant, at(1), &[event("e2", 0), event("e3", 0)]);
-    let cut = Entry { seq: Seq(2), payload: whole.payload.slice(..whole.payload.len() - 1) };
-    let garbage = Entry { seq: Seq(3), payload: Bytes::from_static(b"\xff garbage") };
+    let cut = Delivery { id: Seq(2).into(), payload: whole.payload.slice(..whole.payload.len() - 1) };
+    let garbage = Delivery { id: Seq(3).into(), payload: Bytes::from_static(b"\xff garbage") };
     for (poison, others) in [(cut, Some("the reason")), (garbage, None)] {
         let batch = subject.ledger.apply(std::slice::from_ref(&poison)).await;
         assert!(batch.applied.is_empty());
         assert_eq!(batch.failed.map(|error| error.kind()), Some(ErrorKind::Unacceptable));
-        assert_eq!(subject.ledger.dead_letter_reason(&tenant, poison.seq).await.expect("an answer"), None);
+        assert_eq!(
+            subject.ledger.dead_letter_reason(&tenant, Seq::of_record(poison.id)).await.expect("an answer"),
+            None
+        );
         subject.ledger.dead_letter(&poison, "the reason").await.expect("a burial");
         subject.ledger.dead_letter(&poison, "again").await.expect("a second burial changes nothing");
-        assert_eq!(subject.ledger.applied(), poison.seq);
+        assert_eq!(subject.ledger.applied(), Seq::of_record(poison.id));
         subject.flush_by_habit().await;
-        let told = subject.ledger.dead_letter_reason(&tenant, poison.seq).await.expect("an answer");
+        let told = subject.ledger.dead_letter_reason(&tenant, Seq::of_record(poison.id)).await.expect("an answer");
         assert_eq!(told.as_deref(), others, "its tenant is told, if it can be read");
         assert_eq!(
-            subject.ledger.dead_letter_reason(&scope("other"), poison.seq).await.expect("an answer"),
+            subject.ledger.dead_letter_reason(&scope("other"), Seq::of_record(poison.id)).await.expect("an answer"),
             None,
             "I5"
         );
     }
     assert_eq!(subject.ledger.stats().dead_letters, 2);
-    assert_eq!(subject.ledger.seen(&tenant, &["e2", "e3"]), [None, None], "I4: half a record leaves no trace");
+    assert_eq!(subject.ledger.seen(&tenant, &["e2", "e3"]).await, [None, None], "I4: half a record leaves no trace");
     subject.last = 3;
     assert_eq!(subject.take(&tenant, at(2), &[event("e2", 0)]).await, [Fresh]);
     assert_eq!(subject.ledger.dead_letter_reason(&tenant, Seq(1)).await.expect("an answer"), None);
@@ -119,12 +122,12 @@ pub(super) async fn a_poison_record_is_buried_and_the_next_goes_on<L: Ledger + R
 
 pub(super) async fn what_was_counted_is_seen<L: Ledger + Reports>(mut subject: Subject<L>) {
     let tenant = scope("acme");
-    assert_eq!(subject.ledger.seen(&tenant, &[]), []);
+    assert_eq!(subject.ledger.seen(&tenant, &[]).await, []);
     let entry = record(1, &tenant, at(1), &[event("e1", 0).tokens(1, 1), event("e2", 0)]);
     let payload = RecordView::parse(&entry.payload).expect("a record");
     let hashes: Vec<u64> = payload.bodies().map(|body| body.expect("a body").payload_hash()).collect();
     subject.apply(std::slice::from_ref(&entry)).await;
-    let found = subject.ledger.seen(&tenant, &["e2", "unknown", "e1", "e2"]);
+    let found = subject.ledger.seen(&tenant, &["e2", "unknown", "e1", "e2"]).await;
     let found: Vec<_> = found.iter().map(|sighting| sighting.map(|sighting| sighting.payload_hash)).collect();
     assert_eq!(found, [Some(hashes[1]), None, Some(hashes[0]), Some(hashes[1])]);
 }

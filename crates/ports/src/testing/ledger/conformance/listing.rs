@@ -1,10 +1,10 @@
 //! Cases about events and customers as they are listed.
 
-use domain::position::{Position, Seq};
+use domain::position::{EventPosition, Seq};
 use domain::time::TimeRange;
 
-use super::Subject;
 use super::answers::{Answers, customers, events, window_query};
+use super::subject::Subject;
 use crate::analytics::Analytics;
 use crate::ledger::Ledger;
 use crate::reports::{EventCursor, EventFilter, EventQuery, Order, Reports, StoredEvent};
@@ -39,7 +39,7 @@ pub(super) async fn an_event_comes_back_as_it_was_sent<L: Ledger + Reports>(mut 
     let found = subject.ledger.event(&tenant, "full").await.expect("an answer");
     let text = |text: &str| Some(text.to_owned());
     let expected = StoredEvent {
-        position: Position::new(Seq(1), 1),
+        position: found.as_ref().expect("the event").position,
         id: "full".to_owned(),
         time: at(5),
         received_at: at(6),
@@ -57,6 +57,7 @@ pub(super) async fn an_event_comes_back_as_it_was_sent<L: Ledger + Reports>(mut 
     };
     assert_eq!(found.as_ref(), Some(&expected));
     let bare = subject.ledger.event(&tenant, "bare").await.expect("an answer").expect("the event");
+    assert!(bare.position < expected.position, "positions have the order of events in their record");
     assert_eq!((bare.kind.as_str(), bare.customer, bare.tokens, bare.properties), ("custom", None, None, None));
     assert_eq!(subject.ledger.event(&tenant, "ful").await.expect("an answer"), None);
     assert_eq!(subject.ledger.event(&scope("zeta"), "full").await.expect("an answer"), None, "I5");
@@ -109,6 +110,7 @@ pub(super) async fn events_are_listed_in_both_orders_page_by_page<L: Ledger + Re
     let ascending = events(ledger, &tenant, EventFilter::default(), Order::Ascending, 100).await;
     assert_eq!(ascending.len(), 21);
     assert!(ascending.is_sorted_by_key(|event| (event.time, event.position)));
+    assert!(ascending.iter().all(|event| event.position <= ledger.applied_position()));
     let mut descending = events(ledger, &tenant, EventFilter::default(), Order::Descending, 100).await;
     descending.reverse();
     assert_eq!(descending, ascending);
@@ -122,7 +124,7 @@ pub(super) async fn events_are_listed_in_both_orders_page_by_page<L: Ledger + Re
         }
     }
     // A cursor is a place in the order, not a row: it need not name an event that exists.
-    let nowhere = EventCursor { time: at(1), position: Position::new(Seq(1_000), 0) };
+    let nowhere = EventCursor { time: at(1), position: EventPosition::from_bytes([0xff; EventPosition::BYTES]) };
     let query = EventQuery {
         filter: EventFilter::default(),
         order: Order::Ascending,
@@ -134,6 +136,20 @@ pub(super) async fn events_are_listed_in_both_orders_page_by_page<L: Ledger + Re
     assert!(!page.rows.is_empty() && page.rows.iter().all(|event| event.time > at(1)));
 }
 
+pub(super) async fn the_applied_position_divides_what_was_counted_from_what_comes<L: Ledger + Reports>(
+    mut subject: Subject<L>,
+) {
+    let tenant = scope("acme");
+    let batch = |name: &str| [0, 1, 2].map(|n| event(&format!("{name}{n}"), n));
+    subject.take(&tenant, at(10), &batch("before")).await;
+    let divide = subject.ledger.applied_position();
+    subject.take(&tenant, at(10), &batch("after")).await;
+    for event in events(&*subject.ledger, &tenant, EventFilter::default(), Order::Ascending, 100).await {
+        assert_eq!(event.position <= divide, event.id.starts_with("before"), "{}", event.id);
+    }
+    assert!(subject.ledger.applied_position() > divide);
+}
+
 pub(super) async fn customers_are_listed_by_id_page_by_page<L: Ledger + Reports>(mut subject: Subject<L>) {
     let tenant = scope("acme");
     subject.take(&tenant, at(10), &[event("e1", 90).customer("b"), event("e2", 1).customer("a"), event("e3", 1)]).await;
@@ -143,7 +159,7 @@ pub(super) async fn customers_are_listed_by_id_page_by_page<L: Ledger + Reports>
     let ledger = &*subject.ledger;
     let all = customers(ledger, &tenant, 100).await;
     let ids: Vec<&str> = all.iter().map(|customer| customer.id.as_str()).collect();
-    assert_eq!(ids, ["Z", "a", "ab", "b", "é"], "in order of bytes, without the events of nobody");
+    assert_eq!(ids, ["Z", "a", "ab", "b", "é"], "in order of bytes, without the events that have none");
     assert_eq!((all[3].created, all[3].updated), (at(10), at(30)), "by receive time");
     assert_eq!((all[3].total.totals.calls, all[3].total.totals.tokens), (2, 5));
     for limit in [1, 2, 4, 5, 6] {

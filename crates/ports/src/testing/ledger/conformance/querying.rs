@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
+use domain::position::Seq;
 use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Value};
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
 use super::dice::Dice;
 use super::questions::Home;
-use crate::journal::Entry;
+use crate::journal::Delivery;
 use crate::ledger::Ledger;
 use crate::queries::{Queries, QueryAnswer};
 use crate::testing::ledger::MemoryLedger;
@@ -69,7 +70,7 @@ pub async fn queries_conformance<H: Home<Ledger: Queries>, F: AsyncFn() -> H>(ho
         let mut ledger = home.open().await;
         let oracle = MemoryLedger::new(WindowRule::default());
         let mut dice = Dice::new(seed);
-        let mut journal: Vec<Entry> = Vec::new();
+        let mut journal: Vec<Delivery> = Vec::new();
         compare(seed, &mut dice, &ledger, &oracle).await;
         for seq in 1..=RECORDS {
             let events: Vec<EventSpec> = (0..=dice.below(12)).map(|_| random_event(&mut dice)).collect();
@@ -83,7 +84,8 @@ pub async fn queries_conformance<H: Home<Ledger: Queries>, F: AsyncFn() -> H>(ho
                 4 => {
                     ledger = home.open().await;
                     let flushed = ledger.cursor();
-                    let rest: Vec<Entry> = journal.iter().filter(|entry| entry.seq > flushed).cloned().collect();
+                    let rest: Vec<Delivery> =
+                        journal.iter().filter(|entry| Seq::of_record(entry.id) > flushed).cloned().collect();
                     assert!(ledger.apply(&rest).await.failed.is_none(), "seed {seed}");
                 }
                 5 | 6 => compare(seed, &mut dice, &ledger, &oracle).await,

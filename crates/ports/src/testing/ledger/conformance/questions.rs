@@ -16,7 +16,7 @@ use super::dice::Dice;
 use crate::PortError;
 use crate::active_users::{ActiveUsers, ActiveUsersQuery};
 use crate::analytics::Analytics;
-use crate::journal::Entry;
+use crate::journal::Delivery;
 use crate::ledger::Ledger;
 use crate::testing::ledger::records::{EventSpec, event_at, instant, record, scope};
 use crate::testing::ledger::{MemoryLedger, set_zone};
@@ -98,7 +98,7 @@ struct Run<H: Home> {
     home: H,
     ledger: Arc<H::Ledger>,
     oracle: MemoryLedger,
-    journal: Vec<Entry>,
+    journal: Vec<Delivery>,
 }
 
 impl<H: Home> Run<H> {
@@ -132,7 +132,8 @@ impl<H: Home> Run<H> {
     async fn reopen(&mut self) {
         self.ledger = self.home.open().await;
         let flushed = self.ledger.cursor();
-        let rest: Vec<Entry> = self.journal.iter().filter(|entry| entry.seq > flushed).cloned().collect();
+        let rest: Vec<Delivery> =
+            self.journal.iter().filter(|entry| Seq::of_record(entry.id) > flushed).cloned().collect();
         let batch = self.ledger.apply(&rest).await;
         assert!(batch.failed.is_none(), "seed {}: {:?}", self.seed, batch.failed);
         assert_eq!(self.ledger.applied(), Seq(self.journal.len() as u64), "seed {}", self.seed);

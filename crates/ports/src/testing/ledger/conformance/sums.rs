@@ -5,8 +5,8 @@ use domain::series::SeriesPoint;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use domain::window::WindowState;
 
-use super::Subject;
 use super::answers::{Answers, STATES, window_query, windows};
+use super::subject::Subject;
 use crate::analytics::Analytics;
 use crate::ledger::Ledger;
 use crate::reports::{Reports, WindowQuery};

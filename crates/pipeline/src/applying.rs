@@ -1,0 +1,182 @@
+//! What is done with delivered records: applied, acknowledged, tried again, or given up as dead letters.
+//! [`Applier`] holds them and makes one attempt at a time; it never sleeps and reads no clock, so the
+//! worker and the simulation run the very same steps.
+//!
+//! What it does when the ledger refuses a record:
+//! - `Unacceptable`: three attempts, then it is dead-lettered with its reason and the queue goes on;
+//! - `Corrupt`, `Poisoned`, `Conflict`: the process has to restart, which replays the journal from
+//!   what the ledger holds durably;
+//! - anything else: tries again for ever, ever more slowly, while the journal buffers (I7).
+
+use std::future::Future;
+use std::time::Duration;
+
+use domain::position::RecordId;
+use ports::journal::{Delivery, Journal};
+use ports::ledger::{Applied, AppliedRecords, Ledger};
+use ports::{ErrorKind, PortError};
+
+use crate::failure::{chain, needs_restart};
+
+/// Attempts before a record that can never be applied is dead-lettered.
+const ATTEMPTS_MAX: u32 = 3;
+/// Wait after the first failed attempt; it doubles with each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest wait between two attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Is told what became of records, before they are acknowledged.
+pub trait ApplyObserver: Send {
+    /// These records are visible in queries; `applied` says what became of each.
+    fn applied(&mut self, deliveries: &[Delivery], applied: &[Applied]) -> impl Future<Output = ()> + Send;
+
+    /// This record became a dead letter, for this reason.
+    fn dead_lettered(&mut self, delivery: &Delivery, reason: &str) -> impl Future<Output = ()> + Send;
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub enum Attempt {
+    /// Nothing is held any more.
+    Done,
+    /// The first record that is held could not be applied yet, for this reason.
+    Retry {
+        /// When to try again.
+        after: Duration,
+        /// Why it failed.
+        error: PortError,
+    },
+}
+
+/// The records in hand.
+#[derive(Debug, Default)]
+pub struct Applier {
+    held: Vec<Delivery>,
+    /// How many of `held` are done with.
+    done: usize,
+    failures: Failures,
+    /// Why the first record that is left becomes a dead letter, once that is decided.
+    dead_letter: Option<String>,
+    /// The ids that are acknowledged next; kept for its memory.
+    acked: Vec<RecordId>,
+}
+
+impl Applier {
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.done == self.held.len()
+    }
+
+    /// Takes records that the journal has delivered, behind those that are held.
+    pub fn hold(&mut self, deliveries: Vec<Delivery>) {
+        if self.is_empty() {
+            (self.held, self.done) = (deliveries, 0);
+        } else {
+            self.held.extend(deliveries);
+        }
+    }
+
+    /// Applies all that is held, as far as the ledger goes along.
+    ///
+    /// # Errors
+    /// When only a new process can go on.
+    pub async fn attempt(
+        &mut self,
+        journal: &dyn Journal,
+        ledger: &dyn Ledger,
+        observer: &mut impl ApplyObserver,
+    ) -> Result<Attempt, PortError> {
+        loop {
+            let failed = match (self.held.get(self.done), &self.dead_letter) {
+                (None, _) => {
+                    self.held.clear();
+                    self.done = 0;
+                    return Ok(Attempt::Done);
+                }
+                (Some(_), None) => self.apply(journal, ledger, observer).await,
+                (Some(refused), Some(reason)) => match ledger.dead_letter(refused, reason).await {
+                    Ok(()) => {
+                        observer.dead_lettered(refused, reason).await;
+                        journal.ack(&[refused.id]).await;
+                        self.done += 1;
+                        (self.failures, self.dead_letter) = (Failures::default(), None);
+                        None
+                    }
+                    Err(error) => Some(error),
+                },
+            };
+            let Some(error) = failed else { continue };
+            match self.failures.next(error.kind()) {
+                AfterFailure::Restart => return Err(error),
+                AfterFailure::Retry(after) => return Ok(Attempt::Retry { after, error }),
+                AfterFailure::DeadLetter => {
+                    (self.failures, self.dead_letter) = (Failures::default(), Some(chain(&error)));
+                }
+            }
+        }
+    }
+
+    /// One call of the ledger: what it applied is published and acknowledged, in this order. Gives back
+    /// why it stopped before the end.
+    async fn apply(
+        &mut self,
+        journal: &dyn Journal,
+        ledger: &dyn Ledger,
+        observer: &mut impl ApplyObserver,
+    ) -> Option<PortError> {
+        let held = &self.held[self.done..];
+        fail::fail_point!("worker::before_apply");
+        let AppliedRecords { applied, failed } = ledger.apply(held).await;
+        fail::fail_point!("worker::after_apply");
+        let (done, left) = held.split_at(applied.len().min(held.len()));
+        if !done.is_empty() {
+            observer.applied(done, &applied).await;
+            fail::fail_point!("worker::before_ack");
+            self.acked.clear();
+            self.acked.extend(done.iter().map(|delivery| delivery.id));
+            journal.ack(&self.acked).await;
+            self.failures = Failures::default();
+        }
+        let unfinished = !left.is_empty();
+        self.done += done.len();
+        let unsaid = || PortError::new(ErrorKind::Unavailable, "apply all of the records");
+        unfinished.then(|| failed.unwrap_or_else(unsaid))
+    }
+}
+
+/// Failed attempts in a row: decides what comes next.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    attempts: u32,
+    /// How many of them were because of the record itself.
+    refusals: u32,
+}
+
+/// What comes after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterFailure {
+    /// Another attempt, after this time.
+    Retry(Duration),
+    /// The record is given up.
+    DeadLetter,
+    /// A new process.
+    Restart,
+}
+
+impl Failures {
+    pub(crate) fn next(&mut self, kind: ErrorKind) -> AfterFailure {
+        self.refusals += u32::from(kind == ErrorKind::Unacceptable);
+        if self.refusals >= ATTEMPTS_MAX {
+            return AfterFailure::DeadLetter;
+        }
+        if needs_restart(kind) {
+            return AfterFailure::Restart;
+        }
+        let wait = BACKOFF_MIN.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX));
+        self.attempts = self.attempts.saturating_add(1);
+        AfterFailure::Retry(wait.min(BACKOFF_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;
