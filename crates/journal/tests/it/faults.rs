@@ -27,7 +27,7 @@ async fn after_a_failed_sync_nothing_is_written_and_a_restart_loses_nothing() {
         assert_records(&read_all(&journal).await.unwrap(), 0, 0..3);
         drop(journal);
 
-        // The page cache shows the record that the disk has lost. Whoever is handed it builds on it.
+        // The page cache shows the record that the disk has lost. What is handed out of it is built on.
         disk.kill();
         let journal = open(&disk, 0, one_segment()).unwrap();
         assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);

@@ -1,4 +1,4 @@
-//! I2: one (tenant, id) is counted once, whoever finds out first.
+//! I2: one (tenant, id) is counted once, whether the request or the worker finds out first.
 
 use std::sync::Arc;
 

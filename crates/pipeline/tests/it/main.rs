@@ -6,6 +6,7 @@
 mod world;
 mod twins;
 mod taking;
+mod work;
 mod duplicates;
 mod waiting;
 mod faults;

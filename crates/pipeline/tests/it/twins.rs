@@ -135,7 +135,10 @@ pub(crate) struct FaultyLedger {
     attempts: Mutex<Vec<Seq>>,
     /// Each closing, with what was applied at that moment.
     closings: Mutex<Vec<(Timestamp, Seq)>>,
+    /// Permits to look up ids that are held.
     lookups: Semaphore,
+    /// Times that ids were looked up.
+    looked_up: AtomicUsize,
 }
 
 impl FaultyLedger {
@@ -146,6 +149,7 @@ impl FaultyLedger {
             attempts: Mutex::default(),
             closings: Mutex::default(),
             lookups: Semaphore::new(0),
+            looked_up: AtomicUsize::new(0),
         }
     }
 
@@ -156,6 +160,11 @@ impl FaultyLedger {
     /// Lets one lookup that is held go on.
     pub(crate) fn release_lookup(&self) {
         self.lookups.add_permits(1);
+    }
+
+    /// Times that ids were looked up, those of one request together.
+    pub(crate) fn looked_up(&self) -> usize {
+        self.looked_up.load(Ordering::Relaxed)
     }
 
     /// Attempts at poison records.
@@ -202,6 +211,7 @@ impl Ledger for FaultyLedger {
     }
 
     async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+        self.looked_up.fetch_add(1, Ordering::Relaxed);
         if self.faults.lock().hold_lookup_of.is_some_and(|held| ids.contains(&held)) {
             self.lookups.acquire().await.unwrap().forget();
         }

@@ -42,6 +42,7 @@ struct Disk {
 struct Process {
     fault: Option<FaultPoint>,
     poisoned: bool,
+    calls: u64,
 }
 
 impl MemoryCatalog {
@@ -56,6 +57,11 @@ impl MemoryCatalog {
         Self { disk: Arc::clone(&self.disk), process: Mutex::default() }
     }
 
+    /// How often this process has asked the store for anything.
+    pub fn calls(&self) -> u64 {
+        self.process.lock().calls
+    }
+
     /// Lets the next write fail there, once.
     pub fn fail_next(&self, point: FaultPoint) {
         self.process.lock().fault = Some(point);
@@ -64,6 +70,7 @@ impl MemoryCatalog {
     /// Runs one write, which changes all or nothing, with the faults asked for.
     fn write(&self, change: impl FnOnce(&mut Disk) -> Result<(), PortError>) -> Result<(), PortError> {
         let mut process = self.process.lock();
+        process.calls += 1;
         if process.poisoned {
             return Err(PortError::new(ErrorKind::Poisoned, "write to the catalog: an earlier write failed"));
         }
@@ -74,6 +81,12 @@ impl MemoryCatalog {
         process.poisoned = fault != FaultPoint::DiskFull;
         let kind = if process.poisoned { ErrorKind::Poisoned } else { ErrorKind::Full };
         Err(PortError::new(kind, format!("write to the catalog: injected {fault:?}")))
+    }
+
+    /// What a restart would find, read once more.
+    fn read(&self) -> parking_lot::MutexGuard<'_, Disk> {
+        self.process.lock().calls += 1;
+        self.disk.lock()
     }
 }
 
@@ -100,11 +113,11 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>, PortError> {
-        Ok(self.disk.lock().tenants.values().cloned().collect())
+        Ok(self.read().tenants.values().cloned().collect())
     }
 
     async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
-        Ok(self.disk.lock().settings.iter().map(|(tenant, settings)| (tenant.clone(), *settings)).collect())
+        Ok(self.read().settings.iter().map(|(tenant, settings)| (tenant.clone(), *settings)).collect())
     }
 
     async fn store_settings(
@@ -120,7 +133,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError> {
-        let disk = self.disk.lock();
+        let disk = self.read();
         Ok(disk.wanted_zones.iter().map(|(tenant, wanted)| (tenant.clone(), wanted.clone())).collect())
     }
 
@@ -144,7 +157,7 @@ impl Catalog for MemoryCatalog {
 #[async_trait]
 impl References for MemoryCatalog {
     async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
-        let disk = self.disk.lock();
+        let disk = self.read();
         Ok(disk.references.iter().map(|(tenant, table)| (tenant.clone(), table.clone())).collect())
     }
 

@@ -91,7 +91,7 @@ pub(crate) fn check_running(server: &Server, log: &ClientLog) -> Verdict {
 
     let mut expected = sums_of(stored.keys().map(|id| known[id].0));
     assert_eq!(windows(&mut client), expected, "I3: sums of windows against events; {trouble}");
-    // Nobody is no customer.
+    // Events without a customer belong to no customer.
     expected.remove("");
     assert_eq!(totals(&mut client), expected, "I3: totals of customers against events; {trouble}");
     verdict
