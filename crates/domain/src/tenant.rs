@@ -1,5 +1,6 @@
-//! Whose data it is. A [`TenantScope`] is the only way to reach tenant data, and only
-//! authentication makes one (I5): there is no constructor from text.
+//! Whose data it is. A [`TenantScope`] is the only way to reach tenant data (I5). For a request
+//! authentication makes it; [`TenantScope::for_operator`] makes one only at the places that the rule
+//! about it in `xtask tidy` lists.
 
 mod keyring;
 
@@ -62,9 +63,9 @@ pub struct TenantScope {
 }
 
 impl TenantScope {
-    /// The scope of the one who holds the data folder itself: commands on a stopped server, the recount
-    /// of the live view at the start, and tests.
-    /// `xtask tidy` keeps this call out of everything that answers requests.
+    /// The scope of the one who holds the data folder itself: commands on a stopped server, its verification,
+    /// recounts in the background, and tests. `xtask tidy` lists the places of this call and keeps it out of
+    /// everything that answers requests.
     pub fn for_operator(tenant: TenantId) -> Self {
         Self { tenant }
     }

@@ -15,7 +15,7 @@ pub struct Tenant {
     pub id: TenantId,
     /// What people call it.
     pub name: String,
-    /// Whether its requests are served.
+    /// Whether its requests are to be served. Stored; not consulted yet.
     pub active: bool,
     /// When it was created.
     pub created: Timestamp,

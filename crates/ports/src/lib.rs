@@ -1,6 +1,7 @@
-//! What the path of an event needs from the outside, as small traits with a contract per method.
-//! Adapters live in crates of their own; memory twins, faulty twins and the conformance suites that
-//! every adapter runs are behind feature `testing`.
+//! The interfaces of the pipeline to the outside: journal, ledger and what is read of it, live view, reference
+//! tables, catalog and clock, as small traits with a contract per method; [`manifest`] is the embedded
+//! ledger's own. Adapters live in crates of their own; memory twins, faulty twins and the conformance suites
+//! that every adapter runs are behind feature `testing`.
 
 pub mod error;
 pub mod clock;

@@ -1,5 +1,6 @@
-//! The embedded ledger's one commit point: what one transaction changes counts as one. Also keeps
-//! what must never differ between two runs over the same folder.
+//! Private to the embedded ledger; another ledger does not implement it. The ledger's one commit point:
+//! what one transaction changes counts as one. Also keeps what must never differ between two runs over the
+//! same folder.
 
 use async_trait::async_trait;
 use domain::admit::Dimension;

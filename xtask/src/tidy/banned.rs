@@ -20,12 +20,11 @@ enum Except {
     Tests(&'static [&'static str]),
 }
 
-/// Who may act for a tenant without a credential: commands on a folder, its audit, the recounts of the live
+/// Who may act for a tenant without a credential: commands on a folder, its verification, the recounts of the live
 /// view and of a tenant's days that go on after a start and answer no request, and tests (I5).
 const OPERATORS: &[&str] = &[
     "crates/nilometer/src/commands",
     "crates/ledger-embedded/src/verify",
-    "crates/ledger-embedded/src/audit",
     "crates/pipeline/src/live/rebuild.rs",
     "crates/pipeline/src/settings/recounts.rs",
     "crates/sim/",
