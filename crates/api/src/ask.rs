@@ -1,4 +1,4 @@
-//! How handlers ask the pipeline: within a time limit, only when the journal has been replayed, and off
+//! How handlers ask the read ports: within a time limit, only when the journal has been replayed, and off
 //! the threads that serve requests when an answer takes long to compute.
 
 use std::future::Future;
@@ -19,7 +19,7 @@ pub(crate) async fn answer<'a, T, Q>(api: &'a ApiState, ask: impl FnOnce(&'a dyn
 where
     Q: Future<Output = Result<T, PortError>>,
 {
-    within_time(api, ask(&api.questions.reports)).await
+    within_time(api, ask(&api.reads.reports)).await
 }
 
 /// Waits for an answer for at most [`QUERY_TIME_MAX`] (I6). Refuses while the journal is being replayed.
@@ -60,7 +60,7 @@ where
     }
 }
 
-/// Runs work that takes a processor for long on a thread of its own kind. The work can ask whether its
+/// Runs work that takes a processor for long on the blocking thread pool. The work can ask whether its
 /// answer is still waited for, and may end without an answer when it is not.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&dyn Fn() -> bool) -> Option<T> + Send + 'static,

@@ -23,7 +23,7 @@ pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
 pub(crate) use table::{TableBody, TableText, generation};
 
 use crate::problem::{Problem, ProblemKind};
-use crate::response_budget::{Access, RequestTenant};
+use crate::request_tenant::{Access, RequestTenant};
 use crate::state::ApiState;
 
 /// The tenant of a request that only reads.

@@ -1,11 +1,12 @@
 //! The HTTP face of the pipeline: who asks, what for, and how the answer looks on the wire.
-//! Holds no decision about events and no state of its own; errors become HTTP in `problem` alone.
+//! Holds no decision about events and no durable state; errors become HTTP in `problem` alone.
 
 mod router;
 mod state;
 mod serve;
 mod observe;
 mod extract;
+mod request_tenant;
 mod response_budget;
 mod cache;
 mod problem;

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::{NoContext, Uuid};
 
 use crate::problem::Problem;
-use crate::response_budget::{Access, RequestTenant};
+use crate::request_tenant::{Access, RequestTenant};
 use crate::state::ApiState;
 
 /// Carries the request id, in and out.

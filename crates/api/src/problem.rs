@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use domain::reference::Refusal;
+use domain::query::QueryRefusal;
+use domain::reference::TableRefusal;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use pipeline::{IngestError, StreamRefusal, TableError};
@@ -166,7 +167,7 @@ impl Problem {
         Self { rejected: Some(Box::new((rejected, verdicts))), ..Self::new(ProblemKind::AllRejected, detail) }
     }
 
-    /// A failure of the server itself: the client is told no more than that.
+    /// A failure of the server itself: the answer to the client says no more than that.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         let detail = "the request could not be answered; the server's log says why under this request_id";
         Self { cause: Some(cause.into()), ..Self::new(ProblemKind::Internal, detail) }
@@ -265,6 +266,12 @@ impl From<IngestError> for Problem {
     }
 }
 
+impl From<QueryRefusal> for Problem {
+    fn from(refusal: QueryRefusal) -> Self {
+        Self::parameter(&refusal.place, refusal.to_string())
+    }
+}
+
 impl From<TableError> for Problem {
     fn from(error: TableError) -> Self {
         let refusal = match error {
@@ -273,10 +280,12 @@ impl From<TableError> for Problem {
         };
         let detail = refusal.to_string();
         match refusal {
-            Refusal::Stale { .. } | Refusal::SameTime { .. } => Self::body(ProblemKind::Conflict, "ts", detail),
-            Refusal::Generation { .. } => Self::body(ProblemKind::PreconditionFailed, "If-Match", detail),
-            Refusal::Invalid { field, .. } => Self::body(ProblemKind::InvalidParameter, &field, detail),
-            Refusal::TooLarge { field, .. } => Self::body(ProblemKind::TooLarge, &field, detail),
+            TableRefusal::Stale { .. } | TableRefusal::SameTime { .. } => {
+                Self::body(ProblemKind::Conflict, "ts", detail)
+            }
+            TableRefusal::Generation { .. } => Self::body(ProblemKind::PreconditionFailed, "If-Match", detail),
+            TableRefusal::Invalid { field, .. } => Self::body(ProblemKind::InvalidParameter, &field, detail),
+            TableRefusal::TooLarge { field, .. } => Self::body(ProblemKind::TooLarge, &field, detail),
         }
     }
 }

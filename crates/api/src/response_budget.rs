@@ -2,7 +2,7 @@
 //! all together, because readers may be slow and many at once (I6).
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -14,47 +14,18 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
 use crate::problem::{Problem, ProblemKind};
+use crate::request_tenant::RequestTenant;
 
 /// Time between two looks for room in the budget.
 const ROOM_POLL: Duration = Duration::from_millis(20);
 
-/// Whether a request changes something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// It only reads: its answer may be refused, since asking again does no harm.
-    Read,
-    /// It changes something: what its answer tells has been done.
-    Write,
-}
-
-/// The tenant of a request and what the request does, once its handler has read the key.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RequestTenant(Arc<OnceLock<(TenantId, Access)>>);
-
-impl RequestTenant {
-    /// The tenant, if it is known yet.
-    pub(crate) fn tenant(&self) -> Option<&TenantId> {
-        self.0.get().map(|(tenant, _)| tenant)
-    }
-
-    /// What the request does: a request without a tenant changes nothing.
-    pub(crate) fn access(&self) -> Access {
-        self.0.get().map_or(Access::Read, |(_, access)| *access)
-    }
-
-    /// Notes the tenant of the key, and what the route says that it does.
-    pub(crate) fn set(&self, tenant: &TenantId, access: Access) {
-        self.0.get_or_init(|| (tenant.clone(), access));
-    }
-}
-
 /// The memory that answers may take together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ResponseBudget(Arc<Mutex<Reserved>>);
+pub(crate) struct ResponseBudget(Arc<Mutex<BudgetUse>>);
 
 /// Bytes that are reserved now.
 #[derive(Debug, Default)]
-struct Reserved {
+struct BudgetUse {
     all: usize,
     /// Tenants without a reservation are left out.
     by_tenant: HashMap<TenantId, usize>,
@@ -125,8 +96,8 @@ impl ResponseBudget {
 
     /// Counts the body of an answer, if it is in memory whole, until it has been sent. The answer to a
     /// request without a tenant is small, or shared by all, and is not counted. Without room the answer is
-    /// refused, unless `is_done`: then what it tells has happened, and a client that is not told would send
-    /// its request again.
+    /// refused, unless `is_done`: then the change is made, and a client without the answer would
+    /// send its request again.
     pub(crate) async fn reserve_body(
         &self,
         request: &RequestTenant,
@@ -156,7 +127,7 @@ impl Reservation {
     }
 }
 
-impl Reserved {
+impl BudgetUse {
     fn add(&mut self, budget: &ResponseBudget, tenant: &TenantId, bytes: usize) -> Reservation {
         self.all += bytes;
         *self.by_tenant.entry(tenant.clone()).or_insert(0) += bytes;
@@ -184,6 +155,7 @@ mod tests {
     use axum::response::IntoResponse;
 
     use super::*;
+    use crate::request_tenant::Access;
 
     fn tenant(name: &str) -> TenantId {
         TenantId::parse(name).unwrap()

@@ -1,5 +1,5 @@
-//! The routes, one file per subject. Each handler reads the request, asks the pipeline once and
-//! shapes the answer.
+//! The routes, one file per subject. Each handler reads the request, asks a read port or a role of the
+//! pipeline, and shapes the answer.
 
 #![expect(unused_qualifications, reason = "the expansion of utoipa::path repeats paths")]
 
@@ -32,7 +32,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(docs::with_events(routes!(events::list, ingest::events)))
         .routes(docs::with_events(routes!(ingest::ingest)))
-        .routes(docs::with_events(routes!(ingest::unversioned)))
+        .routes(docs::with_events(routes!(ingest::events_as_job)))
         .routes(routes!(receipts::one))
         .routes(routes!(events::one))
         .routes(routes!(windows::list))
@@ -52,8 +52,8 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(stream::ws))
 }
 
-/// The routes that other documents know without a version; the same under `/v1`. In the API's
-/// document, where an operation has one path, their names end in `suffix`.
+/// Routes also served without `/v1`. In the API's document, where an operation has one path, their names
+/// end in `suffix`.
 fn unversioned(suffix: &str) -> OpenApiRouter<Arc<ApiState>> {
     let mut routes = OpenApiRouter::new()
         .routes(routes!(stats::dau))

@@ -1,5 +1,5 @@
-//! The JSON that leaves the API, field for field. Built from the ports' types and nothing else;
-//! an absent value is `null` unless said otherwise.
+//! The JSON bodies of the API, in and out, field for field. In an answer an absent value is `null` unless said
+//! otherwise.
 
 mod account;
 mod event;

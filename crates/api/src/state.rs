@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::limits::{REFERENCE_BODY_BYTES_MAX, REFERENCE_TEXTS_AT_ONCE_MAX};
 use domain::tenant::Keyring;
-use pipeline::{Metrics, Pipeline, Questions, Settings};
+use pipeline::{Metrics, Pipeline, ReadPorts, Settings};
 use tokio::sync::Semaphore;
 
 use crate::cache::{AnswerCache, CacheTimes};
@@ -18,8 +18,8 @@ const BODIES_IN_FLIGHT: usize = 16;
 #[derive(Debug)]
 pub struct ApiState {
     pub(crate) pipeline: Arc<Pipeline>,
-    /// Questions about stored data, behind the gate.
-    pub(crate) questions: Questions,
+    /// The ports that requests read, behind the gate.
+    pub(crate) reads: ReadPorts,
     pub(crate) settings: Arc<Settings>,
     pub(crate) keyring: Keyring,
     pub(crate) metrics: Arc<Metrics>,
@@ -38,7 +38,7 @@ impl ApiState {
     /// The state of one server, which gives answers again for the times of `cache`.
     pub fn new(
         pipeline: Arc<Pipeline>,
-        questions: Questions,
+        reads: ReadPorts,
         settings: Arc<Settings>,
         keyring: Keyring,
         metrics: Arc<Metrics>,
@@ -50,7 +50,7 @@ impl ApiState {
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
         Arc::new(Self {
             pipeline,
-            questions,
+            reads,
             settings,
             keyring,
             metrics,

@@ -1,14 +1,14 @@
 //! A structured query: typed, validated and bounded before anything runs. No text of a request ever
-//! becomes code of a query language. A [`Draft`] is what a client wrote; [`Draft::check`] alone makes
-//! a [`Query`]. What each part means is in `docs/query.md`.
+//! becomes code of a query language. An [`UncheckedQuery`] is what a client wrote; [`UncheckedQuery::check`]
+//! alone makes a [`Query`]. What each part means is in `docs/query.md`.
 
-mod draft;
+mod unchecked;
 mod number;
 mod source;
 
-pub use draft::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Refusal};
 pub use number::Number;
 pub use source::{Field, Kind, PropertyPath, Source};
+pub use unchecked::{Literal, QueryRefusal, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery};
 
 use crate::calendar::{Calendar, Interval};
 use crate::time::{TimeRange, Timestamp};
@@ -16,7 +16,7 @@ use crate::time::{TimeRange, Timestamp};
 /// The name of the column of time buckets.
 pub const BUCKET_COLUMN: &str = "time";
 
-/// A validated query; made by [`Draft::check`].
+/// A validated query; made by [`UncheckedQuery::check`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Query {

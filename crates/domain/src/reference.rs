@@ -51,7 +51,7 @@ pub enum Decision {
 
 /// Why a change is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum TableRefusal {
     /// The change is older than the table.
     #[error("'ts' is {ts}, the stored table is of {stored}")]
     Stale {
@@ -97,8 +97,8 @@ impl ReferenceTable {
     /// was made for, if it says so.
     ///
     /// # Errors
-    /// [`Refusal`]; the table stays as it is.
-    pub fn replace(&self, ts: Timestamp, mut users: Users, expected: Option<u64>) -> Result<Decision, Refusal> {
+    /// [`TableRefusal`]; the table stays as it is.
+    pub fn replace(&self, ts: Timestamp, mut users: Users, expected: Option<u64>) -> Result<Decision, TableRefusal> {
         self.check_generation(expected)?;
         let mut shared = Shared::default();
         users.values_mut().for_each(|attributes| shared.share(attributes));
@@ -110,14 +110,14 @@ impl ReferenceTable {
     /// later.
     ///
     /// # Errors
-    /// [`Refusal`]; the table stays as it is.
+    /// [`TableRefusal`]; the table stays as it is.
     pub fn patch(
         &self,
         ts: Option<Timestamp>,
         now: Timestamp,
         patch: Patch,
         expected: Option<u64>,
-    ) -> Result<Decision, Refusal> {
+    ) -> Result<Decision, TableRefusal> {
         self.check_generation(expected)?;
         let ts = ts.unwrap_or_else(|| if self.generation == 0 { now } else { now.max(self.ts.plus_micros(1)) });
         let mut users = self.users.clone();
@@ -146,22 +146,22 @@ impl ReferenceTable {
         self.decide(ts, users)
     }
 
-    fn check_generation(&self, expected: Option<u64>) -> Result<(), Refusal> {
+    fn check_generation(&self, expected: Option<u64>) -> Result<(), TableRefusal> {
         match expected {
             Some(expected) if expected != self.generation => {
-                Err(Refusal::Generation { expected, stored: self.generation })
+                Err(TableRefusal::Generation { expected, stored: self.generation })
             }
             _ => Ok(()),
         }
     }
 
-    fn decide(&self, ts: Timestamp, users: Users) -> Result<Decision, Refusal> {
+    fn decide(&self, ts: Timestamp, users: Users) -> Result<Decision, TableRefusal> {
         if self.generation > 0 && ts < self.ts {
-            return Err(Refusal::Stale { ts, stored: self.ts });
+            return Err(TableRefusal::Stale { ts, stored: self.ts });
         }
         if self.generation > 0 && ts == self.ts {
             let same = users == self.users;
-            return if same { Ok(Decision::Unchanged) } else { Err(Refusal::SameTime { ts }) };
+            return if same { Ok(Decision::Unchanged) } else { Err(TableRefusal::SameTime { ts }) };
         }
         Ok(Decision::Changed(Self { generation: self.generation + 1, ts, users }))
     }
@@ -192,7 +192,7 @@ impl Shared {
 }
 
 /// Checks names, values and how many there are (I6).
-fn check(users: &Users) -> Result<(), Refusal> {
+fn check(users: &Users) -> Result<(), TableRefusal> {
     if users.len() > REFERENCE_USERS_MAX {
         return Err(too_large("user_metadata", format!("at most {REFERENCE_USERS_MAX} users fit in a table")));
     }
@@ -248,7 +248,7 @@ fn check(users: &Users) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_name(user: &str, name: &str) -> Result<(), Refusal> {
+fn check_name(user: &str, name: &str) -> Result<(), TableRefusal> {
     let fits = (1..=REFERENCE_NAME_BYTES_MAX).contains(&name.len());
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     if fits && plain {
@@ -258,12 +258,12 @@ fn check_name(user: &str, name: &str) -> Result<(), Refusal> {
     Err(invalid(&format!("user_metadata.{user}"), why))
 }
 
-fn invalid(field: &str, why: String) -> Refusal {
-    Refusal::Invalid { field: field.to_owned(), why }
+fn invalid(field: &str, why: String) -> TableRefusal {
+    TableRefusal::Invalid { field: field.to_owned(), why }
 }
 
-fn too_large(field: &str, why: String) -> Refusal {
-    Refusal::TooLarge { field: field.to_owned(), why }
+fn too_large(field: &str, why: String) -> TableRefusal {
+    TableRefusal::TooLarge { field: field.to_owned(), why }
 }
 
 #[cfg(test)]

@@ -233,7 +233,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use arrow::array::{Decimal128Array, Float64Array};
-    use domain::query::{Draft, DraftAggregation};
+    use domain::query::{UncheckedAggregation, UncheckedQuery};
     use ports::testing::clock::ManualClock;
     use ports::testing::ledger::records::at;
 
@@ -243,8 +243,8 @@ mod tests {
 
     #[tokio::test]
     async fn two_folders_count_distinct_texts_by_different_hashes() {
-        let unique = DraftAggregation { op: "unique".to_owned(), field: Some("user".to_owned()), name: None };
-        let draft = Draft {
+        let unique = UncheckedAggregation { op: "unique".to_owned(), field: Some("user".to_owned()), name: None };
+        let unchecked = UncheckedQuery {
             range: TimeRange::ALL,
             bucket: None,
             aggregations: vec![unique],
@@ -253,7 +253,7 @@ mod tests {
             order_by: Vec::new(),
             limit: None,
         };
-        let query = draft.check().unwrap();
+        let query = unchecked.check().unwrap();
         let aggregates = async |key: u8| {
             let options = LedgerOptions { seed_key: [key; 16], background: false, ..LedgerOptions::default() };
             open(options, Arc::new(ManualClock::new(at(0)))).await.core.plan(&query).aggregates

@@ -20,7 +20,7 @@ use domain::window::WindowRule;
 use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use live::{LiveOptions, MemoryLive};
-use pipeline::{FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole};
+use pipeline::{FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, Settings, WorkerRole};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::{Journal, OrderedJournal};
@@ -44,11 +44,11 @@ pub(crate) struct EngineOptions {
     pub(crate) live: LiveOptions,
 }
 
-/// What runs over an open data folder, and what requests ask it.
+/// What runs over an open data folder, and the ports that requests read.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) questions: Questions,
+    pub(crate) reads: ReadPorts,
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -104,9 +104,9 @@ impl Engine {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Running> {
         let limiter = FairLimiter::new();
-        let questions = Questions::of(&self.ledger, &limiter);
+        let reads = ReadPorts::of(&self.ledger, &limiter);
         let stored = self.stores.catalog.settings().await?;
-        let active_users = Arc::new(questions.active_users.clone());
+        let active_users = Arc::new(reads.active_users.clone());
         let settings =
             Arc::new(Settings::new(self.stores.catalog.clone(), active_users, Arc::clone(&self.clock), stored));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::with(self.live.clone()));
@@ -118,7 +118,7 @@ impl Engine {
             limiter,
             ingest: Some(IngestRole {
                 journal: self.journal.clone(),
-                reports: questions.reports.clone(),
+                reports: reads.reports.clone(),
                 settings: Arc::clone(&settings),
                 key: self.ledger.identity().key,
             }),
@@ -130,7 +130,7 @@ impl Engine {
                 references: self.stores.catalog.clone(),
             }),
         };
-        Ok(Running { pipeline: Pipeline::start(parts, metrics), questions, settings })
+        Ok(Running { pipeline: Pipeline::start(parts, metrics), reads, settings })
     }
 
     /// Closes the folder, tidily; a crash instead of this loses nothing.
@@ -142,6 +142,8 @@ impl Engine {
 
     /// Applies what the journal still holds, so that a command sees everything that is durable.
     pub(crate) async fn catch_up(&self) -> anyhow::Result<()> {
+        // Not the worker's `Applier`: a command stops at the first failure, makes no dead letter, and leaves the
+        // journal as it is, so nothing is acknowledged.
         while self.ledger.applied() < self.journal.last_durable() {
             let entries = self.journal.next().await?;
             let batch = self.ledger.apply(&entries).await;

@@ -3,10 +3,12 @@
 //! worker and the simulation run the very same steps.
 //!
 //! What it does when the ledger refuses a record:
-//! - `Unacceptable`: three attempts, then it is dead-lettered with its reason and the queue goes on;
+//! - `Unacceptable`: after three such refusals it becomes a dead letter with its reason, and the records
+//!   after it are applied;
 //! - `Corrupt`, `Poisoned`, `Conflict`: the process has to restart, which replays the journal from
 //!   what the ledger holds durably;
-//! - anything else: tries again for ever, ever more slowly, while the journal buffers (I7).
+//! - anything else: tried again without end, with waits that double up to the longest, while the
+//!   journal keeps what comes in (I7).
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,16 +18,16 @@ use ports::journal::{Delivery, Journal};
 use ports::ledger::{Applied, AppliedRecords, Ledger};
 use ports::{ErrorKind, PortError};
 
-use crate::failure::{chain, needs_restart};
+use crate::failure::{error_chain, needs_restart};
 
-/// Attempts before a record that can never be applied is dead-lettered.
+/// Refusals of a record as `Unacceptable` after which it becomes a dead letter.
 const ATTEMPTS_MAX: u32 = 3;
 /// Wait after the first failed attempt; it doubles with each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Is told what became of records, before they are acknowledged.
+/// Observes outcomes before records are acknowledged.
 pub trait ApplyObserver: Send {
     /// These records are visible in queries; `applied` says what became of each.
     fn applied(&mut self, deliveries: &[Delivery], applied: &[Applied]) -> impl Future<Output = ()> + Send;
@@ -48,7 +50,7 @@ pub enum Attempt {
     },
 }
 
-/// The records in hand.
+/// Delivered records that are not acknowledged yet, and how far applying them is.
 #[derive(Debug, Default)]
 pub struct Applier {
     held: Vec<Delivery>,
@@ -76,10 +78,10 @@ impl Applier {
         }
     }
 
-    /// Applies all that is held, as far as the ledger goes along.
+    /// Applies all that is held, up to the first failed attempt.
     ///
     /// # Errors
-    /// When only a new process can go on.
+    /// The failure after which only a new process can go on.
     pub async fn attempt(
         &mut self,
         journal: &dyn Journal,
@@ -110,14 +112,14 @@ impl Applier {
                 AfterFailure::Restart => return Err(error),
                 AfterFailure::Retry(after) => return Ok(Attempt::Retry { after, error }),
                 AfterFailure::DeadLetter => {
-                    (self.failures, self.dead_letter) = (Failures::default(), Some(chain(&error)));
+                    (self.failures, self.dead_letter) = (Failures::default(), Some(error_chain(&error)));
                 }
             }
         }
     }
 
-    /// One call of the ledger: what it applied is published and acknowledged, in this order. Gives back
-    /// why it stopped before the end.
+    /// One call of the ledger: what it applied is observed and acknowledged, in this order. Returns why it
+    /// stopped before the end.
     async fn apply(
         &mut self,
         journal: &dyn Journal,

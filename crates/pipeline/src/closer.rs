@@ -1,5 +1,5 @@
-//! Closes windows: about once a second it tells the ledger up to when every event received has
-//! been applied. What it decides is in [`Closing`].
+//! Closes windows: about once a second it says to the ledger up to when every event received has been
+//! applied. What it decides is in [`Closing`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use ports::journal::OrderedJournal;
 use ports::ledger::Ledger;
 
 use crate::closing::{AfterClosing, Closing};
-use crate::failure::{Failure, chain};
+use crate::failure::{FatalError, error_chain};
 use crate::inflight::InFlight;
 use crate::receipts::Receipts;
 use crate::stop::StopSignal;
@@ -27,11 +27,11 @@ pub(crate) struct Closer {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) rule: WindowRule,
-    pub(crate) failure: Failure,
+    pub(crate) failure: FatalError,
 }
 
 impl Closer {
-    /// Closes windows until it is told to end.
+    /// Closes windows until the stop signal.
     pub(crate) async fn run(self, mut stop: StopSignal) {
         let mut closing = Closing::new(self.rule);
         loop {
@@ -45,17 +45,17 @@ impl Closer {
             match (closing.ended(closed.as_ref().err().map(ports::PortError::kind)), closed) {
                 (_, Ok(())) => {}
                 (AfterClosing::NextRound, Err(error)) => {
-                    tracing::warn!(error = chain(&error), "windows were not closed; trying again");
+                    tracing::warn!(error = error_chain(&error), "windows were not closed; trying again");
                 }
                 (AfterClosing::Restart, Err(error)) => {
-                    self.failure.report(format!("windows cannot be closed any more: {}", chain(&error)));
+                    self.failure.report(format!("windows cannot be closed any more: {}", error_chain(&error)));
                     return;
                 }
             }
         }
     }
 
-    /// Returns when a closing is planned and what has to be visible before it is.
+    /// Waits until a close is planned and its target record is visible.
     async fn plan(&self, closing: &mut Closing) {
         while closing.target().is_none() {
             self.clock.sleep(ROUND).await;

@@ -1,5 +1,5 @@
-//! When windows close. A pure machine: it is told the time and where the journal and the ledger stand,
-//! and says up to when the ledger may close. The closer runs it, and so does the simulation.
+//! When windows close. A pure machine: it takes the time and positions as arguments and returns up to when
+//! the ledger may close. The closer runs it, and so does the simulation.
 //!
 //! Why what it says is true, for the watermark `low` of one round:
 //! 1. when [`InFlight::low_watermark`] returns `low`, it is known of every request stamped before

@@ -1,4 +1,4 @@
-//! What ends the process: the first reason reported stands, and all who wait are told.
+//! What ends the process: the first reason reported stands, and everything that waits for one gets it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use tokio::sync::watch;
 
 /// Where any part of the pipeline reports that it cannot go on without a restart.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure {
+pub(crate) struct FatalError {
     reason: Arc<watch::Sender<Option<String>>>,
 }
 
-impl Failure {
+impl FatalError {
     pub(crate) fn new() -> Self {
         Self { reason: Arc::new(watch::Sender::new(None)) }
     }
@@ -50,7 +50,7 @@ pub(crate) const fn needs_restart(kind: ErrorKind) -> bool {
 }
 
 /// An error with its causes in one line, for logs and reasons that outlive the error.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

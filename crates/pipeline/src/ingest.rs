@@ -3,13 +3,14 @@
 //! rejects (I4), and remembers nothing by itself: whether an id is known is asked of the ledger, so
 //! that a failed append can never make the retry look like a duplicate.
 //!
-//! What one request may hold: its decoded body counts against one shared space until the journal
-//! has answered; what the journal has taken counts against the journal's backlog limit.
+//! What one request may hold: its decoded body counts against a budget of all requests until the
+//! journal has answered; what the journal has taken counts against the journal's backlog limit.
 
 mod answer;
 mod judge;
 mod load;
-mod space;
+mod receipt;
+mod decoded_body_budget;
 
 use std::sync::Arc;
 
@@ -24,13 +25,13 @@ use ports::reports::Reports;
 use uuid::{NoContext, Uuid};
 
 pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub(crate) use decoded_body_budget::DecodedBodyBudget;
 pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
-pub(crate) use space::Space;
 
-use crate::gate::Fair;
+use crate::gate::Gated;
 use crate::inflight::InFlight;
 use crate::names::KnownNames;
-use crate::receipts::{ReceiptKey, Receipts};
+use crate::receipts::{ReceiptCodec, Receipts};
 use crate::settings::Settings;
 use crate::stage::{self, Durable, Journaling, PendingBatch, Visible};
 use crate::telemetry::Metrics;
@@ -42,15 +43,15 @@ pub struct Ingest {
     pub(crate) journaling: Journaling,
     pub(crate) ledger: Arc<dyn Ledger>,
     /// For receipts of batches whose outcome is no longer in memory.
-    pub(crate) reports: Fair<dyn Reports>,
+    pub(crate) reports: Gated<dyn Reports>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) names: Arc<KnownNames>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
-    pub(crate) key: ReceiptKey,
-    pub(crate) space: Space,
+    pub(crate) receipt_codec: ReceiptCodec,
+    pub(crate) body_budget: DecodedBodyBudget,
     pub(crate) limits: Limits,
 }
 
@@ -81,7 +82,7 @@ impl Ingest {
         if let Some(visible) = &visible {
             verdicts.settle(visible);
         }
-        Ok(verdicts.journaled(durable, self.key.write(scope, durable.seq()), visible.is_some()))
+        Ok(verdicts.journaled(durable, self.receipt_codec.write(scope, durable.seq()), visible.is_some()))
     }
 
     /// Decides on every event; what is to be journaled holds no part of the body any more.
@@ -91,18 +92,18 @@ impl Ingest {
         request: IngestRequest,
     ) -> Result<(Verdicts, Option<PendingBatch>), IngestError> {
         let body = wire::decode(request.content_encoding.as_deref(), request.body, &self.limits)?;
-        let space = self.space.reserve(body.len())?;
+        let reservation = self.body_budget.reserve(body.len())?;
         let parsed = wire::parse(request.content_type.as_deref(), &body, &self.limits)?;
         let stamp = self.in_flight.enter(self.clock.now());
         let limits = self.settings.limits(scope, &self.limits);
         let admission = Admission::new(scope, &limits, stamp.received_at(), body.len());
         let tenant = self.names.of(scope.tenant());
         let new_id = || new_id(stamp.received_at());
-        // The names are closed again when this returns: looking ids up may have to wait for the disk.
-        let checks = check(&parsed.items, &admission, self.names.open(&tenant), new_id, &self.metrics);
+        // The lock on the names ends when this returns: looking ids up may have to wait for the disk.
+        let checks = check(&parsed.items, &admission, self.names.begin_check(&tenant), new_id, &self.metrics);
         let sightings = self.ledger.seen(scope, &ids(&checks)).await;
         let (verdicts, admitted) = decide(&checks, sightings, admission, &self.metrics);
-        Ok((verdicts, admitted.map(|admitted| PendingBatch { admitted, stamp, space: Some(space) })))
+        Ok((verdicts, admitted.map(|admitted| PendingBatch { admitted, stamp, reservation: Some(reservation) })))
     }
 
     /// Waits as long as a request may until its events are visible.

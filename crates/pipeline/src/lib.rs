@@ -1,6 +1,7 @@
-//! The path of an event: [`Ingest`] takes it, the journal makes it durable, the worker has it
-//! counted. Runs over the ports alone and knows neither HTTP nor any store. Its decisions, in
-//! [`inflight`], [`applying`] and [`closing`], are public: the simulation runs them too.
+//! The roles of a process: [`Ingest`] takes events, the worker has them counted and windows closed, the
+//! live view shows what is recent; the gate admits what requests read. Runs over the ports alone and knows
+//! neither HTTP nor any adapter. The decisions in [`inflight`], [`applying`] and [`closing`] are public,
+//! since the simulation runs them too.
 
 pub mod ingest;
 mod stage;
@@ -21,11 +22,11 @@ pub mod gate;
 mod roles;
 mod pipeline;
 
-pub use gate::{Fair, FairLimiter, FairPermit, Questions, WorkClass};
+pub use gate::{FairLimiter, FairPermit, Gated, ReadPorts, WorkClass};
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
 pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
-pub use pipeline::{Check, Pipeline, PipelineParts};
+pub use pipeline::{Pipeline, PipelineParts, ReadinessCheck};
 pub use receipts::ReceiptState;
 pub use references::{ReferenceTables, TableChange, TableError};
 pub use roles::{IngestRole, LiveRole, WorkerRole};

@@ -3,7 +3,7 @@
 
 mod announce;
 mod rebuild;
-mod state;
+mod status;
 mod stream;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use ports::live::{Live, LiveWindow};
 
 pub(crate) use announce::{Announcements, Announcer};
 pub(crate) use rebuild::Rebuild;
-pub(crate) use state::LiveState;
+pub(crate) use status::LiveStatus;
 use stream::Tickers;
 pub use stream::{LiveMessage, LiveStream, StreamEnd, StreamRefusal};
 
@@ -31,7 +31,7 @@ pub struct LiveView {
     clock: Arc<dyn Clock>,
     receipts: Arc<Receipts>,
     replay_until: Seq,
-    state: Arc<LiveState>,
+    status: Arc<LiveStatus>,
     announcements: Arc<Announcements>,
     tickers: Arc<Tickers>,
 }
@@ -42,16 +42,16 @@ pub(crate) struct LiveParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) replay_until: Seq,
-    pub(crate) state: Arc<LiveState>,
+    pub(crate) status: Arc<LiveStatus>,
     pub(crate) announcements: Arc<Announcements>,
     pub(crate) stop: StopSignal,
 }
 
 impl LiveView {
     pub(crate) fn new(parts: LiveParts) -> Self {
-        let LiveParts { live, clock, receipts, replay_until, state, announcements, stop } = parts;
+        let LiveParts { live, clock, receipts, replay_until, status, announcements, stop } = parts;
         let tickers = Arc::new(Tickers::new(Arc::clone(&live), Arc::clone(&clock), stop));
-        Self { live, clock, receipts, replay_until, state, announcements, tickers }
+        Self { live, clock, receipts, replay_until, status, announcements, tickers }
     }
 
     /// The longest window, in seconds.
@@ -66,7 +66,7 @@ impl LiveView {
         if applied < all {
             return Some(format!("replaying the journal: record {applied} of {all}"));
         }
-        let rebuilt = self.state.rebuilt.load(Ordering::Acquire);
+        let rebuilt = self.status.rebuilt.load(Ordering::Acquire);
         (!rebuilt).then(|| "recent events are being read".to_owned())
     }
 
@@ -83,9 +83,9 @@ impl LiveView {
     /// # Errors
     /// [`StreamRefusal`] when too many are open.
     pub fn stream(&self, scope: &TenantScope, seconds: u32) -> Result<LiveStream, StreamRefusal> {
-        let place = stream::Place::take(&self.state)?;
+        let slot = stream::StreamSlot::take(&self.status)?;
         let windows = self.announcements.subscribe(scope).ok_or(StreamRefusal)?;
         let ticks = self.tickers.subscribe(scope, seconds).ok_or(StreamRefusal)?;
-        Ok(LiveStream::new(ticks, windows, place))
+        Ok(LiveStream::new(ticks, windows, slot))
     }
 }

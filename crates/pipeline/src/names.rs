@@ -1,10 +1,10 @@
-//! How many distinct types, endpoints, models and projects a tenant may use: aggregates are broken
-//! down by them, so an unlimited number would be unlimited memory (I6).
+//! The cardinality limits: how many distinct types, endpoints, models and projects a tenant may use.
+//! Aggregates are broken down by them, so an unlimited number would be unlimited memory (I6).
 //!
 //! A name counts from the first event that is taken with it; an event that is rejected leaves none
 //! behind. One whose append fails, or that turns out to be a duplicate, may: that costs its own
 //! tenant one name until the next restart and changes no number. Requests that are checked at the
-//! very same instant may exceed a limit by one name each.
+//! very same instant may exceed a cardinality limit by one name each.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 const DIMENSIONS: usize = Dimension::ALL.len();
 
-/// The names in use, by tenant (I5).
+/// The names in use, by tenant (I5), and the cardinality limit of each dimension.
 #[derive(Debug)]
 pub(crate) struct KnownNames {
     limits: [usize; DIMENSIONS],
@@ -34,7 +34,7 @@ impl KnownNames {
         Self { limits: Dimension::ALL.map(|dimension| dimension.limit(limits)), tenants: RwLock::default() }
     }
 
-    /// Adds names that are in use already, even over the limit.
+    /// Adds names that are in use already, even over the cardinality limit.
     pub(crate) fn resume(&self, names: Vec<(TenantId, Dimension, String)>) {
         for (tenant, dimension, name) in names {
             self.of(&tenant).known.write()[dimension as usize].insert(name.into_boxed_str());
@@ -49,14 +49,15 @@ impl KnownNames {
         Arc::clone(self.tenants.write().entry(tenant.clone()).or_default())
     }
 
-    /// Opens the names of one tenant for the events of one request.
-    pub(crate) fn open<'n>(&self, tenant: &'n TenantNames) -> OpenNames<'n> {
-        OpenNames { limits: self.limits, tenant, known: tenant.known.read(), new: Vec::new() }
+    /// Begins to hold the events of one request to the cardinality limits of its tenant.
+    pub(crate) fn begin_check<'n>(&self, tenant: &'n TenantNames) -> CardinalityCheck<'n> {
+        CardinalityCheck { limits: self.limits, tenant, known: tenant.known.read(), new: Vec::new() }
     }
 }
 
-/// One request's sight of its tenant's names. Not to be held across an await.
-pub(crate) struct OpenNames<'n> {
+/// Holds the events of one request to the cardinality limits of its tenant. Locks the tenant's names, so it
+/// is not to be held across an await.
+pub(crate) struct CardinalityCheck<'n> {
     limits: [usize; DIMENSIONS],
     tenant: &'n TenantNames,
     known: RwLockReadGuard<'n, [HashSet<Box<str>>; DIMENSIONS]>,
@@ -64,7 +65,7 @@ pub(crate) struct OpenNames<'n> {
     new: Vec<(Dimension, Box<str>)>,
 }
 
-impl Names for OpenNames<'_> {
+impl Names for CardinalityCheck<'_> {
     fn admit(&mut self, dimension: Dimension, name: &str) -> bool {
         let known = &self.known[dimension as usize];
         if known.contains(name) {
@@ -78,7 +79,7 @@ impl Names for OpenNames<'_> {
     }
 }
 
-impl OpenNames<'_> {
+impl CardinalityCheck<'_> {
     /// Ends an event: its new names become known if it was taken, and are forgotten if not.
     pub(crate) fn decided(&mut self, taken: bool) {
         if taken && !self.new.is_empty() {
@@ -104,9 +105,9 @@ mod tests {
 
     fn take(names: &KnownNames, tenant: &TenantId, wanted: &[(Dimension, &str)]) -> bool {
         let tenant = names.of(tenant);
-        let mut open = names.open(&tenant);
-        let taken = wanted.iter().all(|(dimension, name)| open.admit(*dimension, name));
-        open.decided(taken);
+        let mut check = names.begin_check(&tenant);
+        let taken = wanted.iter().all(|(dimension, name)| check.admit(*dimension, name));
+        check.decided(taken);
         taken
     }
 

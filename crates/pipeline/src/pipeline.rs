@@ -13,7 +13,7 @@ use ports::ledger::Ledger;
 use ports::live::Live;
 use ports::{ErrorKind, PortError};
 
-use crate::failure::Failure;
+use crate::failure::FatalError;
 use crate::gate::FairLimiter;
 use crate::inflight::InFlight;
 use crate::ingest::Ingest;
@@ -46,9 +46,9 @@ pub struct PipelineParts {
     pub live: Option<LiveRole>,
 }
 
-/// One line of the answer to "can it serve".
+/// The result of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
+pub struct ReadinessCheck {
     /// What was checked: `journal`, `ledger` or `live`.
     pub name: &'static str,
     /// Whether it can serve.
@@ -59,7 +59,7 @@ pub struct Check {
     pub message: String,
 }
 
-impl Check {
+impl ReadinessCheck {
     fn of(name: &'static str, problem: Option<String>) -> Self {
         Self { name, ok: problem.is_none(), required: true, message: problem.unwrap_or_else(|| "ready".to_owned()) }
     }
@@ -86,7 +86,7 @@ impl Pipeline {
         let names = KnownNames::new(&limits);
         names.resume(ledger.names());
         let context = RoleContext {
-            failure: Failure::new(),
+            failure: FatalError::new(),
             stop: Stop::new(),
             receipts: Arc::new(Receipts::new(ledger.applied())),
             in_flight: InFlight::new(ledger.closed_through()),
@@ -137,14 +137,14 @@ impl Pipeline {
     /// Whether requests can be served: what the journal says, and whether the ledger has caught up
     /// with everything that was durable at the start and is still being fed. The live view has a line
     /// of its own, without which all else can be served. A role that does not run has no line.
-    pub async fn readiness(&self) -> Vec<Check> {
+    pub async fn readiness(&self) -> Vec<ReadinessCheck> {
         let mut checks = Vec::with_capacity(3);
         if let Some(journal) = &self.journal {
-            checks.push(Check::of("journal", self.journal_problem(&**journal).await));
+            checks.push(ReadinessCheck::of("journal", self.journal_problem(&**journal).await));
         }
-        checks.push(Check::of("ledger", self.ledger_problem()));
-        let live = self.live.as_ref().map(|live| Check::of("live", live.view.problem()));
-        checks.extend(live.map(|check| Check { required: false, ..check }));
+        checks.push(ReadinessCheck::of("ledger", self.ledger_problem()));
+        let live = self.live.as_ref().map(|live| ReadinessCheck::of("live", live.view.problem()));
+        checks.extend(live.map(|check| ReadinessCheck { required: false, ..check }));
         checks
     }
 
@@ -234,7 +234,7 @@ fn observe_ports(
         journal: journal.map(Arc::downgrade),
         backlog: Mutex::default(),
         ledger: Arc::downgrade(&context.ledger),
-        live: live.map(|(live, running)| (Arc::downgrade(live), Arc::downgrade(&running.state))),
+        live: live.map(|(live, running)| (Arc::downgrade(live), Arc::downgrade(&running.status))),
         limiter: context.limiter.clone(),
     });
 }

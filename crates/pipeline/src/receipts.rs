@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use ports::ledger::{Applied, Outcome};
 use tokio::sync::watch;
 
-pub(crate) use id::ReceiptKey;
+pub(crate) use id::ReceiptCodec;
 
 /// Batches whose outcome is remembered.
 const RECENT_BATCHES_MAX: usize = 65_536;

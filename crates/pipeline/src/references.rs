@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::limits::REFERENCE_FUTURE_US_MAX;
-use domain::reference::{Decision, Patch, ReferenceTable, Refusal, Users};
+use domain::reference::{Decision, Patch, ReferenceTable, TableRefusal, Users};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use parking_lot::Mutex;
@@ -38,7 +38,7 @@ pub enum TableChange {
 pub enum TableError {
     /// The change is stale or not allowed.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] TableRefusal),
     /// It could not be stored or shown.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -108,7 +108,7 @@ impl ReferenceTables {
     }
 
     /// Changes a table; durable and in use on return. `expected` is the generation that the change was
-    /// made for, if it says so. Goes on to its end when the caller goes away; `held`, its share of some
+    /// made for, if it says so. Goes on to its end when the caller goes away; `held`, its reservation of
     /// bounded memory, is dropped then.
     ///
     /// # Errors
@@ -153,7 +153,7 @@ impl Inner {
         let (before, now) = (Arc::clone(&current), self.clock.now());
         if change.ts().is_some_and(|ts| ts > now.plus_micros(REFERENCE_FUTURE_US_MAX)) {
             let why = "'ts' lies in the future; it would refuse every later change".to_owned();
-            return Err(Refusal::Invalid { field: "ts".to_owned(), why }.into());
+            return Err(TableRefusal::Invalid { field: "ts".to_owned(), why }.into());
         }
         // Comparing, checking and building tables of a million users is work for other threads.
         let deciding = tokio::task::spawn_blocking(move || match change {

@@ -1,5 +1,5 @@
 //! The roles of a process, startable apart: one takes events, one applies them, one keeps the live
-//! view. Each names the ports that it uses; what roles of the same process tell each other is in
+//! view. Each names the ports that it uses; what roles of one process share is in
 //! [`RoleContext`].
 
 mod context;

@@ -1,7 +1,7 @@
-//! What each tenant has decided for itself: read at every request from memory, changed one change at
-//! a time per tenant, stored before it holds. A zone holds later than it is stored: the catalog keeps the wanted
-//! one, the ledger the applied one, once it has counted the tenant's days again. It is changed first, since that
-//! is what can fail.
+//! The settings of each tenant. Requests read them from memory. One change of a tenant is made at a time;
+//! another one meanwhile is refused. A setting is stored before it takes effect. A time zone takes effect later
+//! than it is stored: the catalog keeps the wanted zone, and the ledger applies it when it has counted the
+//! tenant's days again. A change of several settings begins with the zone, because a recount can fail.
 
 mod recounts;
 
@@ -30,7 +30,7 @@ pub struct Settings {
     catalog: Arc<dyn Catalog>,
     active_users: Arc<dyn ActiveUsers>,
     clock: Arc<dyn Clock>,
-    current: RwLock<HashMap<TenantId, Current>>,
+    current: RwLock<HashMap<TenantId, VersionedSettings>>,
     changing: Mutex<HashMap<TenantId, Arc<ChangeLock>>>,
     /// The wanted zones that are not applied yet.
     pending: RwLock<HashMap<TenantId, VersionedZone>>,
@@ -39,10 +39,10 @@ pub struct Settings {
     stop: Stop,
 }
 
-/// What holds for one tenant.
+/// The settings of one tenant, and their version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Current {
-    /// What it has decided.
+pub struct VersionedSettings {
+    /// The settings.
     pub settings: TenantSettings,
     /// Grows with every change: an answer kept under one generation is no answer under the next.
     pub generation: u64,
@@ -68,20 +68,21 @@ impl Settings {
         clock: Arc<dyn Clock>,
         stored: Vec<(TenantId, TenantSettings)>,
     ) -> Self {
-        let current = stored.into_iter().map(|(tenant, settings)| (tenant, Current { settings, generation: 0 }));
+        let current =
+            stored.into_iter().map(|(tenant, settings)| (tenant, VersionedSettings { settings, generation: 0 }));
         let current = RwLock::new(current.collect());
         let (changing, pending, unfinished) = (Mutex::default(), RwLock::default(), Notify::new());
         Self { catalog, active_users, clock, current, changing, pending, unfinished, stop: Stop::new() }
     }
 
-    /// What holds for a tenant.
-    pub fn of(&self, scope: &TenantScope) -> Current {
+    /// The settings of a tenant; the default ones when it has changed none.
+    pub fn get(&self, scope: &TenantScope) -> VersionedSettings {
         self.current.read().get(scope.tenant()).copied().unwrap_or_default()
     }
 
     /// The tenant's applied zone and weeks.
     pub fn calendar(&self, scope: &TenantScope) -> Calendar {
-        Calendar { zone: self.active_users.applied_zone(scope).zone, week_start: self.of(scope).settings.week_start }
+        Calendar { zone: self.active_users.applied_zone(scope).zone, week_start: self.get(scope).settings.week_start }
     }
 
     /// The zone that the tenant wants and its days are not yet counted in, if there is one.
@@ -92,7 +93,7 @@ impl Settings {
     /// `limits` as they hold for a tenant: how late an event may be is for the tenant to say.
     pub(crate) fn limits(&self, scope: &TenantScope, limits: &Limits) -> Limits {
         let mut limits = limits.clone();
-        if let Some(seconds) = self.of(scope).settings.max_lateness_sec {
+        if let Some(seconds) = self.get(scope).settings.max_lateness_sec {
             limits.lateness_us_max = (seconds > 0).then(|| i64::from(seconds) * MICROS_PER_SECOND);
         }
         limits
@@ -114,7 +115,7 @@ impl Settings {
         if let Some(zone) = &change.zone {
             self.change_zone(scope, zone).await?;
         }
-        let before = self.of(scope).settings;
+        let before = self.get(scope).settings;
         let after = TenantSettings {
             week_start: change.week_start.unwrap_or(before.week_start),
             max_lateness_sec: change.max_lateness_sec.unwrap_or(before.max_lateness_sec),
@@ -138,7 +139,7 @@ impl Settings {
     fn publish(&self, scope: &TenantScope, settings: TenantSettings) {
         let mut current = self.current.write();
         let of = current.entry(scope.tenant().clone()).or_default();
-        *of = Current { settings, generation: of.generation + 1 };
+        *of = VersionedSettings { settings, generation: of.generation + 1 };
     }
 }
 

@@ -13,7 +13,7 @@ use ports::ledger::Outcome;
 use ports::{ErrorKind, PortError};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::failure::{Failure, chain};
+use crate::failure::{FatalError, error_chain};
 use crate::inflight::Stamp;
 use crate::receipts::{BatchOutcome, Receipts};
 use crate::telemetry::Metrics;
@@ -23,8 +23,8 @@ use crate::telemetry::Metrics;
 pub(crate) struct PendingBatch {
     pub(crate) admitted: Admitted,
     pub(crate) stamp: Stamp,
-    /// The memory that the request may take; none for a load, which has a few batches and no body.
-    pub(crate) space: Option<OwnedSemaphorePermit>,
+    /// The memory reserved for its decoded body; none for a load, which has a few batches and no body.
+    pub(crate) reservation: Option<OwnedSemaphorePermit>,
 }
 
 /// A batch that survives any crash.
@@ -40,18 +40,15 @@ impl Durable {
     }
 }
 
-/// A batch that is visible in queries.
+/// A batch that is visible in queries, with what is known of the ledger's verdicts on its events.
 #[derive(Debug)]
-pub(crate) struct Visible {
-    outcomes: Option<Arc<[Outcome]>>,
-}
-
-impl Visible {
-    /// The ledger's verdict on each event of the batch; `None` when all were counted, or when so many
-    /// batches came after it that this has been forgotten.
-    pub(crate) fn outcomes(&self) -> Option<&[Outcome]> {
-        self.outcomes.as_deref()
-    }
+pub(crate) enum Visible {
+    /// Every event was counted.
+    AllCounted,
+    /// The verdict on each event, in the order of the batch.
+    PerEvent(Arc<[Outcome]>),
+    /// So many batches came after it that the verdicts have been forgotten.
+    Forgotten,
 }
 
 /// The stage that makes batches durable.
@@ -60,7 +57,7 @@ pub(crate) struct Journaling {
     pub(crate) journal: Arc<dyn OrderedJournal>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) failure: Failure,
+    pub(crate) failure: FatalError,
 }
 
 impl Journaling {
@@ -70,8 +67,8 @@ impl Journaling {
         if over { Err(ErrorKind::Overloaded) } else { Ok(()) }
     }
 
-    /// Appends a batch. It goes on to its end when the caller goes away, because the record
-    /// may become durable all the same.
+    /// Appends a batch. It goes on to its end when the caller goes away, because the record may become
+    /// durable all the same.
     pub(crate) async fn append(&self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
         let stage = self.clone();
         let task = tokio::spawn(async move { stage.run(batch).await });
@@ -79,12 +76,12 @@ impl Journaling {
     }
 
     async fn run(self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
-        let PendingBatch { admitted, stamp, space } = batch;
+        let PendingBatch { admitted, stamp, reservation } = batch;
         let appending = stamp.begin_append();
         let started = self.clock.monotonic();
         let result = self.journal.append(&admitted).await;
         appending.answered(result.as_ref().err().map(PortError::kind));
-        drop(space);
+        drop(reservation);
         match result {
             Ok(id) => {
                 self.metrics.appended(admitted.payload().len(), self.clock.monotonic().saturating_sub(started));
@@ -92,9 +89,13 @@ impl Journaling {
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Poisoned {
-                    self.failure.report(chain(&error));
+                    self.failure.report(error_chain(&error));
                 } else {
-                    tracing::warn!(error = chain(&error), events = admitted.events(), "a batch was not journaled");
+                    tracing::warn!(
+                        error = error_chain(&error),
+                        events = admitted.events(),
+                        "a batch was not journaled"
+                    );
                 }
                 Err(error.kind())
             }
@@ -106,8 +107,9 @@ impl Journaling {
 pub(crate) async fn visible(durable: Durable, receipts: &Receipts) -> Visible {
     receipts.wait_for(durable.seq).await;
     match receipts.batch_outcome(durable.seq) {
-        Some(BatchOutcome::Applied { outcomes, .. }) => Visible { outcomes },
+        Some(BatchOutcome::Applied { outcomes: None, .. }) => Visible::AllCounted,
+        Some(BatchOutcome::Applied { outcomes: Some(outcomes), .. }) => Visible::PerEvent(outcomes),
         Some(BatchOutcome::DeadLettered(_)) => std::future::pending().await,
-        None => Visible { outcomes: None },
+        None => Visible::Forgotten,
     }
 }

@@ -1,9 +1,9 @@
-//! How the running parts learn that they are to end: gently, after draining what is there, or at
+//! The signal that ends the running parts: gently, after draining what is there, or at
 //! once, when the pipeline is dropped (as a crash would).
 
 use tokio::sync::watch;
 
-/// Tells the parts to end; dropping it ends them at once.
+/// The sender of the stop signal; dropping it ends the parts at once.
 #[derive(Debug)]
 pub(crate) struct Stop {
     draining: watch::Sender<bool>,
@@ -24,7 +24,7 @@ impl Stop {
     }
 }
 
-/// One part's sight of [`Stop`].
+/// A receiver of the stop signal.
 #[derive(Debug, Clone)]
 pub(crate) struct StopSignal {
     draining: watch::Receiver<bool>,

@@ -18,7 +18,7 @@ use ports::{ErrorKind, PortError};
 use tokio::sync::watch;
 
 use crate::applying::{AfterFailure, Applier, ApplyObserver, Attempt, Failures};
-use crate::failure::{Failure, chain};
+use crate::failure::{FatalError, error_chain};
 use crate::live::Announcements;
 use crate::names::KnownNames;
 use crate::receipts::Receipts;
@@ -64,14 +64,14 @@ impl WorkerHandle {
 }
 
 /// Starts the worker. Whatever ends it other than its [`StopSignal`] is reported as a failure.
-pub(crate) fn spawn(worker: Worker, failure: Failure) -> WorkerHandle {
+pub(crate) fn spawn(worker: Worker, failure: FatalError) -> WorkerHandle {
     let (end, ended) = watch::channel(false);
     let on_thread = failure.clone();
     let body = move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| run_on_this_thread(worker)));
         match outcome {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => on_thread.report(chain(&error)),
+            Ok(Err(error)) => on_thread.report(error_chain(&error)),
             Err(_) => on_thread.report("failed to apply records: the worker panicked".to_owned()),
         }
         end.send_replace(true);
@@ -135,7 +135,11 @@ impl Worker {
     /// Waits before the next attempt. Gives the error back when there is to be none.
     async fn pause(&self, after: Duration, error: PortError, stop: &mut StopSignal) -> Result<(), PortError> {
         self.metrics.apply_retry();
-        tracing::warn!(error = chain(&error), wait_ms = after.as_millis(), "records were not applied; trying again");
+        tracing::warn!(
+            error = error_chain(&error),
+            wait_ms = after.as_millis(),
+            "records were not applied; trying again"
+        );
         tokio::select! {
             biased;
             () = stop.ended() => Err(error),
@@ -156,7 +160,7 @@ impl Worker {
         if cursor > *trimmed {
             match self.journal.trim(cursor).await {
                 Ok(()) => *trimmed = cursor,
-                Err(error) => tracing::warn!(error = chain(&error), "the journal was not trimmed; trying again"),
+                Err(error) => tracing::warn!(error = error_chain(&error), "the journal was not trimmed; trying again"),
             }
         }
     }
@@ -198,7 +202,11 @@ impl ApplyObserver for Publisher<'_> {
         }
         for (tenant, events) in &effects.live {
             if let Err(error) = worker.live.record(tenant, now, events).await {
-                tracing::warn!(error = chain(&error), events = events.len(), "events are missing in the live view");
+                tracing::warn!(
+                    error = error_chain(&error),
+                    events = events.len(),
+                    "events are missing in the live view"
+                );
             }
         }
         worker.receipts.publish(applied);

@@ -1,5 +1,5 @@
-//! The body of a write: read within its size and time, and within the memory that all bodies share
-//! (I6). Not decompressed and not parsed here.
+//! The body of an ingest request, as sent: decompressed and parsed by the pipeline. Also how every body is
+//! read: within its size and time, and within the memory that is set aside for bodies (I6).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::state::ApiState;
 /// Largest capacity that a declared length is trusted with before its bytes have come, in bytes.
 const TRUSTED_BYTES_MAX: usize = 64 << 10;
 
-/// A body in memory, and its share of the memory of all bodies, given back on drop.
+/// A body in memory, and its reservation of the memory of all bodies, given back on drop.
 #[derive(Debug)]
 pub(crate) struct IngestBody {
     pub(crate) request: IngestRequest,
-    pub(crate) share: OwnedSemaphorePermit,
+    pub(crate) reservation: OwnedSemaphorePermit,
 }
 
 impl FromRequest<Arc<ApiState>> for IngestBody {
@@ -40,18 +40,18 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             let text = parts.headers.get(name)?.as_bytes();
             Some(String::from_utf8_lossy(text).into_owned())
         };
-        let (bytes, share) = read_in_time(&mut body, limit, &api.body_bytes, limits.body_timeout).await?;
+        let (bytes, reservation) = read_in_time(&mut body, limit, &api.body_bytes, limits.body_timeout).await?;
         let request = IngestRequest {
             content_type: header(CONTENT_TYPE),
             content_encoding: header(CONTENT_ENCODING),
             body: bytes.into(),
             wait: false,
         };
-        Ok(Self { request, share })
+        Ok(Self { request, reservation })
     }
 }
 
-/// Reads a whole body of at most `limit` bytes, which are taken from `all`.
+/// Reads a whole body of at most `limit` bytes, which are reserved from `all` as they arrive.
 pub(super) async fn read_in_time(
     body: &mut Body,
     limit: usize,
@@ -73,7 +73,7 @@ async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Ve
     if declared > limit {
         return Err(too_large());
     }
-    let mut share = Arc::clone(all).try_acquire_many_owned(0).map_err(busy)?;
+    let mut reservation = Arc::clone(all).try_acquire_many_owned(0).map_err(busy)?;
     let mut bytes = Vec::with_capacity(declared.min(TRUSTED_BYTES_MAX));
     while let Some(frame) = body.frame().await {
         let frame =
@@ -83,8 +83,8 @@ async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Ve
             return Err(too_large());
         }
         let weight = u32::try_from(data.len()).map_err(|_| too_large())?;
-        share.merge(Arc::clone(all).try_acquire_many_owned(weight).map_err(busy)?);
+        reservation.merge(Arc::clone(all).try_acquire_many_owned(weight).map_err(busy)?);
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes, share))
+    Ok((bytes, reservation))
 }

@@ -23,7 +23,7 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let (parts, mut body) = request.into_parts();
         check_headers(&parts.headers)?;
-        let (bytes, _share) =
+        let (bytes, _reservation) =
             read_in_time(&mut body, BYTES_MAX, &api.body_bytes, api.pipeline.limits().body_timeout).await?;
         parse(&bytes).map(Self)
     }

@@ -26,7 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::body::read_in_time;
 use super::document::check_text;
 use crate::problem::{Problem, ProblemKind};
-use crate::response_budget::RequestTenant;
+use crate::request_tenant::RequestTenant;
 use crate::state::ApiState;
 
 /// A text up to this size, in bytes, does not wait for the large ones.
@@ -35,10 +35,14 @@ const SMALL_BYTES_MAX: u64 = 1 << 20;
 const USERS: &str = "user_metadata";
 
 /// The text of a reference table, and its permits: memory, and for a large text one of the tenant's few.
+///
+/// The handler must also extract a scope. axum runs this extractor last, since it takes the body, so the scope
+/// has been read by then and has noted the tenant that a permit for a large text is counted for. Without a
+/// scope no such permit is taken.
 #[derive(Debug)]
 pub(crate) struct TableText {
     bytes: Vec<u8>,
-    share: OwnedSemaphorePermit,
+    reservation: OwnedSemaphorePermit,
     /// The permit to receive a large text.
     receiving: Option<FairPermit>,
 }
@@ -75,11 +79,12 @@ impl FromRequest<Arc<ApiState>> for TableText {
         let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BYTES_MAX);
         let tenant = parts.extensions.get::<RequestTenant>().and_then(RequestTenant::tenant);
         let receiving = match tenant.filter(|_| is_large) {
-            Some(tenant) => Some(api.questions.limiter.admit(WorkClass::TableText, tenant).await?),
+            Some(tenant) => Some(api.reads.limiter.admit(WorkClass::TableText, tenant).await?),
             None => None,
         };
-        let (bytes, share) = read_in_time(&mut body, REFERENCE_BODY_BYTES_MAX, &api.table_bytes, time_max).await?;
-        Ok(Self { bytes, share, receiving })
+        let (bytes, reservation) =
+            read_in_time(&mut body, REFERENCE_BODY_BYTES_MAX, &api.table_bytes, time_max).await?;
+        Ok(Self { bytes, reservation, receiving })
     }
 }
 
@@ -110,12 +115,12 @@ impl TableText {
         scope: &TenantScope,
         make: impl FnOnce(Option<Timestamp>, ParsedUsers) -> Result<TableChange, Problem> + Send + 'static,
     ) -> Result<TableBody, Problem> {
-        let Self { bytes, share, receiving } = self;
-        let permit = api.questions.limiter.admit(WorkClass::TableChange, scope.tenant()).await?;
+        let Self { bytes, reservation, receiving } = self;
+        let permit = api.reads.limiter.admit(WorkClass::TableChange, scope.tenant()).await?;
         drop(receiving);
         let reading = tokio::task::spawn_blocking(move || {
             let (ts, parsed) = parse(&bytes)?;
-            Ok(TableBody { change: make(ts, parsed)?, held: (share, permit) })
+            Ok(TableBody { change: make(ts, parsed)?, held: (reservation, permit) })
         });
         reading.await.map_err(|why| Problem::internal(why.to_string()))?
     }

@@ -66,15 +66,15 @@ pub(crate) struct SummaryParameters {
     top: Option<String>,
 }
 
-/// The window of a summary.
+/// The range of a summary: a named window or given bounds.
 #[derive(Debug, Clone, Copy)]
-enum Window {
+enum SummaryRange {
     Last { name: &'static str, days: i64 },
     Custom { from: Timestamp, to: Option<Timestamp> },
 }
 
 impl SummaryParameters {
-    fn window(&self, api: &ApiState, scope: &domain::tenant::TenantScope) -> Result<Window, Problem> {
+    fn window(&self, api: &ApiState, scope: &domain::tenant::TenantScope) -> Result<SummaryRange, Problem> {
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
         let named = one_of("window", self.window.as_deref(), &WINDOWS)?;
         if !bounds.has_from() && bounds.has_to() {
@@ -82,7 +82,7 @@ impl SummaryParameters {
         }
         if !bounds.has_from() {
             let (name, days) = named.unwrap_or(WINDOWS[0].1);
-            return Ok(Window::Last { name, days });
+            return Ok(SummaryRange::Last { name, days });
         }
         if named.is_some() {
             return Err(Problem::parameter("window", "'window' cannot be given together with 'from'"));
@@ -90,11 +90,11 @@ impl SummaryParameters {
         let now = after(api.pipeline.clock().now());
         let default = TimeRange::new(Timestamp::MIN, now).unwrap_or(TimeRange::ALL);
         let range = bounds.range(&calendar(api, scope, None), default)?;
-        Ok(Window::Custom { from: range.from(), to: bounds.has_to().then_some(range.to()) })
+        Ok(SummaryRange::Custom { from: range.from(), to: bounds.has_to().then_some(range.to()) })
     }
 }
 
-impl Window {
+impl SummaryRange {
     /// The range of the window at `now`, and the range to show if it has no name.
     fn range(self, now: Timestamp) -> (TimeRange, Option<TimeRange>) {
         let (from, to) = match self {
@@ -144,13 +144,13 @@ pub(crate) async fn summary(
     directives: CacheDirectives,
 ) -> Result<Response, Problem> {
     let top = number("top", parameters.top.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
-    let generation = api.settings.of(&scope).generation;
+    let generation = api.settings.get(&scope).generation;
     let window = parameters.window(&api, &scope)?;
     let key = CacheKey::new(scope.tenant(), generation, &("summary", &account, window.key(), top))?;
     let clock = api.pipeline.clock();
     let make = async {
         let (range, custom) = window.range(clock.now());
-        let summary = api.questions.analytics.summary(&scope, &account, range, top).await;
+        let summary = api.reads.analytics.summary(&scope, &account, range, top).await;
         let range_field = if custom.is_some() { "from" } else { "window" };
         let refused = |why| {
             Problem::from(why).at_if(ProblemKind::Gone, range_field).at_if(ProblemKind::QueryTooLarge, range_field)

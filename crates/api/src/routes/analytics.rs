@@ -158,7 +158,7 @@ pub(crate) async fn analytics(
     Parameters(parameters): Parameters<AnalyticsParameters>,
     directives: CacheDirectives,
 ) -> Result<Response, Problem> {
-    let generation = api.settings.of(&scope).generation;
+    let generation = api.settings.get(&scope).generation;
     let now = api.pipeline.clock().now();
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
     let question = parameters.question(calendar, now)?;
@@ -166,7 +166,7 @@ pub(crate) async fn analytics(
     let is_over = question.query.range.to() <= now.plus_micros(-api.pipeline.limits().future_us_max);
     let key = key(&scope, generation, &question)?;
     let make = async {
-        let points = api.questions.analytics.series(&scope, &question.query).await;
+        let points = api.reads.analytics.series(&scope, &question.query).await;
         let largest = if question.query.group_by.is_empty() { "from" } else { "group_by" };
         let points = points.map_err(|why| Problem::from(why).at_if(ProblemKind::QueryTooLarge, largest))?;
         cache::body(&SeriesBody::new(&question.query, (question.metric, question.interval), &buckets, points))

@@ -77,7 +77,7 @@ pub(crate) async fn ingest(
     post, path = "/events", tag = "ingest", operation_id = "queue_events", params(IngestParameters),
     responses((status = 202, description = "Accepted events are durable", body = JobBody), IngestRefusals),
 )]
-pub(crate) async fn unversioned(
+pub(crate) async fn events_as_job(
     State(api): State<Arc<ApiState>>,
     WriteScope(scope): WriteScope,
     Parameters(parameters): Parameters<IngestParameters>,
@@ -96,9 +96,9 @@ async fn take(
     body: IngestBody,
     format: VerdictFormat,
 ) -> Result<IngestAnswer, Problem> {
-    let IngestBody { request, share } = body;
+    let IngestBody { request, reservation } = body;
     let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, ..request }).await?;
-    drop(share);
+    drop(reservation);
     fail::fail_point!("http::before_respond");
 
     if !api.write_response_budget.has_room(scope.tenant(), answer.results.len() * VERDICT_BYTES) {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use domain::limits::{PERMIT_WAIT_MAX, QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
-use domain::query::Refusal;
 use ports::queries::Queries;
 
 use crate::ask::{answer_within, ready};
@@ -19,12 +18,6 @@ use crate::state::ApiState;
 /// Longest wait for an answer: as long as a query may wait for its permit and then run, so that it says
 /// itself which of the two was too long.
 const ANSWER_TIMEOUT: Duration = PERMIT_WAIT_MAX.saturating_add(QUERY_TIME_MAX).saturating_add(Duration::from_secs(1));
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        Self::parameter(&refusal.place, refusal.to_string())
-    }
-}
 
 /// Run a structured query
 ///
@@ -43,7 +36,7 @@ pub(crate) async fn run(
     ready(&api)?;
     let query = body.check(api.settings.calendar(&scope))?;
     let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
-    let answer = answer_within(ANSWER_TIMEOUT, api.questions.queries.query(&scope, &query)).await;
+    let answer = answer_within(ANSWER_TIMEOUT, api.reads.queries.query(&scope, &query)).await;
     let answer = answer.map_err(|why| why.at_if(ProblemKind::QueryTooLarge, largest))?;
     Ok(Json(answer.into()))
 }

@@ -61,7 +61,7 @@ pub(crate) async fn read(
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    let permit = api.questions.limiter.admit(WorkClass::TableRead, scope.tenant()).await?;
+    let permit = api.reads.limiter.admit(WorkClass::TableRead, scope.tenant()).await?;
     let table = tables.table(&scope)?;
     let tag = etag(&table);
     let body = sent_within(REFERENCE_READ_TIME_MAX, (permit, TableView::pieces(table)));

@@ -59,7 +59,7 @@ impl SettingsBody {
     fn of(api: &ApiState, scope: &TenantScope) -> Self {
         let settings = &api.settings;
         let calendar = settings.calendar(scope);
-        let max_lateness_sec = settings.of(scope).settings.max_lateness_sec;
+        let max_lateness_sec = settings.get(scope).settings.max_lateness_sec;
         Self {
             timezone: calendar.zone.name().to_owned(),
             timezone_pending: settings.pending_zone(scope).map(|zone| zone.name().to_owned()),

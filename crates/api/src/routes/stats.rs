@@ -196,7 +196,7 @@ async fn activity_of(
     scope: &TenantScope,
     query: &ActiveUsersQuery,
 ) -> Result<(DailyUsers, FairPermit), Problem> {
-    let activity = api.questions.active_users.held(scope, query).await;
+    let activity = api.reads.active_users.active_users_with_permit(scope, query).await;
     let field = || match query {
         _ if query.zone != api.settings.calendar(scope).zone => "tz",
         ActiveUsersQuery { project: Some(_), kind: Some(_), .. } => "type",
@@ -251,7 +251,7 @@ pub(crate) async fn top_events(
     let bounds = Bounds::read(parameters.from.as_deref(), parameters.to.as_deref())?;
     let range = bounds.range(&calendar, TimeRange::ALL)?;
     let project = parameters.project.as_deref();
-    let types = within_time(&api, api.questions.analytics.top_types(&scope, range, project, limit)).await?;
+    let types = within_time(&api, api.reads.analytics.top_types(&scope, range, project, limit)).await?;
     Ok(Json(TopEventsBody::new(types)))
 }
 

@@ -2,7 +2,9 @@
 
 use domain::calendar::{Calendar, Day, DayRange, Interval, Period, Zone};
 use domain::limits::QUERY_ROWS_MAX;
-use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Refusal, Value};
+use domain::query::{
+    Literal, Number, Query, QueryRefusal, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery, Value,
+};
 use domain::time::{TimeRange, Timestamp};
 use ports::queries::QueryAnswer;
 use serde::de::Error;
@@ -105,13 +107,13 @@ fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     Option::deserialize(from).map_err(refused)
 }
 
-fn refuse<T>(place: &str, reason: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { place: place.to_owned(), reason: reason.into() })
+fn refuse<T>(place: &str, reason: impl Into<String>) -> Result<T, QueryRefusal> {
+    Err(QueryRefusal { place: place.to_owned(), reason: reason.into() })
 }
 
 impl QueryBody {
     /// The query, with what a tenant's own days and weeks are.
-    pub(crate) fn check(self, own: Calendar) -> Result<Query, Refusal> {
+    pub(crate) fn check(self, own: Calendar) -> Result<Query, QueryRefusal> {
         let calendar = match &self.tz {
             None => own,
             Some(name) => match Zone::parse(name) {
@@ -123,26 +125,26 @@ impl QueryBody {
         let aggregations = self.aggregations.into_iter();
         let aggregation = |Object(body): Object<AggregationBody>| {
             let AggregationBody { op, field, r#as: name } = body;
-            DraftAggregation { op, field, name }
+            UncheckedAggregation { op, field, name }
         };
         let order = |Object(body): Object<OrderBody>| {
             let OrderBody { column, direction } = body;
-            DraftOrder { column, direction }
+            UncheckedOrder { column, direction }
         };
-        let draft = Draft {
+        let unchecked = UncheckedQuery {
             range: range(self.from.as_deref(), self.to.as_deref(), &calendar)?,
             bucket: interval.map(|interval| (interval, calendar)),
             aggregations: aggregations.map(aggregation).collect(),
             group_by: self.group_by,
-            filter: self.filter.map(|Object(filter)| filter.draft()),
+            filter: self.filter.map(|Object(filter)| filter.unchecked()),
             order_by: self.order_by.into_iter().map(order).collect(),
             limit: self.limit,
         };
-        draft.check()
+        unchecked.check()
     }
 }
 
-fn interval(word: &str) -> Result<Interval, Refusal> {
+fn interval(word: &str) -> Result<Interval, QueryRefusal> {
     Ok(match word {
         "minute" => Interval::Minute,
         "hour" => Interval::Hour,
@@ -154,7 +156,7 @@ fn interval(word: &str) -> Result<Interval, Refusal> {
 }
 
 /// Dates are whole days of the zone, instants half-open.
-fn range(from: Option<&str>, to: Option<&str>, calendar: &Calendar) -> Result<TimeRange, Refusal> {
+fn range(from: Option<&str>, to: Option<&str>, calendar: &Calendar) -> Result<TimeRange, QueryRefusal> {
     let day = |text: Option<&str>| text.and_then(|text| Day::parse(text.trim()));
     let instant = |place: &str, text: &str| Timestamp::parse(text).or_else(|why| refuse(place, format!("is {why}")));
     let of = |day| calendar.range_of(DayRange { first: day, last: day });
@@ -176,11 +178,11 @@ fn range(from: Option<&str>, to: Option<&str>, calendar: &Calendar) -> Result<Ti
 }
 
 impl FilterBody {
-    fn draft(self) -> DraftFilter {
-        let node = |Object(node): Object<Self>| node.draft();
+    fn unchecked(self) -> UncheckedFilter {
+        let node = |Object(node): Object<Self>| node.unchecked();
         let all = |nodes: Option<Vec<_>>| nodes.map(|nodes| nodes.into_iter().map(node).collect());
         let value = self.value.map(literal);
-        DraftFilter { and: all(self.and), or: all(self.or), field: self.field, op: self.op, value }
+        UncheckedFilter { and: all(self.and), or: all(self.or), field: self.field, op: self.op, value }
     }
 }
 

@@ -17,7 +17,7 @@ use hyper::header::HeaderMap;
 use hyper_util::rt::TokioIo;
 use live::MemoryLive;
 use pipeline::{
-    Fair, FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, Settings, WorkerRole,
+    FairLimiter, Gated, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, Settings, WorkerRole,
 };
 use ports::ErrorKind;
 use ports::active_users::ActiveUsers;
@@ -67,14 +67,14 @@ impl TestApi {
     /// A server whose sums come from `analytics`.
     pub(crate) async fn with_analytics(analytics: Arc<dyn Analytics>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
-        let change = |questions: &mut Questions, limiter| questions.analytics = Fair::new(analytics, limiter);
+        let change = |reads: &mut ReadPorts, limiter| reads.analytics = Gated::new(analytics, limiter);
         Self::with_questions(Limits::default(), keyring, change).await
     }
 
     /// A server whose days of users come from `active_users`.
     pub(crate) async fn with_active_users(active_users: Arc<dyn ActiveUsers>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
-        let change = |questions: &mut Questions, limiter| questions.active_users = Fair::new(active_users, limiter);
+        let change = |reads: &mut ReadPorts, limiter| reads.active_users = Gated::new(active_users, limiter);
         Self::with_questions(Limits::default(), keyring, change).await
     }
 
@@ -85,7 +85,7 @@ impl TestApi {
     async fn with_questions(
         limits: Limits,
         keyring: Keyring,
-        change: impl FnOnce(&mut Questions, FairLimiter),
+        change: impl FnOnce(&mut ReadPorts, FairLimiter),
     ) -> Self {
         let rule = WindowRule::default();
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
@@ -93,9 +93,9 @@ impl TestApi {
         let ledger = Arc::new(MemoryLedger::new(rule));
         let catalog = Arc::new(MemoryCatalog::default());
         let limiter = FairLimiter::new();
-        let mut questions = Questions::of(&ledger, &limiter);
-        change(&mut questions, limiter.clone());
-        let days = Arc::new(questions.active_users.clone());
+        let mut reads = ReadPorts::of(&ledger, &limiter);
+        change(&mut reads, limiter.clone());
+        let days = Arc::new(reads.active_users.clone());
         let settings = Arc::new(Settings::new(catalog.clone(), days, clock.clone(), Vec::new()));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
         let parts = PipelineParts {
@@ -106,7 +106,7 @@ impl TestApi {
             limiter: limiter.clone(),
             ingest: Some(IngestRole {
                 journal: journal.clone(),
-                reports: questions.reports.clone(),
+                reports: reads.reports.clone(),
                 settings: Arc::clone(&settings),
                 key: [7; 16],
             }),
@@ -115,7 +115,7 @@ impl TestApi {
         };
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        let state = ApiState::new(pipeline, questions, settings, keyring, metrics, CacheTimes::default());
+        let state = ApiState::new(pipeline, reads, settings, keyring, metrics, CacheTimes::default());
         let statuses = DocumentedStatuses::new();
         let router = statuses.watch(api::router(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,11 +5,11 @@
 use super::*;
 use crate::limits::{QUERY_FILTER_DEPTH_MAX, QUERY_PATH_SEGMENTS_MAX, QUERY_ROWS_DEFAULT};
 
-fn draft() -> Draft {
-    Draft {
+fn unchecked() -> UncheckedQuery {
+    UncheckedQuery {
         range: TimeRange::ALL,
         bucket: None,
-        aggregations: vec![DraftAggregation { op: "count".to_owned(), ..DraftAggregation::default() }],
+        aggregations: vec![UncheckedAggregation { op: "count".to_owned(), ..UncheckedAggregation::default() }],
         group_by: Vec::new(),
         filter: None,
         order_by: Vec::new(),
@@ -17,26 +17,26 @@ fn draft() -> Draft {
     }
 }
 
-fn aggregation(op: &str, field: &str) -> DraftAggregation {
-    DraftAggregation { op: op.to_owned(), field: Some(field.to_owned()), name: None }
+fn aggregation(op: &str, field: &str) -> UncheckedAggregation {
+    UncheckedAggregation { op: op.to_owned(), field: Some(field.to_owned()), name: None }
 }
 
-fn test(field: &str, op: &str, value: Option<Literal>) -> DraftFilter {
-    DraftFilter { field: Some(field.to_owned()), op: Some(op.to_owned()), value, ..DraftFilter::default() }
+fn test(field: &str, op: &str, value: Option<Literal>) -> UncheckedFilter {
+    UncheckedFilter { field: Some(field.to_owned()), op: Some(op.to_owned()), value, ..UncheckedFilter::default() }
 }
 
-fn place_of(draft: Draft) -> String {
-    draft.check().unwrap_err().place
+fn place_of(unchecked: UncheckedQuery) -> String {
+    unchecked.check().unwrap_err().place
 }
 
 #[test]
 fn columns_are_bucket_groups_and_aggregations() {
-    let query = Draft {
+    let query = UncheckedQuery {
         bucket: Some((Interval::Hour, Calendar::utc())),
         group_by: vec!["type".to_owned(), "properties.a.b".to_owned()],
-        aggregations: vec![draft().aggregations.remove(0), aggregation("p95", "latency_ms")],
-        order_by: vec![DraftOrder { column: "p95_latency_ms".to_owned(), direction: Some("desc".to_owned()) }],
-        ..draft()
+        aggregations: vec![unchecked().aggregations.remove(0), aggregation("p95", "latency_ms")],
+        order_by: vec![UncheckedOrder { column: "p95_latency_ms".to_owned(), direction: Some("desc".to_owned()) }],
+        ..unchecked()
     };
     let query = query.check().unwrap();
     assert_eq!(query.columns(), ["time", "type", "properties.a.b", "count", "p95_latency_ms"]);
@@ -46,7 +46,7 @@ fn columns_are_bucket_groups_and_aggregations() {
 
 #[test]
 fn values_are_read_as_their_source_asks() {
-    let condition = |filter| match (Draft { filter: Some(filter), ..draft() }).check().unwrap().filter {
+    let condition = |filter| match (UncheckedQuery { filter: Some(filter), ..unchecked() }).check().unwrap().filter {
         Some(Filter::Test(_, condition)) => condition,
         other => panic!("{other:?}"),
     };
@@ -64,16 +64,16 @@ fn values_are_read_as_their_source_asks() {
 fn i6_filters_and_paths_are_bounded() {
     let mut deep = test("type", "exists", None);
     for _ in 1..QUERY_FILTER_DEPTH_MAX {
-        deep = DraftFilter { and: Some(vec![deep]), ..DraftFilter::default() };
+        deep = UncheckedFilter { and: Some(vec![deep]), ..UncheckedFilter::default() };
     }
-    assert!(Draft { filter: Some(deep.clone()), ..draft() }.check().is_ok());
-    deep = DraftFilter { or: Some(vec![deep]), ..DraftFilter::default() };
+    assert!(UncheckedQuery { filter: Some(deep.clone()), ..unchecked() }.check().is_ok());
+    deep = UncheckedFilter { or: Some(vec![deep]), ..UncheckedFilter::default() };
     assert_eq!(
-        place_of(Draft { filter: Some(deep), ..draft() }),
+        place_of(UncheckedQuery { filter: Some(deep), ..unchecked() }),
         "filter.or[0].and[0].and[0].and[0].and[0].and[0].and[0].and[0]"
     );
-    let wide = DraftFilter { or: Some(vec![test("type", "exists", None); 64]), ..DraftFilter::default() };
-    assert_eq!(place_of(Draft { filter: Some(wide), ..draft() }), "filter.or[63]");
+    let wide = UncheckedFilter { or: Some(vec![test("type", "exists", None); 64]), ..UncheckedFilter::default() };
+    assert_eq!(place_of(UncheckedQuery { filter: Some(wide), ..unchecked() }), "filter.or[63]");
     let path = |segments: usize| format!("properties.{}", vec!["a"; segments].join("."));
     assert!(Source::parse(&path(QUERY_PATH_SEGMENTS_MAX)).is_ok());
     for bad in [path(QUERY_PATH_SEGMENTS_MAX + 1), path(100), format!("properties.{}", "a".repeat(513))] {

@@ -24,7 +24,7 @@ fn held(users: &Users) -> (usize, usize) {
     (addresses.len(), users.values().collect::<HashSet<_>>().len())
 }
 
-fn changed(decision: Result<Decision, Refusal>) -> ReferenceTable {
+fn changed(decision: Result<Decision, TableRefusal>) -> ReferenceTable {
     match decision {
         Ok(Decision::Changed(table)) => table,
         other => panic!("{other:?}"),
@@ -39,15 +39,15 @@ fn a_replacement_needs_a_newer_time_or_the_same_content() {
     let second = changed(first.replace(at(10), users(&[("a", "pro")]), None));
     assert_eq!(second.generation, 2);
     assert_eq!(second.replace(at(10), users(&[("a", "pro")]), None), Ok(Decision::Unchanged));
-    assert_eq!(second.replace(at(10), users(&[("a", "free")]), None), Err(Refusal::SameTime { ts: at(10) }));
+    assert_eq!(second.replace(at(10), users(&[("a", "free")]), None), Err(TableRefusal::SameTime { ts: at(10) }));
     let stale = second.replace(at(9), users(&[("a", "pro")]), None);
-    assert_eq!(stale, Err(Refusal::Stale { ts: at(9), stored: at(10) }));
+    assert_eq!(stale, Err(TableRefusal::Stale { ts: at(9), stored: at(10) }));
 }
 
 #[test]
 fn a_change_made_for_another_generation_is_refused() {
     let table = changed(ReferenceTable::default().replace(at(1), users(&[]), Some(0)));
-    let refused = Refusal::Generation { expected: 0, stored: 1 };
+    let refused = TableRefusal::Generation { expected: 0, stored: 1 };
     assert_eq!(table.replace(at(2), users(&[]), Some(0)), Err(refused.clone()));
     assert_eq!(table.patch(None, at(2), Patch::new(), Some(0)), Err(refused));
     assert_eq!(changed(table.replace(at(2), users(&[("a", "b")]), Some(1))).generation, 2);
@@ -69,7 +69,7 @@ fn a_patch_adds_changes_and_takes_away() {
     assert_eq!(next.users.keys().collect::<Vec<_>>(), ["a", "c"]);
     assert!(next.ts > table.ts, "a patch without a time comes after the table, whatever the clock says");
     assert_eq!(next.patch(None, at(5), patch.clone(), None), Ok(Decision::Unchanged));
-    assert!(matches!(table.patch(Some(at(0)), at(9), patch, None), Err(Refusal::Stale { .. })));
+    assert!(matches!(table.patch(Some(at(0)), at(9), patch, None), Err(TableRefusal::Stale { .. })));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn i6_only_so_many_combinations_fit() {
         ReferenceTable::default().replace(at(1), users, None)
     };
     assert!(table(REFERENCE_COMBINATIONS_MAX).is_ok());
-    assert!(matches!(table(REFERENCE_COMBINATIONS_MAX + 1), Err(Refusal::TooLarge { .. })));
+    assert!(matches!(table(REFERENCE_COMBINATIONS_MAX + 1), Err(TableRefusal::TooLarge { .. })));
 }
 
 #[test]
@@ -121,21 +121,24 @@ fn i6_what_is_too_long_too_many_or_misnamed_is_refused_with_its_place() {
         ("u", &*"n".repeat(65), "v"),
         ("u", "plan", &*"v".repeat(257)),
     ] {
-        assert!(matches!(one(user, name, value), Err(Refusal::Invalid { .. })), "{user} {name} {value}");
+        assert!(matches!(one(user, name, value), Err(TableRefusal::Invalid { .. })), "{user} {name} {value}");
     }
     let refused = one("u-7", "plan", &"v".repeat(257)).unwrap_err();
-    assert!(matches!(&refused, Refusal::Invalid { field, .. } if field == "user_metadata.u-7.plan"), "{refused:?}");
+    assert!(
+        matches!(&refused, TableRefusal::Invalid { field, .. } if field == "user_metadata.u-7.plan"),
+        "{refused:?}"
+    );
     let values = (0..=REFERENCE_VALUES_MAX).map(|n| (format!("u{n}"), format!("v{n}")));
     let many = values.map(|(user, value)| (user, one_attribute("seat", &value))).collect();
     let refused = none.replace(at(1), many, None).unwrap_err();
-    assert!(matches!(&refused, Refusal::TooLarge { field, .. } if field == "seat"), "{refused}");
+    assert!(matches!(&refused, TableRefusal::TooLarge { field, .. } if field == "seat"), "{refused}");
     let values = (0..8_000).map(|n| (format!("u{n}"), one_attribute("seat", &format!("{n:0>200}"))));
     let refused = none.replace(at(1), values.collect(), None).unwrap_err();
-    assert!(matches!(&refused, Refusal::TooLarge { field, .. } if field == "user_metadata"), "{refused}");
+    assert!(matches!(&refused, TableRefusal::TooLarge { field, .. } if field == "user_metadata"), "{refused}");
     let names: Attributes = (0..=REFERENCE_ATTRIBUTES_MAX).map(|n| (format!("n{n}"), String::new())).collect();
     assert!(matches!(
         none.replace(at(1), Users::from([("u".to_owned(), Arc::new(names))]), None),
-        Err(Refusal::TooLarge { .. })
+        Err(TableRefusal::TooLarge { .. })
     ));
 }
 

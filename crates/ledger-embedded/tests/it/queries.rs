@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
-use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Value};
+use domain::query::{
+    Literal, Number, Query, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery, Value,
+};
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use domain::window::WindowRule;
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
@@ -100,24 +102,24 @@ fn literal() -> impl Strategy<Value = Literal> {
     prop_oneof![4 => one.clone(), 1 => proptest::collection::vec(one, 1..4).prop_map(Literal::List)]
 }
 
-fn filter() -> impl Strategy<Value = DraftFilter> {
+fn filter() -> impl Strategy<Value = UncheckedFilter> {
     let test = (prop::sample::select(FIELDS.to_vec()), prop::sample::select(TESTS.to_vec()), literal()).prop_map(
-        |(field, op, value)| DraftFilter {
+        |(field, op, value)| UncheckedFilter {
             field: Some(field.to_owned()),
             op: Some(op.to_owned()),
             value: Some(value),
-            ..DraftFilter::default()
+            ..UncheckedFilter::default()
         },
     );
     test.prop_recursive(3, 8, 3, |inner| {
         (any::<bool>(), proptest::collection::vec(inner, 1..4)).prop_map(|(all, inner)| {
             let (and, or) = if all { (Some(inner), None) } else { (None, Some(inner)) };
-            DraftFilter { and, or, ..DraftFilter::default() }
+            UncheckedFilter { and, or, ..UncheckedFilter::default() }
         })
     })
 }
 
-fn draft() -> impl Strategy<Value = Draft> {
+fn unchecked() -> impl Strategy<Value = UncheckedQuery> {
     let op = (prop::sample::select(OPS.to_vec()), proptest::option::of(prop::sample::select(FIELDS.to_vec())));
     let intervals = [
         Interval::Minute,
@@ -138,17 +140,17 @@ fn draft() -> impl Strategy<Value = Draft> {
         prop_oneof![Just(10_000_i64), 1_i64..5],
     )
         .prop_map(|(ops, groups, filter, bucket, (from, length), order, limit)| {
-            let aggregations = ops.into_iter().enumerate().map(|(at, (op, field))| DraftAggregation {
+            let aggregations = ops.into_iter().enumerate().map(|(at, (op, field))| UncheckedAggregation {
                 op: op.to_owned(),
                 field: field.map(str::to_owned),
                 name: Some(format!("v{at}")),
             });
-            let order = order.map(|(column, descending)| DraftOrder {
+            let order = order.map(|(column, descending)| UncheckedOrder {
                 column: format!("v{column}"),
                 direction: Some(if descending { "desc" } else { "asc" }.to_owned()),
             });
             let range = if from == i64::MIN { None } else { TimeRange::new(at(from), at(from + length)) };
-            Draft {
+            UncheckedQuery {
                 range: range.unwrap_or(TimeRange::ALL),
                 bucket: bucket.map(|(interval, zone)| {
                     let zone = Zone::parse(zone).expect("a zone");
@@ -230,19 +232,19 @@ proptest! {
     #[test]
     fn i3_every_query_has_the_answer_spelled_out(
         batches in proptest::collection::vec((0_usize..3, proptest::collection::vec(ev(), 1..25), 0_u8..5), 1..12),
-        drafts in proptest::collection::vec(draft(), 30),
+        generated in proptest::collection::vec(unchecked(), 30),
     ) {
-        let queries: Vec<_> = drafts.into_iter().filter_map(|draft| draft.check().ok()).collect();
+        let queries: Vec<_> = generated.into_iter().filter_map(|unchecked| unchecked.check().ok()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(run(batches, queries));
     }
 }
 
-fn draft_of(op: &str, field: &str, group: Option<&str>) -> Draft {
-    Draft {
+fn unchecked_of(op: &str, field: &str, group: Option<&str>) -> UncheckedQuery {
+    UncheckedQuery {
         range: TimeRange::ALL,
         bucket: None,
-        aggregations: vec![DraftAggregation { op: op.to_owned(), field: Some(field.to_owned()), name: None }],
+        aggregations: vec![UncheckedAggregation { op: op.to_owned(), field: Some(field.to_owned()), name: None }],
         group_by: group.into_iter().map(str::to_owned).collect(),
         filter: None,
         order_by: Vec::new(),
@@ -251,7 +253,7 @@ fn draft_of(op: &str, field: &str, group: Option<&str>) -> Draft {
 }
 
 fn counting(op: &str, field: &str, group: Option<&str>) -> Query {
-    draft_of(op, field, group).check().expect("a query")
+    unchecked_of(op, field, group).check().expect("a query")
 }
 
 async fn filled(options: LedgerOptions, events: u32) -> (TestFolder, Arc<EmbeddedLedger>) {
@@ -313,10 +315,10 @@ async fn a_test_against_a_thousand_values_finds_each() {
     for (field, list) in [("id", texts.collect::<Vec<_>>()), ("latency_ms", numbers.collect())] {
         for (op, list, events) in [("in", list.clone(), 1_000), ("in", list[..400].to_vec(), 400)] {
             let (field, op) = (Some(field.to_owned()), Some(op.to_owned()));
-            let filter = DraftFilter { field, op, value: Some(Literal::List(list)), ..DraftFilter::default() };
-            let count = DraftAggregation { op: "count".to_owned(), ..DraftAggregation::default() };
+            let filter = UncheckedFilter { field, op, value: Some(Literal::List(list)), ..UncheckedFilter::default() };
+            let count = UncheckedAggregation { op: "count".to_owned(), ..UncheckedAggregation::default() };
             let (range, bucket, group_by, order_by) = (TimeRange::ALL, None, Vec::new(), Vec::new());
-            let draft = Draft {
+            let unchecked = UncheckedQuery {
                 range,
                 bucket,
                 aggregations: vec![count],
@@ -325,7 +327,7 @@ async fn a_test_against_a_thousand_values_finds_each() {
                 order_by,
                 limit: None,
             };
-            let found = ledger.query(&scope("a"), &draft.check().expect("a query")).await.expect("an answer");
+            let found = ledger.query(&scope("a"), &unchecked.check().expect("a query")).await.expect("an answer");
             assert_eq!(found.rows, [[Value::Int(events)]]);
         }
     }
@@ -477,9 +479,10 @@ async fn whole_numbers_beyond_doubles_are_told_apart() {
                 ("gte", number(whole), 5 - at),
             ] {
                 let (field, op) = (Some("properties.n".to_owned()), Some(op.to_owned()));
-                let filter = DraftFilter { field, op: op.clone(), value: Some(value), ..DraftFilter::default() };
-                let draft = Draft { filter: Some(filter), ..draft_of("count", "id", None) };
-                let query = draft.check().expect("a query");
+                let filter =
+                    UncheckedFilter { field, op: op.clone(), value: Some(value), ..UncheckedFilter::default() };
+                let unchecked = UncheckedQuery { filter: Some(filter), ..unchecked_of("count", "id", None) };
+                let query = unchecked.check().expect("a query");
                 let found = ledger.query(&scope("a"), &query).await.expect("an answer");
                 assert_eq!(found.rows, [[Value::Int(expected)]], "{op:?} {whole}, flushed: {flushed}");
             }

@@ -32,9 +32,8 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let engine = Engine::open(&config.data, config.engine).await?;
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let metrics = Arc::new(Metrics::new());
-    let Running { pipeline, questions, settings } =
-        engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
-    let state = ApiState::new(Arc::clone(&pipeline), questions, settings, config.keyring, metrics, config.cache);
+    let Running { pipeline, reads, settings } = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
+    let state = ApiState::new(Arc::clone(&pipeline), reads, settings, config.keyring, metrics, config.cache);
     let router = api::router(state);
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 

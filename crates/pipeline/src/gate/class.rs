@@ -16,15 +16,15 @@ use domain::time::{TimeRange, Timestamp};
 /// A class of work; each has a gate of its own, so that no class waits for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkClass {
-    /// Sums that are kept answer it: no file is read.
+    /// Needs no segment file: sums of whole hours, which are kept, and whether a record is a dead letter.
     Lookup,
-    /// It reads files.
+    /// Reads segment files.
     Read,
-    /// It holds the sets of users of days, from the first one read until all are counted.
+    /// Holds the sets of users of days, from the first one read until all are counted.
     Statistics,
     /// A structured query.
     Query,
-    /// A live window is added up.
+    /// Adds up a live window, for one answer or for one tick of the streams of a tenant and window length.
     Live,
     /// All events of a tenant are counted again for another time zone.
     ZoneChange,

@@ -135,7 +135,7 @@ impl ClassState {
         }
     }
 
-    /// Whether there was room in the queue.
+    /// Queues a waiter; false when its tenant's queue is full.
     fn wait(&mut self, tenant: &TenantId, permit: oneshot::Sender<FairPermit>) -> bool {
         let Some((_, queue)) = self.waiting.iter_mut().find(|(of, _)| of == tenant) else {
             self.waiting.push_back((tenant.clone(), VecDeque::from([permit])));

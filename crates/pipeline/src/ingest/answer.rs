@@ -1,9 +1,10 @@
-//! What a request asks of the pipeline and what it is told. No HTTP here: the api decides how each
-//! of these looks on the wire.
+//! What a request asks of the pipeline, and the pipeline's answer. No HTTP here: the api decides how
+//! each of these looks on the wire.
 
 use bytes::Bytes;
 
-/// The body of one request, as received.
+/// One request to take events: its body as received, the headers that say how to read it, and whether the
+/// answer waits until the events are visible.
 #[derive(Debug, Clone, Default)]
 pub struct IngestRequest {
     /// The `Content-Type` header.
@@ -29,8 +30,9 @@ pub struct IngestAnswer {
     pub rejected: u64,
     /// Names the batch for `GET /v1/receipts/{id}`; `None` when nothing went into the journal.
     pub receipt: Option<String>,
-    /// Whether the wait was asked for and every event is visible in queries. The verdicts are then
-    /// the ledger's own, not hints.
+    /// Whether the wait was asked for and every event is visible in queries. The verdicts are then the
+    /// ledger's own, unless so many batches came after this one that those are forgotten: then they are
+    /// what was known when the request came in.
     pub applied: bool,
     /// Per event, in the order of the body.
     pub results: Vec<EventResult>,

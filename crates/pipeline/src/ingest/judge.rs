@@ -11,7 +11,7 @@ use ports::ledger::{Outcome, Sighting};
 use wire::Item;
 
 use super::answer::{EventResult, IngestAnswer, PAYLOAD_MISMATCH, Status};
-use crate::names::OpenNames;
+use crate::names::CardinalityCheck;
 use crate::stage::{Durable, Visible};
 use crate::telemetry::{Metrics, Tally};
 
@@ -22,28 +22,28 @@ pub(super) struct Verdicts {
     results: Vec<EventResult>,
 }
 
-/// Checks every event against what the tenant may send, with the `names` that it uses.
+/// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits.
 pub(super) fn check<'c>(
     items: &'c [Item<'c>],
     admission: &Admission<'_>,
-    mut names: OpenNames<'_>,
+    mut names: CardinalityCheck<'_>,
     new_id: impl Fn() -> String,
     metrics: &Metrics,
-) -> Vec<Check<'c>> {
+) -> Vec<CheckedEvent<'c>> {
     let checks: Vec<_> = items.iter().map(|item| check_one(item, admission, &mut names, &new_id)).collect();
     count(&checks, metrics);
     checks
 }
 
 /// The ids that the ledger is asked about: those of events that may be taken, in order.
-pub(super) fn ids<'c>(checks: &'c [Check<'_>]) -> Vec<&'c str> {
+pub(super) fn ids<'c>(checks: &'c [CheckedEvent<'_>]) -> Vec<&'c str> {
     checks.iter().flatten().map(Checked::id).collect()
 }
 
 /// Decides on every event, and builds the record of those to be journaled, `None` if there are none.
 /// `sightings` says which of the [`ids`] were counted before. Of an id that comes twice the first stands.
 pub(super) fn decide(
-    checks: &[Check<'_>],
+    checks: &[CheckedEvent<'_>],
     sightings: Vec<Option<Sighting>>,
     mut admission: Admission<'_>,
     metrics: &Metrics,
@@ -79,14 +79,14 @@ pub(super) fn decide(
 }
 
 /// An event that may be taken, or why not and under which id.
-pub(super) type Check<'c> = Result<Checked<'c>, (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
+pub(super) type CheckedEvent<'c> = Result<Checked<'c>, (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
 
 fn check_one<'c>(
     item: &'c Item<'c>,
     admission: &Admission<'_>,
-    names: &mut OpenNames<'_>,
+    names: &mut CardinalityCheck<'_>,
     new_id: &impl Fn() -> String,
-) -> Check<'c> {
+) -> CheckedEvent<'c> {
     let candidate = match item {
         Ok(candidate) => candidate,
         Err((id, rejection)) => return Err((id.as_deref().map(Cow::Borrowed), Cow::Borrowed(rejection))),
@@ -96,7 +96,7 @@ fn check_one<'c>(
     checked.map_err(|rejection| (candidate.id.as_deref().map(Cow::Borrowed), Cow::Owned(rejection)))
 }
 
-fn count(checks: &[Check<'_>], metrics: &Metrics) {
+fn count(checks: &[CheckedEvent<'_>], metrics: &Metrics) {
     let mut received = Tally::default();
     let mut rejected = 0;
     for checked in checks {
@@ -137,10 +137,15 @@ impl EventResult {
 }
 
 impl Verdicts {
-    /// Replaces what was known when the request came in by what the ledger decided.
+    /// Replaces what was known when the request came in by what the ledger decided, unless that has been
+    /// forgotten: then the verdicts stay as they are.
     pub(super) fn settle(&mut self, visible: &Visible) {
+        let outcomes = match visible {
+            Visible::PerEvent(outcomes) => outcomes,
+            Visible::AllCounted | Visible::Forgotten => return,
+        };
         let journaled = self.results.iter_mut().filter(|result| result.status == Status::Accepted);
-        for (result, outcome) in journaled.zip(visible.outcomes().unwrap_or_default()) {
+        for (result, outcome) in journaled.zip(outcomes.iter()) {
             match outcome {
                 Outcome::Fresh => {}
                 Outcome::Duplicate => result.turn_duplicate(false),

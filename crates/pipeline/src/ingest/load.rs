@@ -118,7 +118,7 @@ impl LoadBatch<'_> {
     pub fn take(&mut self, candidate: &Candidate<'_>, assign_id: impl FnOnce() -> String) -> Result<(), Rejection> {
         debug_assert!(!self.is_full());
         let ingest = self.loader.ingest;
-        let mut names = ingest.names.open(&self.loader.names);
+        let mut names = ingest.names.begin_check(&self.loader.names);
         let checked = self.admission.check(candidate, &mut names, assign_id);
         names.decided(checked.is_ok());
         drop(names);
@@ -140,6 +140,6 @@ impl LoadBatch<'_> {
     /// The batch, or `None` when it holds nothing.
     pub fn finish(self) -> Option<LoadedBatch> {
         let admitted = self.admission.finish()?;
-        Some(LoadedBatch(PendingBatch { admitted, stamp: self.stamp, space: None }))
+        Some(LoadedBatch(PendingBatch { admitted, stamp: self.stamp, reservation: None }))
     }
 }

@@ -1,5 +1,5 @@
-//! Tells readers of a tenant's stream which windows have closed and which closed ones a late event has
-//! revised. One revision is announced once: what was announced lately is remembered.
+//! Announces to the readers of a tenant's stream which windows have closed and which closed ones a late
+//! event has revised. One revision is announced once: what was announced lately is remembered.
 //!
 //! What closes needs no memory: it is every window whose grace ended since the last round. What is
 //! revised is noted as the worker applies it, for tenants with a reader only.
@@ -21,23 +21,23 @@ use ports::ledger::Ledger;
 use ports::reports::{Reports, Window, WindowQuery};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
-use crate::failure::chain;
+use crate::failure::error_chain;
 use crate::receipts::Receipts;
 use crate::stop::StopSignal;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
-/// Announced revisions that are remembered, at least.
-const TOLD_MIN: usize = ANNOUNCED_WINDOWS_MAX;
+/// Least number of announced revisions that are remembered.
+const REMEMBERED_REVISIONS_MIN: usize = ANNOUNCED_WINDOWS_MAX;
 
-/// What readers are announced.
+/// One message to the readers of a tenant.
 #[derive(Debug, Clone)]
 pub(crate) enum Announcement {
     Windows(Arc<[Window]>),
     Lost,
 }
 
-/// Who listens, and what there is to tell them.
+/// The tenants with readers, and what is to be announced to them.
 #[derive(Debug)]
 pub(crate) struct Announcements {
     ledger: Arc<dyn Ledger>,
@@ -145,7 +145,7 @@ impl AnnouncedRevisions {
         if announced.is_some_and(|announced| *announced >= window.revision) {
             return false;
         }
-        if self.newer.len() >= TOLD_MIN {
+        if self.newer.len() >= REMEMBERED_REVISIONS_MIN {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.insert(key, window.revision);
@@ -153,7 +153,7 @@ impl AnnouncedRevisions {
     }
 }
 
-/// The task that tells.
+/// The task that sends announcements. What it reads of the ledger needs no permit of the gate.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     pub(crate) announcements: Arc<Announcements>,
@@ -165,7 +165,7 @@ pub(crate) struct Announcer {
 }
 
 impl Announcer {
-    /// Tells until it is announced to end.
+    /// Announces until the stop signal.
     pub(crate) async fn run(self, mut stop: StopSignal) {
         loop {
             tokio::select! {
@@ -179,7 +179,7 @@ impl Announcer {
             for subscribers in self.announcements.subscribers() {
                 let round = async {
                     if let Err(error) = self.announce(&subscribers).await {
-                        tracing::warn!(error = chain(&error), "windows were not announced; trying again");
+                        tracing::warn!(error = error_chain(&error), "windows were not announced; trying again");
                     }
                 };
                 tokio::select! {

@@ -1,7 +1,7 @@
 //! Counts again, once at the start, the recent events that were applied before it. What the journal
-//! still holds is replayed through the worker; the two are told apart by their positions, so nothing is
+//! still holds is replayed through the worker; the two are distinguished by their positions, so nothing is
 //! counted twice. The live view counts what it is handed at most once, so a page whose call failed is
-//! not handed over again.
+//! not handed over again. What it reads needs no permit of the gate.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +16,8 @@ use ports::clock::Clock;
 use ports::live::{Live, LiveEvent};
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
 
-use super::state::LiveState;
-use crate::failure::chain;
+use super::status::LiveStatus;
+use crate::failure::error_chain;
 use crate::references::ReferenceTables;
 use crate::stop::StopSignal;
 
@@ -28,7 +28,7 @@ const PAGE_BYTES: usize = 128 << 20;
 /// Wait before another attempt.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 
-/// What it takes.
+/// The task that counts again, and what it works on.
 #[derive(Debug)]
 pub(crate) struct Rebuild {
     pub(crate) live: Arc<dyn Live>,
@@ -36,7 +36,7 @@ pub(crate) struct Rebuild {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tables: ReferenceTables,
-    pub(crate) state: Arc<LiveState>,
+    pub(crate) status: Arc<LiveStatus>,
     /// Events at or before it were applied before the start.
     pub(crate) applied: EventPosition,
     /// How far ahead of the clock an event may lie, in microseconds.
@@ -49,7 +49,7 @@ impl Rebuild {
         tokio::select! {
             biased;
             () = stop.ended() => {}
-            () = self.rebuild() => self.state.rebuilt.store(true, Ordering::Release),
+            () = self.rebuild() => self.status.rebuilt.store(true, Ordering::Release),
         }
     }
 
@@ -70,7 +70,7 @@ impl Rebuild {
     }
 
     async fn pause(&self, what: &str, error: &PortError) {
-        tracing::warn!(error = chain(error), "{what}; trying again");
+        tracing::warn!(error = error_chain(error), "{what}; trying again");
         self.clock.sleep(RETRY_WAIT).await;
     }
 
@@ -103,7 +103,7 @@ impl Rebuild {
         let events: Vec<_> = before.map(|event| LiveEvent { time: event.time, user: event.user.as_deref() }).collect();
         let now: Timestamp = self.clock.now();
         if let Err(error) = self.live.record(scope.tenant(), now, &events).await {
-            tracing::warn!(error = chain(&error), events = events.len(), "events are missing in the live view");
+            tracing::warn!(error = error_chain(&error), events = events.len(), "events are missing in the live view");
         }
         Ok(page.next)
     }

@@ -1,5 +1,6 @@
 //! Streams of the live view. A window is added up once a second for all streams of its tenant and
-//! length. A reader that lags behind is dropped; no other waits for it.
+//! length, each time with a permit of class `Live`. A reader that lags behind is dropped; no other waits
+//! for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 use super::announce::Announcement;
-use super::state::LiveState;
-use crate::failure::chain;
+use super::status::LiveStatus;
+use crate::failure::error_chain;
 use crate::stop::StopSignal;
 
 /// Time between two live windows.
@@ -54,12 +55,12 @@ pub struct StreamRefusal;
 pub struct LiveStream {
     ticks: Receiver<Arc<LiveWindow>>,
     windows: Receiver<Announcement>,
-    _place: Place,
+    _slot: StreamSlot,
 }
 
 impl LiveStream {
-    pub(super) fn new(ticks: Receiver<Arc<LiveWindow>>, windows: Receiver<Announcement>, place: Place) -> Self {
-        Self { ticks, windows, _place: place }
+    pub(super) fn new(ticks: Receiver<Arc<LiveWindow>>, windows: Receiver<Announcement>, slot: StreamSlot) -> Self {
+        Self { ticks, windows, _slot: slot }
     }
 
     /// The next message. Cancel-safe.
@@ -82,24 +83,24 @@ impl LiveStream {
     }
 }
 
-/// A place among the streams that may be open, given back on drop.
+/// One of the streams that may be open at once, given back on drop.
 #[derive(Debug)]
-pub(super) struct Place(Arc<LiveState>);
+pub(super) struct StreamSlot(Arc<LiveStatus>);
 
-impl Place {
-    pub(super) fn take(state: &Arc<LiveState>) -> Result<Self, StreamRefusal> {
-        let place = Self(Arc::clone(state));
-        if state.streams.fetch_add(1, Ordering::Relaxed) < LIVE_STREAMS_MAX { Ok(place) } else { Err(StreamRefusal) }
+impl StreamSlot {
+    pub(super) fn take(status: &Arc<LiveStatus>) -> Result<Self, StreamRefusal> {
+        let slot = Self(Arc::clone(status));
+        if status.streams.fetch_add(1, Ordering::Relaxed) < LIVE_STREAMS_MAX { Ok(slot) } else { Err(StreamRefusal) }
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// One task per tenant and length that anybody reads.
+/// One task per tenant and window length with a subscriber.
 #[derive(Debug)]
 pub(super) struct Tickers {
     live: Arc<dyn Live>,
@@ -145,7 +146,7 @@ impl Tickers {
             match self.live.window(scope, self.clock.now(), seconds).await {
                 // Fails when no reader listens at this moment.
                 Ok(window) => drop(sender.send(Arc::new(window))),
-                Err(error) => tracing::warn!(error = chain(&error), "a live window was not read; trying again"),
+                Err(error) => tracing::warn!(error = error_chain(&error), "a live window was not read; trying again"),
             }
             self.clock.sleep(TICK).await;
             let mut running = self.running.lock();

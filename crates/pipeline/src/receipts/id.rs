@@ -18,19 +18,19 @@ use subtle::ConstantTimeEq;
 /// Hexadecimal digits of one half.
 const HALF_DIGITS: usize = 16;
 
-/// Writes and reads receipts.
+/// Writes and reads the text of receipts, with the secret key of the data folder.
 #[derive(Clone)]
-pub(crate) struct ReceiptKey {
+pub(crate) struct ReceiptCodec {
     key: [u8; 16],
 }
 
-impl std::fmt::Debug for ReceiptKey {
+impl std::fmt::Debug for ReceiptCodec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ReceiptKey(secret)")
+        f.write_str("ReceiptCodec(secret)")
     }
 }
 
-impl ReceiptKey {
+impl ReceiptCodec {
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Self { key }
     }
@@ -65,7 +65,7 @@ impl ReceiptKey {
     }
 }
 
-/// One half, in the one form that [`ReceiptKey::write`] gives it.
+/// One half, in the one form that [`ReceiptCodec::write`] gives it.
 fn half(digits: &str) -> Option<u64> {
     let canonical = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
     (digits.len() == HALF_DIGITS && digits.bytes().all(canonical)).then(|| u64::from_str_radix(digits, 16).ok())?
@@ -83,7 +83,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_receipt_reads_back_for_its_tenant_and_no_other(seq in any::<u64>(), key in any::<[u8; 16]>()) {
-            let key = ReceiptKey::new(key);
+            let key = ReceiptCodec::new(key);
             let id = key.write(&scope("one"), Seq(seq));
             prop_assert_eq!(key.read(&scope("one"), &id), Some(Seq(seq)));
             prop_assert_eq!(key.read(&scope("two"), &id), None);
@@ -91,7 +91,7 @@ mod tests {
 
         #[test]
         fn any_change_of_a_receipt_is_noticed(seq in any::<u64>(), at in 0_usize..32, with in "[0-9a-zA-F +-]") {
-            let key = ReceiptKey::new([7; 16]);
+            let key = ReceiptCodec::new([7; 16]);
             let id = key.write(&scope("one"), Seq(seq));
             let mut changed = id.clone();
             changed.replace_range(at..=at, &with);
@@ -101,13 +101,13 @@ mod tests {
 
         #[test]
         fn garbage_is_no_receipt(text in "\\PC{0,40}") {
-            prop_assert_eq!(ReceiptKey::new([7; 16]).read(&scope("one"), &text), None);
+            prop_assert_eq!(ReceiptCodec::new([7; 16]).read(&scope("one"), &text), None);
         }
     }
 
     #[test]
     fn neighbouring_records_have_unlike_receipts() {
-        let key = ReceiptKey::new([7; 16]);
+        let key = ReceiptCodec::new([7; 16]);
         let (one, two) = (key.write(&scope("one"), Seq(1)), key.write(&scope("one"), Seq(2)));
         assert_ne!(one[HALF_DIGITS..HALF_DIGITS + 12], two[HALF_DIGITS..HALF_DIGITS + 12]);
     }

@@ -1,5 +1,5 @@
-//! What the roles of one process tell each other, and what ends them. Known to this process alone:
-//! roles that run in processes of their own do not hear of each other here.
+//! State shared by the roles of one process: progress, in-flight requests, failure and stop signals. Roles
+//! in processes of their own share none of it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use domain::window::WindowRule;
 use ports::clock::Clock;
 use ports::ledger::Ledger;
 
-use crate::failure::Failure;
+use crate::failure::FatalError;
 use crate::gate::FairLimiter;
 use crate::inflight::InFlight;
 use crate::live::Announcements;
@@ -18,7 +18,7 @@ use crate::receipts::Receipts;
 use crate::stop::Stop;
 use crate::telemetry::Metrics;
 
-/// See the module.
+/// What every role of one process works with.
 #[derive(Debug)]
 pub(crate) struct RoleContext {
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -28,7 +28,7 @@ pub(crate) struct RoleContext {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limiter: FairLimiter,
     /// Why the process must end with an error.
-    pub(crate) failure: Failure,
+    pub(crate) failure: FatalError,
     /// Ends all roles.
     pub(crate) stop: Stop,
     /// What the worker has applied.

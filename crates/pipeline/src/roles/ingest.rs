@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use domain::tenant::TenantScope;
-use ports::PortError;
 use ports::journal::OrderedJournal;
 use ports::reports::Reports;
 
 use super::RoleContext;
-use crate::gate::Fair;
-use crate::ingest::{Ingest, Space};
-use crate::receipts::{BatchOutcome, ReceiptKey, ReceiptState};
+use crate::gate::Gated;
+use crate::ingest::{DecodedBodyBudget, Ingest};
+use crate::receipts::ReceiptCodec;
 use crate::settings::Settings;
 use crate::stage::Journaling;
 
@@ -21,7 +19,7 @@ pub struct IngestRole {
     /// Where accepted events become durable.
     pub journal: Arc<dyn OrderedJournal>,
     /// Answers which records are dead letters.
-    pub reports: Fair<dyn Reports>,
+    pub reports: Gated<dyn Reports>,
     /// What the tenants have decided for themselves. A change of a zone that a crash has ended is made
     /// again from here on.
     pub settings: Arc<Settings>,
@@ -48,31 +46,9 @@ impl IngestRole {
             settings,
             in_flight: Arc::clone(&context.in_flight),
             receipts: Arc::clone(&context.receipts),
-            key: ReceiptKey::new(key),
-            space: Space::new(&context.limits),
+            receipt_codec: ReceiptCodec::new(key),
+            body_budget: DecodedBodyBudget::new(&context.limits),
             limits: context.limits.clone(),
         }
-    }
-}
-
-impl Ingest {
-    /// What became of the batch with this receipt; `None` when this tenant was given no such
-    /// receipt (I5).
-    ///
-    /// # Errors
-    /// As [`Reports::dead_letter_reason`].
-    pub async fn receipt(&self, scope: &TenantScope, id: &str) -> Result<Option<ReceiptState>, PortError> {
-        let Some(seq) = self.key.read(scope, id) else { return Ok(None) };
-        if seq > self.receipts.applied() {
-            return Ok(Some(ReceiptState::Queued));
-        }
-        if let Some(BatchOutcome::Applied { accepted, duplicates, .. }) = self.receipts.batch_outcome(seq) {
-            return Ok(Some(ReceiptState::Applied { accepted: Some(accepted), duplicates: Some(duplicates) }));
-        }
-        let dead_letter = self.reports.dead_letter_reason(scope, seq).await?;
-        Ok(Some(match dead_letter {
-            Some(reason) => ReceiptState::DeadLettered { reason },
-            None => ReceiptState::Applied { accepted: None, duplicates: None },
-        }))
     }
 }

@@ -1,6 +1,7 @@
 //! The role that keeps the live view: counts the recent past again at the start, answers windows and
-//! streams of them, announces windows that close or are revised, and keeps the reference tables. What
-//! it reads of itself needs no permit of the gate; a window that is asked for does.
+//! streams of them, announces windows that close or are revised, and keeps the reference tables. The
+//! rebuild and announcements need no permit of the gate; each window does, whether one request asks for it
+//! or a stream sends it.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use ports::references::References;
 use ports::reports::Reports;
 
 use super::RoleContext;
-use crate::gate::Fair;
-use crate::live::{Announcer, LiveParts, LiveState, LiveView, Rebuild};
+use crate::gate::Gated;
+use crate::live::{Announcer, LiveParts, LiveStatus, LiveView, Rebuild};
 use crate::references::ReferenceTables;
 
 /// What the live view needs beside the ledger.
@@ -32,13 +33,13 @@ pub struct LiveRole {
 pub(crate) struct RunningLive {
     pub(crate) view: LiveView,
     pub(crate) tables: ReferenceTables,
-    pub(crate) state: Arc<LiveState>,
+    pub(crate) status: Arc<LiveStatus>,
 }
 
 impl LiveRole {
     pub(crate) fn start(self, context: &RoleContext) -> RunningLive {
         let Self { live, reports, catalog, references } = self;
-        let state = Arc::<LiveState>::default();
+        let status = Arc::<LiveStatus>::default();
         let tables = ReferenceTables::new(references, Arc::clone(&live), Arc::clone(&context.clock));
         let rebuild = Rebuild {
             live: Arc::clone(&live),
@@ -46,7 +47,7 @@ impl LiveRole {
             catalog,
             clock: Arc::clone(&context.clock),
             tables: tables.clone(),
-            state: Arc::clone(&state),
+            status: Arc::clone(&status),
             applied: context.ledger.applied_position(),
             future_us_max: context.limits.future_us_max,
         };
@@ -60,14 +61,14 @@ impl LiveRole {
         };
         tokio::spawn(announcer.run(context.stop.signal()));
         let view = LiveView::new(LiveParts {
-            live: Arc::new(Fair::new(live, context.limiter.clone())),
+            live: Arc::new(Gated::new(live, context.limiter.clone())),
             clock: Arc::clone(&context.clock),
             receipts: Arc::clone(&context.receipts),
             replay_until: context.replay_until,
-            state: Arc::clone(&state),
+            status: Arc::clone(&status),
             announcements: Arc::clone(&context.announcements),
             stop: context.stop.signal(),
         });
-        RunningLive { view, tables, state }
+        RunningLive { view, tables, status }
     }
 }

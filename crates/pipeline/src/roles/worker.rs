@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::RoleContext;
 use crate::closer::Closer;
-use crate::failure::chain;
+use crate::failure::error_chain;
 use crate::worker::{self, Worker, WorkerHandle};
 
 /// What applying events needs beside the ledger.
@@ -87,7 +87,7 @@ impl RunningWorker {
         }
         let flushed = context.ledger.flush().await?;
         if let Err(error) = self.journal.trim(flushed).await {
-            tracing::warn!(error = chain(&error), "the journal was not trimmed; the next start will");
+            tracing::warn!(error = error_chain(&error), "the journal was not trimmed; the next start will");
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! Makes the zone that a tenant wants the applied one. What is wanted is stored first, so a recount that a crash
-//! or a failure ends is made again, in the background; one that can never succeed is given up, and the tenant
-//! wants again what it has.
+//! Applies the time zone that a tenant wants: the ledger counts the tenant's days again in it. The wanted zone is
+//! stored first, so a recount that a crash or a failure has ended is made again in the background. When a recount
+//! can never succeed, it is given up and the applied zone is stored as the wanted one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use ports::active_users::VersionedZone;
 use ports::{ErrorKind, PortError};
 
 use super::Settings;
-use crate::failure::chain;
+use crate::failure::error_chain;
 
 /// Pause before a recount that failed is made again.
 const RETRY_WAIT: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ impl Settings {
         let wanted = match self.catalog.wanted_zones().await {
             Ok(wanted) => wanted,
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the zones of tenants were not read; trying again");
+                tracing::warn!(error = error_chain(&error), "the zones of tenants were not read; trying again");
                 return false;
             }
         };
@@ -74,7 +74,7 @@ impl Settings {
             }
             Err(error) if is_final(&error) => self.pending_zone(scope).is_none(),
             Err(error) => {
-                tracing::warn!(%tenant, error = chain(&error), "the days of users were not counted again; trying later");
+                tracing::warn!(%tenant, error = error_chain(&error), "the days of users were not counted again; trying later");
                 false
             }
         }
@@ -114,7 +114,7 @@ impl Settings {
         match &recounted {
             Ok(()) => {
                 self.pending.write().remove(scope.tenant());
-                self.publish(scope, self.of(scope).settings);
+                self.publish(scope, self.get(scope).settings);
             }
             Err(error) if is_final(error) => self.give_up(scope, error).await,
             Err(_) => {}
@@ -126,7 +126,7 @@ impl Settings {
     async fn give_up(&self, scope: &TenantScope, why: &PortError) {
         let applied = self.active_users.applied_zone(scope);
         let (tenant, zone) = (scope.tenant(), applied.zone.name());
-        tracing::warn!(%tenant, zone, error = chain(why), "the zone of the tenant stays, since its days cannot be counted");
+        tracing::warn!(%tenant, zone, error = error_chain(why), "the zone of the tenant stays, since its days cannot be counted");
         let stored = match self.stored_zone(scope).await {
             Ok(stored) => self.store_zone(scope, &applied.zone, &applied, stored).await.map(drop),
             Err(error) => Err(error),
@@ -135,7 +135,7 @@ impl Settings {
             Ok(()) => drop(self.pending.write().remove(scope.tenant())),
             // It is tried again, and given up again.
             Err(error) => {
-                tracing::warn!(%tenant, error = chain(&error), "the zone of the tenant was not stored");
+                tracing::warn!(%tenant, error = error_chain(&error), "the zone of the tenant was not stored");
                 self.unfinished.notify_one();
             }
         }

@@ -45,10 +45,10 @@ async fn what_holds_is_stored_and_holds_again_after_a_restart() {
     let week = SettingsChange { week_start: Some(WeekStart::Sunday), ..SettingsChange::default() };
     before.change(&scope("a"), &week).await.unwrap();
     let expected = TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(120) };
-    assert_eq!(before.of(&scope("a")).settings, expected);
-    assert_eq!(before.of(&scope("b")), Current::default(), "I5");
+    assert_eq!(before.get(&scope("a")).settings, expected);
+    assert_eq!(before.get(&scope("b")), VersionedSettings::default(), "I5");
     let after = settings(&catalog, catalog.reopen().settings().await.unwrap());
-    assert_eq!(after.of(&scope("a")).settings, expected);
+    assert_eq!(after.get(&scope("a")).settings, expected);
 }
 
 #[tokio::test]
@@ -56,10 +56,10 @@ async fn what_cannot_be_stored_does_not_hold() {
     let catalog = Arc::new(MemoryCatalog::new());
     let settings = settings(&catalog, Vec::new());
     settings.change(&scope("a"), &change(120)).await.unwrap();
-    let held = settings.of(&scope("a"));
+    let held = settings.get(&scope("a"));
     catalog.fail_next(FaultPoint::DiskFull);
     assert_eq!(settings.change(&scope("a"), &change(7)).await.unwrap_err().kind(), ErrorKind::Full);
-    assert_eq!(settings.of(&scope("a")), held);
+    assert_eq!(settings.get(&scope("a")), held);
     settings.change(&scope("a"), &change(7)).await.unwrap();
 }
 
@@ -67,7 +67,7 @@ async fn what_cannot_be_stored_does_not_hold() {
 async fn every_change_starts_a_generation_and_nothing_else_does() {
     let catalog = Arc::new(MemoryCatalog::new());
     let settings = settings(&catalog, Vec::new());
-    let generation = || settings.of(&scope("a")).generation;
+    let generation = || settings.get(&scope("a")).generation;
     let zone = |name: &str| SettingsChange { zone: Zone::parse(name).ok(), ..SettingsChange::default() };
     for (change, expected) in [
         (SettingsChange::default(), 0),
@@ -125,7 +125,7 @@ async fn i9_a_change_of_zone_does_not_hold_up_the_end_of_the_server() {
     assert!(begun.is_err(), "the recount is under way");
     settings.stop();
     assert_eq!(changing.await.unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(settings.of(&a).generation, 0);
+    assert_eq!(settings.get(&a).generation, 0);
 }
 
 /// Recounts that fail in turn as told, and then succeed.

@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::gate::{FairLimiter, WorkClass};
-use crate::live::LiveState;
+use crate::live::LiveStatus;
 
 /// The state of the journal, the ledger, the live view and the gate. Keeps no port open.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct PortGauges {
     /// What waits in the journal, as of the last [`PortGauges::refresh`].
     pub(crate) backlog: Mutex<Backlog>,
     pub(crate) ledger: Weak<dyn Ledger>,
-    pub(crate) live: Option<(Weak<dyn Live>, Weak<LiveState>)>,
+    pub(crate) live: Option<(Weak<dyn Live>, Weak<LiveStatus>)>,
     pub(crate) limiter: FairLimiter,
 }
 

@@ -8,12 +8,12 @@ use domain::calendar::Zone;
 use domain::limits::{
     QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX, READS_AT_ONCE_MAX, READS_OF_TENANT_MAX, STATISTICS_OF_TENANT_MAX,
 };
-use domain::query::{Draft, DraftAggregation, Query};
+use domain::query::{Query, UncheckedAggregation, UncheckedQuery};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::window::WindowRule;
 use parking_lot::Mutex;
-use pipeline::{Fair, FairLimiter, Questions, WorkClass};
+use pipeline::{FairLimiter, Gated, ReadPorts, WorkClass};
 use ports::PortError;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::analytics::Analytics;
@@ -25,10 +25,10 @@ use tokio::sync::Semaphore;
 
 use crate::world::{START, eventually, within};
 
-fn questions() -> (Arc<MemoryLedger>, Questions) {
+fn reads() -> (Arc<MemoryLedger>, ReadPorts) {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
-    let questions = Questions::of(&ledger, &FairLimiter::new());
-    (ledger, questions)
+    let reads = ReadPorts::of(&ledger, &FairLimiter::new());
+    (ledger, reads)
 }
 
 fn days(zone: Zone) -> ActiveUsersQuery {
@@ -46,25 +46,25 @@ async fn waits<F: Future + Unpin>(call: &mut F) -> bool {
 
 #[tokio::test]
 async fn i6_what_reads_no_files_and_what_the_server_asks_wait_for_no_reader() {
-    let (ledger, questions) = questions();
+    let (ledger, reads) = reads();
     let (one, other, asks) = (scope("one"), scope("other"), scope("asks"));
-    let mut reads = Vec::new();
+    let mut permits = Vec::new();
     for number in 0..READS_AT_ONCE_MAX {
         let of = if number < READS_OF_TENANT_MAX { &one } else { &other };
-        reads.push(questions.limiter.admit(WorkClass::Read, of.tenant()).await.unwrap());
+        permits.push(reads.limiter.admit(WorkClass::Read, of.tenant()).await.unwrap());
     }
     let kolkata = Zone::parse("Asia/Kolkata").unwrap();
-    within("days", questions.active_users.active_users(&asks, &days(Zone::utc()))).await.unwrap();
-    within("a change of zone", set_zone(&questions.active_users, &asks, &kolkata)).await.unwrap();
-    within("days of the new zone", questions.active_users.active_users(&asks, &days(kolkata))).await.unwrap();
-    within("whole hours", questions.analytics.top_types(&asks, TimeRange::ALL, None, 1)).await.unwrap();
-    let mut raw = questions.reports.customers(&asks, None, 1);
+    within("days", reads.active_users.active_users(&asks, &days(Zone::utc()))).await.unwrap();
+    within("a change of zone", set_zone(&reads.active_users, &asks, &kolkata)).await.unwrap();
+    within("days of the new zone", reads.active_users.active_users(&asks, &days(kolkata))).await.unwrap();
+    within("whole hours", reads.analytics.top_types(&asks, TimeRange::ALL, None, 1)).await.unwrap();
+    let mut raw = reads.reports.customers(&asks, None, 1);
     assert!(waits(&mut raw).await, "a reader waits for readers");
     let parts = TimeRange::new(START.plus_micros(1), START.plus_micros(2)).unwrap();
-    let mut counted = questions.analytics.top_types(&asks, parts, None, 1);
+    let mut counted = reads.analytics.top_types(&asks, parts, None, 1);
     assert!(waits(&mut counted).await, "parts of hours are read from files");
     within("what the server asks", ledger.customers(&one, None, 1)).await.unwrap();
-    drop(reads);
+    drop(permits);
     within("the reader", raw).await.unwrap();
     within("the parts of hours", counted).await.unwrap();
 }
@@ -90,17 +90,17 @@ async fn i6_one_tenants_queries_do_not_keep_anothers_waiting() {
     const MANY: usize = 60;
     let held = Arc::new(Held { ends: Semaphore::new(0), begun: Mutex::default() });
     let limiter = FairLimiter::new();
-    let queries: Fair<dyn Queries> = Fair::new(held.clone(), limiter.clone());
-    let draft = Draft {
+    let queries: Gated<dyn Queries> = Gated::new(held.clone(), limiter.clone());
+    let unchecked = UncheckedQuery {
         range: TimeRange::ALL,
         bucket: None,
-        aggregations: vec![DraftAggregation { op: "count".to_owned(), ..DraftAggregation::default() }],
+        aggregations: vec![UncheckedAggregation { op: "count".to_owned(), ..UncheckedAggregation::default() }],
         group_by: Vec::new(),
         filter: None,
         order_by: Vec::new(),
         limit: None,
     };
-    let query = Arc::new(draft.check().unwrap());
+    let query = Arc::new(unchecked.check().unwrap());
     let ask = |tenant: &'static str| {
         let (queries, query) = (queries.clone(), Arc::clone(&query));
         tokio::spawn(async move { queries.query(&scope(tenant), &query).await.unwrap() })
@@ -127,19 +127,19 @@ async fn i6_one_tenants_queries_do_not_keep_anothers_waiting() {
 
 #[tokio::test]
 async fn i6_sets_of_users_are_held_with_a_permit_until_they_are_counted() {
-    let (_, questions) = questions();
+    let (_, reads) = reads();
     let (one, other) = (scope("one"), scope("other"));
     let utc = days(Zone::utc());
     let mut held = Vec::new();
     for _ in 0..STATISTICS_OF_TENANT_MAX {
-        held.push(questions.active_users.held(&one, &utc).await.unwrap());
+        held.push(reads.active_users.active_users_with_permit(&one, &utc).await.unwrap());
     }
-    let mut further = Box::pin(questions.active_users.held(&one, &utc));
+    let mut further = Box::pin(reads.active_users.active_users_with_permit(&one, &utc));
     assert!(waits(&mut further).await);
-    within("another tenant's", questions.active_users.held(&other, &utc)).await.unwrap();
+    within("another tenant's", reads.active_users.active_users_with_permit(&other, &utc)).await.unwrap();
     held.pop();
     within("the further one", further).await.unwrap();
     drop(held);
-    let load = questions.limiter.load(WorkClass::Statistics);
+    let load = reads.limiter.load(WorkClass::Statistics);
     assert_eq!((load.running, load.waiting), (0, 0), "each permit is given back");
 }

@@ -7,7 +7,7 @@ use domain::position::Seq;
 use domain::window::WindowRule;
 use live::MemoryLive;
 use pipeline::{
-    FairLimiter, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, Questions, ReceiptState,
+    FairLimiter, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, ReceiptState,
     Settings, WorkClass, WorkerRole,
 };
 use ports::ErrorKind;
@@ -60,10 +60,10 @@ impl Disk {
 
     fn ingest(&self, journal: Arc<MemoryJournal>) -> Arc<Pipeline> {
         let parts = self.idle();
-        let questions = Questions::of(&self.ledger, &parts.limiter);
-        let days = Arc::new(questions.active_users.clone());
+        let reads = ReadPorts::of(&self.ledger, &parts.limiter);
+        let days = Arc::new(reads.active_users.clone());
         let settings = Arc::new(Settings::new(self.store.clone(), days, self.clock.clone(), Vec::new()));
-        let ingest = IngestRole { journal, reports: questions.reports, settings, key: [7; 16] };
+        let ingest = IngestRole { journal, reports: reads.reports, settings, key: [7; 16] };
         Pipeline::start(PipelineParts { ingest: Some(ingest), ..parts }, Arc::new(Metrics::new()))
     }
 

@@ -11,7 +11,7 @@ use domain::time::Timestamp;
 use domain::window::WindowRule;
 use pipeline::{
     EventResult, FairLimiter, IngestAnswer, IngestError, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline,
-    PipelineParts, Questions, ReceiptState, Settings, Status, WorkerRole,
+    PipelineParts, ReadPorts, ReceiptState, Settings, Status, WorkerRole,
 };
 use ports::catalog::Catalog;
 use ports::clock::Clock;
@@ -85,8 +85,8 @@ impl World {
         ledger.set(faults);
         let metrics = Arc::new(Metrics::new());
         let limiter = FairLimiter::new();
-        let questions = Questions::of(&stored, &limiter);
-        let active_users = Arc::new(questions.active_users.clone());
+        let reads = ReadPorts::of(&stored, &limiter);
+        let active_users = Arc::new(reads.active_users.clone());
         let live_port: Arc<dyn Live> = live.clone();
         let parts = PipelineParts {
             ledger: ledger.clone(),
@@ -96,7 +96,7 @@ impl World {
             limiter,
             ingest: Some(IngestRole {
                 journal: journal.clone(),
-                reports: questions.reports,
+                reports: reads.reports,
                 settings: Arc::new(Settings::new(store.clone(), active_users, clock.clone(), Vec::new())),
                 key: [7; 16],
             }),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
 use domain::position::Seq;
-use domain::query::{Draft, DraftAggregation, DraftFilter, DraftOrder, Literal, Number, Query, Value};
+use domain::query::{
+    Literal, Number, Query, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery, Value,
+};
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
@@ -154,14 +156,14 @@ fn random_event(dice: &mut Dice) -> EventSpec {
 
 fn query(dice: &mut Dice) -> Query {
     loop {
-        // Two columns of one name, an order by a column twice: such drafts are refused.
-        if let Ok(query) = draft(dice).check() {
+        // Two columns of one name, an order by a column twice: such queries are refused.
+        if let Ok(query) = unchecked(dice).check() {
             return query;
         }
     }
 }
 
-fn draft(dice: &mut Dice) -> Draft {
+fn unchecked(dice: &mut Dice) -> UncheckedQuery {
     let intervals = [
         Interval::Minute,
         Interval::Hour,
@@ -180,16 +182,16 @@ fn draft(dice: &mut Dice) -> Draft {
         (0, one, other) => TimeRange::new(one.min(other), one.max(other)).expect("a range"),
         _ => TimeRange::ALL,
     };
-    let mut draft = Draft { range, bucket, aggregations, group_by, filter, order_by: Vec::new(), limit };
-    if let Ok(query) = draft.clone().check() {
+    let mut unchecked = UncheckedQuery { range, bucket, aggregations, group_by, filter, order_by: Vec::new(), limit };
+    if let Ok(query) = unchecked.clone().check() {
         let columns = query.columns();
         for _ in 0..dice.below(3) {
             let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
             let direction = dice.pick(&[None, Some("asc"), Some("desc"), Some("desc")]).map(str::to_owned);
-            draft.order_by.push(DraftOrder { column: dice.pick(&columns).to_owned(), direction });
+            unchecked.order_by.push(UncheckedOrder { column: dice.pick(&columns).to_owned(), direction });
         }
     }
-    draft
+    unchecked
 }
 
 fn source(dice: &mut Dice) -> &'static str {
@@ -201,7 +203,7 @@ fn source(dice: &mut Dice) -> &'static str {
     }
 }
 
-fn aggregation(dice: &mut Dice) -> DraftAggregation {
+fn aggregation(dice: &mut Dice) -> UncheckedAggregation {
     let op = dice.pick(&["count", "sum", "avg", "min", "max", "unique", "p50", "p95", "p99"]);
     let field = match op {
         "count" if dice.below(2) == 0 => None,
@@ -210,19 +212,19 @@ fn aggregation(dice: &mut Dice) -> DraftAggregation {
         _ if dice.below(2) == 0 => Some(dice.pick(&NUMBER_FIELDS)),
         _ => Some(dice.pick(&PATHS)),
     };
-    DraftAggregation { op: op.to_owned(), field: field.map(str::to_owned), name: None }
+    UncheckedAggregation { op: op.to_owned(), field: field.map(str::to_owned), name: None }
 }
 
-fn filter(dice: &mut Dice, depth: u32) -> DraftFilter {
+fn filter(dice: &mut Dice, depth: u32) -> UncheckedFilter {
     let branch = |dice: &mut Dice| (0..=dice.below(3)).map(|_| filter(dice, depth - 1)).collect();
     match dice.below(4) {
-        0 if depth > 0 => DraftFilter { and: Some(branch(dice)), ..DraftFilter::default() },
-        1 if depth > 0 => DraftFilter { or: Some(branch(dice)), ..DraftFilter::default() },
+        0 if depth > 0 => UncheckedFilter { and: Some(branch(dice)), ..UncheckedFilter::default() },
+        1 if depth > 0 => UncheckedFilter { or: Some(branch(dice)), ..UncheckedFilter::default() },
         _ => test(dice),
     }
 }
 
-fn test(dice: &mut Dice) -> DraftFilter {
+fn test(dice: &mut Dice) -> UncheckedFilter {
     let field = source(dice);
     let op = dice.pick(&["eq", "ne", "in", "gt", "gte", "lt", "lte", "exists"]);
     let text =
@@ -245,5 +247,5 @@ fn test(dice: &mut Dice) -> DraftFilter {
         "in" => Some(Literal::List((0..=dice.below(3)).map(|_| value(dice)).collect())),
         _ => Some(value(dice)),
     };
-    DraftFilter { field: Some(field.to_owned()), op: Some(op.to_owned()), value, ..DraftFilter::default() }
+    UncheckedFilter { field: Some(field.to_owned()), op: Some(op.to_owned()), value, ..UncheckedFilter::default() }
 }

@@ -1,5 +1,5 @@
-//! How much memory the bodies of all requests may take at once, from decoding until the journal has
-//! answered (I6).
+//! How much memory the decoded bodies of all requests may take at once, from decoding until the journal
+//! has answered (I6).
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::IngestError;
 
-/// What one permit stands for.
+/// Bytes that one permit stands for.
 const UNIT_BYTES: usize = 1 << 10;
 
-/// The memory for bodies: as much as the backlog may have, and enough for one body of any size.
+/// The memory for decoded bodies: as much as the backlog may have, and enough for one body of any size.
 #[derive(Debug, Clone)]
-pub(crate) struct Space {
+pub(crate) struct DecodedBodyBudget {
     units: Arc<Semaphore>,
 }
 
-impl Space {
+impl DecodedBodyBudget {
     pub(crate) fn new(limits: &Limits) -> Self {
         let bytes = limits.backlog_bytes_max.max(limits.decoded_bytes_max);
         let units = units(bytes).min(Semaphore::MAX_PERMITS);
@@ -40,13 +40,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn i6_bodies_share_one_space_and_the_largest_fits_alone() {
+    fn i6_bodies_share_one_budget_and_the_largest_fits_alone() {
         let limits = Limits { backlog_bytes_max: 1 << 10, decoded_bytes_max: 10 << 10, ..Limits::default() };
-        let space = Space::new(&limits);
-        let largest = space.reserve(limits.decoded_bytes_max);
+        let budget = DecodedBodyBudget::new(&limits);
+        let largest = budget.reserve(limits.decoded_bytes_max);
         assert!(largest.is_ok());
-        assert_eq!(space.reserve(1).err(), Some(IngestError::Overloaded));
+        assert_eq!(budget.reserve(1).err(), Some(IngestError::Overloaded));
         drop(largest);
-        assert!(space.reserve(1).is_ok());
+        assert!(budget.reserve(1).is_ok());
     }
 }

@@ -17,26 +17,26 @@ use crate::time::{TimeRange, Timestamp};
 
 /// A query of which only the range and the bucket are checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
+pub struct UncheckedQuery {
     /// Events of these times.
     pub range: TimeRange,
     /// The buckets of time.
     pub bucket: Option<(Interval, Calendar)>,
     /// The aggregated columns.
-    pub aggregations: Vec<DraftAggregation>,
+    pub aggregations: Vec<UncheckedAggregation>,
     /// The names of sources.
     pub group_by: Vec<String>,
     /// Which events.
-    pub filter: Option<DraftFilter>,
+    pub filter: Option<UncheckedFilter>,
     /// The order of the rows.
-    pub order_by: Vec<DraftOrder>,
+    pub order_by: Vec<UncheckedOrder>,
     /// Most rows.
     pub limit: Option<i64>,
 }
 
 /// An aggregated column.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct DraftAggregation {
+pub struct UncheckedAggregation {
     /// `count`, `sum`, `avg`, `min`, `max`, `unique`, `p50`, `p95` or `p99`.
     pub op: String,
     /// The name of a source.
@@ -47,11 +47,11 @@ pub struct DraftAggregation {
 
 /// A node of a filter: exactly one of `and`, `or`, and a test.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct DraftFilter {
+pub struct UncheckedFilter {
     /// All of these.
-    pub and: Option<Vec<DraftFilter>>,
+    pub and: Option<Vec<UncheckedFilter>>,
     /// Any of these.
-    pub or: Option<Vec<DraftFilter>>,
+    pub or: Option<Vec<UncheckedFilter>>,
     /// The name of the tested source.
     pub field: Option<String>,
     /// `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte` or `exists`.
@@ -62,7 +62,7 @@ pub struct DraftFilter {
 
 /// A key of the order.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct DraftOrder {
+pub struct UncheckedOrder {
     /// The name of a column of the answer.
     pub column: String,
     /// `asc` or `desc`.
@@ -84,34 +84,34 @@ pub enum Literal {
     Other,
 }
 
-/// Why a draft is no query.
+/// Why a query is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
-pub struct Refusal {
+pub struct QueryRefusal {
     /// The faulty part, as in `filter.and[1].value`.
     pub place: String,
     /// What is wrong with it.
     pub reason: String,
 }
 
-fn refuse<T>(place: impl Into<String>, reason: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { place: place.into(), reason: reason.into() })
+fn refuse<T>(place: impl Into<String>, reason: impl Into<String>) -> Result<T, QueryRefusal> {
+    Err(QueryRefusal { place: place.into(), reason: reason.into() })
 }
 
-fn source(place: &str, text: &str) -> Result<Source, Refusal> {
+fn source(place: &str, text: &str) -> Result<Source, QueryRefusal> {
     Source::parse(text).or_else(|reason| refuse(place, reason))
 }
 
-fn at_most<T>(place: &str, items: &[T], max: usize) -> Result<(), Refusal> {
+fn at_most<T>(place: &str, items: &[T], max: usize) -> Result<(), QueryRefusal> {
     if items.len() > max { refuse(place, format!("has at most {max} entries")) } else { Ok(()) }
 }
 
-impl Draft {
+impl UncheckedQuery {
     /// Checks every part.
     ///
     /// # Errors
     /// The first faulty part.
-    pub fn check(self) -> Result<Query, Refusal> {
+    pub fn check(self) -> Result<Query, QueryRefusal> {
         if self.aggregations.is_empty() {
             return refuse("aggregations", "has at least one entry");
         }
@@ -120,7 +120,7 @@ impl Draft {
         let groups = self.group_by.iter().enumerate();
         let group_by = groups.map(|(at, name)| source(&format!("group_by[{at}]"), name)).collect::<Result<_, _>>()?;
         let aggregations = self.aggregations.into_iter().enumerate();
-        let aggregations = aggregations.map(|(at, draft)| draft.check(at)).collect::<Result<_, _>>()?;
+        let aggregations = aggregations.map(|(at, aggregation)| aggregation.check(at)).collect::<Result<_, _>>()?;
         let mut nodes = 0;
         let filter = self.filter.map(|filter| filter.check("filter", 1, &mut nodes)).transpose()?;
         let limit = match self.limit {
@@ -140,7 +140,7 @@ impl Draft {
 }
 
 /// No two columns may have one name.
-fn check_distinct(query: &Query, columns: &[String]) -> Result<(), Refusal> {
+fn check_distinct(query: &Query, columns: &[String]) -> Result<(), QueryRefusal> {
     let mut seen = HashSet::new();
     let Some(twice) = columns.iter().position(|name| !seen.insert(name)) else { return Ok(()) };
     let (buckets, keys) = (usize::from(query.bucket.is_some()), query.key_columns());
@@ -153,18 +153,18 @@ fn check_distinct(query: &Query, columns: &[String]) -> Result<(), Refusal> {
     refuse(format!("aggregations[{}].as", twice - keys), reason)
 }
 
-fn check_order(drafts: &[DraftOrder], columns: &[String]) -> Result<Vec<OrderBy>, Refusal> {
-    at_most("order_by", drafts, columns.len())?;
+fn check_order(order_by: &[UncheckedOrder], columns: &[String]) -> Result<Vec<OrderBy>, QueryRefusal> {
+    at_most("order_by", order_by, columns.len())?;
     let mut order: Vec<OrderBy> = Vec::new();
-    for (at, draft) in drafts.iter().enumerate() {
-        let Some(column) = columns.iter().position(|name| *name == draft.column) else {
+    for (at, unchecked) in order_by.iter().enumerate() {
+        let Some(column) = columns.iter().position(|name| *name == unchecked.column) else {
             let reason = format!("no column of the answer; there are {}", columns.join(", "));
             return refuse(format!("order_by[{at}].column"), reason);
         };
         if order.iter().any(|earlier| earlier.column == column) {
             return refuse(format!("order_by[{at}].column"), "the column stands there twice");
         }
-        let descending = match draft.direction.as_deref() {
+        let descending = match unchecked.direction.as_deref() {
             None | Some("asc") => false,
             Some("desc") => true,
             Some(_) => return refuse(format!("order_by[{at}].direction"), "must be asc or desc"),
@@ -174,8 +174,8 @@ fn check_order(drafts: &[DraftOrder], columns: &[String]) -> Result<Vec<OrderBy>
     Ok(order)
 }
 
-impl DraftAggregation {
-    fn check(self, at: usize) -> Result<Aggregation, Refusal> {
+impl UncheckedAggregation {
+    fn check(self, at: usize) -> Result<Aggregation, QueryRefusal> {
         let place = |part: &str| format!("aggregations[{at}].{part}");
         let op = match self.op.as_str() {
             "count" => AggregateOp::Count,
@@ -216,8 +216,8 @@ impl DraftAggregation {
     }
 }
 
-impl DraftFilter {
-    fn check(self, place: &str, depth: usize, nodes: &mut usize) -> Result<Filter, Refusal> {
+impl UncheckedFilter {
+    fn check(self, place: &str, depth: usize, nodes: &mut usize) -> Result<Filter, QueryRefusal> {
         *nodes += 1;
         if *nodes > QUERY_FILTER_NODES_MAX {
             return refuse(place, format!("a filter has at most {QUERY_FILTER_NODES_MAX} nodes"));
@@ -235,7 +235,12 @@ impl DraftFilter {
     }
 }
 
-fn branch(place: &str, items: Vec<DraftFilter>, depth: usize, nodes: &mut usize) -> Result<Vec<Filter>, Refusal> {
+fn branch(
+    place: &str,
+    items: Vec<UncheckedFilter>,
+    depth: usize,
+    nodes: &mut usize,
+) -> Result<Vec<Filter>, QueryRefusal> {
     if items.is_empty() {
         return refuse(place, "has at least one entry");
     }
@@ -243,7 +248,12 @@ fn branch(place: &str, items: Vec<DraftFilter>, depth: usize, nodes: &mut usize)
     items.map(|(at, item)| item.check(&format!("{place}[{at}]"), depth + 1, nodes)).collect()
 }
 
-fn test(place: &str, field: Option<String>, op: Option<String>, value: Option<Literal>) -> Result<Filter, Refusal> {
+fn test(
+    place: &str,
+    field: Option<String>,
+    op: Option<String>,
+    value: Option<Literal>,
+) -> Result<Filter, QueryRefusal> {
     let Some(field) = field else { return refuse(format!("{place}.field"), "is missing") };
     let source = source(&format!("{place}.field"), &field)?;
     let Some(op) = op else { return refuse(format!("{place}.op"), "is missing") };
@@ -273,7 +283,7 @@ fn test(place: &str, field: Option<String>, op: Option<String>, value: Option<Li
     Ok(Filter::Test(source, condition))
 }
 
-fn list_of(place: &str, kind: Kind, list: Vec<Literal>) -> Result<Values, Refusal> {
+fn list_of(place: &str, kind: Kind, list: Vec<Literal>) -> Result<Values, QueryRefusal> {
     if list.is_empty() {
         return refuse(place, "has at least one value");
     }
@@ -284,7 +294,7 @@ fn list_of(place: &str, kind: Kind, list: Vec<Literal>) -> Result<Values, Refusa
 }
 
 /// The values of a test by equality, all of one kind; `true` and `false` of a property are texts.
-fn values(place: &str, kind: Kind, list: Vec<Literal>) -> Result<Values, Refusal> {
+fn values(place: &str, kind: Kind, list: Vec<Literal>) -> Result<Values, QueryRefusal> {
     let (mut texts, mut numbers, mut times) = (Vec::new(), Vec::new(), Vec::new());
     for literal in list {
         let literal = match (kind, literal) {
@@ -306,7 +316,7 @@ fn values(place: &str, kind: Kind, list: Vec<Literal>) -> Result<Values, Refusal
 }
 
 /// A literal as the kind of source asks for it.
-fn bound(place: &str, kind: Kind, literal: Literal) -> Result<Bound, Refusal> {
+fn bound(place: &str, kind: Kind, literal: Literal) -> Result<Bound, QueryRefusal> {
     match (kind, literal) {
         (Kind::Text | Kind::Property, Literal::Text(text)) => Ok(Bound::Text(text)),
         (Kind::Count | Kind::Millis | Kind::Property, Literal::Number(number)) if number.is_finite() => {

@@ -1,5 +1,4 @@
-//! A port whose calls are admitted one by one. What a call is refused with when it may not wait is
-//! `Overloaded`.
+//! A port whose calls are admitted one by one. A call that cannot be queued fails with `Overloaded`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,20 +25,20 @@ use ports::reports::{
 use super::class::WorkClass;
 use super::limiter::{FairLimiter, FairPermit};
 
-/// A port behind the gate: each question waits for a permit of its class, which ends with the answer.
+/// A port behind the gate: each call waits for a permit of its class, which ends with the answer.
 #[derive(Debug)]
-pub struct Fair<P: ?Sized> {
+pub struct Gated<P: ?Sized> {
     port: Arc<P>,
     limiter: FairLimiter,
 }
 
-impl<P: ?Sized> Clone for Fair<P> {
+impl<P: ?Sized> Clone for Gated<P> {
     fn clone(&self) -> Self {
         Self { port: Arc::clone(&self.port), limiter: self.limiter.clone() }
     }
 }
 
-impl<P: ?Sized> Fair<P> {
+impl<P: ?Sized> Gated<P> {
     /// Puts `port` behind `limiter`.
     pub fn new(port: Arc<P>, limiter: FairLimiter) -> Self {
         Self { port, limiter }
@@ -51,7 +50,7 @@ impl<P: ?Sized> Fair<P> {
 }
 
 #[async_trait]
-impl Reports for Fair<dyn Reports> {
+impl Reports for Gated<dyn Reports> {
     async fn events(
         &self,
         scope: &TenantScope,
@@ -103,7 +102,7 @@ impl Reports for Fair<dyn Reports> {
 }
 
 #[async_trait]
-impl Analytics for Fair<dyn Analytics> {
+impl Analytics for Gated<dyn Analytics> {
     async fn top_types(
         &self,
         scope: &TenantScope,
@@ -132,12 +131,12 @@ impl Analytics for Fair<dyn Analytics> {
     }
 }
 
-impl Fair<dyn ActiveUsers> {
+impl Gated<dyn ActiveUsers> {
     /// As [`ActiveUsers::active_users`], with the permit to hold what was found until it is counted.
     ///
     /// # Errors
     /// As [`ActiveUsers::active_users`], and `Overloaded` when too much waits.
-    pub async fn held(
+    pub async fn active_users_with_permit(
         &self,
         scope: &TenantScope,
         query: &ActiveUsersQuery,
@@ -148,13 +147,13 @@ impl Fair<dyn ActiveUsers> {
 }
 
 #[async_trait]
-impl ActiveUsers for Fair<dyn ActiveUsers> {
+impl ActiveUsers for Gated<dyn ActiveUsers> {
     async fn active_users(
         &self,
         scope: &TenantScope,
         query: &ActiveUsersQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
-        self.held(scope, query).await.map(|(days, _permit)| days)
+        self.active_users_with_permit(scope, query).await.map(|(days, _permit)| days)
     }
 
     fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {
@@ -168,7 +167,7 @@ impl ActiveUsers for Fair<dyn ActiveUsers> {
 }
 
 #[async_trait]
-impl Queries for Fair<dyn Queries> {
+impl Queries for Gated<dyn Queries> {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
         let _permit = self.admit(WorkClass::Query, scope).await?;
         self.port.query(scope, query).await
@@ -176,7 +175,7 @@ impl Queries for Fair<dyn Queries> {
 }
 
 #[async_trait]
-impl Live for Fair<dyn Live> {
+impl Live for Gated<dyn Live> {
     fn retention_sec(&self) -> u32 {
         self.port.retention_sec()
     }
