@@ -47,7 +47,7 @@ impl LiveRole {
             clock: Arc::clone(&context.clock),
             tables: tables.clone(),
             state: Arc::clone(&state),
-            applied: context.ledger.applied_position(),
+            applied: context.applied_at_start,
             future_us_max: context.limits.future_us_max,
         };
         tokio::spawn(rebuild.run(context.stop.signal()));
