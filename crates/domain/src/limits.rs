@@ -140,9 +140,10 @@ pub const REFERENCE_VALUES_BYTES_MAX: usize = 1 << 20;
 /// How far in the future the version time of a reference table may lie, in microseconds: a table of a
 /// far future would refuse every later one.
 pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
-/// Large texts of reference tables that are received at once; others wait.
+/// Large texts of reference tables that are held at once, from the first byte until the table is changed;
+/// others wait.
 pub const REFERENCE_TEXTS_AT_ONCE_MAX: usize = 4;
-/// Large texts of reference tables of one tenant that are received at once.
+/// Large texts of reference tables of one tenant that are held at once.
 pub const REFERENCE_TEXTS_OF_TENANT_MAX: usize = 2;
 /// Reference tables that are read from their text and changed at once; others wait.
 pub const REFERENCE_CHANGES_AT_ONCE_MAX: usize = 2;

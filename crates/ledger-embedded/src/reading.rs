@@ -2,6 +2,8 @@
 //! for a limited time, and a read whose caller has left ends early. Until it has, it keeps what its caller
 //! holds, so that it counts against its tenant.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,6 @@ use domain::limits::QUERY_TIME_MAX;
 use ports::held::{self, Held};
 use ports::{ErrorKind, PortError};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
@@ -25,31 +26,40 @@ impl Core {
     {
         let cancelled = CancellationToken::new();
         let _cancel_on_drop = cancelled.clone().drop_guard();
-        let deadline = Instant::now() + QUERY_TIME_MAX;
-        let kept = self.admitted(deadline).await?;
+        // One timer for the wait and the read.
+        let mut time_is_over = pin!(tokio::time::sleep(QUERY_TIME_MAX));
+        let kept = self.admitted(&mut time_is_over).await?;
         let core = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
             let _kept = kept;
             read(&core, &cancelled)
         });
         let failed = |why| PortError::new(ErrorKind::Unavailable, "read: the reader failed").because(why);
-        match tokio::time::timeout_at(deadline, reading).await {
-            Ok(read) => read.map_err(failed)?,
-            Err(_) => Err(took_too_long(QUERY_TIME_MAX)),
+        tokio::select! {
+            biased;
+            read = reading => read.map_err(failed)?,
+            () = time_is_over => Err(took_too_long(QUERY_TIME_MAX)),
         }
     }
 
     /// What a read keeps until it has ended: what its caller holds, or else one of the places for reads
     /// whose callers hold nothing.
-    async fn admitted(&self, deadline: Instant) -> Result<(Held, Option<OwnedSemaphorePermit>), PortError> {
+    async fn admitted(
+        &self,
+        time_is_over: impl Future<Output = ()>,
+    ) -> Result<(Held, Option<OwnedSemaphorePermit>), PortError> {
         let held = held::current();
         if !held.is_nothing() {
             return Ok((held, None));
         }
-        let busy = |_| PortError::new(ErrorKind::Overloaded, "read: too many reads of the server itself wait");
-        let place = tokio::time::timeout_at(deadline, Arc::clone(&self.own_reads).acquire_owned()).await;
         let closed = |why| PortError::new(ErrorKind::Closed, "read").because(why);
-        Ok((held, Some(place.map_err(busy)?.map_err(closed)?)))
+        tokio::select! {
+            biased;
+            place = Arc::clone(&self.own_reads).acquire_owned() => Ok((held, Some(place.map_err(closed)?))),
+            () = time_is_over => {
+                Err(PortError::new(ErrorKind::Overloaded, "read: too many reads of the server itself run"))
+            }
+        }
     }
 }
 
@@ -70,8 +80,6 @@ pub(crate) fn took_too_long(time_max: Duration) -> PortError {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::expect_used, reason = "tests")]
-
-    use std::pin::pin;
 
     use domain::limits::SERVER_READS_MAX;
     use ports::testing::clock::ManualClock;
@@ -107,6 +115,7 @@ mod tests {
         }
         assert_eq!(ended.await.expect("the read ends"), ErrorKind::Unavailable);
     }
+
     #[tokio::test]
     async fn i6_a_read_whose_caller_has_left_keeps_what_it_held_until_it_ends() {
         let options = LedgerOptions { background: false, ..LedgerOptions::default() };
@@ -138,9 +147,9 @@ mod tests {
         let ledger = open(options, Arc::new(ManualClock::new(at(0)))).await;
         let own = u32::try_from(SERVER_READS_MAX).expect("few");
         let _own = Arc::clone(&ledger.core.own_reads).try_acquire_many_owned(own).expect("free places");
-        let refused = ledger.core.admitted(Instant::now()).await.map_err(|why| why.kind());
+        let refused = ledger.core.admitted(std::future::ready(())).await.map_err(|why| why.kind());
         assert_eq!(refused.expect_err("no place"), ErrorKind::Overloaded);
-        let permitted = held::during(Held::new(Arc::new("a permit")), ledger.core.admitted(Instant::now()));
+        let permitted = held::during(Held::new(Arc::new("a permit")), ledger.core.admitted(std::future::ready(())));
         assert!(permitted.await.is_ok(), "what has a permit needs no place");
     }
 }
