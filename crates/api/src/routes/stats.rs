@@ -196,7 +196,7 @@ async fn activity_of(
     api: &ApiState,
     scope: &TenantScope,
     query: &ActiveUsersQuery,
-) -> Result<(DailyUsers, FairPermit), Problem> {
+) -> Result<(DailyUsers, Arc<FairPermit>), Problem> {
     let activity = api.questions.active_users.held(scope, query).await;
     let field = || match query {
         _ if query.zone != api.settings.calendar(scope).zone => "tz",
