@@ -2,7 +2,6 @@
 //! the threads that serve requests when an answer takes long to compute.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::calendar::{Calendar, Zone};
@@ -10,6 +9,7 @@ use domain::limits::QUERY_TIME_MAX;
 use domain::tenant::TenantScope;
 use ports::PortError;
 use ports::reports::Reports;
+use tokio_util::sync::CancellationToken;
 
 use crate::problem::{Problem, ProblemKind};
 use crate::state::ApiState;
@@ -63,12 +63,11 @@ where
 /// Runs work that takes a processor for long on the blocking thread pool. The work can ask whether its
 /// answer is still waited for, and may end without an answer when it is not.
 pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce(&dyn Fn() -> bool) -> Option<T> + Send + 'static,
+    work: impl FnOnce(&CancellationToken) -> Option<T> + Send + 'static,
 ) -> Result<T, Problem> {
-    let waiting = Arc::new(());
-    let waited_for = Arc::downgrade(&waiting);
-    let done = tokio::task::spawn_blocking(move || work(&|| waited_for.strong_count() > 0)).await;
-    drop(waiting);
+    let cancelled = CancellationToken::new();
+    let _cancel_on_drop = cancelled.clone().drop_guard();
+    let done = tokio::task::spawn_blocking(move || work(&cancelled)).await;
     let done = done.map_err(|why| Problem::internal(why.to_string()))?;
     done.ok_or_else(|| Problem::internal("an answer that is waited for was given up"))
 }
@@ -97,8 +96,8 @@ mod tests {
     #[tokio::test]
     async fn i6_work_can_tell_that_its_request_was_given_up() {
         let (end, ended) = std::sync::mpsc::channel();
-        let work = blocking(move |is_wanted| {
-            while is_wanted() {
+        let work = blocking(move |cancelled| {
+            while !cancelled.is_cancelled() {
                 std::thread::yield_now();
             }
             end.send(()).unwrap();

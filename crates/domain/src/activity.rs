@@ -1,7 +1,7 @@
 //! How many users were active, counted from the exact set of users of each day: per day, week or
 //! month, over the days that end with each day, and how many came back. Set operations only, never a
 //! loop over users. Knows neither where the sets come from nor what time it is. Each may take long, and
-//! ends with `None` as soon as `is_wanted` says that the answer is not waited for any more.
+//! ends with `None` as soon as `is_cancelled` says that the caller has left.
 
 mod retention;
 
@@ -27,11 +27,11 @@ pub fn active_per_period(
     calendar: &Calendar,
     days: DayRange,
     period: Period,
-    is_wanted: &dyn Fn() -> bool,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Option<Vec<(Day, u64)>> {
     let rows = starts(calendar, days, period).map(|start| {
         let last = next(calendar, start, period).map_or(Day::MAX, |next| next.plus(-1));
-        is_wanted().then(|| (start, union(inside(activity, start.max(days.first), last.min(days.last))).len()))
+        (!is_cancelled()).then(|| (start, union(inside(activity, start.max(days.first), last.min(days.last))).len()))
     });
     rows.collect()
 }
@@ -46,7 +46,7 @@ pub fn active_rolling(
     activity: &DailyUsers,
     days: DayRange,
     length: u16,
-    is_wanted: &dyn Fn() -> bool,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Option<Vec<(Day, u64)>> {
     let length = usize::from(length.max(1));
     let before: Vec<Day> = (1..=length).rev().filter_map(|back| earlier(days.first, back)).collect();
@@ -56,7 +56,7 @@ pub fn active_rolling(
     let mut block = Vec::with_capacity(length);
     let mut rows = Vec::new();
     for day in each(days) {
-        if !is_wanted() {
+        if is_cancelled() {
             return None;
         }
         block.push(day);

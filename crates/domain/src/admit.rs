@@ -225,7 +225,6 @@ pub struct Admitted {
 
 impl Admitted {
     /// Whose they are.
-    // public for tests: an oracle counts what was admitted
     pub fn scope(&self) -> &TenantScope {
         &self.scope
     }

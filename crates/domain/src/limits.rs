@@ -66,8 +66,12 @@ pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 pub const QUERIES_AT_ONCE_MAX: usize = 3;
 /// Structured queries of one tenant that run at once, so that no tenant's keep another's waiting.
 pub const QUERIES_OF_TENANT_MAX: usize = 2;
-/// Requests at once whose event ids are looked up in files; others wait. Most ids need no file.
+/// Requests at once whose event ids are looked up in files; others wait for [`SIGHTING_WAIT_MAX`]. Most
+/// ids need no file.
 pub const SIGHTING_READS_AT_ONCE_MAX: usize = 4;
+/// Longest wait of a request to have its event ids looked up in files; then memory alone tells which are
+/// known.
+pub const SIGHTING_WAIT_MAX: Duration = Duration::from_millis(50);
 /// Questions that read files at once; others wait.
 pub const READS_AT_ONCE_MAX: usize = 8;
 /// Questions of one tenant that read files at once.
@@ -88,8 +92,8 @@ pub const WAITERS_PER_TENANT_MAX: usize = 1_000;
 pub const PERMIT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Reads of the server itself at once, which need no permit: the live view at a start, announcements.
 pub const SERVER_READS_MAX: usize = 2;
-/// Reads of files that a ledger runs at once: all that have a permit, and the server's own. Only reads
-/// whose callers have left, and which go on to their next check, can use it up.
+/// Reads of files that a ledger runs at once: all that have a permit, which those whose callers have left
+/// keep until they end, and the server's own.
 pub const FILE_READS_MAX: usize = READS_AT_ONCE_MAX + STATISTICS_AT_ONCE_MAX + SERVER_READS_MAX;
 /// Reads of the manifest at once: one for each read of files and each question that it alone answers,
 /// so that none waits behind those of another tenant.
@@ -136,9 +140,10 @@ pub const REFERENCE_VALUES_BYTES_MAX: usize = 1 << 20;
 /// How far in the future the version time of a reference table may lie, in microseconds: a table of a
 /// far future would refuse every later one.
 pub const REFERENCE_FUTURE_US_MAX: i64 = 120 * 1_000_000;
-/// Large texts of reference tables that are received at once; others wait.
+/// Large texts of reference tables that are held at once, from the first byte until the table is changed;
+/// others wait.
 pub const REFERENCE_TEXTS_AT_ONCE_MAX: usize = 4;
-/// Large texts of reference tables of one tenant that are received at once.
+/// Large texts of reference tables of one tenant that are held at once.
 pub const REFERENCE_TEXTS_OF_TENANT_MAX: usize = 2;
 /// Reference tables that are read from their text and changed at once; others wait.
 pub const REFERENCE_CHANGES_AT_ONCE_MAX: usize = 2;

@@ -165,8 +165,9 @@ mod tests {
 
     use std::path::PathBuf;
 
-    use domain::limits::{READS_AT_ONCE_MAX, SERVER_READS_MAX, STATISTICS_AT_ONCE_MAX};
+    use domain::limits::SERVER_READS_MAX;
     use futures::FutureExt;
+    use ports::held::{self, Held};
     use ports::reports::Reports;
     use ports::testing::clock::ManualClock;
     use ports::testing::ledger::records::scope;
@@ -188,22 +189,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn i6_reads_with_a_permit_leave_room_for_the_servers_own_and_all_together_are_bounded() {
+    async fn i6_the_servers_own_reads_are_bounded_and_those_with_a_permit_wait_for_none() {
         let (vfs, manifest) = (Arc::new(SimVfs::new()), Arc::new(MemoryManifest::new()));
         let (clock, options) = (Arc::new(ManualClock::new(at("2026-11-01T00:00:00Z"))), LedgerOptions::default());
         let options = LedgerOptions { background: false, ..options };
         let ledger = EmbeddedLedger::open(vfs, PathBuf::from("/segments"), manifest, clock, options)
             .await
             .expect("the ledger opens");
-        let slots = |count| Arc::clone(&ledger.core.file_reads).try_acquire_many_owned(count).expect("free slots");
-        let with_permits = slots(u32::try_from(READS_AT_ONCE_MAX + STATISTICS_AT_ONCE_MAX).expect("few"));
-        ledger.customers(&scope("one"), None, 1).await.expect("what the server does of itself");
-        let servers = slots(u32::try_from(SERVER_READS_MAX).expect("few"));
+        let own = u32::try_from(SERVER_READS_MAX).expect("few");
+        let own = Arc::clone(&ledger.core.own_reads).try_acquire_many_owned(own).expect("free places");
         let mut waiting = Box::pin(async { ledger.customers(&scope("one"), None, 1).await });
-        assert!(waiting.as_mut().now_or_never().is_none(), "reads whose callers have left count until they end");
+        assert!(waiting.as_mut().now_or_never().is_none(), "the server's own reads are a few at once");
+        let permit = Held::new(Arc::new("a permit"));
+        held::during(permit, ledger.customers(&scope("one"), None, 1)).await.expect("a read with a permit");
         let kolkata = Zone::parse("Asia/Kolkata").expect("a zone");
         set_zone(&*ledger, &scope("one"), &kolkata).await.expect("a change of zone is no such read");
-        drop((with_permits, servers));
+        drop(own);
         waiting.await.expect("a read");
     }
 

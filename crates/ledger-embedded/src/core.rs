@@ -39,9 +39,9 @@ pub(crate) struct Core {
     pub(crate) merging: tokio::sync::Mutex<()>,
     /// Why the last flush failed, when only a restart can help.
     pub(crate) broken: Mutex<Option<ErrorKind>>,
-    /// Bounds the reads that block a thread, among them those whose callers have left. First come, first
-    /// served: it is a bound of a resource and schedules nothing, fairness is decided above this crate.
-    pub(crate) file_reads: Arc<Semaphore>,
+    /// Bounds the reads that block a thread and whose callers hold nothing, which are the server's own. First
+    /// come, first served: how much else runs at once, and whose, is decided above this crate.
+    pub(crate) own_reads: Arc<Semaphore>,
     /// Bounds the requests that look event ids up in files.
     pub(crate) sighting_reads: SightingReads,
     /// Held while a tenant's days are counted again, for the memory that takes.

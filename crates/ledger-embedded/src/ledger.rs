@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::limits::FILE_READS_MAX;
+use domain::limits::SERVER_READS_MAX;
 use domain::position::{EventPosition, Position, Seq};
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
@@ -97,7 +97,7 @@ impl EmbeddedLedger {
             flushing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
             broken: Mutex::new(None),
-            file_reads: Arc::new(Semaphore::new(FILE_READS_MAX)),
+            own_reads: Arc::new(Semaphore::new(SERVER_READS_MAX)),
             recounting: tokio::sync::Mutex::new(()),
             query_runtime: QueryRuntime::default(),
             sighting_reads: SightingReads::default(),

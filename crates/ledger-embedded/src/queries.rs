@@ -28,7 +28,7 @@ use domain::query::{Query, Value};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::queries::{Queries, QueryAnswer};
-use ports::{ErrorKind, PortError};
+use ports::{ErrorKind, PortError, held};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
@@ -45,15 +45,14 @@ const RELEASE_POLL: Duration = Duration::from_millis(1);
 impl Queries for EmbeddedLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
         let (runtime, time_max) = (&self.core.query_runtime, self.core.options.query_time_max);
-        let closed = |why| PortError::new(ErrorKind::Closed, "run the query").because(why);
-        let slot = Arc::clone(&runtime.slots).acquire_owned().await.map_err(closed)?;
-        // Cancelled, the query ends soon, and only then its slot is free.
+        // Cancelled, the query ends soon, and only then lets go of what its caller holds.
+        let held = held::current();
         let cancelled = CancellationToken::new();
         let _cancel_on_drop = cancelled.clone().drop_guard();
         let running = {
             let (core, scope, query) = (Arc::clone(&self.core), scope.clone(), query.clone());
             runtime.handle()?.spawn(async move {
-                let _slot = slot;
+                let _held = held;
                 core.run_query(&scope, &query, &cancelled).await
             })
         };

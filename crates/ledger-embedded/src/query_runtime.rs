@@ -1,5 +1,6 @@
 //! Where queries run: threads of their own, so that a heavy one never holds up a request or the
-//! worker; a few at once, each with a bounded pool of memory and no disk.
+//! worker; each with a bounded pool of memory and no disk. How many run at once, and whose, is decided
+//! above this crate: a query keeps what its caller holds until it holds no memory.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use domain::limits::QUERIES_AT_ONCE_MAX;
 use parking_lot::Mutex;
 use ports::{ErrorKind, PortError};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
 
 /// Rows that the operators hand on at once.
 const BATCH_ROWS: usize = 8_192;
@@ -22,18 +22,9 @@ const BATCH_ROWS: usize = 8_192;
 const THREADS_MAX: usize = 8;
 
 /// Threads and memory of queries; the threads start with the first query.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct QueryRuntime {
     runtime: Mutex<Option<Runtime>>,
-    /// Bounds the queries that hold memory, among them those whose callers have left. First come, first
-    /// served: it is a bound of a resource and schedules nothing, fairness is decided above this crate.
-    pub(crate) slots: Arc<Semaphore>,
-}
-
-impl Default for QueryRuntime {
-    fn default() -> Self {
-        Self { runtime: Mutex::new(None), slots: Arc::new(Semaphore::new(QUERIES_AT_ONCE_MAX)) }
-    }
 }
 
 impl Drop for QueryRuntime {

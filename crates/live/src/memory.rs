@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use domain::limits::{LIVE_SUMS_AT_ONCE_MAX, LIVE_USERS_MAX};
+use domain::limits::LIVE_USERS_MAX;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use ports::live::{Live, LiveEvent, LiveWindow};
-use ports::{ErrorKind, PortError};
-use tokio::sync::Semaphore;
+use ports::{ErrorKind, PortError, held};
 
 use crate::enrichment::{EnrichmentIndex, UNKNOWN};
 use crate::timeline::Timeline;
@@ -49,9 +48,6 @@ pub struct MemoryLive {
     bytes: AtomicUsize,
     /// The minute in which the timelines of all tenants were last advanced.
     advanced: AtomicI64,
-    /// Bounds the windows that are added up, among them those whose callers have left. It is a bound of a
-    /// resource and schedules nothing: fairness is decided above this crate.
-    sums: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -71,13 +67,7 @@ impl MemoryLive {
 
     /// An empty view.
     pub fn with(options: LiveOptions) -> Self {
-        Self {
-            options,
-            tenants: RwLock::default(),
-            bytes: AtomicUsize::new(0),
-            advanced: AtomicI64::new(i64::MIN),
-            sums: Arc::new(Semaphore::new(LIVE_SUMS_AT_ONCE_MAX)),
-        }
+        Self { options, tenants: RwLock::default(), bytes: AtomicUsize::new(0), advanced: AtomicI64::new(i64::MIN) }
     }
 
     fn tenant(&self, id: &TenantId) -> Arc<Tenant> {
@@ -149,8 +139,8 @@ impl Live for MemoryLive {
     async fn window(&self, scope: &TenantScope, now: Timestamp, seconds: u32) -> Result<LiveWindow, PortError> {
         let tenant = self.tenants.read().get(scope.tenant()).cloned();
         let Some(tenant) = tenant else { return Ok(LiveWindow::default()) };
-        let closed = |why| PortError::new(ErrorKind::Closed, "add up the live window").because(why);
-        let slot = Arc::clone(&self.sums).acquire_owned().await.map_err(closed)?;
+        // How many windows are added up at once, and whose, is decided above this crate.
+        let held = held::current();
         let now = second(now);
         let from = now.saturating_sub(i64::from(seconds)).saturating_add(1);
         let adding = tokio::task::spawn_blocking(move || {
@@ -164,7 +154,7 @@ impl Live for MemoryLive {
                 generation: sums.index.generation(),
                 is_incomplete: sums.is_incomplete,
             };
-            drop(slot);
+            drop(held);
             window
         });
         adding.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "add up the live window").because(why))

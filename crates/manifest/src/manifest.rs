@@ -18,7 +18,7 @@ use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
 use ports::manifest::{ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState};
-use ports::{ErrorKind, PortError};
+use ports::{ErrorKind, PortError, held};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 use sqlite::Failure;
@@ -101,7 +101,12 @@ impl Manifest for SqliteManifest {
         };
         let (cursor, rows) = read.await.map_err(|failure| self.file.failed(READ, failure))?;
         // Sets of a million users over many days are work for another thread.
-        let unpacked = tokio::task::spawn_blocking(|| activity::unpack(rows)).await;
+        let held = held::current();
+        let unpacking = tokio::task::spawn_blocking(move || {
+            let _held = held;
+            activity::unpack(rows)
+        });
+        let unpacked = unpacking.await;
         let unpacked = unpacked.map_err(|why| PortError::new(ErrorKind::Unavailable, READ).because(why))?;
         unpacked.map(|active| (cursor, active)).map_err(|failure| self.file.failed(READ, failure))
     }

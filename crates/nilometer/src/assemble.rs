@@ -169,6 +169,7 @@ impl<'d> Folder<'d> {
         let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
         vfs.create_dir_all(data).with_context(|| format!("failed to create the data folder {}", data.display()))?;
         let lock = FolderLock::acquire(data)?;
+        refuse_lost_manifest(&*vfs, data)?;
         let stores = Stores::open(data).await?;
         Ok(Self { data, lock, vfs, stores })
     }
@@ -186,4 +187,22 @@ impl<'d> Folder<'d> {
             EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, Arc::clone(&clock), ledger).await?;
         Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, _lock: lock })
     }
+}
+
+/// Refuses a folder with segments and no manifest: a new manifest would know none of them, and what no
+/// manifest knows is deleted.
+fn refuse_lost_manifest(vfs: &dyn Vfs, data: &Path) -> anyhow::Result<()> {
+    let segments = data.join(SEGMENTS_FOLDER);
+    if data.join(MANIFEST_FILE).is_file() || !segments.is_dir() {
+        return Ok(());
+    }
+    let files = vfs.list(&segments).with_context(|| format!("failed to list {}", segments.display()))?;
+    if !files.is_empty() {
+        bail!(
+            "{} is missing, though {} holds files; restore it",
+            data.join(MANIFEST_FILE).display(),
+            segments.display()
+        );
+    }
+    Ok(())
 }

@@ -108,7 +108,10 @@ impl Applier {
                 },
             };
             let Some(error) = failed else { continue };
-            match self.failures.next(error.kind()) {
+            // A dead letter is not given up: its reason stays, and it is tried again ever more slowly.
+            let is_final = self.dead_letter.is_some() && error.kind() == ErrorKind::Unacceptable;
+            let kind = if is_final { ErrorKind::Unavailable } else { error.kind() };
+            match self.failures.next(kind) {
                 AfterFailure::Restart => return Err(error),
                 AfterFailure::Retry(after) => return Ok(Attempt::Retry { after, error }),
                 AfterFailure::DeadLetter => {

@@ -1,8 +1,9 @@
 //! The one gate between requests and the work that they cause. A request is admitted once, for the
 //! class of its work, and tenants take turns: however much of one tenant waits, the work of another
-//! waits for one piece of it at most (I6). Below the gate adapters schedule nothing; what the server
-//! does of itself, such as announcements and the rebuild of the live view, uses the ports directly and
-//! needs no permit. The windows of live streams are work of requests: each takes a permit of class `Live`.
+//! waits for one piece of it at most (I6). The permit goes with the work and ends with it, also when
+//! the request was given up before. Below the gate adapters schedule nothing. What the server does of
+//! itself for all tenants uses the ports directly and needs no permit; what it does for one (a change of
+//! its zone that is made again, the ticks of its live streams) has that tenant's.
 
 mod class;
 mod limiter;

@@ -12,6 +12,7 @@ use ports::journal::{JournalHealth, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
 use ports::{ErrorKind, PortError};
+use tokio::task::JoinHandle;
 
 use crate::failure::FatalError;
 use crate::gate::FairLimiter;
@@ -73,6 +74,8 @@ pub struct Pipeline {
     /// The journal that the roles write or read, if any does.
     journal: Option<Arc<dyn OrderedJournal>>,
     ingest: Option<Ingest>,
+    /// Applies the zones that tenants want and a crash has left unapplied.
+    recounts: Mutex<Option<JoinHandle<()>>>,
     worker: Option<RunningWorker>,
     live: Option<RunningLive>,
 }
@@ -93,6 +96,7 @@ impl Pipeline {
             names: Arc::new(names),
             announcements: Arc::new(Announcements::new(Arc::clone(&ledger), rule)),
             replay_until: worker.as_ref().map_or(ledger.applied(), |worker| worker.journal.last_durable()),
+            applied_at_start: ledger.applied_position(),
             ledger,
             clock,
             limits,
@@ -104,10 +108,14 @@ impl Pipeline {
         let journal = journal.cloned();
         let live_port = live.as_ref().map(|live| Arc::clone(&live.live));
         let ingest = ingest.map(|role| role.start(&context));
+        let recounts = ingest.as_ref().map(|ingest| {
+            let settings = Arc::clone(&ingest.settings);
+            tokio::spawn(settings.resume_recounts(context.stop.signal()))
+        });
         let worker = worker.map(|role| role.start(&context));
         let live = live.map(|role| role.start(&context));
         observe_ports(&context, journal.as_ref(), live_port.as_ref().zip(live.as_ref()));
-        Arc::new(Self { context, journal, ingest, worker, live })
+        Arc::new(Self { context, journal, ingest, recounts: Mutex::new(recounts), worker, live })
     }
 
     /// The request path.
@@ -208,6 +216,11 @@ impl Pipeline {
         if let Some(ingest) = &self.ingest {
             ingest.settings.stop();
         }
+        let recounts = self.recounts.lock().take();
+        if let Some(recounts) = recounts {
+            // An error means that the task panicked, which ends it too.
+            let _ = recounts.await;
+        }
         if let Some(worker) = &self.worker {
             worker.end_closing().await;
         }
@@ -216,7 +229,10 @@ impl Pipeline {
         }
         match &self.worker {
             Some(worker) => worker.finish(&self.context).await,
-            None => Ok(()),
+            None => match self.context.failure.reason() {
+                Some(reason) => Err(PortError::new(ErrorKind::Unavailable, "end the roles").because(reason)),
+                None => Ok(()),
+            },
         }
     }
 }

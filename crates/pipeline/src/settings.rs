@@ -32,6 +32,8 @@ pub struct Settings {
     clock: Arc<dyn Clock>,
     current: RwLock<HashMap<TenantId, VersionedSettings>>,
     changing: Mutex<HashMap<TenantId, Arc<ChangeLock>>>,
+    /// Held while a tenant's days are counted in another zone, which may take long.
+    changing_zone: Mutex<HashMap<TenantId, Arc<ChangeLock>>>,
     /// The wanted zones that are not applied yet.
     pending: RwLock<HashMap<TenantId, VersionedZone>>,
     /// Wakes [`Settings::resume_recounts`] when a recount has failed that may succeed later.
@@ -71,8 +73,9 @@ impl Settings {
         let current =
             stored.into_iter().map(|(tenant, settings)| (tenant, VersionedSettings { settings, generation: 0 }));
         let current = RwLock::new(current.collect());
-        let (changing, pending, unfinished) = (Mutex::default(), RwLock::default(), Notify::new());
-        Self { catalog, active_users, clock, current, changing, pending, unfinished, stop: Stop::new() }
+        let (changing, changing_zone) = (Mutex::default(), Mutex::default());
+        let (pending, unfinished) = (RwLock::default(), Notify::new());
+        Self { catalog, active_users, clock, current, changing, changing_zone, pending, unfinished, stop: Stop::new() }
     }
 
     /// The settings of a tenant; the default ones when it has changed none.
@@ -108,13 +111,14 @@ impl Settings {
     /// [`ActiveUsers::recount`] it still is, and applied later. As [`Catalog::store_settings`] otherwise; the
     /// zone may have changed when only the rest could not be stored.
     pub async fn change(&self, scope: &TenantScope, change: &SettingsChange) -> Result<(), PortError> {
-        let lock = self.change_lock(scope);
-        let Ok(_alone) = lock.try_lock() else {
-            return Err(PortError::new(ErrorKind::Overloaded, "change settings: another change is being made"));
-        };
+        let busy = |_| PortError::new(ErrorKind::Overloaded, "change settings: another change is being made");
         if let Some(zone) = &change.zone {
+            let lock = self.zone_lock(scope);
+            let _alone = lock.try_lock().map_err(busy)?;
             self.change_zone(scope, zone).await?;
         }
+        let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
+        let _alone = lock.try_lock().map_err(busy)?;
         let before = self.get(scope).settings;
         let after = TenantSettings {
             week_start: change.week_start.unwrap_or(before.week_start),
@@ -127,8 +131,9 @@ impl Settings {
         Ok(())
     }
 
-    fn change_lock(&self, scope: &TenantScope) -> Arc<ChangeLock> {
-        Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default())
+    /// Apart from the lock of other changes, so that a recount does not hold those up.
+    fn zone_lock(&self, scope: &TenantScope) -> Arc<ChangeLock> {
+        Arc::clone(self.changing_zone.lock().entry(scope.tenant().clone()).or_default())
     }
 
     /// Gives up a change of a zone that is being made, and every later one: the server ends.

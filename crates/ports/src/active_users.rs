@@ -38,7 +38,8 @@ impl Default for VersionedZone {
     }
 }
 
-/// Answers who was active when. Events without a user make no user active.
+/// Answers who was active when. Events without a user make no user active. Work that outlives the future of a
+/// call keeps what is held for it ([`crate::held`]).
 #[async_trait]
 pub trait ActiveUsers: Send + Sync + std::fmt::Debug {
     /// Per day with activity, the users that were active. Includes everything applied.

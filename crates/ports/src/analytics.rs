@@ -17,7 +17,7 @@ pub struct Summary {
 }
 
 /// Answers sums. Every answer includes everything applied and is exact to the microsecond at the
-/// edges of its range.
+/// edges of its range. Work that outlives the future of a call keeps what is held for it ([`crate::held`]).
 #[async_trait]
 pub trait Analytics: Send + Sync + std::fmt::Debug {
     /// Events per type, most first, then in order of type; the first `limit` of them. `project`: as in

@@ -71,8 +71,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), PortError>;
 
     /// Per id the earlier sighting, if it has been applied, in the order of `ids`. A hint: an id that is
-    /// still on its way is not seen, and an unreadable index sees nothing. Never blocks the thread that
-    /// polls it.
+    /// still on its way is not seen, an unreadable index sees nothing, and under load a known id may be missed,
+    /// because this waits for other lookups for [`domain::limits::SIGHTING_WAIT_MAX`] at most. What is missed
+    /// here is found by [`Ledger::apply`], which decides. Never blocks the thread that polls it.
     async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>>;
 
     /// The greatest position that any event of the records up to `applied` can have: events of these

@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod clock;
+pub mod held;
 pub mod journal;
 pub mod ledger;
 pub mod reports;

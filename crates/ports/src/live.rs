@@ -54,7 +54,8 @@ pub trait Live: Send + Sync + std::fmt::Debug {
     async fn record(&self, tenant: &TenantId, now: Timestamp, events: &[LiveEvent<'_>]) -> Result<(), PortError>;
 
     /// The window of the `seconds` seconds that end with the one that `now` lies in. Events stamped
-    /// later than `now`'s second count when their second comes.
+    /// later than `now`'s second count when their second comes. Work that outlives the future of the call keeps
+    /// what is held for it ([`crate::held`]).
     ///
     /// # Errors
     /// When the counts cannot be read.

@@ -17,7 +17,8 @@ pub struct QueryAnswer {
     pub truncated: bool,
 }
 
-/// Runs structured queries.
+/// Runs structured queries, as many at once as are asked: bounding them is the caller's. Work that outlives
+/// the future of a call keeps what is held for it ([`crate::held`]).
 #[async_trait]
 pub trait Queries: Send + Sync + std::fmt::Debug {
     /// Runs a query over all raw events, flushed or not, of one consistent state.

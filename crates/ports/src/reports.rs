@@ -167,7 +167,8 @@ pub struct CustomerUsage {
     pub customer: Customer,
 }
 
-/// Answers questions.
+/// Answers questions. Work that outlives the future of a call keeps what is held for it
+/// ([`crate::held`]).
 #[async_trait]
 pub trait Reports: Send + Sync + std::fmt::Debug {
     /// One page of events.

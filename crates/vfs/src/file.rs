@@ -63,6 +63,12 @@ pub trait ReadFile: Send + Sync + fmt::Debug {
     /// Fills `buffer` from `offset`, or fails with `UnexpectedEof` when the file ends before.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Fills `buffer` from `offset` if the kernel holds those bytes in memory, so that nothing waits for a
+    /// disk. `false` when it does not, or when that cannot be told; `buffer` then holds anything.
+    fn read_cached_at(&self, _offset: u64, _buffer: &mut [u8]) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Bytes in the file when it was opened.
     fn len(&self) -> u64;
 

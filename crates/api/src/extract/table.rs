@@ -54,8 +54,8 @@ type UserPatch = Option<Arc<Change>>;
 #[derive(Debug)]
 pub(crate) struct TableBody {
     pub(crate) change: TableChange,
-    /// The permits of its memory and of the change, kept until the change is done.
-    pub(crate) held: (OwnedSemaphorePermit, FairPermit),
+    /// The permits of its memory, of a large text and of the change, kept until the change is done.
+    pub(crate) held: (OwnedSemaphorePermit, Option<FairPermit>, FairPermit),
 }
 
 /// The changes of all users in a body.
@@ -108,7 +108,8 @@ impl TableText {
         .await
     }
 
-    /// A large text is received with one permit and read and changed with the next.
+    /// A large text is received with one permit and changed with a second one besides: its bytes count among
+    /// the large texts until the change is done, so that those of other tenants find the room that is theirs.
     async fn read(
         self,
         api: &ApiState,
@@ -117,10 +118,9 @@ impl TableText {
     ) -> Result<TableBody, Problem> {
         let Self { bytes, reservation, receiving } = self;
         let permit = api.reads.limiter.admit(WorkClass::TableChange, scope.tenant()).await?;
-        drop(receiving);
         let reading = tokio::task::spawn_blocking(move || {
             let (ts, parsed) = parse(&bytes)?;
-            Ok(TableBody { change: make(ts, parsed)?, held: (reservation, permit) })
+            Ok(TableBody { change: make(ts, parsed)?, held: (reservation, receiving, permit) })
         });
         reading.await.map_err(|why| Problem::internal(why.to_string()))?
     }

@@ -13,6 +13,7 @@ use pipeline::FairPermit;
 use ports::active_users::ActiveUsersQuery;
 use ports::analytics::Analytics;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use crate::ask::{blocking, calendar, within_time};
@@ -159,11 +160,11 @@ async fn active(
         project: parameters.project,
         kind: text("type", parameters.kind)?,
     };
-    let count = move |activity: DailyUsers, is_wanted: &dyn Fn() -> bool| {
+    let count = move |activity: DailyUsers, cancelled: &CancellationToken| {
         let rows = if rolling {
-            activity::active_rolling(&activity, days, rolling_days, is_wanted)
+            activity::active_rolling(&activity, days, rolling_days, &|| cancelled.is_cancelled())
         } else {
-            activity::active_per_period(&activity, &calendar, days, period, is_wanted)
+            activity::active_per_period(&activity, &calendar, days, period, &|| cancelled.is_cancelled())
         };
         Some(ActiveUsersBody::new(&calendar, rows?))
     };
@@ -176,13 +177,13 @@ async fn counted<T: Send + 'static>(
     api: &ApiState,
     scope: &TenantScope,
     query: &ActiveUsersQuery,
-    count: impl FnOnce(DailyUsers, &dyn Fn() -> bool) -> Option<T> + Send + 'static,
+    count: impl FnOnce(DailyUsers, &CancellationToken) -> Option<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let answer = async {
         let (activity, permit) = activity_of(api, scope, query).await?;
-        blocking(move |is_wanted| {
+        blocking(move |cancelled| {
             let _permit = permit;
-            count(activity, is_wanted)
+            count(activity, cancelled)
         })
         .await
     };
@@ -195,7 +196,7 @@ async fn activity_of(
     api: &ApiState,
     scope: &TenantScope,
     query: &ActiveUsersQuery,
-) -> Result<(DailyUsers, FairPermit), Problem> {
+) -> Result<(DailyUsers, Arc<FairPermit>), Problem> {
     let activity = api.reads.active_users.active_users_with_permit(scope, query).await;
     let field = || match query {
         _ if query.zone != api.settings.calendar(scope).zone => "tz",
@@ -326,8 +327,8 @@ pub(crate) async fn retention(
         project: parameters.project,
         kind: text("type", parameters.kind)?,
     };
-    let count = move |activity: DailyUsers, is_wanted: &dyn Fn() -> bool| {
-        Some(RetentionBody::new(query.period, activity::retention(&activity, &query, is_wanted)?))
+    let count = move |activity: DailyUsers, cancelled: &CancellationToken| {
+        Some(RetentionBody::new(query.period, activity::retention(&activity, &query, &|| cancelled.is_cancelled())?))
     };
     counted(&api, &scope, &users, count).await.map(Json)
 }

@@ -1,26 +1,39 @@
-//! Every route takes one permit of the gate at most, of the class that its work is of.
+//! Every route takes one permit of the gate at most, of the class that its work is of; a large reference table
+//! two.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::limits::Limits;
+use domain::reference::ReferenceTable;
+use domain::tenant::{TenantId, TenantScope};
 use pipeline::WorkClass;
+use ports::PortError;
+use ports::references::References;
+use tokio::sync::Semaphore;
 
-use crate::harness::TestApi;
+use crate::harness::{KEY_A, KEY_B, KEY_C, TestApi};
 
 /// A request of a route: its method, its path in the document, the path asked for, its body, and the
 /// class of its permit.
 type Case = (&'static str, &'static str, &'static str, &'static str, Option<WorkClass>);
 
+/// The receipt of record 0 for tenant `default`, by the key of the test's server: applied before its start, so
+/// that it remembers no outcome and asks the ledger.
+const FORGOTTEN: &str = "/v1/receipts/85bbe56bd54febe86d42dbf0529ae202";
 const COUNT: &str = r#"{"aggregations": [{"op": "count"}]}"#;
 const TABLE: &str = r#"{"user_metadata": {"u": {"plan": "pro"}}, "ts": "2026-11-21T10:00:00Z"}"#;
 const PATCH: &str = r#"{"user_metadata": {"u": {"plan": "free"}}}"#;
 
-const CASES: [Case; 37] = [
+const CASES: [Case; 38] = [
     ("GET", "/v1/events", "/v1/events", "", Some(WorkClass::Read)),
     ("POST", "/v1/events", "/v1/events", r#"{"id": "1"}"#, None),
     ("POST", "/v1/ingest", "/v1/ingest", r#"{"id": "2"}"#, None),
     ("POST", "/events", "/events", r#"{"id": "3"}"#, None),
     ("GET", "/v1/receipts/{id}", "/v1/receipts/x", "", None),
+    ("GET", "/v1/receipts/{id}", FORGOTTEN, "", Some(WorkClass::Lookup)),
     ("GET", "/v1/events/{id}", "/v1/events/1", "", Some(WorkClass::Read)),
     ("GET", "/v1/windows", "/v1/windows", "", Some(WorkClass::Read)),
     ("GET", "/v1/customers", "/v1/customers", "", Some(WorkClass::Read)),
@@ -75,18 +88,94 @@ async fn i6_every_route_takes_one_permit_at_most() {
 }
 
 #[tokio::test]
-async fn a_large_table_is_received_with_one_permit_and_changed_with_the_next() {
-    let api = TestApi::live(Limits::default()).await;
+async fn a_forgotten_receipt_is_a_receipt() {
+    let api = TestApi::start().await;
+    assert_eq!(api.get(FORGOTTEN).await.json(200)["status"], "applied");
+}
+
+/// A table whose text is larger than the small ones, which need no permit to be received.
+fn large_table() -> String {
     let user = |number: usize| format!(r#""{}-{number}": {{"plan": "pro"}}"#, "u".repeat(200));
     let users: Vec<_> = (0..6_000).map(user).collect();
     let table = format!(r#"{{"user_metadata": {{{}}}, "ts": "2026-11-21T10:00:00Z"}}"#, users.join(","));
     assert!(table.len() > 1 << 20);
-    let stored = api.send("PUT", "/reference/users", &[("content-type", "application/json")], table).await;
+    table
+}
+
+#[tokio::test]
+async fn a_large_table_is_received_with_one_permit_and_changed_with_a_second_one() {
+    let api = TestApi::live(Limits::default()).await;
+    let stored = api.send("PUT", "/reference/users", &[("content-type", "application/json")], large_table()).await;
     assert_eq!(stored.json(200)["users"], 6_000);
     for class in [WorkClass::TableText, WorkClass::TableChange] {
         let load = api.limiter.load(class);
         assert_eq!((load.admitted, load.running, load.waiting), (1, 0, 0), "{class:?}");
     }
+}
+
+/// Reference tables whose changes end when the test says.
+#[derive(Debug)]
+struct SlowReferences {
+    ends: Semaphore,
+}
+
+#[async_trait]
+impl References for SlowReferences {
+    async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
+        Ok(Vec::new())
+    }
+
+    async fn store_reference(&self, _: &TenantScope, _: &Arc<ReferenceTable>) -> Result<(), PortError> {
+        self.ends.acquire().await.unwrap().forget();
+        Ok(())
+    }
+}
+
+/// Waits until so many large texts are held and so many wait, and so many changes run and so many wait.
+async fn tables_are(api: &TestApi, texts: (usize, usize), changes: (usize, usize)) {
+    let load = |class| {
+        let load = api.limiter.load(class);
+        (load.running, load.waiting)
+    };
+    let mut found = Default::default();
+    for _ in 0..10_000 {
+        found = (load(WorkClass::TableText), load(WorkClass::TableChange));
+        if found == (texts, changes) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(found, (texts, changes));
+}
+
+/// Found in November 2026: a text that was being changed no longer counted among those received, though its
+/// bytes were held, so that more of them than there is memory for were let in and some broken off.
+#[tokio::test]
+async fn i6_a_large_table_counts_as_received_until_it_is_changed() {
+    let references = Arc::new(SlowReferences { ends: Semaphore::new(0) });
+    let api = Arc::new(TestApi::with_references(references.clone()).await);
+    while api.get("/v1/live").await.status == 503 {}
+    let table = large_table();
+    let put = |key: &'static str| {
+        let (api, table) = (Arc::clone(&api), table.clone());
+        tokio::spawn(async move { api.send("PUT", "/reference/users", &[("x-api-key", key)], table).await.json(200) })
+    };
+    let mut changes = vec![put(KEY_A)];
+    tables_are(&api, (1, 0), (1, 0)).await;
+    changes.push(put(KEY_B));
+    tables_are(&api, (2, 0), (2, 0)).await;
+    changes.push(put(KEY_C));
+    tables_are(&api, (3, 0), (2, 1)).await;
+    changes.push(put(KEY_A));
+    tables_are(&api, (4, 0), (2, 2)).await;
+    // As many as there is memory for; the next one waits before a byte of it is read.
+    changes.push(put(KEY_B));
+    tables_are(&api, (4, 1), (2, 2)).await;
+    references.ends.add_permits(changes.len());
+    for change in changes {
+        change.await.unwrap();
+    }
+    tables_are(&api, (0, 0), (0, 0)).await;
 }
 
 #[test]

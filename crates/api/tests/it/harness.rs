@@ -23,6 +23,7 @@ use ports::ErrorKind;
 use ports::active_users::ActiveUsers;
 use ports::analytics::Analytics;
 use ports::live::Live;
+use ports::references::References;
 use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
@@ -39,6 +40,8 @@ pub(crate) const NOW: &str = "2026-11-21T10:00:10Z";
 /// Keys of the tenants `a` and `b`; requests without one act as `default`.
 pub(crate) const KEY_A: &str = "key-of-tenant-a";
 pub(crate) const KEY_B: &str = "key-of-tenant-b";
+/// The key of tenant `c`, where there is one.
+pub(crate) const KEY_C: &str = "key-of-tenant-c";
 
 pub(crate) struct TestApi {
     pub(crate) address: SocketAddr,
@@ -68,23 +71,33 @@ impl TestApi {
     pub(crate) async fn with_analytics(analytics: Arc<dyn Analytics>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
         let change = |reads: &mut ReadPorts, limiter| reads.analytics = Gated::new(analytics, limiter);
-        Self::with_questions(Limits::default(), keyring, change).await
+        Self::with_questions(Limits::default(), keyring, None, change).await
     }
 
     /// A server whose days of users come from `active_users`.
     pub(crate) async fn with_active_users(active_users: Arc<dyn ActiveUsers>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
         let change = |reads: &mut ReadPorts, limiter| reads.active_users = Gated::new(active_users, limiter);
-        Self::with_questions(Limits::default(), keyring, change).await
+        Self::with_questions(Limits::default(), keyring, None, change).await
+    }
+
+    /// A server whose reference tables are kept by `references`, with a third tenant.
+    pub(crate) async fn with_references(references: Arc<dyn References>) -> Self {
+        let mut keyring = Keyring::new().with_anonymous_default();
+        for (tenant, key) in [("a", KEY_A), ("b", KEY_B), ("c", KEY_C)] {
+            keyring.add(TenantId::parse(tenant).unwrap(), key).unwrap();
+        }
+        Self::with_questions(Limits::default(), keyring, Some(references), |_, _| {}).await
     }
 
     pub(crate) async fn with_keys(limits: Limits, keyring: Keyring) -> Self {
-        Self::with_questions(limits, keyring, |_, _| {}).await
+        Self::with_questions(limits, keyring, None, |_, _| {}).await
     }
 
     async fn with_questions(
         limits: Limits,
         keyring: Keyring,
+        references: Option<Arc<dyn References>>,
         change: impl FnOnce(&mut ReadPorts, FairLimiter),
     ) -> Self {
         let rule = WindowRule::default();
@@ -111,7 +124,12 @@ impl TestApi {
                 key: [7; 16],
             }),
             worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live) }),
-            live: Some(LiveRole { live, reports: ledger, catalog: catalog.clone(), references: catalog }),
+            live: Some(LiveRole {
+                live,
+                reports: ledger,
+                catalog: catalog.clone(),
+                references: references.unwrap_or(catalog),
+            }),
         };
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));

@@ -76,8 +76,8 @@ pub struct Retention {
 }
 
 /// Follows the cohorts asked for through `activity`, which has to be that of all time. `None` when
-/// `is_wanted` says that the answer is not waited for any more.
-pub fn retention(activity: &DailyUsers, query: &RetentionQuery, is_wanted: &dyn Fn() -> bool) -> Option<Retention> {
+/// `is_cancelled` says that the caller has left.
+pub fn retention(activity: &DailyUsers, query: &RetentionQuery, is_cancelled: &dyn Fn() -> bool) -> Option<Retention> {
     let starts: Vec<Day> = super::starts(&query.calendar, query.cohorts, query.period).collect();
     let active = per_period(activity, &query.calendar, query.period);
     let newcomers = newcomers(&active, &starts);
@@ -88,7 +88,7 @@ pub fn retention(activity: &DailyUsers, query: &RetentionQuery, is_wanted: &dyn 
     let periods: Vec<Day> =
         super::starts(&query.calendar, DayRange { first: *first, last: Day::MAX }, query.period).take(steps).collect();
     let followed = Followed { newcomers: &newcomers, active: &active, periods: &periods, variant: query.variant };
-    followed.fill(&mut cohorts, is_wanted)?;
+    followed.fill(&mut cohorts, is_cancelled)?;
     let averages = averages(&cohorts);
     Some(Retention { cohorts, averages })
 }
@@ -145,7 +145,7 @@ struct Followed<'a> {
 impl Followed<'_> {
     /// Counts into each cell: cell n of cohort c looks at the period c + n of `periods`. From the last
     /// period backwards, so that one growing set stands for "this one or any later".
-    fn fill(&self, cohorts: &mut [Cohort], is_wanted: &dyn Fn() -> bool) -> Option<()> {
+    fn fill(&self, cohorts: &mut [Cohort], is_cancelled: &dyn Fn() -> bool) -> Option<()> {
         let Self { newcomers, active, periods, variant } = self;
         let none = UserSet::default();
         let mut later = UserSet::default();
@@ -159,7 +159,7 @@ impl Followed<'_> {
                 users = &later;
             }
             for (begin, (cohort, new)) in cohorts.iter_mut().zip(*newcomers).enumerate().take(at + 1) {
-                if !is_wanted() {
+                if is_cancelled() {
                     return None;
                 }
                 if let Some(cell) = cohort.cells.get_mut(at - begin) {

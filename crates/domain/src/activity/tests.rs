@@ -199,20 +199,20 @@ fn i6_what_nobody_waits_for_any_more_is_not_counted_to_its_end() {
         periods: 60,
         now: Timestamp::MAX,
     };
-    // The question is still waited for at the first ten looks.
+    // The caller is still there at the first ten looks.
     let count = |work: &dyn Fn(&dyn Fn() -> bool) -> bool| {
         let looks = std::cell::Cell::new(0);
-        let is_wanted = || {
+        let is_cancelled = || {
             looks.set(looks.get() + 1);
-            looks.get() <= 10
+            looks.get() > 10
         };
-        assert!(!work(&is_wanted), "an answer was given");
+        assert!(!work(&is_cancelled), "an answer was given");
         looks.get()
     };
-    assert_eq!(count(&|wanted| retention(&activity, &query, wanted).is_some()), 11);
-    assert_eq!(count(&|wanted| active_rolling(&activity, range, 30, wanted).is_some()), 11);
+    assert_eq!(count(&|cancelled| retention(&activity, &query, cancelled).is_some()), 11);
+    assert_eq!(count(&|cancelled| active_rolling(&activity, range, 30, cancelled).is_some()), 11);
     assert_eq!(
-        count(&|wanted| active_per_period(&activity, &Calendar::utc(), range, Period::Day, wanted).is_some()),
+        count(&|cancelled| active_per_period(&activity, &Calendar::utc(), range, Period::Day, cancelled).is_some()),
         11
     );
 }

@@ -9,7 +9,7 @@ use domain::position::Seq;
 use domain::tenant::TenantScope;
 use ports::active_users::VersionedZone;
 use ports::manifest::{Activity, Commit};
-use ports::{ErrorKind, PortError};
+use ports::{ErrorKind, PortError, held};
 use tokio_util::sync::CancellationToken;
 
 use super::raw::{RawEvent, scan_after};
@@ -22,12 +22,17 @@ use crate::state::Snapshot;
 const ROUNDS_MAX: usize = 8;
 
 /// Applies the wanted zone. Dropped before the commit, it changes nothing; a commit goes on when its caller has
-/// left, because without the change in memory it would show days of one zone as those of another.
+/// left, because without the change in memory it would show days of one zone as those of another. Until it has
+/// ended, it keeps what its caller holds.
 pub(super) async fn recount(core: &Arc<Core>, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
     let cancelled = CancellationToken::new();
     let _cancel_on_drop = cancelled.clone().drop_guard();
     let (core, scope, wanted) = (Arc::clone(core), scope.clone(), wanted.clone());
-    let changing = tokio::spawn(async move { change(&core, scope, wanted, cancelled).await });
+    let held = held::current();
+    let changing = tokio::spawn(async move {
+        let _held = held;
+        change(&core, scope, wanted, cancelled).await
+    });
     changing.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "change the zone").because(why))?
 }
 

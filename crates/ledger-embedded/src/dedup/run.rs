@@ -174,10 +174,21 @@ impl IdRun {
     }
 
     fn read<'b>(&self, first: u64, last: u64, page: &'b mut [u8]) -> io::Result<&'b [[u8; RECORD_BYTES]]> {
-        let len = usize::try_from(last - first).map_err(io::Error::other)? * RECORD_BYTES;
-        let page = &mut page[..len];
-        self.file.read_exact_at(HEADER_BYTES as u64 + first * RECORD_BYTES as u64, page)?;
+        let (offset, page) = Self::span(first, last, page)?;
+        self.file.read_exact_at(offset, page)?;
         Ok(page.as_chunks().0)
+    }
+
+    /// Reads as [`IdRun::read`] does, but fails with `WouldBlock` instead of waiting for a disk.
+    fn read_cached(&self, first: u64, last: u64, page: &mut [u8]) -> io::Result<()> {
+        let (offset, page) = Self::span(first, last, page)?;
+        if self.file.read_cached_at(offset, page)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    /// Where records lie in the file, and the part of `page` that takes them.
+    fn span(first: u64, last: u64, page: &mut [u8]) -> io::Result<(u64, &mut [u8])> {
+        let len = usize::try_from(last - first).map_err(io::Error::other)? * RECORD_BYTES;
+        Ok((HEADER_BYTES as u64 + first * RECORD_BYTES as u64, &mut page[..len]))
     }
 
     /// All records in order of hash.
@@ -213,6 +224,8 @@ impl IdRun {
 #[derive(Debug)]
 pub(crate) struct IdLookup<'r> {
     run: &'r IdRun,
+    /// Whether a page that the kernel does not hold in memory is an error instead of a wait.
+    cached_only: bool,
     page: [u8; PROBE_BYTES],
     /// The records on the page.
     held: Range<u64>,
@@ -228,7 +241,12 @@ struct Bounds {
 
 impl<'r> IdLookup<'r> {
     pub(crate) fn new(run: &'r IdRun) -> Self {
-        Self { run, page: [0; PROBE_BYTES], held: 0..0 }
+        Self { run, cached_only: false, page: [0; PROBE_BYTES], held: 0..0 }
+    }
+
+    /// A look-up that never waits for a disk: it fails with `WouldBlock` instead.
+    pub(crate) fn cached_only(run: &'r IdRun) -> Self {
+        Self { cached_only: true, ..Self::new(run) }
     }
 
     /// The first sighting of `hash`, if it is in the run.
@@ -258,7 +276,11 @@ impl<'r> IdLookup<'r> {
         let first = guess.saturating_sub(PROBE_RECORDS / 2).clamp(low, high - 1);
         let last = (first + PROBE_RECORDS).min(high);
         self.held = 0..0;
-        self.run.read(first, last, &mut self.page)?;
+        if self.cached_only {
+            self.run.read_cached(first, last, &mut self.page)?;
+        } else {
+            self.run.read(first, last, &mut self.page)?;
+        }
         self.held = first..last;
         Ok(())
     }

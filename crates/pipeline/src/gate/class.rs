@@ -28,9 +28,9 @@ pub enum WorkClass {
     Live,
     /// All events of a tenant are counted again for another time zone.
     ZoneChange,
-    /// The large text of a reference table is received.
+    /// The large text of a reference table is held: received, then until the table is changed.
     TableText,
-    /// A reference table is read from its text and changed.
+    /// A reference table is read from its text and changed; a large one besides its `TableText`.
     TableChange,
     /// An answer holds a whole reference table until it is sent.
     TableRead,

@@ -1,6 +1,9 @@
-//! A port whose calls are admitted one by one. A call that cannot be queued fails with `Overloaded`.
+//! A port whose calls are admitted one by one. A call that cannot be queued fails with `Overloaded`. The
+//! permit goes with the work: it is held during the call, and by what the port goes on with when the call
+//! has been given up.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,6 +19,7 @@ use domain::users::UserSet;
 use ports::PortError;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use ports::analytics::{Analytics, Summary};
+use ports::held::{self, Held};
 use ports::live::{Live, LiveEvent, LiveWindow};
 use ports::queries::{Queries, QueryAnswer};
 use ports::reports::{
@@ -25,7 +29,8 @@ use ports::reports::{
 use super::class::WorkClass;
 use super::limiter::{FairLimiter, FairPermit};
 
-/// A port behind the gate: each call waits for a permit of its class, which ends with the answer.
+/// A port behind the gate: each call waits for a permit of its class, which ends with the work for it: with
+/// the answer, or later when the call was given up before.
 #[derive(Debug)]
 pub struct Gated<P: ?Sized> {
     port: Arc<P>,
@@ -44,8 +49,26 @@ impl<P: ?Sized> Gated<P> {
         Self { port, limiter }
     }
 
-    async fn admit(&self, class: WorkClass, scope: &TenantScope) -> Result<FairPermit, PortError> {
-        self.limiter.admit(class, scope.tenant()).await
+    /// Waits for a permit and makes the call with it.
+    async fn run<T, C>(&self, class: WorkClass, scope: &TenantScope, call: impl FnOnce() -> C) -> Result<T, PortError>
+    where
+        C: Future<Output = Result<T, PortError>>,
+    {
+        self.run_holding(class, scope, call).await.map(|(answer, _permit)| answer)
+    }
+
+    async fn run_holding<T, C>(
+        &self,
+        class: WorkClass,
+        scope: &TenantScope,
+        call: impl FnOnce() -> C,
+    ) -> Result<(T, Arc<FairPermit>), PortError>
+    where
+        C: Future<Output = Result<T, PortError>>,
+    {
+        let permit = Arc::new(self.limiter.admit(class, scope.tenant()).await?);
+        let answer = held::during(Held::new(permit.clone()), call()).await?;
+        Ok((answer, permit))
     }
 }
 
@@ -56,13 +79,11 @@ impl Reports for Gated<dyn Reports> {
         scope: &TenantScope,
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
-        let _permit = self.admit(WorkClass::Read, scope).await?;
-        self.port.events(scope, query).await
+        self.run(WorkClass::Read, scope, || self.port.events(scope, query)).await
     }
 
     async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
-        let _permit = self.admit(WorkClass::Read, scope).await?;
-        self.port.event(scope, id).await
+        self.run(WorkClass::Read, scope, || self.port.event(scope, id)).await
     }
 
     async fn windows(
@@ -70,8 +91,7 @@ impl Reports for Gated<dyn Reports> {
         scope: &TenantScope,
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
-        let _permit = self.admit(WorkClass::Read, scope).await?;
-        self.port.windows(scope, query).await
+        self.run(WorkClass::Read, scope, || self.port.windows(scope, query)).await
     }
 
     async fn customers(
@@ -80,8 +100,7 @@ impl Reports for Gated<dyn Reports> {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
-        let _permit = self.admit(WorkClass::Read, scope).await?;
-        self.port.customers(scope, after, limit).await
+        self.run(WorkClass::Read, scope, || self.port.customers(scope, after, limit)).await
     }
 
     async fn usage(
@@ -91,13 +110,11 @@ impl Reports for Gated<dyn Reports> {
         now: Timestamp,
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
-        let _permit = self.admit(WorkClass::Read, scope).await?;
-        self.port.usage(scope, customer, now, day).await
+        self.run(WorkClass::Read, scope, || self.port.usage(scope, customer, now, day)).await
     }
 
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
-        let _permit = self.admit(WorkClass::Lookup, scope).await?;
-        self.port.dead_letter_reason(scope, seq).await
+        self.run(WorkClass::Lookup, scope, || self.port.dead_letter_reason(scope, seq)).await
     }
 }
 
@@ -110,8 +127,7 @@ impl Analytics for Gated<dyn Analytics> {
         project: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, u64)>, PortError> {
-        let _permit = self.admit(WorkClass::of_types(range), scope).await?;
-        self.port.top_types(scope, range, project, limit).await
+        self.run(WorkClass::of_types(range), scope, || self.port.top_types(scope, range, project, limit)).await
     }
 
     async fn summary(
@@ -121,13 +137,11 @@ impl Analytics for Gated<dyn Analytics> {
         range: TimeRange,
         top: usize,
     ) -> Result<Option<Summary>, PortError> {
-        let _permit = self.admit(WorkClass::Read, scope).await?;
-        self.port.summary(scope, customer, range, top).await
+        self.run(WorkClass::Read, scope, || self.port.summary(scope, customer, range, top)).await
     }
 
     async fn series(&self, scope: &TenantScope, query: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError> {
-        let _permit = self.admit(WorkClass::Read, scope).await?;
-        self.port.series(scope, query).await
+        self.run(WorkClass::Read, scope, || self.port.series(scope, query)).await
     }
 }
 
@@ -140,9 +154,8 @@ impl Gated<dyn ActiveUsers> {
         &self,
         scope: &TenantScope,
         query: &ActiveUsersQuery,
-    ) -> Result<(DailyUsers, FairPermit), PortError> {
-        let permit = self.admit(WorkClass::Statistics, scope).await?;
-        Ok((self.port.active_users(scope, query).await?, permit))
+    ) -> Result<(DailyUsers, Arc<FairPermit>), PortError> {
+        self.run_holding(WorkClass::Statistics, scope, || self.port.active_users(scope, query)).await
     }
 }
 
@@ -161,16 +174,14 @@ impl ActiveUsers for Gated<dyn ActiveUsers> {
     }
 
     async fn recount(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
-        let _permit = self.admit(WorkClass::ZoneChange, scope).await?;
-        self.port.recount(scope, wanted).await
+        self.run(WorkClass::ZoneChange, scope, || self.port.recount(scope, wanted)).await
     }
 }
 
 #[async_trait]
 impl Queries for Gated<dyn Queries> {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
-        let _permit = self.admit(WorkClass::Query, scope).await?;
-        self.port.query(scope, query).await
+        self.run(WorkClass::Query, scope, || self.port.query(scope, query)).await
     }
 }
 
@@ -186,8 +197,7 @@ impl Live for Gated<dyn Live> {
     }
 
     async fn window(&self, scope: &TenantScope, now: Timestamp, seconds: u32) -> Result<LiveWindow, PortError> {
-        let _permit = self.admit(WorkClass::Live, scope).await?;
-        self.port.window(scope, now, seconds).await
+        self.run(WorkClass::Live, scope, || self.port.window(scope, now, seconds)).await
     }
 
     /// Needs no permit: the change of the table has one.

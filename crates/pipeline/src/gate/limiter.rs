@@ -16,7 +16,8 @@ use super::class::{ClassBounds, WorkClass};
 #[derive(Debug, Clone)]
 pub struct FairLimiter(Arc<[Mutex<ClassState>; WorkClass::ALL.len()]>);
 
-/// The right to run one piece of work, given on when dropped.
+/// The right to run one piece of work, given on when dropped. It goes with the work: shared where the work may
+/// outlive the request.
 #[derive(Debug)]
 pub struct FairPermit {
     limiter: FairLimiter,
@@ -87,6 +88,8 @@ impl FairLimiter {
         let waiting = async { waiter.await.map_err(|_| busy("it was given up")) };
         match wait_max {
             Some(wait_max) => {
+                // The runtime's time and not the `Clock`'s: it bounds a wait and decides nothing that is stored
+                // or shown, and no test needs to move it.
                 tokio::time::timeout(wait_max, waiting).await.map_err(|_| busy("it has waited for too long"))?
             }
             None => waiting.await,

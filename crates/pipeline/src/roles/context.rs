@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use domain::limits::Limits;
-use domain::position::Seq;
+use domain::position::{EventPosition, Seq};
 use domain::window::WindowRule;
 use ports::clock::Clock;
 use ports::ledger::Ledger;
@@ -39,6 +39,8 @@ pub(crate) struct RoleContext {
     pub(crate) names: Arc<KnownNames>,
     /// Late windows, which the worker notes and the live view announces.
     pub(crate) announcements: Arc<Announcements>,
+    /// Where the ledger stood before the worker started: what comes later, the worker hands to the live view.
+    pub(crate) applied_at_start: EventPosition,
     /// The last record that was durable at the start and that the worker of this process has to apply
     /// before answers are whole; without a worker, the last one applied.
     pub(crate) replay_until: Seq,

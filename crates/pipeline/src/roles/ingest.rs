@@ -1,5 +1,6 @@
 //! The role that takes events: requests become records of the journal, and receipts are answered. Runs
-//! without a worker: what it takes is durable and waits in the journal.
+//! without a worker: what it takes is durable and waits in the journal, up to the limit of what may wait
+//! there; then events are refused until a worker has applied some.
 
 use std::sync::Arc;
 
@@ -30,7 +31,6 @@ pub struct IngestRole {
 impl IngestRole {
     pub(crate) fn start(self, context: &RoleContext) -> Ingest {
         let Self { journal, reports, settings, key } = self;
-        tokio::spawn(Arc::clone(&settings).resume_recounts());
         Ingest {
             journaling: Journaling {
                 journal,

@@ -48,7 +48,7 @@ impl LiveRole {
             clock: Arc::clone(&context.clock),
             tables: tables.clone(),
             status: Arc::clone(&status),
-            applied: context.ledger.applied_position(),
+            applied: context.applied_at_start,
             future_us_max: context.limits.future_us_max,
         };
         tokio::spawn(rebuild.run(context.stop.signal()));

@@ -12,6 +12,7 @@ use ports::{ErrorKind, PortError};
 
 use super::Settings;
 use crate::failure::error_chain;
+use crate::stop::StopSignal;
 
 /// Pause before a recount that failed is made again.
 const RETRY_WAIT: Duration = Duration::from_secs(30);
@@ -19,8 +20,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(30);
 impl Settings {
     /// Applies the zones that are wanted and not applied, as a crash or a failed recount has left them, until the
     /// server ends.
-    pub(crate) async fn resume_recounts(self: Arc<Self>) {
-        let mut stop = self.stop.signal();
+    pub(crate) async fn resume_recounts(self: Arc<Self>, mut stop: StopSignal) {
         let resume = async {
             loop {
                 if self.resume_all().await {
@@ -48,8 +48,14 @@ impl Settings {
         let of_tenant = |(tenant, wanted)| (TenantScope::for_operator(tenant), wanted);
         let mut left: Vec<(TenantScope, VersionedZone)> = wanted.into_iter().map(of_tenant).collect();
         left.retain(|(scope, wanted)| self.active_users.applied_zone(scope).zone != wanted.zone);
-        let known = left.iter().map(|(scope, wanted)| (scope.tenant().clone(), wanted.clone()));
-        self.pending.write().extend(known);
+        for (scope, wanted) in &left {
+            let lock = self.zone_lock(scope);
+            if let Ok(_alone) = lock.try_lock()
+                && self.active_users.applied_zone(scope).zone != wanted.zone
+            {
+                self.pending.write().insert(scope.tenant().clone(), wanted.clone());
+            }
+        }
         let mut all_done = true;
         for (scope, _) in &left {
             all_done &= self.resume(scope).await;
@@ -58,8 +64,8 @@ impl Settings {
     }
 
     async fn resume(&self, scope: &TenantScope) -> bool {
-        let lock = self.change_lock(scope);
-        // A change that is being made sees to the zone itself.
+        let lock = self.zone_lock(scope);
+        // A change of the zone that is being made applies it, or asks for another round.
         let Ok(_alone) = lock.try_lock() else { return true };
         let tenant = scope.tenant();
         let applied = match self.stored_zone(scope).await {

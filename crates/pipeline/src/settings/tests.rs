@@ -225,7 +225,8 @@ async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
     let settings = Settings::new(catalog.clone(), ledger.clone(), clock.clone(), Vec::new());
     let settings = Arc::new(settings);
-    let resuming = tokio::spawn(Arc::clone(&settings).resume_recounts());
+    let stop = Stop::new();
+    let resuming = tokio::spawn(Arc::clone(&settings).resume_recounts(stop.signal()));
     tokio::task::yield_now().await;
     assert_eq!(settings.change(&scope("a"), &to_tokyo()).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(settings.pending_zone(&scope("a")), Some(tokyo(1).zone));
@@ -235,8 +236,22 @@ async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
     }
     assert_eq!(*ledger.attempts.lock(), [tokyo(1), tokyo(1), tokyo(1)]);
     assert_eq!(settings.calendar(&scope("a")).zone, tokyo(1).zone);
-    settings.stop();
+    stop.drain();
     resuming.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_recount_holds_up_no_other_setting_and_is_not_forgotten_for_one() {
+    let catalog = Arc::new(MemoryCatalog::new());
+    let settings = over(&catalog, Arc::new(Endless), Vec::new());
+    let (a, zone) = (scope("a"), to_tokyo());
+    let mut recounting = std::pin::pin!(settings.change(&a, &zone));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut recounting).await.is_err(), "the recount is under way");
+    settings.change(&a, &change(120)).await.unwrap();
+    assert_eq!(settings.get(&a).settings.max_lateness_sec, Some(120));
+    assert_eq!(settings.pending_zone(&a), Some(tokyo(1).zone));
+    let other = settings.change(&a, &SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() }).await;
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::Overloaded, "one change of the zone at a time");
 }
 
 #[tokio::test]

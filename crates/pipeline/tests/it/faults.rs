@@ -20,15 +20,44 @@ fn refusing(kind: ErrorKind) -> LedgerFaults {
 }
 
 #[tokio::test]
-async fn f27_a_poison_record_is_buried_once_and_the_queue_goes_on() {
+async fn a_dead_letter_that_cannot_be_stored_keeps_its_reason_and_is_tried_ever_more_slowly() {
     let world = World::new();
-    world.ledger.set(LedgerFaults { refuse_dead_letters: true, ..refusing(ErrorKind::Unavailable) });
+    let (poison, refuse_dead_letters) = (BTreeSet::from([Seq(1)]), Some(ErrorKind::Unacceptable));
+    world.ledger.set(LedgerFaults { poison: poison.clone(), refuse_dead_letters, ..LedgerFaults::default() });
+    let receipt = world.post("acme", r#"{"id":"e"}"#).await.unwrap().receipt.unwrap();
+    eventually("five attempts to store it", || {
+        world.clock.advance(Duration::from_millis(100));
+        (world.ledger.refused_letters() == 5).then_some(())
+    })
+    .await;
+    world.clock.advance(Duration::from_millis(400));
+    tokio::task::yield_now().await;
+    assert_eq!(world.ledger.refused_letters(), 5, "the sixth comes after more than 400 ms");
+    world.ledger.set(LedgerFaults { poison, ..LedgerFaults::default() });
+    world.settle().await;
+    let state = world.receipt("acme", &receipt).await;
+    assert!(
+        matches!(&state, Some(ReceiptState::DeadLettered { reason }) if reason == "failed to read the record: it is poison"),
+        "{state:?}"
+    );
+}
+
+#[tokio::test]
+async fn f27_a_poison_record_is_dead_lettered_once_and_the_queue_goes_on() {
+    let world = World::new();
+    world
+        .ledger
+        .set(LedgerFaults { refuse_dead_letters: Some(ErrorKind::Unavailable), ..refusing(ErrorKind::Unavailable) });
     let mut receipts = Vec::new();
     for n in 0..5 {
         receipts.push(world.post("acme", &format!(r#"{{"id":"e{n}"}}"#)).await.unwrap().receipt.unwrap());
     }
     let poison = BTreeSet::from([Seq(2), Seq(3)]);
-    world.ledger.set(LedgerFaults { poison: poison.clone(), refuse_dead_letters: true, ..LedgerFaults::default() });
+    world.ledger.set(LedgerFaults {
+        poison: poison.clone(),
+        refuse_dead_letters: Some(ErrorKind::Unavailable),
+        ..LedgerFaults::default()
+    });
     eventually("three attempts", || {
         world.clock.advance(Duration::from_millis(100));
         (world.ledger.attempts().len() == 3).then_some(())

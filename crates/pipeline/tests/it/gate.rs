@@ -36,7 +36,7 @@ fn days(zone: Zone) -> ActiveUsersQuery {
 }
 
 /// Whether a call still waits after it was polled once.
-async fn waits<F: Future + Unpin>(call: &mut F) -> bool {
+pub(crate) async fn waits<F: Future + Unpin>(call: &mut F) -> bool {
     tokio::select! {
         biased;
         _ = call => false,

@@ -45,6 +45,18 @@ async fn i2_a_restart_counts_what_is_stored_and_what_is_replayed_once() {
     assert_eq!(users(&world, "zeta").await, (0, 0));
 }
 
+#[tokio::test]
+async fn i2_what_the_worker_applies_while_the_live_view_starts_is_counted_once() {
+    let world = World::new();
+    world.ensure_tenants(&["acme"]).await;
+    whole(&world).await;
+    world.ledger.set(LedgerFaults { refuse: Some(ErrorKind::Unavailable), ..LedgerFaults::default() });
+    world.post("acme", &body("queued-", 7)).await.unwrap();
+    let world = world.restart(LedgerFaults { position_waits_for_apply: true, ..LedgerFaults::default() });
+    whole(&world).await;
+    assert_eq!(users(&world, "acme").await, (7, 3));
+}
+
 /// The contract of `Live::record`: at most once. A call that failed may have counted all the same.
 #[tokio::test]
 async fn the_live_view_is_handed_each_event_once_even_when_it_fails() {

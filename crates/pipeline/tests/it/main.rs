@@ -12,6 +12,7 @@ mod waiting;
 mod faults;
 mod restarts;
 mod gate;
+mod abandoned;
 mod roles;
 mod closing;
 mod live;

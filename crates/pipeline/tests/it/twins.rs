@@ -21,6 +21,8 @@ use ports::testing::ledger::MemoryLedger;
 use ports::{ErrorKind, PortError};
 use tokio::sync::Semaphore;
 
+/// Milliseconds that a ledger waits for a worker that has perhaps not been started.
+const POSITION_WAITS_MAX: usize = 200;
 /// More appends than any test makes.
 const UNHELD: usize = 1 << 30;
 
@@ -115,7 +117,9 @@ pub(crate) struct LedgerFaults {
     /// These records can never be applied.
     pub(crate) poison: BTreeSet<Seq>,
     /// Storing a dead letter fails.
-    pub(crate) refuse_dead_letters: bool,
+    pub(crate) refuse_dead_letters: Option<ErrorKind>,
+    /// Where the ledger stands is told only after something was applied, or after a while.
+    pub(crate) position_waits_for_apply: bool,
     /// Looking this id up takes until [`FaultyLedger::release_lookup`].
     pub(crate) hold_lookup_of: Option<&'static str>,
     /// The next apply panics.
@@ -139,6 +143,8 @@ pub(crate) struct FaultyLedger {
     lookups: Semaphore,
     /// Times that ids were looked up.
     looked_up: AtomicUsize,
+    /// Dead letters that were not stored.
+    refused_letters: AtomicUsize,
 }
 
 impl FaultyLedger {
@@ -150,6 +156,7 @@ impl FaultyLedger {
             closings: Mutex::default(),
             lookups: Semaphore::new(0),
             looked_up: AtomicUsize::new(0),
+            refused_letters: AtomicUsize::new(0),
         }
     }
 
@@ -165,6 +172,11 @@ impl FaultyLedger {
     /// Times that ids were looked up, those of one request together.
     pub(crate) fn looked_up(&self) -> usize {
         self.looked_up.load(Ordering::Relaxed)
+    }
+
+    /// Dead letters that were not stored.
+    pub(crate) fn refused_letters(&self) -> usize {
+        self.refused_letters.load(Ordering::Relaxed)
     }
 
     /// Attempts at poison records.
@@ -204,8 +216,9 @@ impl Ledger for FaultyLedger {
     }
 
     async fn dead_letter(&self, entry: &Delivery, reason: &str) -> Result<(), PortError> {
-        if self.faults.lock().refuse_dead_letters {
-            return Err(PortError::new(ErrorKind::Unavailable, "store a dead letter, as asked"));
+        if let Some(kind) = self.faults.lock().refuse_dead_letters {
+            self.refused_letters.fetch_add(1, Ordering::Relaxed);
+            return Err(PortError::new(kind, "store a dead letter, as asked"));
         }
         self.inner.dead_letter(entry, reason).await
     }
@@ -219,6 +232,14 @@ impl Ledger for FaultyLedger {
     }
 
     fn applied_position(&self) -> EventPosition {
+        let before = self.inner.applied();
+        let waits = self.faults.lock().position_waits_for_apply;
+        for _ in 0..if waits { POSITION_WAITS_MAX } else { 0 } {
+            if self.inner.applied() > before {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         self.inner.applied_position()
     }
 

@@ -6,9 +6,6 @@ use ports::journal::Journal;
 use crate::twins::LedgerFaults;
 use crate::world::{World, batch, eventually};
 
-/// Bytes of a record beside its events: checksums, tenant, times.
-const RECORD_BYTES_MAX: u64 = 128;
-
 #[tokio::test]
 async fn a_request_costs_one_append_and_one_lookup_however_many_events_it_has() {
     let world = World::new();
@@ -26,11 +23,12 @@ async fn a_request_costs_one_append_and_one_lookup_however_many_events_it_has() 
 }
 
 #[tokio::test]
-async fn a_record_is_no_longer_than_the_body_it_came_from() {
+async fn a_record_is_hardly_longer_than_the_body_it_came_from_however_short_its_events() {
     let world = World::new();
     world.ledger.set(LedgerFaults { refuse: Some(ErrorKind::Unavailable), ..LedgerFaults::default() });
     let body = batch("event-", 500);
     world.post("acme", &body).await.unwrap();
     let bytes = world.journal.backlog().await.bytes;
-    assert!(bytes > 0 && bytes <= body.len() as u64 + RECORD_BYTES_MAX, "{bytes} bytes for a body of {}", body.len());
+    let most = body.len() as u64 * 6 / 5;
+    assert!(bytes > 0 && bytes <= most, "{bytes} bytes for a body of {}", body.len());
 }

@@ -123,7 +123,7 @@ fn poison(data: &Path) {
 }
 
 #[test]
-fn f27_a_poison_record_is_buried_once_and_the_queue_goes_on() {
+fn f27_a_poison_record_is_dead_lettered_once_and_the_queue_goes_on() {
     let data = tempfile::tempdir().unwrap();
     let log = ClientLog::new(Seed::new());
     let launch = Launch::on(data.path()).unflushed();

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::checker::verify;
 use super::crash_points::die;
+use super::files;
 use super::http::Client;
 use super::server::{Launch, WAIT_MAX};
 use super::wait;
@@ -79,4 +80,24 @@ fn i7_a_recount_that_a_crash_has_ended_is_made_after_the_start() {
         server.stop();
         verify(data.path());
     }
+}
+
+#[test]
+fn f11_segments_without_a_manifest_are_refused_and_stay() {
+    let data = tempfile::tempdir().unwrap();
+    let launch = Launch::on(data.path()).restless();
+    let server = launch.start_ready();
+    let answer = server.client().post("/v1/events?wait=applied", r#"{"id": "1", "customer": "c"}"#).unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    server.stop();
+    for name in ["manifest.sqlite", "catalog.sqlite"] {
+        files::remove(&data.path().join(name));
+    }
+    files::with_suffix(&data.path().join("journal"), "").iter().for_each(|file| files::remove(file));
+    let segments = || data.path().join("segments").read_dir().unwrap().count();
+    let before = segments();
+    assert!(before > 0);
+    let (code, log) = launch.refused();
+    assert!(code != 0 && log.contains("manifest.sqlite is missing"), "{code}: {log}");
+    assert_eq!(segments(), before);
 }
