@@ -200,9 +200,8 @@ mod tests {
         let own = Arc::clone(&ledger.core.own_reads).try_acquire_many_owned(own).expect("free places");
         let mut waiting = Box::pin(async { ledger.customers(&scope("one"), None, 1).await });
         assert!(waiting.as_mut().now_or_never().is_none(), "the server's own reads are a few at once");
-        let permitted = Held::new(Arc::new("a permit"));
-        let read = held::during(permitted, ledger.customers(&scope("one"), None, 1));
-        read.await.expect("a read with a permit");
+        let permit = Held::new(Arc::new("a permit"));
+        held::during(permit, ledger.customers(&scope("one"), None, 1)).await.expect("a read with a permit");
         let kolkata = Zone::parse("Asia/Kolkata").expect("a zone");
         set_zone(&*ledger, &scope("one"), &kolkata).await.expect("a change of zone is no such read");
         drop(own);
