@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
 use domain::limits::{QUERIES_OF_TENANT_MAX, READS_OF_TENANT_MAX};
-use domain::query::{UncheckedQuery, UncheckedAggregation, Query, Value};
+use domain::query::{Query, UncheckedAggregation, UncheckedQuery, Value};
 use domain::series::{SeriesPoint, SeriesQuery};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
