@@ -118,7 +118,8 @@ impl Settings {
             self.change_zone(scope, zone).await?;
         }
         let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
-        let _alone = lock.try_lock().map_err(busy)?;
+        // A change whose zone is applied already waits for another, which is stored in a moment.
+        let _alone = if change.zone.is_some() { lock.lock().await } else { lock.try_lock().map_err(busy)? };
         let before = self.get(scope).settings;
         let after = TenantSettings {
             week_start: change.week_start.unwrap_or(before.week_start),

@@ -169,7 +169,7 @@ async fn a_zone_that_needs_dropped_events_is_gone_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_wait() {
+async fn while_a_zone_changes_questions_are_answered_and_other_zones_told_to_wait() {
     let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0) });
     let api = Arc::new(TestApi::with_active_users(stub.clone()).await);
     let first = tokio::spawn({
@@ -177,13 +177,14 @@ async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_w
         async move { patch(&api, r#"{"timezone": "Asia/Tokyo", "week_start": "sunday"}"#).await.status }
     });
     loop {
-        let second = patch(&api, r#"{"max_lateness_sec": 7}"#).await;
+        let second = patch(&api, r#"{"timezone": "UTC"}"#).await;
         if second.status == 503 {
             assert_eq!(second.header("retry-after"), "1");
             break;
         }
         second.json(200);
     }
+    patch(&api, r#"{"max_lateness_sec": 7}"#).await.json(200);
     let meanwhile = api.get("/v1/settings").await.json(200);
     let fields = ["timezone", "timezone_pending", "week_start"].map(|field| meanwhile[field].as_str().unwrap());
     assert_eq!(fields, ["UTC", "Asia/Tokyo", "monday"]);
@@ -192,6 +193,7 @@ async fn while_a_zone_changes_questions_are_answered_and_other_changes_told_to_w
     assert_eq!(first.await.unwrap(), 200);
     let settings = api.get("/v1/settings").await.json(200);
     assert_eq!((&settings["week_start"], settings.get("timezone_pending")), (&json!("sunday"), None));
+    assert_eq!(settings["max_lateness_sec"], 7, "what was changed meanwhile stays");
 }
 
 #[tokio::test]
