@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use api::EventBody;
+use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
 use domain::limits::PAGE_ROWS_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
+use ports::active_users::ActiveUsers;
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
 
 use crate::assemble::Engine;
@@ -21,10 +23,12 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
         EventsCommand::List { filter, limit, first: FirstArg::Oldest } => (filter, Order::Ascending, limit),
     };
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
-    let engine = Engine::open_existing(&args.folder.data).await?;
-    let query = EventQuery { filter: filter(args)?, order, after: None, limit: 0, bytes_max: usize::MAX };
+    let (data, scope) = (args.folder.data.clone(), TenantScope::for_operator(tenant));
+    let requested = RequestedEvents::read(args)?;
+    let engine = Engine::open_existing(&data).await?;
+    let filter = requested.filter(engine.ledger.applied_zone(&scope).zone)?;
+    let query = EventQuery { filter, order, after: None, limit: 0, bytes_max: usize::MAX };
     engine.catch_up().await?;
-    let scope = TenantScope::for_operator(tenant);
     let mut out = BufWriter::new(std::io::stdout().lock());
     let printed = print(&*engine.ledger, &scope, query, limit, &mut out).await;
     engine.close().await?;
@@ -62,15 +66,57 @@ async fn print(
     Ok(out.flush()?)
 }
 
-/// The events that `args` ask for.
-pub(super) fn filter(args: EventsArgs) -> anyhow::Result<EventFilter> {
-    let instant = |flag: &str, text: Option<String>, absent: Timestamp| {
-        let Some(text) = text else { return Ok(absent) };
-        Timestamp::parse(&text).map_err(|why| ConfigError::new(format!("{flag} is {why}")))
-    };
-    let from = instant("--from", args.from, Timestamp::MIN)?;
-    let to = instant("--to", args.to, Timestamp::MAX)?;
-    let range = TimeRange::new(from, to).context(ConfigError::new("--from must not be after --to"))?;
-    let EventsArgs { customer, user, kind, endpoint, project, .. } = args;
-    Ok(EventFilter { range, customer, user, kind, endpoint, project })
+/// The events that a command asks for, as far as that can be told without the folder.
+pub(super) struct RequestedEvents {
+    from: Option<TimeBound>,
+    to: Option<TimeBound>,
+    filter: EventFilter,
+}
+
+/// An end of a range of time. A day is one of the tenant's zone, which the folder knows.
+#[derive(Clone, Copy)]
+enum TimeBound {
+    Day(Day),
+    Instant(Timestamp),
+}
+
+impl TimeBound {
+    fn read(flag: &str, text: Option<&String>) -> anyhow::Result<Option<Self>> {
+        let Some(text) = text else { return Ok(None) };
+        if let Some(day) = Day::parse(text) {
+            return Ok(Some(Self::Day(day)));
+        }
+        let instant = Timestamp::parse(text).map_err(|why| ConfigError::new(format!("{flag} is {why}")))?;
+        Ok(Some(Self::Instant(instant)))
+    }
+}
+
+impl RequestedEvents {
+    /// Reads the arguments.
+    pub(super) fn read(args: EventsArgs) -> anyhow::Result<Self> {
+        let from = TimeBound::read("--from", args.from.as_ref())?;
+        let to = TimeBound::read("--to", args.to.as_ref())?;
+        let EventsArgs { customer, user, kind, endpoint, project, .. } = args;
+        let filter = EventFilter { range: TimeRange::ALL, customer, user, kind, endpoint, project };
+        Ok(Self { from, to, filter })
+    }
+
+    /// The filter, with days of `zone`: `from` begins with its day, `to` includes it.
+    pub(super) fn filter(self, zone: Zone) -> anyhow::Result<EventFilter> {
+        let Self { from, to, filter } = self;
+        let calendar = Calendar { zone, week_start: WeekStart::default() };
+        let day = |day| calendar.range_of(DayRange { first: day, last: day });
+        let from = match from {
+            None => Timestamp::MIN,
+            Some(TimeBound::Day(date)) => day(date).from(),
+            Some(TimeBound::Instant(instant)) => instant,
+        };
+        let to = match to {
+            None => Timestamp::MAX,
+            Some(TimeBound::Day(date)) => day(date).to(),
+            Some(TimeBound::Instant(instant)) => instant,
+        };
+        let range = TimeRange::new(from, to).context(ConfigError::new("--from must not be after --to"))?;
+        Ok(EventFilter { range, ..filter })
+    }
 }

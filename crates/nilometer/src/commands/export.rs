@@ -11,10 +11,11 @@ use anyhow::Context;
 use api::EventBody;
 use domain::tenant::{TenantId, TenantScope};
 use ledger_embedded::interchange::ParquetEvents;
+use ports::active_users::ActiveUsers;
 use ports::reports::{EventQuery, Order, Reports, StoredEvent};
 use vfs::{DiskVfs, Publisher};
 
-use super::events::filter;
+use super::events::RequestedEvents;
 use crate::assemble::Engine;
 use crate::cli::ExportArgs;
 use crate::config::ConfigError;
@@ -52,14 +53,15 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let scope = TenantScope::for_operator(tenant);
     let format = format.unwrap_or_else(|| by_name(output.as_deref()));
     let data = args.folder.data.clone();
+    let requested = RequestedEvents::read(args)?;
+    let engine = Engine::open_existing(&data).await?;
     let query = EventQuery {
-        filter: filter(args)?,
+        filter: requested.filter(engine.ledger.applied_zone(&scope).zone)?,
         order: Order::Ascending,
         after: None,
         limit: PAGE_EVENTS,
         bytes_max: PAGE_BYTES,
     };
-    let engine = Engine::open_existing(&data).await?;
     engine.catch_up().await?;
     let written = match &output {
         Some(path) => to_file(&*engine.ledger, &scope, query, format, path).await,

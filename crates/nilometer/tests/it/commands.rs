@@ -35,6 +35,32 @@ fn events_are_printed_as_the_api_shows_them() {
 }
 
 #[test]
+fn a_date_is_a_day_of_the_tenants_zone_as_it_is_in_the_api() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let server = Server::start(data.path());
+    let json = [("content-type", "application/json")];
+    assert_eq!(server.send("PATCH", "/v1/settings", &json, r#"{"timezone": "Asia/Kolkata"}"#.into()).0, 200);
+    let at = |id: &str, time: &str| format!(r#"{{"id": "{id}", "time": "{time}"}}"#);
+    let events =
+        [("before", "01T18:29:59Z"), ("first", "01T18:30:00Z"), ("last", "02T18:29:59Z"), ("after", "02T18:30:00Z")];
+    let events = events.map(|(id, time)| at(id, &format!("2026-01-{time}"))).join(",");
+    server.post("/v1/events?wait=applied", format!("[{events}]"));
+    let (_, shown) = server.get("/v1/events?from=2026-01-02&to=2026-01-02&order=asc");
+    server.stop();
+    let ids = |events: &[Value]| events.iter().map(|event| event["event_id"].clone()).collect::<Vec<_>>();
+    let shown = ids(shown["data"].as_array().unwrap());
+    assert_eq!(shown, ["first", "last"]);
+    for command in [&["export"][..], &["events", "list", "--first", "oldest"]] {
+        let day = ["--data", folder, "--from", "2026-01-02", "--to", "2026-01-02"];
+        let output = run(&[command, &day].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(ids(&lines), shown, "{command:?}");
+    }
+}
+
+#[test]
 fn what_is_no_data_folder_is_left_alone() {
     let empty = tempfile::tempdir().unwrap();
     let folder = empty.path().to_str().unwrap();
