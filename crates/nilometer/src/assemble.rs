@@ -189,20 +189,21 @@ impl<'d> Folder<'d> {
     }
 }
 
-/// Refuses a folder with segments and no manifest: a new manifest would know none of them, and what no
-/// manifest knows is deleted.
+/// Refuses a folder with a journal or segments and no manifest, which is made before both. A new manifest
+/// would know no segment, and what no manifest knows is deleted; it would also have another secret key.
 fn refuse_lost_manifest(vfs: &dyn Vfs, data: &Path) -> anyhow::Result<()> {
-    let segments = data.join(SEGMENTS_FOLDER);
-    if data.join(MANIFEST_FILE).is_file() || !segments.is_dir() {
+    if data.join(MANIFEST_FILE).is_file() {
         return Ok(());
     }
-    let files = vfs.list(&segments).with_context(|| format!("failed to list {}", segments.display()))?;
-    if !files.is_empty() {
-        bail!(
-            "{} is missing, though {} holds files; restore it",
-            data.join(MANIFEST_FILE).display(),
-            segments.display()
-        );
+    for folder in [JOURNAL_FOLDER, SEGMENTS_FOLDER].map(|name| data.join(name)) {
+        if !folder.is_dir() {
+            continue;
+        }
+        let files = vfs.list(&folder).with_context(|| format!("failed to list {}", folder.display()))?;
+        if !files.is_empty() {
+            let manifest = data.join(MANIFEST_FILE);
+            bail!("{} is missing, though {} holds files; restore it", manifest.display(), folder.display());
+        }
     }
     Ok(())
 }

@@ -83,21 +83,35 @@ fn i7_a_recount_that_a_crash_has_ended_is_made_after_the_start() {
 }
 
 #[test]
-fn f11_segments_without_a_manifest_are_refused_and_stay() {
-    let data = tempfile::tempdir().unwrap();
-    let launch = Launch::on(data.path()).restless();
-    let server = launch.start_ready();
-    let answer = server.client().post("/v1/events?wait=applied", r#"{"id": "1", "customer": "c"}"#).unwrap();
-    assert_eq!(answer.status, 202, "{}", answer.text());
-    server.stop();
-    for name in ["manifest.sqlite", "catalog.sqlite"] {
-        files::remove(&data.path().join(name));
+fn f11_a_journal_or_segments_without_a_manifest_are_refused_and_stay() {
+    for flushed in [true, false] {
+        let data = tempfile::tempdir().unwrap();
+        let launch = Launch::on(data.path()).restless();
+        let server = launch.start_ready();
+        let answer = server.client().post("/v1/events?wait=applied", r#"{"id": "1", "customer": "c"}"#).unwrap();
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        if flushed {
+            server.stop()
+        } else {
+            server.kill()
+        }
+        let names = ["manifest.sqlite", "catalog.sqlite"];
+        let files_of = |name: &str| {
+            files::with_suffix(data.path(), "")
+                .into_iter()
+                .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name))
+                .collect::<Vec<_>>()
+        };
+        names.iter().flat_map(|name| files_of(name)).for_each(|path| files::remove(&path));
+        let (journal, segments) = (data.path().join("journal"), data.path().join("segments"));
+        if flushed {
+            files::with_suffix(&journal, "").iter().for_each(|file| files::remove(file));
+        }
+        let held = || [&journal, &segments].map(|folder| files::with_suffix(folder, ""));
+        let before = held();
+        assert!(before.iter().any(|files| !files.is_empty()));
+        let (code, log) = launch.refused();
+        assert!(code != 0 && log.contains("manifest.sqlite is missing"), "{code}: {log}");
+        assert_eq!(held(), before);
     }
-    files::with_suffix(&data.path().join("journal"), "").iter().for_each(|file| files::remove(file));
-    let segments = || data.path().join("segments").read_dir().unwrap().count();
-    let before = segments();
-    assert!(before > 0);
-    let (code, log) = launch.refused();
-    assert!(code != 0 && log.contains("manifest.sqlite is missing"), "{code}: {log}");
-    assert_eq!(segments(), before);
 }
