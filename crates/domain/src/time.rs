@@ -1,6 +1,8 @@
 //! Instants in UTC at microsecond resolution, and the texts and numbers clients write them as.
 //! Refuses years outside 1 to 9999 and never reads a clock.
 
+pub mod first;
+
 use std::fmt;
 
 use serde::{Serialize, Serializer};
