@@ -2,14 +2,13 @@
 //! compared by it with what its sender sends again. Rounds fractions of a microsecond to the nearest or
 //! towards 1970, and reads decimal epochs as doubles; new events are read by [`Timestamp::parse`].
 
-use super::{TimeError, Timestamp, epoch};
+use super::{TimeError, Timestamp, start_of_epoch};
 
 /// Reads RFC 3339 (`2026-11-21T10:00:00.5Z`, any offset, a space for the `T`), a text without
 /// an offset as UTC, a calendar date as its first instant, or a text of digits as an epoch.
 ///
 /// # Errors
 /// [`TimeError`] when the text is none of these or lies outside years 1 to 9999.
-// public for tests: of this file, until retries of old events are compared by it
 pub fn parse(text: &str) -> Result<Timestamp, TimeError> {
     let text = text.trim();
     let offset = offset_hours(text);
@@ -26,7 +25,7 @@ pub fn parse(text: &str) -> Result<Timestamp, TimeError> {
     // Without an offset, or so close to the end of year 9999 that only UTC can name it.
     let utc = text.strip_suffix(['Z', 'z']).filter(|utc| utc.contains(['T', 't', ':'])).unwrap_or(text);
     if let Ok(utc) = utc.parse::<jiff::civil::DateTime>() {
-        let micros = utc.duration_since(epoch()).as_micros();
+        let micros = utc.duration_since(start_of_epoch()).as_micros();
         return Timestamp::checked(i64::try_from(micros).map_err(|_| TimeError::OutOfRange)?);
     }
     if text.len() >= 9 && text.len() <= 20 {
@@ -40,7 +39,6 @@ pub fn parse(text: &str) -> Result<Timestamp, TimeError> {
 ///
 /// # Errors
 /// [`TimeError`] when it is no finite number or lies outside years 1 to 9999.
-// public for tests: of this file, until retries of old events are compared by it
 pub fn parse_epoch(number: &str) -> Result<Timestamp, TimeError> {
     let micros = match number.parse::<i64>() {
         Ok(whole) => match whole.unsigned_abs() {

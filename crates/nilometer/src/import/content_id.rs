@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use domain::event::{Candidate, TimeText};
-use domain::time::Timestamp;
+use domain::time::{Timestamp, first};
 
 /// Says where the hash comes from, and changes when what is hashed does.
 const CONTEXT: &str = "nilometer imported event v1";
@@ -37,11 +37,11 @@ pub(super) fn content_id(candidate: &Candidate<'_>) -> String {
     format!("imp_{}", hash.get(..HASH_BYTES * 2).unwrap_or_default())
 }
 
-/// The instant in one form, when it is one.
+/// The instant in one form, when it is one: as the first release read it, if it could.
 fn canonical<'t>(time: &'t TimeText<'_>) -> Cow<'t, str> {
     let (text, instant) = match time {
-        TimeText::Text(text) => (text, Timestamp::parse(text)),
-        TimeText::Number(number) => (number, Timestamp::parse_epoch(number)),
+        TimeText::Text(text) => (text, first::parse(text).or_else(|_| Timestamp::parse(text))),
+        TimeText::Number(number) => (number, first::parse_epoch(number).or_else(|_| Timestamp::parse_epoch(number))),
     };
     instant.map_or(Cow::Borrowed(text.as_ref()), |instant| Cow::Owned(instant.micros().to_string()))
 }
@@ -76,6 +76,10 @@ mod tests {
             r#"{"type":"a","data":{}}"#,
         ];
         assert_eq!(different.map(id).into_iter().collect::<HashSet<_>>().len(), different.len());
+        assert_eq!(id(r#"{"type":"a","time":"2026-01-01 00:00:00 UTC"}"#), id(r#"{"ts":1767225600,"event":"a"}"#));
+        // Read otherwise today, and rounded up then.
+        let rounded = id(r#"{"type":"a","time":1431857103.1234567}"#);
+        assert_eq!(rounded, id(r#"{"type":"a","time":1431857103.123457}"#));
         // Fixed for ever: a new version that hashes otherwise would count old files again.
         assert_eq!(id(r#"{"type":"a"}"#), "imp_f0c3042a5e0b567416a69771fea744ec");
     }
