@@ -2,6 +2,7 @@
 //! answers never disagree about a border. A day is the calendar date that clocks in the zone show;
 //! days have 23 or 25 hours when clocks change. Zones come from the IANA database compiled in.
 
+mod bound;
 mod buckets;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{MICROS_PER_DAY, MICROS_PER_SECOND, TimeRange, Timestamp};
 
+pub use bound::{BoundError, TimeBound};
 pub use buckets::Buckets;
 
 /// Longest zone name, in bytes.
@@ -263,15 +265,26 @@ impl Calendar {
 
     /// The first instant of a day.
     pub fn start_of(&self, day: Day) -> Timestamp {
-        let midnight = self.zone.zone.to_ambiguous_timestamp(day.date().at(0, 0, 0, 0));
-        let skipped = matches!(midnight.offset(), AmbiguousOffset::Gap { .. });
-        let Ok(first) = midnight.compatible() else {
-            return Timestamp::from_micros(i64::from(day.0) * MICROS_PER_DAY);
-        };
         // The clocks may have jumped over midnight from before it: the day begins with the jump.
-        let after = first.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(first);
-        let jump = skipped.then(|| self.zone.zone.preceding(after).next()).flatten();
-        Timestamp::from_micros(jump.map_or(first, |jump| jump.timestamp()).as_microsecond())
+        self.instant_of(day.date().at(0, 0, 0, 0))
+    }
+
+    /// The first instant at which clocks show `local`; where they jumped over it, the end of the jump.
+    pub(crate) fn instant_of(&self, local: civil::DateTime) -> Timestamp {
+        let shown = self.zone.zone.to_ambiguous_timestamp(local);
+        let is_skipped = matches!(shown.offset(), AmbiguousOffset::Gap { .. });
+        let Ok(first) = shown.compatible() else {
+            // At the ends of what can be written only UTC can name it.
+            return Timestamp::of_civil(local).unwrap_or(if local.year() < 1 {
+                Timestamp::MIN
+            } else {
+                Timestamp::MAX
+            });
+        };
+        let micros = i64::try_from(first.as_nanosecond().div_euclid(1_000)).unwrap_or(i64::MAX);
+        let first = Timestamp::from_micros(micros);
+        let jump = if is_skipped { self.zone.change_before(first) } else { None };
+        jump.unwrap_or(first)
     }
 
     /// The instant after the last one of a day. Later than the start of the next day where clocks go back

@@ -228,10 +228,10 @@ pub(crate) struct EventsArgs {
     /// By project
     #[arg(long, value_name = "NAME")]
     pub(crate) project: Option<String>,
-    /// Events of this instant or later, or of this day of the tenant's zone
+    /// Events of this day or time, or later; of the tenant's zone unless the time has an offset
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
-    /// Events before this instant, or to the end of this day of the tenant's zone
+    /// Events before this time, or to the end of this day
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
 }

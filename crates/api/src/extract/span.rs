@@ -1,14 +1,11 @@
 //! Ranges of time as people ask for them. A calendar date stands for that day of a zone and both days
-//! are included; an instant is half-open; both may be mixed. A text without an offset is UTC.
+//! are included; a time is half-open, and of the zone when it has no offset; both may be mixed.
 
-use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
-use domain::time::{TimeRange, Timestamp};
+use domain::calendar::{BoundError, Calendar, Day, DayRange, TimeBound, WeekStart, Zone};
+use domain::time::{TimeError, TimeRange, Timestamp};
 
 use super::parameters::one_of;
 use crate::problem::Problem;
-
-/// Shortest text of digits that is read as an epoch number and not as a misspelt date.
-const EPOCH_DIGITS_MIN: usize = 9;
 
 /// The zone named by parameter `tz`.
 pub(crate) fn zone(tz: Option<&str>) -> Result<Option<Zone>, Problem> {
@@ -25,34 +22,36 @@ pub(crate) fn week_start(value: Option<&str>) -> Result<Option<WeekStart>, Probl
 pub(crate) const WEEK_STARTS: [(&str, WeekStart); 3] =
     [("monday", WeekStart::Monday), ("sunday", WeekStart::Sunday), ("saturday", WeekStart::Saturday)];
 
-/// One end of a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edge {
-    Day(Day),
-    Instant(Timestamp),
+/// Reads one end of a range.
+fn bound(name: &str, text: &str) -> Result<TimeBound, Problem> {
+    TimeBound::parse(text).map_err(|why| match why {
+        BoundError::Time(TimeError::Unreadable) if lost_plus(text) => Problem::parameter(
+            name,
+            format!(
+                "'{name}' has a space where a '+' stands in an offset: write the '+' as %2B, as in \
+                 2026-03-01T10:00:00%2B02:00, or give a date (YYYY-MM-DD)"
+            ),
+        ),
+        why => Problem::parameter(name, format!("'{name}' is {why}")),
+    })
 }
 
-impl Edge {
-    fn read(name: &str, text: &str) -> Result<Self, Problem> {
-        let text = text.trim();
-        if is_date(text) {
-            let day = Day::parse(text).map(Self::Day);
-            return day.ok_or_else(|| Problem::parameter(name, format!("'{name}' is no date of the calendar")));
-        }
-        let refused = |why: &dyn std::fmt::Display| Problem::parameter(name, format!("'{name}' is {why}"));
-        let has_time = text.contains([':', 'T', 't']) || text.len() >= EPOCH_DIGITS_MIN;
-        if !has_time {
-            return Err(refused(&domain::time::TimeError::Unreadable));
-        }
-        Timestamp::parse(text).map(Self::Instant).map_err(|why| refused(&why))
-    }
+/// Whether digits follow on a time behind a space, which is what a `+` of an offset comes to in a query string.
+fn lost_plus(text: &str) -> bool {
+    let mut after_time = false;
+    text.split_ascii_whitespace().any(|word| {
+        let is_number = word.starts_with(|first: char| first.is_ascii_digit());
+        let is_lost = after_time && is_number;
+        after_time |= is_number && word.contains([':', 'T', 't']);
+        is_lost
+    })
 }
 
 /// The parameters `from` and `to`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bounds {
-    from: Option<Edge>,
-    to: Option<Edge>,
+    from: Option<TimeBound>,
+    to: Option<TimeBound>,
 }
 
 /// A range, and the days it touches.
@@ -65,11 +64,11 @@ pub(crate) struct Span {
 impl Bounds {
     pub(crate) fn read(from: Option<&str>, to: Option<&str>) -> Result<Self, Problem> {
         let bounds = Self {
-            from: from.map(|text| Edge::read("from", text)).transpose()?,
-            to: to.map(|text| Edge::read("to", text)).transpose()?,
+            from: from.map(|text| bound("from", text)).transpose()?,
+            to: to.map(|text| bound("to", text)).transpose()?,
         };
         match bounds {
-            Self { from: Some(Edge::Day(from)), to: Some(Edge::Day(to)) } if from > to => Err(backwards()),
+            Self { from: Some(TimeBound::Day(from)), to: Some(TimeBound::Day(to)) } if from > to => Err(backwards()),
             bounds => Ok(bounds),
         }
     }
@@ -87,8 +86,7 @@ impl Bounds {
     /// The range; an end that was not given is that of `default`.
     pub(crate) fn range(&self, calendar: &Calendar, default: TimeRange) -> Result<TimeRange, Problem> {
         let start = match self.from {
-            Some(Edge::Day(day)) => calendar.range_of(DayRange { first: day, last: day }).from(),
-            Some(Edge::Instant(from)) => from,
+            Some(from) => from.start(calendar),
             // A default that lies after the end that was given would blame the wrong parameter.
             None if self.to.is_some() => default.from().min(self.end(calendar).unwrap_or(Timestamp::MAX)),
             None => default.from(),
@@ -98,10 +96,7 @@ impl Bounds {
     }
 
     fn end(&self, calendar: &Calendar) -> Option<Timestamp> {
-        self.to.map(|to| match to {
-            Edge::Day(day) => calendar.range_of(DayRange { first: day, last: day }).to(),
-            Edge::Instant(to) => to,
-        })
+        self.to.map(|to| to.end(calendar))
     }
 
     /// The range in days: up to the end of `today`, and from `first_of` its last day, unless given. An
@@ -109,33 +104,27 @@ impl Bounds {
     pub(crate) fn span(&self, calendar: &Calendar, today: Day, first_of: impl Fn(Day) -> Day) -> Result<Span, Problem> {
         let last = match self.to {
             None => today,
-            Some(Edge::Day(day)) => day,
-            Some(Edge::Instant(to)) => calendar.day_of(to.plus_micros(-1)),
+            Some(TimeBound::Day(day)) => day,
+            Some(to) => calendar.day_of(to.end(calendar).plus_micros(-1)),
         };
         let default = calendar.range_of(DayRange { first: first_of(last), last });
         let range = self.range(calendar, default)?;
         let touched = calendar.days_of(range);
         let first = match self.from {
             None => first_of(last),
-            Some(Edge::Day(day)) => day,
-            Some(Edge::Instant(_)) => touched.first,
+            Some(TimeBound::Day(day)) => day,
+            Some(_) => touched.first,
         };
         if self.to.is_none() && first > last {
             return Err(backwards());
         }
         let last = match self.to {
             _ if range.from() == range.to() => first.plus(-1),
-            Some(Edge::Instant(_)) => touched.last,
-            _ => last,
+            None | Some(TimeBound::Day(_)) => last,
+            Some(_) => touched.last,
         };
         Ok(Span { range, days: DayRange { first, last } })
     }
-}
-
-/// Whether `text` is `YYYY-MM-DD` in form.
-fn is_date(text: &str) -> bool {
-    let text = text.as_bytes();
-    text.len() == 10 && text[4] == b'-' && text[7] == b'-'
 }
 
 fn backwards() -> Problem {
@@ -202,6 +191,29 @@ mod tests {
         assert_eq!(days("2010-11-06T12:00:00Z", "2010-11-07T03:30:00Z")[2..], ["2010-11-06", "2010-11-07"]);
         assert_eq!(days("2010-11-07T02:30:30Z", "2010-11-07T03:00:00Z")[2..], ["2010-11-06", "2010-11-07"]);
         assert_eq!(days("2010-11-07T02:31:00Z", "2010-11-07T03:30:00Z")[2..], ["2010-11-06", "2010-11-06"]);
+    }
+
+    #[test]
+    fn times_without_an_offset_are_of_the_zone() {
+        let local = texts("Europe/Berlin", Some("2026-11-01T00:00"), Some("2026-11-03 00:00:00"));
+        assert_eq!(local, ["2026-10-31T23:00:00Z", "2026-11-02T23:00:00Z", "2026-11-01", "2026-11-02"]);
+    }
+
+    #[test]
+    fn a_plus_that_came_as_a_space_is_named() {
+        for text in [
+            "2026-11-01T10:00:00 02:00",
+            "2026-11-01 10:00:00 0200",
+            "2026-11-01T10 02",
+            "2026-11-01 10:00:00  0200 CEST",
+        ] {
+            let why = format!("{:?}", span("UTC", Some(text), None).unwrap_err());
+            assert!(why.contains("%2B") && why.contains("YYYY-MM-DD"), "{text}: {why}");
+        }
+        for text in ["2026-11-01 25:00", "Sunday 10", "2026-11-01T10:00:00 CEST"] {
+            let why = format!("{:?}", span("UTC", Some(text), None).unwrap_err());
+            assert!(!why.contains("%2B") && why.contains("YYYY-MM-DD"), "{text}: {why}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar, within_time};
 use crate::cache::{self, CacheDirectives, CacheKey};
-use crate::extract::{Bounds, Id, Parameters, ReadScope, number, one_of};
+use crate::extract::{Bounds, Id, Parameters, ReadScope, number, one_of, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRangeRefusals};
 use crate::shape::{AccountSampleBody, AccountSummaryBody};
@@ -57,10 +57,12 @@ pub(crate) struct SummaryParameters {
     /// `last_24h` or `last_7d`, up to the present; `last_24h` if nothing is given.
     #[param(example = "last_24h")]
     window: Option<String>,
-    /// Instead of `window`: from this day, in the tenant's zone, or instant on.
+    /// Instead of `window`: from this day or time on.
     from: Option<String>,
-    /// With `from`: up to and with this day, or before this instant; the present without it.
+    /// With `from`: up to and with this day, or before this time; the present without it.
     to: Option<String>,
+    /// IANA name of the zone that dates and times without an offset are of; the tenant's own without it.
+    tz: Option<String>,
     /// Most users: 1 to 100, 10 if not given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 10)]
     top: Option<String>,
@@ -76,6 +78,7 @@ enum SummaryRange {
 impl SummaryParameters {
     fn window(&self, api: &ApiState, scope: &domain::tenant::TenantScope) -> Result<SummaryRange, Problem> {
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
+        let zone = zone(self.tz.as_deref())?;
         let named = one_of("window", self.window.as_deref(), &WINDOWS)?;
         if !bounds.has_from() && bounds.has_to() {
             return Err(Problem::parameter("from", "'from' is needed with 'to'"));
@@ -89,7 +92,7 @@ impl SummaryParameters {
         }
         let now = after(api.pipeline.clock().now());
         let default = TimeRange::new(Timestamp::MIN, now).unwrap_or(TimeRange::ALL);
-        let range = bounds.range(&calendar(api, scope, None), default)?;
+        let range = bounds.range(&calendar(api, scope, zone), default)?;
         Ok(SummaryRange::Custom { from: range.from(), to: bounds.has_to().then_some(range.to()) })
     }
 }

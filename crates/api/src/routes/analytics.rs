@@ -51,12 +51,12 @@ pub(crate) struct AnalyticsParameters {
     /// `minute`, `hour`, `day`, `week` or `month`.
     #[param(example = "hour")]
     interval: Option<String>,
-    /// From this day or instant on; without it the last 60 minutes, 24 hours, 30 days, 12 weeks or 12
+    /// From this day or time on; without it the last 60 minutes, 24 hours, 30 days, 12 weeks or 12
     /// months, by interval.
     from: Option<String>,
-    /// Up to and with this day, or before this instant; the present without it.
+    /// Up to and with this day, or before this time; the present without it.
     to: Option<String>,
-    /// IANA name of the zone that buckets begin in; the tenant's own without it.
+    /// IANA name of the zone of buckets, dates and times without an offset; the tenant's own without it.
     tz: Option<String>,
     /// A series for each combination of these: a list of `project`, `customer`, `type`, `endpoint`,
     /// `model`.

@@ -19,10 +19,10 @@ use crate::problem::{ProblemBody, ProblemKind};
         title = "Nilometer",
         description = "Usage metering and event analytics from one durable stream.\n\n\
             Every answer carries `X-Request-Id`. Every refusal is an `application/problem+json` document \
-            (RFC 9457), which names the part of the request that it is about in `field`. Instants are RFC 3339, in UTC \
-            when they have no offset; ranges include `from` and exclude `to`. A calendar date in `from` or `to` is \
-            a day of the tenant's time zone, or of `tz` where a route takes it, and as `to` it takes in that whole \
-            day. Lists are paged: give `next_cursor` back as `cursor`.",
+            (RFC 9457), which names the part of the request that it is about in `field`. Instants are RFC 3339; \
+            ranges include `from` and exclude `to`. In `from` and `to` a calendar date (YYYY-MM-DD), and a time \
+            without an offset, are of the zone `tz`, or of the tenant's own; a date as `to` takes in that whole day. \
+            Times of events without an offset are UTC. Write a `+` in a query string as `%2B`. Lists are paged: give `next_cursor` back as `cursor`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemBody, EventsIn)),

@@ -13,7 +13,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar};
-use crate::extract::{Bounds, Id, NoParameters, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text};
+use crate::extract::{
+    Bounds, Id, NoParameters, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text, zone,
+};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
@@ -36,10 +38,12 @@ pub(crate) struct EventParameters {
     endpoint: Option<String>,
     /// By project.
     project: Option<String>,
-    /// Events of this instant, or of this day of the tenant's zone, or later.
+    /// Events of this day or time, or later.
     from: Option<String>,
-    /// Events before this instant, or up to and with this day of the tenant's zone.
+    /// Events before this time, or up to and with this day.
     to: Option<String>,
+    /// IANA name of the zone that dates and times without an offset are of; the tenant's own without it.
+    tz: Option<String>,
     /// `desc`, newest first, or `asc`.
     #[param(example = "desc")]
     order: Option<String>,
@@ -88,7 +92,8 @@ pub(crate) async fn list(
     ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
-    let query = parameters.query(&calendar(&api, &scope, None))?;
+    let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
+    let query = parameters.query(&calendar)?;
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
     let place = |at: EventCursor| (at.time.micros(), u128::from_be_bytes(at.position.to_bytes()));
     let next = page.next.and_then(|at| next_cursor(LISTING, &place(at)));

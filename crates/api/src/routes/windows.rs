@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar};
-use crate::extract::{Bounds, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor};
+use crate::extract::{Bounds, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, zone};
 use crate::problem::Problem;
 use crate::routes::docs::ListRefusals;
 use crate::shape::{Listing, WindowBody};
@@ -26,11 +26,13 @@ const LISTING: &str = "windows";
 pub(crate) struct WindowParameters {
     /// By customer; empty for events without one.
     customer: Option<String>,
-    /// Windows that start at this instant, or on this day of the tenant's zone, or later.
+    /// Windows that start on this day, at this time, or later.
     from: Option<String>,
-    /// Windows that start before this instant, or up to and with this day of the tenant's zone.
+    /// Windows that start before this time, or up to and with this day.
     to: Option<String>,
-    /// `open`, `closed` or `revised`.
+    /// IANA name of the zone that dates and times without an offset are of; the tenant's own without it.
+    tz: Option<String>,
+    /// `open`: events in time may still come, `closed`: none was late, or `revised`: some were late.
     #[param(example = "closed")]
     state: Option<String>,
     /// Most rows of the page: 1 to 1000, 100 if not given.
@@ -57,8 +59,10 @@ impl WindowParameters {
 
 /// List usage windows
 ///
-/// In order of customer, then start. Only windows with events exist. A closed window changes only with a
-/// higher revision.
+/// In order of customer, then start. Only windows with events exist. A window is `open` until every event
+/// that was received before its end and grace is applied, then `closed` if none of its events came later and
+/// `revised` if some did. Each late event raises the revision, also of an open window; a window that is not
+/// open changes only with a higher revision.
 #[utoipa::path(
     get, path = "/v1/windows", tag = "usage", operation_id = "windows", params(WindowParameters),
     responses((status = 200, description = "One page", body = Listing<WindowBody>), ListRefusals),
@@ -68,7 +72,8 @@ pub(crate) async fn list(
     ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<WindowParameters>,
 ) -> Result<Json<Listing<WindowBody>>, Problem> {
-    let query = parameters.query(&calendar(&api, &scope, None))?;
+    let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
+    let query = parameters.query(&calendar)?;
     let page = answer(&api, |reports| reports.windows(&scope, &query)).await?;
     let next = page.next.and_then(|(customer, start)| next_cursor(LISTING, &(customer, start.micros())));
     let data = page.rows.into_iter().map(|window| WindowBody::new(&scope, window)).collect();

@@ -1,6 +1,6 @@
 //! A structured query as clients write it, and its answer.
 
-use domain::calendar::{Calendar, Day, DayRange, Interval, Period, Zone};
+use domain::calendar::{Calendar, Interval, Period, TimeBound, Zone};
 use domain::limits::QUERY_ROWS_MAX;
 use domain::query::{
     Literal, Number, Query, QueryRefusal, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery, Value,
@@ -21,14 +21,14 @@ const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 #[serde(deny_unknown_fields)]
 #[schema(as = Query)]
 pub(crate) struct QueryBody {
-    /// Events of this instant or later, or from this calendar date of the zone on; all that is kept if
-    /// absent.
+    /// Events of this time or later, or from this calendar date on, both of the zone unless the time has an
+    /// offset; all that is kept if absent.
     #[schema(example = "2026-11-01")]
     from: Option<String>,
-    /// Events before this instant, or up to and with this calendar date.
+    /// Events before this time, or up to and with this calendar date.
     #[schema(example = "2026-11-30")]
     to: Option<String>,
-    /// IANA time zone of dates and buckets; the tenant's own if absent.
+    /// IANA time zone of dates, of times without an offset and of buckets; the tenant's own if absent.
     #[schema(example = "Europe/Berlin")]
     tz: Option<String>,
     /// One row per bucket of time: `minute`, `hour`, `day`, `week` or `month`.
@@ -86,7 +86,7 @@ struct FilterBody {
     field: Option<String>,
     /// `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte` or `exists`.
     op: Option<String>,
-    /// A text, a number, `true` or `false`; a list of them for `in`.
+    /// A text, a number, `true` or `false`; a list of them for `in`. A time without an offset is of the zone.
     value: Option<serde_json::Value>,
 }
 
@@ -131,12 +131,13 @@ impl QueryBody {
             let OrderBody { column, direction } = body;
             UncheckedOrder { column, direction }
         };
+        let filter = self.filter.map(|Object(filter)| filter.unchecked(&calendar));
         let unchecked = UncheckedQuery {
             range: range(self.from.as_deref(), self.to.as_deref(), &calendar)?,
             bucket: interval.map(|interval| (interval, calendar)),
             aggregations: aggregations.map(aggregation).collect(),
             group_by: self.group_by,
-            filter: self.filter.map(|Object(filter)| filter.unchecked()),
+            filter,
             order_by: self.order_by.into_iter().map(order).collect(),
             limit: self.limit,
         };
@@ -155,33 +156,47 @@ fn interval(word: &str) -> Result<Interval, QueryRefusal> {
     })
 }
 
-/// Dates are whole days of the zone, instants half-open.
+/// One end of the range, in days of the zone when it is a date.
+fn bound(place: &str, text: Option<&str>) -> Result<Option<TimeBound>, QueryRefusal> {
+    let bound = text.map(TimeBound::parse).transpose();
+    bound.or_else(|why| refuse(place, format!("is {why}")))
+}
+
+/// Dates are whole days of the zone, times half-open.
 fn range(from: Option<&str>, to: Option<&str>, calendar: &Calendar) -> Result<TimeRange, QueryRefusal> {
-    let day = |text: Option<&str>| text.and_then(|text| Day::parse(text.trim()));
-    let instant = |place: &str, text: &str| Timestamp::parse(text).or_else(|why| refuse(place, format!("is {why}")));
-    let of = |day| calendar.range_of(DayRange { first: day, last: day });
-    let first = match (day(from), from) {
-        (Some(day), _) => of(day).from(),
-        (None, Some(text)) => instant("from", text)?,
-        (None, None) => Timestamp::MIN,
-    };
-    let end = match (day(to), to) {
-        (Some(day), _) => of(day).to(),
-        (None, Some(text)) => instant("to", text)?,
-        (None, None) => Timestamp::MAX,
-    };
-    let is_backwards = day(from).zip(day(to)).is_some_and(|(from, to)| from > to);
+    let (from, to) = (bound("from", from)?, bound("to", to)?);
+    let first = from.map_or(Timestamp::MIN, |from| from.start(calendar));
+    let end = to.map_or(Timestamp::MAX, |to| to.end(calendar));
+    let is_backwards = matches!((from, to), (Some(TimeBound::Day(from)), Some(TimeBound::Day(to))) if from > to);
     match TimeRange::new(first, end).filter(|_| !is_backwards) {
         Some(range) => Ok(range),
         None => refuse("from", "must not be after 'to'"),
     }
 }
 
+/// A time to compare with, as an instant: of the zone when it has no offset. A date is its first instant, and
+/// its last for what comes after it or not.
+fn instant(value: Literal, op: Option<&str>, calendar: &Calendar) -> Literal {
+    match value {
+        Literal::Text(text) => match TimeBound::parse(&text) {
+            Ok(day @ TimeBound::Day(_)) if matches!(op, Some("gt" | "lte")) => {
+                Literal::Text(day.end(calendar).plus_micros(-1).to_string())
+            }
+            Ok(bound) => Literal::Text(bound.start(calendar).to_string()),
+            Err(_) => Literal::Text(text),
+        },
+        Literal::List(list) => Literal::List(list.into_iter().map(|value| instant(value, op, calendar)).collect()),
+        other => other,
+    }
+}
+
 impl FilterBody {
-    fn unchecked(self) -> UncheckedFilter {
-        let node = |Object(node): Object<Self>| node.unchecked();
+    fn unchecked(self, calendar: &Calendar) -> UncheckedFilter {
+        let node = |Object(node): Object<Self>| node.unchecked(calendar);
         let all = |nodes: Option<Vec<_>>| nodes.map(|nodes| nodes.into_iter().map(node).collect());
+        let is_time = matches!(self.field.as_deref(), Some("time" | "received_at"));
         let value = self.value.map(literal);
+        let value = if is_time { value.map(|value| instant(value, self.op.as_deref(), calendar)) } else { value };
         UncheckedFilter { and: all(self.and), or: all(self.or), field: self.field, op: self.op, value }
     }
 }

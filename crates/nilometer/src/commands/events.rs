@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use api::EventBody;
-use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
+use domain::calendar::{Calendar, TimeBound, WeekStart, Zone};
 use domain::limits::PAGE_ROWS_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
@@ -66,56 +66,34 @@ async fn print(
     Ok(out.flush()?)
 }
 
-/// The events that a command asks for, as far as that can be told without the folder.
+/// The events that a command asks for, as far as that can be told without the folder, which knows the zone.
 pub(super) struct RequestedEvents {
     from: Option<TimeBound>,
     to: Option<TimeBound>,
     filter: EventFilter,
 }
 
-/// An end of a range of time. A day is one of the tenant's zone, which the folder knows.
-#[derive(Clone, Copy)]
-enum TimeBound {
-    Day(Day),
-    Instant(Timestamp),
-}
-
-impl TimeBound {
-    fn read(flag: &str, text: Option<&String>) -> anyhow::Result<Option<Self>> {
-        let Some(text) = text else { return Ok(None) };
-        if let Some(day) = Day::parse(text) {
-            return Ok(Some(Self::Day(day)));
-        }
-        let instant = Timestamp::parse(text).map_err(|why| ConfigError::new(format!("{flag} is {why}")))?;
-        Ok(Some(Self::Instant(instant)))
-    }
+fn bound(flag: &str, text: Option<&String>) -> anyhow::Result<Option<TimeBound>> {
+    let bound = text.map(|text| TimeBound::parse(text)).transpose();
+    Ok(bound.map_err(|why| ConfigError::new(format!("{flag} is {why}")))?)
 }
 
 impl RequestedEvents {
     /// Reads the arguments.
     pub(super) fn read(args: EventsArgs) -> anyhow::Result<Self> {
-        let from = TimeBound::read("--from", args.from.as_ref())?;
-        let to = TimeBound::read("--to", args.to.as_ref())?;
+        let from = bound("--from", args.from.as_ref())?;
+        let to = bound("--to", args.to.as_ref())?;
         let EventsArgs { customer, user, kind, endpoint, project, .. } = args;
         let filter = EventFilter { range: TimeRange::ALL, customer, user, kind, endpoint, project };
         Ok(Self { from, to, filter })
     }
 
-    /// The filter, with days of `zone`: `from` begins with its day, `to` includes it.
+    /// The filter, with days and times of `zone`: `from` begins with its day, `to` includes it.
     pub(super) fn filter(self, zone: Zone) -> anyhow::Result<EventFilter> {
         let Self { from, to, filter } = self;
         let calendar = Calendar { zone, week_start: WeekStart::default() };
-        let day = |day| calendar.range_of(DayRange { first: day, last: day });
-        let from = match from {
-            None => Timestamp::MIN,
-            Some(TimeBound::Day(date)) => day(date).from(),
-            Some(TimeBound::Instant(instant)) => instant,
-        };
-        let to = match to {
-            None => Timestamp::MAX,
-            Some(TimeBound::Day(date)) => day(date).to(),
-            Some(TimeBound::Instant(instant)) => instant,
-        };
+        let from = from.map_or(Timestamp::MIN, |from| from.start(&calendar));
+        let to = to.map_or(Timestamp::MAX, |to| to.end(&calendar));
         let range = TimeRange::new(from, to).context(ConfigError::new("--from must not be after --to"))?;
         Ok(EventFilter { range, ..filter })
     }
