@@ -13,7 +13,7 @@ pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Catalog)]
+        vec![Box::new(Catalog), Box::new(MinTime)]
     }
 }
 
@@ -44,6 +44,28 @@ impl MigrationTrait for Catalog {
             manager.create_table(table).await?;
         }
         Ok(())
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// Step 2: the earliest time that a tenant accepts. Rows that were there have none, and their checksums hold.
+#[derive(Debug)]
+struct MinTime;
+
+impl MigrationName for MinTime {
+    fn name(&self) -> &str {
+        "c0002_min_time"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for MinTime {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let mut column = ColumnDef::new("min_time_us");
+        manager.alter_table(Table::alter().table("tenant_settings").add_column(column.big_integer()).to_owned()).await
     }
 
     fn use_transaction(&self) -> Option<bool> {

@@ -193,6 +193,10 @@ impl<'p> Admission<'p> {
             Some(TimeText::Number(number)) => Timestamp::parse_epoch(number),
         };
         let time = parsed.map_err(|why| Rejection::of(RejectCode::InvalidTime, "time", why.to_string()))?;
+        if time < self.limits.time_min {
+            let message = format!("before {}, the earliest time that is taken", self.limits.time_min);
+            return Err(Rejection::of(RejectCode::TimeTooOld, "time", message));
+        }
         if time > self.received_at.plus_micros(self.limits.future_us_max) {
             let seconds = self.limits.future_us_max / 1_000_000;
             let message = format!("more than {seconds} s in the future");

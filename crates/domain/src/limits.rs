@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::time::Timestamp;
+
 /// Longest event id, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 256;
 /// Longest tenant, project, customer, user, event type or model name, in bytes.
@@ -174,6 +176,10 @@ pub const ANNOUNCED_WINDOWS_MAX: usize = 50_000;
 /// Late windows that wait to be announced; of more, readers are told to read the listing.
 pub const ANNOUNCED_LATE_MAX: usize = 1_000;
 
+/// 1980-01-02T00:00:00Z, a day after the zero time of old file systems: what comes before it is the zero of
+/// some clock or a year that is missing digits.
+pub const TIME_MIN_DEFAULT: Timestamp = Timestamp::from_micros(315_619_200 * 1_000_000);
+
 /// Limits that an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -187,6 +193,8 @@ pub struct Limits {
     pub properties_bytes_max: usize,
     /// Deepest nesting of a JSON body, in levels.
     pub json_depth_max: usize,
+    /// The earliest time that an event may have.
+    pub time_min: Timestamp,
     /// How far in the future an event's time may lie, in microseconds.
     pub future_us_max: i64,
     /// How old an event may be on arrival, in microseconds; `None` accepts the whole past.
@@ -229,6 +237,7 @@ impl Default for Limits {
             batch_events_max: 10_000,
             properties_bytes_max: 64 << 10,
             json_depth_max: 64,
+            time_min: TIME_MIN_DEFAULT,
             future_us_max: 120 * 1_000_000,
             lateness_us_max: None,
             endpoints_max: 10_000,

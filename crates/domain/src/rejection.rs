@@ -25,7 +25,9 @@ pub enum RejectCode {
     InvalidTime,
     /// The time lies too far in the future.
     TimeInFuture,
-    /// The time is older than the tenant accepts.
+    /// The time lies before the earliest that the tenant accepts.
+    TimeTooOld,
+    /// The event is older on arrival than the tenant accepts.
     TooLate,
     /// A count is negative, fractional or over its limit.
     InvalidNumber,
@@ -51,6 +53,7 @@ impl RejectCode {
             Self::ConflictingFields => "conflicting_fields",
             Self::InvalidTime => "invalid_time",
             Self::TimeInFuture => "time_in_future",
+            Self::TimeTooOld => "time_too_old",
             Self::TooLate => "too_late",
             Self::InvalidNumber => "invalid_number",
             Self::TenantMismatch => "tenant_mismatch",

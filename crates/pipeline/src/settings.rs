@@ -11,7 +11,7 @@ use std::sync::Arc;
 use domain::calendar::{Calendar, WeekStart, Zone};
 use domain::limits::Limits;
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::MICROS_PER_SECOND;
+use domain::time::{MICROS_PER_SECOND, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use ports::active_users::{ActiveUsers, VersionedZone};
 use ports::catalog::{Catalog, TenantSettings};
@@ -59,6 +59,8 @@ pub struct SettingsChange {
     pub week_start: Option<WeekStart>,
     /// As [`TenantSettings::max_lateness_sec`].
     pub max_lateness_sec: Option<Option<u32>>,
+    /// As [`TenantSettings::min_time`].
+    pub min_time: Option<Option<Timestamp>>,
 }
 
 impl Settings {
@@ -93,10 +95,12 @@ impl Settings {
         self.pending.read().get(scope.tenant()).map(|wanted| wanted.zone.clone())
     }
 
-    /// `limits` as they hold for a tenant: how late an event may be is for the tenant to say.
-    pub(crate) fn limits(&self, scope: &TenantScope, limits: &Limits) -> Limits {
+    /// `limits` as they hold for a tenant: how early and how late an event may be is for the tenant to say.
+    pub fn limits(&self, scope: &TenantScope, limits: &Limits) -> Limits {
         let mut limits = limits.clone();
-        if let Some(seconds) = self.get(scope).settings.max_lateness_sec {
+        let settings = self.get(scope).settings;
+        limits.time_min = settings.min_time.unwrap_or(limits.time_min);
+        if let Some(seconds) = settings.max_lateness_sec {
             limits.lateness_us_max = (seconds > 0).then(|| i64::from(seconds) * MICROS_PER_SECOND);
         }
         limits
@@ -124,6 +128,7 @@ impl Settings {
         let after = TenantSettings {
             week_start: change.week_start.unwrap_or(before.week_start),
             max_lateness_sec: change.max_lateness_sec.unwrap_or(before.max_lateness_sec),
+            min_time: change.min_time.unwrap_or(before.min_time),
         };
         if after != before {
             self.catalog.store_settings(scope, &after, self.clock.now()).await?;

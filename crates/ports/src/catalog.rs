@@ -32,6 +32,8 @@ pub struct TenantSettings {
     /// How old an event may be on arrival, in seconds, 0 for any age; `None` leaves it to the server's
     /// setting.
     pub max_lateness_sec: Option<u32>,
+    /// The earliest time that an event may have; `None` leaves it to the server's setting.
+    pub min_time: Option<Timestamp>,
 }
 
 /// The register of tenants.

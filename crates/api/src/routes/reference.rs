@@ -70,7 +70,9 @@ pub(crate) async fn read(
 
 /// Replace the reference table of users
 ///
-/// All of it at once: readers see the table before or this one. Refused with 409 when `ts` is older than
+/// All of it at once: readers see the table before or this one. The body is UTF-8 JSON of at most 64 MiB, not
+/// compressed, with at most 1,000,000 users of at most 32 different attributes (names of 64 bytes, values of
+/// 256 bytes, 10,000 distinct values of one attribute, 1 MiB of all); what is beyond is answered 413. Refused with 409 when `ts` is older than
 /// that of the stored table, or the same with other content. `If-Match` with a generation in quotes lets
 /// only a change of that generation through.
 #[utoipa::path(
@@ -91,7 +93,8 @@ pub(crate) async fn replace(
 
 /// Change users of the reference table
 ///
-/// Merges: attributes that are not named stay, null takes an attribute or a whole user away.
+/// Merges: attributes that are not named stay, null takes an attribute or a whole user away. The limits of
+/// the body are those of a replacement, and those of a table hold after the change.
 #[utoipa::path(
     patch, path = "/reference/users", tag = "live", operation_id = "patch_reference_users",
     request_body(content = TableIn),

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use domain::calendar::{WeekStart, Zone};
+use domain::calendar::{Calendar, TimeBound, WeekStart, Zone};
 use domain::limits::{QUERY_TIME_MAX, TENANT_LATENESS_SEC_MAX};
 use domain::tenant::TenantScope;
+use domain::time::Timestamp;
 use pipeline::SettingsChange;
+use ports::catalog::TenantSettings;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::ask::ready;
+use crate::ask::{calendar, ready};
 use crate::extract::{Document, NoParameters, Parameters, ReadScope, WEEK_STARTS, WriteScope};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{SettingsRefusals, TenantRefusals};
@@ -37,6 +39,10 @@ pub(crate) struct SettingsBody {
     week_start: WeekStart,
     /// How old an event may be on arrival, in seconds; 0: any age, null: as the server is set.
     max_lateness_sec: Option<u32>,
+    /// The earliest time that an event may have; null: as the server is set. A date, or a time without an
+    /// offset, is of the tenant's zone.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    min_time: Option<Timestamp>,
 }
 
 /// A change of settings; a field that is given is `Some`, also when it is null.
@@ -49,6 +55,8 @@ pub(crate) struct ChangedSettings {
     week_start: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     max_lateness_sec: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    min_time: Option<Value>,
 }
 
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
@@ -59,12 +67,13 @@ impl SettingsBody {
     fn of(api: &ApiState, scope: &TenantScope) -> Self {
         let settings = &api.settings;
         let calendar = settings.calendar(scope);
-        let max_lateness_sec = settings.get(scope).settings.max_lateness_sec;
+        let TenantSettings { max_lateness_sec, min_time, .. } = settings.get(scope).settings;
         Self {
             timezone: calendar.zone.name().to_owned(),
             timezone_pending: settings.pending_zone(scope).map(|zone| zone.name().to_owned()),
             week_start: calendar.week_start,
             max_lateness_sec,
+            min_time,
         }
     }
 }
@@ -97,10 +106,13 @@ pub(crate) async fn change(
     _: Parameters<NoParameters>,
     Document(fields): Document<ChangedSettings, SETTINGS_BYTES_MAX>,
 ) -> Result<Json<SettingsBody>, Problem> {
+    let zone = fields.timezone.as_ref().map(timezone).transpose()?;
+    let (calendar, now) = (calendar(&api, &scope, zone.clone()), api.pipeline.clock().now());
     let change = SettingsChange {
-        zone: fields.timezone.as_ref().map(timezone).transpose()?,
+        zone,
         week_start: fields.week_start.as_ref().map(week_start).transpose()?,
         max_lateness_sec: fields.max_lateness_sec.as_ref().map(max_lateness_sec).transpose()?,
+        min_time: fields.min_time.as_ref().map(|value| min_time(value, &calendar, now)).transpose()?,
     };
     ready(&api)?;
     let settings = Arc::clone(&api.settings);
@@ -134,6 +146,18 @@ fn week_start(value: &Value) -> Result<WeekStart, Problem> {
     known
         .map(|(_, start)| *start)
         .ok_or_else(|| Problem::parameter("week_start", "'week_start' must be monday or sunday or saturday"))
+}
+
+/// A time of the future would refuse every event, and is refused itself.
+fn min_time(value: &Value, calendar: &Calendar, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let time = value.as_str().and_then(|text| TimeBound::parse(text).ok()).map(|bound| bound.start(calendar));
+    time.filter(|time| *time <= now).map(Some).ok_or_else(|| {
+        let detail = "'min_time' must be null, a date (YYYY-MM-DD) or a time in RFC 3339, not after the present";
+        Problem::parameter("min_time", detail)
+    })
 }
 
 fn max_lateness_sec(value: &Value) -> Result<Option<u32>, Problem> {

@@ -8,7 +8,7 @@ use domain::activity::{self, DailyUsers, RetentionQuery, Variant};
 use domain::calendar::{Calendar, Day, DayRange, Period};
 use domain::limits::{RETENTION_CELLS_MAX, RETENTION_PERIODS_MAX, STATISTIC_ROWS_MAX, TOP_EVENTS_MAX};
 use domain::tenant::TenantScope;
-use domain::time::TimeRange;
+use domain::time::{TimeRange, Timestamp};
 use pipeline::FairPermit;
 use ports::active_users::ActiveUsersQuery;
 use ports::analytics::Analytics;
@@ -45,11 +45,11 @@ const MONTHLY: Active = Active { period: Period::Month, rolling_days: 30 };
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ActiveParameters {
-    /// From this day or instant on; without it the last 30 days, or 12 months.
+    /// From this day or time on; without it the last 30 days, or 12 months.
     from: Option<String>,
-    /// Up to and with this day, or before this instant; today without it.
+    /// Up to and with this day, or before this time; today without it.
     to: Option<String>,
-    /// IANA name of the zone that days belong to; the tenant's own without it.
+    /// IANA name of the zone of days, dates and times without an offset; the tenant's own without it.
     tz: Option<String>,
     /// Only events of this project; empty for events without one.
     project: Option<String>,
@@ -65,11 +65,11 @@ pub(crate) struct ActiveParameters {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WeeklyParameters {
-    /// From this day or instant on; without it the last 12 weeks.
+    /// From this day or time on; without it the last 12 weeks.
     from: Option<String>,
-    /// Up to and with this day, or before this instant; today without it.
+    /// Up to and with this day, or before this time; today without it.
     to: Option<String>,
-    /// IANA name of the zone that days belong to; the tenant's own without it.
+    /// IANA name of the zone of days, dates and times without an offset; the tenant's own without it.
     tz: Option<String>,
     /// The day that weeks begin on, `monday`, `sunday` or `saturday`; as in the settings without it.
     #[param(example = "monday")]
@@ -224,11 +224,11 @@ fn check_rows(rows: usize) -> Result<(), Problem> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TopEventsParameters {
-    /// From this day or instant on; from the beginning without it.
+    /// From this day or time on; from the beginning without it.
     from: Option<String>,
-    /// Up to and with this day, or before this instant; to the end without it.
+    /// Up to and with this day, or before this time; to the end without it.
     to: Option<String>,
-    /// IANA name of the zone that days belong to; the tenant's own without it.
+    /// IANA name of the zone of days, dates and times without an offset; the tenant's own without it.
     tz: Option<String>,
     /// Only events of this project; empty for events without one.
     project: Option<String>,
@@ -253,7 +253,7 @@ pub(crate) async fn top_events(
     let range = bounds.range(&calendar, TimeRange::ALL)?;
     let project = parameters.project.as_deref();
     let types = within_time(&api, api.reads.analytics.top_types(&scope, range, project, limit)).await?;
-    Ok(Json(TopEventsBody::new(types)))
+    Ok(Json(TopEventsBody::new(&calendar, range, types)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -266,11 +266,11 @@ pub(crate) struct RetentionParameters {
     /// `on`: active in that very period. `on_or_after`: in that or any later one.
     #[param(example = "on")]
     variant: Option<String>,
-    /// Cohorts from this day or instant on; the last 12 weeks or 30 days without it.
+    /// Cohorts from this day or time on; the last 12 weeks or 30 days without it.
     from: Option<String>,
-    /// Cohorts up to and with this day, or before this instant; today without it.
+    /// Cohorts up to and with this day, or before this time; today without it.
     to: Option<String>,
-    /// IANA name of the zone that days belong to; the tenant's own without it.
+    /// IANA name of the zone of days, dates and times without an offset; the tenant's own without it.
     tz: Option<String>,
     /// Only events of this project; empty for events without one.
     project: Option<String>,
@@ -283,7 +283,7 @@ pub(crate) struct RetentionParameters {
 }
 
 impl RetentionParameters {
-    fn query(&self, calendar: Calendar, api: &ApiState) -> Result<RetentionQuery, Problem> {
+    fn query(&self, calendar: Calendar, api: &ApiState, time_min: Timestamp) -> Result<RetentionQuery, Problem> {
         let periods = [("weekly", Period::Week), ("daily", Period::Day)];
         let period = one_of("period", self.period.as_deref(), &periods)?.unwrap_or(Period::Week);
         let variants = [("on", Variant::On), ("on_or_after", Variant::OnOrAfter)];
@@ -302,15 +302,16 @@ impl RetentionParameters {
             return Err(Problem::parameter("periods", detail));
         }
         let periods = u16::try_from(periods).unwrap_or(u16::MAX);
-        Ok(RetentionQuery { calendar, period, variant, cohorts, periods, now })
+        let first_day = calendar.day_of(time_min);
+        Ok(RetentionQuery { calendar, period, variant, cohorts, periods, first_day, now })
     }
 }
 
 /// Retention by cohort
 ///
 /// A cohort is the users whose first event ever, of the type and project if given, lies in a period. A
-/// late earlier event moves its user to the older cohort. Averages pool the complete cells of all
-/// cohorts.
+/// late earlier event moves its user to the older cohort. Days that end before the setting `min_time` are
+/// left out. Averages pool the complete cells of all cohorts.
 #[utoipa::path(
     get, path = "/stats/retention", tag = "statistics", operation_id = "retention", params(RetentionParameters),
     responses((status = 200, description = "One row per cohort", body = RetentionBody), RangeRefusals),
@@ -320,7 +321,8 @@ pub(crate) async fn retention(
     ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<RetentionParameters>,
 ) -> Result<Json<RetentionBody>, Problem> {
-    let query = parameters.query(calendar(&api, &scope, zone(parameters.tz.as_deref())?), &api)?;
+    let time_min = api.settings.limits(&scope, api.pipeline.limits()).time_min;
+    let query = parameters.query(calendar(&api, &scope, zone(parameters.tz.as_deref())?), &api, time_min)?;
     let users = ActiveUsersQuery {
         range: TimeRange::ALL,
         zone: query.calendar.zone.clone(),

@@ -2,6 +2,7 @@
 
 use domain::activity::{Average, Cell, Cohort, Retention};
 use domain::calendar::{Calendar, Day, Period};
+use domain::time::{TimeRange, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -37,6 +38,14 @@ impl ActiveUsersBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TopEvents)]
 pub(crate) struct TopEventsBody {
+    /// The zone that dates and times without an offset are of, by its IANA name.
+    tz: String,
+    /// The first instant that counts; null when everything from the beginning does.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// The first instant that does not count any more; null when everything to the end counts.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
     /// Most events first, then in order of type.
     data: Vec<TypeRow>,
 }
@@ -52,8 +61,13 @@ struct TypeRow {
 }
 
 impl TopEventsBody {
-    pub(crate) fn new(types: Vec<(String, u64)>) -> Self {
-        Self { data: types.into_iter().map(|(r#type, count)| TypeRow { r#type, count }).collect() }
+    pub(crate) fn new(calendar: &Calendar, range: TimeRange, types: Vec<(String, u64)>) -> Self {
+        Self {
+            tz: calendar.zone.name().to_owned(),
+            from: Some(range.from()).filter(|from| *from > TimeRange::ALL.from()),
+            to: Some(range.to()).filter(|to| *to < TimeRange::ALL.to()),
+            data: types.into_iter().map(|(r#type, count)| TypeRow { r#type, count }).collect(),
+        }
     }
 }
 
@@ -90,8 +104,8 @@ struct CellBody {
     n: usize,
     /// How many users.
     users: u64,
-    /// `users` divided by the size of the cohort; 0 for an empty one.
-    ratio: f64,
+    /// `users` divided by the size of the cohort; null for an empty one.
+    ratio: Option<f64>,
     /// Whether the period has ended.
     complete: bool,
 }
@@ -106,8 +120,8 @@ struct AverageBody {
     users: u64,
     /// Users of the cohorts that have had that period.
     eligible: u64,
-    /// `users` divided by `eligible`.
-    ratio: f64,
+    /// `users` divided by `eligible`; null when nobody is.
+    ratio: Option<f64>,
 }
 
 impl RetentionBody {
@@ -135,6 +149,6 @@ impl AverageBody {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of users are far below 2^52")]
-fn ratio(users: u64, of: u64) -> f64 {
-    if of == 0 { 0.0 } else { users as f64 / of as f64 }
+fn ratio(users: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| users as f64 / of as f64)
 }

@@ -24,10 +24,11 @@ pub(crate) struct WindowBody {
     tenant_id: String,
     /// The customer; null stands for all events without one.
     customer_id: Option<String>,
-    /// `open`, `closed` or `revised`.
+    /// `open`: events in time may still be applied, whatever the revision. `closed`: all are, and none came
+    /// late. `revised`: all are, and some came late.
     #[schema(value_type = String)]
     state: domain::window::WindowState,
-    /// 1, and one more for each late event.
+    /// 1, and one more for each late event, also while the window is open.
     revision: u64,
     /// Sums over the events of the customer in the window.
     aggregations: AggregationsBody,

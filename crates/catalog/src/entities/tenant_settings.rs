@@ -16,6 +16,7 @@ pub(crate) struct Model {
     pub(crate) max_lateness_sec: Option<i64>,
     pub(crate) updated_us: i64,
     pub(crate) seal: i64,
+    pub(crate) min_time_us: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -37,6 +38,7 @@ impl Model {
             max_lateness_sec: settings.max_lateness_sec.map(i64::from),
             updated_us: now.micros(),
             seal: 0,
+            min_time_us: settings.min_time.map(Timestamp::micros),
         };
         row.seal = row.expected_seal();
         row
@@ -55,11 +57,14 @@ impl Model {
             _ => return Err(broken()),
         };
         let max_lateness_sec = self.max_lateness_sec.map(u32::try_from).transpose().map_err(|_| broken())?;
-        Ok((tenant_id(&self.tenant)?, TenantSettings { week_start, max_lateness_sec }))
+        let min_time = self.min_time_us.map(Timestamp::from_micros);
+        Ok((tenant_id(&self.tenant)?, TenantSettings { week_start, max_lateness_sec, min_time }))
     }
 
     fn expected_seal(&self) -> i64 {
         let texts = Seal::default().bytes(self.tenant.as_bytes()).bytes(self.week_start.as_bytes());
-        texts.int(self.max_lateness_sec.unwrap_or(-1)).int(self.updated_us).value()
+        let seal = texts.int(self.max_lateness_sec.unwrap_or(-1)).int(self.updated_us);
+        // What format 1 has sealed has no such time, and stays sealed.
+        self.min_time_us.map_or(seal, |min_time_us| seal.int(min_time_us)).value()
     }
 }

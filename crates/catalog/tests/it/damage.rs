@@ -32,6 +32,8 @@ async fn f11_a_row_is_checked_when_it_is_read() -> Outcome {
         ("UPDATE tenant_settings SET max_lateness_sec = 1", 1),
         ("UPDATE tenant_settings SET max_lateness_sec = NULL", 1),
         ("UPDATE tenant_settings SET week_start = 'friday'", 1),
+        ("UPDATE tenant_settings SET min_time_us = min_time_us + 1", 1),
+        ("UPDATE tenant_settings SET min_time_us = NULL", 1),
         ("UPDATE wanted_zone SET zone = 'Europe/Paris'", 2),
         ("UPDATE wanted_zone SET version = version + 1", 2),
         ("UPDATE wanted_zone SET tenant = 'acne'", 2),

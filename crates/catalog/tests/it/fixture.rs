@@ -22,6 +22,7 @@ use crate::Outcome;
 use crate::place::{Folder, kind};
 
 const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v1.sqlite");
+const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v2.sqlite");
 /// Before the catalog had a file of its own.
 const MANIFEST_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifest/tests/it/fixtures/manifest-v2.sqlite");
 
@@ -33,8 +34,13 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
 
+/// What format 1 can hold of them.
+fn settings_of_1() -> TenantSettings {
+    TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(86_400), min_time: None }
+}
+
 fn settings() -> TenantSettings {
-    TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(86_400) }
+    TenantSettings { min_time: Some(at(946_684_800)), ..settings_of_1() }
 }
 
 fn zone(version: u64) -> VersionedZone {
@@ -59,29 +65,42 @@ pub(crate) async fn write(path: &Path) -> Result<(), PortError> {
     catalog.close().await
 }
 
-/// Compares everything in a catalog with what [`write`] wrote, and goes on from there.
-async fn check(catalog: &SqliteCatalog, wanted: VersionedZone) -> Outcome {
+/// Compares everything in a catalog with what [`write`] wrote, or wrote when it was older, and goes on from there.
+async fn check(catalog: &SqliteCatalog, wanted: VersionedZone, settings: TenantSettings) -> Outcome {
     let created = at(1_400_000_000);
     let tenant = Tenant { id: acme(), name: "acme".to_owned(), active: true, created, updated: created };
     assert_eq!(catalog.tenants().await?, [tenant]);
-    assert_eq!(catalog.settings().await?, [(acme(), settings())]);
+    assert_eq!(catalog.settings().await?, [(acme(), settings)]);
     assert_eq!(catalog.wanted_zones().await?, [(acme(), wanted)]);
     assert_eq!(catalog.reference_tables().await?, [(acme(), reference(2))]);
-    catalog.store_reference(&TenantScope::for_operator(acme()), &reference(3)).await?;
+    let scope = TenantScope::for_operator(acme());
+    catalog.store_reference(&scope, &reference(3)).await?;
+    let later = TenantSettings { min_time: Some(at(-1)), ..settings };
+    catalog.store_settings(&scope, &later, at(1_400_000_003)).await?;
+    assert_eq!(catalog.settings().await?, [(acme(), later)]);
     Ok(())
 }
 
 #[tokio::test]
 #[ignore = "writes the fixture; run it for a new format, under a new name"]
 async fn write_the_fixture() -> Outcome {
-    Ok(write(Path::new(FORMAT_1)).await?)
+    Ok(write(Path::new(FORMAT_2)).await?)
 }
 
 #[tokio::test]
 async fn a_catalog_of_format_1_opens_for_ever() -> Outcome {
     let folder = Folder::new()?;
     fs::copy(FORMAT_1, folder.file())?;
-    check(&SqliteCatalog::open(&folder.file()).await?, zone(3)).await?;
+    check(&SqliteCatalog::open(&folder.file()).await?, zone(3), settings_of_1()).await?;
+    assert_eq!(folder.catalog().await?.reference_tables().await?, [(acme(), reference(3))], "it is migrated once only");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_catalog_of_format_2_opens_for_ever() -> Outcome {
+    let folder = Folder::new()?;
+    fs::copy(FORMAT_2, folder.file())?;
+    check(&SqliteCatalog::open(&folder.file()).await?, zone(3), settings()).await?;
     assert_eq!(folder.catalog().await?.reference_tables().await?, [(acme(), reference(3))], "it is migrated once only");
     Ok(())
 }
@@ -104,7 +123,7 @@ async fn the_catalog_in_a_manifest_of_format_2_moves_out_as_often_as_it_takes() 
     fs::write(folder.file().with_extension("sqlite-wal"), b"half a log")?;
     for _ in 0..2 {
         SqliteCatalog::create_from_manifest(&folder.file(), &folder.manifest(), &zones).await?;
-        check(&SqliteCatalog::open(&folder.file()).await?, zone(1)).await?;
+        check(&SqliteCatalog::open(&folder.file()).await?, zone(1), settings_of_1()).await?;
         assert_eq!(old(&folder).await?, zones, "the manifest is as it was");
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! Retention: of the users who came for the first time in a period, how many came back later. A
-//! cohort is decided by the first activity of all time, so a late earlier event moves its user to the
+//! cohort is decided by the first activity of all time (from a first day on), so a late earlier event moves its user to the
 //! older cohort with the next question. Cohorts share no user, which bounds the memory.
 
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub struct RetentionQuery {
     pub cohorts: DayRange,
     /// Steps after the first; each cohort has at most one cell more.
     pub periods: u16,
+    /// Activity on earlier days is left out, so that a time that nobody meant makes no cohort.
+    pub first_day: Day,
     /// Cells whose period has not begun by then are left out.
     pub now: Timestamp,
 }
@@ -79,7 +81,7 @@ pub struct Retention {
 /// `is_cancelled` says that the caller has left.
 pub fn retention(activity: &DailyUsers, query: &RetentionQuery, is_cancelled: &dyn Fn() -> bool) -> Option<Retention> {
     let starts: Vec<Day> = super::starts(&query.calendar, query.cohorts, query.period).collect();
-    let active = per_period(activity, &query.calendar, query.period);
+    let active = per_period(activity, query);
     let newcomers = newcomers(&active, &starts);
     let mut cohorts: Vec<Cohort> =
         starts.iter().zip(&newcomers).map(|(start, new)| empty_row(query, *start, new)).collect();
@@ -94,10 +96,10 @@ pub fn retention(activity: &DailyUsers, query: &RetentionQuery, is_cancelled: &d
 }
 
 /// The users that were active in each period, by its first day.
-fn per_period(activity: &DailyUsers, calendar: &Calendar, period: Period) -> DailyUsers {
+fn per_period(activity: &DailyUsers, query: &RetentionQuery) -> DailyUsers {
     let mut periods = DailyUsers::new();
-    for (day, users) in activity {
-        periods.entry(calendar.period_of(*day, period)).or_default().merge(users);
+    for (day, users) in activity.range(query.first_day..) {
+        periods.entry(query.calendar.period_of(*day, query.period)).or_default().merge(users);
     }
     periods
 }

@@ -95,7 +95,8 @@ proptest! {
     ) {
         let now = calendar.start_of(Day::from_number(BASE + now)).plus_micros(second * 1_000_000);
         let variant = if on_or_after { Variant::OnOrAfter } else { Variant::On };
-        let query = RetentionQuery { calendar, period, variant, cohorts, periods, now };
+        let first_day = Day::MIN;
+        let query = RetentionQuery { calendar, period, variant, cohorts, periods, first_day, now };
         prop_assert_eq!(retention(&sets(&visits), &query, &never), Some(by_hand(&visits, &query)));
     }
 }
@@ -148,6 +149,7 @@ fn a_late_earlier_event_moves_its_user_to_the_older_cohort() {
         variant: Variant::On,
         cohorts: DayRange { first: day("2026-10-05"), last: day("2026-10-18") },
         periods: 1,
+        first_day: Day::MIN,
         now: Timestamp::parse("2026-10-19").unwrap(),
     };
     let sizes = |activity: &DailyUsers| {
@@ -160,6 +162,9 @@ fn a_late_earlier_event_moves_its_user_to_the_older_cohort() {
     assert_eq!(sizes(&activity), [1, 0]);
     activity.entry(day("2025-01-01")).or_default().insert(UserNumber(7));
     assert_eq!(sizes(&activity), [0, 0], "the first event ever decides, not the first in the range");
+    let later = RetentionQuery { first_day: day("2026-10-06"), ..query.clone() };
+    let cohorts = retention(&activity, &later, &never).unwrap().cohorts;
+    assert_eq!(cohorts.iter().map(|cohort| cohort.size).collect::<Vec<_>>(), [1, 0], "a day that nobody meant");
 }
 
 #[test]
@@ -178,6 +183,7 @@ fn the_ends_of_the_calendar_are_no_trap() {
                 variant: Variant::OnOrAfter,
                 cohorts: range,
                 periods: 366,
+                first_day: Day::MIN,
                 now: Timestamp::MAX,
             };
             assert_eq!(retention(&activity, &query, &never).unwrap().cohorts.len(), 1);
@@ -197,6 +203,7 @@ fn i6_what_was_cancelled_is_not_counted_to_its_end() {
         variant: Variant::On,
         cohorts: range,
         periods: 60,
+        first_day: Day::MIN,
         now: Timestamp::MAX,
     };
     // The caller is still there at the first ten looks.

@@ -125,7 +125,7 @@ proptest! {
         (kind, project, customer, user, endpoint, model) in (name(), name(), name(), name(), name(), name()),
         numbers in proptest::array::uniform4(proptest::option::of(0_u64..1_000_000)),
         properties in proptest::option::of("\\{\"[a-z]{1,5}\":[0-9]{1,5}\\}"),
-        micros in 0_i64..1_760_000_000_000_000,
+        micros in 315_619_200_000_000_i64..1_760_000_000_000_000,
     ) {
         let limits = Limits::default();
         let scope = TenantScope::for_operator(TenantId::default_tenant());

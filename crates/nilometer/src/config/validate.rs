@@ -10,6 +10,7 @@ use std::time::Duration;
 use api::CacheTimes;
 use domain::limits::{LIVE_RETENTION_SEC_MAX, Limits, RECORD_EVENTS_MAX};
 use domain::tenant::{Keyring, TenantId};
+use domain::time::Timestamp;
 use domain::window::WindowRule;
 use journal::JournalOptions;
 use ledger_embedded::LedgerOptions;
@@ -134,12 +135,14 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
     let names = 1..=1_000_000;
     let lateness_sec: i64 = number("max_lateness_sec", s.max_lateness_sec, 0..=CENTURY_SEC)?;
     let future_sec: i64 = number("future_sec_max", s.future_sec_max, 0..=CENTURY_SEC)?;
+    let time_min = Timestamp::parse(&s.min_time).map_err(|why| refusal("min_time", format!("is {why}")))?;
     let limits = Limits {
         body_bytes_max: number("body_bytes_max", s.body_bytes_max, KIB..=GIB)?,
         decoded_bytes_max: number("decoded_bytes_max", s.decoded_bytes_max, KIB..=GIB)?,
         batch_events_max: number("batch_events_max", s.batch_events_max, 1..=RECORD_EVENTS_MAX as u64)?,
         properties_bytes_max: number("properties_bytes_max", s.properties_bytes_max, 2..=16 * MIB)?,
         json_depth_max: number("json_depth_max", s.json_depth_max, 4..=128)?,
+        time_min,
         future_us_max: future_sec * 1_000_000,
         lateness_us_max: (lateness_sec > 0).then_some(lateness_sec * 1_000_000),
         endpoints_max: number("endpoints_max", s.endpoints_max, names.clone())?,

@@ -67,7 +67,7 @@ pub enum LoadedOutcome {
 impl Ingest {
     /// A loader of events of `scope`.
     pub fn loader<'i>(&'i self, scope: &'i TenantScope) -> Loader<'i> {
-        let limits = Limits { lateness_us_max: None, ..self.limits.clone() };
+        let limits = Limits { lateness_us_max: None, ..self.settings.limits(scope, &self.limits) };
         Loader { ingest: self, scope, limits, names: self.names.of(scope.tenant()) }
     }
 

@@ -44,7 +44,7 @@ async fn what_holds_is_stored_and_holds_again_after_a_restart() {
     before.change(&scope("a"), &change(120)).await.unwrap();
     let week = SettingsChange { week_start: Some(WeekStart::Sunday), ..SettingsChange::default() };
     before.change(&scope("a"), &week).await.unwrap();
-    let expected = TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(120) };
+    let expected = TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(120), min_time: None };
     assert_eq!(before.get(&scope("a")).settings, expected);
     assert_eq!(before.get(&scope("b")), VersionedSettings::default(), "I5");
     let after = settings(&catalog, catalog.reopen().settings().await.unwrap());
@@ -94,6 +94,19 @@ fn a_tenants_lateness_goes_before_the_servers() {
     for (tenant, expected) in [("own", Some(120_000_000)), ("any", None), ("none", Some(60_000_000))] {
         assert_eq!(settings.limits(&scope(tenant), &server).lateness_us_max, expected, "{tenant}");
     }
+}
+
+#[tokio::test]
+async fn a_tenants_earliest_time_goes_before_the_servers() {
+    let settings = settings(&Arc::new(MemoryCatalog::new()), Vec::new());
+    let server = Limits::default();
+    let earliest = || settings.limits(&scope("a"), &server).time_min;
+    let change = |min_time| SettingsChange { min_time: Some(min_time), ..SettingsChange::default() };
+    assert_eq!(earliest(), server.time_min);
+    settings.change(&scope("a"), &change(Some(Timestamp::MIN))).await.unwrap();
+    assert_eq!(earliest(), Timestamp::MIN);
+    settings.change(&scope("a"), &change(None)).await.unwrap();
+    assert_eq!(earliest(), server.time_min);
 }
 
 /// Recounts that never end.

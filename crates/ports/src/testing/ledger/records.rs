@@ -135,7 +135,7 @@ fn text(text: &str) -> Option<Cow<'static, str>> {
 
 /// The events of one request of `scope`, received at `received_at`, as the journal gets them.
 pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Admitted {
-    let limits = Limits { future_us_max: i64::MAX, ..Limits::default() };
+    let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
     let mut admission = Admission::new(scope, &limits, received_at, 0);
     for event in events {
         let checked = admission.check(&event.candidate, &mut AnyName, || "assigned".to_owned()).expect("an event");

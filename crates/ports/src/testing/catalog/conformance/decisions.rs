@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::calendar::{WeekStart, Zone};
+use domain::time::Timestamp;
 
 use crate::active_users::VersionedZone;
 use crate::catalog::{Catalog, Tenant, TenantSettings};
@@ -40,7 +41,8 @@ async fn tenants_are_created_once(place: &impl Place<dyn Catalog>) -> Result<(),
 async fn settings_are_of_one_tenant_and_the_last_stay(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
     let mut store = place.open().await?;
     assert_eq!(store.settings().await?, []);
-    let of = |week_start, max_lateness_sec| TenantSettings { week_start, max_lateness_sec };
+    let of = |week_start, max_lateness_sec| TenantSettings { week_start, max_lateness_sec, min_time: None };
+    let from = |min_time| TenantSettings { min_time: Some(min_time), ..TenantSettings::default() };
     // Tenants decide before and without being registered; the default is a decision as well.
     let steps = [
         ("b", TenantSettings::default()),
@@ -49,6 +51,9 @@ async fn settings_are_of_one_tenant_and_the_last_stay(place: &impl Place<dyn Cat
         ("a", of(WeekStart::Saturday, Some(1))),
         ("b", of(WeekStart::Monday, Some(86_400))),
         ("b", of(WeekStart::Sunday, None)),
+        ("a", from(Timestamp::MIN)),
+        ("b", from(at(0))),
+        ("a", TenantSettings::default()),
     ];
     let mut expected = BTreeMap::new();
     for (now, (id, settings)) in (1..).zip(steps) {
