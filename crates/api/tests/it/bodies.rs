@@ -86,6 +86,7 @@ async fn i9_each_bad_event_is_refused_by_field_and_its_neighbours_are_taken() {
         (r#"{"id": "e", "metadata": {"latencyMs": 1e400}}"#, "invalid_number", "latencyMs"),
         (r#"{"id": "e", "timestamp": "tomorrow"}"#, "invalid_time", "time"),
         (r#"{"id": "e", "timestamp": "2026-11-21T10:02:11Z"}"#, "time_in_future", "time"),
+        (r#"{"id": "e", "timestamp": "1969-07-20T20:17:40Z"}"#, "time_too_old", "time"),
         (r#"{"id": "e", "timestamp": "9999-12-30T00:00:00Z"}"#, "time_in_future", "time"),
         (r#"{"id": "e", "timestamp": "0000-12-31T23:59:59Z"}"#, "invalid_time", "time"),
         (r#"{"id": "e", "event_id": "f"}"#, "conflicting_fields", ""),
@@ -94,7 +95,7 @@ async fn i9_each_bad_event_is_refused_by_field_and_its_neighbours_are_taken() {
     let before = r#"{"id": "before"}"#;
     for (bad, code, field) in cases {
         let taken =
-            api.post("/v1/events", format!(r#"[{before}, {bad}, {{"timestamp": "1969-07-20T20:17:40Z"}}]"#)).await;
+            api.post("/v1/events", format!(r#"[{before}, {bad}, {{"timestamp": "1989-07-20T20:17:40Z"}}]"#)).await;
         let taken = taken.json(202);
         assert_eq!(taken["rejected"], 1, "{bad}: {taken}");
         let verdict = &taken["results"][1];

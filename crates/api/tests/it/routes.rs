@@ -16,4 +16,5 @@ mod stats;
 mod reference;
 mod stream;
 mod take;
+mod times;
 mod windows;

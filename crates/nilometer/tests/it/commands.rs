@@ -52,11 +52,17 @@ fn a_date_is_a_day_of_the_tenants_zone_as_it_is_in_the_api() {
     let shown = ids(shown["data"].as_array().unwrap());
     assert_eq!(shown, ["first", "last"]);
     for command in [&["export"][..], &["events", "list", "--first", "oldest"]] {
-        let day = ["--data", folder, "--from", "2026-01-02", "--to", "2026-01-02"];
-        let output = run(&[command, &day].concat());
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(ids(&lines), shown, "{command:?}");
+        // The day, its times without an offset, and the same with one.
+        for (from, to) in [
+            ("2026-01-02", "2026-01-02"),
+            ("2026-01-02T00:00", "2026-01-03 00:00:00"),
+            ("2026-01-02T00:00:00 +0530", "2026-01-02 18:30:00 UTC"),
+        ] {
+            let output = run(&[command, &["--data", folder, "--from", from, "--to", to]].concat());
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(ids(&lines), shown, "{command:?} {from}");
+        }
     }
 }
 
@@ -75,6 +81,44 @@ fn what_is_no_data_folder_is_left_alone() {
         assert_ne!(refused.status.code(), Some(0));
         assert!(!refused.stderr.is_empty());
     }
+    let refused = run(&["export", "--data", folder, "--to", "20260102"]);
+    assert!(stderr(&refused).contains("--to is not a date (YYYY-MM-DD)"), "{}", stderr(&refused));
+}
+
+#[test]
+fn i3_what_a_journal_holds_is_replayed_whatever_the_earliest_time_and_cohorts_heal() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let server = Server::with(data.path(), &["--min-time", "0001-01-01"]);
+    let event = |id: &str, time: &str| format!(r#"{{"id": "{id}", "user": "u", "time": "{time}"}}"#);
+    let events = [event("typo", "0001-01-01T00:00:00Z"), event("real", "2026-01-02T10:00:00Z")].join(",");
+    server.post("/v1/events?wait=applied", format!("[{events}]"));
+    let size = |server: &Server| {
+        let path = "/stats/retention?period=daily&from=2026-01-02&to=2026-01-02";
+        loop {
+            let (status, found) = server.get(path);
+            if status != 503 {
+                return found["cohorts"][0]["size"].clone();
+            }
+        }
+    };
+    assert_eq!(size(&server), 0, "the user came in the year 1");
+    server.kill();
+    // From the journal, and then from segments.
+    for _ in 0..2 {
+        let server = Server::start(data.path());
+        assert_eq!(size(&server), 1);
+        assert_eq!(server.get("/v1/events/typo").1["time"], "0001-01-01T00:00:00Z");
+        let again = server.post("/v1/events?wait=applied", event("other", "0001-01-01T00:00:00Z")).1;
+        assert_eq!(again["results"][0]["code"], "time_too_old", "{again}");
+        server.stop();
+    }
+    assert_eq!(run(&["verify", "--data", folder]).status.code(), Some(0));
+    let file = data.path().join("old.csv");
+    #[expect(clippy::disallowed_methods, reason = "a file to import")]
+    std::fs::write(&file, "id,time\nnew,1970-01-01\nnow,2026-03-01 10:00:00 UTC\n").unwrap();
+    let imported = run(&["import", file.to_str().unwrap(), "--data", folder]);
+    assert!(stdout(&imported).contains("1 accepted, 0 duplicates, 1 rejected"), "{}", stdout(&imported));
 }
 
 #[test]

@@ -23,7 +23,7 @@ async fn patch(api: &TestApi, body: &str) -> crate::harness::Reply {
 #[tokio::test]
 async fn a_change_merges_the_fields_given() {
     let api = TestApi::start().await;
-    let settings = |timezone: &str, week_start: &str, max_lateness_sec: Value| json!({"timezone": timezone, "week_start": week_start, "max_lateness_sec": max_lateness_sec});
+    let settings = |timezone: &str, week_start: &str, max_lateness_sec: Value| json!({"timezone": timezone, "week_start": week_start, "max_lateness_sec": max_lateness_sec, "min_time": null});
     assert_eq!(api.get("/v1/settings").await.json(200), settings("UTC", "monday", Value::Null));
     for (change, after) in [
         (r#"{"week_start": "sunday"}"#, settings("UTC", "sunday", Value::Null)),
@@ -53,6 +53,10 @@ async fn i9_bad_settings_are_named_and_change_nothing() {
         (r#"{"max_lateness_sec": 3155760001}"#, "max_lateness_sec"),
         (r#"{"max_lateness_sec": 18446744073709551616}"#, "max_lateness_sec"),
         (r#"{"max_lateness_sec": "120"}"#, "max_lateness_sec"),
+        (r#"{"min_time": "1980"}"#, "min_time"),
+        (r#"{"min_time": "2026-02-30"}"#, "min_time"),
+        (r#"{"min_time": "2026-11-21T10:00:11Z"}"#, "min_time"),
+        (r#"{"min_time": 315619200}"#, "min_time"),
         (r#"{"week_start": "sunday", "time_zone": "UTC"}"#, "time_zone"),
         (r#"{"week_start": "sunday", "week_start": "monday"}"#, "week_start"),
     ];
@@ -67,7 +71,10 @@ async fn i9_bad_settings_are_named_and_change_nothing() {
     api.send("PATCH", "/v1/settings", &[JSON, ("content-encoding", "gzip")], "{}").await.problem(415);
     assert_eq!(api.get("/v1/settings?tenant=a").await.problem(400)["field"], "tenant");
     let settings = api.get("/v1/settings").await.json(200);
-    assert_eq!(settings, json!({"timezone": "UTC", "week_start": "monday", "max_lateness_sec": null}));
+    assert_eq!(
+        settings,
+        json!({"timezone": "UTC", "week_start": "monday", "max_lateness_sec": null, "min_time": null})
+    );
 }
 
 #[tokio::test]
@@ -84,9 +91,36 @@ async fn a_tenants_lateness_goes_before_the_servers() {
     assert_eq!(status("2", "2026-11-21T09:58:10Z").await, "accepted");
     assert_eq!(status("3", "2026-11-21T09:58:09Z").await, "too_late");
     patch(&api, r#"{"max_lateness_sec": 0}"#).await.json(200);
-    assert_eq!(status("4", "1970-01-01T00:00:00Z").await, "accepted", "any age");
+    assert_eq!(status("4", "1980-01-02T00:00:00Z").await, "accepted", "any age");
     patch(&api, r#"{"max_lateness_sec": null}"#).await.json(200);
     assert_eq!(status("5", "2026-11-21T09:59:09Z").await, "too_late");
+}
+
+#[tokio::test]
+async fn an_event_before_the_earliest_time_is_told_and_the_tenant_says_which_that_is() {
+    let api = TestApi::start().await;
+    let verdict = async |id: &str, time: &str| {
+        let reply = api.post("/v1/events", format!(r#"{{"id": "{id}", "time": "{time}"}}"#)).await;
+        let results: Value = serde_json::from_str(reply.text()).unwrap();
+        let result = &results["results"][0];
+        (result["code"].as_str().unwrap_or("accepted").to_owned(), result["field"].clone())
+    };
+    let too_old = ("time_too_old".to_owned(), json!("time"));
+    let taken = ("accepted".to_owned(), Value::Null);
+    for old in ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1980-01-01 00:00:00", "1980-01-01T23:59:59.999999999Z"]
+    {
+        assert_eq!(verdict("old", old).await, too_old, "{old}");
+    }
+    assert_eq!(verdict("1", "1980-01-02T00:00:00Z").await, taken);
+    let changed = patch(&api, r#"{"timezone": "Europe/Berlin", "min_time": "2020-01-01"}"#).await.json(200);
+    assert_eq!(changed["min_time"], "2019-12-31T23:00:00Z", "a date is a day of the tenant's zone");
+    assert_eq!(verdict("2", "2019-12-31T22:59:59.999999Z").await, too_old);
+    assert_eq!(verdict("2", "2019-12-31T23:00:00Z").await, taken);
+    patch(&api, r#"{"min_time": "0001-01-01T00:00:00Z"}"#).await.json(200);
+    assert_eq!(verdict("3", "1969-12-31T23:59:59.999999999Z").await, taken);
+    assert_eq!(api.get("/v1/events/3").await.json(200)["time"], "1969-12-31T23:59:59.999999Z", "rounded down");
+    patch(&api, r#"{"min_time": null}"#).await.json(200);
+    assert_eq!(verdict("4", "1969-12-31T23:59:59Z").await, too_old);
 }
 
 #[tokio::test]
@@ -188,7 +222,10 @@ async fn while_a_zone_changes_questions_are_answered_and_other_zones_told_to_wai
     let meanwhile = api.get("/v1/settings").await.json(200);
     let fields = ["timezone", "timezone_pending", "week_start"].map(|field| meanwhile[field].as_str().unwrap());
     assert_eq!(fields, ["UTC", "Asia/Tokyo", "monday"]);
-    assert_eq!(api.get("/stats/top-events").await.json(200), json!({"data": []}));
+    assert_eq!(
+        api.get("/stats/top-events").await.json(200),
+        json!({"tz": "UTC", "from": null, "to": null, "data": []})
+    );
     stub.turns.add_permits(1);
     assert_eq!(first.await.unwrap(), 200);
     let settings = api.get("/v1/settings").await.json(200);

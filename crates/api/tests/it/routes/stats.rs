@@ -135,7 +135,13 @@ async fn top_events_come_most_first_then_by_type() {
     .await;
     let top = async |query: &str| api.get(&format!("/stats/top-events?{query}")).await.json(200);
     let count = |kind: &str, count: u64| json!({"type": kind, "count": count});
-    assert_eq!(top("").await, json!({"data": [count("login", 2), count("buy", 1), count("click", 1)]}));
+    assert_eq!(
+        top("").await,
+        json!({"tz": "UTC", "from": null, "to": null, "data": [count("login", 2), count("buy", 1), count("click", 1)]})
+    );
+    let day = top("from=2026-11-02&to=2026-11-02&tz=Europe/Berlin").await;
+    let range = (&day["tz"], &day["from"], &day["to"]);
+    assert_eq!(range, (&json!("Europe/Berlin"), &json!("2026-11-01T23:00:00Z"), &json!("2026-11-02T23:00:00Z")));
     assert_eq!(top("limit=1").await["data"], json!([count("login", 2)]));
     assert_eq!(top("project=p&from=2026-11-02").await["data"], json!([count("buy", 1), count("login", 1)]));
     assert_eq!(top("to=2026-11-01&tz=America/New_York").await["data"], json!([count("click", 1), count("login", 1)]));
@@ -161,7 +167,8 @@ async fn retention_has_the_documented_shape() {
                 {"cohort": "2026-11-02", "size": 2,
                     "cells": [cell(0, 2, 1.0, true), cell(1, 0, 0.0, true), cell(2, 1, 0.5, false)]},
                 {"cohort": "2026-11-09", "size": 1, "cells": [cell(0, 1, 1.0, true), cell(1, 0, 0.0, false)]},
-                {"cohort": "2026-11-16", "size": 0, "cells": [cell(0, 0, 0.0, false)]},
+                {"cohort": "2026-11-16", "size": 0,
+                    "cells": [{"n": 0, "users": 0, "ratio": null, "complete": false}]},
             ],
             "averages": [
                 {"n": 0, "users": 3, "eligible": 3, "ratio": 1.0},

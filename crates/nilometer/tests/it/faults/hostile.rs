@@ -243,7 +243,7 @@ fn f33_i9_edges_that_are_allowed_are_taken_as_they_are() {
     let cases = [
         (r#"{"id":"zero","tokens":-0}"#, "tokens", "0"),
         (r#"{"id":"most","tokens":1000000000000}"#, "tokens", "1000000000000"),
-        (r#"{"id":"old","time":"1969-12-31T23:59:59.999999Z"}"#, "time", r#""1969-12-31T23:59:59.999999Z""#),
+        (r#"{"id":"old","time":"1980-01-02T00:00:00Z"}"#, "time", r#""1980-01-02T00:00:00Z""#),
         (r#"{"id":"pair","user":"\ud83d\ude00"}"#, "user", r#""😀""#),
         (r#"{"id":"raw","properties":{"a":1e300,"a":-0}}"#, "properties", r#"{"a":1e300,"a":-0}"#),
     ];

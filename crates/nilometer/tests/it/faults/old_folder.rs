@@ -68,8 +68,26 @@ fn check_answers(server: &Server, name: &str, at: &str) {
     assert!(wait::until(WAIT_MAX, is_closed), "{name} {at}:\n{}", server.log());
     for question in &recorded {
         let (path, tenant) = (&question["path"], &question["tenant"]);
-        assert_eq!(ask(&mut client, question), question["answer"], "{name} {at} {path} of {tenant}");
+        let answer = as_then(path.as_str().unwrap(), ask(&mut client, question));
+        assert_eq!(answer, question["answer"], "{name} {at} {path} of {tenant}");
     }
+}
+
+/// The answer without what has been added to it since, and with the ratio that empty cohorts had.
+fn as_then(path: &str, mut answer: Value) -> Value {
+    let fields = answer.as_object_mut().unwrap();
+    if path.starts_with("/v1/settings") {
+        assert_eq!(fields.remove("min_time"), Some(Value::Null));
+    }
+    if path.starts_with("/stats/top-events") {
+        fields.retain(|name, _| name == "data");
+    }
+    for cohort in fields.get_mut("cohorts").and_then(Value::as_array_mut).into_iter().flatten() {
+        if cohort["size"] == 0 {
+            cohort["cells"].as_array_mut().unwrap().iter_mut().for_each(|cell| cell["ratio"] = 0.0.into());
+        }
+    }
+    answer
 }
 
 fn ask(client: &mut Client, question: &Value) -> Value {

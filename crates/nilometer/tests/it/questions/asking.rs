@@ -73,7 +73,11 @@ impl Session {
         let keys: Vec<String> =
             TENANTS.iter().zip(&truths).map(|(tenant, truth)| format!("{tenant}:{}", truth.key)).collect();
         // Many flushes and merges of little data.
-        let launch = Launch::on(data.path()).restless().set("flush_rows", 150).set("api_keys", keys.join(","));
+        let launch = Launch::on(data.path())
+            .restless()
+            .set("min_time", "0001-01-01")
+            .set("flush_rows", 150)
+            .set("api_keys", keys.join(","));
         let server = launch.start_ready();
         let client = server.client();
         Self { seed, random: StdRng::seed_from_u64(seed), truths, data, launch, server, client, asked: 0 }

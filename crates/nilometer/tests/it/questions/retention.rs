@@ -103,6 +103,6 @@ impl Asked {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "few users")]
-fn ratio(users: usize, of: usize) -> f64 {
-    if of == 0 { 0.0 } else { users as f64 / of as f64 }
+fn ratio(users: usize, of: usize) -> Option<f64> {
+    (of > 0).then(|| users as f64 / of as f64)
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::asking::{Question, Session};
 use super::ranges::{ALWAYS, Range, runs, zone};
 use super::truth::{Event, PROJECTS, TYPES, Truth};
-use super::wall::{Wall, Width, now};
+use super::wall::{Wall, Width, now, text};
 
 type Parameters = Vec<(&'static str, String)>;
 
@@ -159,7 +159,9 @@ fn top_types(session: &mut Session) -> Question {
         let events = truth.events_in(instants, &[("project", project.as_deref())]);
         let types = most_first(events.iter().map(|event: &&Event| event.kind.as_str()), limit);
         let row = |(kind, count)| json!({"type": kind, "count": count});
-        json!({"data": types.into_iter().map(row).collect::<Vec<_>>()})
+        let end = |at: i64, always: i64| (at != always).then(|| text(at));
+        let (from, to) = (end(instants.0, ALWAYS.0), end(instants.1, ALWAYS.1));
+        json!({"tz": wall.name, "from": from, "to": to, "data": types.into_iter().map(row).collect::<Vec<_>>()})
     })
 }
 
