@@ -6,14 +6,15 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::event::{Candidate, EventView, TimeText, Usage, UsageText};
+use crate::event::{Candidate, EventId, EventView, IdScheme, TimeText, Usage, UsageText};
 use crate::limits::{
     ENDPOINT_BYTES_MAX, EVENT_ID_BYTES_MAX, LATENCY_US_MAX, Limits, NAME_BYTES_MAX, RECORD_EVENTS_MAX, TOKENS_MAX,
 };
-use crate::record::{self, RecordWriter};
+use crate::payload::{HashRule, PayloadHash, PayloadHasher};
+use crate::record::{self, EventIdentity, ReceiptTimes, RecordWriter, RequestKey};
 use crate::rejection::{RejectCode, Rejection};
 use crate::tenant::TenantScope;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, first};
 
 /// The type of an event that names none and has an endpoint.
 pub const TYPE_OF_CALL: &str = "api_call";
@@ -81,7 +82,18 @@ impl Names for AnyName {
 pub struct Checked<'c> {
     id: Cow<'c, str>,
     event: EventView<'c>,
+    payload: PayloadHash,
     time_assigned: bool,
+    candidate: &'c Candidate<'c>,
+}
+
+/// A time as the release read it that made hashes by [`HashRule::EncodedBody`].
+fn first_reading(time: &TimeText<'_>) -> Option<Timestamp> {
+    match time {
+        TimeText::Text(text) => first::parse(text),
+        TimeText::Number(number) => first::parse_epoch(number),
+    }
+    .ok()
 }
 
 impl Checked<'_> {
@@ -95,11 +107,25 @@ impl Checked<'_> {
         EventView { id: &self.id, ..self.event }
     }
 
+    /// What the ledger knows the event by.
+    pub fn event_id(&self) -> EventId<'_> {
+        EventId { scheme: self.event.id_scheme, text: &self.id }
+    }
+
     /// What the ledger will compare to tell a retry from another event under the same id.
-    pub fn payload_hash(&self) -> u64 {
-        let mut body = Vec::with_capacity(256);
-        record::encode_body(&mut body, &self.view(), self.time_assigned);
-        record::payload_hash(&body)
+    pub fn payload_hash(&self) -> PayloadHash {
+        self.payload
+    }
+
+    /// The payload's hash by the rule of an earlier sighting, to be compared with that one.
+    pub fn payload_hash_by(&self, rule: HashRule) -> PayloadHash {
+        match rule {
+            HashRule::Written => self.payload,
+            HashRule::EncodedBody => {
+                let time = self.candidate.time.as_ref().and_then(first_reading).unwrap_or(self.event.time);
+                record::first_payload_hash(&EventView { time, ..self.view() }, self.time_assigned)
+            }
+        }
     }
 }
 
@@ -108,16 +134,32 @@ impl Checked<'_> {
 pub struct Admission<'p> {
     scope: &'p TenantScope,
     limits: &'p Limits,
+    hasher: &'p PayloadHasher,
     received_at: Timestamp,
     writer: RecordWriter,
 }
 
+/// What the admission of a request is given beside its events.
+#[derive(Debug, Clone, Copy)]
+pub struct AdmissionContext<'p> {
+    /// Whose events these are.
+    pub scope: &'p TenantScope,
+    /// What the tenant may send.
+    pub limits: &'p Limits,
+    /// With the secret of the folder.
+    pub hasher: &'p PayloadHasher,
+    /// When the request was received.
+    pub times: ReceiptTimes,
+    /// The key of the request, if it has one.
+    pub request: Option<RequestKey<'p>>,
+}
+
 impl<'p> Admission<'p> {
-    /// Begins the admission of a request received at `received_at` whose record will take about
-    /// `capacity` bytes.
-    pub fn new(scope: &'p TenantScope, limits: &'p Limits, received_at: Timestamp, capacity: usize) -> Self {
-        let writer = RecordWriter::new(scope.tenant(), received_at, capacity);
-        Self { scope, limits, received_at, writer }
+    /// Begins the admission of a request whose record will take about `capacity` bytes.
+    pub fn new(context: AdmissionContext<'p>, capacity: usize) -> Self {
+        let AdmissionContext { scope, limits, hasher, times, request } = context;
+        let writer = RecordWriter::new(scope.tenant(), times, request, capacity);
+        Self { scope, limits, hasher, received_at: times.received_at, writer }
     }
 
     /// Checks one event. `assign_id` makes an id for an event without one.
@@ -159,14 +201,16 @@ impl<'p> Admission<'p> {
                 return Err(self.too_many(dimension));
             }
         }
-        let event = EventView { id: "", time, kind, project, customer, user, endpoint, properties, usage };
-        Ok(Checked { id, event, time_assigned })
+        let id_scheme = IdScheme::Native;
+        let event = EventView { id: "", id_scheme, time, kind, project, customer, user, endpoint, properties, usage };
+        Ok(Checked { id, event, payload: self.hasher.written(candidate), time_assigned, candidate })
     }
 
     /// Takes a checked event into the record.
     pub fn push(&mut self, checked: &Checked<'_>) {
         debug_assert!((self.writer.count() as usize) < RECORD_EVENTS_MAX);
-        self.writer.push(&checked.view(), checked.time_assigned);
+        let identity = EventIdentity { payload: checked.payload, former: None };
+        self.writer.push(&checked.view(), &identity, checked.time_assigned);
     }
 
     /// The record, or `None` when no event was taken.
@@ -278,7 +322,19 @@ fn check_usage<'c>(text: &'c UsageText<'c>) -> Result<Usage<'c>, Rejection> {
     let tokens = count("tokens", text.tokens.as_deref())?.or(sum);
     let latency_us = latency_us(text.latency_ms.as_deref())?;
     let model = optional("model", text.model.as_deref(), NAME_BYTES_MAX)?;
-    Ok(Usage { tokens, input_tokens, output_tokens, latency_us, model })
+    let cache_read_tokens = count("cacheReadTokens", text.cache_read_tokens.as_deref())?;
+    let cache_write_tokens = count("cacheWriteTokens", text.cache_write_tokens.as_deref())?;
+    let reasoning_tokens = count("reasoningTokens", text.reasoning_tokens.as_deref())?;
+    Ok(Usage {
+        tokens,
+        input_tokens,
+        output_tokens,
+        latency_us,
+        model,
+        cache_read_tokens,
+        cache_write_tokens,
+        reasoning_tokens,
+    })
 }
 
 fn count(field: &str, number: Option<&str>) -> Result<Option<u64>, Rejection> {

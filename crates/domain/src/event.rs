@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 pub struct Candidate<'a> {
     /// The client's id.
     pub id: Option<Cow<'a, str>>,
+    /// The source of a CloudEvent, which is part of its identity.
+    pub source: Option<Cow<'a, str>>,
     /// When it happened.
     pub time: Option<TimeText<'a>>,
     /// What happened.
@@ -53,13 +55,71 @@ pub struct UsageText<'a> {
     pub latency_ms: Option<Cow<'a, str>>,
     /// `model`.
     pub model: Option<Cow<'a, str>>,
+    /// `cacheReadTokens`, `cache_read_tokens`: the part of the input that a cache answered.
+    pub cache_read_tokens: Option<Cow<'a, str>>,
+    /// `cacheWriteTokens`, `cache_write_tokens`: the part of the input that was put into a cache.
+    pub cache_write_tokens: Option<Cow<'a, str>>,
+    /// `reasoningTokens`, `reasoning_tokens`: the part of the output that is reasoning.
+    pub reasoning_tokens: Option<Cow<'a, str>>,
+}
+
+/// What the text of an id means. Ids are unique per tenant and scheme: equal texts of two schemes are
+/// two ids. Its number is part of the journal's and the ledger's formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum IdScheme {
+    /// The client's own id, or one assigned by the server.
+    #[default]
+    Native = 0,
+    /// Source and id of a CloudEvent.
+    CloudEvent = 1,
+    /// The key of a request that may be repeated; names no event.
+    Request = 2,
+    /// Key of a request and index in its body, for an event without an id.
+    InRequest = 3,
+}
+
+impl IdScheme {
+    /// The scheme with this number.
+    pub const fn of_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Native,
+            1 => Self::CloudEvent,
+            2 => Self::Request,
+            3 => Self::InRequest,
+            _ => return None,
+        })
+    }
+
+    /// Its number.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// An id with its scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId<'a> {
+    /// What the text means.
+    pub scheme: IdScheme,
+    /// The text as it is stored.
+    pub text: &'a str,
+}
+
+impl<'a> EventId<'a> {
+    /// A client's own id.
+    pub const fn native(text: &'a str) -> Self {
+        Self { scheme: IdScheme::Native, text }
+    }
 }
 
 /// An admitted event: every field checked, within its limit, and canonical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventView<'a> {
-    /// Unique per tenant; assigned when the client sent none.
+    /// Unique per tenant and scheme; assigned when the client sent none.
     pub id: &'a str,
+    /// What the id means.
+    pub id_scheme: IdScheme,
     /// When it happened; the receive time when the client sent none.
     pub time: Timestamp,
     /// What happened.
@@ -91,4 +151,10 @@ pub struct Usage<'a> {
     pub latency_us: Option<u64>,
     /// The model that answered.
     pub model: Option<&'a str>,
+    /// The part of the input tokens that a cache answered.
+    pub cache_read_tokens: Option<u64>,
+    /// The part of the input tokens that was put into a cache.
+    pub cache_write_tokens: Option<u64>,
+    /// The part of the output tokens that is reasoning.
+    pub reasoning_tokens: Option<u64>,
 }

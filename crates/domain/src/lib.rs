@@ -9,6 +9,7 @@ pub mod event;
 pub mod table;
 pub mod rejection;
 pub mod admit;
+pub mod payload;
 pub mod record;
 pub mod position;
 pub mod aggregate;

@@ -3,41 +3,97 @@
 //! bytes gives events or an error, never a panic.
 //!
 //! ```text
-//! record  version u8 = 1 | tenant len u16, bytes | received_at i64 | count u32 | count × event
+//! record  version u8 = 2 | tenant len u16, bytes | received_at i64 | watermark i64
+//!         | has key u8 | if so: key len u16, bytes, body hash u64 | count u32 | count × event
 //! event   len u32 | body
-//! body    flags u16 | time i64 | tokens, input, output, latency_us: u64 each, if flagged
+//! body    flags u32 with bit 15 set | time i64 | id scheme u8 | payload hash u64
+//!         | tokens, input, output, latency_us, cache read, cache write, reasoning: u64 each, if flagged
 //!         | id | kind | project, customer, user, endpoint, model, if flagged: len u16, bytes
 //!         | properties, if flagged: len u32, bytes
+//!         | former id len u16, bytes, former hash u64, if flagged
 //! ```
-//! Integers are little-endian, texts UTF-8, times microseconds since the epoch.
+//! Integers are little-endian, texts UTF-8, times microseconds since the epoch. A body of version 1 never
+//! had bit 15, so every body says its own version.
 
-use std::hash::Hasher;
+mod first;
+mod reader;
 
-use siphasher::sip::SipHasher13;
-
-use crate::event::{EventView, Usage};
+use crate::event::{EventView, IdScheme, Usage};
 use crate::limits::RECORD_EVENTS_MAX;
+use crate::payload::{HashRule, PayloadHash};
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
+use reader::Reader;
 
 /// The version this code writes.
-const VERSION: u8 = 1;
-/// Bytes of an event's body before its first optional part: flags and time.
-const BODY_FIXED_BYTES: usize = 10;
+const VERSION: u8 = 2;
+/// The version before it, which is still read.
+const FIRST_VERSION: u8 = 1;
 
 mod flag {
-    pub(super) const TIME_ASSIGNED: u16 = 1;
-    pub(super) const PROJECT: u16 = 1 << 1;
-    pub(super) const CUSTOMER: u16 = 1 << 2;
-    pub(super) const USER: u16 = 1 << 3;
-    pub(super) const ENDPOINT: u16 = 1 << 4;
-    pub(super) const PROPERTIES: u16 = 1 << 5;
-    pub(super) const TOKENS: u16 = 1 << 6;
-    pub(super) const INPUT: u16 = 1 << 7;
-    pub(super) const OUTPUT: u16 = 1 << 8;
-    pub(super) const LATENCY: u16 = 1 << 9;
-    pub(super) const MODEL: u16 = 1 << 10;
-    pub(super) const KNOWN: u16 = (1 << 11) - 1;
+    pub(super) const TIME_ASSIGNED: u32 = 1;
+    pub(super) const PROJECT: u32 = 1 << 1;
+    pub(super) const CUSTOMER: u32 = 1 << 2;
+    pub(super) const USER: u32 = 1 << 3;
+    pub(super) const ENDPOINT: u32 = 1 << 4;
+    pub(super) const PROPERTIES: u32 = 1 << 5;
+    pub(super) const TOKENS: u32 = 1 << 6;
+    pub(super) const INPUT: u32 = 1 << 7;
+    pub(super) const OUTPUT: u32 = 1 << 8;
+    pub(super) const LATENCY: u32 = 1 << 9;
+    pub(super) const MODEL: u32 = 1 << 10;
+    pub(super) const CACHE_READ: u32 = 1 << 11;
+    pub(super) const CACHE_WRITE: u32 = 1 << 12;
+    pub(super) const REASONING: u32 = 1 << 13;
+    pub(super) const FORMER: u32 = 1 << 14;
+    /// Set in every body since version 2, never before.
+    pub(super) const VERSION_2: u32 = 1 << 15;
+    pub(super) const KNOWN: u32 = (1 << 16) - 1;
+}
+
+/// When a request was received, and what was closed by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptTimes {
+    /// The receive time.
+    pub received_at: Timestamp,
+    /// Up to when windows may have been closed when the request was admitted: an event whose window closes
+    /// by then is late, whatever the receive time says.
+    pub watermark: Timestamp,
+}
+
+impl ReceiptTimes {
+    /// What an event's window is compared with to tell whether it came in time.
+    pub fn late_from(self) -> Timestamp {
+        self.received_at.max(self.watermark)
+    }
+}
+
+/// The key of a request that may be repeated, with what the request was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestKey<'a> {
+    /// Credential, route and key in one text; unique per tenant.
+    pub text: &'a str,
+    /// Hash of the decoded body.
+    pub body: PayloadHash,
+}
+
+/// The id under which an earlier release would have taken an event, with the hash it would have made. Only
+/// in folders that hold ids of that release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormerId<'a> {
+    /// The id, of scheme [`IdScheme::Native`].
+    pub id: &'a str,
+    /// The hash, by [`HashRule::EncodedBody`].
+    pub payload: PayloadHash,
+}
+
+/// What tells an event from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventIdentity<'a> {
+    /// Hash of what the client wrote.
+    pub payload: PayloadHash,
+    /// What an earlier release would have known it by, if that is another id.
+    pub former: Option<FormerId<'a>>,
 }
 
 /// Builds a record's payload event by event.
@@ -49,11 +105,22 @@ pub(crate) struct RecordWriter {
 }
 
 impl RecordWriter {
-    pub(crate) fn new(tenant: &TenantId, received_at: Timestamp, capacity: usize) -> Self {
+    pub(crate) fn new(
+        tenant: &TenantId,
+        times: ReceiptTimes,
+        request: Option<RequestKey<'_>>,
+        capacity: usize,
+    ) -> Self {
         let mut bytes = Vec::with_capacity(capacity);
         bytes.push(VERSION);
         put_short(&mut bytes, tenant.as_str());
-        bytes.extend_from_slice(&received_at.micros().to_le_bytes());
+        bytes.extend_from_slice(&times.received_at.micros().to_le_bytes());
+        bytes.extend_from_slice(&times.watermark.micros().to_le_bytes());
+        bytes.push(u8::from(request.is_some()));
+        if let Some(request) = request {
+            put_short(&mut bytes, request.text);
+            bytes.extend_from_slice(&request.body.hash.to_le_bytes());
+        }
         let count_at = bytes.len();
         bytes.extend_from_slice(&0_u32.to_le_bytes());
         Self { bytes, count_at, count: 0 }
@@ -63,10 +130,10 @@ impl RecordWriter {
         self.count
     }
 
-    pub(crate) fn push(&mut self, event: &EventView<'_>, time_assigned: bool) {
+    pub(crate) fn push(&mut self, event: &EventView<'_>, identity: &EventIdentity<'_>, time_assigned: bool) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
-        encode_body(&mut self.bytes, event, time_assigned);
+        encode_body(&mut self.bytes, event, identity, time_assigned);
         let len = u32::try_from(self.bytes.len() - start - 4).unwrap_or(u32::MAX);
         self.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
         self.count += 1;
@@ -79,13 +146,16 @@ impl RecordWriter {
 }
 
 /// Appends the body of `event`; every text is within its limit, which admission has checked.
-pub(crate) fn encode_body(out: &mut Vec<u8>, event: &EventView<'_>, time_assigned: bool) {
+fn encode_body(out: &mut Vec<u8>, event: &EventView<'_>, identity: &EventIdentity<'_>, time_assigned: bool) {
     let usage = &event.usage;
     let numbers = [
         (flag::TOKENS, usage.tokens),
         (flag::INPUT, usage.input_tokens),
         (flag::OUTPUT, usage.output_tokens),
         (flag::LATENCY, usage.latency_us),
+        (flag::CACHE_READ, usage.cache_read_tokens),
+        (flag::CACHE_WRITE, usage.cache_write_tokens),
+        (flag::REASONING, usage.reasoning_tokens),
     ];
     let texts = [
         (flag::PROJECT, event.project),
@@ -94,14 +164,15 @@ pub(crate) fn encode_body(out: &mut Vec<u8>, event: &EventView<'_>, time_assigne
         (flag::ENDPOINT, event.endpoint),
         (flag::MODEL, usage.model),
     ];
-    let mut flags = if time_assigned { flag::TIME_ASSIGNED } else { 0 };
+    let mut flags = flag::VERSION_2 | if time_assigned { flag::TIME_ASSIGNED } else { 0 };
     flags |= numbers.iter().filter(|(_, value)| value.is_some()).fold(0, |all, (bit, _)| all | bit);
     flags |= texts.iter().filter(|(_, value)| value.is_some()).fold(0, |all, (bit, _)| all | bit);
-    if event.properties.is_some() {
-        flags |= flag::PROPERTIES;
-    }
+    flags |= if event.properties.is_some() { flag::PROPERTIES } else { 0 };
+    flags |= if identity.former.is_some() { flag::FORMER } else { 0 };
     out.extend_from_slice(&flags.to_le_bytes());
     out.extend_from_slice(&event.time.micros().to_le_bytes());
+    out.push(event.id_scheme.code());
+    out.extend_from_slice(&identity.payload.hash.to_le_bytes());
     for value in numbers.iter().filter_map(|(_, value)| *value) {
         out.extend_from_slice(&value.to_le_bytes());
     }
@@ -115,6 +186,10 @@ pub(crate) fn encode_body(out: &mut Vec<u8>, event: &EventView<'_>, time_assigne
         out.extend_from_slice(&len.to_le_bytes());
         out.extend_from_slice(properties.as_bytes());
     }
+    if let Some(former) = &identity.former {
+        put_short(out, former.id);
+        out.extend_from_slice(&former.payload.hash.to_le_bytes());
+    }
 }
 
 fn put_short(out: &mut Vec<u8>, text: &str) {
@@ -123,11 +198,17 @@ fn put_short(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// The hash that the release which wrote version 1 would have made of an event, read as it read it.
+pub(crate) fn first_payload_hash(event: &EventView<'_>, time_assigned: bool) -> PayloadHash {
+    first::payload_hash(&first::encode(event, time_assigned))
+}
+
 /// A record's payload, checked as far as its header.
 #[derive(Debug, Clone)]
 pub struct RecordView<'a> {
     tenant: TenantId,
-    received_at: Timestamp,
+    times: ReceiptTimes,
+    request: Option<RequestKey<'a>>,
     count: u32,
     events: Reader<'a>,
 }
@@ -138,18 +219,22 @@ impl<'a> RecordView<'a> {
     /// # Errors
     /// [`RecordError`] when the bytes are no record of a known version.
     pub fn parse(payload: &'a [u8]) -> Result<Self, RecordError> {
-        let mut reader = Reader { bytes: payload, at: 0 };
-        match reader.u8()? {
-            VERSION => {}
-            version => return Err(RecordError::Version(version)),
+        let mut reader = Reader::new(payload);
+        let version = reader.u8()?;
+        if !matches!(version, FIRST_VERSION | VERSION) {
+            return Err(RecordError::Version(version));
         }
         let tenant = TenantId::parse(reader.short()?).map_err(|_| RecordError::Malformed("tenant"))?;
         let received_at = Timestamp::from_micros(reader.i64()?);
+        let (watermark, request) = match version {
+            FIRST_VERSION => (Timestamp::MIN, None),
+            _ => (Timestamp::from_micros(reader.i64()?), request_key(&mut reader)?),
+        };
         let count = reader.u32()?;
         if count as usize > RECORD_EVENTS_MAX {
             return Err(RecordError::Malformed("count"));
         }
-        Ok(Self { tenant, received_at, count, events: reader })
+        Ok(Self { tenant, times: ReceiptTimes { received_at, watermark }, request, count, events: reader })
     }
 
     /// Whose events these are.
@@ -159,7 +244,17 @@ impl<'a> RecordView<'a> {
 
     /// When the request was received, stamped at admission.
     pub fn received_at(&self) -> Timestamp {
-        self.received_at
+        self.times.received_at
+    }
+
+    /// Both stamps of admission.
+    pub fn times(&self) -> ReceiptTimes {
+        self.times
+    }
+
+    /// The key of the request, if it had one.
+    pub fn request(&self) -> Option<RequestKey<'a>> {
+        self.request
     }
 
     /// How many events the record holds.
@@ -179,13 +274,25 @@ impl<'a> RecordView<'a> {
             }
             if left == 0 {
                 ended = true;
-                return (reader.at != reader.bytes.len()).then_some(Err(RecordError::Malformed("end of record")));
+                return (!reader.is_at_end()).then_some(Err(RecordError::Malformed("end of record")));
             }
             left -= 1;
-            let body = reader.body();
+            let body = reader.framed().map(|(offset, bytes)| Body { offset, bytes });
             ended = body.is_err();
             Some(body)
         })
+    }
+}
+
+fn request_key<'a>(reader: &mut Reader<'a>) -> Result<Option<RequestKey<'a>>, RecordError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => {
+            let text = reader.short()?;
+            let body = PayloadHash { rule: HashRule::Written, hash: reader.u64()? };
+            Ok(Some(RequestKey { text, body }))
+        }
+        _ => Err(RecordError::Malformed("key of a request")),
     }
 }
 
@@ -207,25 +314,17 @@ impl<'a> Body<'a> {
         decode_body(self.bytes)
     }
 
-    /// A hash of what the client sent, to tell a retry from another event under the same id. A time
-    /// that was assigned on receipt is left out, since a retry would be given another.
-    pub fn payload_hash(&self) -> u64 {
-        payload_hash(self.bytes)
-    }
-}
-
-/// See [`Body::payload_hash`].
-pub(crate) fn payload_hash(body: &[u8]) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(0x6e69_6c6f_6d65_7465, 0x7061_796c_6f61_6431);
-    let assigned = body.first().is_some_and(|low| u16::from(*low) & flag::TIME_ASSIGNED != 0);
-    match (assigned, body.get(BODY_FIXED_BYTES..)) {
-        (true, Some(rest)) => {
-            hasher.write(&body[..2]);
-            hasher.write(rest);
+    /// Decodes the event and what tells it from others.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the bytes are no event.
+    pub fn event_with_identity(&self) -> Result<(EventView<'a>, EventIdentity<'a>), RecordError> {
+        if is_version_2(self.bytes) {
+            return decode(self.bytes);
         }
-        _ => hasher.write(body),
+        let payload = first::payload_hash(self.bytes);
+        Ok((first::decode(self.bytes)?, EventIdentity { payload, former: None }))
     }
-    hasher.finish()
 }
 
 /// Decodes the body of one event, as written by admission.
@@ -233,17 +332,30 @@ pub(crate) fn payload_hash(body: &[u8]) -> u64 {
 /// # Errors
 /// [`RecordError`] when the bytes are no event.
 pub fn decode_body(bytes: &[u8]) -> Result<EventView<'_>, RecordError> {
-    let mut reader = Reader { bytes, at: 0 };
-    let flags = reader.u16()?;
+    if is_version_2(bytes) { decode(bytes).map(|(event, _)| event) } else { first::decode(bytes) }
+}
+
+fn is_version_2(body: &[u8]) -> bool {
+    body.get(1).is_some_and(|high| u32::from(*high) << 8 & flag::VERSION_2 != 0)
+}
+
+fn decode(bytes: &[u8]) -> Result<(EventView<'_>, EventIdentity<'_>), RecordError> {
+    let mut reader = Reader::new(bytes);
+    let flags = reader.u32()?;
     if flags & !flag::KNOWN != 0 {
         return Err(RecordError::Malformed("flags"));
     }
-    let has = |bit: u16| flags & bit != 0;
+    let has = |bit: u32| flags & bit != 0;
     let time = Timestamp::from_micros(reader.i64()?);
+    let id_scheme = IdScheme::of_code(reader.u8()?).ok_or(RecordError::Malformed("scheme of an id"))?;
+    let payload = PayloadHash { rule: HashRule::Written, hash: reader.u64()? };
     let tokens = has(flag::TOKENS).then(|| reader.u64()).transpose()?;
     let input_tokens = has(flag::INPUT).then(|| reader.u64()).transpose()?;
     let output_tokens = has(flag::OUTPUT).then(|| reader.u64()).transpose()?;
     let latency_us = has(flag::LATENCY).then(|| reader.u64()).transpose()?;
+    let cache_read_tokens = has(flag::CACHE_READ).then(|| reader.u64()).transpose()?;
+    let cache_write_tokens = has(flag::CACHE_WRITE).then(|| reader.u64()).transpose()?;
+    let reasoning_tokens = has(flag::REASONING).then(|| reader.u64()).transpose()?;
     let id = reader.short()?;
     let kind = reader.short()?;
     let project = has(flag::PROJECT).then(|| reader.short()).transpose()?;
@@ -252,70 +364,27 @@ pub fn decode_body(bytes: &[u8]) -> Result<EventView<'_>, RecordError> {
     let endpoint = has(flag::ENDPOINT).then(|| reader.short()).transpose()?;
     let model = has(flag::MODEL).then(|| reader.short()).transpose()?;
     let properties = has(flag::PROPERTIES).then(|| reader.long()).transpose()?;
-    if reader.at != bytes.len() {
+    let former = has(flag::FORMER).then(|| former_id(&mut reader)).transpose()?;
+    if !reader.is_at_end() {
         return Err(RecordError::Malformed("end of event"));
     }
-    let usage = Usage { tokens, input_tokens, output_tokens, latency_us, model };
-    Ok(EventView { id, time, kind, project, customer, user, endpoint, properties, usage })
+    let usage = Usage {
+        tokens,
+        input_tokens,
+        output_tokens,
+        latency_us,
+        model,
+        cache_read_tokens,
+        cache_write_tokens,
+        reasoning_tokens,
+    };
+    let event = EventView { id, id_scheme, time, kind, project, customer, user, endpoint, properties, usage };
+    Ok((event, EventIdentity { payload, former }))
 }
 
-#[derive(Debug, Clone)]
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
-        let end = self.at.checked_add(len).ok_or(RecordError::Truncated)?;
-        let taken = self.bytes.get(self.at..end).ok_or(RecordError::Truncated)?;
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
-        self.take(N)?.try_into().map_err(|_| RecordError::Truncated)
-    }
-
-    fn u8(&mut self) -> Result<u8, RecordError> {
-        Ok(u8::from_le_bytes(self.array()?))
-    }
-
-    fn u16(&mut self) -> Result<u16, RecordError> {
-        Ok(u16::from_le_bytes(self.array()?))
-    }
-
-    fn u32(&mut self) -> Result<u32, RecordError> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, RecordError> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn i64(&mut self) -> Result<i64, RecordError> {
-        Ok(i64::from_le_bytes(self.array()?))
-    }
-
-    fn short(&mut self) -> Result<&'a str, RecordError> {
-        let len = self.u16()?;
-        self.text(len as usize)
-    }
-
-    fn long(&mut self) -> Result<&'a str, RecordError> {
-        let len = self.u32()?;
-        self.text(len as usize)
-    }
-
-    fn text(&mut self, len: usize) -> Result<&'a str, RecordError> {
-        std::str::from_utf8(self.take(len)?).map_err(|_| RecordError::Malformed("text"))
-    }
-
-    fn body(&mut self) -> Result<Body<'a>, RecordError> {
-        let len = self.u32()? as usize;
-        let offset = self.at;
-        Ok(Body { offset, bytes: self.take(len)? })
-    }
+fn former_id<'a>(reader: &mut Reader<'a>) -> Result<FormerId<'a>, RecordError> {
+    let id = reader.short()?;
+    Ok(FormerId { id, payload: PayloadHash { rule: HashRule::EncodedBody, hash: reader.u64()? } })
 }
 
 /// Why bytes are no record.

@@ -6,6 +6,8 @@ mod run;
 
 use std::hash::Hasher;
 
+use domain::event::{EventId, IdScheme};
+use domain::payload::PayloadHash;
 use domain::position::Position;
 use domain::tenant::TenantId;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -22,7 +24,7 @@ pub(crate) struct FirstSeen {
     /// Where it stands in the journal.
     pub(crate) position: Position,
     /// Hash of what the client sent.
-    pub(crate) payload_hash: u64,
+    pub(crate) payload: PayloadHash,
 }
 
 /// Hashes ids with the folder's secret.
@@ -53,9 +55,19 @@ pub(crate) struct TenantIdHasher {
 }
 
 impl TenantIdHasher {
+    /// The hash of a name or of a client's own id.
     pub(crate) fn hash(&self, id: &str) -> IdHash {
+        self.hash_id(EventId::native(id))
+    }
+
+    /// The hash of an id. A byte that no text holds stands before the scheme, so that no native id can
+    /// equal one of another scheme.
+    pub(crate) fn hash_id(&self, id: EventId<'_>) -> IdHash {
         let mut keyed = self.keyed;
-        keyed.write(id.as_bytes());
+        if id.scheme != IdScheme::Native {
+            keyed.write(&[0xFF, id.scheme.code()]);
+        }
+        keyed.write(id.text.as_bytes());
         IdHash(keyed.finish128().as_u128())
     }
 }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::event::EventId;
 use domain::limits::SERVER_READS_MAX;
 use domain::position::{EventPosition, Position, Seq};
 use domain::record::{RecordError, RecordView};
@@ -172,8 +173,7 @@ impl Core {
         let view = RecordView::parse(&delivery.payload).map_err(unacceptable)?;
         let events = self.decode(&view).map_err(unacceptable)?;
         let earlier = self.flushed_sightings(&events)?;
-        let record =
-            FreshRecord { seq, tenant: view.tenant(), received_at: view.received_at(), payload: &delivery.payload };
+        let record = FreshRecord { seq, tenant: view.tenant(), times: view.times(), payload: &delivery.payload };
         let outcomes = self.fold(&record, &events, &earlier);
         Ok(Applied { seq, outcomes })
     }
@@ -183,11 +183,11 @@ impl Core {
         let mut events = Vec::with_capacity(view.count() as usize);
         for (index, body) in (0..=u16::MAX).zip(view.bodies()) {
             let body = body?;
-            let event = body.event()?;
-            let (hash, payload_hash) = (hasher.hash(event.id), body.payload_hash());
+            let (event, identity) = body.event_with_identity()?;
+            let hash = hasher.hash_id(EventId { scheme: event.id_scheme, text: event.id });
             let user = event.user.map(|user| hasher.hash(user));
             let (offset, len) = (body.offset, body.bytes.len());
-            events.push(FreshEvent { index, offset, len, hash, payload_hash, user, event });
+            events.push(FreshEvent { index, offset, len, hash, identity, user, event });
         }
         Ok(events)
     }
@@ -206,13 +206,13 @@ impl Core {
         let mut in_record = hashbrown::HashMap::with_capacity(events.len());
         let mut outcomes = Vec::with_capacity(events.len());
         for (event, flushed) in events.iter().zip(earlier) {
-            let known = flushed.or_else(|| state.active.find_id(event.hash)).map(|seen| seen.payload_hash);
+            let known = flushed.or_else(|| state.active.find_id(event.hash)).map(|seen| seen.payload);
             let known = known.or_else(|| in_record.get(&event.hash).copied());
             outcomes.push(match known {
-                Some(payload_hash) if payload_hash == event.payload_hash => Outcome::Duplicate,
-                Some(_) => Outcome::Mismatch,
+                Some(payload) if payload.contradicts(event.identity.payload) => Outcome::Mismatch,
+                Some(_) => Outcome::Duplicate,
                 None => {
-                    in_record.insert(event.hash, event.payload_hash);
+                    in_record.insert(event.hash, event.identity.payload);
                     Outcome::Fresh
                 }
             });
@@ -280,9 +280,9 @@ impl Ledger for EmbeddedLedger {
         Ok(())
     }
 
-    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+    async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
         let hasher = self.core.hasher.of_tenant(scope.tenant());
-        let hashes: Vec<_> = ids.iter().map(|id| hasher.hash(id)).collect();
+        let hashes: Vec<_> = ids.iter().map(|id| hasher.hash_id(*id)).collect();
         let (snapshot, active) = {
             let state = self.core.state.read();
             let active: Vec<_> = hashes.iter().map(|hash| state.active.find_id(*hash)).collect();
@@ -290,7 +290,7 @@ impl Ledger for EmbeddedLedger {
         };
         let found =
             Sightings::in_memory(&hashes, active, &snapshot).complete(snapshot, &self.core.sighting_reads).await;
-        let sighting = |seen: FirstSeen| Sighting { payload_hash: seen.payload_hash };
+        let sighting = |seen: FirstSeen| Sighting { payload: seen.payload, position: seen.position.into() };
         found.into_iter().map(|seen| seen.map(sighting)).collect()
     }
 

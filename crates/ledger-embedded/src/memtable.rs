@@ -14,7 +14,7 @@ use domain::aggregate::{Aggregate, Slice, Totals};
 use domain::calendar::{Day, DayRange};
 use domain::event::EventView;
 use domain::position::{Position, Seq};
-use domain::record::decode_body;
+use domain::record::{ReceiptTimes, decode_body};
 use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::{UserNumber, UserSet};
@@ -41,7 +41,7 @@ const NO_USER: u32 = u32::MAX;
 #[derive(Debug)]
 struct MemtableRecord {
     seq: Seq,
-    received_at: Timestamp,
+    times: ReceiptTimes,
     payload: Bytes,
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Memtable {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MemtableEvent<'m> {
     pub(crate) position: Position,
-    pub(crate) received_at: Timestamp,
+    pub(crate) times: ReceiptTimes,
     pub(crate) user: Option<UserNumber>,
     pub(crate) event: EventView<'m>,
 }
@@ -327,7 +327,7 @@ impl Memtable {
         let body = record.payload.get(event_ref.offset as usize..(event_ref.offset + event_ref.len) as usize)?;
         let position = Position::new(record.seq, event_ref.index);
         let event = decode_body(body).ok()?;
-        Some(MemtableEvent { position, received_at: record.received_at, user: event_ref.user(), event })
+        Some(MemtableEvent { position, times: record.times, user: event_ref.user(), event })
     }
 }
 

@@ -114,6 +114,7 @@ impl Sightings {
 mod tests {
     #![expect(clippy::expect_used, reason = "tests")]
 
+    use domain::event::EventId;
     use ports::ledger::{Ledger, Outcome};
     use ports::testing::clock::ManualClock;
     use ports::testing::ledger::records::{at, event, record, scope};
@@ -133,7 +134,7 @@ mod tests {
         let reads = u32::try_from(SIGHTING_READS_AT_ONCE_MAX).expect("few");
         let others = Arc::clone(&ledger.core.sighting_reads.0).try_acquire_many_owned(reads).expect("free places");
         assert!(ledger.apply(&[record(2, &tenant, at(0), &second[..1])]).await.failed.is_none());
-        let known = async |id: &str| ledger.seen(&tenant, &[id]).await[0].is_some();
+        let known = async |id: &str| ledger.seen(&tenant, &[EventId::native(id)]).await[0].is_some();
         assert!(known("unflushed").await, "memory tells");
         assert!(!known("flushed").await, "no file is read");
         let applied = ledger.apply(&[record(3, &tenant, at(0), &second[1..])]).await;

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use domain::record::ReceiptTimes;
 use domain::time::Timestamp;
 use parking_lot::Mutex;
 use ports::ErrorKind;
@@ -92,6 +93,11 @@ impl Stamp {
     /// The receive time.
     pub fn received_at(&self) -> Timestamp {
         self.at
+    }
+
+    /// Both stamps of admission.
+    pub fn times(&self) -> ReceiptTimes {
+        ReceiptTimes { received_at: self.at, watermark: self.at }
     }
 
     /// The request's record is handed to the journal now.

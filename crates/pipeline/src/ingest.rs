@@ -14,8 +14,9 @@ mod decoded_body_budget;
 
 use std::sync::Arc;
 
-use domain::admit::Admission;
+use domain::admit::{Admission, AdmissionContext};
 use domain::limits::Limits;
+use domain::payload::PayloadHasher;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::ErrorKind;
@@ -51,6 +52,7 @@ pub struct Ingest {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) receipt_codec: ReceiptCodec,
+    pub(crate) payload_hasher: PayloadHasher,
     pub(crate) body_budget: DecodedBodyBudget,
     pub(crate) limits: Limits,
 }
@@ -96,7 +98,14 @@ impl Ingest {
         let parsed = wire::parse(request.content_type.as_deref(), &body, &self.limits)?;
         let stamp = self.in_flight.enter(self.clock.now());
         let limits = self.settings.limits(scope, &self.limits);
-        let admission = Admission::new(scope, &limits, stamp.received_at(), body.len());
+        let context = AdmissionContext {
+            scope,
+            limits: &limits,
+            hasher: &self.payload_hasher,
+            times: stamp.times(),
+            request: None,
+        };
+        let admission = Admission::new(context, body.len());
         let tenant = self.names.of(scope.tenant());
         let new_id = || new_id(stamp.received_at());
         // The lock on the names ends when this returns: looking ids up may have to wait for the disk.

@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::event::EventId;
+use domain::payload::PayloadHash;
 use domain::position::{EventPosition, Seq};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -42,8 +44,10 @@ pub struct AppliedRecords {
 /// An earlier sighting of an event id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
-    /// The hash of the payload that was counted.
-    pub payload_hash: u64,
+    /// The hash of the payload that was counted, with the rule that made it.
+    pub payload: PayloadHash,
+    /// Where the event that was counted stands.
+    pub position: EventPosition,
 }
 
 /// Counts records exactly once.
@@ -74,7 +78,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// still on its way is not seen, an unreadable index sees nothing, and under load a known id may be missed,
     /// because this waits for other lookups for [`domain::limits::SIGHTING_WAIT_MAX`] at most. What is missed
     /// here is found by [`Ledger::apply`], which decides. Never blocks the thread that polls it.
-    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>>;
+    async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>>;
 
     /// The greatest position that any event of the records up to `applied` can have: events of these
     /// stand at or before it, events of later records behind it.

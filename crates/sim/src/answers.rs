@@ -56,7 +56,7 @@ impl Answers {
             usage: usage(reports, scope, now).await?,
             hours: hour_sums(analytics, scope, TimeRange::ALL).await?,
             events: events(reports, scope).await?,
-            seen: ledger.seen(scope, ids).await,
+            seen: ledger.seen(scope, &ports::testing::ledger::records::ids(ids)).await,
             names,
         })
     }

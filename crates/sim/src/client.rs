@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use domain::admit::Admitted;
 use domain::invariant::Invariant;
+use domain::payload::PayloadHash;
 use domain::record::RecordView;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -63,7 +64,7 @@ pub(crate) struct Client {
     /// Every record that ever went to the journal.
     records: BTreeSet<Bytes>,
     /// The payloads that went to the journal under each id, per tenant.
-    payloads: [BTreeMap<String, BTreeSet<u64>>; TENANTS.len()],
+    payloads: [BTreeMap<String, BTreeSet<PayloadHash>>; TENANTS.len()],
     /// Ids that were answered `accepted` or `duplicate`, per tenant.
     promised: [BTreeSet<String>; TENANTS.len()],
 }
@@ -96,9 +97,9 @@ impl Client {
         self.records.insert(record.payload().clone());
         let Ok(view) = RecordView::parse(record.payload()) else { return };
         for body in view.bodies().flatten() {
-            let Ok(event) = body.event() else { continue };
+            let Ok((event, identity)) = body.event_with_identity() else { continue };
             let payloads = self.payloads[letter.tenant].entry(event.id.to_owned()).or_default();
-            payloads.insert(body.payload_hash());
+            payloads.insert(identity.payload);
         }
     }
 
@@ -143,8 +144,8 @@ impl Client {
         calls: u64,
     ) -> Result<(), Violation> {
         let name = TENANTS[tenant];
-        let counted: BTreeMap<&str, u64> =
-            ids.iter().zip(seen).filter_map(|(id, seen)| Some((*id, seen.as_ref()?.payload_hash))).collect();
+        let counted: BTreeMap<&str, PayloadHash> =
+            ids.iter().zip(seen).filter_map(|(id, seen)| Some((*id, seen.as_ref()?.payload))).collect();
         let lost = self.promised[tenant].iter().find(|id| !counted.contains_key(id.as_str()));
         hold(Invariant::NoAcknowledgedLoss, lost.is_none(), || format!("{name} has lost {lost:?}"))?;
         hold(Invariant::NoDoubleCount, calls == counted.len() as u64, || {

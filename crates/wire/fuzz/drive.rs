@@ -3,9 +3,10 @@
 //! and the integration tests share it.
 
 use bytes::Bytes;
-use domain::admit::{Admission, AnyName};
+use domain::admit::{Admission, AdmissionContext, AnyName};
 use domain::limits::Limits;
-use domain::record::RecordView;
+use domain::payload::PayloadHasher;
+use domain::record::{ReceiptTimes, RecordView};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use serde::de::IgnoredAny;
@@ -34,7 +35,10 @@ pub(crate) fn ingest(content_type: Option<&str>, content_encoding: Option<&str>,
     assert!((1..=limits.batch_events_max).contains(&parsed.items.len()), "{} events", parsed.items.len());
 
     let scope = TenantScope::for_operator(TenantId::default_tenant());
-    let mut admission = Admission::new(&scope, &limits, NOW, decoded.len());
+    let hasher = PayloadHasher::new(&[7; 16]);
+    let times = ReceiptTimes { received_at: NOW, watermark: NOW };
+    let context = AdmissionContext { scope: &scope, limits: &limits, hasher: &hasher, times, request: None };
+    let mut admission = Admission::new(context, decoded.len());
     let mut ids = Vec::new();
     for candidate in parsed.items.iter().flatten() {
         if let Some(properties) = candidate.properties.as_deref() {

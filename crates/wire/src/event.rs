@@ -238,7 +238,7 @@ impl<'a> Draft<'a> {
             return Err(Rejection::whole(RejectCode::InvalidValue, "names no field of an event"));
         }
         if let Some(beside) = self.beside.take() {
-            let UsageText { tokens, input_tokens, output_tokens, latency_ms, model } = *beside;
+            let UsageText { tokens, input_tokens, output_tokens, latency_ms, model, .. } = *beside;
             let usage = &mut self.candidate.usage;
             usage.tokens = usage.tokens.take().or(tokens);
             usage.input_tokens = usage.input_tokens.take().or(input_tokens);

@@ -158,11 +158,13 @@ impl Made {
                 output_tokens: text(output),
                 latency_ms: text(latency),
                 model: text(MODELS[self.model]),
+                ..UsageText::default()
             },
             None => UsageText::default(),
         };
         Candidate {
             id: text(&self.id),
+            source: None,
             time: Some(TimeText::Text(Cow::Borrowed(&self.time))),
             kind: text(kind),
             tenant: None,

@@ -12,9 +12,19 @@ fn check(candidate: &Candidate<'_>) -> Result<(), RejectCode> {
 }
 
 fn check_with(candidate: &Candidate<'_>, limits: &Limits, names: &mut dyn Names) -> Result<(), RejectCode> {
-    let scope = TenantScope::for_operator(TenantId::default_tenant());
-    let admission = Admission::new(&scope, limits, NOW, 0);
+    let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
+    let admission = Admission::new(context(&scope, limits, &hasher, NOW), 0);
     admission.check(candidate, names, || "assigned".into()).map(|_| ()).map_err(|why| why.code)
+}
+
+fn context<'p>(
+    scope: &'p TenantScope,
+    limits: &'p Limits,
+    hasher: &'p PayloadHasher,
+    now: Timestamp,
+) -> AdmissionContext<'p> {
+    let times = ReceiptTimes { received_at: now, watermark: now };
+    AdmissionContext { scope, limits, hasher, times, request: None }
 }
 
 fn text(value: &str) -> Option<Cow<'_, str>> {
@@ -84,8 +94,8 @@ fn the_future_ends_after_120_seconds_and_the_past_where_the_tenant_says() {
 #[test]
 fn the_type_follows_from_the_endpoint() {
     let limits = Limits::default();
-    let scope = TenantScope::for_operator(TenantId::default_tenant());
-    let admission = Admission::new(&scope, &limits, NOW, 0);
+    let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
+    let admission = Admission::new(context(&scope, &limits, &hasher, NOW), 0);
     for (endpoint, kind) in [(None, TYPE_OF_OTHER), (Some("/x"), TYPE_OF_CALL)] {
         let candidate = Candidate { endpoint: endpoint.map(Cow::Borrowed), ..Candidate::default() };
         let found = admission.check(&candidate, &mut AnyName, || "assigned".into());
@@ -96,10 +106,10 @@ fn the_type_follows_from_the_endpoint() {
 #[test]
 fn a_retry_without_a_time_has_the_same_payload_hash() {
     let limits = Limits::default();
-    let scope = TenantScope::for_operator(TenantId::default_tenant());
+    let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
     let candidate = Candidate { id: text("e1"), kind: text("login"), ..Candidate::default() };
     let hash = |now: Timestamp| {
-        let admission = Admission::new(&scope, &limits, now, 0);
+        let admission = Admission::new(context(&scope, &limits, &hasher, now), 0);
         admission.check(&candidate, &mut AnyName, String::new).map(|checked| checked.payload_hash())
     };
     assert_eq!(hash(NOW), hash(NOW.plus_micros(5_000_000)));
@@ -128,13 +138,14 @@ proptest! {
         micros in 315_619_200_000_000_i64..1_760_000_000_000_000,
     ) {
         let limits = Limits::default();
-        let scope = TenantScope::for_operator(TenantId::default_tenant());
-        let mut admission = Admission::new(&scope, &limits, NOW, 0);
+        let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
+        let mut admission = Admission::new(context(&scope, &limits, &hasher, NOW), 0);
         let number = |n: Option<u64>| n.map(|n| Cow::Owned(n.to_string()));
         let usage = UsageText {
             tokens: number(numbers[0]), input_tokens: number(numbers[1]),
             output_tokens: number(numbers[2]), latency_ms: number(numbers[3]),
             model: model.as_deref().map(Cow::Borrowed),
+            ..UsageText::default()
         };
         let candidates: Vec<_> = ids.iter().map(|id| Candidate {
             id: text(id),
@@ -161,8 +172,9 @@ proptest! {
         prop_assert_eq!(record.received_at(), NOW);
         for (body, one) in record.bodies().zip(&checked) {
             let body = body.map_err(|e| TestCaseError::fail(e.to_string()))?;
-            prop_assert_eq!(body.payload_hash(), one.payload_hash());
-            prop_assert_eq!(body.event(), Ok(one.view()));
+            let (event, identity) = body.event_with_identity().map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(identity.payload, one.payload_hash());
+            prop_assert_eq!(event, one.view());
         }
         prop_assert_eq!(record.bodies().count(), ids.len());
         for cut in 0..payload.len() {
@@ -175,7 +187,7 @@ proptest! {
     fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         if let Ok(record) = RecordView::parse(&bytes) {
             for body in record.bodies().flatten() {
-                let _ = body.event();
+                let _ = body.event_with_identity();
             }
         }
         let _ = record::decode_body(&bytes);

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use domain::event::{EventView, Usage};
+use domain::event::{EventView, IdScheme, Usage};
 use domain::position::Seq;
 use domain::record::RecordView;
 use domain::time::Timestamp;
@@ -18,7 +18,18 @@ const V1: &[u8] = include_bytes!("fixtures/journal-v1.log");
 /// An event without anything optional.
 fn plain<'a>(id: &'a str, time: Timestamp, kind: &'a str) -> EventView<'a> {
     let usage = Usage::default();
-    EventView { id, time, kind, project: None, customer: None, user: None, endpoint: None, properties: None, usage }
+    EventView {
+        id,
+        id_scheme: IdScheme::Native,
+        time,
+        kind,
+        project: None,
+        customer: None,
+        user: None,
+        endpoint: None,
+        properties: None,
+        usage,
+    }
 }
 
 fn assert_record(entry: &Delivery, tenant: &str, received_at: Timestamp, events: &[EventView<'_>]) {
@@ -55,6 +66,7 @@ async fn a_journal_of_version_1_is_opened() {
             output_tokens: Some(1_000),
             latency_us: Some(234_000),
             model: Some("sonnet"),
+            ..Usage::default()
         },
         ..plain("event-1", at(0), "completion")
     };

@@ -1,8 +1,8 @@
 //! A run: the sorted ids of one segment, immutable. Format: `docs/formats/id-run.md`.
 //!
 //! ```text
-//! header  magic "NILOIDS1" | count u64 | records u64 offset | filter u64 offset | zeros to 64 bytes
-//! record  id hash u128 | position u64 | payload hash u64          sorted by id hash, 32 bytes each
+//! header  magic "NILOIDS2" | count u64 | records u64 offset | filter u64 offset | zeros to 64 bytes
+//! record  id hash u128 | position u60, rule u4 | payload hash u64 sorted by id hash, 32 bytes each
 //! filter  binary fuse descriptor, 20 bytes | fingerprints          over the high 64 bits of hashes
 //! trailer crc32c u32 of header and filter | magic "NILO"
 //! ```
@@ -13,13 +13,18 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
+use domain::payload::{HashRule, PayloadHash};
 use domain::position::Position;
 use vfs::ReadFile;
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
 use super::{FirstSeen, IdHash};
 
-const MAGIC: [u8; 8] = *b"NILOIDS1";
+const MAGIC: [u8; 8] = *b"NILOIDS2";
+/// Of the version before: all of its payload hashes are of the first rule, whose number is 0.
+const FIRST_MAGIC: [u8; 8] = *b"NILOIDS1";
+/// Bits of a position; the rule of the payload hash stands above them.
+const POSITION_BITS: u32 = 60;
 const TRAILER_MAGIC: [u8; 4] = *b"NILO";
 const HEADER_BYTES: usize = 64;
 const RECORD_BYTES: usize = 32;
@@ -42,16 +47,21 @@ impl IdRecord {
     fn encode(&self) -> [u8; RECORD_BYTES] {
         let mut bytes = [0; RECORD_BYTES];
         bytes[..16].copy_from_slice(&self.hash.0.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.seen.position.bits().to_le_bytes());
-        bytes[24..].copy_from_slice(&self.seen.payload_hash.to_le_bytes());
+        let rule = u64::from(self.seen.payload.rule.code()) << POSITION_BITS;
+        bytes[16..24].copy_from_slice(&(self.seen.position.bits() | rule).to_le_bytes());
+        bytes[24..].copy_from_slice(&self.seen.payload.hash.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Self {
         let mut hash = [0; 16];
         hash.copy_from_slice(&bytes[..16]);
-        let position = Position::from_bits(word(&bytes[16..]));
-        let seen = FirstSeen { position, payload_hash: word(&bytes[24..]) };
+        let packed = word(&bytes[16..]);
+        let position = Position::from_bits(packed & ((1 << POSITION_BITS) - 1));
+        // A rule of a later program is none of those that payloads are compared by.
+        let rule = u8::try_from(packed >> POSITION_BITS).ok().and_then(HashRule::of_code);
+        let payload = PayloadHash { rule: rule.unwrap_or(HashRule::Written), hash: word(&bytes[24..]) };
+        let seen = FirstSeen { position, payload };
         Self { hash: IdHash(u128::from_le_bytes(hash)), seen }
     }
 }
@@ -135,7 +145,7 @@ impl IdRun {
         let count = word(&header[8..]);
         let filter_at = count.checked_mul(RECORD_BYTES as u64).and_then(|len| len.checked_add(HEADER_BYTES as u64));
         let filter_at = filter_at.ok_or_else(|| broken("impossible count"))?;
-        if header[..8] != MAGIC || word(&header[24..]) != filter_at {
+        if (header[..8] != MAGIC && header[..8] != FIRST_MAGIC) || word(&header[24..]) != filter_at {
             return Err(broken("bad header"));
         }
         let rest = file.len().checked_sub(filter_at).ok_or_else(|| broken("cut short"))?;

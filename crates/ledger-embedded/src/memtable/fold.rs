@@ -6,6 +6,7 @@ use domain::aggregate::{Slice, Totals};
 use domain::calendar::Zone;
 use domain::event::EventView;
 use domain::position::{Position, Seq};
+use domain::record::{EventIdentity, ReceiptTimes};
 use domain::rollup::hour_of;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
@@ -26,7 +27,7 @@ use crate::users::Users;
 pub(crate) struct FreshRecord<'r> {
     pub(crate) seq: Seq,
     pub(crate) tenant: &'r TenantId,
-    pub(crate) received_at: Timestamp,
+    pub(crate) times: ReceiptTimes,
     pub(crate) payload: &'r Bytes,
 }
 
@@ -37,7 +38,7 @@ pub(crate) struct FreshEvent<'r> {
     pub(crate) offset: usize,
     pub(crate) len: usize,
     pub(crate) hash: IdHash,
-    pub(crate) payload_hash: u64,
+    pub(crate) identity: EventIdentity<'r>,
     /// Hash of the name of the event's user.
     pub(crate) user: Option<IdHash>,
     pub(crate) event: EventView<'r>,
@@ -64,14 +65,14 @@ impl Memtable {
         let record_at = to_u32(self.records.len());
         let before = self.events.len();
         for event in fresh {
-            let seen = FirstSeen { position: Position::new(record.seq, event.index), payload_hash: event.payload_hash };
+            let seen = FirstSeen { position: Position::new(record.seq, event.index), payload: event.identity.payload };
             self.ids.insert(event.hash, seen);
             let user = event.user.map(|user| numbers.number(user));
             if let Some((number, true)) = user {
                 self.note_user(tenant, number);
             }
             let user = user.map(|(number, _)| number);
-            let (project, kind) = self.fold_event(tenant, record_at, record.received_at, event, user, rule);
+            let (project, kind) = self.fold_event(tenant, record_at, record.times, event, user, rule);
             if let Some(user) = user {
                 let new = day_users.add(event.event.time, project, kind, user);
                 self.bytes += USER_DAY_BYTES + usize::from(new) * ENTRY_OVERHEAD_BYTES;
@@ -81,7 +82,7 @@ impl Memtable {
         if self.events.len() > before {
             self.bytes += record.payload.len();
             let payload = record.payload.clone();
-            self.records.push(MemtableRecord { seq: record.seq, received_at: record.received_at, payload });
+            self.records.push(MemtableRecord { seq: record.seq, times: record.times, payload });
         }
     }
 
@@ -89,7 +90,7 @@ impl Memtable {
         &mut self,
         tenant: Symbol,
         record: u32,
-        received_at: Timestamp,
+        times: ReceiptTimes,
         fresh: &FreshEvent<'_>,
         user: Option<UserNumber>,
         rule: WindowRule,
@@ -103,13 +104,17 @@ impl Memtable {
         self.groups[group as usize].events.push(at);
         self.bytes += EVENT_OVERHEAD_BYTES;
 
-        let late = rule.is_late(event.time, received_at);
+        let late = rule.is_late(event.time, times.late_from());
         let totals = Totals::of(&event.usage, late);
         let slice = Slice::of(&event.usage);
         let endpoint = event.endpoint.map(|endpoint| self.intern(endpoint));
         let model = event.usage.model.map(|model| self.intern(model));
         let window = self.window_at(group, rule.start_of(event.time));
-        window.numbers.merge(&SumNumbers { totals, first_received: received_at, last_received: received_at });
+        window.numbers.merge(&SumNumbers {
+            totals,
+            first_received: times.received_at,
+            last_received: times.received_at,
+        });
         let mut slices = 0;
         slices += endpoint.map_or(0, |endpoint| add_slice(&mut window.by_endpoint, endpoint, &slice));
         slices += model.map_or(0, |model| add_slice(&mut window.by_model, model, &slice));

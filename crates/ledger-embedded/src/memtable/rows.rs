@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use domain::position::{Position, Seq};
-use domain::record::decode_body;
+use domain::record::{ReceiptTimes, decode_body};
 use domain::tenant::TenantId;
-use domain::time::{TimeRange, Timestamp};
+use domain::time::TimeRange;
 use domain::users::UserNumber;
 
 use super::{Memtable, MemtableEvent};
@@ -13,7 +13,7 @@ use super::{Memtable, MemtableEvent};
 /// Events of one tenant.
 #[derive(Debug, Default)]
 pub(crate) struct MemtableRows {
-    records: Vec<(Seq, Timestamp, Bytes)>,
+    records: Vec<(Seq, ReceiptTimes, Bytes)>,
     rows: Vec<MemtableRow>,
 }
 
@@ -38,10 +38,10 @@ impl MemtableRows {
     }
 
     fn event_of(&self, row: &MemtableRow) -> Option<MemtableEvent<'_>> {
-        let (seq, received_at, payload) = self.records.get(row.record as usize)?;
+        let (seq, times, payload) = self.records.get(row.record as usize)?;
         let body = payload.get(row.offset as usize..(row.offset + row.len) as usize)?;
         let position = Position::new(*seq, row.index);
-        Some(MemtableEvent { position, received_at: *received_at, user: row.user, event: decode_body(body).ok()? })
+        Some(MemtableEvent { position, times: *times, user: row.user, event: decode_body(body).ok()? })
     }
 }
 
@@ -56,7 +56,7 @@ impl Memtable {
             if *at == u32::MAX {
                 *at = u32::try_from(found.records.len()).unwrap_or(u32::MAX);
                 let record = &self.records[event.record as usize];
-                found.records.push((record.seq, record.received_at, record.payload.clone()));
+                found.records.push((record.seq, record.times, record.payload.clone()));
             }
             found.rows.push(MemtableRow {
                 record: *at,

@@ -162,7 +162,7 @@ fn unflushed_column(name: &str, rows: &[MemtableEvent<'_>]) -> ArrayRef {
     };
     match name {
         "time" => times(|row| row.event.time),
-        "received_at" => times(|row| row.received_at),
+        "received_at" => times(|row| row.times.received_at),
         "tokens" => counts(|row| row.event.usage.tokens),
         "input_tokens" => counts(|row| row.event.usage.input_tokens),
         "output_tokens" => counts(|row| row.event.usage.output_tokens),

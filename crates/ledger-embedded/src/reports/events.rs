@@ -325,7 +325,7 @@ fn stored_event(unflushed: &MemtableEvent<'_>) -> StoredEvent {
         position: unflushed.position.into(),
         id: event.id.to_owned(),
         time: event.time,
-        received_at: unflushed.received_at,
+        received_at: unflushed.times.received_at,
         kind: event.kind.to_owned(),
         project: event.project.map(str::to_owned),
         customer: event.customer.map(str::to_owned),

@@ -121,7 +121,7 @@ impl EventBuilder {
         self.customer.append_value(event.customer.unwrap_or(""));
         self.time.append_value(event.time.micros());
         self.position.append_value(row.position.bits());
-        self.received_at.append_value(row.received_at.micros());
+        self.received_at.append_value(row.times.received_at.micros());
         self.id.append_value(event.id);
         self.kind.append_value(event.kind);
         self.project.append_option(event.project);

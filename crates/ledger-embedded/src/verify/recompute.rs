@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::Totals;
-use domain::event::{EventView, Usage};
+use domain::event::{EventView, IdScheme, Usage};
 use domain::invariant::Invariant;
 use domain::rollup::{RollupKey, hour_of};
 use domain::tenant::TenantId;
@@ -102,9 +102,11 @@ impl<'r, 'd> Recompute<'r, 'd> {
             output_tokens: count("output_tokens")?,
             latency_us: count("latency_us")?,
             model: text("model")?,
+            ..Usage::default()
         };
         let event = EventView {
             id: columns.texts("id")?.value(row),
+            id_scheme: IdScheme::Native,
             time: key.time,
             kind: columns.texts("type")?.value(row),
             project: text("project")?,

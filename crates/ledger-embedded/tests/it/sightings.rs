@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
+use domain::event::EventId;
 use domain::tenant::TenantScope;
 use domain::window::WindowRule;
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
@@ -97,7 +98,7 @@ fn ids(prefix: &str) -> Vec<String> {
 }
 
 async fn seen(ledger: &EmbeddedLedger, tenant: &TenantScope, ids: &[String]) -> usize {
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let ids: Vec<_> = ids.iter().map(|id| EventId::native(id)).collect();
     let found = ledger.seen(tenant, &ids).await;
     assert_eq!(found.len(), ids.len());
     found.into_iter().flatten().count()

@@ -14,7 +14,8 @@ const HASH_BYTES: usize = 16;
 
 /// The id of `candidate`.
 pub(super) fn content_id(candidate: &Candidate<'_>) -> String {
-    let Candidate { id: _, time, kind, tenant: _, project, customer, user, endpoint, properties, usage } = candidate;
+    let Candidate { source: _, id: _, time, kind, tenant: _, project, customer, user, endpoint, properties, usage } =
+        candidate;
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     let mut part = |text: Option<&str>| match text {
         // The length tells where a part ends, and an absent one from an empty one.

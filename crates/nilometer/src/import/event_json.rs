@@ -4,7 +4,8 @@ use domain::event::{Candidate, TimeText};
 
 /// Appends `candidate` with the id `id` and an end of line.
 pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str) {
-    let Candidate { id: _, time, kind, tenant, project, customer, user, endpoint, properties, usage } = candidate;
+    let Candidate { source: _, id: _, time, kind, tenant, project, customer, user, endpoint, properties, usage } =
+        candidate;
     out.extend_from_slice(b"{\"id\":");
     push_text(out, id);
     match time {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use domain::admit::{Admission, Admitted, Checked};
+use domain::event::EventId;
 use domain::limits::EVENT_ID_BYTES_MAX;
 use domain::rejection::Rejection;
 use ports::ledger::{Outcome, Sighting};
@@ -36,8 +37,8 @@ pub(super) fn check<'c>(
 }
 
 /// The ids that the ledger is asked about: those of events that may be taken, in order.
-pub(super) fn ids<'c>(checks: &'c [CheckedEvent<'_>]) -> Vec<&'c str> {
-    checks.iter().flatten().map(Checked::id).collect()
+pub(super) fn ids<'c>(checks: &'c [CheckedEvent<'_>]) -> Vec<EventId<'c>> {
+    checks.iter().flatten().map(Checked::event_id).collect()
 }
 
 /// Decides on every event, and builds the record of those to be journaled, `None` if there are none.
@@ -48,7 +49,7 @@ pub(super) fn decide(
     mut admission: Admission<'_>,
     metrics: &Metrics,
 ) -> (Verdicts, Option<Admitted>) {
-    let mut taken: HashMap<&str, &Checked<'_>> = HashMap::with_capacity(sightings.len());
+    let mut taken: HashMap<EventId<'_>, &Checked<'_>> = HashMap::with_capacity(sightings.len());
     let mut sightings = sightings.into_iter();
     let mut results = Vec::with_capacity(checks.len());
     for checked in checks {
@@ -59,18 +60,18 @@ pub(super) fn decide(
                 continue;
             }
         };
-        let known = sightings.next().flatten().map(|sighting| sighting.payload_hash);
-        let first = known.or_else(|| taken.get(checked.id()).map(|first| first.payload_hash()));
+        let known = sightings.next().flatten().map(|sighting| sighting.payload);
+        let first = known.or_else(|| taken.get(&checked.event_id()).map(|first| first.payload_hash()));
         let mut result = EventResult::accepted(checked.id());
         match first {
-            Some(payload_hash) => {
-                let mismatch = payload_hash != checked.payload_hash();
+            Some(payload) => {
+                let mismatch = payload != checked.payload_hash_by(payload.rule);
                 metrics.duplicate(mismatch);
                 result.turn_duplicate(mismatch);
             }
             None => {
                 admission.push(checked);
-                taken.insert(checked.id(), checked);
+                taken.insert(checked.event_id(), checked);
             }
         }
         results.push(result);

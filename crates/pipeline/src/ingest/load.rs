@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::admit::Admission;
+use domain::admit::{Admission, AdmissionContext};
 use domain::event::Candidate;
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::rejection::Rejection;
@@ -105,7 +105,14 @@ impl Loader<'_> {
     /// Begins a batch whose record will take about `capacity` bytes.
     pub fn batch(&self, capacity: usize) -> LoadBatch<'_> {
         let stamp = self.ingest.in_flight.enter(self.ingest.clock.now());
-        let admission = Admission::new(self.scope, &self.limits, stamp.received_at(), capacity);
+        let context = AdmissionContext {
+            scope: self.scope,
+            limits: &self.limits,
+            hasher: &self.ingest.payload_hasher,
+            times: stamp.times(),
+            request: None,
+        };
+        let admission = Admission::new(context, capacity);
         LoadBatch { loader: self, admission, stamp, events: 0 }
     }
 }

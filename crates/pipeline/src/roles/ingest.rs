@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use domain::payload::PayloadHasher;
 use ports::journal::OrderedJournal;
 use ports::reports::Reports;
 
@@ -24,7 +25,7 @@ pub struct IngestRole {
     /// What the tenants have decided for themselves. A change of a zone that a crash has ended is made
     /// again from here on.
     pub settings: Arc<Settings>,
-    /// The secret key of the data folder, which receipts are made with.
+    /// The secret key of the data folder, which receipts and hashes of payloads are made with.
     pub key: [u8; 16],
 }
 
@@ -47,6 +48,7 @@ impl IngestRole {
             in_flight: Arc::clone(&context.in_flight),
             receipts: Arc::clone(&context.receipts),
             receipt_codec: ReceiptCodec::new(key),
+            payload_hasher: PayloadHasher::new(&key),
             body_budget: DecodedBodyBudget::new(&context.limits),
             limits: context.limits.clone(),
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::admit::{Admitted, Dimension};
+use domain::event::EventId;
 use domain::position::{EventPosition, RecordId, Seq};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
@@ -223,9 +224,9 @@ impl Ledger for FaultyLedger {
         self.inner.dead_letter(entry, reason).await
     }
 
-    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+    async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
         self.looked_up.fetch_add(1, Ordering::Relaxed);
-        if self.faults.lock().hold_lookup_of.is_some_and(|held| ids.contains(&held)) {
+        if self.faults.lock().hold_lookup_of.is_some_and(|held| ids.contains(&EventId::native(held))) {
             self.lookups.acquire().await.unwrap().forget();
         }
         self.inner.seen(scope, ids).await

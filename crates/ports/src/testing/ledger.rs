@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::event::EventView;
+use domain::event::{EventId, EventView, IdScheme};
+use domain::payload::PayloadHash;
 use domain::position::{EventPosition, Position, Seq};
 use domain::record::{Body, RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
@@ -42,7 +43,7 @@ pub struct MemoryLedger {
 struct State {
     events: Vec<Counted>,
     /// Index in `events`.
-    by_id: HashMap<(TenantId, String), usize>,
+    by_id: HashMap<(TenantId, IdScheme, String), usize>,
     /// What each record did.
     outcomes: BTreeMap<Seq, Vec<Outcome>>,
     dead_letters: BTreeMap<Seq, DeadLetter>,
@@ -57,7 +58,8 @@ struct State {
 struct Counted {
     tenant: TenantId,
     event: StoredEvent,
-    payload_hash: u64,
+    id_scheme: IdScheme,
+    payload: PayloadHash,
     late: bool,
 }
 
@@ -96,12 +98,13 @@ impl State {
         let unacceptable = |error| PortError::new(ErrorKind::Unacceptable, "read a journal record").because(error);
         let record = RecordView::parse(&delivery.payload).map_err(unacceptable)?;
         let bodies = record.bodies().collect::<Result<Vec<_>, _>>().map_err(unacceptable)?;
-        let decoded = bodies.iter().map(Body::event).collect::<Result<Vec<_>, RecordError>>().map_err(unacceptable)?;
+        let decoded = bodies.iter().map(Body::event_with_identity);
+        let decoded = decoded.collect::<Result<Vec<_>, RecordError>>().map_err(unacceptable)?;
         let mut outcomes = Vec::new();
-        for (index, (body, event)) in bodies.iter().zip(decoded).enumerate() {
+        for (index, (event, identity)) in decoded.iter().enumerate() {
             let index = u16::try_from(index).map_err(|_| PortError::new(ErrorKind::Unacceptable, "number events"))?;
             let position = Position::new(seq, index);
-            outcomes.push(self.count(rule, &record, position, &event, body.payload_hash()));
+            outcomes.push(self.count(rule, &record, position, event, identity.payload));
         }
         self.outcomes.insert(seq, outcomes.clone());
         self.applied = seq;
@@ -114,19 +117,20 @@ impl State {
         record: &RecordView<'_>,
         position: Position,
         event: &EventView<'_>,
-        payload_hash: u64,
+        payload: PayloadHash,
     ) -> Outcome {
-        let key = (record.tenant().clone(), event.id.to_owned());
+        let key = (record.tenant().clone(), event.id_scheme, event.id.to_owned());
         if let Some(first) = self.by_id.get(&key) {
-            let same = self.events[*first].payload_hash == payload_hash;
-            return if same { Outcome::Duplicate } else { Outcome::Mismatch };
+            let differs = self.events[*first].payload.contradicts(payload);
+            return if differs { Outcome::Mismatch } else { Outcome::Duplicate };
         }
         self.by_id.insert(key, self.events.len());
         self.events.push(Counted {
             tenant: record.tenant().clone(),
             event: stored(position, record.received_at(), event),
-            payload_hash,
-            late: rule.is_late(event.time, record.received_at()),
+            id_scheme: event.id_scheme,
+            payload,
+            late: rule.is_late(event.time, record.times().late_from()),
         });
         Outcome::Fresh
     }
@@ -197,10 +201,13 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
-    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+    async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
         let state = self.state.lock();
-        let find = |id: &&str| state.by_id.get(&(scope.tenant().clone(), (*id).to_owned()));
-        let sighting = |index: &usize| Sighting { payload_hash: state.events[*index].payload_hash };
+        let find = |id: &EventId<'_>| state.by_id.get(&(scope.tenant().clone(), id.scheme, id.text.to_owned()));
+        let sighting = |index: &usize| {
+            let counted = &state.events[*index];
+            Sighting { payload: counted.payload, position: counted.event.position }
+        };
         ids.iter().map(|id| find(id).map(sighting)).collect()
     }
 

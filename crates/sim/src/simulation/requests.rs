@@ -74,7 +74,11 @@ impl<S: Subject> Simulation<S> {
         let process = self.living().await?;
         let stamp = process.in_flight.enter(now);
         let ledger = process.subject.ledger();
-        let seen = if ask_first { ledger.seen(&letter.scope(), &letter.ids()).await } else { Vec::new() };
+        let seen = if ask_first {
+            ledger.seen(&letter.scope(), &ports::testing::ledger::records::ids(&letter.ids())).await
+        } else {
+            Vec::new()
+        };
         let Some(admitted) = letter.admit(stamp.received_at(), &seen) else {
             self.client.answered(&letter);
             return Ok(None);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::admit::{Admitted, Dimension};
+use domain::event::EventId;
 use domain::invariant::Invariant;
 use domain::position::{EventPosition, RecordId, Seq};
 use domain::tenant::{TenantId, TenantScope};
@@ -217,7 +218,7 @@ impl Ledger for FlawedLedger {
         self.ledger.dead_letter(delivery, reason).await
     }
 
-    async fn seen(&self, scope: &TenantScope, ids: &[&str]) -> Vec<Option<Sighting>> {
+    async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
         self.ledger.seen(scope, ids).await
     }
 

@@ -1,8 +1,10 @@
 //! The example bodies of the five documents this product serves, as written there.
 
-use domain::admit::{Admission, AnyName};
+use domain::admit::{Admission, AdmissionContext, AnyName};
 use domain::event::{Candidate, TimeText};
 use domain::limits::Limits;
+use domain::payload::PayloadHasher;
+use domain::record::ReceiptTimes;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
@@ -15,7 +17,10 @@ const NOW: Timestamp = Timestamp::from_micros(1_795_255_200_000_000);
 fn is_admitted(tenant: &str, candidate: &Candidate<'_>) -> bool {
     let scope = TenantScope::for_operator(TenantId::parse(tenant).unwrap());
     let limits = Limits::default();
-    let admission = Admission::new(&scope, &limits, NOW, 0);
+    let hasher = PayloadHasher::new(&[7; 16]);
+    let times = ReceiptTimes { received_at: NOW, watermark: NOW };
+    let context = AdmissionContext { scope: &scope, limits: &limits, hasher: &hasher, times, request: None };
+    let admission = Admission::new(context, 0);
     admission.check(candidate, &mut AnyName, || "assigned".into()).is_ok()
 }
 

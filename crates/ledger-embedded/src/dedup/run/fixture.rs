@@ -9,9 +9,12 @@ use super::*;
 
 /// Three ids: the least, one in the middle, the greatest.
 fn records() -> [IdRecord; 3] {
-    let record = |hash, seq, index, payload_hash| IdRecord {
-        hash: IdHash(hash),
-        seen: FirstSeen { position: Position::new(Seq(seq), index), payload_hash },
+    let record = |id, seq, index, hash| IdRecord {
+        hash: IdHash(id),
+        seen: FirstSeen {
+            position: Position::new(Seq(seq), index),
+            payload: PayloadHash { rule: HashRule::EncodedBody, hash },
+        },
     };
     [record(0, 1, 0, 11), record(1 << 127, 7, 65_535, 22), record(u128::MAX, 1 << 40, 3, 33)]
 }

@@ -38,7 +38,10 @@ fn written(ids: &BTreeMap<u128, u64>) -> Vec<u8> {
     let write = || -> io::Result<Vec<u8>> {
         let mut writer = IdRunWriter::new(Vec::new(), ids.len() as u64)?;
         for (hash, at) in ids {
-            let seen = FirstSeen { position: Position::from_bits(*at), payload_hash: !*at };
+            let seen = FirstSeen {
+                position: Position::from_bits(*at),
+                payload: PayloadHash { rule: HashRule::Written, hash: !*at },
+            };
             writer.push(&IdRecord { hash: IdHash(*hash), seen })?;
         }
         writer.finish()

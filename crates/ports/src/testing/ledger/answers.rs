@@ -36,6 +36,7 @@ impl Counted {
             output_tokens: self.event.output_tokens,
             latency_us: self.event.latency_us,
             model: self.event.model.as_deref(),
+            ..Usage::default()
         }
     }
 
@@ -43,6 +44,7 @@ impl Counted {
         let event = &self.event;
         EventView {
             id: &event.id,
+            id_scheme: self.id_scheme,
             time: event.time,
             kind: &event.kind,
             project: event.project.as_deref(),

@@ -4,10 +4,12 @@
 
 use std::borrow::Cow;
 
-use domain::admit::{Admission, Admitted, AnyName};
-use domain::event::{Candidate, TimeText, UsageText};
+use domain::admit::{Admission, AdmissionContext, Admitted, AnyName};
+use domain::event::{Candidate, EventId, TimeText, UsageText};
 use domain::limits::Limits;
+use domain::payload::PayloadHasher;
 use domain::position::Seq;
+use domain::record::ReceiptTimes;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
@@ -133,10 +135,21 @@ fn text(text: &str) -> Option<Cow<'static, str>> {
     Some(Cow::Owned(text.to_owned()))
 }
 
+/// The secret that payloads of such events are hashed with.
+const HASH_KEY: [u8; 16] = [7; 16];
+
+/// Clients' own ids.
+pub fn ids<'i>(texts: &[&'i str]) -> Vec<EventId<'i>> {
+    texts.iter().map(|text| EventId::native(text)).collect()
+}
+
 /// The events of one request of `scope`, received at `received_at`, as the journal gets them.
 pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Admitted {
     let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
-    let mut admission = Admission::new(scope, &limits, received_at, 0);
+    let hasher = PayloadHasher::new(&HASH_KEY);
+    let times = ReceiptTimes { received_at, watermark: received_at };
+    let context = AdmissionContext { scope, limits: &limits, hasher: &hasher, times, request: None };
+    let mut admission = Admission::new(context, 0);
     for event in events {
         let checked = admission.check(&event.candidate, &mut AnyName, || "assigned".to_owned()).expect("an event");
         admission.push(&checked);

@@ -38,8 +38,8 @@ impl Answers {
         now: Timestamp,
     ) -> Self {
         let events = events(ledger, scope, EventFilter::default(), Order::Ascending, 7).await;
-        let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
-        let seen = ledger.seen(scope, &ids).await;
+        let event_ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+        let seen = ledger.seen(scope, &crate::testing::ledger::records::ids(&event_ids)).await;
         let day = now.floor_to(MICROS_PER_DAY);
         let day = TimeRange::new(day, day.plus_micros(MICROS_PER_DAY)).expect("a day");
         let mut usage = Vec::new();

@@ -13,7 +13,7 @@ use crate::analytics::Analytics;
 use crate::journal::Delivery;
 use crate::ledger::{Ledger, Outcome};
 use crate::reports::Reports;
-use crate::testing::ledger::records::{at, event, record, scope};
+use crate::testing::ledger::records::{at, event, ids, record, scope};
 
 use Outcome::{Duplicate, Fresh, Mismatch};
 
@@ -50,7 +50,7 @@ pub(super) async fn i5_an_id_belongs_to_its_tenant<L: Ledger + Reports>(mut subj
     assert_eq!(subject.take(&scope("acm"), at(1), &event).await, [Fresh]);
     assert_eq!(subject.take(&scope("zeta"), at(1), &event).await, [Fresh]);
     assert_eq!(subject.take(&scope("acme"), at(1), &event).await, [Duplicate]);
-    assert_eq!(subject.ledger.seen(&scope("other"), &["e1"]).await, [None]);
+    assert_eq!(subject.ledger.seen(&scope("other"), &ids(&["e1"])).await, [None]);
 }
 
 pub(super) async fn i2_replay_changes_nothing<L: Ledger + Reports + Analytics>(mut subject: Subject<L>) {
@@ -80,7 +80,11 @@ pub(super) async fn records_are_applied_in_order<L: Ledger + Reports + Analytics
     assert_eq!(batch.applied.len(), 1, "what stands before the gap is applied");
     assert_eq!(batch.failed.map(|error| error.kind()), Some(ErrorKind::Conflict));
     assert_eq!(subject.ledger.applied(), Seq(1));
-    assert_eq!(subject.ledger.seen(&tenant, &["e3", "e2"]).await, [None, None], "what stands after it leaves no trace");
+    assert_eq!(
+        subject.ledger.seen(&tenant, &ids(&["e3", "e2"])).await,
+        [None, None],
+        "what stands after it leaves no trace"
+    );
     subject.apply(&[make(2), make(3)]).await;
     assert_eq!(Answers::of(&*subject.ledger, &tenant, &[], at(0)).await.events.len(), 3);
 }
@@ -112,7 +116,11 @@ pub(super) async fn a_poison_record_is_buried_and_the_next_goes_on<L: Ledger + R
         );
     }
     assert_eq!(subject.ledger.stats().dead_letters, 2);
-    assert_eq!(subject.ledger.seen(&tenant, &["e2", "e3"]).await, [None, None], "I4: half a record leaves no trace");
+    assert_eq!(
+        subject.ledger.seen(&tenant, &ids(&["e2", "e3"])).await,
+        [None, None],
+        "I4: half a record leaves no trace"
+    );
     subject.last = 3;
     assert_eq!(subject.take(&tenant, at(2), &[event("e2", 0)]).await, [Fresh]);
     assert_eq!(subject.ledger.dead_letter_reason(&tenant, Seq(1)).await.expect("an answer"), None);
@@ -125,10 +133,11 @@ pub(super) async fn what_was_counted_is_seen<L: Ledger + Reports>(mut subject: S
     assert_eq!(subject.ledger.seen(&tenant, &[]).await, []);
     let entry = record(1, &tenant, at(1), &[event("e1", 0).tokens(1, 1), event("e2", 0)]);
     let payload = RecordView::parse(&entry.payload).expect("a record");
-    let hashes: Vec<u64> = payload.bodies().map(|body| body.expect("a body").payload_hash()).collect();
+    let hashes: Vec<_> =
+        payload.bodies().map(|body| body.expect("a body").event_with_identity().expect("an event").1.payload).collect();
     subject.apply(std::slice::from_ref(&entry)).await;
-    let found = subject.ledger.seen(&tenant, &["e2", "unknown", "e1", "e2"]).await;
-    let found: Vec<_> = found.iter().map(|sighting| sighting.map(|sighting| sighting.payload_hash)).collect();
+    let found = subject.ledger.seen(&tenant, &ids(&["e2", "unknown", "e1", "e2"])).await;
+    let found: Vec<_> = found.iter().map(|sighting| sighting.map(|sighting| sighting.payload)).collect();
     assert_eq!(found, [Some(hashes[1]), None, Some(hashes[0]), Some(hashes[1])]);
 }
 
