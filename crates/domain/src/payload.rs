@@ -108,14 +108,6 @@ impl PayloadHasher {
         }
         PayloadHash { rule: HashRule::Written, hash: keyed.finish() }
     }
-
-    /// The hash of a whole request, which says whether a repeated key names the same request.
-    pub fn of_body(&self, body: &[u8]) -> PayloadHash {
-        let mut keyed = self.keyed;
-        keyed.write(b"request\0");
-        keyed.write(body);
-        PayloadHash { rule: HashRule::Written, hash: keyed.finish() }
-    }
 }
 
 #[cfg(test)]

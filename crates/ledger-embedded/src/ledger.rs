@@ -290,7 +290,7 @@ impl Ledger for EmbeddedLedger {
         };
         let found =
             Sightings::in_memory(&hashes, active, &snapshot).complete(snapshot, &self.core.sighting_reads).await;
-        let sighting = |seen: FirstSeen| Sighting { payload: seen.payload, position: seen.position.into() };
+        let sighting = |seen: FirstSeen| Sighting { payload: seen.payload };
         found.into_iter().map(|seen| seen.map(sighting)).collect()
     }
 

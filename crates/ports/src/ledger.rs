@@ -46,8 +46,6 @@ pub struct AppliedRecords {
 pub struct Sighting {
     /// The hash of the payload that was counted, with the rule that made it.
     pub payload: PayloadHash,
-    /// Where the event that was counted stands.
-    pub position: EventPosition,
 }
 
 /// Counts records exactly once.

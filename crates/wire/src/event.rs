@@ -16,6 +16,8 @@ use crate::json::{self, JsonKind};
 
 const LONE_SURROGATE: &str = "holds an escape that is half of a surrogate pair";
 const NOT_AN_OBJECT: &str = "an event must be a JSON object";
+/// The `type` of a message whose `event` says what happened.
+const CALL_OF_TRACKERS: &str = "track";
 /// The only version of CloudEvents there is in JSON.
 const SPEC_VERSION: &str = "1.0";
 
@@ -96,6 +98,30 @@ impl<'de> Visitor<'de> for Rules<'_> {
     }
 }
 
+/// Members that a type is read from, as far as they are told apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum KindMember {
+    /// `type`.
+    Type,
+    /// `event`.
+    Event,
+    /// Any other, or none.
+    #[default]
+    Other,
+}
+
+impl KindMember {
+    fn of(name: &str) -> Self {
+        if name.eq_ignore_ascii_case("type") {
+            Self::Type
+        } else if name.eq_ignore_ascii_case("event") {
+            Self::Event
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// An event as far as it has been read.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
@@ -104,6 +130,8 @@ pub(crate) struct Draft<'a> {
     /// The measures found beside the properties; boxed because few events have any.
     beside: Option<Box<UsageText<'a>>>,
     spec_version: Option<Cow<'a, str>>,
+    /// Which member the type was read from.
+    kind_of: KindMember,
     /// Whether any name was one of a field.
     named: bool,
     /// The first thing that was wrong.
@@ -137,12 +165,15 @@ impl<'a> Draft<'a> {
     /// knows it to be one.
     pub(crate) fn put_field(&mut self, field: Field, name: &str, text: Cow<'a, str>, number: bool) {
         self.named = true;
+        if text.is_empty() && !matches!(field, Field::Id | Field::Tenant | Field::Time) {
+            return;
+        }
         let candidate = &mut self.candidate;
         let put = match field {
             Field::Id => put(&mut candidate.id, name, Some(text)),
             Field::Time if number => put(&mut candidate.time, name, Some(TimeText::Number(text))),
             Field::Time => put(&mut candidate.time, name, Some(TimeText::Text(text))),
-            Field::Kind => put(&mut candidate.kind, name, Some(text)),
+            Field::Kind => put_kind(&mut candidate.kind, &mut self.kind_of, name, Some(text)),
             Field::Customer => put(&mut candidate.customer, name, Some(text)),
             Field::User => put(&mut candidate.user, name, Some(text)),
             Field::Endpoint => put(&mut candidate.endpoint, name, Some(text)),
@@ -200,11 +231,11 @@ impl<'a> Draft<'a> {
         match field {
             Field::Id => put(&mut candidate.id, name, identifier(name, value)?),
             Field::Time => put(&mut candidate.time, name, time(name, value)?),
-            Field::Kind => put(&mut candidate.kind, name, text(name, value)?),
-            Field::Customer => put(&mut candidate.customer, name, identifier(name, value)?),
-            Field::User => put(&mut candidate.user, name, identifier(name, value)?),
-            Field::Endpoint => put(&mut candidate.endpoint, name, text(name, value)?),
-            Field::Project => put(&mut candidate.project, name, identifier(name, value)?),
+            Field::Kind => put_kind(&mut candidate.kind, &mut self.kind_of, name, filled(text(name, value)?)),
+            Field::Customer => put(&mut candidate.customer, name, filled(identifier(name, value)?)),
+            Field::User => put(&mut candidate.user, name, filled(identifier(name, value)?)),
+            Field::Endpoint => put(&mut candidate.endpoint, name, filled(text(name, value)?)),
+            Field::Project => put(&mut candidate.project, name, filled(identifier(name, value)?)),
             Field::Tenant => put(&mut candidate.tenant, name, identifier(name, value)?),
             Field::Properties => self.set_properties(name, value),
             Field::Measure(which) => put_measure(self.beside.get_or_insert_default(), which, name, value),
@@ -270,7 +301,7 @@ impl<'a> Draft<'a> {
                 Field::Tenant => &mut found.tenant,
                 _ => return Ok(()),
             };
-            let value = identifier(name, value).unwrap_or_default();
+            let value = filled(identifier(name, value).unwrap_or_default());
             put(slot, name, value).map_err(|why| inside("data", why))
         })?;
         let candidate = &mut self.candidate;
@@ -298,6 +329,27 @@ fn put<T: PartialEq>(slot: &mut Option<T>, name: &str, value: Option<T>) -> Resu
     }
 }
 
+/// Fills the type. Libraries that track users write what they do (`track`) as `type` and what happened as
+/// `event`: of this pair `event` is the type, in whatever order they come.
+fn put_kind<'a>(
+    slot: &mut Option<Cow<'a, str>>,
+    kind_of: &mut KindMember,
+    name: &str,
+    value: Option<Cow<'a, str>>,
+) -> Result<(), Rejection> {
+    let Some(value) = value else { return Ok(()) };
+    let member = KindMember::of(name);
+    match (*kind_of, member) {
+        (KindMember::Event, KindMember::Type) if value == CALL_OF_TRACKERS => return Ok(()),
+        (KindMember::Type, KindMember::Event) if slot.as_deref() == Some(CALL_OF_TRACKERS) => *slot = None,
+        _ => {}
+    }
+    if slot.is_none() {
+        *kind_of = member;
+    }
+    put(slot, name, Some(value))
+}
+
 fn put_measure<'a>(
     usage: &mut UsageText<'a>,
     which: Measure,
@@ -309,7 +361,7 @@ fn put_measure<'a>(
         Measure::InputTokens => put(&mut usage.input_tokens, name, number(name, value)?),
         Measure::OutputTokens => put(&mut usage.output_tokens, name, number(name, value)?),
         Measure::LatencyMs => put(&mut usage.latency_ms, name, number(name, value)?),
-        Measure::Model => put(&mut usage.model, name, text(name, value)?),
+        Measure::Model => put(&mut usage.model, name, filled(text(name, value)?)),
     }
 }
 
@@ -322,6 +374,11 @@ fn text<'a>(name: &str, value: JsonKind<'a>) -> Result<Option<Cow<'a, str>>, Rej
         },
         _ => Err(wrong_type(name, "a text")),
     }
+}
+
+/// An empty name is none, as an empty cell of a table is.
+fn filled(text: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
+    text.filter(|text| !text.is_empty())
 }
 
 /// A text, or an integer, which is taken as its digits.
@@ -345,6 +402,8 @@ fn number<'a>(name: &str, value: JsonKind<'a>) -> Result<Option<Cow<'a, str>>, R
     match value {
         JsonKind::Null => Ok(None),
         JsonKind::Number(number) => Ok(Some(Cow::Borrowed(number))),
+        // A number in quotes is taken as tables hold it; admission says whether it is one.
+        JsonKind::Text(_) => Ok(filled(text(name, value)?)),
         _ => Err(wrong_type(name, "a number")),
     }
 }

@@ -21,7 +21,7 @@ use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 use super::{FirstSeen, IdHash};
 
 const MAGIC: [u8; 8] = *b"NILOIDS2";
-/// Of the version before: all of its payload hashes are of the first rule, whose number is 0.
+/// What a run of version 1 begins with: its payload hashes are of the first rule, whose number is 0.
 const FIRST_MAGIC: [u8; 8] = *b"NILOIDS1";
 /// Bits of a position; the rule of the payload hash stands above them.
 const POSITION_BITS: u32 = 60;

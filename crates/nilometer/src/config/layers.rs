@@ -104,12 +104,27 @@ pub(super) fn defaults() -> Table {
     Table::try_from(Settings::default()).unwrap_or_default()
 }
 
+/// Whether Kubernetes makes a variable of this name for a Service called `nilometer`: `NILOMETER_SERVICE_HOST`,
+/// `NILOMETER_SERVICE_PORT` with or without the name of a port, `NILOMETER_PORT`, and
+/// `NILOMETER_PORT_8080_TCP` with or without `_PROTO`, `_PORT` or `_ADDR`.
+fn is_of_kubernetes(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) else { return false };
+    if matches!(rest, "PORT" | "SERVICE_HOST" | "SERVICE_PORT") || rest.starts_with("SERVICE_PORT_") {
+        return true;
+    }
+    let mut parts = rest.split('_');
+    let is_port = parts.next() == Some("PORT")
+        && parts.next().is_some_and(|number| number.parse::<u16>().is_ok())
+        && parts.next().is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"));
+    is_port && parts.next().is_none_or(|last| matches!(last, "PROTO" | "PORT" | "ADDR")) && parts.next().is_none()
+}
+
 /// Refuses a variable that looks like a setting and is none.
 pub(super) fn check_environment(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
     for name in names {
         let name = name.to_string_lossy();
         let known = name == CONFIG_VARIABLE || SETTINGS.iter().any(|setting| variable(setting.name) == name);
-        if name.starts_with(VARIABLE_PREFIX) && !known {
+        if name.starts_with(VARIABLE_PREFIX) && !known && !is_of_kubernetes(&name) {
             return Err(ConfigError::new(format!("unknown environment variable {name}: no setting has this name")));
         }
     }

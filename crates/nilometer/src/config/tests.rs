@@ -91,6 +91,9 @@ fn unknown_settings_are_named() {
     assert!(why.contains("NILOMETER_FLUSH_ROWZ"), "{why}");
     assert!(check_environment(["NILOMETER_FLUSH_ROWS", "NILOMETER_CONFIG"].map(Into::into).into_iter()).is_ok());
     assert!(Cli::try_parse_from(["nilometer", "serve", "--flush-rowz", "5"]).is_err());
+    for near in ["NILOMETER_PORTS", "NILOMETER_PORT_HTTP_TCP", "NILOMETER_PORT_8080", "NILOMETER_PORT_8080_TCP_NAME"] {
+        assert!(check_environment([near].map(Into::into).into_iter()).is_err(), "{near}");
+    }
 }
 
 #[test]

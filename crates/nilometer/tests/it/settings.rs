@@ -4,6 +4,18 @@ use std::io::Write;
 
 use crate::harness::{Server, nilometer, stderr};
 
+/// Variables of a pod in whose namespace a Service is called nilometer.
+const OF_KUBERNETES: [(&str, &str); 8] = [
+    ("NILOMETER_PORT", "tcp://10.96.12.7:8080"),
+    ("NILOMETER_SERVICE_HOST", "10.96.12.7"),
+    ("NILOMETER_SERVICE_PORT", "8080"),
+    ("NILOMETER_SERVICE_PORT_HTTP", "8080"),
+    ("NILOMETER_PORT_8080_TCP", "tcp://10.96.12.7:8080"),
+    ("NILOMETER_PORT_8080_TCP_PROTO", "tcp"),
+    ("NILOMETER_PORT_8080_TCP_PORT", "8080"),
+    ("NILOMETER_PORT_8080_TCP_ADDR", "10.96.12.7"),
+];
+
 #[test]
 fn impossible_and_unknown_settings_are_named() {
     let cases: [(&[&str], &str); 7] = [
@@ -23,6 +35,12 @@ fn impossible_and_unknown_settings_are_named() {
     let output = nilometer(&["serve"]).env("NILOMETER_FLUSH_ROWZ", "1").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("NILOMETER_FLUSH_ROWZ"), "{}", stderr(&output));
+    // What Kubernetes makes for a Service called nilometer is no mistake of anyone: the start gets further.
+    let mut command = nilometer(&["serve", "--config", "/no/such/file.toml"]);
+    for (name, value) in OF_KUBERNETES {
+        command.env(name, value);
+    }
+    assert!(stderr(&command.output().unwrap()).contains("/no/such/file.toml"));
     let output = nilometer(&["serve"]).env("NILOMETER_FLUSH_ROWS", "-1").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--flush-rows"), "{}", stderr(&output));

@@ -32,6 +32,21 @@ fn i1_a_signal_flushes_everything_and_exits_with_0() {
     assert!(!data.path().join("manifest.sqlite-wal").exists(), "the folder is left tidy");
 }
 
+/// A terminal that closes is no reason to end.
+#[test]
+fn sighup_changes_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    for id in 0..3 {
+        server.signal(Signal::HUP);
+        assert_eq!(server.post("/v1/events?wait=applied", event(id)).1["accepted"], 1);
+    }
+    server.signal(Signal::TERM);
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0), "{}", log.join("\n"));
+    assert!(log.iter().any(|line| line.contains("SIGHUP changes nothing")), "{}", log.join("\n"));
+}
+
 #[test]
 fn i1_i2_what_was_acknowledged_before_a_kill_is_there_once_after_it() {
     let data = tempfile::tempdir().unwrap();

@@ -204,10 +204,7 @@ impl Ledger for MemoryLedger {
     async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
         let state = self.state.lock();
         let find = |id: &EventId<'_>| state.by_id.get(&(scope.tenant().clone(), id.scheme, id.text.to_owned()));
-        let sighting = |index: &usize| {
-            let counted = &state.events[*index];
-            Sighting { payload: counted.payload, position: counted.event.position }
-        };
+        let sighting = |index: &usize| Sighting { payload: state.events[*index].payload };
         ids.iter().map(|id| find(id).map(sighting)).collect()
     }
 

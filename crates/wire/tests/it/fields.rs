@@ -117,6 +117,30 @@ fn null_is_absent() {
 }
 
 #[test]
+fn an_empty_text_is_absent_but_in_an_id_and_a_tenant() {
+    let body = r#"{"event_id":"a","type":"","customer":"","user":"","endpoint":"","project":"","tokens":"","model":"",
+        "data":{"tokens":"","latencyMs":"","model":""}}"#;
+    let properties = r#"{"tokens":"","latencyMs":"","model":""}"#;
+    let wanted = Candidate { id: Some("a".into()), properties: Some(properties.into()), ..Candidate::default() };
+    assert_eq!(event(body), wanted);
+    assert_eq!(event(r#"{"customer":"","customer_id":"c"}"#).customer.as_deref(), Some("c"));
+    let empty = event(r#"{"id":"","tenant":""}"#);
+    assert_eq!((empty.id.as_deref(), empty.tenant.as_deref()), (Some(""), Some("")), "admission refuses them");
+}
+
+/// Every event of Segment and RudderStack.
+#[test]
+fn of_a_tracked_event_the_event_is_the_type() {
+    for body in [r#"{"type":"track","event":"Signed Up"}"#, r#"{"event":"Signed Up","type":"track"}"#] {
+        assert_eq!(event(body).kind.as_deref(), Some("Signed Up"));
+    }
+    assert_eq!(event(r#"{"type":"track","event":""}"#).kind.as_deref(), Some("track"));
+    refused_for(r#"{"type":"page","event":"Signed Up"}"#, RejectCode::ConflictingFields, "event");
+    refused_for(r#"{"type":"track","event_type":"a"}"#, RejectCode::ConflictingFields, "event_type");
+    refused_for(r#"{"type":"track","event":"a","event_type":"b"}"#, RejectCode::ConflictingFields, "event_type");
+}
+
+#[test]
 fn names_of_one_field_must_agree() {
     for names in [&IDS[..], &TYPES, &CUSTOMERS, &USERS, &ENDPOINTS, &PROJECTS, &TENANTS, &TIMES] {
         for first in names {
@@ -169,7 +193,11 @@ fn measures_are_numbers_as_written() {
             assert_eq!(read(&format!(r#"{{"{name}":{number}}}"#)), [number], "{name}");
             assert_eq!(read(&format!(r#"{{"{name}":7,"data":{{"{name}":{number}}}}}"#)), [number], "{name}");
         }
-        for wrong in ["\"5\"", "true", "[1]", "{}"] {
+        for text in ["123", "-1", "many"] {
+            assert_eq!(read(&format!(r#"{{"metadata":{{"{name}":"{text}"}}}}"#)), [text], "{name}");
+            assert_eq!(read(&format!(r#"{{"{name}":"{text}"}}"#)), [text], "{name}");
+        }
+        for wrong in ["true", "[1]", "{}"] {
             let inside = format!(r#"{{"metadata":{{"{name}":{wrong}}}}}"#);
             refused_for(&inside, RejectCode::InvalidType, &format!("metadata.{name}"));
             refused_for(&format!(r#"{{"{name}":{wrong}}}"#), RejectCode::InvalidType, name);

@@ -104,12 +104,14 @@ fn read(value: &Value) -> Result<Plain, BTreeSet<RejectCode>> {
 /// A field that is present and not null, when all of its names agree and have the right type.
 fn pick(object: &Map<String, Value>, names: &[&str], form: Form, faults: &mut BTreeSet<RejectCode>) -> Option<Value> {
     let mut found: Vec<&Value> = names.iter().filter_map(|name| object.get(*name)).collect();
-    found.retain(|value| !value.is_null());
+    let keeps_empty =
+        matches!(form, Form::TextOrNumber | Form::Object) || names.iter().any(|n| ["id", "tenant"].contains(n));
+    found.retain(|value| !value.is_null() && (keeps_empty || value.as_str() != Some("")));
     let fits = |value: &&Value| match form {
         Form::Text => value.is_string(),
         Form::TextOrInteger => value.is_string() || value.is_i64() || value.is_u64(),
         Form::TextOrNumber => value.is_string() || value.is_number(),
-        Form::Number => value.is_number(),
+        Form::Number => value.is_string() || value.is_number(),
         Form::Object => value.is_object(),
     };
     if !found.iter().all(fits) {
@@ -117,7 +119,7 @@ fn pick(object: &Map<String, Value>, names: &[&str], form: Form, faults: &mut BT
         found.retain(fits);
     }
     let mut values: Vec<Value> = found.into_iter().cloned().collect();
-    if matches!(form, Form::TextOrInteger) {
+    if matches!(form, Form::TextOrInteger | Form::Number) {
         values = values.into_iter().map(|value| Value::String(digits(value))).collect();
     }
     if values.windows(2).any(|pair| pair[0] != pair[1]) {

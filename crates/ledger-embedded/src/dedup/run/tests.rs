@@ -57,7 +57,7 @@ fn hashes() -> impl Strategy<Value = u128> {
 proptest! {
     #[test]
     fn finds_exactly_what_was_written(
-        ids in proptest::collection::btree_map(hashes(), any::<u64>(), 0..2_000),
+        ids in proptest::collection::btree_map(hashes(), 0_u64..1 << POSITION_BITS, 0..2_000),
         others in proptest::collection::vec(hashes(), 0..200),
     ) {
         let run = IdRun::open(Arc::new(Bytes::new(written(&ids)))).map_err(|e| TestCaseError::fail(e.to_string()))?;

@@ -117,6 +117,92 @@ fn i3_an_older_folder_opens_and_answers_as_before() {
     }
 }
 
+/// What that release has counted is known again, whether it was flushed or is replayed from its journal, and
+/// another payload under a known id is still told.
+#[test]
+fn i2_what_the_older_release_has_taken_is_a_duplicate_when_it_is_sent_again() {
+    for name in FOLDERS {
+        let data = folder(name);
+        let server = launch(data.path()).start_ready();
+        let mut client = server.client();
+        for tenant in ["acme", "globex"] {
+            let stored = all_events(&mut client, tenant);
+            assert!(!stored.is_empty(), "{name} {tenant}");
+            for (customer, code) in [(None, Value::Null), (Some("another"), "payload_mismatch".into())] {
+                let bodies: Vec<String> = stored.iter().map(|event| event.as_sent(customer)).collect();
+                let verdicts = send(&mut client, tenant, &format!("[{}]", bodies.join(",")));
+                assert_eq!(verdicts.len(), bodies.len());
+                for (verdict, body) in verdicts.iter().zip(&bodies) {
+                    assert_eq!((&verdict["status"], &verdict["code"]), (&"duplicate".into(), &code), "{name} {body}");
+                }
+            }
+        }
+        server.stop();
+        verify(data.path());
+    }
+}
+
+/// What a client had written, as far as a listing shows it.
+#[derive(serde::Deserialize)]
+struct Stored {
+    event_id: String,
+    r#type: String,
+    time: String,
+    received_at: String,
+    project: Option<String>,
+    customer: Option<String>,
+    user: Option<String>,
+    endpoint: Option<String>,
+    properties: Option<Box<serde_json::value::RawValue>>,
+}
+
+impl Stored {
+    /// The event again, of another customer if one is named.
+    fn as_sent(&self, customer: Option<&str>) -> String {
+        let quoted = |text: &str| Value::from(text).to_string();
+        let customer = customer.or(self.customer.as_deref());
+        // A time that is the receive time was not sent.
+        let time = (self.time != self.received_at).then_some(self.time.as_str());
+        let texts = [
+            ("id", Some(self.event_id.as_str())),
+            ("type", Some(self.r#type.as_str())),
+            ("time", time),
+            ("project", self.project.as_deref()),
+            ("customer", customer),
+            ("user", self.user.as_deref()),
+            ("endpoint", self.endpoint.as_deref()),
+        ];
+        let members = texts.iter().filter_map(|(name, text)| Some(format!("\"{name}\":{}", quoted((*text)?))));
+        let properties = self.properties.as_ref().map(|raw| format!("\"properties\":{raw}"));
+        format!("{{{}}}", members.chain(properties).collect::<Vec<_>>().join(","))
+    }
+}
+
+fn all_events(client: &mut Client, tenant: &str) -> Vec<Stored> {
+    #[derive(serde::Deserialize)]
+    struct Page {
+        data: Vec<Stored>,
+        next_cursor: Option<String>,
+    }
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/events?limit=500&from=2000-01-01&to=2100-01-01{cursor}");
+        let answer = client.send("GET", &path, &[("x-api-key", &key(tenant))], b"").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let page: Page = serde_json::from_str(&answer.text()).unwrap();
+        all.extend(page.data);
+        let Some(next) = page.next_cursor else { return all };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+fn send(client: &mut Client, tenant: &str, events: &str) -> Vec<Value> {
+    let key = key(tenant);
+    let headers = [("x-api-key", key.as_str()), ("content-type", "application/json")];
+    let answer = client.send("POST", "/v1/events", &headers, events.as_bytes()).unwrap();
+    answer.json()["results"].as_array().unwrap().clone()
+}
+
 /// The steps of the move, in order.
 #[cfg(feature = "failpoints")]
 const STEPS: [&str; 5] = [
