@@ -189,7 +189,7 @@ fn all_events(client: &mut Client, tenant: &str) -> Vec<Stored> {
         let path = format!("/v1/events?limit=500&from=2000-01-01&to=2100-01-01{cursor}");
         let answer = client.send("GET", &path, &[("x-api-key", &key(tenant))], b"").unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
-        let page: Page = serde_json::from_str(&answer.text()).unwrap();
+        let page: Page = serde_json::from_str(answer.text()).unwrap();
         all.extend(page.data);
         let Some(next) = page.next_cursor else { return all };
         cursor = format!("&cursor={next}");
