@@ -16,40 +16,23 @@
 //! had bit 15, so every body says its own version.
 
 mod first;
+mod parts;
 mod reader;
+
+pub use reader::RecordError;
 
 use crate::event::{EventView, IdScheme, Usage};
 use crate::limits::RECORD_EVENTS_MAX;
 use crate::payload::{HashRule, PayloadHash};
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
+use parts::{flag, put_short};
 use reader::Reader;
 
 /// The version this code writes.
 const VERSION: u8 = 2;
 /// The version before it, which is still read.
 const FIRST_VERSION: u8 = 1;
-
-mod flag {
-    pub(super) const TIME_ASSIGNED: u32 = 1;
-    pub(super) const PROJECT: u32 = 1 << 1;
-    pub(super) const CUSTOMER: u32 = 1 << 2;
-    pub(super) const USER: u32 = 1 << 3;
-    pub(super) const ENDPOINT: u32 = 1 << 4;
-    pub(super) const PROPERTIES: u32 = 1 << 5;
-    pub(super) const TOKENS: u32 = 1 << 6;
-    pub(super) const INPUT: u32 = 1 << 7;
-    pub(super) const OUTPUT: u32 = 1 << 8;
-    pub(super) const LATENCY: u32 = 1 << 9;
-    pub(super) const MODEL: u32 = 1 << 10;
-    pub(super) const CACHE_READ: u32 = 1 << 11;
-    pub(super) const CACHE_WRITE: u32 = 1 << 12;
-    pub(super) const REASONING: u32 = 1 << 13;
-    pub(super) const FORMER: u32 = 1 << 14;
-    /// Set in every body since version 2, never before.
-    pub(super) const VERSION_2: u32 = 1 << 15;
-    pub(super) const KNOWN: u32 = (1 << 16) - 1;
-}
 
 /// When a request was received, and what was closed by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,12 +173,6 @@ fn encode_body(out: &mut Vec<u8>, event: &EventView<'_>, identity: &EventIdentit
         put_short(out, former.id);
         out.extend_from_slice(&former.payload.hash.to_le_bytes());
     }
-}
-
-fn put_short(out: &mut Vec<u8>, text: &str) {
-    let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
-    out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// The hash that the release which wrote version 1 would have made of an event, read as it read it.
@@ -385,18 +362,4 @@ fn decode(bytes: &[u8]) -> Result<(EventView<'_>, EventIdentity<'_>), RecordErro
 fn former_id<'a>(reader: &mut Reader<'a>) -> Result<FormerId<'a>, RecordError> {
     let id = reader.short()?;
     Ok(FormerId { id, payload: PayloadHash { rule: HashRule::EncodedBody, hash: reader.u64()? } })
-}
-
-/// Why bytes are no record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    /// Written by a newer program.
-    #[error("record version {0} is not known to this program")]
-    Version(u8),
-    /// Ends before it is complete.
-    #[error("record is cut short")]
-    Truncated,
-    /// A part has an impossible value.
-    #[error("record has an impossible {0}")]
-    Malformed(&'static str),
 }

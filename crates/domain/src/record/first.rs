@@ -11,8 +11,8 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::reader::Reader;
-use super::{RecordError, flag, put_short};
+use super::parts::{flag, put_short};
+use super::reader::{Reader, RecordError};
 use crate::event::{EventView, IdScheme, Usage};
 use crate::payload::{HashRule, PayloadHash};
 use crate::time::Timestamp;

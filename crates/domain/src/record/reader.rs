@@ -1,7 +1,5 @@
 //! Reads the parts of a record's payload one behind the other. No bytes make it panic.
 
-use super::RecordError;
-
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -70,4 +68,18 @@ impl<'a> Reader<'a> {
         let offset = self.at;
         Ok((offset, self.take(len)?))
     }
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer program.
+    #[error("record version {0} is not known to this program")]
+    Version(u8),
+    /// Ends before it is complete.
+    #[error("record is cut short")]
+    Truncated,
+    /// A part has an impossible value.
+    #[error("record has an impossible {0}")]
+    Malformed(&'static str),
 }
