@@ -62,6 +62,13 @@ pub const QUERY_ROWS_MAX: usize = 10_000;
 pub const QUERY_ROWS_DEFAULT: usize = 1_000;
 /// Longest answer to a structured query, in bytes of its texts.
 pub const QUERY_ANSWER_BYTES_MAX: usize = 32 << 20;
+/// Most significant digits of a number of a structured query, of its filter and of its answer.
+pub const QUERY_NUMBER_DIGITS_MAX: u32 = 28;
+/// Where the first digit of such a number may stand at most, either way, as a power of ten.
+pub const QUERY_NUMBER_EXPONENT_MAX: i64 = 9_999;
+/// Most decimal places from the first digit of the largest to the last digit of the finest of all numbers that
+/// are added up in one cell of a structured query.
+pub const QUERY_SUM_PLACES_MAX: i32 = 57;
 /// Most memory that one structured query may take for its groups and values, in bytes.
 pub const QUERY_MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Structured queries that run at once; others wait.

@@ -4,10 +4,15 @@
 
 mod unchecked;
 mod number;
+mod wide;
+mod sum;
+mod path;
 mod source;
 
 pub use number::Number;
-pub use source::{Field, Kind, PropertyPath, Source};
+pub use path::{PathSegment, PropertyPath};
+pub use source::{Field, Kind, Source};
+pub use sum::{Overflow, Sum, between};
 pub use unchecked::{Literal, QueryRefusal, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery};
 
 use crate::calendar::{Calendar, Interval};
@@ -68,9 +73,9 @@ pub struct Aggregation {
 pub enum AggregateOp {
     /// Events; with a source, events that have it.
     Count,
-    /// The sum; exact for whole numbers and at most `i64::MAX`.
+    /// The sum, exact: see [`Sum`](struct@Sum).
     Sum,
-    /// The mean.
+    /// The mean, to 28 digits.
     Avg,
     /// The least number or instant.
     Min,
@@ -112,7 +117,7 @@ pub enum Condition {
 pub enum Values {
     /// Texts.
     Texts(Vec<String>),
-    /// Finite numbers.
+    /// Exact numbers.
     Numbers(Vec<Number>),
     /// Instants.
     Times(Vec<Timestamp>),
@@ -123,7 +128,7 @@ pub enum Values {
 pub enum Bound {
     /// A text.
     Text(String),
-    /// A finite number.
+    /// An exact number.
     Number(Number),
     /// An instant.
     Time(Timestamp),
@@ -156,16 +161,26 @@ pub struct OrderBy {
 pub enum Value {
     /// Absent.
     Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// Any other number; finite.
-    Float(f64),
+    /// A number with too many digits to be told.
+    Overflow,
+    /// An exact number.
+    Number(Number),
     /// A text.
     Text(String),
     /// An instant.
     Time(Timestamp),
+}
+
+impl From<i64> for Value {
+    fn from(whole: i64) -> Self {
+        Self::Number(whole.into())
+    }
+}
+
+impl From<Result<Number, Overflow>> for Value {
+    fn from(result: Result<Number, Overflow>) -> Self {
+        result.map_or(Self::Overflow, Self::Number)
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Where a query's values come from: a field of the event, or a path into its properties. Refuses
-//! names it does not know, and paths that are too long or too deep.
+//! names it does not know.
 
 use std::fmt;
 
-use crate::limits::{QUERY_PATH_BYTES_MAX, QUERY_PATH_SEGMENTS_MAX};
+use super::path::PropertyPath;
 
 /// What a path into the properties begins with.
 const PROPERTIES_PREFIX: &str = "properties.";
@@ -102,41 +102,6 @@ impl Field {
     }
 }
 
-/// The way to a value in the properties: the keys of nested objects, outermost first. Arrays are not
-/// entered, and a key that holds a dot cannot be named.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PropertyPath {
-    segments: Vec<String>,
-}
-
-impl PropertyPath {
-    /// Reads `a.b.c`.
-    ///
-    /// # Errors
-    /// Says which bound the path is over, or that a segment is empty.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > QUERY_PATH_BYTES_MAX {
-            return Err(format!("a property path has at most {QUERY_PATH_BYTES_MAX} bytes"));
-        }
-        let segments: Vec<String> = text.split('.').map(str::to_owned).collect();
-        if segments.len() > QUERY_PATH_SEGMENTS_MAX {
-            return Err(format!("a property path has at most {QUERY_PATH_SEGMENTS_MAX} segments"));
-        }
-        if segments.iter().any(String::is_empty) {
-            return Err("no segment of a property path may be empty".to_owned());
-        }
-        if text.chars().any(char::is_control) {
-            return Err("a property path has no control characters".to_owned());
-        }
-        Ok(Self { segments })
-    }
-
-    /// The keys, outermost first; at least one.
-    pub fn segments(&self) -> &[String] {
-        &self.segments
-    }
-}
-
 /// Where values come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
@@ -177,7 +142,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Field(field) => f.write_str(field.name()),
-            Self::Property(path) => write!(f, "{PROPERTIES_PREFIX}{}", path.segments.join(".")),
+            Self::Property(path) => write!(f, "{PROPERTIES_PREFIX}{path}"),
         }
     }
 }

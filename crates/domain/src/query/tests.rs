@@ -53,8 +53,12 @@ fn values_are_read_as_their_source_asks() {
     let texts = |texts: &[&str]| Values::Texts(texts.iter().map(|text| (*text).to_owned()).collect());
     let truth = Literal::List(vec![Literal::Bool(true), Literal::Text("x".to_owned())]);
     assert_eq!(condition(test("properties.a", "in", Some(truth))), Condition::In(texts(&["true", "x"])));
-    let number = condition(test("tokens", "ne", Some(Literal::Number(2.5.into()))));
-    assert_eq!(number, Condition::NotIn(Values::Numbers(vec![2.5.into()])));
+    let half = Number::parse("2.5").unwrap();
+    let number = condition(test("tokens", "ne", Some(Literal::Number(half))));
+    assert_eq!(number, Condition::NotIn(Values::Numbers(vec![half])));
+    let long = Number::parse("0.12345678901234567890123456789").unwrap();
+    let long = test("properties.a", "gt", Some(Literal::Number(long)));
+    assert_eq!(place_of(UncheckedQuery { filter: Some(long), ..unchecked() }), "filter.value");
     let time = condition(test("time", "lt", Some(Literal::Text("1970-01-01T00:00:01Z".to_owned()))));
     assert_eq!(time, Condition::Compare(Comparison::Lt, Bound::Time(Timestamp::from_micros(1_000_000))));
     assert_eq!(condition(test("user", "exists", None)), Condition::Exists(true));

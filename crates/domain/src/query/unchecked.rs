@@ -11,7 +11,7 @@ use super::{
 use crate::calendar::{Calendar, Interval};
 use crate::limits::{
     NAME_BYTES_MAX, QUERY_AGGREGATIONS_MAX, QUERY_FILTER_DEPTH_MAX, QUERY_FILTER_NODES_MAX, QUERY_GROUPS_MAX,
-    QUERY_IN_VALUES_MAX, QUERY_ROWS_DEFAULT, QUERY_ROWS_MAX,
+    QUERY_IN_VALUES_MAX, QUERY_NUMBER_DIGITS_MAX, QUERY_NUMBER_EXPONENT_MAX, QUERY_ROWS_DEFAULT, QUERY_ROWS_MAX,
 };
 use crate::time::{TimeRange, Timestamp};
 
@@ -319,8 +319,17 @@ fn values(place: &str, kind: Kind, list: Vec<Literal>) -> Result<Values, QueryRe
 fn bound(place: &str, kind: Kind, literal: Literal) -> Result<Bound, QueryRefusal> {
     match (kind, literal) {
         (Kind::Text | Kind::Property, Literal::Text(text)) => Ok(Bound::Text(text)),
-        (Kind::Count | Kind::Millis | Kind::Property, Literal::Number(number)) if number.is_finite() => {
-            Ok(Bound::Number(number))
+        (Kind::Count | Kind::Millis | Kind::Property, Literal::Number(number)) => {
+            if number.is_exact() {
+                return Ok(Bound::Number(number));
+            }
+            refuse(
+                place,
+                format!(
+                    "must be a number of at most {QUERY_NUMBER_DIGITS_MAX} significant digits, below 10^{}",
+                    QUERY_NUMBER_EXPONENT_MAX + 1
+                ),
+            )
         }
         (Kind::Time, Literal::Text(text)) => match Timestamp::parse(&text) {
             Ok(time) => Ok(Bound::Time(time)),
@@ -328,7 +337,7 @@ fn bound(place: &str, kind: Kind, literal: Literal) -> Result<Bound, QueryRefusa
         },
         (Kind::Text, _) => refuse(place, "must be a text"),
         (Kind::Time, _) => refuse(place, "must be an instant, written as a text in RFC 3339"),
-        (Kind::Count | Kind::Millis, _) => refuse(place, "must be a finite number"),
-        (Kind::Property, _) => refuse(place, "must be a text or a finite number"),
+        (Kind::Count | Kind::Millis, _) => refuse(place, "must be a number"),
+        (Kind::Property, _) => refuse(place, "must be a text or a number"),
     }
 }
