@@ -2,10 +2,12 @@
 //! bounds of time, memory and rows. No text of a request reaches the engine except as a value.
 
 mod columns;
-mod distributive;
-mod function;
 mod json;
+mod numbers;
 mod operators;
+mod function;
+mod distributive;
+mod sums;
 mod holistic;
 mod percentile;
 mod unique;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion_common::DataFusionError;
@@ -24,10 +26,10 @@ use datafusion_execution::TaskContext;
 use datafusion_physical_plan::collect;
 use datafusion_physical_plan::streaming::PartitionStream;
 use domain::limits::QUERY_ANSWER_BYTES_MAX;
-use domain::query::{Query, Value};
+use domain::query::{Number, Query, Value};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
-use ports::queries::{Queries, QueryAnswer};
+use ports::queries::{AggregationCounts, Queries, QueryAnswer};
 use ports::{ErrorKind, PortError, held};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +37,7 @@ use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
 use crate::query_runtime;
 use crate::reading::took_too_long;
-use plan::QueryPlan;
+use plan::{QueryPlan, Shown};
 use scan::{Scan, ScanPartition, external};
 
 /// How often a query that has ended is asked whether it holds memory still.
@@ -64,6 +66,14 @@ impl Queries for EmbeddedLedger {
     }
 }
 
+/// What the engine has found.
+struct Found {
+    batches: Vec<RecordBatch>,
+    /// How each column is shown.
+    shown: Vec<Shown>,
+    counts: Vec<AggregationCounts>,
+}
+
 impl Core {
     async fn run_query(
         &self,
@@ -71,8 +81,9 @@ impl Core {
         query: &Query,
         cancelled: &CancellationToken,
     ) -> Result<QueryAnswer, PortError> {
-        let rows = self.rows(scope, query, cancelled).await?;
-        let mut rows = rows.iter().map(rows_of).collect::<Result<Vec<_>, _>>()?.concat();
+        let found = self.rows(scope, query, cancelled).await?;
+        let rows = found.batches.iter().map(|batch| rows_of(batch, &found.shown));
+        let mut rows = rows.collect::<Result<Vec<_>, _>>()?.concat();
         let truncated = rows.len() > query.limit;
         rows.truncate(query.limit);
         let bytes: usize = rows.iter().flatten().map(bytes_of).sum();
@@ -83,7 +94,7 @@ impl Core {
             );
             return Err(PortError::new(ErrorKind::Exhausted, context));
         }
-        Ok(QueryAnswer { columns: query.columns(), rows, truncated })
+        Ok(QueryAnswer { columns: query.columns(), rows, truncated, aggregations: found.counts })
     }
 
     /// How much memory several partitions need depends on which of them is ahead, hence on what else
@@ -95,15 +106,17 @@ impl Core {
         scope: &TenantScope,
         query: &Query,
         cancelled: &CancellationToken,
-    ) -> Result<Vec<RecordBatch>, PortError> {
+    ) -> Result<Found, PortError> {
         let memory_bytes_max = self.options.query_memory_bytes_max;
         let attempt = async |partitions, memory_bytes_max| {
             let plan = self.plan(query);
             let scan = self.scan(scope, query, plan.columns.clone(), cancelled.clone()).map_err(external)?;
             let context = Arc::new(query_runtime::context(memory_bytes_max)?);
-            let answered = answer(plan, scan, partitions, Arc::clone(&context)).await;
+            let answered = answer(&plan, scan, partitions, Arc::clone(&context)).await;
             released(&context).await;
-            answered
+            let batches = answered?;
+            let counts = plan.tallies.iter().map(|tally| tally.counts()).collect();
+            Ok(Found { batches, shown: plan.outputs.into_iter().map(|(_, shown)| shown).collect(), counts })
         };
         let rows = match attempt(query_runtime::threads(), memory_bytes_max / 2).await {
             Err(why) if !is_failed_read(&why) => attempt(1, memory_bytes_max).await,
@@ -147,18 +160,18 @@ fn bytes_of(value: &Value) -> usize {
     };
     match value {
         Value::Text(text) => text.bytes().map(written).sum::<usize>() + 3,
-        _ => 24,
+        _ => 40,
     }
 }
 
 async fn answer(
-    plan: QueryPlan,
+    plan: &QueryPlan,
     scan: Arc<Scan>,
     partitions: usize,
     context: Arc<TaskContext>,
 ) -> Result<Vec<RecordBatch>, DataFusionError> {
     let partitions = (0..partitions).map(|_| Arc::new(ScanPartition::of(&scan)) as Arc<dyn PartitionStream>);
-    let operators = operators::operators(&plan, scan.schema(), partitions.collect())?;
+    let operators = operators::operators(plan, scan.schema(), partitions.collect())?;
     collect(operators, context).await
 }
 
@@ -193,33 +206,32 @@ fn refusal(why: DataFusionError, memory_bytes_max: usize) -> PortError {
     PortError::new(kind, "run the query").because(why)
 }
 
-fn rows_of(batch: &RecordBatch) -> Result<Vec<Vec<Value>>, PortError> {
-    let value = |column: &ArrayRef, row| {
-        value_at(column, row).ok_or_else(|| {
+fn rows_of(batch: &RecordBatch, shown: &[Shown]) -> Result<Vec<Vec<Value>>, PortError> {
+    let value = |(column, shown): (&ArrayRef, &Shown), row| {
+        value_at(column, *shown, row).ok_or_else(|| {
             PortError::new(ErrorKind::Unacceptable, format!("answer with values of type {}", column.data_type()))
         })
     };
-    let row = |row| batch.columns().iter().map(|column| value(column, row)).collect();
+    let row = |row| batch.columns().iter().zip(shown).map(|column| value(column, row)).collect();
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// The value of an answer; a sum beyond 64 bits is their greatest, one beyond a double is none.
-fn value_at(column: &ArrayRef, row: usize) -> Option<Value> {
+/// The value of an answer.
+fn value_at(column: &ArrayRef, shown: Shown, row: usize) -> Option<Value> {
     if column.is_null(row) {
         return Some(Value::Null);
     }
-    Some(match column.data_type() {
-        DataType::Utf8View => Value::Text(column.as_string_view_opt()?.value(row).to_owned()),
-        DataType::Int64 => Value::Int(column.as_primitive_opt::<Int64Type>()?.value(row)),
-        DataType::Decimal128(..) => {
-            let sum = column.as_primitive_opt::<Decimal128Type>()?.value(row);
-            Value::Int(i64::try_from(sum).unwrap_or(i64::MAX))
+    Some(match (column.data_type(), shown) {
+        (DataType::Utf8View, _) => Value::Text(column.as_string_view_opt()?.value(row).to_owned()),
+        (DataType::Int64, Shown::Millis) => {
+            let micros = column.as_primitive_opt::<Int64Type>()?.value(row);
+            Number::new(i128::from(micros), -3).map_or(Value::Overflow, Value::Number)
         }
-        DataType::Float64 => {
-            let number = column.as_primitive_opt::<Float64Type>()?.value(row);
-            if number.is_finite() { Value::Float(number) } else { Value::Null }
+        (DataType::Int64, _) => column.as_primitive_opt::<Int64Type>()?.value(row).into(),
+        (DataType::Decimal128(..), Shown::Rank) => {
+            numbers::shown(column.as_primitive_opt::<Decimal128Type>()?.value(row))
         }
-        DataType::Timestamp(..) => {
+        (DataType::Timestamp(..), _) => {
             let micros = column.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
             Value::Time(Timestamp::from_micros(micros))
         }
@@ -231,7 +243,6 @@ fn value_at(column: &ArrayRef, row: usize) -> Option<Value> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use arrow::array::{Decimal128Array, Float64Array};
     use domain::query::{UncheckedAggregation, UncheckedQuery};
     use ports::testing::clock::ManualClock;
     use ports::testing::ledger::records::at;
@@ -259,16 +270,5 @@ mod tests {
         };
         assert_eq!(aggregates(1).await, aggregates(1).await);
         assert_ne!(aggregates(1).await, aggregates(2).await);
-    }
-
-    #[test]
-    fn sums_are_held_at_the_end_of_64_bits() {
-        let sums = vec![1, i128::from(i64::MAX), i128::from(i64::MAX) + 1, 10_i128.pow(28)];
-        let sums = Decimal128Array::from(sums).with_precision_and_scale(29, 0).unwrap();
-        let sums: ArrayRef = Arc::new(sums);
-        let values: Vec<_> = (0..4).filter_map(|row| value_at(&sums, row)).collect();
-        assert_eq!(values, [1, i64::MAX, i64::MAX, i64::MAX].map(Value::Int));
-        let doubles: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY, f64::NAN]));
-        assert_eq!([0, 1].map(|row| value_at(&doubles, row)), [Some(Value::Null), Some(Value::Null)]);
     }
 }

@@ -15,6 +15,19 @@ pub struct QueryAnswer {
     pub rows: Vec<Vec<Value>>,
     /// Whether there were more rows than the query's limit.
     pub truncated: bool,
+    /// What has entered each aggregation, of all rows, also of those beyond the limit.
+    pub aggregations: Vec<AggregationCounts>,
+}
+
+/// What has entered an aggregation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AggregationCounts {
+    /// Values: for numbers those that are one, for a count what is counted.
+    pub values: u64,
+    /// Numbers among them that were written as texts.
+    pub texts_read: u64,
+    /// What is there and no number, where numbers are asked for.
+    pub skipped: u64,
 }
 
 /// Runs structured queries, as many at once as are asked: bounding them is the caller's. Work that outlives

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Builder, Float64Builder, StringViewArray, StringViewBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Builder, StringViewArray, StringViewBuilder,
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
@@ -16,22 +16,20 @@ use domain::query::{Field, Kind, PropertyPath};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 
 use super::json;
+use super::numbers::{self, BITS};
 
 /// How a property is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     /// The text of a scalar.
     Text,
-    /// A number.
+    /// A number, and what else is there: see [`numbers::read`].
     Number,
-    /// The rank of a number among all, which tells more numbers apart than a double.
+    /// The rank of a number among all.
     Rank,
     /// `true` where there is anything but null, else absent.
     Presence,
 }
-
-/// The type of ranks, which have 76 bits.
-pub(super) const RANK: DataType = DataType::Decimal128(38, 0);
 
 /// A column computed from stored ones.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,8 +67,7 @@ impl Derived {
                 Kind::Text | Kind::Property => DataType::Utf8View,
             },
             Self::Property(_, Reading::Text) => DataType::Utf8View,
-            Self::Property(_, Reading::Number) => DataType::Float64,
-            Self::Property(_, Reading::Rank) => RANK,
+            Self::Property(_, Reading::Number | Reading::Rank) => BITS,
             Self::Property(_, Reading::Presence) => DataType::Boolean,
         }
     }
@@ -96,13 +93,13 @@ impl Derived {
             Self::Field(_) => Ok(Arc::clone(stored)),
             Self::Property(path, reading) => {
                 let objects = stored.as_string_view_opt().ok_or_else(wrong)?;
-                Ok(property(objects, path.segments(), *reading))
+                Ok(property(objects, path, *reading))
             }
         }
     }
 }
 
-fn property(objects: &StringViewArray, path: &[String], reading: Reading) -> ArrayRef {
+fn property(objects: &StringViewArray, path: &PropertyPath, reading: Reading) -> ArrayRef {
     let path = json::Path::new(path);
     let found = (0..objects.len()).map(|row| {
         let object = objects.is_valid(row).then(|| objects.value(row))?;
@@ -114,20 +111,18 @@ fn property(objects: &StringViewArray, path: &[String], reading: Reading) -> Arr
             found.for_each(|value| texts.append_option(value.and_then(json::text)));
             Arc::new(texts.finish())
         }
-        Reading::Number => {
-            let mut numbers = Float64Builder::with_capacity(objects.len());
-            found.for_each(|value| numbers.append_option(value.and_then(json::number)));
-            Arc::new(numbers.finish())
-        }
-        Reading::Rank => {
-            let mut ranks = Decimal128Builder::with_capacity(objects.len()).with_data_type(RANK);
-            found.for_each(|value| ranks.append_option(value.and_then(json::rank)));
-            Arc::new(ranks.finish())
-        }
+        Reading::Number => bits(found, numbers::read),
+        Reading::Rank => bits(found, json::rank),
         Reading::Presence => Arc::new(
             found.map(|value| value.filter(|value| json::is_there(value)).map(|_| true)).collect::<BooleanArray>(),
         ),
     }
+}
+
+fn bits<'j>(found: impl ExactSizeIterator<Item = Option<&'j str>>, read: fn(&str) -> Option<i128>) -> ArrayRef {
+    let mut bits = Decimal128Builder::with_capacity(found.len()).with_data_type(BITS);
+    found.for_each(|value| bits.append_option(value.and_then(read)));
+    Arc::new(bits.finish())
 }
 
 /// The name of column `at`.

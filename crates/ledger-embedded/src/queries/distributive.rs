@@ -1,46 +1,25 @@
-//! Counts, sums, least and greatest values: the functions whose parts merge as rows do. The engine has
+//! Counts, least and greatest values: the functions whose parts merge as rows do. The engine has
 //! them too, in a library of fifty others that takes more time to compile than any other but one.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Int64Array};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-};
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Decimal128Array, Int64Array};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion_common::{DataFusionError, Result as QueryResult};
-use datafusion_expr::{EmitTo, Expr, GroupsAccumulator};
+use datafusion_expr::{EmitTo, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::accumulate::accumulate_indices;
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
 
-use super::function::{AggregateFunction, call};
+use domain::query::Number;
 
-/// The sum of whole numbers: 38 digits hold 10^19 events of the greatest.
-const WHOLE: DataType = DataType::Decimal128(38, 0);
+use super::function::AggregateFunction;
+use super::numbers::{self, BITS, SKIPPED};
 
-/// The rows whose value is there.
-pub(super) fn count(value: Expr) -> Expr {
-    call(Distributive::Count, value)
-}
-
-/// The sum of doubles, or of whole numbers: then a decimal, which does not wrap.
-pub(super) fn sum(value: Expr) -> Expr {
-    call(Distributive::Sum, value)
-}
-
-/// The least number or instant.
-pub(super) fn min(value: Expr) -> Expr {
-    call(Distributive::Min, value)
-}
-
-/// The greatest number or instant.
-pub(super) fn max(value: Expr) -> Expr {
-    call(Distributive::Max, value)
-}
-
+/// The rows whose value is there, the least value, the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Distributive {
+pub(super) enum Distributive {
     Count,
-    Sum,
     Min,
     Max,
 }
@@ -51,7 +30,6 @@ impl AggregateFunction for Distributive {
     fn name(&self) -> &str {
         match self {
             Self::Count => "count",
-            Self::Sum => "sum",
             Self::Min => "least",
             Self::Max => "greatest",
         }
@@ -60,7 +38,6 @@ impl AggregateFunction for Distributive {
     fn answer_type(&self, values: &DataType) -> DataType {
         match (self, values) {
             (Self::Count, _) => DataType::Int64,
-            (Self::Sum, DataType::Int64) => WHOLE,
             (_, same) => same.clone(),
         }
     }
@@ -72,10 +49,8 @@ impl AggregateFunction for Distributive {
     fn groups(&self, values: &DataType) -> QueryResult<Box<dyn GroupsAccumulator>> {
         match (self, values) {
             (Self::Count, _) => Ok(Box::new(Counts::default())),
-            (Self::Sum, DataType::Int64) => Ok(Box::new(WholeSums(sums::<Decimal128Type>(&WHOLE)))),
-            (Self::Sum, DataType::Float64) => Ok(sums::<Float64Type>(values)),
             (Self::Min | Self::Max, DataType::Int64) => Ok(self.extremes::<Int64Type>(values)),
-            (Self::Min | Self::Max, DataType::Float64) => Ok(self.extremes::<Float64Type>(values)),
+            (Self::Min | Self::Max, DataType::Decimal128(..)) => Ok(Box::new(Numbers(self.numbers()))),
             (Self::Min | Self::Max, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
                 Ok(self.extremes::<TimestampMicrosecondType>(values))
             }
@@ -102,21 +77,24 @@ impl Distributive {
         };
         Box::new(PrimitiveGroupsAccumulator::<T, _>::new(values, greatest).with_starting_value(first))
     }
+
+    fn numbers(self) -> Box<dyn GroupsAccumulator> {
+        let wanted = if self == Self::Min { Ordering::Less } else { Ordering::Greater };
+        let take = move |taken: &mut i128, bits: i128| {
+            if bits != SKIPPED
+                && (*taken == SKIPPED || Number::of_bits(bits).cmp(&Number::of_bits(*taken)) == wanted)
+            {
+                *taken = bits;
+            }
+        };
+        Box::new(PrimitiveGroupsAccumulator::<Decimal128Type, _>::new(&BITS, take).with_starting_value(SKIPPED))
+    }
 }
 
-fn sums<T: ArrowPrimitiveType + Send>(values: &DataType) -> Box<dyn GroupsAccumulator> {
-    let add = |sum: &mut T::Native, value: T::Native| *sum = sum.add_wrapping(value);
-    Box::new(PrimitiveGroupsAccumulator::<T, _>::new(values, add))
-}
+/// The least or the greatest of numbers that were read. What is no number is none yet.
+struct Numbers(Box<dyn GroupsAccumulator>);
 
-/// The sums of whole numbers, added up as decimals.
-struct WholeSums(Box<dyn GroupsAccumulator>);
-
-fn widened(values: &ArrayRef) -> ArrayRef {
-    Arc::new(values.as_primitive::<Int64Type>().unary::<_, Decimal128Type>(i128::from))
-}
-
-impl GroupsAccumulator for WholeSums {
+impl GroupsAccumulator for Numbers {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -124,7 +102,7 @@ impl GroupsAccumulator for WholeSums {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> QueryResult<()> {
-        self.0.update_batch(&[widened(&values[0])], group_indices, opt_filter, total_num_groups)
+        self.0.update_batch(values, group_indices, opt_filter, total_num_groups)
     }
 
     fn merge_batch(
@@ -137,7 +115,11 @@ impl GroupsAccumulator for WholeSums {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> QueryResult<ArrayRef> {
-        self.0.evaluate(emit_to)
+        let found = self.0.evaluate(emit_to)?;
+        let found = found.as_primitive::<Decimal128Type>().iter();
+        let answer = |bits: i128| numbers::answered(Ok(Number::of_bits(bits)));
+        let answers: Decimal128Array = found.map(|bits| bits.filter(|bits| *bits != SKIPPED).map(answer)).collect();
+        Ok(Arc::new(answers.with_data_type(BITS)))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> QueryResult<Vec<ArrayRef>> {
@@ -145,7 +127,7 @@ impl GroupsAccumulator for WholeSums {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> QueryResult<Vec<ArrayRef>> {
-        self.0.convert_to_state(&[widened(&values[0])], opt_filter)
+        self.0.convert_to_state(values, opt_filter)
     }
 
     fn size(&self) -> usize {
@@ -209,15 +191,14 @@ impl GroupsAccumulator for Counts {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use arrow::array::{Decimal128Array, Float64Array, TimestampMicrosecondArray};
-
+    use arrow::array::TimestampMicrosecondArray;
     use datafusion_common::ScalarValue;
     use datafusion_expr::Accumulator;
 
     use super::*;
     use crate::queries::function::Ungrouped;
 
-    const FUNCTIONS: [Distributive; 4] = [Distributive::Count, Distributive::Sum, Distributive::Min, Distributive::Max];
+    const FUNCTIONS: [Distributive; 3] = [Distributive::Count, Distributive::Min, Distributive::Max];
 
     fn groups(function: Distributive, values: &ArrayRef) -> Box<dyn GroupsAccumulator> {
         function.groups(values.data_type()).unwrap()
@@ -226,15 +207,13 @@ mod tests {
     #[test]
     fn rows_turned_into_parts_merge_to_what_the_rows_give() {
         let whole: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, Some(-7), Some(2), Some(9)]));
-        let doubles: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(0.5), Some(-2.0), Some(4.0), None]));
+        let read = ["0.5", "null", "\"-2\"", "true", "4"].map(numbers::read);
+        let numbers: ArrayRef = Arc::new(Decimal128Array::from(read.to_vec()));
         let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![3, 1, 2, 0, 4]));
         let (of_rows, filter) = ([0, 1, 0, 1, 2], BooleanArray::from(vec![true, true, true, true, false]));
         for (function, values) in
-            FUNCTIONS.iter().flat_map(|function| [&whole, &doubles, &times].map(|values| (*function, values)))
+            FUNCTIONS.iter().flat_map(|function| [&whole, &numbers, &times].map(|values| (*function, values)))
         {
-            if function == Distributive::Sum && Arc::ptr_eq(values, &times) {
-                continue;
-            }
             for filter in [None, Some(&filter)] {
                 let values = std::slice::from_ref(values);
                 let (mut direct, mut merged) = (groups(function, &values[0]), groups(function, &values[0]));
@@ -260,14 +239,5 @@ mod tests {
                 assert!(answer.is_null(), "{function:?}: {answer}");
             }
         }
-    }
-
-    #[test]
-    fn a_sum_of_whole_numbers_is_exact_beyond_64_bits() {
-        let values: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX; 3]));
-        let mut one = Ungrouped::new(groups(Distributive::Sum, &values), &DataType::Int64);
-        one.update_batch(&[values]).unwrap();
-        let sum = Decimal128Array::from(vec![3 * i128::from(i64::MAX)]).with_data_type(WHOLE);
-        assert_eq!(one.evaluate().unwrap(), ScalarValue::try_from_array(&sum, 0).unwrap());
     }
 }

@@ -1,19 +1,25 @@
 //! What every aggregate function of queries has in common towards the engine. A function says how the
-//! values of groups are accumulated; a query without groups has one.
+//! values of groups are accumulated; a query without groups has one. What enters a function is counted on the
+//! way, once: each row comes either as itself or, merged, in a part.
 
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::mem::size_of;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef, new_null_array};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_null_array};
+use arrow::compute::filter;
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef};
 use datafusion_common::{Result as QueryResult, ScalarValue};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature, Volatility,
 };
 use parking_lot::Mutex;
+use ports::queries::AggregationCounts;
+
+use super::numbers::{SKIPPED, is_from_text};
 
 /// An aggregate function of one value.
 pub(super) trait AggregateFunction: fmt::Debug + PartialEq + Eq + Hash + Send + Sync + 'static {
@@ -29,17 +35,39 @@ pub(super) trait AggregateFunction: fmt::Debug + PartialEq + Eq + Hash + Send + 
     fn groups(&self, values: &DataType) -> QueryResult<Box<dyn GroupsAccumulator>>;
 }
 
-/// The expression that applies the function to a value.
-pub(super) fn call(function: impl AggregateFunction, value: Expr) -> Expr {
+/// The expression that applies the function to a value, and counts what enters it.
+pub(super) fn call(function: impl AggregateFunction, value: Expr, tally: &Arc<Tally>) -> Expr {
     let signature = Signature::any(1, Volatility::Immutable);
-    AggregateUDF::new_from_impl(EngineFunction { function, signature }).call(vec![value])
+    AggregateUDF::new_from_impl(EngineFunction { function, signature, tally: Arc::clone(tally) }).call(vec![value])
 }
 
-/// The function as the engine wants it.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// The function as the engine wants it. What it has counted does not make it another.
+#[derive(Debug)]
 struct EngineFunction<F> {
     function: F,
     signature: Signature,
+    tally: Arc<Tally>,
+}
+
+impl<F: PartialEq> PartialEq for EngineFunction<F> {
+    fn eq(&self, other: &Self) -> bool {
+        self.function == other.function
+    }
+}
+
+impl<F: Eq> Eq for EngineFunction<F> {}
+
+impl<F: Hash> Hash for EngineFunction<F> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.hash(state);
+    }
+}
+
+impl<F: AggregateFunction> EngineFunction<F> {
+    fn counted(&self, args: &AccumulatorArgs<'_>) -> QueryResult<Box<dyn GroupsAccumulator>> {
+        let groups = self.function.groups(args.expr_fields[0].data_type())?;
+        Ok(Box::new(Counted { groups, tally: Arc::clone(&self.tally) }))
+    }
 }
 
 impl<F: AggregateFunction> AggregateUDFImpl for EngineFunction<F> {
@@ -61,8 +89,7 @@ impl<F: AggregateFunction> AggregateUDFImpl for EngineFunction<F> {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> QueryResult<Box<dyn Accumulator>> {
-        let values = args.expr_fields[0].data_type();
-        Ok(Box::new(Ungrouped::new(self.function.groups(values)?, values)))
+        Ok(Box::new(Ungrouped::new(self.counted(&args)?, args.expr_fields[0].data_type())))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
@@ -70,7 +97,103 @@ impl<F: AggregateFunction> AggregateUDFImpl for EngineFunction<F> {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> QueryResult<Box<dyn GroupsAccumulator>> {
-        self.function.groups(args.expr_fields[0].data_type())
+        self.counted(&args)
+    }
+}
+
+/// What has entered a function.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    values: AtomicU64,
+    texts_read: AtomicU64,
+    skipped: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, values: &ArrayRef) {
+        let (mut there, mut texts, mut skipped) = (values.len() - values.logical_null_count(), 0, 0);
+        if let Some(bits) = values.as_primitive_opt::<Decimal128Type>() {
+            for bits in bits.iter().flatten() {
+                if bits == SKIPPED {
+                    skipped += 1;
+                } else {
+                    texts += u64::from(is_from_text(bits));
+                }
+            }
+        }
+        there -= skipped;
+        for (counter, count) in
+            [(&self.values, there as u64), (&self.texts_read, texts), (&self.skipped, skipped as u64)]
+        {
+            if count > 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The counts so far.
+    pub(super) fn counts(&self) -> AggregationCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        AggregationCounts {
+            values: count(&self.values),
+            texts_read: count(&self.texts_read),
+            skipped: count(&self.skipped),
+        }
+    }
+}
+
+/// Groups that count what enters them.
+struct Counted {
+    groups: Box<dyn GroupsAccumulator>,
+    tally: Arc<Tally>,
+}
+
+impl Counted {
+    fn count(&self, values: &ArrayRef, opt_filter: Option<&BooleanArray>) -> QueryResult<()> {
+        match opt_filter {
+            None => self.tally.count(values),
+            Some(taken) => self.tally.count(&filter(values, taken)?),
+        }
+        Ok(())
+    }
+}
+
+impl GroupsAccumulator for Counted {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> QueryResult<()> {
+        self.count(&values[0], opt_filter)?;
+        self.groups.update_batch(values, group_indices, opt_filter, total_num_groups)
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> QueryResult<()> {
+        self.groups.merge_batch(values, group_indices, total_num_groups)
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> QueryResult<ArrayRef> {
+        self.groups.evaluate(emit_to)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> QueryResult<Vec<ArrayRef>> {
+        self.groups.state(emit_to)
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> QueryResult<Vec<ArrayRef>> {
+        self.count(&values[0], opt_filter)?;
+        self.groups.convert_to_state(values, opt_filter)
+    }
+
+    fn size(&self) -> usize {
+        self.groups.size()
     }
 }
 

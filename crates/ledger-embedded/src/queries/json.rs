@@ -5,40 +5,65 @@
 
 use std::borrow::Cow;
 
-use domain::query::Number;
+use domain::limits::QUERY_PATH_SEGMENTS_MAX;
+use domain::query::{Number, PropertyPath};
 use memchr::{memchr2, memmem};
 
 /// What may follow the quote that ends a text, so that a quote after it may begin the next one.
 const AFTER_TEXT: [char; 8] = [':', ',', ']', '}', ' ', '\t', '\n', '\r'];
 
-/// The keys of nested objects, outermost first.
+/// A path, ready to be followed in many objects.
 #[derive(Debug)]
-pub(super) struct Path<'p> {
-    keys: &'p [String],
-    /// Finds the only key between its quotes, if it can be written without an escape and is not what may
-    /// stand between two texts.
-    finder: Option<memmem::Finder<'static>>,
+pub(super) struct Path {
+    /// By how many segments are done: the keys that may come next, the longest first, each with what is done
+    /// then.
+    keys: Vec<Vec<(String, usize)>>,
+    /// Whether one key alone may be all of the path.
+    one_key: OneKey,
 }
 
-impl<'p> Path<'p> {
-    /// The path through these keys.
-    pub(super) fn new(keys: &'p [String]) -> Self {
-        let finder = match keys {
-            [key] if !key.contains(['"', '\\']) && !key.starts_with(AFTER_TEXT) => {
-                Some(memmem::Finder::new(format!("\"{key}\"").as_bytes()).into_owned())
+/// The key that is all of a path.
+#[derive(Debug)]
+enum OneKey {
+    /// There is none.
+    None,
+    /// It cannot be looked for between its quotes: it is written with an escape, or is what may stand between two
+    /// texts.
+    Unquotable,
+    /// It is found between its quotes.
+    Found(memmem::Finder<'static>),
+}
+
+impl Path {
+    pub(super) fn new(path: &PropertyPath) -> Self {
+        let segments = path.segments().len();
+        let keys: Vec<_> = (0..segments).map(|done| path.keys_after(done)).collect();
+        let longest = keys.first().and_then(|keys| keys.first()).filter(|(_, done)| *done == segments);
+        let one_key = match longest {
+            None => OneKey::None,
+            Some((key, _)) if key.contains(['"', '\\']) || key.starts_with(AFTER_TEXT) => OneKey::Unquotable,
+            Some((key, _)) => {
+                OneKey::Found(memmem::Finder::new(format!("\"{key}\"").as_bytes()).into_owned())
             }
-            _ => None,
         };
-        Self { keys, finder }
+        Self { keys, one_key }
     }
 
-    /// The value as written, without the whitespace around it; `None` when some key is absent or
-    /// stands in something that is no object.
+    /// The value as written, without the whitespace around it; `None` when no way leads to one. In each object
+    /// the longest key that leads to a value is taken.
     pub(super) fn find<'j>(&self, json: &'j str) -> Option<&'j str> {
-        match &self.finder {
-            Some(finder) if is_flat(json) => flat_member(json, finder),
-            _ => self.keys.iter().try_fold(json, |object, key| member(object, key)),
+        match &self.one_key {
+            OneKey::Found(finder) if is_flat(json) => flat_member(json, finder),
+            OneKey::None if is_flat(json) => None,
+            _ => self.find_after(0, json),
         }
+    }
+
+    fn find_after<'j>(&self, done: usize, json: &'j str) -> Option<&'j str> {
+        let Some(keys) = self.keys.get(done) else { return Some(json) };
+        let mut found = [None; QUERY_PATH_SEGMENTS_MAX];
+        members(json, keys, &mut found)?;
+        keys.iter().zip(found).find_map(|((_, done), value)| self.find_after(*done, value?))
     }
 }
 
@@ -75,20 +100,20 @@ pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A number as a double, zero without its sign; `None` for anything else or beyond a double.
-pub(super) fn number(value: &str) -> Option<f64> {
-    let number = is_number(value).then(|| value.parse::<f64>().ok())?;
-    number.filter(|number| number.is_finite()).map(|number| number + 0.0)
+/// A number, and whether it is written as a text; such a text is a number and nothing else.
+pub(super) fn number(value: &str) -> Option<(Number, bool)> {
+    match value.as_bytes() {
+        [b'-' | b'0'..=b'9', ..] => Number::parse(value).map(|number| (number, false)),
+        [b'"', b'-' | b'0'..=b'9' | b'\\', ..] => {
+            text(value).and_then(|text| Number::parse(&text)).map(|number| (number, true))
+        }
+        _ => None,
+    }
 }
 
-/// The rank of a number, where a double does not tell it from all others.
+/// The rank of a number.
 pub(super) fn rank(value: &str) -> Option<i128> {
-    let number = is_number(value).then(|| Number::parse(value))?;
-    number.map(Number::rank)
-}
-
-fn is_number(value: &str) -> bool {
-    value.as_bytes().first().is_some_and(|first| first.is_ascii_digit() || *first == b'-')
+    number(value).map(|(number, _)| number.rank())
 }
 
 /// Whether the value is anything but null.
@@ -96,26 +121,27 @@ pub(super) fn is_there(value: &str) -> bool {
     value != "null"
 }
 
-/// The value of `key` in `object`.
-fn member<'j>(object: &'j str, key: &str) -> Option<&'j str> {
+/// Finds the values of some `keys` in `object`, each in its place; `None` if it is no object that can be read
+/// to its end.
+fn members<'j>(object: &'j str, keys: &[(String, usize)], found: &mut [Option<&'j str>]) -> Option<()> {
     let json = object.as_bytes();
     let mut at = skip_space(json, 0);
     if json.get(at) != Some(&b'{') {
         return None;
     }
     at = skip_space(json, at + 1);
-    let mut found = None;
     while json.get(at) == Some(&b'"') {
         let end = string_end(json, at + 1)?;
-        let is_wanted = is_key(json.get(at + 1..end)?, key, object, at + 1);
+        let name = json.get(at + 1..end)?;
+        let wanted = keys.iter().position(|(key, _)| is_key(name, key, object, at + 1));
         at = skip_space(json, end + 1);
         if json.get(at) != Some(&b':') {
             return None;
         }
         at = skip_space(json, at + 1);
         let end = value_end(json, at)?;
-        if is_wanted {
-            found = Some((at, end));
+        if let Some(wanted) = wanted {
+            found[wanted] = object.get(at..end);
         }
         at = skip_space(json, end);
         match json.get(at)? {
@@ -124,7 +150,7 @@ fn member<'j>(object: &'j str, key: &str) -> Option<&'j str> {
             _ => return None,
         }
     }
-    found.and_then(|(from, to)| object.get(from..to))
+    Some(())
 }
 
 /// Whether the raw name is `key`. An escape is longer than what it stands for, so a name with one is

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
-use arrow::datatypes::SchemaRef;
-use datafusion_common::{DFSchema, Result as QueryResult};
-use datafusion_expr::Expr;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion_common::{DFSchema, Result as QueryResult, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::expr::physical_name;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{Expr, Operator as Comparator};
 use datafusion_physical_expr::aggregate::LoweredAggregateBuilder;
-use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::expressions::{Column, binary, case, lit};
 use datafusion_physical_expr::{LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr, create_physical_expr};
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
@@ -25,7 +25,8 @@ use datafusion_physical_plan::sorts::sort::SortExec;
 use datafusion_physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion_physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
-use super::plan::QueryPlan;
+use super::numbers::OVERFLOW;
+use super::plan::{QueryPlan, Shown};
 
 type Operator = Arc<dyn ExecutionPlan>;
 
@@ -39,7 +40,7 @@ pub(super) fn operators(
     let rows = Arc::new(StreamingTableExec::try_new(schema, partitions, None, [], false, None)?);
     let rows = filtered(plan, rows)?;
     let groups = grouped(plan, rows)?;
-    Ok(first(plan, shown(plan, groups)?))
+    first(plan, shown(plan, groups)?)
 }
 
 /// The expression, over the columns of an operator.
@@ -98,17 +99,28 @@ fn output(at: usize) -> String {
 fn shown(plan: &QueryPlan, groups: Operator) -> QueryResult<Operator> {
     let columns = DFSchema::try_from(groups.schema())?;
     let shown = plan.outputs.iter().enumerate();
-    let shown = shown.map(|(at, expr)| Ok(ProjectionExpr { expr: over(&columns, expr)?, alias: output(at) }));
+    let shown = shown.map(|(at, (expr, _))| Ok(ProjectionExpr { expr: over(&columns, expr)?, alias: output(at) }));
     Ok(Arc::new(ProjectionExec::try_new(shown.collect::<QueryResult<Vec<_>>>()?, groups)?))
 }
 
 /// The first rows in order, absent values last; no partition keeps more than that.
-fn first(plan: &QueryPlan, rows: Operator) -> Operator {
+fn first(plan: &QueryPlan, rows: Operator) -> QueryResult<Operator> {
+    let schema = rows.schema();
     let order = plan.order.iter().map(|order| {
         let options = SortOptions { descending: order.descending, nulls_first: false };
-        PhysicalSortExpr::new(Arc::new(Column::new(&output(order.column), order.column)), options)
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(&output(order.column), order.column));
+        let is_rank = plan.outputs.get(order.column).is_some_and(|(_, shown)| *shown == Shown::Rank);
+        let key = if is_rank { told(column, &schema)? } else { column };
+        Ok(PhysicalSortExpr::new(key, options))
     });
-    let Some(order) = LexOrdering::new(order) else { return rows };
+    let Some(order) = LexOrdering::new(order.collect::<QueryResult<Vec<_>>>()?) else { return Ok(rows) };
     let sorted = SortExec::new(order.clone(), rows).with_fetch(Some(plan.fetch)).with_preserve_partitioning(true);
-    Arc::new(SortPreservingMergeExec::new(order, Arc::new(sorted)).with_fetch(Some(plan.fetch)))
+    Ok(Arc::new(SortPreservingMergeExec::new(order, Arc::new(sorted)).with_fetch(Some(plan.fetch))))
+}
+
+/// A column of ranks, of which those that stand for too many digits are absent.
+fn told(rank: Arc<dyn PhysicalExpr>, schema: &Schema) -> QueryResult<Arc<dyn PhysicalExpr>> {
+    let overflow = lit(ScalarValue::Decimal128(Some(OVERFLOW), 38, 0));
+    let is_told = binary(Arc::clone(&rank), Comparator::NotEq, overflow, schema)?;
+    case(None, vec![(is_told, rank)], None)
 }

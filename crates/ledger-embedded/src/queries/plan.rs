@@ -3,24 +3,36 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
-use datafusion_expr::{Expr, cast, col, lit};
+use datafusion_expr::{Expr, col, lit};
 use domain::query::{
     AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Number, OrderBy, Query, Source, Values,
 };
 use domain::time::Timestamp;
 
 use super::columns::{self, Derived, Reading};
-use super::distributive::{count, max, min, sum};
-use super::function::call;
-use super::percentile::Percentile;
+use super::distributive::Distributive;
+use super::function::{Tally, call};
+use super::numbers::Quantity;
+use super::percentile::{Percentile, Property, Whole};
+use super::sums::Sums;
 use super::unique::Unique;
 
 /// Most values of a list that are compared one by one; more are looked up.
 const COMPARED_MAX: usize = 3;
-/// From here on, several whole numbers have one double.
-const DOUBLES_MAX: f64 = (1_u64 << 53) as f64;
+/// A microsecond in milliseconds, as a power of ten.
+const MICRO: i16 = -3;
+
+/// How a column of the answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// As what it is.
+    Plain,
+    /// Microseconds as milliseconds.
+    Millis,
+    /// A rank as its number.
+    Rank,
+}
 
 /// A query whose columns are known.
 #[derive(Debug)]
@@ -33,8 +45,10 @@ pub(super) struct QueryPlan {
     pub(super) keys: Vec<Expr>,
     /// What is computed of each group, each with a name.
     pub(super) aggregates: Vec<Expr>,
+    /// What has entered each aggregate.
+    pub(super) tallies: Vec<Arc<Tally>>,
     /// The answer's columns, from keys and aggregates.
-    pub(super) outputs: Vec<Expr>,
+    pub(super) outputs: Vec<(Expr, Shown)>,
     /// Which columns of the answer to order by.
     pub(super) order: Vec<OrderBy>,
     /// Most rows; one more than the limit, to see whether there are.
@@ -48,44 +62,42 @@ impl QueryPlan {
         let filter = query.filter.as_ref().map(|filter| reader.filter(filter));
         let bucket = query.bucket.clone().map(|(interval, calendar)| Derived::Bucket(interval, calendar));
         let mut keys: Vec<_> = bucket.into_iter().map(|bucket| reader.column(bucket)).collect();
-        let mut outputs = keys.clone();
+        let mut outputs: Vec<_> = keys.iter().map(|bucket| (bucket.clone(), Shown::Plain)).collect();
         for source in &query.group_by {
             let key = reader.value(source);
-            outputs.push(if source.kind() == Kind::Millis { millis(key.clone()) } else { key.clone() });
+            outputs.push((key.clone(), shown_as_stored(source.kind())));
             keys.push(key);
         }
-        let mut aggregates = Vec::new();
+        let (mut aggregates, mut tallies) = (Vec::new(), Vec::new());
         for (at, aggregation) in query.aggregations.iter().enumerate() {
-            let (parts, shown) = reader.aggregation(aggregation, at);
-            aggregates.extend(parts);
-            outputs.push(shown);
+            let (name, tally) = (format!("a{at}"), Arc::default());
+            let (aggregate, shown) = reader.aggregation(aggregation, &tally);
+            outputs.push((col(name.as_str()), shown));
+            aggregates.push(aggregate.alias(name));
+            tallies.push(tally);
         }
         let default = (0..query.key_columns()).map(|column| OrderBy { column, descending: false });
         let order = query.order_by.iter().copied().chain(default).collect();
-        Self { columns: reader.columns, filter, keys, aggregates, outputs, order, fetch: query.limit + 1 }
+        Self { columns: reader.columns, filter, keys, aggregates, tallies, outputs, order, fetch: query.limit + 1 }
     }
 }
 
-/// Microseconds as milliseconds.
-fn millis(micros: Expr) -> Expr {
-    cast(micros, DataType::Float64) / lit(1_000.0_f64)
+/// How a field is shown that is answered as it is stored.
+const fn shown_as_stored(kind: Kind) -> Shown {
+    if matches!(kind, Kind::Millis) { Shown::Millis } else { Shown::Plain }
 }
 
 fn instant(at: Timestamp) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at.micros()), Some(Arc::from("UTC"))))
 }
 
-/// Whether a double may stand for this number and for others too. Fields have no values that large.
-fn is_beyond_doubles(source: &Source, number: Number) -> bool {
-    source.kind() == Kind::Property && number.double().abs() >= DOUBLES_MAX
+fn rank(number: Number) -> Expr {
+    lit(ScalarValue::Decimal128(Some(number.rank()), 38, 0))
 }
 
-/// The other side of [`Reader::comparable`].
-fn comparable(number: Number, exactly: bool) -> Expr {
-    if exactly {
-        return lit(ScalarValue::Decimal128(Some(number.rank()), 38, 0));
-    }
-    lit(number.double())
+/// Places that a field's numbers are moved by to be stored.
+fn stored_places(field: Field) -> i32 {
+    if field.kind() == Kind::Millis { -i32::from(MICRO) } else { 0 }
 }
 
 /// Gathers the columns that expressions read.
@@ -113,23 +125,6 @@ impl Reader {
         match source {
             Source::Field(field) => self.field(*field),
             Source::Property(path) => self.column(Derived::Property(path.clone(), Reading::Text)),
-        }
-    }
-
-    /// The value as a double.
-    fn number(&mut self, source: &Source) -> Expr {
-        match source {
-            Source::Field(field) if field.kind() == Kind::Millis => millis(self.field(*field)),
-            Source::Field(field) => cast(self.field(*field), DataType::Float64),
-            Source::Property(path) => self.column(Derived::Property(path.clone(), Reading::Number)),
-        }
-    }
-
-    /// The value as it is compared with numbers, `exactly` beyond doubles.
-    fn comparable(&mut self, source: &Source, exactly: bool) -> Expr {
-        match source {
-            Source::Property(path) if exactly => self.column(Derived::Property(path.clone(), Reading::Rank)),
-            _ => self.number(source),
         }
     }
 
@@ -167,13 +162,13 @@ impl Reader {
                 value.clone().is_null().or(!one_of(value, list))
             }
             Condition::Compare(comparison, bound) => {
-                let (value, bound) = match bound {
-                    Bound::Text(text) => (self.value(source), text_literal(text)),
-                    Bound::Number(number) => {
-                        let exactly = is_beyond_doubles(source, *number);
-                        (self.comparable(source, exactly), comparable(*number, exactly))
+                let (value, bound) = match (bound, source) {
+                    (Bound::Text(text), _) => (self.value(source), text_literal(text)),
+                    (Bound::Time(time), _) => (self.value(source), instant(*time)),
+                    (Bound::Number(number), Source::Property(_)) => (self.rank(source), rank(*number)),
+                    (Bound::Number(number), Source::Field(field)) => {
+                        return compare_whole(self.field(*field), *comparison, number.floor(stored_places(*field)));
                     }
-                    Bound::Time(time) => (self.value(source), instant(*time)),
                 };
                 match comparison {
                     Comparison::Gt => value.gt(bound),
@@ -188,46 +183,73 @@ impl Reader {
     fn values(&mut self, source: &Source, values: &Values) -> (Expr, Vec<Expr>) {
         match values {
             Values::Texts(texts) => (self.value(source), texts.iter().map(|text| text_literal(text)).collect()),
-            Values::Numbers(numbers) => {
-                let exactly = numbers.iter().any(|number| is_beyond_doubles(source, *number));
-                let list = numbers.iter().map(|number| comparable(*number, exactly)).collect();
-                (self.comparable(source, exactly), list)
-            }
+            Values::Numbers(numbers) => match source {
+                Source::Property(_) => (self.rank(source), numbers.iter().map(|number| rank(*number)).collect()),
+                Source::Field(field) => {
+                    let floors = numbers.iter().map(|number| number.floor(stored_places(*field)));
+                    let whole = floors.filter(|(_, is_whole)| *is_whole).map(|(whole, _)| lit(whole));
+                    (self.field(*field), whole.collect())
+                }
+            },
             Values::Times(times) => (self.value(source), times.iter().map(|time| instant(*time)).collect()),
         }
     }
 
-    /// What is aggregated, and what is shown of it.
-    fn aggregation(&mut self, aggregation: &Aggregation, at: usize) -> (Vec<Expr>, Expr) {
-        let (first, second) = (format!("a{at}"), format!("b{at}"));
-        let (one, two) = (col(first.as_str()), col(second.as_str()));
+    /// What is aggregated, and how it is shown.
+    fn aggregation(&mut self, aggregation: &Aggregation, tally: &Arc<Tally>) -> (Expr, Shown) {
         let Some(source) = &aggregation.source else {
-            return (vec![count(lit(1_i64)).alias(first)], one);
+            return (call(Distributive::Count, lit(1_i64), tally), Shown::Plain);
         };
         let kind = source.kind();
-        let of_millis = |expr: Expr| if kind == Kind::Millis { millis(expr) } else { expr };
-        let (parts, shown) = match aggregation.op {
-            AggregateOp::Count => (vec![count(self.presence(source))], one),
-            AggregateOp::Sum => (vec![sum(self.quantity(source))], of_millis(one)),
-            AggregateOp::Avg => {
-                let value = self.quantity(source);
-                let mean = cast(one, DataType::Float64) / cast(two, DataType::Float64);
-                (vec![sum(value.clone()), count(value)], of_millis(mean))
-            }
-            AggregateOp::Min => (vec![min(self.quantity(source))], of_millis(one)),
-            AggregateOp::Max => (vec![max(self.quantity(source))], of_millis(one)),
-            AggregateOp::Unique => (vec![call(Unique::new(self.key), self.value(source))], one),
-            AggregateOp::Percentile(hundredths) => (vec![call(Percentile::new(hundredths), self.number(source))], one),
+        let quantity = match kind {
+            Kind::Property => Quantity::Property,
+            Kind::Millis => Quantity::Whole(MICRO),
+            _ => Quantity::Whole(0),
         };
-        (parts.into_iter().zip([first, second]).map(|(part, name)| part.alias(name)).collect(), shown)
+        let extreme = if kind == Kind::Property { Shown::Rank } else { shown_as_stored(kind) };
+        match (aggregation.op, quantity) {
+            (AggregateOp::Count, _) => (call(Distributive::Count, self.presence(source), tally), Shown::Plain),
+            (AggregateOp::Sum, _) => (call(Sums::Sum(quantity), self.quantity(source), tally), Shown::Rank),
+            (AggregateOp::Avg, _) => (call(Sums::Mean(quantity), self.quantity(source), tally), Shown::Rank),
+            (AggregateOp::Min, _) => (call(Distributive::Min, self.quantity(source), tally), extreme),
+            (AggregateOp::Max, _) => (call(Distributive::Max, self.quantity(source), tally), extreme),
+            (AggregateOp::Unique, _) => (call(Unique::new(self.key), self.value(source), tally), Shown::Plain),
+            (AggregateOp::Percentile(hundredths), Quantity::Whole(exponent)) => {
+                let percentile = Percentile::new(hundredths, Whole(exponent));
+                (call(percentile, self.quantity(source), tally), Shown::Rank)
+            }
+            (AggregateOp::Percentile(hundredths), Quantity::Property) => {
+                (call(Percentile::new(hundredths, Property), self.quantity(source), tally), Shown::Rank)
+            }
+        }
     }
 
-    /// The value as it is added up and compared: whole where it is stored so.
+    /// The value as it is added up and put in order: whole where it is stored so.
     fn quantity(&mut self, source: &Source) -> Expr {
         match source {
             Source::Field(field) => self.field(*field),
-            Source::Property(_) => self.number(source),
+            Source::Property(path) => self.column(Derived::Property(path.clone(), Reading::Number)),
         }
+    }
+
+    /// The value as it is compared with numbers.
+    fn rank(&mut self, source: &Source) -> Expr {
+        match source {
+            Source::Field(field) => self.field(*field),
+            Source::Property(path) => self.column(Derived::Property(path.clone(), Reading::Rank)),
+        }
+    }
+}
+
+/// Compares whole numbers with a number of which the floor is known, and whether it is whole itself.
+fn compare_whole(value: Expr, comparison: Comparison, (floor, is_whole): (i64, bool)) -> Expr {
+    match comparison {
+        Comparison::Gt => value.gt(lit(floor)),
+        Comparison::Gte if is_whole => value.gt_eq(lit(floor)),
+        Comparison::Gte => value.gt(lit(floor)),
+        Comparison::Lt if is_whole => value.lt(lit(floor)),
+        Comparison::Lt => value.lt_eq(lit(floor)),
+        Comparison::Lte => value.lt_eq(lit(floor)),
     }
 }
 
