@@ -15,7 +15,7 @@ pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
 pub use event::EventBody;
 pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use object::Object;
-pub(crate) use query::{QueryAnswerBody, QueryBody};
+pub(crate) use query::{NUMBERS, QueryAnswerBody, QueryBody};
 pub(crate) use series::SeriesBody;
 pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};
 pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};

@@ -9,12 +9,10 @@ use domain::time::{TimeRange, Timestamp};
 use ports::queries::QueryAnswer;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Object;
-
-/// Doubles below this are printed without a fraction when they have none.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A question over raw events: filtered, grouped, aggregated. `docs/query.md` says what each part means.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -87,7 +85,8 @@ struct FilterBody {
     /// `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte` or `exists`.
     op: Option<String>,
     /// A text, a number, `true` or `false`; a list of them for `in`. A time without an offset is of the zone.
-    value: Option<serde_json::Value>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    value: Option<Box<RawValue>>,
 }
 
 /// One key of the order of rows.
@@ -195,20 +194,41 @@ impl FilterBody {
         let node = |Object(node): Object<Self>| node.unchecked(calendar);
         let all = |nodes: Option<Vec<_>>| nodes.map(|nodes| nodes.into_iter().map(node).collect());
         let is_time = matches!(self.field.as_deref(), Some("time" | "received_at"));
-        let value = self.value.map(literal);
+        let value = self.value.map(|value| literal(&value));
         let value = if is_time { value.map(|value| instant(value, self.op.as_deref(), calendar)) } else { value };
         UncheckedFilter { and: all(self.and), or: all(self.or), field: self.field, op: self.op, value }
     }
 }
 
-fn literal(value: serde_json::Value) -> Literal {
-    match value {
-        serde_json::Value::Bool(value) => Literal::Bool(value),
-        serde_json::Value::Number(number) => Number::parse(&number.to_string()).map_or(Literal::Other, Literal::Number),
-        serde_json::Value::String(text) => Literal::Text(text),
-        serde_json::Value::Array(list) => Literal::List(list.into_iter().map(literal).collect()),
-        serde_json::Value::Null | serde_json::Value::Object(_) => Literal::Other,
+/// A value, with all digits of a number; a list has no lists in it.
+fn literal(value: &RawValue) -> Literal {
+    if value.get().starts_with('[') {
+        let list: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+        return Literal::List(list.into_iter().map(scalar).collect());
     }
+    scalar(value)
+}
+
+fn scalar(value: &RawValue) -> Literal {
+    match value.get() {
+        "true" => Literal::Bool(true),
+        "false" => Literal::Bool(false),
+        text if text.starts_with('"') => serde_json::from_str(text).map_or(Literal::Other, Literal::Text),
+        other => Number::parse(other).map_or(Literal::Other, Literal::Number),
+    }
+}
+
+/// How numbers of rows are written, by name.
+pub(crate) const NUMBERS: [(&str, NumberStyle); 2] = [("number", NumberStyle::Number), ("text", NumberStyle::Text)];
+
+/// How numbers of rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum NumberStyle {
+    /// As numbers of JSON.
+    #[default]
+    Number,
+    /// As texts, for readers that take numbers for doubles.
+    Text,
 }
 
 /// The answer to a structured query.
@@ -218,36 +238,75 @@ pub(crate) struct QueryAnswerBody {
     /// The names of the columns: `time` with `interval`, the groups, the aggregations.
     #[schema(example = json!(["time", "type", "count"]))]
     columns: Vec<String>,
-    /// The rows, each with one value per column; absent values are null.
+    /// The rows, each with one value per column; absent values are null. A number has all its digits, up to 28.
     #[schema(value_type = Vec<Vec<serde_json::Value>>, example = json!([["2026-11-01T00:00:00Z", "login", 5]]))]
     rows: Vec<Vec<Cell>>,
     /// Whether there were more rows than `limit`.
     truncated: bool,
+    /// What has entered each aggregation, in the order asked for.
+    aggregations: Vec<CountsBody>,
 }
 
-impl From<QueryAnswer> for QueryAnswerBody {
-    fn from(answer: QueryAnswer) -> Self {
-        let rows = answer.rows.into_iter().map(|row| row.into_iter().map(Cell).collect()).collect();
-        Self { columns: answer.columns, rows, truncated: answer.truncated }
+/// What has entered an aggregation, of all rows, also of those beyond `limit`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QueryAggregationCounts)]
+struct CountsBody {
+    /// The column of the aggregation.
+    #[schema(example = "count")]
+    column: String,
+    /// Values: numbers, or what is counted.
+    #[schema(example = 5)]
+    values: u64,
+    /// Numbers among them that were written as texts.
+    #[schema(example = 0)]
+    texts_read: u64,
+    /// What is there and no number, where numbers are asked for; it takes no part.
+    #[schema(example = 0)]
+    skipped: u64,
+    /// Rows, from 0, in which the value has more than 28 significant digits; it is null there.
+    #[schema(example = json!([]))]
+    overflow: Vec<usize>,
+}
+
+impl QueryAnswerBody {
+    /// An answer, with the numbers of its rows in this style.
+    pub(crate) fn new(answer: QueryAnswer, style: NumberStyle) -> Self {
+        let QueryAnswer { columns, rows, truncated, aggregations: counts } = answer;
+        let keys = columns.len() - counts.len();
+        let overflow = |column: usize| {
+            let rows = rows.iter().enumerate();
+            rows.filter(|(_, row)| row.get(column) == Some(&Value::Overflow)).map(|(at, _)| at).collect()
+        };
+        let aggregations = (keys..).zip(counts).map(|(column, counts)| CountsBody {
+            column: columns[column].clone(),
+            values: counts.values,
+            texts_read: counts.texts_read,
+            skipped: counts.skipped,
+            overflow: overflow(column),
+        });
+        let aggregations = aggregations.collect();
+        let rows = rows.into_iter().map(|row| row.into_iter().map(|value| Cell { value, style }).collect()).collect();
+        Self { columns, rows, truncated, aggregations }
     }
 }
 
 #[derive(Debug)]
-struct Cell(Value);
+struct Cell {
+    value: Value,
+    style: NumberStyle,
+}
 
 impl Serialize for Cell {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Int(number) => serializer.serialize_i64(*number),
-            #[expect(clippy::cast_possible_truncation, reason = "compared with the largest")]
-            Value::Float(number) if number.fract() == 0.0 && number.abs() < WHOLE_MAX => {
-                serializer.serialize_i64(*number as i64)
+        match (&self.value, self.style) {
+            (Value::Null | Value::Overflow, _) => serializer.serialize_unit(),
+            (Value::Number(number), NumberStyle::Text) => serializer.collect_str(number),
+            (Value::Number(number), NumberStyle::Number) => {
+                let digits = RawValue::from_string(number.to_string()).map_err(serde::ser::Error::custom)?;
+                digits.serialize(serializer)
             }
-            Value::Float(number) => serializer.serialize_f64(*number),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::Time(time) => time.serialize(serializer),
+            (Value::Text(text), _) => serializer.serialize_str(text),
+            (Value::Time(time), _) => time.serialize(serializer),
         }
     }
 }

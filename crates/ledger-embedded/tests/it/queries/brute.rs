@@ -1,7 +1,7 @@
 //! The meaning of a query, spelled out over a list of events: slow and obviously right. Properties are
 //! parsed whole by serde_json.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "for tests, which fail loudly")]
+#![expect(clippy::expect_used, clippy::panic, reason = "for tests, which fail loudly")]
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use domain::query::{
     AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Kind, Number, Query, Source, Value, Values,
 };
-use ports::queries::QueryAnswer;
+use num_bigint::BigInt;
+use ports::queries::{AggregationCounts, QueryAnswer};
 use ports::reports::StoredEvent;
 use serde_json::Value as Json;
 
@@ -23,7 +24,8 @@ enum GroupKey {
 fn json(event: &StoredEvent, source: &Source) -> Option<Json> {
     let Source::Property(path) = source else { return None };
     let all: Json = serde_json::from_str(event.properties.as_deref()?).expect("properties are JSON");
-    path.segments().iter().try_fold(&all, |at, key| at.as_object()?.get(key)).cloned()
+    // No key of these events has a dot in it.
+    path.segments().iter().try_fold(&all, |at, segment| at.as_object()?.get(&segment.key)).cloned()
 }
 
 fn key(event: &StoredEvent, source: &Source) -> Option<GroupKey> {
@@ -53,21 +55,16 @@ fn key(event: &StoredEvent, source: &Source) -> Option<GroupKey> {
     }
 }
 
-fn number(event: &StoredEvent, source: &Source) -> Option<f64> {
+fn number(event: &StoredEvent, source: &Source) -> Option<Number> {
     match (source, key(event, source)) {
-        (Source::Property(_), _) => json(event, source)?.as_f64(),
-        (_, Some(GroupKey::Int(micros))) if source.kind() == Kind::Millis => Some(micros as f64 / 1_000.0),
-        (_, Some(GroupKey::Int(count))) => Some(count as f64),
+        (Source::Property(_), _) => match json(event, source)? {
+            Json::Number(number) => Number::parse(&number.to_string()),
+            Json::String(text) => Number::parse(&text),
+            _ => None,
+        },
+        (_, Some(GroupKey::Int(micros))) if source.kind() == Kind::Millis => Number::new(i128::from(micros), -3),
+        (_, Some(GroupKey::Int(count))) => Some(count.into()),
         _ => None,
-    }
-}
-
-/// The number as it is compared.
-fn exact(event: &StoredEvent, source: &Source) -> Option<Number> {
-    match json(event, source) {
-        Some(value) if value.is_i64() => value.as_i64().map(Number::from),
-        Some(value) if value.is_u64() => value.as_u64().map(Number::from),
-        _ => number(event, source).map(Number::from),
     }
 }
 
@@ -81,7 +78,7 @@ fn is_there(event: &StoredEvent, source: &Source) -> bool {
 fn passes(event: &StoredEvent, filter: &Filter) -> bool {
     let is_in = |source: &Source, values: &Values| match values {
         Values::Texts(texts) => texts.iter().any(|text| key(event, source) == Some(GroupKey::Text(text.clone()))),
-        Values::Numbers(numbers) => exact(event, source).is_some_and(|number| numbers.contains(&number)),
+        Values::Numbers(numbers) => number(event, source).is_some_and(|number| numbers.contains(&number)),
         Values::Times(times) => times.iter().any(|time| key(event, source) == Some(GroupKey::Int(time.micros()))),
     };
     match filter {
@@ -92,7 +89,7 @@ fn passes(event: &StoredEvent, filter: &Filter) -> bool {
         Filter::Test(source, Condition::NotIn(values)) => !is_in(source, values),
         Filter::Test(source, Condition::Compare(comparison, bound)) => {
             let order = match bound {
-                Bound::Number(bound) => exact(event, source).and_then(|number| number.partial_cmp(bound)),
+                Bound::Number(bound) => number(event, source).map(|number| number.cmp(bound)),
                 Bound::Text(bound) => key(event, source).map(|key| key.cmp(&GroupKey::Text(bound.clone()))),
                 Bound::Time(bound) => key(event, source).map(|key| key.cmp(&GroupKey::Int(bound.micros()))),
             };
@@ -106,46 +103,98 @@ fn passes(event: &StoredEvent, filter: &Filter) -> bool {
     }
 }
 
+/// Places behind the point of all numbers of these events.
+const PLACES: u32 = 6;
+
+/// The number times 10^6.
+fn micros(number: Number) -> BigInt {
+    let (mantissa, exponent) = number.parts();
+    let tens = PLACES.checked_add_signed(i32::from(exponent)).expect("few places");
+    BigInt::from(mantissa) * BigInt::from(10).pow(tens)
+}
+
+/// The value of a quotient, which these events keep so short that 28 digits hold what matters of it.
+fn quotient(micros: &BigInt, divisor: usize) -> Value {
+    let digits = |extra: u32| -> (BigInt, BigInt) {
+        let dividend = micros.magnitude() * BigInt::from(10).pow(extra).magnitude();
+        ((&dividend / divisor).into(), (&dividend % divisor).into())
+    };
+    // As many places more as make 28 digits, or the value whole.
+    for extra in 0..60 {
+        let (mut found, rest) = digits(extra);
+        let last = found.to_string().len() == 28;
+        if rest == BigInt::from(0) || last {
+            let twice: BigInt = rest * 2;
+            let is_odd = &found % 2 == BigInt::from(1);
+            if twice > BigInt::from(divisor) || (twice == BigInt::from(divisor) && is_odd) {
+                found += 1;
+            }
+            let signed = if *micros < BigInt::from(0) { -found } else { found };
+            return value(&signed, -i64::from(PLACES + extra));
+        }
+    }
+    panic!("a mean has 28 digits at some place");
+}
+
+fn value(mantissa: &BigInt, exponent: i64) -> Value {
+    let number = Number::parse(&format!("{mantissa}e{exponent}")).expect("a number");
+    if number.is_exact() { Value::Number(number) } else { Value::Overflow }
+}
+
 fn aggregate(events: &[&StoredEvent], aggregation: &Aggregation) -> Value {
     let Some(source) = &aggregation.source else { return int(events.len()) };
     let kind = source.kind();
     let keys = events.iter().filter_map(|event| key(event, source));
-    let whole: Vec<i64> =
+    let times: Vec<i64> =
         keys.clone().filter_map(|key| if let GroupKey::Int(int) = key { Some(int) } else { None }).collect();
-    let mut numbers: Vec<f64> = events.iter().filter_map(|event| number(event, source)).collect();
-    numbers.sort_by(f64::total_cmp);
-    let sum: i128 = whole.iter().copied().map(i128::from).sum();
-    let unit = if kind == Kind::Millis { 1_000.0 } else { 1.0 };
-    let float = |number: Option<f64>| number.map_or(Value::Null, Value::Float);
-    let extreme = |int: Option<&i64>, number: Option<&f64>| match (kind, int) {
-        (Kind::Count, Some(int)) => Value::Int(*int),
-        (Kind::Time, Some(int)) => Value::Time(domain::time::Timestamp::from_micros(*int)),
-        _ => float(number.copied()),
+    let mut numbers: Vec<Number> = events.iter().filter_map(|event| number(event, source)).collect();
+    numbers.sort_unstable();
+    let sum: BigInt = numbers.iter().map(|number| micros(*number)).sum();
+    let extreme = |time: Option<&i64>, number: Option<&Number>| match kind {
+        Kind::Time => time.map_or(Value::Null, |at| Value::Time(domain::time::Timestamp::from_micros(*at))),
+        _ => number.map_or(Value::Null, |number| Value::Number(*number)),
     };
     match aggregation.op {
         AggregateOp::Count => int(events.iter().filter(|event| is_there(event, source)).count()),
         AggregateOp::Unique => int(keys.collect::<std::collections::BTreeSet<_>>().len()),
         AggregateOp::Sum | AggregateOp::Avg if numbers.is_empty() => Value::Null,
-        AggregateOp::Sum if kind == Kind::Count => Value::Int(i64::try_from(sum).unwrap_or(i64::MAX)),
-        AggregateOp::Sum if kind == Kind::Millis => Value::Float(sum as f64 / unit),
-        AggregateOp::Sum => Value::Float(numbers.iter().sum()),
-        AggregateOp::Avg if kind == Kind::Property => Value::Float(numbers.iter().sum::<f64>() / numbers.len() as f64),
-        AggregateOp::Avg => Value::Float(sum as f64 / whole.len() as f64 / unit),
-        AggregateOp::Min => extreme(whole.iter().min(), numbers.first()),
-        AggregateOp::Max => extreme(whole.iter().max(), numbers.last()),
-        AggregateOp::Percentile(percent) => float(percentile(&numbers, usize::from(percent))),
+        AggregateOp::Sum => value(&sum, -i64::from(PLACES)),
+        AggregateOp::Avg => quotient(&sum, numbers.len()),
+        AggregateOp::Min => extreme(times.iter().min(), numbers.first()),
+        AggregateOp::Max => extreme(times.iter().max(), numbers.last()),
+        AggregateOp::Percentile(percent) => percentile(&numbers, usize::from(percent)),
     }
 }
 
-fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
-    let hundredths = sorted.len().checked_sub(1)? * percent;
-    let low = sorted[hundredths / 100];
-    let high = sorted.get(hundredths / 100 + 1).copied().unwrap_or(low);
-    Some(low + (high - low) * ((hundredths % 100) as f64 / 100.0))
+fn percentile(sorted: &[Number], percent: usize) -> Value {
+    let Some(last) = sorted.len().checked_sub(1) else { return Value::Null };
+    let low = sorted[last * percent / 100];
+    let high = sorted.get(last * percent / 100 + 1).copied().unwrap_or(low);
+    let rest = last * percent % 100;
+    value(&(micros(low) * (100 - rest) + micros(high) * rest), -i64::from(PLACES) - 2)
+}
+
+/// What has entered an aggregation.
+fn counts(events: &[&StoredEvent], aggregation: &Aggregation) -> AggregationCounts {
+    let values = |values: usize| AggregationCounts { values: values as u64, ..AggregationCounts::default() };
+    let Some(source) = &aggregation.source else { return values(events.len()) };
+    let there = events.iter().filter(|event| is_there(event, source)).count();
+    match (aggregation.op, source) {
+        (AggregateOp::Count, _) => values(there),
+        (AggregateOp::Unique, _) | (_, Source::Field(_)) => {
+            values(events.iter().filter(|event| key(event, source).is_some()).count())
+        }
+        (_, Source::Property(_)) => {
+            let numbers = || events.iter().filter(|event| number(event, source).is_some());
+            let texts = numbers().filter(|event| json(event, source).is_some_and(|value| value.is_string())).count();
+            let count = numbers().count();
+            AggregationCounts { values: count as u64, texts_read: texts as u64, skipped: (there - count) as u64 }
+        }
+    }
 }
 
 fn int(count: usize) -> Value {
-    Value::Int(i64::try_from(count).expect("a count"))
+    i64::try_from(count).expect("a count").into()
 }
 
 /// The order of two values of a column, absent ones last.
@@ -154,8 +203,7 @@ fn order(left: &Value, right: &Value, descending: bool) -> Ordering {
         (Value::Null, Value::Null) => return Ordering::Equal,
         (Value::Null, _) => return Ordering::Greater,
         (_, Value::Null) => return Ordering::Less,
-        (Value::Int(left), Value::Int(right)) => left.cmp(right),
-        (Value::Float(left), Value::Float(right)) => left.total_cmp(right),
+        (Value::Number(left), Value::Number(right)) => left.cmp(right),
         (Value::Text(left), Value::Text(right)) => left.cmp(right),
         (Value::Time(left), Value::Time(right)) => left.cmp(right),
         other => panic!("{other:?}"),
@@ -168,8 +216,10 @@ fn shown(key: Option<&GroupKey>, kind: Kind) -> Value {
         (None, _) => Value::Null,
         (Some(GroupKey::Text(text)), _) => Value::Text(text.clone()),
         (Some(GroupKey::Int(int)), Kind::Time) => Value::Time(domain::time::Timestamp::from_micros(*int)),
-        (Some(GroupKey::Int(int)), Kind::Millis) => Value::Float(*int as f64 / 1_000.0),
-        (Some(GroupKey::Int(int)), _) => Value::Int(*int),
+        (Some(GroupKey::Int(int)), Kind::Millis) => {
+            Number::new(i128::from(*int), -3).map_or(Value::Null, Value::Number)
+        }
+        (Some(GroupKey::Int(int)), _) => (*int).into(),
     }
 }
 
@@ -191,6 +241,8 @@ pub(super) fn answer(events: &[StoredEvent], query: &Query) -> QueryAnswer {
     }
     let kinds: Vec<Kind> =
         query.bucket.iter().map(|_| Kind::Time).chain(query.group_by.iter().map(Source::kind)).collect();
+    let all: Vec<&StoredEvent> = groups.values().flatten().copied().collect();
+    let aggregations = query.aggregations.iter().map(|aggregation| counts(&all, aggregation)).collect();
     let row = |(keys, events): (Vec<Option<GroupKey>>, Vec<&StoredEvent>)| -> Vec<Value> {
         let keys = keys.iter().zip(&kinds).map(|(key, kind)| shown(key.as_ref(), *kind));
         keys.chain(query.aggregations.iter().map(|aggregation| aggregate(&events, aggregation))).collect()
@@ -204,5 +256,5 @@ pub(super) fn answer(events: &[StoredEvent], query: &Query) -> QueryAnswer {
     });
     let truncated = rows.len() > query.limit;
     rows.truncate(query.limit);
-    QueryAnswer { columns: query.columns(), rows, truncated }
+    QueryAnswer { columns: query.columns(), rows, truncated, aggregations }
 }

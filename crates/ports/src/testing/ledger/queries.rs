@@ -7,13 +7,15 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use domain::query::{
-    AggregateOp, Aggregation, Bound, Comparison, Condition, Field, Filter, Query, Source, Value, Values,
+    AggregateOp, Aggregation, Bound, Comparison, Condition, Filter, Kind, Number, Query, Source, Sum, Value, Values,
+    between,
 };
 use domain::tenant::TenantScope;
 
 use super::{Counted, MemoryLedger, civil};
 use crate::PortError;
-use crate::queries::{Queries, QueryAnswer};
+use crate::queries::{AggregationCounts, Queries, QueryAnswer};
+use read::Found;
 
 /// Whether an event takes part.
 fn passes(counted: &Counted, filter: &Filter) -> bool {
@@ -26,7 +28,7 @@ fn passes(counted: &Counted, filter: &Filter) -> bool {
         Filter::Test(source, Condition::Compare(comparison, bound)) => {
             let found = match bound {
                 Bound::Text(bound) => read::text(counted, source).map(|text| text.as_bytes().cmp(bound.as_bytes())),
-                Bound::Number(bound) => read::compare(counted, source, *bound),
+                Bound::Number(bound) => read::number(counted, source).map(|number| number.cmp(bound)),
                 Bound::Time(bound) => read::time(counted, source).map(|time| time.cmp(bound)),
             };
             found.is_some_and(|found| match comparison {
@@ -42,9 +44,7 @@ fn passes(counted: &Counted, filter: &Filter) -> bool {
 fn is_one_of(counted: &Counted, source: &Source, values: &Values) -> bool {
     match values {
         Values::Texts(texts) => read::text(counted, source).is_some_and(|text| texts.contains(&text)),
-        Values::Numbers(numbers) => {
-            numbers.iter().any(|number| read::compare(counted, source, *number) == Some(Ordering::Equal))
-        }
+        Values::Numbers(numbers) => read::number(counted, source).is_some_and(|number| numbers.contains(&number)),
         Values::Times(times) => read::time(counted, source).is_some_and(|time| times.contains(&time)),
     }
 }
@@ -61,98 +61,86 @@ fn key_of(counted: &Counted, query: &Query) -> Vec<Value> {
 fn aggregate(events: &[&Counted], aggregation: &Aggregation) -> Value {
     let Some(source) = &aggregation.source else { return count(events.len()) };
     let numbers = || events.iter().filter_map(|counted| read::number(counted, source));
+    let sum = || {
+        let mut sum = Sum::default();
+        numbers().for_each(|number| sum.add(number));
+        sum
+    };
     match aggregation.op {
         AggregateOp::Count => count(events.iter().filter(|counted| read::exists(counted, source)).count()),
-        AggregateOp::Unique => {
-            let keys = events.iter().map(|counted| read::key(counted, source));
-            let texts = keys.filter(|key| *key != Value::Null).map(|key| format!("{key:?}"));
-            count(texts.collect::<BTreeSet<_>>().len())
-        }
-        AggregateOp::Sum => sum(events, source).map_or(Value::Null, |sum| sum.value()),
-        AggregateOp::Avg => sum(events, source).map_or(Value::Null, |sum| Value::Float(sum.mean(numbers().count()))),
+        AggregateOp::Unique => count(keys(events, source).collect::<BTreeSet<_>>().len()),
+        AggregateOp::Sum => sum().total().map_or(Value::Null, Value::from),
+        AggregateOp::Avg => sum().mean().map_or(Value::Null, Value::from),
         AggregateOp::Min | AggregateOp::Max => {
             let mut values: Vec<Value> = events.iter().map(|counted| read::measure(counted, source)).collect();
             values.retain(|value| *value != Value::Null);
             values.sort_by(compare);
             let found = if aggregation.op == AggregateOp::Min { values.first() } else { values.last() };
-            found.cloned().unwrap_or(Value::Null)
+            match found {
+                Some(Value::Number(number)) if !number.is_exact() => Value::Overflow,
+                found => found.cloned().unwrap_or(Value::Null),
+            }
         }
         AggregateOp::Percentile(percent) => percentile(numbers().collect(), percent),
     }
 }
 
+fn keys(events: &[&Counted], source: &Source) -> impl Iterator<Item = String> {
+    let keys = events.iter().map(|counted| read::key(counted, source));
+    keys.filter(|key| *key != Value::Null).map(|key| format!("{key:?}"))
+}
+
 fn count(count: usize) -> Value {
-    Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
+    i64::try_from(count).unwrap_or(i64::MAX).into()
 }
 
-/// A sum before it is held at the largest number.
-enum Sum {
-    Whole(i128),
-    Micros(i128),
-    Real(f64),
-}
-
-#[expect(clippy::cast_precision_loss, reason = "the answer is a double")]
-impl Sum {
-    fn value(self) -> Value {
-        match self {
-            Self::Whole(sum) => Value::Int(i64::try_from(sum).unwrap_or(i64::MAX)),
-            Self::Micros(_) | Self::Real(_) => Value::Float(self.mean(1)),
-        }
-    }
-
-    fn mean(self, count: usize) -> f64 {
-        match self {
-            Self::Whole(sum) => sum as f64 / count as f64,
-            Self::Micros(sum) => sum as f64 / 1_000.0 / count as f64,
-            Self::Real(sum) => sum / count as f64,
-        }
-    }
-}
-
-/// `None` without values.
-fn sum(events: &[&Counted], source: &Source) -> Option<Sum> {
-    let wholes = |read: fn(&Counted) -> Option<u64>| {
-        let values: Vec<u64> = events.iter().filter_map(|counted| read(counted)).collect();
-        (!values.is_empty()).then(|| values.iter().map(|value| i128::from(*value)).sum())
-    };
-    match source {
-        Source::Field(Field::Tokens) => wholes(|counted| counted.event.tokens).map(Sum::Whole),
-        Source::Field(Field::InputTokens) => wholes(|counted| counted.event.input_tokens).map(Sum::Whole),
-        Source::Field(Field::OutputTokens) => wholes(|counted| counted.event.output_tokens).map(Sum::Whole),
-        Source::Field(Field::LatencyMs) => wholes(|counted| counted.event.latency_us).map(Sum::Micros),
-        _ => {
-            let values: Vec<f64> = events.iter().filter_map(|counted| read::number(counted, source)).collect();
-            (!values.is_empty()).then(|| Sum::Real(values.iter().sum()))
-        }
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "small counts"
-)]
-fn percentile(mut values: Vec<f64>, percent: u8) -> Value {
-    values.sort_by(f64::total_cmp);
+fn percentile(mut values: Vec<Number>, percent: u8) -> Value {
+    values.sort_unstable();
     let Some(last) = values.len().checked_sub(1) else { return Value::Null };
-    let place = last as f64 * f64::from(percent) / 100.0;
-    let (low, high) = (values[place.floor() as usize], values[(place.ceil() as usize).min(last)]);
-    Value::Float(low + (high - low) * place.fract())
+    let (place, rest) = (last * usize::from(percent) / 100, last * usize::from(percent) % 100);
+    let (low, high) = (values[place], values[(place + usize::from(rest > 0)).min(last)]);
+    match u8::try_from(rest) {
+        Ok(rest @ 1..) => between(low, high, rest).into(),
+        _ if low.is_exact() => Value::Number(low),
+        _ => Value::Overflow,
+    }
+}
+
+/// What has entered an aggregation.
+fn counts(events: &[&Counted], aggregation: &Aggregation) -> AggregationCounts {
+    let values = |values: usize| AggregationCounts { values: values as u64, ..AggregationCounts::default() };
+    let Some(source) = &aggregation.source else { return values(events.len()) };
+    match aggregation.op {
+        AggregateOp::Count => values(events.iter().filter(|counted| read::exists(counted, source)).count()),
+        AggregateOp::Unique => values(keys(events, source).count()),
+        _ if source.kind() == Kind::Time => {
+            values(events.iter().filter(|counted| read::time(counted, source).is_some()).count())
+        }
+        _ => {
+            let mut counts = AggregationCounts::default();
+            for found in events.iter().filter_map(|counted| read::find_number(counted, source)) {
+                match found {
+                    Found::Number { is_text, .. } => {
+                        counts.values += 1;
+                        counts.texts_read += u64::from(is_text);
+                    }
+                    Found::NoNumber => counts.skipped += 1,
+                }
+            }
+            counts
+        }
+    }
 }
 
 /// Values of one column in ascending order; texts by their bytes, absent ones last.
 fn compare(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
-        (Value::Null, Value::Null) => Ordering::Equal,
-        (Value::Null, _) => Ordering::Greater,
-        (_, Value::Null) => Ordering::Less,
-        (Value::Int(left), Value::Int(right)) => left.cmp(right),
-        (Value::Float(left), Value::Float(right)) => left.total_cmp(right),
+        (Value::Null | Value::Overflow, Value::Null | Value::Overflow) => Ordering::Equal,
+        (Value::Null | Value::Overflow, _) => Ordering::Greater,
+        (_, Value::Null | Value::Overflow) => Ordering::Less,
+        (Value::Number(left), Value::Number(right)) => left.cmp(right),
         (Value::Text(left), Value::Text(right)) => left.as_bytes().cmp(right.as_bytes()),
         (Value::Time(left), Value::Time(right)) => left.cmp(right),
-        (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
         // One column never mixes kinds.
         _ => Ordering::Equal,
     }
@@ -161,7 +149,7 @@ fn compare(left: &Value, right: &Value) -> Ordering {
 fn in_order(query: &Query, left: &[Value], right: &[Value]) -> Ordering {
     let asked = query.order_by.iter().map(|key| {
         let (left, right) = (&left[key.column], &right[key.column]);
-        let absent = *left == Value::Null || *right == Value::Null;
+        let absent = [left, right].into_iter().any(|value| matches!(value, Value::Null | Value::Overflow));
         if key.descending && !absent { compare(right, left) } else { compare(left, right) }
     });
     let keys = (0..query.key_columns()).map(|column| compare(&left[column], &right[column]));
@@ -185,6 +173,8 @@ impl Queries for MemoryLedger {
                 None => groups.push((key, vec![counted])),
             }
         }
+        let all: Vec<&Counted> = groups.iter().flat_map(|(_, events)| events.iter().copied()).collect();
+        let aggregations = query.aggregations.iter().map(|aggregation| counts(&all, aggregation)).collect();
         let row = |(key, events): (Vec<Value>, Vec<&Counted>)| {
             let values = query.aggregations.iter().map(|aggregation| aggregate(&events, aggregation));
             key.into_iter().chain(values).collect::<Vec<Value>>()
@@ -193,6 +183,6 @@ impl Queries for MemoryLedger {
         rows.sort_by(|left, right| in_order(query, left, right));
         let truncated = rows.len() > query.limit;
         rows.truncate(query.limit);
-        Ok(QueryAnswer { columns: query.columns(), rows, truncated })
+        Ok(QueryAnswer { columns: query.columns(), rows, truncated, aggregations })
     }
 }

@@ -1,23 +1,34 @@
 //! What an event holds at a source, read as a text, a number or an instant. Properties are parsed
 //! for each reading.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use domain::query::{Field, Kind, Number, Source, Value};
+use domain::query::{Field, Kind, Number, PathSegment, Source, Value};
 use domain::time::Timestamp;
 use serde_json::value::RawValue;
 
 use super::Counted;
 
 /// The JSON that stands at a path of the properties; `None` for nothing and for null.
-fn property(counted: &Counted, path: &[String]) -> Option<String> {
-    let mut found = counted.event.properties.clone()?;
-    for key in path {
-        let object: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&found).ok()?;
-        found = object.get(key)?.get().trim().to_owned();
-    }
+fn property(counted: &Counted, path: &[PathSegment]) -> Option<String> {
+    let found = find(counted.event.properties.as_deref()?, path)?;
     (found != "null").then_some(found)
+}
+
+/// The JSON at a path: by the longest key that leads to anything.
+fn find(json: &str, path: &[PathSegment]) -> Option<String> {
+    if path.is_empty() {
+        return Some(json.trim().to_owned());
+    }
+    let object: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).ok()?;
+    (1..=path.len()).rev().find_map(|count| {
+        let (key, rest) = path.split_at(count);
+        if count > 1 && key.iter().any(|segment| segment.is_quoted) {
+            return None;
+        }
+        let key: Vec<_> = key.iter().map(|segment| segment.key.as_str()).collect();
+        find(object.get(&key.join("."))?.get(), rest)
+    })
 }
 
 /// Whether there is anything.
@@ -51,37 +62,45 @@ pub(super) fn text(counted: &Counted, source: &Source) -> Option<String> {
     }
 }
 
-/// The number of a field of numbers or a property.
-#[expect(clippy::cast_precision_loss, reason = "as the query compares them")]
-pub(super) fn number(counted: &Counted, source: &Source) -> Option<f64> {
+/// A number that is there, or something else.
+pub(super) enum Found {
+    Number { number: Number, is_text: bool },
+    NoNumber,
+}
+
+/// What a field of numbers or a property holds; `None` for nothing.
+pub(super) fn find_number(counted: &Counted, source: &Source) -> Option<Found> {
     let event = &counted.event;
+    let stored = |count: Option<u64>, places: i64| {
+        let number = Number::new(i128::from(count?), -places)?;
+        Some(Found::Number { number, is_text: false })
+    };
     match source {
-        Source::Field(Field::Tokens) => event.tokens.map(|count| count as f64),
-        Source::Field(Field::InputTokens) => event.input_tokens.map(|count| count as f64),
-        Source::Field(Field::OutputTokens) => event.output_tokens.map(|count| count as f64),
-        Source::Field(Field::LatencyMs) => event.latency_us.map(|us| us as f64 / 1_000.0),
+        Source::Field(Field::Tokens) => stored(event.tokens, 0),
+        Source::Field(Field::InputTokens) => stored(event.input_tokens, 0),
+        Source::Field(Field::OutputTokens) => stored(event.output_tokens, 0),
+        Source::Field(Field::LatencyMs) => stored(event.latency_us, 3),
         Source::Field(_) => None,
         Source::Property(path) => {
             let json = property(counted, path.segments())?;
-            let digits = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-            if digits { json.parse().ok().filter(|number: &f64| number.is_finite()) } else { None }
+            let content = serde_json::from_str::<String>(&json);
+            let (literal, is_text) = content.map_or((json, false), |text| (text, true));
+            let begins = literal.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+            let is_number = begins && !literal.ends_with(char::is_whitespace);
+            let is_number = is_number && serde_json::from_str::<&RawValue>(&literal).is_ok();
+            Some(match Number::parse(&literal).filter(|_| is_number) {
+                Some(number) => Found::Number { number, is_text },
+                None => Found::NoNumber,
+            })
         }
     }
 }
 
-/// How the number of a field or a property compares with another. Whole numbers compare as such, also
-/// where a double cannot tell them apart.
-pub(super) fn compare(counted: &Counted, source: &Source, with: Number) -> Option<Ordering> {
-    let literal = match source {
-        Source::Property(path) => property(counted, path.segments()),
-        Source::Field(_) => None,
-    };
-    let double = number(counted, source)?;
-    let written = literal.and_then(|literal| literal.parse::<i128>().ok());
-    let written = written.filter(|whole| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(whole));
-    match (written.or_else(|| Number::from(double).whole()), with.whole()) {
-        (Some(whole), Some(with)) => Some(whole.cmp(&with)),
-        _ => double.partial_cmp(&with.double()),
+/// The number of a field of numbers or a property.
+pub(super) fn number(counted: &Counted, source: &Source) -> Option<Number> {
+    match find_number(counted, source)? {
+        Found::Number { number, .. } => Some(number),
+        Found::NoNumber => None,
     }
 }
 
@@ -104,11 +123,9 @@ pub(super) fn key(counted: &Counted, source: &Source) -> Value {
 
 /// The value as it is measured.
 pub(super) fn measure(counted: &Counted, source: &Source) -> Value {
-    #[expect(clippy::cast_possible_truncation, reason = "a count of tokens")]
     match source.kind() {
         Kind::Time => time(counted, source).map_or(Value::Null, Value::Time),
-        Kind::Count => number(counted, source).map_or(Value::Null, |number| Value::Int(number as i64)),
-        Kind::Millis | Kind::Property => number(counted, source).map_or(Value::Null, Value::Float),
+        Kind::Count | Kind::Millis | Kind::Property => number(counted, source).map_or(Value::Null, Value::Number),
         Kind::Text => Value::Null,
     }
 }
