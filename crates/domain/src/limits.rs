@@ -122,6 +122,8 @@ pub const RETENTION_CELLS_MAX: usize = 200_000;
 pub const TOP_EVENTS_MAX: usize = 1_000;
 /// Most accounts in a sample, and most users in the summary of one.
 pub const ACCOUNT_ROWS_MAX: usize = 100;
+/// Most groups of a series, also of those that are answered as one: 150 bytes each in memory, about.
+pub const SERIES_GROUPS_MAX: usize = 500_000;
 /// Most points of a series.
 pub const SERIES_POINTS_MAX: usize = 10_000;
 /// Memory for answers that are given again, in bytes.

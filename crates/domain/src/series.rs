@@ -1,5 +1,7 @@
 //! A series: one metric over time, in buckets, for each of the groups asked for.
 
+use std::cmp::Ordering;
+
 use crate::aggregate::Totals;
 use crate::calendar::{Calendar, Interval};
 use crate::time::{TimeRange, Timestamp};
@@ -87,8 +89,55 @@ pub struct SeriesQuery {
     pub group_by: Vec<Facet>,
     /// Only events with this value; the empty text means events without one. No facet twice.
     pub filters: Vec<(Facet, String)>,
-    /// Most points that may be answered.
+    /// Most groups with points of their own; of more, the greatest over the whole range have them, and all
+    /// others are one.
+    pub groups_max: usize,
+    /// Most points that may be answered. Groups that would make more are among the others.
     pub points_max: usize,
+}
+
+impl SeriesQuery {
+    /// How many of `groups` have points of their own, of a series that would have so many points in so many
+    /// buckets if all had.
+    pub fn groups_named(&self, groups: usize, points: usize, buckets: usize) -> usize {
+        if points <= self.points_max {
+            return groups.min(self.groups_max);
+        }
+        // In each bucket the others may have a point too.
+        self.groups_max.min((self.points_max / buckets.max(1)).saturating_sub(1))
+    }
+}
+
+/// What a group has over the whole range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSum {
+    /// The value of each facet.
+    pub group: Vec<String>,
+    /// As of a [`SeriesPoint`].
+    pub totals: Totals,
+    /// As of a [`SeriesPoint`].
+    pub users: u64,
+}
+
+impl GroupSum {
+    /// Greatest value first, then in order of the group; a mean of nothing comes last.
+    pub fn compare(&self, other: &Self, metric: Metric) -> Ordering {
+        let ascending = match metric {
+            Metric::Count => self.totals.calls.cmp(&other.totals.calls),
+            Metric::Tokens => self.totals.tokens.cmp(&other.totals.tokens),
+            Metric::InputTokens => self.totals.input_tokens.cmp(&other.totals.input_tokens),
+            Metric::OutputTokens => self.totals.output_tokens.cmp(&other.totals.output_tokens),
+            Metric::AvgLatencyMs => self.mean_latency_us().cmp(&other.mean_latency_us()),
+            Metric::UniqueUsers => self.users.cmp(&other.users),
+        };
+        ascending.reverse().then_with(|| self.group.cmp(&other.group))
+    }
+
+    /// As it is answered: to the microsecond, halves up.
+    fn mean_latency_us(&self) -> Option<u64> {
+        let Totals { latency_us, latency_calls, .. } = self.totals;
+        (latency_us + latency_calls / 2).checked_div(latency_calls)
+    }
 }
 
 /// One bucket of one group; buckets without events have none.
@@ -96,7 +145,9 @@ pub struct SeriesQuery {
 pub struct SeriesPoint {
     /// First instant of the bucket, which may lie before the range.
     pub start: Timestamp,
-    /// The value of each facet of `group_by`; empty for events without one.
+    /// Of all groups that have no points of their own. Such points come last in their bucket.
+    pub is_others: bool,
+    /// The value of each facet of `group_by`, empty for events without one; none of the others.
     pub group: Vec<String>,
     /// The sums of its events, as far as the metric is made of them: see [`Metric::part_of`].
     pub totals: Totals,

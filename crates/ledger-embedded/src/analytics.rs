@@ -27,6 +27,7 @@ use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
 use counts::most_first;
 use plan::{Source, whole_hours};
+use points::{Named, Summed};
 use scan::{rollups_in, unflushed_events};
 
 #[async_trait]
@@ -104,10 +105,27 @@ impl Core {
         query: &SeriesQuery,
         source: Source,
     ) -> Result<Vec<SeriesPoint>, PortError> {
+        let mut named = None;
+        loop {
+            match self.sum_series(scope, query, source, named).await? {
+                Summed::Points(points) => return Ok(points),
+                // With these groups it has no more points than allowed.
+                Summed::TooMany(groups) => named = Some(groups),
+            }
+        }
+    }
+
+    async fn sum_series(
+        self: &Arc<Self>,
+        scope: &TenantScope,
+        query: &SeriesQuery,
+        source: Source,
+        named: Option<Named>,
+    ) -> Result<Summed, PortError> {
         let (of, asked) = (scope.clone(), query.clone());
         if source != Source::Rollups {
             let sum = move |core: &Self, cancelled: &CancellationToken| {
-                core.series_of_segments(&of, &asked, source, cancelled)
+                core.series_of_segments(&of, &asked, source, named.as_ref(), cancelled)
             };
             return self.read(sum).await;
         }
@@ -118,7 +136,8 @@ impl Core {
             let frozen = read.snapshot.frozen.as_deref().map(|frozen| series::unflushed(frozen, &of, &asked));
             let frozen = if read.counts_frozen { frozen.map(series::Unflushed::without_sums) } else { frozen };
             let unflushed: Vec<_> = [Some(read.active), frozen].into_iter().flatten().collect();
-            Self::series_of_rollups(&of, &asked, &read.stored, &unflushed, &read.snapshot, cancelled)
+            let asked = (&asked, named.as_ref());
+            Self::series_of_rollups(&of, asked, &read.stored, &unflushed, &read.snapshot, cancelled)
         };
         self.read(sum).await
     }

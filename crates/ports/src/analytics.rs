@@ -46,10 +46,12 @@ pub trait Analytics: Send + Sync + std::fmt::Debug {
         top: usize,
     ) -> Result<Option<Summary>, PortError>;
 
-    /// The points of a series in order of (start, group).
+    /// The points of a series in order of (start, group), those of the others last. The points of one bucket add
+    /// up to the point of a series without groups. Which groups have points of their own may be decided
+    /// a moment before.
     ///
     /// # Errors
-    /// `Exhausted` when there are more points than the query allows. As [`Analytics::top_types`]
+    /// `Exhausted` when there are more buckets with events than the query allows points, or too many groups. As [`Analytics::top_types`]
     /// otherwise.
     async fn series(&self, scope: &TenantScope, query: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError>;
 }

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 
 use crate::ask::{calendar, within_time};
 use crate::cache::{self, CacheDirectives, CacheKey};
-use crate::extract::{Bounds, Parameters, ReadScope, list, one_of, zone};
+use crate::extract::{number, Bounds, Parameters, ReadScope, list, one_of, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::RangeRefusals;
 use crate::shape::SeriesBody;
@@ -62,6 +62,10 @@ pub(crate) struct AnalyticsParameters {
     /// `model`.
     #[param(example = "type,model")]
     group_by: Option<String>,
+    /// Most groups with a series of their own, the greatest over the whole range by the metric: 1 to 10000, as
+    /// many as the answer has room for if absent. All others are one series, `others`.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 10000, example = 20)]
+    limit: Option<String>,
     /// Only events of this project; empty for events without one.
     project: Option<String>,
     /// Only events of this customer; empty for events without one.
@@ -110,7 +114,9 @@ impl AnalyticsParameters {
         ];
         let filters = filters.into_iter().filter_map(|(facet, value)| Some((facet, value?))).collect();
         let (metric_name, interval_name) = (name_of(&METRICS, metric), name_of(&INTERVALS, (interval, buckets)));
-        let query = SeriesQuery { metric, range, interval, calendar, group_by, filters, points_max: SERIES_POINTS_MAX };
+        let points_max = SERIES_POINTS_MAX;
+        let groups_max = number("limit", self.limit.as_deref(), points_max, 1..=points_max)?;
+        let query = SeriesQuery { metric, range, interval, calendar, group_by, filters, groups_max, points_max };
         Ok(Question { query, metric: metric_name, interval: interval_name })
     }
 }
@@ -145,8 +151,10 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
 
 /// One metric over time
 ///
-/// Without `group_by` every bucket of the range has a row; with it only buckets with events have. The
-/// answer over a range that is over may be five minutes old (setting `cache_series_ms`), as `Age` says;
+/// Without `group_by` every bucket of the range has a row; with it only buckets with events have. Of more groups
+/// than `limit`, or than fit into 10,000 rows, the greatest have rows of their own and all others are added up in
+/// one row of each bucket, so that the rows of a bucket always add up to the row without groups; users are
+/// counted once in each. The answer over a range that is over may be five minutes old (setting `cache_series_ms`), as `Age` says;
 /// `Cache-Control: no-cache` asks for a new one.
 #[utoipa::path(
     get, path = "/analytics", tag = "statistics", operation_id = "analytics", params(AnalyticsParameters),
@@ -182,5 +190,6 @@ fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<Cach
     let groups: Vec<_> = query.group_by.iter().map(|facet| facet.as_str()).collect();
     let filters: Vec<_> = query.filters.iter().map(|(facet, value)| (facet.as_str(), value)).collect();
     let when = (query.range.from(), query.range.to(), query.calendar.zone.name(), query.calendar.week_start);
+    let groups = (groups, query.groups_max);
     CacheKey::new(scope.tenant(), generation, &("series", question.metric, question.interval, when, groups, filters))
 }

@@ -32,10 +32,14 @@ struct PointBody {
     /// The value; null for a mean of nothing.
     #[schema(value_type = Option<f64>)]
     value: Value,
-    /// With `group_by`: the value of each name, null for events without one.
+    /// With `group_by`: the value of each name, null for events without one. The others have none.
     #[serde(skip_serializing_if = "Group::is_empty")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     group: Group,
+    /// True in the row of all groups that have no rows of their own; absent in all other rows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(value_type = Option<bool>)]
+    others: bool,
 }
 
 /// A value as it is written.
@@ -98,14 +102,14 @@ impl SeriesBody {
         let body = |point: SeriesPoint| {
             let value = Value::of(query.metric, &point);
             let group = Group(query.group_by.iter().copied().zip(point.group).collect());
-            PointBody { time: point.start, value, group }
+            PointBody { time: point.start, value, group, others: point.is_others }
         };
         let points = points.into_iter().map(body);
         if !query.group_by.is_empty() {
             return Self { metric, interval, tz, data: points.collect() };
         }
         let empty = |time: &Timestamp| {
-            (*time, PointBody { time: *time, value: Value::nothing(query.metric), group: Group(Vec::new()) })
+            (*time, PointBody { time: *time, value: Value::nothing(query.metric), group: Group(Vec::new()), others: false })
         };
         let mut rows: BTreeMap<Timestamp, PointBody> = buckets.iter().map(empty).collect();
         rows.extend(points.map(|point| (point.time, point)));

@@ -1,13 +1,14 @@
-//! The points of a series while they are summed. Refuses more points than the query allows as soon as
-//! there are, so that memory stays bounded.
+//! The points of a series while they are summed. Groups that would make more points than the query allows become
+//! one, the others: then the greatest are found first, from sums without buckets, and the series is summed
+//! once more. Refuses more buckets or groups than fit, so that memory stays bounded.
 
 use domain::aggregate::Totals;
 use domain::calendar::Buckets;
-use domain::limits::SERIES_USERS_MAX;
-use domain::series::{Facet, Metric, SeriesPoint, SeriesQuery};
+use domain::limits::{SERIES_GROUPS_MAX, SERIES_USERS_MAX};
+use domain::series::{Facet, GroupSum, Metric, SeriesPoint, SeriesQuery};
 use domain::time::Timestamp;
 use domain::users::{UserNumber, UserSet};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ports::{ErrorKind, PortError};
 
 use super::rows::{FACETS, Fields, Rows, value_column};
@@ -19,10 +20,32 @@ const USERS_STEP: u64 = 1 << 20;
 /// The values of all facets of a row, as far as they are known.
 pub(super) type Values = [u32; FACETS];
 
+/// The group of all that have no points of their own.
+const OTHERS: u32 = u32::MAX;
+
 #[derive(Debug, Default)]
 struct Point {
     totals: Totals,
     users: UserSet,
+}
+
+impl Point {
+    fn merge(&mut self, other: &Self) {
+        self.totals.merge(&other.totals);
+        self.users.merge(&other.users);
+    }
+}
+
+/// The groups that have points of their own, each by the values of its facets.
+pub(super) type Named = Vec<Vec<String>>;
+
+/// A series that was summed.
+#[derive(Debug)]
+pub(super) enum Summed {
+    /// In order of (start, group).
+    Points(Vec<SeriesPoint>),
+    /// It has more points than allowed, unless only these groups have their own.
+    TooMany(Named),
 }
 
 /// The points of one series so far.
@@ -33,24 +56,59 @@ pub(super) struct Points<'q> {
     filters: Vec<(Facet, u32)>,
     groups: HashMap<Values, u32>,
     values: Vec<Values>,
+    /// No other groups have points of their own.
+    is_named: bool,
     last: Option<(Values, u32)>,
     points: HashMap<(Timestamp, u32), Point>,
+    /// Once there are too many points: what is kept instead of them.
+    without_buckets: Option<GroupSums>,
     users_left: u64,
 }
 
+/// The sums of groups over the whole range, and the buckets that have events.
+#[derive(Debug, Default)]
+struct GroupSums {
+    starts: HashSet<Timestamp>,
+    groups: Vec<Point>,
+    points: usize,
+}
+
+impl GroupSums {
+    fn point(&mut self, start: Timestamp, group: u32) -> &mut Point {
+        self.starts.insert(start);
+        let at = group as usize;
+        if self.groups.len() <= at {
+            self.groups.resize_with(at + 1, Point::default);
+        }
+        &mut self.groups[at]
+    }
+}
+
 impl<'q> Points<'q> {
-    pub(super) fn new(query: &'q SeriesQuery, symbols: &mut Symbols) -> Self {
+    /// Of all groups, or of these and the others.
+    pub(super) fn new(query: &'q SeriesQuery, named: Option<&Named>, symbols: &mut Symbols) -> Self {
         let filters = query.filters.iter().map(|(facet, value)| (*facet, symbols.number(value))).collect();
-        Self {
+        let mut points = Self {
             query,
             buckets: query.calendar.buckets(query.interval),
             filters,
             groups: HashMap::new(),
             values: Vec::new(),
+            is_named: false,
             last: None,
             points: HashMap::new(),
+            without_buckets: None,
             users_left: USERS_STEP,
+        };
+        for group in named.into_iter().flatten() {
+            let mut key = [NONE; FACETS];
+            for (part, value) in key.iter_mut().zip(group) {
+                *part = symbols.number(value);
+            }
+            points.number_of(key);
         }
+        points.is_named = named.is_some();
+        points
     }
 
     /// The columns that raw events must have.
@@ -93,15 +151,28 @@ impl<'q> Points<'q> {
         totals: &Totals,
         user: Option<UserNumber>,
     ) -> Result<(), PortError> {
-        let group = self.group_of(values);
-        let point = self.points.entry((self.buckets.start_of(at), group)).or_default();
+        let group = self.group_of(values)?;
+        let start = self.buckets.start_of(at);
+        let point = match &mut self.without_buckets {
+            None => self.points.entry((start, group)).or_default(),
+            Some(sums) => sums.point(start, group),
+        };
         point.totals.merge(totals);
         if let Some(user) = user.filter(|_| self.query.metric == Metric::UniqueUsers) {
             point.users.insert(user);
             self.users_left -= 1;
         }
-        if self.points.len() > self.query.points_max {
-            let message = format!("answer a series in {} points: there are more", self.query.points_max);
+        if self.points.len() > self.query.points_max && !self.is_named {
+            self.drop_buckets();
+        }
+        let buckets = match &self.without_buckets {
+            Some(sums) => sums.starts.len(),
+            // Of some groups and the others there are no more points than fit, and those of events that came since.
+            None if self.is_named => self.points.len() / 2,
+            None => 0,
+        };
+        if buckets > self.query.points_max {
+            let message = format!("answer a series in {} points: it has more buckets", self.query.points_max);
             return Err(PortError::new(ErrorKind::Exhausted, message));
         }
         if self.users_left == 0 {
@@ -111,43 +182,107 @@ impl<'q> Points<'q> {
         Ok(())
     }
 
+    /// Keeps sums of groups from here on.
+    fn drop_buckets(&mut self) {
+        let mut sums = GroupSums { points: self.points.len(), ..GroupSums::default() };
+        for ((start, group), point) in self.points.drain() {
+            sums.point(start, group).merge(&point);
+        }
+        self.without_buckets = Some(sums);
+    }
+
     fn check_users(&self) -> Result<(), PortError> {
-        if self.points.values().map(|point| point.users.len()).sum::<u64>() > SERIES_USERS_MAX {
+        let sums = self.without_buckets.iter().flat_map(|sums| &sums.groups);
+        if self.points.values().chain(sums).map(|point| point.users.len()).sum::<u64>() > SERIES_USERS_MAX {
             let message = format!("count the users of a series: more than {SERIES_USERS_MAX} in all points together");
             return Err(PortError::new(ErrorKind::Exhausted, message));
         }
         Ok(())
     }
 
-    fn group_of(&mut self, values: &Values) -> u32 {
+    fn group_of(&mut self, values: &Values) -> Result<u32, PortError> {
         let mut key = [NONE; FACETS];
         for (part, facet) in key.iter_mut().zip(&self.query.group_by) {
             *part = values[*facet as usize];
         }
         if let Some((_, group)) = self.last.filter(|(known, _)| *known == key) {
-            return group;
+            return Ok(group);
         }
-        let new = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        let group = if self.is_named {
+            self.groups.get(&key).copied().unwrap_or(OTHERS)
+        } else {
+            self.number_of(key)
+        };
+        if self.values.len() > SERIES_GROUPS_MAX {
+            let message = format!("tell the groups of a series apart: there are more than {SERIES_GROUPS_MAX}");
+            return Err(PortError::new(ErrorKind::Exhausted, message));
+        }
+        self.last = Some((key, group));
+        Ok(group)
+    }
+
+    fn number_of(&mut self, key: Values) -> u32 {
+        let new = u32::try_from(self.values.len()).unwrap_or(OTHERS);
         let group = *self.groups.entry(key).or_insert(new);
         if group == new {
             self.values.push(key);
         }
-        self.last = Some((key, group));
         group
     }
 
-    /// The points in order of (start, group).
-    pub(super) fn finish(self, symbols: &Symbols) -> Vec<SeriesPoint> {
-        let (values, facets) = (self.values, self.query.group_by.len());
+    /// The series, if it has no more points than allowed.
+    pub(super) fn finish(mut self, symbols: &Symbols) -> Summed {
+        if let Some(sums) = self.without_buckets.take() {
+            let count = self.query.groups_named(self.values.len(), sums.points, sums.starts.len());
+            let named = self.greatest(&sums.groups, count, symbols);
+            return Summed::TooMany(named.into_iter().map(|(sum, _)| sum.group).collect());
+        }
+        if !self.is_named && self.values.len() > self.query.groups_max {
+            self.keep_greatest(symbols);
+        }
+        let facets = self.query.group_by.len();
+        let texts = |values: &Values| values[..facets].iter().map(|value| symbols.text(*value).to_owned()).collect();
+        let values = &self.values;
         let point = |((start, group), point): ((_, u32), Point)| SeriesPoint {
             start,
-            group: values[group as usize][..facets].iter().map(|value| symbols.text(*value).to_owned()).collect(),
+            is_others: group == OTHERS,
+            group: values.get(group as usize).map(texts).unwrap_or_default(),
             totals: point.totals,
             users: point.users.len(),
         };
         let mut points: Vec<_> = self.points.into_iter().map(point).collect();
-        points.sort_unstable_by(|left, right| (left.start, &left.group).cmp(&(right.start, &right.group)));
-        points
+        let key = |point: &SeriesPoint| (point.start, point.is_others);
+        points.sort_unstable_by(|left, right| key(left).cmp(&key(right)).then_with(|| left.group.cmp(&right.group)));
+        Summed::Points(points)
+    }
+
+    /// Makes one of all groups but the greatest.
+    fn keep_greatest(&mut self, symbols: &Symbols) {
+        let mut sums = GroupSums::default();
+        for ((start, group), point) in &self.points {
+            sums.point(*start, *group).merge(point);
+        }
+        let kept = self.greatest(&sums.groups, self.query.groups_max, symbols);
+        let kept: HashSet<_> = kept.into_iter().map(|(_, group)| group).collect();
+        let mut points = HashMap::<_, Point>::with_capacity(self.points.len());
+        for ((start, group), point) in self.points.drain() {
+            let group = if kept.contains(&group) { group } else { OTHERS };
+            points.entry((start, group)).or_default().merge(&point);
+        }
+        self.points = points;
+    }
+
+    /// The greatest groups of these sums, each with its number.
+    fn greatest(&self, sums: &[Point], count: usize, symbols: &Symbols) -> Vec<(GroupSum, u32)> {
+        let facets = self.query.group_by.len();
+        let sum = |(at, point): (u32, &Point)| {
+            let group = self.values[at as usize][..facets].iter().map(|value| symbols.text(*value).to_owned()).collect();
+            (GroupSum { group, totals: point.totals, users: point.users.len() }, at)
+        };
+        let mut sums: Vec<_> = (0..).zip(sums).map(sum).collect();
+        sums.sort_unstable_by(|(left, _), (right, _)| left.compare(right, self.query.metric));
+        sums.truncate(count);
+        sums
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::rollup::{Rollup, hour_of};
-use domain::series::{Facet, SeriesPoint, SeriesQuery};
+use domain::series::{Facet, SeriesQuery};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::PortError;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hours::{HourQuery, HourSums};
 use super::plan::{Hours, Source};
-use super::points::Points;
+use super::points::{Named, Points, Summed};
 use super::rows::FACETS;
 use super::scan::{EventScan, refuse_dropped, rollups_in, scan_segments, scan_unflushed, unflushed_events};
 use super::symbols::{NONE, Symbols};
@@ -51,9 +51,10 @@ impl Core {
         scope: &TenantScope,
         query: &SeriesQuery,
         source: Source,
+        named: Option<&Named>,
         cancelled: &CancellationToken,
-    ) -> Result<Vec<SeriesPoint>, PortError> {
-        let mut series = Series::new(scope, query);
+    ) -> Result<Summed, PortError> {
+        let mut series = Series::new(scope, query, named);
         let Source::Customers(breakdown) = source else {
             let (snapshot, active) = self.view(|active| series.unflushed_events(active, |_| true));
             series.add_unflushed(&active)?;
@@ -80,13 +81,13 @@ impl Core {
     /// A series from the rollups: `stored` ones, and what was not flushed at that moment.
     pub(super) fn series_of_rollups(
         scope: &TenantScope,
-        query: &SeriesQuery,
+        (query, named): (&SeriesQuery, Option<&Named>),
         stored: &[Rollup],
         unflushed: &[Unflushed],
         snapshot: &Snapshot,
         cancelled: &CancellationToken,
-    ) -> Result<Vec<SeriesPoint>, PortError> {
-        let mut series = Series::new(scope, query);
+    ) -> Result<Summed, PortError> {
+        let mut series = Series::new(scope, query, named);
         let mut others = BTreeSet::new();
         for rollup in stored.iter().chain(unflushed.iter().flat_map(|table| &table.rollups)) {
             series.add_rollup(rollup, &mut others)?;
@@ -129,9 +130,9 @@ pub(super) fn hour_sums(query: &SeriesQuery) -> HourSumsQuery {
 }
 
 impl<'q> Series<'q> {
-    fn new(scope: &'q TenantScope, query: &'q SeriesQuery) -> Self {
+    fn new(scope: &'q TenantScope, query: &'q SeriesQuery, named: Option<&Named>) -> Self {
         let mut symbols = Symbols::new();
-        let points = Points::new(query, &mut symbols);
+        let points = Points::new(query, named, &mut symbols);
         let customer = query.filters.iter().find(|(facet, _)| *facet == Facet::Customer);
         let hours = Hours::new(query.range, &query.calendar, query.interval);
         Self { scope, query, customer: customer.map(|(_, name)| name.as_str()), symbols, points, hours }
@@ -185,7 +186,7 @@ impl<'q> Series<'q> {
         scan_segments(snapshot, &wanted, &mut self.symbols, cancelled, |rows| self.points.add_events(rows))
     }
 
-    fn finish(self) -> Vec<SeriesPoint> {
+    fn finish(self) -> Summed {
         self.points.finish(&self.symbols)
     }
 }

@@ -112,7 +112,12 @@ fn query() -> impl Strategy<Value = SeriesQuery> {
     let facets = proptest::sample::subsequence(Facet::ALL.to_vec(), 0..3);
     let filters = proptest::collection::vec((0..5_usize, 0_u8..4), 0..3);
     let ways = (0..METRICS.len(), 0..INTERVALS.len(), 0..ZONES.len());
-    (ways, range(), facets.prop_shuffle(), filters).prop_map(|((metric, interval, zone), range, group_by, filters)| {
+    let limits = (
+        prop_oneof![3 => Just(10_000_usize), 2 => 1_usize..4],
+        prop_oneof![3 => Just(10_000_usize), 1 => Just(40)],
+    );
+    let all = (ways, range(), facets.prop_shuffle(), filters, limits);
+    all.prop_map(|((metric, interval, zone), range, group_by, filters, (groups_max, points_max))| {
         let mut filters: Vec<_> = filters
             .into_iter()
             .map(|(facet, value)| {
@@ -131,7 +136,8 @@ fn query() -> impl Strategy<Value = SeriesQuery> {
             calendar,
             group_by,
             filters,
-            points_max: 10_000,
+            groups_max,
+            points_max,
         }
     })
 }
@@ -176,10 +182,11 @@ async fn compare(steps: Vec<Step>, queries: Vec<SeriesQuery>, ranges: Vec<TimeRa
     for tenant in ["a", "b"] {
         let scope = scope(tenant);
         for query in &queries {
-            let expected = oracle.series(&scope, query).await.expect("the oracle's series");
-            let planned = ledger.series(&scope, query).await.expect("a series");
+            let told = |series: Result<_, PortError>| series.map_err(|why| why.kind());
+            let expected = told(oracle.series(&scope, query).await);
+            let planned = told(ledger.series(&scope, query).await);
             assert_eq!(planned, expected, "{:?} {query:?}", Source::of(query));
-            let raw = ledger.core.series(&scope, query, Source::Raw).await.expect("a series of raw events");
+            let raw = told(ledger.core.series(&scope, query, Source::Raw).await);
             assert_eq!(raw, expected, "raw {query:?}");
         }
         for range in &ranges {
@@ -238,7 +245,7 @@ fn i3_pages_of_many_customers_give_the_oracles_answer() {
         ledger.flush().await.expect("flush");
         let range = TimeRange::new(at(BASE + 50_001), at(BASE + 333_333)).unwrap();
         let whale = vec![(Facet::Customer, "whale".to_owned())];
-        let of = |group_by, filters| SeriesQuery { range, group_by, filters, points_max: 100_000, ..day() };
+        let of = |group_by, filters| SeriesQuery { range, group_by, filters, groups_max: 100_000, points_max: 100_000, ..day() };
         let queries = [
             of(vec![], whale.clone()),
             of(vec![Facet::Endpoint], whale),
@@ -270,8 +277,57 @@ fn day() -> SeriesQuery {
         calendar: Calendar::utc(),
         group_by: Vec::new(),
         filters: Vec::new(),
+        groups_max: 24,
         points_max: 24,
     }
+}
+
+/// The totals of each bucket.
+fn by_bucket(points: &[SeriesPoint]) -> Vec<(Timestamp, domain::aggregate::Totals)> {
+    let mut buckets = std::collections::BTreeMap::<_, domain::aggregate::Totals>::new();
+    points.iter().for_each(|point| buckets.entry(point.start).or_default().merge(&point.totals));
+    buckets.into_iter().collect()
+}
+
+#[test]
+fn i3_the_greatest_groups_and_the_others_add_up_to_all() {
+    run(async {
+        let ledger = open(LedgerOptions { flush_rows: 2_000, ..options() }, Arc::new(ManualClock::new(at(0)))).await;
+        let oracle = MemoryLedger::new(WindowRule::default());
+        // 60 customers in 28 days, customer n with n events on each; flushed in parts.
+        for day in 0..28_i64 {
+            let spec = |customer: i64, n: i64| {
+                event(&format!("{day}-{customer}-{n}"), BASE + day * 86_400 + n * 600)
+                    .customer(&format!("c{customer:02}"))
+                    .user(&format!("u{}", (customer + n) % 7))
+                    .tokens(u64::try_from(n).unwrap(), 1)
+                    .latency_ms(u64::try_from(customer % 5).unwrap())
+            };
+            let events: Vec<_> = (0..60).flat_map(|customer| (0..=customer).map(move |n| spec(customer, n))).collect();
+            let entry = record(u64::try_from(day).unwrap() + 1, &scope("t"), at(BASE), &events);
+            apply(&ledger, &entry).await;
+            assert!(oracle.apply(&[entry]).await.failed.is_none());
+        }
+        let whole = TimeRange::new(at(BASE), at(BASE + 28 * 86_400)).unwrap();
+        let interval = Interval::Days(Period::Day);
+        for metric in METRICS {
+            for (groups_max, points_max) in [(10_000, 200), (10_000, 1_680), (10_000, 1_679), (3, 10_000), (1, 28), (9, 28)]
+            {
+                let all = SeriesQuery { metric, range: whole, interval, groups_max, points_max, ..day() };
+                let grouped = SeriesQuery { group_by: vec![Facet::Customer], ..all.clone() };
+                let found = ledger.series(&scope("t"), &grouped).await.expect("a series");
+                assert_eq!(found, oracle.series(&scope("t"), &grouped).await.expect("the oracle's"), "{grouped:?}");
+                assert!(found.len() <= points_max, "{}", found.len());
+                let sums = ledger.series(&scope("t"), &all).await.expect("a series");
+                assert_eq!(by_bucket(&found), by_bucket(&sums), "{grouped:?}");
+            }
+        }
+        let top = SeriesQuery { range: whole, interval, groups_max: 2, points_max: 10_000, group_by: vec![Facet::Customer], ..day() };
+        let found = ledger.series(&scope("t"), &top).await.expect("a series");
+        let first: Vec<_> =
+            found[..3].iter().map(|point| (point.group.join(","), point.is_others, point.totals.calls)).collect();
+        assert_eq!(first, [("c58".to_owned(), false, 59), ("c59".to_owned(), false, 60), (String::new(), true, 1_711)]);
+    });
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod shutdown;
 mod live;
 mod faults;
 mod figures;
+mod exact_sums;
 mod readme;
 mod web_requests;
 mod streams;

@@ -261,6 +261,15 @@ impl Asked {
                 None => groups.push((key, vec![event])),
             }
         }
+        let all: Vec<&Event> = groups.iter().flat_map(|(_, events)| events.iter().copied()).collect();
+        let counts = |((_, field), column): (&(&str, Option<&str>), &String)| {
+            let has = |field: &str, event: &Event| {
+                if NUMBERS.contains(&field) { number(event, field).is_some() } else { event.text(field).is_some() }
+            };
+            let values = all.iter().filter(|event| field.is_none_or(|field| has(field, event))).count();
+            json!({"column": column, "values": values, "texts_read": 0, "skipped": 0, "overflow": []})
+        };
+        let aggregations: Vec<Value> = self.aggregations.iter().zip(&self.columns()[keys..]).map(counts).collect();
         let row = |(key, events): (Vec<Cell>, Vec<&Event>)| {
             let values = self.aggregations.iter().map(|(op, field)| aggregate(&events, op, *field));
             key.into_iter().chain(values).collect::<Vec<Cell>>()
@@ -285,7 +294,8 @@ impl Asked {
             };
             row.iter().enumerate().map(cell).collect()
         };
-        json!({"columns": self.columns(), "rows": rows.iter().map(json).collect::<Vec<_>>(), "truncated": truncated})
+        let rows: Vec<Value> = rows.iter().map(json).collect();
+        json!({"columns": self.columns(), "rows": rows, "truncated": truncated, "aggregations": aggregations})
     }
 }
 
@@ -302,11 +312,12 @@ fn aggregate(events: &[&Event], op: &str, field: Option<&str>) -> Cell {
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return Cell::Null };
     let sum: f64 = values.iter().sum();
     let percentile = |percent: usize| {
-        // In whole numbers: equal percentiles of groups of different sizes are equal to the last bit.
+        // Rounded once: equal percentiles of groups of different sizes are equal to the last bit.
         let hundredths = (values.len() - 1) * percent;
         let low = values[hundredths / 100];
         let high = values.get(hundredths / 100 + 1).copied().unwrap_or(low);
-        low + (high - low) * ((hundredths % 100) as f64 / 100.0)
+        let rest = (hundredths % 100) as f64;
+        (low * (100.0 - rest) + high * rest) / 100.0
     };
     Cell::Number(match op {
         "sum" => sum,

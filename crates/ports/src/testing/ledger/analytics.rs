@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::aggregate::Totals;
-use domain::series::{Facet, Metric, SeriesPoint, SeriesQuery};
+use domain::series::{Facet, GroupSum, Metric, SeriesPoint, SeriesQuery};
 use domain::tenant::TenantScope;
-use domain::time::TimeRange;
+use domain::time::{TimeRange, Timestamp};
 
 use super::{Counted, MemoryLedger, civil};
 use crate::analytics::{Analytics, Summary};
@@ -45,6 +45,30 @@ fn largest(mut counts: Vec<(String, u64)>, limit: usize) -> Vec<(String, u64)> {
     counts
 }
 
+/// The points of a series, by start and group.
+type Points<'e> = BTreeMap<(Timestamp, Vec<String>), (Totals, BTreeSet<&'e str>)>;
+
+/// The groups that have points of their own.
+fn named(query: &SeriesQuery, points: &Points<'_>, buckets: usize) -> BTreeSet<Vec<String>> {
+    let groups: BTreeSet<_> = points.keys().map(|(_, group)| group).collect();
+    let sum = |group: &Vec<String>| {
+        let (mut totals, mut users) = (Totals::default(), BTreeSet::new());
+        for (_, (some, of)) in points.iter().filter(|((_, of), _)| of == group) {
+            totals.merge(some);
+            users.extend(of);
+        }
+        GroupSum { group: group.clone(), totals, users: users.len() as u64 }
+    };
+    let count = if points.len() <= query.points_max {
+        query.groups_max
+    } else {
+        query.groups_max.min((query.points_max / buckets).saturating_sub(1))
+    };
+    let mut sums: Vec<_> = groups.into_iter().map(sum).collect();
+    sums.sort_by(|left, right| left.compare(right, query.metric));
+    sums.into_iter().take(count).map(|sum| sum.group).collect()
+}
+
 #[async_trait]
 impl Analytics for MemoryLedger {
     async fn top_types(
@@ -81,7 +105,7 @@ impl Analytics for MemoryLedger {
 
     async fn series(&self, scope: &TenantScope, query: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError> {
         let state = self.state.lock();
-        let mut points: BTreeMap<_, (Totals, BTreeSet<&str>)> = BTreeMap::new();
+        let mut points = Points::new();
         for counted in state.of(scope).filter(|counted| counted.is_in(query)) {
             let start = civil::bucket_of(counted.event.time, query.interval, &query.calendar);
             let group: Vec<_> = query.group_by.iter().map(|facet| counted.facet(*facet).to_owned()).collect();
@@ -89,16 +113,27 @@ impl Analytics for MemoryLedger {
             totals.merge(&query.metric.part_of(&Totals::of(&counted.usage(), counted.late)));
             users.extend(counted.user().filter(|_| query.metric == Metric::UniqueUsers));
         }
-        if points.len() > query.points_max {
-            let message = format!("answer a series in {} points: there are {}", query.points_max, points.len());
+        let starts: BTreeSet<_> = points.keys().map(|(start, _)| *start).collect();
+        if starts.len() > query.points_max {
+            let message = format!("answer a series in {} points: it has {} buckets", query.points_max, starts.len());
             return Err(PortError::new(ErrorKind::Exhausted, message));
         }
-        let point = |((start, group), (totals, users)): (_, (_, BTreeSet<_>))| SeriesPoint {
+        let named = named(query, &points, starts.len());
+        let mut told: BTreeMap<_, (Totals, BTreeSet<&str>)> = BTreeMap::new();
+        for ((start, group), (totals, users)) in points {
+            let is_others = !named.contains(&group);
+            let group = if is_others { Vec::new() } else { group };
+            let (sum, all) = told.entry((start, is_others, group)).or_default();
+            sum.merge(&totals);
+            all.extend(users);
+        }
+        let point = |((start, is_others, group), (totals, users)): (_, (_, BTreeSet<_>))| SeriesPoint {
             start,
+            is_others,
             group,
             totals,
             users: users.len() as u64,
         };
-        Ok(points.into_iter().map(point).collect())
+        Ok(told.into_iter().map(point).collect())
     }
 }

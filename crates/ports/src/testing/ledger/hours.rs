@@ -34,6 +34,7 @@ pub async fn hour_sums(
             calendar: Calendar::utc(),
             group_by: vec![Facet::Project, Facet::Type],
             filters: Vec::new(),
+            groups_max: usize::MAX,
             points_max: usize::MAX,
         };
         for SeriesPoint { start, group, totals, .. } in analytics.series(scope, &query).await? {
@@ -43,5 +44,6 @@ pub async fn hour_sums(
             sum.merge(&Totals { calls, ..totals });
         }
     }
-    Ok(sums.into_iter().map(|((start, group), totals)| SeriesPoint { start, group, totals, users: 0 }).collect())
+    let point = |((start, group), totals)| SeriesPoint { start, is_others: false, group, totals, users: 0 };
+    Ok(sums.into_iter().map(point).collect())
 }

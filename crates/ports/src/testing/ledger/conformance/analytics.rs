@@ -35,6 +35,7 @@ fn hourly(range: TimeRange) -> SeriesQuery {
         calendar: Calendar::utc(),
         group_by: Vec::new(),
         filters: Vec::new(),
+        groups_max: 1_000,
         points_max: 1_000,
     }
 }

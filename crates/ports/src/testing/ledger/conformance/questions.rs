@@ -307,6 +307,7 @@ fn series(dice: &mut Dice) -> SeriesQuery {
         calendar,
         group_by: facets[..groups].to_vec(),
         filters,
+        groups_max: dice.pick(&[1, 2, 3, 10_000, 10_000]),
         points_max: dice.pick(&[10, 100, 10_000]),
     }
 }
