@@ -145,7 +145,7 @@ impl GroupSum {
 pub struct SeriesPoint {
     /// First instant of the bucket, which may lie before the range.
     pub start: Timestamp,
-    /// Of all groups that have no points of their own. Such points come last in their bucket.
+    /// Whether the point is that of all groups that have none of their own. Such points come last in their bucket.
     pub is_others: bool,
     /// The value of each facet of `group_by`, empty for events without one; none of the others.
     pub group: Vec<String>,

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 
 use crate::ask::{calendar, within_time};
 use crate::cache::{self, CacheDirectives, CacheKey};
-use crate::extract::{number, Bounds, Parameters, ReadScope, list, one_of, zone};
+use crate::extract::{Bounds, Parameters, ReadScope, list, number, one_of, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::RangeRefusals;
 use crate::shape::SeriesBody;

@@ -109,7 +109,10 @@ impl SeriesBody {
             return Self { metric, interval, tz, data: points.collect() };
         }
         let empty = |time: &Timestamp| {
-            (*time, PointBody { time: *time, value: Value::nothing(query.metric), group: Group(Vec::new()), others: false })
+            (
+                *time,
+                PointBody { time: *time, value: Value::nothing(query.metric), group: Group(Vec::new()), others: false },
+            )
         };
         let mut rows: BTreeMap<Timestamp, PointBody> = buckets.iter().map(empty).collect();
         rows.extend(points.map(|point| (point.time, point)));

@@ -87,7 +87,7 @@ impl Number {
         Some(Self::canonical(mantissa < 0, magnitude, exponent, digits))
     }
 
-    /// Of a magnitude without trailing zeros, unless it is whole.
+    /// A number of a magnitude without trailing zeros, unless it is whole.
     fn canonical(is_negative: bool, magnitude: u128, exponent: i64, digits: u32) -> Self {
         match u32::try_from(exponent) {
             Ok(zeros) if zeros + digits <= QUERY_NUMBER_DIGITS_MAX => {
@@ -121,9 +121,8 @@ impl Number {
         let digits = digits(magnitude);
         let first = i128::from(self.exponent) + i128::from(digits) - 1;
         let mantissa = magnitude * power(QUERY_NUMBER_DIGITS_MAX - digits);
-        let rank = ((first + RANK_BIAS) << RANK_MANTISSA_BITS)
-            | (mantissa << 1).cast_signed()
-            | i128::from(self.has_more);
+        let rank =
+            ((first + RANK_BIAS) << RANK_MANTISSA_BITS) | (mantissa << 1).cast_signed() | i128::from(self.has_more);
         if self.mantissa < 0 { -rank } else { rank }
     }
 
@@ -139,9 +138,7 @@ impl Number {
 
     /// All that it is in 128 bits, of which the lowest is 0.
     pub fn bits(self) -> i128 {
-        (self.mantissa << 32)
-            | (i128::from(self.exponent.cast_unsigned()) << 16)
-            | (i128::from(self.has_more) << 1)
+        (self.mantissa << 32) | (i128::from(self.exponent.cast_unsigned()) << 16) | (i128::from(self.has_more) << 1)
     }
 
     /// The number of such bits; the lowest is ignored.

@@ -85,7 +85,7 @@ impl GroupSums {
 }
 
 impl<'q> Points<'q> {
-    /// Of all groups, or of these and the others.
+    /// The points of all groups, or of the named ones and the others.
     pub(super) fn new(query: &'q SeriesQuery, named: Option<&Named>, symbols: &mut Symbols) -> Self {
         let filters = query.filters.iter().map(|(facet, value)| (*facet, symbols.number(value))).collect();
         let mut points = Self {
@@ -208,11 +208,7 @@ impl<'q> Points<'q> {
         if let Some((_, group)) = self.last.filter(|(known, _)| *known == key) {
             return Ok(group);
         }
-        let group = if self.is_named {
-            self.groups.get(&key).copied().unwrap_or(OTHERS)
-        } else {
-            self.number_of(key)
-        };
+        let group = if self.is_named { self.groups.get(&key).copied().unwrap_or(OTHERS) } else { self.number_of(key) };
         if self.values.len() > SERIES_GROUPS_MAX {
             let message = format!("tell the groups of a series apart: there are more than {SERIES_GROUPS_MAX}");
             return Err(PortError::new(ErrorKind::Exhausted, message));
@@ -276,7 +272,8 @@ impl<'q> Points<'q> {
     fn greatest(&self, sums: &[Point], count: usize, symbols: &Symbols) -> Vec<(GroupSum, u32)> {
         let facets = self.query.group_by.len();
         let sum = |(at, point): (u32, &Point)| {
-            let group = self.values[at as usize][..facets].iter().map(|value| symbols.text(*value).to_owned()).collect();
+            let group =
+                self.values[at as usize][..facets].iter().map(|value| symbols.text(*value).to_owned()).collect();
             (GroupSum { group, totals: point.totals, users: point.users.len() }, at)
         };
         let mut sums: Vec<_> = (0..).zip(sums).map(sum).collect();

@@ -112,10 +112,8 @@ fn query() -> impl Strategy<Value = SeriesQuery> {
     let facets = proptest::sample::subsequence(Facet::ALL.to_vec(), 0..3);
     let filters = proptest::collection::vec((0..5_usize, 0_u8..4), 0..3);
     let ways = (0..METRICS.len(), 0..INTERVALS.len(), 0..ZONES.len());
-    let limits = (
-        prop_oneof![3 => Just(10_000_usize), 2 => 1_usize..4],
-        prop_oneof![3 => Just(10_000_usize), 1 => Just(40)],
-    );
+    let limits =
+        (prop_oneof![3 => Just(10_000_usize), 2 => 1_usize..4], prop_oneof![3 => Just(10_000_usize), 1 => Just(40)]);
     let all = (ways, range(), facets.prop_shuffle(), filters, limits);
     all.prop_map(|((metric, interval, zone), range, group_by, filters, (groups_max, points_max))| {
         let mut filters: Vec<_> = filters
@@ -245,7 +243,14 @@ fn i3_pages_of_many_customers_give_the_oracles_answer() {
         ledger.flush().await.expect("flush");
         let range = TimeRange::new(at(BASE + 50_001), at(BASE + 333_333)).unwrap();
         let whale = vec![(Facet::Customer, "whale".to_owned())];
-        let of = |group_by, filters| SeriesQuery { range, group_by, filters, groups_max: 100_000, points_max: 100_000, ..day() };
+        let of = |group_by, filters| SeriesQuery {
+            range,
+            group_by,
+            filters,
+            groups_max: 100_000,
+            points_max: 100_000,
+            ..day()
+        };
         let queries = [
             of(vec![], whale.clone()),
             of(vec![Facet::Endpoint], whale),
@@ -311,7 +316,8 @@ fn i3_the_greatest_groups_and_the_others_add_up_to_all() {
         let whole = TimeRange::new(at(BASE), at(BASE + 28 * 86_400)).unwrap();
         let interval = Interval::Days(Period::Day);
         for metric in METRICS {
-            for (groups_max, points_max) in [(10_000, 200), (10_000, 1_680), (10_000, 1_679), (3, 10_000), (1, 28), (9, 28)]
+            for (groups_max, points_max) in
+                [(10_000, 200), (10_000, 1_680), (10_000, 1_679), (3, 10_000), (1, 28), (9, 28)]
             {
                 let all = SeriesQuery { metric, range: whole, interval, groups_max, points_max, ..day() };
                 let grouped = SeriesQuery { group_by: vec![Facet::Customer], ..all.clone() };
@@ -322,7 +328,14 @@ fn i3_the_greatest_groups_and_the_others_add_up_to_all() {
                 assert_eq!(by_bucket(&found), by_bucket(&sums), "{grouped:?}");
             }
         }
-        let top = SeriesQuery { range: whole, interval, groups_max: 2, points_max: 10_000, group_by: vec![Facet::Customer], ..day() };
+        let top = SeriesQuery {
+            range: whole,
+            interval,
+            groups_max: 2,
+            points_max: 10_000,
+            group_by: vec![Facet::Customer],
+            ..day()
+        };
         let found = ledger.series(&scope("t"), &top).await.expect("a series");
         let first: Vec<_> =
             found[..3].iter().map(|point| (point.group.join(","), point.is_others, point.totals.calls)).collect();

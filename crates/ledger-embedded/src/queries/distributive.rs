@@ -81,9 +81,7 @@ impl Distributive {
     fn numbers(self) -> Box<dyn GroupsAccumulator> {
         let wanted = if self == Self::Min { Ordering::Less } else { Ordering::Greater };
         let take = move |taken: &mut i128, bits: i128| {
-            if bits != SKIPPED
-                && (*taken == SKIPPED || Number::of_bits(bits).cmp(&Number::of_bits(*taken)) == wanted)
-            {
+            if bits != SKIPPED && (*taken == SKIPPED || Number::of_bits(bits).cmp(&Number::of_bits(*taken)) == wanted) {
                 *taken = bits;
             }
         };

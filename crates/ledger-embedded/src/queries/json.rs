@@ -42,9 +42,7 @@ impl Path {
         let one_key = match longest {
             None => OneKey::None,
             Some((key, _)) if key.contains(['"', '\\']) || key.starts_with(AFTER_TEXT) => OneKey::Unquotable,
-            Some((key, _)) => {
-                OneKey::Found(memmem::Finder::new(format!("\"{key}\"").as_bytes()).into_owned())
-            }
+            Some((key, _)) => OneKey::Found(memmem::Finder::new(format!("\"{key}\"").as_bytes()).into_owned()),
         };
         Self { keys, one_key }
     }

@@ -169,7 +169,10 @@ mod tests {
             at(&mut bits, 50, &Property)
         };
         assert_eq!(of(&["0.1", "\"0.2\""]), Some(Number::parse("0.15").ok_or(Overflow)));
-        assert_eq!(of(&["9007199254740993", "9007199254740993.0", "-1e400"]), Some(Number::parse("9007199254740993").ok_or(Overflow)));
+        assert_eq!(
+            of(&["9007199254740993", "9007199254740993.0", "-1e400"]),
+            Some(Number::parse("9007199254740993").ok_or(Overflow))
+        );
         assert_eq!(of(&["1e27", "1.000000000000000000000000001"]), Some(Err(Overflow)));
     }
 }

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Int64Type};
 use datafusion_common::{DataFusionError, Result as QueryResult};
 use datafusion_expr::{EmitTo, GroupsAccumulator};
@@ -220,7 +218,8 @@ mod tests {
         let whole: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, Some(-7), Some(2), Some(9)]));
         let property = read(&[Some("0.1"), Some("true"), Some("\"0.2\""), None, Some("1e-20")]);
         let (of_rows, filter) = ([0, 1, 0, 1, 2], BooleanArray::from(vec![true, true, true, true, false]));
-        for (values, of) in [(&whole, Quantity::Whole(0)), (&whole, Quantity::Whole(-3)), (&property, Quantity::Property)]
+        for (values, of) in
+            [(&whole, Quantity::Whole(0)), (&whole, Quantity::Whole(-3)), (&property, Quantity::Property)]
         {
             for function in [Sums::Sum(of), Sums::Mean(of)] {
                 for filter in [None, Some(&filter)] {

@@ -95,7 +95,19 @@ fn spec(at: usize, ev: &Ev) -> EventSpec {
 
 fn literal() -> impl Strategy<Value = Literal> {
     let text = prop::sample::select(vec!["x", "1", "true", "k1", "c0", "2026-01-01T00:30:00Z", "", "2.5", "m2"]);
-    let number = prop::sample::select(vec!["0", "-0.0", "1", "2.5", "3", "40", "450.000", "-7.25", "1024.5", "9007199254740993", "1e40"]);
+    let number = prop::sample::select(vec![
+        "0",
+        "-0.0",
+        "1",
+        "2.5",
+        "3",
+        "40",
+        "450.000",
+        "-7.25",
+        "1024.5",
+        "9007199254740993",
+        "1e40",
+    ]);
     let one = prop_oneof![
         3 => text.prop_map(|text| Literal::Text(text.to_owned())),
         3 => number.prop_map(|number| Literal::Number(Number::parse(number).expect("a number"))),
@@ -342,7 +354,11 @@ async fn what_retention_has_dropped_is_gone() {
     folder.clock.set(at(5 * 86_400));
     ledger.maintain().await.expect("maintain");
     let mut query = counting("unique", "id", None);
-    assert_eq!(ledger.query(&scope("a"), &query).await.expect("an answer").rows, [[Value::from(1)]], "all that is kept");
+    assert_eq!(
+        ledger.query(&scope("a"), &query).await.expect("an answer").rows,
+        [[Value::from(1)]],
+        "all that is kept"
+    );
     query.range = TimeRange::new(at(0), Timestamp::MAX).expect("a range");
     assert_eq!(ledger.query(&scope("a"), &query).await.map_err(|why| why.kind()), Err(ErrorKind::Gone));
     query.range = TimeRange::new(at(0).plus_micros(3 * MICROS_PER_DAY), Timestamp::MAX).expect("a range");

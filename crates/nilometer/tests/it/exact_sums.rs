@@ -30,7 +30,9 @@ fn of(ops: &[&str], field: &str) -> Value {
 
 /// Events by name, what is asked about them, and what the answer has in it.
 fn cases() -> Vec<(&'static str, Vec<Value>, Value, Vec<&'static str>)> {
-    let values = |texts: &[&str]| texts.iter().map(|text| serde_json::from_str(&format!(r#"{{"v": {text}}}"#)).unwrap()).collect();
+    let values = |texts: &[&str]| {
+        texts.iter().map(|text| serde_json::from_str(&format!(r#"{{"v": {text}}}"#)).unwrap()).collect()
+    };
     let all = of(&["sum", "max"], "properties.v");
     vec![
         (
@@ -49,8 +51,18 @@ fn cases() -> Vec<(&'static str, Vec<Value>, Value, Vec<&'static str>)> {
                 r#""column":"count_properties.v","values":4,"texts_read":0,"skipped":0,"overflow":[]"#,
             ],
         ),
-        ("tenths", values(&["0.1", "0.2", "0.3", "-0.6"]), of(&["sum", "avg"], "properties.v"), vec![r#""rows":[[0,0]]"#]),
-        ("thirds", values(&["1", "0", "0"]), of(&["avg"], "properties.v"), vec![r#""rows":[[0.3333333333333333333333333333]]"#]),
+        (
+            "tenths",
+            values(&["0.1", "0.2", "0.3", "-0.6"]),
+            of(&["sum", "avg"], "properties.v"),
+            vec![r#""rows":[[0,0]]"#],
+        ),
+        (
+            "thirds",
+            values(&["1", "0", "0"]),
+            of(&["avg"], "properties.v"),
+            vec![r#""rows":[[0.3333333333333333333333333333]]"#],
+        ),
         (
             "wide",
             values(&["1e15", "\"1e-20\""]),

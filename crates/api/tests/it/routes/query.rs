@@ -130,9 +130,7 @@ async fn too_many_digits_are_told_and_never_rounded() {
     let whole = json!({"aggregations": body["aggregations"]});
     let found = answer(&api, "/v1/query", &whole).await;
     assert_has(&found, r#""rows":[[null,100000000000000000000]]"#);
-    let counts = |column: &str, overflow: Value| {
-        json!({"column": column, "values": 3, "texts_read": 1, "skipped": 2, "overflow": overflow})
-    };
+    let counts = |column: &str, overflow: Value| json!({"column": column, "values": 3, "texts_read": 1, "skipped": 2, "overflow": overflow});
     let expected = json!([counts("sum_properties.v", json!([0])), counts("max_properties.v", json!([]))]);
     assert_eq!(found.json(200)["aggregations"], expected);
 }

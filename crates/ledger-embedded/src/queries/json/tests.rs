@@ -46,7 +46,10 @@ fn finds_values_as_written() {
     assert_eq!(text("[1]"), None);
     let found = |value: &str| number(value).map(|(number, is_text)| (number.to_string(), is_text));
     let told = |text: &str, is_text| Some((text.to_owned(), is_text));
-    assert_eq!([found("-0"), found("1e400"), found("true"), found("[1]")], [told("0", false), told("1e400", false), None, None]);
+    assert_eq!(
+        [found("-0"), found("1e400"), found("true"), found("[1]")],
+        [told("0", false), told("1e400", false), None, None]
+    );
     assert_eq!([found("\"1.50\""), found(r#""\u0031""#)], [told("1.5", true), told("1", true)]);
     for text in ["\"\"", "\" 1\"", "\"1 \"", "\"01\"", "\"+1\"", "\"1.\"", "\".5\"", "\"1,5\"", "\"0x1\"", "\"NaN\""] {
         assert_eq!(found(text), None, "{text}");

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use domain::calendar::{Calendar, Interval, Period, WeekStart, Zone};
 use domain::position::Seq;
-use domain::query::{
-    Literal, Number, Query, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery,
-};
+use domain::query::{Literal, Number, Query, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery};
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
