@@ -109,7 +109,7 @@ async fn a_body_that_cannot_be_taken_is_told_why_and_nothing_is_journaled() {
 #[tokio::test]
 async fn when_every_event_is_rejected_nothing_is_journaled() {
     let world = World::new();
-    let answer = world.post_and_wait("acme", r#"[{"id":"d","user":""},{"id":"e","time":"x"}]"#).await;
+    let answer = world.post_and_wait("acme", r#"[{"id":"d","user":"\u0007"},{"id":"e","time":"x"}]"#).await;
     assert_eq!((answer.accepted, answer.rejected, answer.receipt.clone()), (0, 2, None));
     assert_eq!(verdicts(&answer), ["d rejected invalid_value", "e rejected invalid_time"]);
     assert_eq!(world.durable().0, 0);
