@@ -81,7 +81,7 @@ fn i9_what_is_wrong_with_a_row_names_the_column() {
         (vec!["a", "", &deep[1..], ""], ("invalid_json", Some("Data"))),
         (vec!["a", "", &deep[..deep.len() - 1], ""], ("invalid_json", Some("Data"))),
         (vec!["a", "", r#"{"plan":1}"#, "x"], ("conflicting_fields", Some("plan"))),
-        (vec!["a", "", r#"{"tokens":"x"}"#, ""], ("invalid_type", Some("Data.tokens"))),
+        (vec!["a", "", r#"{"tokens":true}"#, ""], ("invalid_type", Some("Data.tokens"))),
         (vec!["a", ""], ("invalid_row", None)),
         (vec!["a", "", "", "", ""], ("invalid_row", None)),
         (vec!["", "", "", ""], ("invalid_row", None)),

@@ -40,7 +40,7 @@ fn texts_are_read_under_each_name_and_with_escapes() {
         for name in names {
             for (written, meant) in [
                 (r#""plain""#, "plain"),
-                (r#""""#, ""),
+                (r#"" ""#, " "),
                 (r#""a\"b\\c\/d\u0041\n""#, "a\"b\\c/dA\n"),
                 (r#""\ud83d\ude00 ü""#, "😀 ü"),
                 (r#""nul\u0000""#, "nul\0"),
