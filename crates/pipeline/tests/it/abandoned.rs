@@ -177,10 +177,10 @@ async fn i6_one_tenants_abandoned_queries_do_not_keep_anothers_waiting() {
     let mut further = queries.query(&one, &query);
     assert!(waits(&mut further).await, "all that the tenant may run runs still");
     let answer = within("the other tenant's turn", queries.query(&other, &query)).await.unwrap();
-    assert_eq!(answer.rows, [[Value::Int(1)]]);
+    assert_eq!(answer.rows, [[Value::Number(1_i64.into())]]);
     assert_eq!(limiter.load(WorkClass::Query).running, QUERIES_OF_TENANT_MAX, "abandoned work counts until it ends");
     drop(closed);
-    assert_eq!(within("the tenant's own turn", further).await.unwrap().rows, [[Value::Int(2)]]);
+    assert_eq!(within("the tenant's own turn", further).await.unwrap().rows, [[Value::Number(2_i64.into())]]);
     eventually("each permit is given back", || (limiter.load(WorkClass::Query).running == 0).then_some(())).await;
 }
 

@@ -148,3 +148,42 @@ async fn a_range_is_open_as_long_as_an_event_on_time_may_come() {
         assert_eq!(!reply.header("age").is_empty(), kept, "{to}");
     }
 }
+
+#[tokio::test]
+async fn i3_more_groups_than_fit_are_the_greatest_and_the_others() {
+    let api = TestApi::start().await;
+    for day in 0..28 {
+        // 400 customers, of which c399 has two events on each day; one event is nobody's.
+        let event = |customer: Value, n: u32| json!({"id": format!("{day}-{customer}-{n}"), "time": format!("2026-10-{:02}T00:00:00Z", day + 1), "customer": customer});
+        let mut events: Vec<Value> = (0..400).map(|n| event(json!(format!("c{n:03}")), 0)).collect();
+        events.extend([event(json!("c399"), 1), event(Value::Null, 0)]);
+        api.post("/v1/events", serde_json::to_vec(&events).unwrap()).await.json(202);
+    }
+    let range = "from=2026-10-01&to=2026-10-28&interval=day";
+    let total = values(&api, range).await;
+    assert_eq!(total.len(), 28);
+    for (limit, named) in [("", 356), ("&limit=10000", 356), ("&limit=20", 20), ("&limit=1", 1)] {
+        let answer = api.get(&format!("/v1/analytics?{range}&group_by=customer{limit}")).await.json(200);
+        let rows = answer["data"].as_array().unwrap();
+        assert_eq!(rows.len(), 28 * (named + 1), "{limit}");
+        for (start, sum) in &total {
+            let of_bucket: Vec<_> = rows.iter().filter(|row| row["time"] == start.as_str()).collect();
+            let sums: u64 = of_bucket.iter().map(|row| row["value"].as_u64().unwrap()).sum();
+            assert_eq!(json!(sums), *sum, "the rows of a bucket add up");
+            let others = of_bucket.last().unwrap();
+            assert_eq!((&others["others"], others.get("group")), (&json!(true), None));
+            assert_eq!(of_bucket.iter().filter(|row| row.get("others").is_some()).count(), 1);
+            assert!(
+                of_bucket.iter().any(|row| row["group"]["customer"] == "c399" && row["value"] == 2),
+                "the greatest"
+            );
+        }
+        // Of the others, equal all, the first by name; no customer at all is the first name.
+        let first = &rows[0]["group"];
+        assert_eq!(first["customer"], if named == 1 { json!("c399") } else { Value::Null }, "{limit}");
+    }
+    for bad in ["0", "10001", "-1", "many"] {
+        let refused = api.get(&format!("/v1/analytics?{range}&group_by=customer&limit={bad}")).await;
+        assert_eq!(refused.problem(400)["field"], "limit", "{bad}");
+    }
+}

@@ -33,6 +33,8 @@ async fn a_query_is_answered_with_rows() {
         "order_by": [{"column": "revenue", "direction": "desc"}],
     });
     let answer = ask(&api, body.to_string()).await.json(200);
+    let counts = ["count", "sum_tokens", "revenue", "p50_latency_ms"]
+        .map(|column| json!({"column": column, "values": 7, "texts_read": 0, "skipped": 0, "overflow": []}));
     assert_eq!(
         answer,
         json!({
@@ -43,9 +45,7 @@ async fn a_query_is_answered_with_rows() {
                 ["2026-11-10T23:00:00Z", "pro", 2, 4, 5, 2],
             ],
             "truncated": false,
-            "aggregations": ["count", "sum_tokens", "revenue", "p50_latency_ms"].map(
-                |column| json!({"column": column, "values": 7, "texts_read": 0, "skipped": 0, "overflow": []})
-            ),
+            "aggregations": counts,
         })
     );
     let first = json!({"aggregations": [{"op": "count"}], "group_by": ["id"], "limit": 3});

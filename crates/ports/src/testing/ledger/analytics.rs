@@ -52,7 +52,7 @@ type Points<'e> = BTreeMap<(Timestamp, Vec<String>), (Totals, BTreeSet<&'e str>)
 fn named(query: &SeriesQuery, points: &Points<'_>, buckets: usize) -> BTreeSet<Vec<String>> {
     let groups: BTreeSet<_> = points.keys().map(|(_, group)| group).collect();
     let sum = |group: &Vec<String>| {
-        let (mut totals, mut users) = (Totals::default(), BTreeSet::new());
+        let (mut totals, mut users) = (Totals::default(), BTreeSet::<&str>::new());
         for (_, (some, of)) in points.iter().filter(|((_, of), _)| of == group) {
             totals.merge(some);
             users.extend(of);
