@@ -24,6 +24,7 @@ pub(super) struct Path {
 
 /// The key that is all of a path.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each path of a query, on the stack of the reader")]
 enum OneKey {
     /// There is none.
     None,

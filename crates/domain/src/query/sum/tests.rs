@@ -71,8 +71,11 @@ fn sum_of(numbers: &[Number]) -> Sum {
     sum
 }
 
+/// What a sum answers, if it is one of any values.
+type Answer = Option<Result<Number, Overflow>>;
+
 /// What was added up without a word about how.
-fn answers(sum: &Sum) -> (Option<Result<Number, Overflow>>, Option<Result<Number, Overflow>>) {
+fn answers(sum: &Sum) -> (Answer, Answer) {
     (sum.total(), sum.mean())
 }
 
