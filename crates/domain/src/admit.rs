@@ -6,15 +6,23 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::event::{Candidate, EventId, EventView, IdScheme, TimeText, Usage, UsageText};
+use crate::event::{Candidate, EventId, EventView, IdScheme, TimeText, cloud_event_id};
 use crate::limits::{
-    ENDPOINT_BYTES_MAX, EVENT_ID_BYTES_MAX, LATENCY_US_MAX, Limits, NAME_BYTES_MAX, RECORD_EVENTS_MAX, TOKENS_MAX,
+    ENDPOINT_BYTES_MAX, EVENT_ID_BYTES_MAX, Limits, NAME_BYTES_MAX, RECORD_EVENTS_MAX, SOURCE_BYTES_MAX,
 };
 use crate::payload::{HashRule, PayloadHash, PayloadHasher};
-use crate::record::{self, EventIdentity, ReceiptTimes, RecordWriter, RequestKey};
+use crate::record::{self, EventIdentity, FormerId, ReceiptTimes, RecordWriter, RequestKey};
 use crate::rejection::{RejectCode, Rejection};
 use crate::tenant::TenantScope;
 use crate::time::{Timestamp, first};
+use crate::warning::{Warning, WarningCode, is_placeholder};
+
+mod text;
+mod usage;
+
+use text::{checked_text, optional};
+use usage::{check_usage, first_usage};
+pub use usage::{is_count, is_latency, is_model};
 
 /// The type of an event that names none and has an endpoint.
 pub const TYPE_OF_CALL: &str = "api_call";
@@ -85,6 +93,7 @@ pub struct Checked<'c> {
     payload: PayloadHash,
     time_assigned: bool,
     candidate: &'c Candidate<'c>,
+    warnings: Vec<Warning<'c>>,
 }
 
 /// A time as the release read it that made hashes by [`HashRule::EncodedBody`].
@@ -96,10 +105,10 @@ fn first_reading(time: &TimeText<'_>) -> Option<Timestamp> {
     .ok()
 }
 
-impl Checked<'_> {
-    /// The event's id, the client's or the assigned one.
-    pub fn id(&self) -> &str {
-        &self.id
+impl<'c> Checked<'c> {
+    /// The id to be told to the client: the one it wrote, or the assigned one.
+    pub fn shown_id(&self) -> &str {
+        self.candidate.id.as_deref().unwrap_or(&self.id)
     }
 
     /// The event.
@@ -112,6 +121,22 @@ impl Checked<'_> {
         EventId { scheme: self.event.id_scheme, text: &self.id }
     }
 
+    /// The id under which an earlier release would have taken the event, if that is another one.
+    pub fn former_id(&self) -> Option<EventId<'c>> {
+        let former = self.candidate.id.as_deref().filter(|_| self.event.id_scheme == IdScheme::CloudEvent);
+        former.map(EventId::native)
+    }
+
+    /// What looks like a mistake.
+    pub fn warnings(&self) -> &[Warning<'c>] {
+        &self.warnings
+    }
+
+    /// What looks like a mistake, alone.
+    pub fn into_warnings(self) -> Vec<Warning<'c>> {
+        self.warnings
+    }
+
     /// What the ledger will compare to tell a retry from another event under the same id.
     pub fn payload_hash(&self) -> PayloadHash {
         self.payload
@@ -121,12 +146,37 @@ impl Checked<'_> {
     pub fn payload_hash_by(&self, rule: HashRule) -> PayloadHash {
         match rule {
             HashRule::Written => self.payload,
-            HashRule::EncodedBody => {
-                let time = self.candidate.time.as_ref().and_then(first_reading).unwrap_or(self.event.time);
-                record::first_payload_hash(&EventView { time, ..self.view() }, self.time_assigned)
-            }
+            HashRule::EncodedBody => self.first_payload_hash(),
         }
     }
+
+    /// The hash that the release would have made that hashed encoded bodies, of the event as it read it.
+    fn first_payload_hash(&self) -> PayloadHash {
+        let first = self.candidate.first_reading.as_deref().unwrap_or(self.candidate);
+        let (time, time_assigned) = match first.time.as_ref() {
+            // A time that was assigned is left out of the hash.
+            None => (self.event.time, true),
+            Some(time) => (first_reading(time).unwrap_or(self.event.time), false),
+        };
+        let (kind, endpoint) = (first.kind.as_deref(), first.endpoint.as_deref());
+        let event = EventView {
+            id: self.candidate.id.as_deref().unwrap_or(&self.id),
+            id_scheme: IdScheme::Native,
+            time,
+            kind: kind.unwrap_or_else(|| default_kind(endpoint)),
+            project: first.project.as_deref(),
+            customer: first.customer.as_deref(),
+            user: first.user.as_deref(),
+            endpoint,
+            properties: first.properties.as_deref(),
+            usage: first_usage(&first.usage),
+        };
+        record::first_payload_hash(&event, time_assigned)
+    }
+}
+
+const fn default_kind(endpoint: Option<&str>) -> &'static str {
+    if endpoint.is_some() { TYPE_OF_CALL } else { TYPE_OF_OTHER }
 }
 
 /// The admission of one request's events.
@@ -136,6 +186,8 @@ pub struct Admission<'p> {
     limits: &'p Limits,
     hasher: &'p PayloadHasher,
     received_at: Timestamp,
+    strict: bool,
+    former_ids: bool,
     writer: RecordWriter,
 }
 
@@ -152,14 +204,18 @@ pub struct AdmissionContext<'p> {
     pub times: ReceiptTimes,
     /// The key of the request, if it has one.
     pub request: Option<RequestKey<'p>>,
+    /// Whether events are refused that would be taken with a strict warning.
+    pub strict: bool,
+    /// Whether the ledger holds ids of a release that knew `CloudEvent`s by their ids alone.
+    pub former_ids: bool,
 }
 
 impl<'p> Admission<'p> {
     /// Begins the admission of a request whose record will take about `capacity` bytes.
     pub fn new(context: AdmissionContext<'p>, capacity: usize) -> Self {
-        let AdmissionContext { scope, limits, hasher, times, request } = context;
+        let AdmissionContext { scope, limits, hasher, times, request, strict, former_ids } = context;
         let writer = RecordWriter::new(scope.tenant(), times, request, capacity);
-        Self { scope, limits, hasher, received_at: times.received_at, writer }
+        Self { scope, limits, hasher, received_at: times.received_at, strict, former_ids, writer }
     }
 
     /// Checks one event. `assign_id` makes an id for an event without one.
@@ -173,14 +229,11 @@ impl<'p> Admission<'p> {
         assign_id: impl FnOnce() -> String,
     ) -> Result<Checked<'c>, Rejection> {
         self.check_tenant(candidate.tenant.as_deref())?;
-        let id = match candidate.id.as_deref() {
-            Some(id) => Cow::Borrowed(checked_text("id", id, EVENT_ID_BYTES_MAX)?),
-            None => Cow::Owned(assign_id()),
-        };
+        let (id, id_scheme) = checked_id(candidate, assign_id)?;
         let (time, time_assigned) = self.check_time(candidate.time.as_ref())?;
         let endpoint = optional("endpoint", candidate.endpoint.as_deref(), ENDPOINT_BYTES_MAX)?;
         let kind = optional("type", candidate.kind.as_deref(), NAME_BYTES_MAX)?;
-        let kind = kind.unwrap_or(if endpoint.is_some() { TYPE_OF_CALL } else { TYPE_OF_OTHER });
+        let kind = kind.unwrap_or_else(|| default_kind(endpoint));
         let project = optional("project", candidate.project.as_deref(), NAME_BYTES_MAX)?;
         let customer = optional("customer", candidate.customer.as_deref(), NAME_BYTES_MAX)?;
         let user = optional("user", candidate.user.as_deref(), NAME_BYTES_MAX)?;
@@ -189,7 +242,12 @@ impl<'p> Admission<'p> {
             let message = format!("longer than {} bytes", self.limits.properties_bytes_max);
             return Err(Rejection::of(RejectCode::PropertiesTooLarge, "properties", message));
         }
-        let usage = check_usage(&candidate.usage)?;
+        let (usage, is_cut) = check_usage(&candidate.usage, candidate.provider.as_ref())?;
+        let warnings = warnings(candidate, (!time_assigned).then_some(time), is_cut);
+        if let Some(warning) = warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
+            let (code, field) = (RejectCode::Strict(warning.code), warning.field.as_deref());
+            return Err(Rejection { code, field: field.map(str::to_owned), message: warning.code.message().to_owned() });
+        }
         let dimensions = [
             (Dimension::Type, Some(kind)),
             (Dimension::Endpoint, endpoint),
@@ -201,15 +259,16 @@ impl<'p> Admission<'p> {
                 return Err(self.too_many(dimension));
             }
         }
-        let id_scheme = IdScheme::Native;
         let event = EventView { id: "", id_scheme, time, kind, project, customer, user, endpoint, properties, usage };
-        Ok(Checked { id, event, payload: self.hasher.written(candidate), time_assigned, candidate })
+        Ok(Checked { id, event, payload: self.hasher.written(candidate), time_assigned, candidate, warnings })
     }
 
     /// Takes a checked event into the record.
     pub fn push(&mut self, checked: &Checked<'_>) {
         debug_assert!((self.writer.count() as usize) < RECORD_EVENTS_MAX);
-        let identity = EventIdentity { payload: checked.payload, former: None };
+        let former = checked.former_id().filter(|_| self.former_ids);
+        let former = former.map(|id| FormerId { id: id.text, payload: checked.first_payload_hash() });
+        let identity = EventIdentity { payload: checked.payload, former };
         self.writer.push(&checked.view(), &identity, checked.time_assigned);
     }
 
@@ -293,79 +352,46 @@ impl Admitted {
     }
 }
 
-fn optional<'c>(field: &str, text: Option<&'c str>, bytes_max: usize) -> Result<Option<&'c str>, Rejection> {
-    text.map(|text| checked_text(field, text, bytes_max)).transpose()
-}
-
-fn checked_text<'c>(field: &str, text: &'c str, bytes_max: usize) -> Result<&'c str, Rejection> {
-    if text.is_empty() {
-        return Err(Rejection::of(RejectCode::InvalidValue, field, "must not be empty"));
-    }
-    if text.len() > bytes_max {
-        return Err(Rejection::of(RejectCode::TooLong, field, format!("longer than {bytes_max} bytes")));
-    }
-    // Only these bytes begin a control character; nearly no text has one, and bytes are looked at many at once.
-    let perhaps = text.bytes().fold(false, |found, byte| found | byte.is_ascii_control() | (byte == 0xC2));
-    if perhaps && text.chars().any(char::is_control) {
-        return Err(Rejection::of(RejectCode::InvalidValue, field, "must not hold control characters"));
-    }
-    Ok(text)
-}
-
-fn check_usage<'c>(text: &'c UsageText<'c>) -> Result<Usage<'c>, Rejection> {
-    let input_tokens = count("inputTokens", text.input_tokens.as_deref())?;
-    let output_tokens = count("outputTokens", text.output_tokens.as_deref())?;
-    let sum = match (input_tokens, output_tokens) {
-        (None, None) => None,
-        (input, output) => Some(input.unwrap_or(0) + output.unwrap_or(0)),
-    };
-    let tokens = count("tokens", text.tokens.as_deref())?.or(sum);
-    let latency_us = latency_us(text.latency_ms.as_deref())?;
-    let model = optional("model", text.model.as_deref(), NAME_BYTES_MAX)?;
-    let cache_read_tokens = count("cacheReadTokens", text.cache_read_tokens.as_deref())?;
-    let cache_write_tokens = count("cacheWriteTokens", text.cache_write_tokens.as_deref())?;
-    let reasoning_tokens = count("reasoningTokens", text.reasoning_tokens.as_deref())?;
-    Ok(Usage {
-        tokens,
-        input_tokens,
-        output_tokens,
-        latency_us,
-        model,
-        cache_read_tokens,
-        cache_write_tokens,
-        reasoning_tokens,
+/// The id to store, with what it means.
+fn checked_id<'c>(
+    candidate: &'c Candidate<'c>,
+    assign_id: impl FnOnce() -> String,
+) -> Result<(Cow<'c, str>, IdScheme), Rejection> {
+    let id = candidate.id.as_deref().map(|id| checked_text("id", id, EVENT_ID_BYTES_MAX)).transpose()?;
+    let source = candidate.source.as_deref();
+    let source = source.map(|source| checked_text("source", source, SOURCE_BYTES_MAX)).transpose()?;
+    Ok(match (id, source) {
+        (Some(id), Some(source)) => (Cow::Owned(cloud_event_id(source, id)), IdScheme::CloudEvent),
+        (Some(id), None) => (Cow::Borrowed(id), IdScheme::Native),
+        (None, _) => (Cow::Owned(assign_id()), IdScheme::Native),
     })
 }
 
-fn count(field: &str, number: Option<&str>) -> Result<Option<u64>, Rejection> {
-    let Some(number) = number else { return Ok(None) };
-    let value = number.parse::<u64>().ok().or_else(|| whole(number));
-    match value {
-        Some(value) if value <= TOKENS_MAX => Ok(Some(value)),
-        _ => {
-            let message = format!("must be a whole number from 0 to {TOKENS_MAX}");
-            Err(Rejection::of(RejectCode::InvalidNumber, field, message))
+/// Instants that stand for "no time": the epochs that clocks and languages count from, as far as they are late
+/// enough to be taken. 1980-01-06 is that of GPS, 2000-01-01 of clocks without a battery and of PostgreSQL,
+/// 2001-01-01 of Apple's systems.
+const ZERO_TIMES_SECONDS: [i64; 3] = [315_964_800, 946_684_800, 978_307_200];
+
+/// All that looks like a mistake; `time` is the client's.
+fn warnings<'c>(candidate: &'c Candidate<'c>, time: Option<Timestamp>, is_usage_cut: bool) -> Vec<Warning<'c>> {
+    let mut warnings = candidate.warnings.clone();
+    let has = |warnings: &[Warning<'_>], code| warnings.iter().any(|warning| warning.code == code);
+    let (customer, user) = (candidate.customer.as_deref(), candidate.user.as_deref());
+    if customer.is_none() && user.is_none() && !has(&warnings, WarningCode::NoCustomerOrUser) {
+        warnings.push(Warning::whole(WarningCode::NoCustomerOrUser));
+    }
+    for (field, name) in [("customer", customer), ("user", user)] {
+        if name.is_some_and(is_placeholder) {
+            warnings.push(Warning::of(WarningCode::PlaceholderValue, field));
         }
     }
-}
-
-/// `1500.0` and `1.5e3` are whole numbers too.
-fn whole(number: &str) -> Option<u64> {
-    let value: f64 = number.parse().ok()?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the comparison")]
-    (value.fract() == 0.0 && (0.0..=1e15).contains(&value)).then_some(value as u64)
-}
-
-fn latency_us(number: Option<&str>) -> Result<Option<u64>, Rejection> {
-    let Some(number) = number else { return Ok(None) };
-    let micros = number.parse::<f64>().map_or(f64::NAN, |ms| (ms * 1_000.0).round());
-    #[expect(clippy::cast_precision_loss, reason = "the limit is a power of ten that f64 holds")]
-    if (0.0..=LATENCY_US_MAX as f64).contains(&micros) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the comparison")]
-        return Ok(Some(micros as u64));
+    if time.is_some_and(|time| ZERO_TIMES_SECONDS.contains(&(time.micros() / 1_000_000)) && time.micros() % 1_000_000 == 0) {
+        warnings.push(Warning::of(WarningCode::ZeroTime, "time"));
     }
-    let message = format!("must be a number of milliseconds from 0 to {}", LATENCY_US_MAX / 1_000);
-    Err(Rejection::of(RejectCode::InvalidNumber, "latencyMs", message))
+    if is_usage_cut && !has(&warnings, WarningCode::UsageConflict) {
+        warnings.push(Warning::whole(WarningCode::UsageConflict));
+    }
+    warnings
 }
 
 #[cfg(test)]

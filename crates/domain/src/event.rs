@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
+use crate::limits::EVENT_ID_BYTES_MAX;
 use crate::time::Timestamp;
+use crate::warning::Warning;
 
 /// What a client sent for one event: well-formed, fields told apart, nothing decided yet.
 /// Absent and JSON `null` are the same.
@@ -31,6 +33,31 @@ pub struct Candidate<'a> {
     pub properties: Option<Cow<'a, str>>,
     /// The measured properties, found in `properties` (or beside it).
     pub usage: UsageText<'a>,
+    /// The tokens of a provider's usage object, where there is one; what `usage` says goes before it.
+    pub provider: Option<ProviderTokens>,
+    /// What looks like a mistake.
+    pub warnings: Vec<Warning<'a>>,
+    /// The event as the release that made hashes by [`HashRule::EncodedBody`] would have read it, where that
+    /// differs.
+    ///
+    /// [`HashRule::EncodedBody`]: crate::payload::HashRule::EncodedBody
+    pub first_reading: Option<Box<Candidate<'a>>>,
+}
+
+/// Tokens that a provider of models says a call took: totals, and their parts where it says them. No part is
+/// larger than its total.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProviderTokens {
+    /// All tokens read.
+    pub input: Option<u64>,
+    /// All tokens written.
+    pub output: Option<u64>,
+    /// The part of the input that a cache answered.
+    pub cache_read: Option<u64>,
+    /// The part of the input that was put into a cache.
+    pub cache_write: Option<u64>,
+    /// The part of the output that is reasoning.
+    pub reasoning: Option<u64>,
 }
 
 /// A time as written: a text, or the digits of a JSON number.
@@ -95,6 +122,17 @@ impl IdScheme {
     pub const fn code(self) -> u8 {
         self as u8
     }
+}
+
+/// The text under which a `CloudEvent` is stored: its source and its id, apart in any case.
+pub fn cloud_event_id(source: &str, id: &str) -> String {
+    let escaped = |part: &str| part.replace('%', "%25").replace('#', "%23");
+    let text = format!("ce:{}#{}", escaped(source), escaped(id));
+    if text.len() <= EVENT_ID_BYTES_MAX {
+        return text;
+    }
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    format!("ce:h:{}", &hash[..32])
 }
 
 /// An id with its scheme.

@@ -8,6 +8,7 @@ pub mod tenant;
 pub mod event;
 pub mod table;
 pub mod rejection;
+pub mod warning;
 pub mod admit;
 pub mod payload;
 pub mod record;

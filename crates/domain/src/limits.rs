@@ -7,6 +7,8 @@ use crate::time::Timestamp;
 
 /// Longest event id, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 256;
+/// Longest source of a `CloudEvent`, in bytes.
+pub const SOURCE_BYTES_MAX: usize = 2_048;
 /// Longest tenant, project, customer, user, event type or model name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 /// Longest endpoint, in bytes.
@@ -18,6 +20,8 @@ pub const TOKENS_MAX: u64 = 1_000_000_000_000;
 pub const LATENCY_US_MAX: u64 = 1_000_000_000_000;
 /// Most events in one journal record, hence in one request: an index in a record has 16 bits.
 pub const RECORD_EVENTS_MAX: usize = 65_536;
+/// Most sums of warnings in the answer to one request.
+pub const WARNING_SUMS_MAX: usize = 64;
 /// Longest row or line of a file that is imported, in bytes, unless properties may be longer still.
 pub const IMPORT_ROW_BYTES_MAX: usize = 1 << 20;
 /// Most columns of a table that is imported.

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use crate::event::{Candidate, TimeText, UsageText};
+use crate::event::{Candidate, ProviderTokens, TimeText, UsageText};
 
 /// How a payload hash was made. Its number is part of the formats that hold one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,6 +105,13 @@ impl PayloadHasher {
             keyed.write_u8(number);
             keyed.write_u64(text.len() as u64);
             keyed.write(text.as_bytes());
+        }
+        if let Some(provider) = candidate.provider {
+            let ProviderTokens { input, output, cache_read, cache_write, reasoning } = provider;
+            for part in [input, output, cache_read, cache_write, reasoning] {
+                keyed.write_u8(u8::from(part.is_some()));
+                keyed.write_u64(part.unwrap_or(0));
+            }
         }
         PayloadHash { rule: HashRule::Written, hash: keyed.finish() }
     }

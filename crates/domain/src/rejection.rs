@@ -3,11 +3,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use crate::warning::WarningCode;
 
 /// The machine-readable reason; its text form is part of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RejectCode {
     /// The event is not readable JSON, or not an object.
     InvalidJson,
@@ -39,6 +38,8 @@ pub enum RejectCode {
     TooDeep,
     /// The tenant has reached its limit of distinct names of this kind.
     CardinalityLimit,
+    /// What would be a warning, in a request that asks to be strict.
+    Strict(WarningCode),
 }
 
 impl RejectCode {
@@ -60,6 +61,7 @@ impl RejectCode {
             Self::PropertiesTooLarge => "properties_too_large",
             Self::TooDeep => "too_deep",
             Self::CardinalityLimit => "cardinality_limit",
+            Self::Strict(warning) => warning.as_str(),
         }
     }
 }

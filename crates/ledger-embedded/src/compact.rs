@@ -216,7 +216,7 @@ fn merge_ids(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileM
 
 /// Ids are unique across runs, so merging keeps every record.
 fn merge_runs(runs: &[&IdRun], count: u64, file: SegmentFile) -> std::io::Result<SegmentFile> {
-    let mut writer = IdRunWriter::new(file, count)?;
+    let mut writer = IdRunWriter::new(file, count, runs.iter().any(|run| run.holds_former_ids()))?;
     let mut scans: Vec<_> = runs.iter().map(|run| run.scan().peekable()).collect();
     loop {
         let mut least: Option<(usize, IdRecord)> = None;

@@ -324,7 +324,7 @@ fn write_ids(dir: &SegmentDir, id: &str, table: &Memtable) -> Result<FileMeta, P
     let ids = table.sorted_ids();
     let file = dir.create(id, FileKind::Ids)?;
     let write = || -> std::io::Result<SegmentFile> {
-        let mut writer = IdRunWriter::new(file, ids.len() as u64)?;
+        let mut writer = IdRunWriter::new(file, ids.len() as u64, table.holds_former_ids())?;
         for (hash, seen) in &ids {
             writer.push(&IdRecord { hash: *hash, seen: *seen })?;
         }

@@ -185,9 +185,10 @@ impl Core {
             let body = body?;
             let (event, identity) = body.event_with_identity()?;
             let hash = hasher.hash_id(EventId { scheme: event.id_scheme, text: event.id });
+            let former = identity.former.map(|former| hasher.hash(former.id));
             let user = event.user.map(|user| hasher.hash(user));
             let (offset, len) = (body.offset, body.bytes.len());
-            events.push(FreshEvent { index, offset, len, hash, identity, user, event });
+            events.push(FreshEvent { index, offset, len, hash, former, identity, user, event });
         }
         Ok(events)
     }
@@ -195,7 +196,10 @@ impl Core {
     /// Earlier sightings in all that no longer changes, looked up without holding the lock.
     fn flushed_sightings(&self, events: &[FreshEvent<'_>]) -> Result<Vec<Option<FirstSeen>>, PortError> {
         let snapshot = self.state.read().snapshot();
-        let find = |event: &FreshEvent<'_>| snapshot.find_id(event.hash);
+        let find = |event: &FreshEvent<'_>| match snapshot.find_id(event.hash)? {
+            Some(seen) => Ok(Some(seen)),
+            None => Ok(event.former.map(|hash| snapshot.find_id(hash)).transpose()?.flatten().filter(|seen| event.was(seen))),
+        };
         events.iter().map(find).collect::<Result<_, _>>().map_err(|why| corrupt("an id run", why))
     }
 
@@ -206,7 +210,8 @@ impl Core {
         let mut in_record = hashbrown::HashMap::with_capacity(events.len());
         let mut outcomes = Vec::with_capacity(events.len());
         for (event, flushed) in events.iter().zip(earlier) {
-            let known = flushed.or_else(|| state.active.find_id(event.hash)).map(|seen| seen.payload);
+            let former = || event.former.and_then(|hash| state.active.find_id(hash)).filter(|seen| event.was(seen));
+            let known = flushed.or_else(|| state.active.find_id(event.hash)).or_else(former).map(|seen| seen.payload);
             let known = known.or_else(|| in_record.get(&event.hash).copied());
             outcomes.push(match known {
                 Some(payload) if payload.contradicts(event.identity.payload) => Outcome::Mismatch,
@@ -292,6 +297,13 @@ impl Ledger for EmbeddedLedger {
             Sightings::in_memory(&hashes, active, &snapshot).complete(snapshot, &self.core.sighting_reads).await;
         let sighting = |seen: FirstSeen| Sighting { payload: seen.payload };
         found.into_iter().map(|seen| seen.map(sighting)).collect()
+    }
+
+    fn holds_former_ids(&self) -> bool {
+        let state = self.core.state.read();
+        let tables = [Some(&state.active), state.frozen.as_deref()];
+        tables.into_iter().flatten().any(Memtable::holds_former_ids)
+            || state.segments.iter().any(|segment| segment.ids().holds_former_ids())
     }
 
     fn applied_position(&self) -> EventPosition {

@@ -108,6 +108,8 @@ pub(crate) struct Memtable {
     window_of: HashMap<(u32, Timestamp), u32>,
     rollups: HashMap<RollupSymbols, Totals>,
     ids: HashMap<IdHash, FirstSeen>,
+    /// Whether any id has a payload hash of the first rule.
+    holds_former_ids: bool,
     new_users: HashMap<Symbol, NewUserRefs>,
     day_users: HashMap<Symbol, DayUsers>,
     span: Option<(Seq, Seq)>,
@@ -217,6 +219,11 @@ impl Memtable {
     /// The first sighting of an id.
     pub(crate) fn find_id(&self, hash: IdHash) -> Option<FirstSeen> {
         self.ids.get(&hash).copied()
+    }
+
+    /// Whether an earlier release may have known a `CloudEvent` under one of the ids.
+    pub(crate) fn holds_former_ids(&self) -> bool {
+        self.holds_former_ids
     }
 
     /// All ids, in order of hash.

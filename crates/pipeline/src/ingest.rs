@@ -10,6 +10,7 @@ mod answer;
 mod judge;
 mod load;
 mod receipt;
+mod warning_sums;
 mod decoded_body_budget;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use domain::admit::{Admission, AdmissionContext};
 use domain::limits::Limits;
 use domain::payload::PayloadHasher;
+use domain::position::Seq;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::ErrorKind;
@@ -25,7 +27,7 @@ use ports::ledger::Ledger;
 use ports::reports::Reports;
 use uuid::{NoContext, Uuid};
 
-pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status, WarningSum};
 pub(crate) use decoded_body_budget::DecodedBodyBudget;
 pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 
@@ -55,6 +57,8 @@ pub struct Ingest {
     pub(crate) payload_hasher: PayloadHasher,
     pub(crate) body_budget: DecodedBodyBudget,
     pub(crate) limits: Limits,
+    /// The last record of the journal at the start.
+    pub(crate) replay_until: Seq,
 }
 
 impl Ingest {
@@ -98,21 +102,30 @@ impl Ingest {
         let parsed = wire::parse(request.content_type.as_deref(), &body, &self.limits)?;
         let stamp = self.in_flight.enter(self.clock.now());
         let limits = self.settings.limits(scope, &self.limits);
+        let former_ids = self.holds_former_ids();
         let context = AdmissionContext {
             scope,
             limits: &limits,
             hasher: &self.payload_hasher,
             times: stamp.times(),
             request: None,
+            strict: request.strict,
+            former_ids,
         };
         let admission = Admission::new(context, body.len());
         let tenant = self.names.of(scope.tenant());
         let new_id = || new_id(stamp.received_at());
         // The lock on the names ends when this returns: looking ids up may have to wait for the disk.
         let checks = check(&parsed.items, &admission, self.names.begin_check(&tenant), new_id, &self.metrics);
-        let sightings = self.ledger.seen(scope, &ids(&checks)).await;
+        let sightings = self.ledger.seen(scope, &ids(&checks, former_ids)).await;
         let (verdicts, admitted) = decide(&checks, sightings, admission, &self.metrics);
         Ok((verdicts, admitted.map(|admitted| PendingBatch { admitted, stamp, reservation: Some(reservation) })))
+    }
+
+    /// Whether ids may be known of a release that knew `CloudEvent`s by their ids alone. While the journal of that
+    /// release may still be replayed, they may.
+    fn holds_former_ids(&self) -> bool {
+        self.receipts.applied() < self.replay_until || self.ledger.holds_former_ids()
     }
 
     /// Waits as long as a request may until its events are visible.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::ingest::WarningSum;
 use gauges::PortCollector;
 pub(crate) use gauges::PortGauges;
 pub(crate) use tally::Tally;
@@ -44,6 +45,11 @@ struct ReasonLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
     endpoint: String,
@@ -66,6 +72,7 @@ pub struct Metrics {
     duplicates: Counter,
     mismatches: Counter,
     failed: Family<ReasonLabel, Counter>,
+    warned: Family<CodeLabel, Counter>,
     ingestion_seconds: Histogram,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -96,6 +103,7 @@ impl Metrics {
             duplicates: Counter::default(),
             mismatches: Counter::default(),
             failed: Family::default(),
+            warned: Family::default(),
             ingestion_seconds: latency_histogram(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(latency_histogram),
@@ -121,6 +129,7 @@ impl Metrics {
         r.register("events_duplicate", "Events whose id was counted before", self.duplicates.clone());
         r.register("events_payload_mismatch", "Duplicates with another payload", self.mismatches.clone());
         r.register("events_failed", "Events, or unreadable bodies, not taken", self.failed.clone());
+        r.register("events_warned", "Warnings on events that were taken", self.warned.clone());
         r.register("ingestion_duration_seconds", "Body to verdicts", self.ingestion_seconds.clone());
         r.register("api_requests", "Requests answered", self.requests.clone());
         r.register("api_request_duration_seconds", "Request to answer", self.request_seconds.clone());
@@ -195,6 +204,12 @@ impl Metrics {
 
     pub(crate) fn failed(&self, reason: &'static str, count: u64) {
         self.failed.get_or_create(&ReasonLabel { reason }).inc_by(count);
+    }
+
+    pub(crate) fn warned(&self, warnings: &[WarningSum]) {
+        for sum in warnings {
+            self.warned.get_or_create(&CodeLabel { code: sum.code.as_str() }).inc_by(sum.count);
+        }
     }
 
     pub(crate) fn ingestion(&self, took: Duration) {

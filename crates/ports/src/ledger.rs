@@ -78,6 +78,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// here is found by [`Ledger::apply`], which decides. Never blocks the thread that polls it.
     async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>>;
 
+    /// Whether any id may have been applied under which an earlier release knew a `CloudEvent`, which did not look at
+    /// the source: an id with a payload hash of the first rule. False only when that is certain.
+    fn holds_former_ids(&self) -> bool;
+
     /// The greatest position that any event of the records up to `applied` can have: events of these
     /// stand at or before it, events of later records behind it.
     fn applied_position(&self) -> EventPosition;

@@ -1,20 +1,6 @@
-//! The names clients give to an event's fields. Refuses nothing: an unknown name is no field.
+//! The fields of an event, as far as clients can write them.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Visitor};
-
-/// The name of a member of an object, read from JSON.
-#[derive(Debug)]
-pub(crate) struct Name<'a> {
-    /// Without its escapes.
-    pub(crate) text: Cow<'a, str>,
-    /// The field it means, if any.
-    pub(crate) field: Option<Field>,
-}
-
-/// What a name in a body means.
+/// What a member of an event's object can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     /// The event's id.
@@ -37,6 +23,10 @@ pub(crate) enum Field {
     Properties,
     /// One of the measured properties.
     Measure(Measure),
+    /// The source of a CloudEvent.
+    Source,
+    /// What the server sets and exports show.
+    Stamp,
     /// The version of CloudEvents, which makes the event one.
     SpecVersion,
     /// Data of a CloudEvent that is not JSON.
@@ -56,53 +46,27 @@ pub(crate) enum Measure {
     LatencyMs,
     /// The model that answered.
     Model,
+    /// The part of the tokens read that a cache answered.
+    CacheReadTokens,
+    /// The part of the tokens read that was put into a cache.
+    CacheWriteTokens,
+    /// The part of the tokens written that is reasoning.
+    ReasoningTokens,
+}
+
+impl Measure {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 8;
+
+    /// Its place among all.
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
 }
 
 impl Field {
-    /// The field that `name` means.
-    pub(crate) fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "id" | "event_id" | "eventId" | "idempotency_key" | "idempotencyKey" => Self::Id,
-            "time" | "timestamp" | "ts" | "occurred_at" | "event_time" => Self::Time,
-            "type" | "event_type" | "eventType" | "event" => Self::Kind,
-            "customer" | "customer_id" | "customerId" | "account_id" | "accountId" | "subject" => Self::Customer,
-            "user" | "user_id" | "userId" => Self::User,
-            "endpoint" | "apiEndpoint" | "api_endpoint" => Self::Endpoint,
-            "project" | "project_id" | "projectId" => Self::Project,
-            "tenant" | "tenant_id" | "tenantId" | "workspace_id" => Self::Tenant,
-            "properties" | "metadata" | "data" | "payload" => Self::Properties,
-            "tokens" => Self::Measure(Measure::Tokens),
-            "inputTokens" | "input_tokens" => Self::Measure(Measure::InputTokens),
-            "outputTokens" | "output_tokens" => Self::Measure(Measure::OutputTokens),
-            "latencyMs" | "latency_ms" => Self::Measure(Measure::LatencyMs),
-            "model" => Self::Measure(Measure::Model),
-            "specversion" => Self::SpecVersion,
-            "data_base64" => Self::BinaryData,
-            _ => return None,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl<'de> Visitor<'de> for NameVisitor {
-    type Value = Name<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
-        Ok(Name { text: Cow::Borrowed(text), field: Field::of(text) })
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-        Ok(Name { text: Cow::Owned(text.to_owned()), field: Field::of(text) })
+    /// Whether the field has its name from a standard, which is written in one way only.
+    pub(crate) const fn has_fixed_name(self) -> bool {
+        matches!(self, Self::SpecVersion | Self::Source | Self::BinaryData)
     }
 }

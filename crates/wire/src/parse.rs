@@ -11,10 +11,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use crate::error::BodyError;
-use crate::event::{Draft, Item, Rules};
-use crate::field::{Field, Name};
+use crate::draft::{Draft, Item};
+use crate::event::Rules;
+use crate::field::Field;
 use crate::json;
 use crate::media::Media;
+use crate::names::{Meaning, Name};
 
 /// What a document may be.
 const EXPECTED: &str = "an event, an array of events, or an object with an array `events`";
@@ -187,13 +189,13 @@ impl<'de> Visitor<'de> for Document<'_, 'de, '_> {
         let batch = self.0;
         // An envelope means nothing beside its events but the tenant.
         let (mut draft, mut envelope, mut is_envelope) = (Draft::default(), Draft::default(), false);
-        while let Some(name) = map.next_key::<Name<'_>>()? {
+        while let Some(name) = map.next_key::<Name<'de>>()? {
             if name.text != "events" {
                 let value = map.next_value()?;
-                draft.take(&name, value, batch.rules.limits);
-                if name.field == Some(Field::Tenant) {
-                    envelope.take(&name, value, batch.rules.limits);
+                if matches!(name.meaning, Some(Meaning::Field { field: Field::Tenant, .. })) {
+                    envelope.take(name.clone(), value, batch.rules.limits);
                 }
+                draft.take(name, value, batch.rules.limits);
             } else if is_envelope {
                 return batch.fail(BodyError::malformed("`events` stands twice in the body"));
             } else {

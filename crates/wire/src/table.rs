@@ -10,12 +10,13 @@ use domain::rejection::{RejectCode, Rejection};
 use domain::table::Cell;
 use serde_json::value::RawValue;
 
-use crate::event::{Draft, Item, not_json};
-use crate::field::{Field, Measure};
+use crate::draft::{Draft, Item};
+use crate::field::Field;
+use crate::hints::Shape;
 use crate::json::{self, JsonKind};
-
-/// What exports write beside the fields of an event. An import ignores them: the server sets them.
-const STAMPS: [&str; 2] = ["receivedat", "position"];
+use crate::names::{self, Hint, Meaning};
+use crate::slot::Named;
+use crate::values::not_json;
 
 /// Which columns fields are read from when their names do not say so: pairs of a field, by any of its
 /// names, and a column.
@@ -37,9 +38,10 @@ struct Column {
 
 #[derive(Debug, Clone)]
 enum Role {
-    Field(Field),
-    /// A property of that name, kept as the text of a JSON string.
-    Property(String),
+    /// A field, and whether the column has one of its listed names or was mapped to it.
+    Field(Field, bool),
+    /// A property of that name, kept as the text of a JSON string; with what it looks like.
+    Property(String, Option<Hint>),
     Unread,
 }
 
@@ -70,6 +72,17 @@ pub enum ColumnsError {
     TooMany,
 }
 
+impl Column {
+    fn is_listed(&self) -> bool {
+        !matches!(self.role, Role::Field(_, false))
+    }
+}
+
+/// Whether a column can hold the field.
+const fn can_be_column(field: Field) -> bool {
+    !matches!(field, Field::Source | Field::SpecVersion | Field::BinaryData | Field::Stamp)
+}
+
 impl Columns {
     /// The columns of the header `names`. A field of `mapping` is read from the column named there and
     /// from no other.
@@ -86,17 +99,25 @@ impl Columns {
             return Err(ColumnsError::Twice(shown(twice)));
         }
         let mapped = mapped(&names, mapping)?;
-        let role = |name: &&str| match (mapped.iter().find(|(_, column)| column == name), field_of(name)) {
-            (Some((field, _)), _) => Role::Field(*field),
-            (None, Some(field)) if mapped.iter().all(|(taken, _)| *taken != field) => Role::Field(field),
-            (None, _) if name.is_empty() || STAMPS.contains(&plain(name).as_str()) => Role::Unread,
-            (None, _) => Role::Property(serde_json::Value::from(*name).to_string()),
+        let is_mapped = |field: Field| mapped.iter().any(|(taken, _)| *taken == field);
+        let role = |name: &&str| match (mapped.iter().find(|(_, column)| column == name), names::meaning(name)) {
+            (Some((field, _)), _) => Role::Field(*field, true),
+            // An export shows what the server set; an import has it set anew.
+            (None, Some(Meaning::Field { field: Field::Stamp, .. })) => Role::Unread,
+            (None, Some(Meaning::Field { field, exact })) if can_be_column(field) && !is_mapped(field) => {
+                Role::Field(field, exact)
+            }
+            (None, _) if name.is_empty() => Role::Unread,
+            (None, meaning) => {
+                let hint = if let Some(Meaning::Hint(hint)) = meaning { Some(hint) } else { None };
+                Role::Property(serde_json::Value::from(*name).to_string(), hint)
+            }
         };
         let columns: Vec<_> = names.iter().map(|name| Column { name: (*name).to_owned(), role: role(name) }).collect();
-        if !columns.iter().any(|column| matches!(column.role, Role::Field(_))) {
+        if !columns.iter().any(|column| matches!(column.role, Role::Field(..))) {
             return Err(ColumnsError::NoField(listed(&names)));
         }
-        let extras = columns.iter().any(|column| matches!(column.role, Role::Property(_)));
+        let extras = columns.iter().any(|column| matches!(column.role, Role::Property(..)));
         Ok(Self { columns, extras })
     }
 
@@ -112,7 +133,7 @@ impl Columns {
 
     /// Reads one row. `scratch` holds what has to be put together for it.
     pub fn read<'a>(
-        &self,
+        &'a self,
         cells: impl ExactSizeIterator<Item = Cell<'a>>,
         scratch: &'a mut String,
         limits: &Limits,
@@ -121,7 +142,7 @@ impl Columns {
             let message = format!("has {} columns, the header {}", cells.len(), self.columns.len());
             return Err((None, Rejection::whole(RejectCode::InvalidRow, message)));
         }
-        let mut draft = Draft::default();
+        let mut draft = Draft::of_row();
         let mut properties = None;
         let mut extras = String::new();
         let mut filled = false;
@@ -129,7 +150,7 @@ impl Columns {
             filled |= cell != Cell::Absent;
             match (&column.role, cell) {
                 (_, Cell::Absent) | (Role::Unread, _) => {}
-                (Role::Field(Field::Properties), cell) => match text_of(cell) {
+                (Role::Field(Field::Properties, _), cell) => match text_of(cell) {
                     // A second column of properties is refused as any other member given twice.
                     Cow::Borrowed(text) if properties.is_none() => properties = Some((column, text)),
                     _ => draft.refuse(Rejection::of(
@@ -138,8 +159,13 @@ impl Columns {
                         "must be one JSON object in one column",
                     )),
                 },
-                (Role::Field(field), cell) => draft.put_cell(*field, &column.name, cell),
-                (Role::Property(name), cell) => push_member(&mut extras, name, cell),
+                (Role::Field(field, exact), cell) => {
+                    draft.put_cell(*field, Named { text: Cow::Borrowed(&column.name), exact: *exact }, cell);
+                }
+                (Role::Property(name, hint), cell) => {
+                    draft.hint(&column.name, *hint, shape_of(&cell));
+                    push_member(&mut extras, name, cell);
+                }
             }
         }
         if !filled {
@@ -148,22 +174,23 @@ impl Columns {
         if self.extras && !extras.is_empty() {
             self.merge(&mut draft, properties, &extras, scratch, limits);
         } else if let Some((column, text)) = properties {
-            draft.put_properties(&column.name, text, limits);
+            draft.put_properties(Named { text: Cow::Borrowed(&column.name), exact: column.is_listed() }, text, limits);
         }
         draft.finish(false)
     }
 
     /// Puts the properties of columns of their own behind those of the column of properties.
     fn merge<'a>(
-        &self,
+        &'a self,
         draft: &mut Draft<'a>,
-        properties: Option<(&Column, &'a str)>,
+        properties: Option<(&'a Column, &'a str)>,
         extras: &str,
         scratch: &'a mut String,
         limits: &Limits,
     ) {
         scratch.clear();
         let name = properties.map_or("properties", |(column, _)| column.name.as_str());
+        let exact = properties.is_none_or(|(column, _)| column.is_listed());
         match properties.map(|(_, text)| text.trim()) {
             None | Some("null") => scratch.push('{'),
             Some(object) => {
@@ -179,13 +206,13 @@ impl Columns {
         }
         scratch.push_str(extras);
         scratch.push('}');
-        draft.put_properties(name, scratch, limits);
+        draft.put_properties(Named { text: Cow::Borrowed(name), exact }, scratch, limits);
     }
 
     /// A member of `object` that has a column of its own.
     fn known_member(&self, object: &str) -> Option<String> {
         let members = serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(object).ok()?;
-        let own = self.columns.iter().filter(|column| matches!(column.role, Role::Property(_)));
+        let own = self.columns.iter().filter(|column| matches!(column.role, Role::Property(..)));
         own.map(|column| &column.name).find(|name| members.contains_key(name.as_str())).cloned()
     }
 }
@@ -193,7 +220,8 @@ impl Columns {
 /// The fields and columns of a mapping.
 fn mapped(names: &[&str], mapping: &Mapping) -> Result<Vec<(Field, String)>, ColumnsError> {
     let pair = |(field, column): &(String, String)| {
-        let known = field_of(field).ok_or_else(|| ColumnsError::UnknownField(shown(field)))?;
+        let known = names::field_of(field).map(|(field, _)| field).filter(|field| can_be_column(*field));
+        let known = known.ok_or_else(|| ColumnsError::UnknownField(shown(field)))?;
         let exact = names.iter().find(|name| **name == column.trim());
         let found = exact.or_else(|| names.iter().find(|name| plain(name) == plain(column)));
         let found = found.ok_or_else(|| ColumnsError::NoColumn {
@@ -211,27 +239,6 @@ fn plain(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
-/// The field that a column's name means.
-fn field_of(name: &str) -> Option<Field> {
-    Some(match plain(name).as_str() {
-        "id" | "eventid" | "idempotencykey" => Field::Id,
-        "time" | "timestamp" | "ts" | "occurredat" | "eventtime" => Field::Time,
-        "type" | "eventtype" | "event" => Field::Kind,
-        "customer" | "customerid" | "accountid" | "subject" => Field::Customer,
-        "user" | "userid" => Field::User,
-        "endpoint" | "apiendpoint" => Field::Endpoint,
-        "project" | "projectid" => Field::Project,
-        "tenant" | "tenantid" | "workspaceid" => Field::Tenant,
-        "properties" | "metadata" | "data" | "payload" => Field::Properties,
-        "tokens" => Field::Measure(Measure::Tokens),
-        "inputtokens" => Field::Measure(Measure::InputTokens),
-        "outputtokens" => Field::Measure(Measure::OutputTokens),
-        "latencyms" => Field::Measure(Measure::LatencyMs),
-        "model" => Field::Measure(Measure::Model),
-        _ => return None,
-    })
-}
-
 /// A name as a message shows it.
 fn shown(name: &str) -> String {
     name.chars().take(64).collect()
@@ -241,6 +248,16 @@ fn listed(names: &[&str]) -> String {
     let shown: Vec<_> = names.iter().take(20).map(|name| format!("{:?}", shown(name))).collect();
     let more = if names.len() > shown.len() { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
+}
+
+fn shape_of(cell: &Cell<'_>) -> Shape {
+    match cell {
+        Cell::Number(_) => Shape::Number,
+        Cell::Text(text) if is_literal(text) => Shape::Number,
+        Cell::Text(text) => Shape::of_text(text),
+        Cell::Time(_) => Shape::Dated,
+        Cell::Absent | Cell::Bool(_) => Shape::Other,
+    }
 }
 
 fn text_of(cell: Cell<'_>) -> Cow<'_, str> {
@@ -276,7 +293,7 @@ fn is_literal(text: &str) -> bool {
 
 impl<'a> Draft<'a> {
     /// Takes a cell of a column that is a field other than the properties.
-    fn put_cell(&mut self, field: Field, name: &str, cell: Cell<'a>) {
+    fn put_cell(&mut self, field: Field, name: Named<'a>, cell: Cell<'a>) {
         let text = match cell {
             Cell::Time(instant) if field == Field::Time => {
                 return self.put_field(field, name, Cow::Owned(instant.to_string()), false);
@@ -288,7 +305,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Takes the text of the properties, which nothing has checked yet.
-    fn put_properties(&mut self, name: &str, text: &'a str, limits: &Limits) {
+    fn put_properties(&mut self, name: Named<'a>, text: &'a str, limits: &Limits) {
         let is_deep = |object| json::is_deeper_than(object, limits.json_depth_max.saturating_sub(1));
         match JsonKind::of(text.trim_matches(json::SPACES)) {
             // Its syntax is checked where its members are looked at.
@@ -296,10 +313,10 @@ impl<'a> Draft<'a> {
             kind => match serde_json::from_str::<&RawValue>(text) {
                 Ok(_) if matches!(kind, JsonKind::Object(_)) => {
                     let message = format!("nested deeper than {} levels", limits.json_depth_max);
-                    self.refuse(Rejection::of(RejectCode::TooDeep, name, message));
+                    self.refuse(Rejection::of(RejectCode::TooDeep, &name.text, message));
                 }
                 Ok(_) => self.put_object(name, kind),
-                Err(error) => self.refuse(not_json(name, &error)),
+                Err(error) => self.refuse(not_json(&name.text, &error)),
             },
         }
     }

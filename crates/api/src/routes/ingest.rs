@@ -26,12 +26,25 @@ const VERDICT_BYTES: usize = 128;
 pub(crate) struct IngestParameters {
     /// `applied`: answer only when the events are visible in queries, within a time limit.
     wait: Option<String>,
+    /// `true`: refuse the events that would be taken with a strict warning.
+    strict: Option<String>,
 }
 
 impl IngestParameters {
     fn wait(&self) -> Result<bool, Problem> {
         Ok(one_of("wait", self.wait.as_deref(), &[("applied", true)])?.unwrap_or(false))
     }
+
+    fn strict(&self) -> Result<bool, Problem> {
+        Ok(one_of("strict", self.strict.as_deref(), &[("true", true), ("false", false)])?.unwrap_or(false))
+    }
+}
+
+/// What the query of a write asks for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    wait: bool,
+    strict: bool,
 }
 
 /// Take events
@@ -48,8 +61,8 @@ pub(crate) async fn events(
     Parameters(parameters): Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
-    let wait = parameters.wait()?;
-    let answer = take(&api, &scope, wait, body, VerdictFormat::Native).await?;
+    let (wait, strict) = (parameters.wait()?, parameters.strict()?);
+    let answer = take(&api, &scope, Asked { wait, strict }, body, VerdictFormat::Native).await?;
     Ok((StatusCode::ACCEPTED, Json(TakenBody::new(answer, wait))))
 }
 
@@ -83,8 +96,8 @@ pub(crate) async fn events_as_job(
     Parameters(parameters): Parameters<IngestParameters>,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
-    let wait = parameters.wait()?;
-    let answer = take(&api, &scope, wait, body, VerdictFormat::Unversioned).await?;
+    let (wait, strict) = (parameters.wait()?, parameters.strict()?);
+    let answer = take(&api, &scope, Asked { wait, strict }, body, VerdictFormat::Unversioned).await?;
     Ok((StatusCode::ACCEPTED, Json(JobBody::new(answer, wait))))
 }
 
@@ -92,12 +105,12 @@ pub(crate) async fn events_as_job(
 async fn take(
     api: &ApiState,
     scope: &TenantScope,
-    wait: bool,
+    asked: Asked,
     body: IngestBody,
     format: VerdictFormat,
 ) -> Result<IngestAnswer, Problem> {
-    let IngestBody { request, reservation } = body;
-    let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, ..request }).await?;
+    let (IngestBody { request, reservation }, Asked { wait, strict }) = (body, asked);
+    let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, strict, ..request }).await?;
     drop(reservation);
     fail::fail_point!("http::before_respond");
 

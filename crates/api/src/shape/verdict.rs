@@ -1,7 +1,7 @@
 //! What became of the events of a write: the pipeline's answer, written in the format of `/v1` and in that of
 //! `/events`.
 
-use pipeline::{EventResult, IngestAnswer, Status};
+use pipeline::{EventResult, IngestAnswer, Status, WarningSum};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -30,11 +30,14 @@ pub(crate) struct Verdict<'a> {
     /// The reason for people; absent when accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    /// The codes of what looks like a mistake in the event; absent when nothing does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<&'static str>,
 }
 
 impl<'a> Verdict<'a> {
     fn new(result: &'a EventResult, format: VerdictFormat) -> Self {
-        let EventResult { event_id, status, code, field, message } = result;
+        let EventResult { event_id, status, code, field, message, warnings } = result;
         let verdict = Self {
             event_id: event_id.as_deref(),
             status: match status {
@@ -45,6 +48,7 @@ impl<'a> Verdict<'a> {
             code: *code,
             field: field.as_deref(),
             message: message.as_deref(),
+            warnings: warnings.iter().map(|code| code.as_str()).collect(),
         };
         match (format, status) {
             (VerdictFormat::Native, _) => verdict,
@@ -79,6 +83,30 @@ impl Serialize for Verdicts {
     }
 }
 
+/// How often one thing looked like a mistake in the events that were taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WarningBody {
+    /// The reason for programs.
+    code: &'static str,
+    /// The member that it is about, as it was sent; null when it is about the event as a whole, or when there are
+    /// too many members to be told apart.
+    field: Option<String>,
+    /// Events with it.
+    count: u64,
+    /// The first of these events: its place in the body, from 0.
+    first: usize,
+    /// The reason for people.
+    message: &'static str,
+}
+
+fn warning_bodies(sums: Vec<WarningSum>) -> Vec<WarningBody> {
+    let body = |sum: WarningSum| {
+        let WarningSum { code, field, count, first } = sum;
+        WarningBody { code: code.as_str(), field, count, first, message: code.message() }
+    };
+    sums.into_iter().map(body).collect()
+}
+
 /// What became of a write.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TakenBody {
@@ -91,6 +119,8 @@ pub(crate) struct TakenBody {
     /// Per event, in the order of the body.
     #[schema(value_type = Vec<Verdict<'static>>)]
     results: Verdicts,
+    /// What looks like a mistake in the events that were taken, in sum.
+    warnings: Vec<WarningBody>,
     /// Asks later what became of the batch; null when nothing had to be kept.
     receipt: Option<String>,
     /// With `wait=applied`: whether every event is visible in queries.
@@ -101,9 +131,10 @@ pub(crate) struct TakenBody {
 impl TakenBody {
     /// `wait`: whether the request asked to wait until the events are visible.
     pub(crate) fn new(answer: IngestAnswer, wait: bool) -> Self {
-        let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, .. } = answer;
+        let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, warnings, .. } = answer;
         let results = Verdicts::new(results, VerdictFormat::Native);
-        Self { accepted, duplicates, rejected, results, receipt, applied: wait.then_some(applied) }
+        let warnings = warning_bodies(warnings);
+        Self { accepted, duplicates, rejected, results, warnings, receipt, applied: wait.then_some(applied) }
     }
 }
 
@@ -126,6 +157,8 @@ pub(crate) struct JobBody {
     /// Per event, in the order of the body.
     #[schema(value_type = Vec<Verdict<'static>>)]
     results: Verdicts,
+    /// What looks like a mistake in the events that were taken, in sum.
+    warnings: Vec<WarningBody>,
     /// With `wait=applied`: whether every event is visible in queries.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<bool>,
@@ -134,7 +167,7 @@ pub(crate) struct JobBody {
 impl JobBody {
     /// `wait`: whether the request asked to wait until the events are visible.
     pub(crate) fn new(answer: IngestAnswer, wait: bool) -> Self {
-        let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, .. } = answer;
+        let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, warnings, .. } = answer;
         Self {
             status_code: 202,
             job_id: receipt,
@@ -143,6 +176,7 @@ impl JobBody {
             duplicates,
             rejected,
             results: Verdicts::new(results, VerdictFormat::Unversioned),
+            warnings: warning_bodies(warnings),
             applied: wait.then_some(applied),
         }
     }
@@ -156,7 +190,14 @@ mod tests {
 
     fn result(status: Status, code: Option<&'static str>, field: Option<&str>, message: Option<&str>) -> EventResult {
         let text = |text: &str| text.to_owned();
-        EventResult { event_id: Some(text("e")), status, code, field: field.map(text), message: message.map(text) }
+        EventResult {
+            event_id: Some(text("e")),
+            status,
+            code,
+            field: field.map(text),
+            message: message.map(text),
+            warnings: Vec::new(),
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Admission against its rules, and records against what was admitted.
 
 use super::*;
+use crate::event::{ProviderTokens, UsageText};
 use crate::record::RecordView;
 use crate::tenant::TenantId;
 use proptest::prelude::*;
@@ -24,7 +25,7 @@ fn context<'p>(
     now: Timestamp,
 ) -> AdmissionContext<'p> {
     let times = ReceiptTimes { received_at: now, watermark: now };
-    AdmissionContext { scope, limits, hasher, times, request: None }
+    AdmissionContext { scope, limits, hasher, times, request: None, strict: false, former_ids: false }
 }
 
 fn text(value: &str) -> Option<Cow<'_, str>> {
@@ -72,9 +73,85 @@ fn counts_are_whole_bounded_and_never_negative() {
 #[test]
 fn tokens_are_input_plus_output_when_absent() {
     let usage = UsageText { input_tokens: text("500"), output_tokens: text("1000"), ..UsageText::default() };
-    assert_eq!(check_usage(&usage).map(|u| u.tokens), Ok(Some(1500)));
+    assert_eq!(check_usage(&usage, None).map(|(u, _)| u.tokens), Ok(Some(1500)));
     let given = UsageText { tokens: text("7"), ..usage };
-    assert_eq!(check_usage(&given).map(|u| u.tokens), Ok(Some(7)));
+    assert_eq!(check_usage(&given, None).map(|(u, _)| u.tokens), Ok(Some(7)));
+}
+
+#[test]
+fn named_measures_go_before_those_of_a_provider_and_parts_are_cut_to_their_whole() {
+    let provider = ProviderTokens {
+        input: Some(100),
+        output: Some(40),
+        cache_read: Some(60),
+        cache_write: Some(30),
+        reasoning: Some(10),
+    };
+    let of = |usage: &UsageText<'_>| {
+        let (usage, is_cut) = check_usage(usage, Some(&provider)).unwrap_or_default();
+        let parts = [usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens];
+        (usage.tokens, usage.input_tokens, usage.output_tokens, parts.map(|part| part.unwrap_or(0)), is_cut)
+    };
+    let none = UsageText::default();
+    assert_eq!(of(&none), (Some(140), Some(100), Some(40), [60, 30, 10], false));
+    let total = UsageText { tokens: text("7"), ..none.clone() };
+    assert_eq!(of(&total), (Some(7), Some(100), Some(40), [60, 30, 10], false));
+    let less = UsageText { input_tokens: text("70"), output_tokens: text("0"), ..none };
+    assert_eq!(of(&less), (Some(70), Some(70), Some(0), [60, 10, 0], true), "the whole stands");
+}
+
+fn checked_warnings(candidate: &Candidate<'_>, strict: bool) -> Result<Vec<WarningCode>, RejectCode> {
+    let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
+    let limits = Limits::default();
+    let admission = Admission::new(AdmissionContext { strict, ..context(&scope, &limits, &hasher, NOW) }, 0);
+    let checked = admission.check(candidate, &mut AnyName, || "assigned".into()).map_err(|why| why.code)?;
+    Ok(checked.warnings().iter().map(|warning| warning.code).collect())
+}
+
+#[test]
+fn zero_times_and_names_for_nothing_are_told_and_refused_by_a_strict_request() {
+    let someone = Candidate { user: text("u"), ..Candidate::default() };
+    let at = |time: &'static str| Candidate { time: Some(TimeText::Text(Cow::Borrowed(time))), ..someone.clone() };
+    for zero in ["2000-01-01T00:00:00Z", "2001-01-01T00:00:00Z", "1980-01-06T00:00:00Z", "2000-01-01", "946684800"] {
+        assert_eq!(checked_warnings(&at(zero), false), Ok(vec![WarningCode::ZeroTime]), "{zero}");
+        assert_eq!(checked_warnings(&at(zero), true), Err(RejectCode::Strict(WarningCode::ZeroTime)), "{zero}");
+    }
+    for time in ["2000-01-01T00:00:00.000001Z", "2000-01-01T00:00:01Z", "2001-01-01T01:00:00Z", "2025-01-01"] {
+        assert_eq!(checked_warnings(&at(time), true), Ok(vec![]), "{time}");
+    }
+    for (candidate, code) in [
+        (Candidate::default(), WarningCode::NoCustomerOrUser),
+        (Candidate { customer: text("undefined"), ..Candidate::default() }, WarningCode::PlaceholderValue),
+        (Candidate { user: text("NULL"), ..Candidate::default() }, WarningCode::PlaceholderValue),
+    ] {
+        assert_eq!(checked_warnings(&candidate, false), Ok(vec![code]));
+        assert_eq!(checked_warnings(&candidate, true), Err(RejectCode::Strict(code)));
+    }
+    let near = Candidate { warnings: vec![Warning::of(WarningCode::NearField, "custmer")], ..someone };
+    assert_eq!(checked_warnings(&near, true), Ok(vec![WarningCode::NearField]), "near names are never refused");
+}
+
+#[test]
+fn source_and_id_of_a_cloud_event_are_apart_in_any_case_and_never_a_native_id() {
+    let limits = Limits::default();
+    let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
+    let admission = Admission::new(context(&scope, &limits, &hasher, NOW), 0);
+    let stored = |source: Option<&str>, id: &str| {
+        let candidate = Candidate { id: text(id), source: source.map(Cow::Borrowed), ..Candidate::default() };
+        let checked = admission.check(&candidate, &mut AnyName, || "assigned".into()).map_err(|why| why.code)?;
+        assert_eq!(checked.shown_id(), id, "the client is told its own id");
+        Ok::<_, RejectCode>((checked.event_id().scheme, checked.event_id().text.to_owned()))
+    };
+    assert_eq!(stored(Some("/a"), "1"), Ok((IdScheme::CloudEvent, "ce:/a#1".to_owned())));
+    assert_eq!(stored(Some("a#b"), "c%d"), Ok((IdScheme::CloudEvent, "ce:a%23b#c%25d".to_owned())));
+    assert_ne!(stored(Some("a#b"), "c"), stored(Some("a"), "b#c"));
+    assert_eq!(stored(None, "ce:/a#1"), Ok((IdScheme::Native, "ce:/a#1".to_owned())));
+    let long = "x".repeat(300);
+    let hashed = stored(Some(&long), "1").map(|(_, text)| text).unwrap_or_default();
+    assert!(hashed.starts_with("ce:h:") && hashed.len() == 37, "{hashed}");
+    assert_ne!(stored(Some(&long), "1"), stored(Some(&long), "2"));
+    assert_eq!(stored(Some("a\n"), "1"), Err(RejectCode::InvalidValue));
+    assert_eq!(stored(Some(&"x".repeat(3_000)), "1"), Err(RejectCode::TooLong));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A run: the sorted ids of one segment, immutable. Format: `docs/formats/id-run.md`.
 //!
 //! ```text
-//! header  magic "NILOIDS2" | count u64 | records u64 offset | filter u64 offset | zeros to 64 bytes
+//! header  magic "NILOIDS2" | count u64 | records u64 offset | filter u64 offset
+//!         | may hold payload hashes of the first rule u8 | zeros to 64 bytes
 //! record  id hash u128 | position u60, rule u4 | payload hash u64 sorted by id hash, 32 bytes each
 //! filter  binary fuse descriptor, 20 bytes | fingerprints          over the high 64 bits of hashes
 //! trailer crc32c u32 of header and filter | magic "NILO"
@@ -25,6 +26,8 @@ const MAGIC: [u8; 8] = *b"NILOIDS2";
 const FIRST_MAGIC: [u8; 8] = *b"NILOIDS1";
 /// Bits of a position; the rule of the payload hash stands above them.
 const POSITION_BITS: u32 = 60;
+/// Where the header says whether payload hashes of the first rule may be among the records.
+const FORMER_AT: usize = 32;
 const TRAILER_MAGIC: [u8; 4] = *b"NILO";
 const HEADER_BYTES: usize = 64;
 const RECORD_BYTES: usize = 32;
@@ -88,14 +91,15 @@ pub(crate) struct IdRunWriter<W> {
 }
 
 impl<W: Write> IdRunWriter<W> {
-    /// Begins a run of `count` records.
-    pub(crate) fn new(mut out: W, count: u64) -> io::Result<Self> {
+    /// Begins a run of `count` records, of which some may have payload hashes of the first rule if `former_ids`.
+    pub(crate) fn new(mut out: W, count: u64, former_ids: bool) -> io::Result<Self> {
         let filter_at = HEADER_BYTES as u64 + count * RECORD_BYTES as u64;
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(&MAGIC);
         header[8..16].copy_from_slice(&count.to_le_bytes());
         header[16..24].copy_from_slice(&(HEADER_BYTES as u64).to_le_bytes());
         header[24..32].copy_from_slice(&filter_at.to_le_bytes());
+        header[FORMER_AT] = u8::from(former_ids);
         out.write_all(&header)?;
         Ok(Self { out, header, expected: count, written: 0, keys: Vec::new() })
     }
@@ -135,6 +139,7 @@ pub(crate) struct IdRun {
     file: Arc<dyn ReadFile>,
     count: u64,
     filter: Vec<u8>,
+    former_ids: bool,
 }
 
 impl IdRun {
@@ -160,7 +165,13 @@ impl IdRun {
         if (count > 0) != (tail.len() > BinaryFuse8::DESCRIPTOR_LEN) {
             return Err(broken("bad filter"));
         }
-        Ok(Self { file, count, filter: tail })
+        let former_ids = header[..8] == FIRST_MAGIC || header[FORMER_AT] != 0;
+        Ok(Self { file, count, filter: tail, former_ids })
+    }
+
+    /// Whether an earlier release may have known a `CloudEvent` under one of the ids.
+    pub(crate) fn holds_former_ids(&self) -> bool {
+        self.former_ids
     }
 
     /// Ids in the run.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use domain::aggregate::{Slice, Totals};
 use domain::calendar::Zone;
 use domain::event::EventView;
+use domain::payload::HashRule;
 use domain::position::{Position, Seq};
 use domain::record::{EventIdentity, ReceiptTimes};
 use domain::rollup::hour_of;
@@ -38,10 +39,19 @@ pub(crate) struct FreshEvent<'r> {
     pub(crate) offset: usize,
     pub(crate) len: usize,
     pub(crate) hash: IdHash,
+    /// Hash of the id under which an earlier release would have taken it.
+    pub(crate) former: Option<IdHash>,
     pub(crate) identity: EventIdentity<'r>,
     /// Hash of the name of the event's user.
     pub(crate) user: Option<IdHash>,
     pub(crate) event: EventView<'r>,
+}
+
+impl FreshEvent<'_> {
+    /// Whether what an earlier release saw under the former id was this event.
+    pub(crate) fn was(&self, seen: &FirstSeen) -> bool {
+        self.identity.former.is_some_and(|former| former.payload == seen.payload)
+    }
 }
 
 impl Memtable {
@@ -67,6 +77,7 @@ impl Memtable {
         for event in fresh {
             let seen = FirstSeen { position: Position::new(record.seq, event.index), payload: event.identity.payload };
             self.ids.insert(event.hash, seen);
+            self.holds_former_ids |= seen.payload.rule == HashRule::EncodedBody;
             let user = event.user.map(|user| numbers.number(user));
             if let Some((number, true)) = user {
                 self.note_user(tenant, number);

@@ -33,8 +33,9 @@ pub(crate) async fn load(
 ) -> anyhow::Result<()> {
     let (out, batches) = mpsc::channel(WAITING_MAX);
     let (on_thread, its_scope) = (Arc::clone(pipeline), scope.clone());
+    let strict = false;
     let read = move || {
-        let loader = on_thread.ingest()?.loader(&its_scope);
+        let loader = on_thread.ingest()?.loader(&its_scope, strict);
         let mut packer = FolderPacker { loader: &loader, batch: None, bytes: 0 };
         source.read_into(&mut Batcher::new(&mut packer, out))
     };
@@ -113,7 +114,7 @@ impl Packer for FolderPacker<'_> {
         let batch = self.batch.get_or_insert_with(|| loader.batch(RECORD_BYTES));
         // A row of a table has no text of its own; its properties are what makes it large.
         self.bytes += raw.len().max(candidate.properties.as_ref().map_or(0, |properties| properties.len()));
-        batch.take(candidate, || content_id(candidate))
+        batch.take(candidate, || content_id(candidate)).map(|_| ())
     }
 
     fn is_due(&self) -> bool {

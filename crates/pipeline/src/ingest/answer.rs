@@ -2,6 +2,7 @@
 //! each of these looks on the wire.
 
 use bytes::Bytes;
+use domain::warning::WarningCode;
 
 /// One request to take events: its body as received, the headers that say how to read it, and whether the
 /// answer waits until the events are visible.
@@ -15,6 +16,8 @@ pub struct IngestRequest {
     pub body: Bytes,
     /// Whether to answer only when the events are visible in queries (`?wait=applied`).
     pub wait: bool,
+    /// Whether to refuse events that look like a mistake (`?strict=true`).
+    pub strict: bool,
 }
 
 /// What became of the events of one request. Only the pipeline makes one: `accepted` above zero
@@ -36,6 +39,22 @@ pub struct IngestAnswer {
     pub applied: bool,
     /// Per event, in the order of the body.
     pub results: Vec<EventResult>,
+    /// What looks like a mistake in the events that were taken, in sum.
+    pub warnings: Vec<WarningSum>,
+}
+
+/// How often one thing looked like a mistake in the events of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarningSum {
+    /// The reason.
+    pub code: WarningCode,
+    /// The member that it is about, as the client wrote it; `None` when it is about the event as a whole, or when
+    /// the request has too many of them to be told apart.
+    pub field: Option<String>,
+    /// Events with it.
+    pub count: u64,
+    /// The place of the first of these in the body, from 0.
+    pub first: usize,
 }
 
 /// What became of one event.
@@ -51,6 +70,8 @@ pub struct EventResult {
     pub field: Option<String>,
     /// The reason for people: lowercase, no full stop.
     pub message: Option<String>,
+    /// What looks like a mistake in it.
+    pub warnings: Vec<WarningCode>,
 }
 
 /// The code of a duplicate whose payload differs from the one that was counted first.

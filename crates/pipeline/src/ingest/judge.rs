@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use domain::admit::{Admission, Admitted, Checked};
 use domain::event::EventId;
 use domain::limits::EVENT_ID_BYTES_MAX;
+use domain::payload::{HashRule, PayloadHash};
 use domain::rejection::Rejection;
 use ports::ledger::{Outcome, Sighting};
 use wire::Item;
 
-use super::answer::{EventResult, IngestAnswer, PAYLOAD_MISMATCH, Status};
+use super::answer::{EventResult, IngestAnswer, PAYLOAD_MISMATCH, Status, WarningSum};
+use super::warning_sums::WarningSums;
 use crate::names::CardinalityCheck;
 use crate::stage::{Durable, Visible};
 use crate::telemetry::{Metrics, Tally};
@@ -21,6 +23,7 @@ use crate::telemetry::{Metrics, Tally};
 #[derive(Debug)]
 pub(super) struct Verdicts {
     results: Vec<EventResult>,
+    warnings: Vec<WarningSum>,
 }
 
 /// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits.
@@ -36,9 +39,12 @@ pub(super) fn check<'c>(
     checks
 }
 
-/// The ids that the ledger is asked about: those of events that may be taken, in order.
-pub(super) fn ids<'c>(checks: &'c [CheckedEvent<'_>]) -> Vec<EventId<'c>> {
-    checks.iter().flatten().map(Checked::event_id).collect()
+/// The ids that the ledger is asked about: those of events that may be taken, in order; behind them, when the
+/// ledger has ids of a release that knew `CloudEvent`s by their ids alone, those too.
+pub(super) fn ids<'c>(checks: &'c [CheckedEvent<'_>], former_ids: bool) -> Vec<EventId<'c>> {
+    let taken = || checks.iter().flatten();
+    let former = taken().filter(|_| former_ids).filter_map(Checked::former_id);
+    taken().map(Checked::event_id).chain(former).collect()
 }
 
 /// Decides on every event, and builds the record of those to be journaled, `None` if there are none.
@@ -50,9 +56,12 @@ pub(super) fn decide(
     metrics: &Metrics,
 ) -> (Verdicts, Option<Admitted>) {
     let mut taken: HashMap<EventId<'_>, &Checked<'_>> = HashMap::with_capacity(sightings.len());
-    let mut sightings = sightings.into_iter();
+    let mut sightings = sightings;
+    let former = sightings.split_off(checks.iter().flatten().count());
+    let (mut sightings, mut former) = (sightings.into_iter(), former.into_iter());
     let mut results = Vec::with_capacity(checks.len());
-    for checked in checks {
+    let mut warnings = WarningSums::default();
+    for (index, checked) in checks.iter().enumerate() {
         let checked = match checked {
             Ok(checked) => checked,
             Err((id, rejection)) => {
@@ -61,8 +70,11 @@ pub(super) fn decide(
             }
         };
         let known = sightings.next().flatten().map(|sighting| sighting.payload);
+        let known = known.or_else(|| taken_before(checked, &mut former));
         let first = known.or_else(|| taken.get(&checked.event_id()).map(|first| first.payload_hash()));
-        let mut result = EventResult::accepted(checked.id());
+        let mut result = EventResult::accepted(checked.shown_id());
+        result.warnings = checked.warnings().iter().map(|warning| warning.code).collect();
+        warnings.add(index, checked.warnings());
         match first {
             Some(payload) => {
                 let mismatch = payload != checked.payload_hash_by(payload.rule);
@@ -76,7 +88,16 @@ pub(super) fn decide(
         }
         results.push(result);
     }
-    (Verdicts { results }, admission.finish())
+    metrics.warned(warnings.as_slice());
+    (Verdicts { results, warnings: warnings.into_sums() }, admission.finish())
+}
+
+/// The payload under which an earlier release took this `CloudEvent`, which it knew by its id alone: the same id with
+/// another payload is another event.
+fn taken_before(checked: &Checked<'_>, former: &mut impl Iterator<Item = Option<Sighting>>) -> Option<PayloadHash> {
+    checked.former_id()?;
+    let payload = former.next().flatten()?.payload;
+    (payload.rule == HashRule::EncodedBody && payload == checked.payload_hash_by(payload.rule)).then_some(payload)
 }
 
 /// An event that may be taken, or why not and under which id.
@@ -120,12 +141,20 @@ fn rejected(id: Option<&str>, rejection: &Rejection) -> EventResult {
         code: Some(rejection.code.as_str()),
         field: rejection.field.clone(),
         message: Some(rejection.message.clone()),
+        warnings: Vec::new(),
     }
 }
 
 impl EventResult {
     fn accepted(id: &str) -> Self {
-        Self { event_id: Some(id.to_owned()), status: Status::Accepted, code: None, field: None, message: None }
+        Self {
+            event_id: Some(id.to_owned()),
+            status: Status::Accepted,
+            code: None,
+            field: None,
+            message: None,
+            warnings: Vec::new(),
+        }
     }
 
     fn turn_duplicate(&mut self, mismatch: bool) {
@@ -175,6 +204,7 @@ impl Verdicts {
             receipt,
             applied,
             results: self.results,
+            warnings: self.warnings,
         }
     }
 }

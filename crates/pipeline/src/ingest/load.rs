@@ -11,6 +11,7 @@ use domain::event::Candidate;
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::rejection::Rejection;
 use domain::tenant::TenantScope;
+use domain::warning::Warning;
 
 use super::{Ingest, IngestError};
 use crate::inflight::Stamp;
@@ -28,6 +29,7 @@ pub struct Loader<'i> {
     scope: &'i TenantScope,
     limits: Limits,
     names: Arc<TenantNames>,
+    strict: bool,
 }
 
 /// A batch being built.
@@ -65,10 +67,10 @@ pub enum LoadedOutcome {
 }
 
 impl Ingest {
-    /// A loader of events of `scope`.
-    pub fn loader<'i>(&'i self, scope: &'i TenantScope) -> Loader<'i> {
+    /// A loader of events of `scope`, which refuses those that look like a mistake if it is `strict`.
+    pub fn loader<'i>(&'i self, scope: &'i TenantScope, strict: bool) -> Loader<'i> {
         let limits = Limits { lateness_us_max: None, ..self.settings.limits(scope, &self.limits) };
-        Loader { ingest: self, scope, limits, names: self.names.of(scope.tenant()) }
+        Loader { ingest: self, scope, limits, names: self.names.of(scope.tenant()), strict }
     }
 
     /// Makes a batch durable; waits while the backlog is over its limit.
@@ -111,6 +113,8 @@ impl Loader<'_> {
             hasher: &self.ingest.payload_hasher,
             times: stamp.times(),
             request: None,
+            strict: self.strict,
+            former_ids: self.ingest.holds_former_ids(),
         };
         let admission = Admission::new(context, capacity);
         LoadBatch { loader: self, admission, stamp, events: 0 }
@@ -118,20 +122,26 @@ impl Loader<'_> {
 }
 
 impl LoadBatch<'_> {
-    /// Takes one event; `assign_id` makes an id when it has none. It must not be full.
+    /// Takes one event; `assign_id` makes an id when it has none. It must not be full. Says what looks like a mistake
+    /// in the event.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn take(&mut self, candidate: &Candidate<'_>, assign_id: impl FnOnce() -> String) -> Result<(), Rejection> {
+    pub fn take<'c>(
+        &mut self,
+        candidate: &'c Candidate<'c>,
+        assign_id: impl FnOnce() -> String,
+    ) -> Result<Vec<Warning<'c>>, Rejection> {
         debug_assert!(!self.is_full());
         let ingest = self.loader.ingest;
         let mut names = ingest.names.begin_check(&self.loader.names);
         let checked = self.admission.check(candidate, &mut names, assign_id);
         names.decided(checked.is_ok());
         drop(names);
-        self.admission.push(&checked?);
+        let checked = checked?;
+        self.admission.push(&checked);
         self.events += 1;
-        Ok(())
+        Ok(checked.into_warnings())
     }
 
     /// How many events it holds.

@@ -51,6 +51,7 @@ impl IngestRole {
             payload_hasher: PayloadHasher::new(&key),
             body_budget: DecodedBodyBudget::new(&context.limits),
             limits: context.limits.clone(),
+            replay_until: context.replay_until,
         }
     }
 }

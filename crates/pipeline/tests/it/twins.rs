@@ -232,6 +232,10 @@ impl Ledger for FaultyLedger {
         self.inner.seen(scope, ids).await
     }
 
+    fn holds_former_ids(&self) -> bool {
+        self.inner.holds_former_ids()
+    }
+
     fn applied_position(&self) -> EventPosition {
         let before = self.inner.applied();
         let waits = self.faults.lock().position_waits_for_apply;

@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::event::{EventId, EventView, IdScheme};
-use domain::payload::PayloadHash;
+use domain::payload::{HashRule, PayloadHash};
 use domain::position::{EventPosition, Position, Seq};
-use domain::record::{Body, RecordError, RecordView};
+use domain::record::{Body, EventIdentity, RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
@@ -104,7 +104,7 @@ impl State {
         for (index, (event, identity)) in decoded.iter().enumerate() {
             let index = u16::try_from(index).map_err(|_| PortError::new(ErrorKind::Unacceptable, "number events"))?;
             let position = Position::new(seq, index);
-            outcomes.push(self.count(rule, &record, position, event, identity.payload));
+            outcomes.push(self.count(rule, &record, position, event, identity));
         }
         self.outcomes.insert(seq, outcomes.clone());
         self.applied = seq;
@@ -117,12 +117,19 @@ impl State {
         record: &RecordView<'_>,
         position: Position,
         event: &EventView<'_>,
-        payload: PayloadHash,
+        identity: &EventIdentity<'_>,
     ) -> Outcome {
+        let payload = identity.payload;
         let key = (record.tenant().clone(), event.id_scheme, event.id.to_owned());
         if let Some(first) = self.by_id.get(&key) {
             let differs = self.events[*first].payload.contradicts(payload);
             return if differs { Outcome::Mismatch } else { Outcome::Duplicate };
+        }
+        if let Some(former) = &identity.former {
+            let key = (record.tenant().clone(), IdScheme::Native, former.id.to_owned());
+            if self.by_id.get(&key).is_some_and(|first| self.events[*first].payload == former.payload) {
+                return Outcome::Duplicate;
+            }
         }
         self.by_id.insert(key, self.events.len());
         self.events.push(Counted {
@@ -206,6 +213,11 @@ impl Ledger for MemoryLedger {
         let find = |id: &EventId<'_>| state.by_id.get(&(scope.tenant().clone(), id.scheme, id.text.to_owned()));
         let sighting = |index: &usize| Sighting { payload: state.events[*index].payload };
         ids.iter().map(|id| find(id).map(sighting)).collect()
+    }
+
+    fn holds_former_ids(&self) -> bool {
+        let is_first = |counted: &Counted| counted.payload.rule == HashRule::EncodedBody;
+        self.state.lock().events.iter().any(is_first)
     }
 
     fn applied_position(&self) -> EventPosition {

@@ -222,6 +222,10 @@ impl Ledger for FlawedLedger {
         self.ledger.seen(scope, ids).await
     }
 
+    fn holds_former_ids(&self) -> bool {
+        self.ledger.holds_former_ids()
+    }
+
     fn applied_position(&self) -> EventPosition {
         self.ledger.applied_position()
     }

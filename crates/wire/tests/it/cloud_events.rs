@@ -1,6 +1,7 @@
 //! CloudEvents 1.0 in JSON: the attributes, what is looked for in the data, and what is refused.
 
 use domain::rejection::RejectCode;
+use domain::warning::{Warning, WarningCode};
 
 use crate::{CLOUD, event, items, refused_for};
 
@@ -12,6 +13,7 @@ fn the_attributes_become_fields() {
     let found = event(body);
     assert_eq!(found.id.as_deref(), Some("A234-1234-1234"));
     assert_eq!(found.kind.as_deref(), Some("com.example.call"));
+    assert_eq!(found.source.as_deref(), Some("/mycontext"));
     assert_eq!(found.customer.as_deref(), Some("acme"));
     assert_eq!(found.tenant.as_deref(), Some("t"));
     assert_eq!(found.endpoint.as_deref(), Some("/v1/chat"));
@@ -37,6 +39,25 @@ fn data_fills_only_what_the_envelope_lacks() {
 }
 
 #[test]
+fn only_a_cloud_event_has_a_source_and_one_without_is_told() {
+    for plain in [r#"{"id":"a","source":"x"}"#, r#"{"id":"a","source":{}}"#] {
+        assert_eq!((event(plain).source, event(plain).warnings), (None, Vec::new()), "{plain}");
+    }
+    for bare in [r#"{"specversion":"1.0","id":"a"}"#, r#"{"source":"","id":"a","specversion":"1.0"}"#] {
+        let found = event(bare);
+        assert_eq!(found.source, None);
+        assert_eq!(found.warnings, [Warning::whole(WarningCode::MissingSource)], "{bare}");
+    }
+}
+
+#[test]
+fn names_in_the_data_are_read_as_they_are_listed_and_no_other() {
+    let found = event(r#"{"specversion":"1.0","source":"s","id":"a","data":{"CustomerId":"c","User":"u","Tokens":5}}"#);
+    assert_eq!((found.customer, found.user), (None, None));
+    assert_eq!(found.usage.tokens.as_deref(), Some("5"));
+}
+
+#[test]
 fn a_plain_event_keeps_its_properties_to_itself() {
     let found = event(r#"{"id":"a","data":{"user":"inner","customer":"inner"}}"#);
     assert_eq!((found.user, found.customer), (None, None));
@@ -48,6 +69,7 @@ fn other_versions_and_binary_data_are_refused() {
     refused_for(r#"{"specversion":1.0,"id":"a"}"#, RejectCode::InvalidType, "specversion");
     refused_for(r#"{"specversion":"1.0","id":"a","data_base64":"e30="}"#, RejectCode::InvalidValue, "data_base64");
     refused_for(r#"{"specversion":"1.0","id":"a","data":"text"}"#, RejectCode::InvalidType, "data");
+    refused_for(r#"{"specversion":"1.0","id":"a","source":5}"#, RejectCode::InvalidType, "source");
 }
 
 #[test]

@@ -181,11 +181,24 @@ fn properties_are_an_object_kept_as_written() {
 
 #[test]
 fn measures_are_numbers_as_written() {
-    let names = ["tokens", "inputTokens", "input_tokens", "outputTokens", "output_tokens", "latencyMs", "latency_ms"];
+    let names = [
+        "tokens",
+        "inputTokens",
+        "input_tokens",
+        "outputTokens",
+        "output_tokens",
+        "latencyMs",
+        "latency_ms",
+        "cacheReadTokens",
+        "cache_read_tokens",
+        "cacheWriteTokens",
+        "reasoning_tokens",
+    ];
     let read = |body: &str| {
         let usage = event(body).usage;
-        let all = [usage.tokens, usage.input_tokens, usage.output_tokens, usage.latency_ms];
-        all.into_iter().flatten().map(Cow::into_owned).collect::<Vec<_>>()
+        let totals = [usage.tokens, usage.input_tokens, usage.output_tokens, usage.latency_ms];
+        let parts = [usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens];
+        totals.into_iter().chain(parts).flatten().map(Cow::into_owned).collect::<Vec<_>>()
     };
     for name in names {
         for number in ["0", "-1", "0.5", "1e400", "-0", "9223372036854775808", "1500.0"] {
@@ -216,7 +229,7 @@ fn the_model_is_a_text_inside_the_properties_or_beside_them() {
 
 #[test]
 fn unknown_members_are_ignored_whatever_they_hold() {
-    let body = r#"{"id":"a","x":1e400,"y":{"id":"b"},"Id":"c","z":"\ud800","\u0074ype":"t"}"#;
+    let body = r#"{"id":"a","x":1e400,"y":{"id":"b"},"an.id":"c","z":"\ud800","\u0074ype":"t"}"#;
     let wanted = Candidate { id: Some("a".into()), kind: Some("t".into()), ..Candidate::default() };
     assert_eq!(event(body), wanted);
 }

@@ -9,12 +9,15 @@ use serde_json::{Map, Value};
 use wire::Item;
 
 const PROPERTIES: [&str; 4] = ["properties", "metadata", "data", "payload"];
-const MEASURES: [(&[&str], Form); 5] = [
+const MEASURES: [(&[&str], Form); 8] = [
     (&["tokens"], Form::Number),
     (&["inputTokens", "input_tokens"], Form::Number),
     (&["outputTokens", "output_tokens"], Form::Number),
     (&["latencyMs", "latency_ms"], Form::Number),
     (&["model"], Form::Text),
+    (&["cacheReadTokens", "cache_read_tokens"], Form::Number),
+    (&["cacheWriteTokens", "cache_write_tokens"], Form::Number),
+    (&["reasoningTokens", "reasoning_tokens"], Form::Number),
 ];
 
 /// An event without borrowing: the fields in a fixed order, and the properties as a tree.
@@ -62,6 +65,9 @@ fn plain_of(candidate: &Candidate<'_>) -> Plain {
         &usage.output_tokens,
         &usage.latency_ms,
         &usage.model,
+        &usage.cache_read_tokens,
+        &usage.cache_write_tokens,
+        &usage.reasoning_tokens,
     ];
     let texts = texts.into_iter().map(|text| text.as_deref().map(str::to_owned));
     let properties = candidate.properties.as_deref().map(|text| serde_json::from_str(text).unwrap());
@@ -88,12 +94,17 @@ fn read(value: &Value) -> Result<Plain, BTreeSet<RejectCode>> {
         field(&["tenant", "tenant_id", "tenantId", "workspace_id"], Form::TextOrInteger).map(digits),
     ];
     let properties = field(&PROPERTIES, Form::Object);
-    let objects = PROPERTIES.iter().filter_map(|name| event.get(*name)?.as_object());
-    let objects: Vec<_> = objects.chain([event]).collect();
+    let listed = PROPERTIES.iter().filter_map(|name| event.get(*name)?.as_object());
+    let mut objects: Vec<_> = listed.collect();
+    if objects.is_empty() {
+        objects.extend(properties.as_ref().and_then(Value::as_object));
+    }
     for (names, form) in MEASURES {
         // All are looked at, because a conflict of two does not excuse what is in them.
-        let found: Vec<_> = objects.iter().filter_map(|object| pick(object, names, form, &mut faults)).collect();
-        fields.push(found.into_iter().next().map(digits));
+        let found = objects.iter().filter_map(|object| pick_inside(object, names, form, &mut faults));
+        let inside = found.collect::<Vec<_>>().into_iter().next();
+        let beside = pick(event, names, form, &mut faults);
+        fields.push(inside.or(beside).map(digits));
     }
     if !event.keys().any(|name| is_field(name)) {
         faults.insert(RejectCode::InvalidValue);
@@ -101,9 +112,57 @@ fn read(value: &Value) -> Result<Plain, BTreeSet<RejectCode>> {
     if faults.is_empty() { Ok(Plain { fields, properties }) } else { Err(faults) }
 }
 
-/// A field that is present and not null, when all of its names agree and have the right type.
+/// A name without case and separators.
+fn folded(name: &str) -> String {
+    name.chars().filter(|c| !"_- ".contains(*c)).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The members whose names are those of a field but for case and separators.
+fn unlisted<'v>(object: &'v Map<String, Value>, names: &[&str]) -> Vec<&'v Value> {
+    let is_meant = |name: &str| names.iter().any(|known| folded(known) == folded(name)) && !names.contains(&name);
+    object.iter().filter(|(name, _)| is_meant(name)).map(|(_, value)| value).collect()
+}
+
+/// A measure in the properties: its listed names, else the first other one that can be read.
+fn pick_inside(
+    object: &Map<String, Value>,
+    names: &[&str],
+    form: Form,
+    faults: &mut BTreeSet<RejectCode>,
+) -> Option<Value> {
+    let listed = names.iter().filter_map(|name| object.get(*name)).collect();
+    pick_of(listed, names, form, faults).or_else(|| {
+        unlisted(object, names).into_iter().find_map(|value| match (form, value) {
+            (Form::Text, Value::String(text)) if !text.is_empty() && !text.contains(char::is_control) => Some(value.clone()),
+            (Form::Number, Value::String(text)) if !text.is_empty() => counts(text, names).then(|| value.clone()),
+            (Form::Number, Value::Number(number)) => {
+                let digits = number.to_string();
+                counts(&digits, names).then(|| Value::String(digits))
+            }
+            _ => None,
+        })
+    })
+}
+
+/// Whether a number is no reason to refuse the event.
+fn counts(text: &str, names: &[&str]) -> bool {
+    let number: f64 = text.parse().unwrap_or(-1.0);
+    (0.0..=1e12).contains(&number) && (names.contains(&"latencyMs") || number.fract() == 0.0)
+}
+
+/// A field that is present and not null: its listed names, else others that differ in case and separators.
 fn pick(object: &Map<String, Value>, names: &[&str], form: Form, faults: &mut BTreeSet<RejectCode>) -> Option<Value> {
-    let mut found: Vec<&Value> = names.iter().filter_map(|name| object.get(*name)).collect();
+    let listed = names.iter().filter_map(|name| object.get(*name)).collect();
+    pick_of(listed, names, form, faults).or_else(|| pick_of(unlisted(object, names), names, form, faults))
+}
+
+/// The value of members of one meaning, when all agree and have the right type.
+fn pick_of(
+    mut found: Vec<&Value>,
+    names: &[&str],
+    form: Form,
+    faults: &mut BTreeSet<RejectCode>,
+) -> Option<Value> {
     let keeps_empty =
         matches!(form, Form::TextOrNumber | Form::Object) || names.iter().any(|n| ["id", "tenant"].contains(n));
     found.retain(|value| !value.is_null() && (keeps_empty || value.as_str() != Some("")));
@@ -136,7 +195,7 @@ fn digits(value: Value) -> String {
 }
 
 /// All names, as the design lists them.
-pub(crate) const NAMES: [&str; 47] = [
+pub(crate) const NAMES: [&str; 53] = [
     "id",
     "event_id",
     "eventId",
@@ -182,10 +241,17 @@ pub(crate) const NAMES: [&str; 47] = [
     "latencyMs",
     "latency_ms",
     "model",
+    "cacheReadTokens",
+    "cache_read_tokens",
+    "cacheWriteTokens",
+    "cache_write_tokens",
+    "reasoningTokens",
+    "reasoning_tokens",
     "specversion",
     "data_base64",
 ];
 
 fn is_field(name: &str) -> bool {
-    NAMES.contains(&name)
+    let fixed = ["specversion", "data_base64"];
+    NAMES.contains(&name) || NAMES.iter().any(|known| !fixed.contains(known) && folded(known) == folded(name))
 }

@@ -38,7 +38,7 @@ fn version_1_still_opens() -> io::Result<()> {
 #[ignore = "writes the fixture; only when a new version is made"]
 fn write_the_fixture() -> io::Result<()> {
     let mut file = DiskVfs.create(&path())?;
-    let mut writer = IdRunWriter::new(Vec::new(), 3)?;
+    let mut writer = IdRunWriter::new(Vec::new(), 3, false)?;
     for record in &records() {
         writer.push(record)?;
     }

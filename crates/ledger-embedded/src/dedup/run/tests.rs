@@ -36,7 +36,7 @@ impl ReadFile for Bytes {
 
 fn written(ids: &BTreeMap<u128, u64>) -> Vec<u8> {
     let write = || -> io::Result<Vec<u8>> {
-        let mut writer = IdRunWriter::new(Vec::new(), ids.len() as u64)?;
+        let mut writer = IdRunWriter::new(Vec::new(), ids.len() as u64, false)?;
         for (hash, at) in ids {
             let seen = FirstSeen {
                 position: Position::from_bits(*at),

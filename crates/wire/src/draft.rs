@@ -1,0 +1,454 @@
+//! An event as far as it has been read, member by member: which field each member is, what it says, and in the
+//! end the [`Candidate`] with what looks like a mistake in it. Decides on no value.
+
+use std::borrow::Cow;
+
+use domain::event::{Candidate, TimeText, UsageText};
+use domain::limits::{EVENT_ID_BYTES_MAX, Limits, NAME_BYTES_MAX};
+use domain::rejection::{RejectCode, Rejection};
+use domain::warning::{Warning, WarningCode};
+use serde_json::value::RawValue;
+
+use crate::field::Field;
+use crate::hints::{Hints, Shape};
+use crate::json::{self, JsonKind};
+use crate::measures::{Measures, ProviderSaid, UsageObjects, complete, is_of_usage, names_tokens};
+use crate::members::for_members;
+use crate::names::{Hint, Meaning, Name};
+use crate::slot::{Named, Slot};
+use crate::values::{LONE_SURROGATE, filled, identifier, text, time, wrong_type};
+
+/// The `type` of a message whose `event` says what happened.
+const CALL_OF_TRACKERS: &str = "track";
+/// The only version of CloudEvents there is in JSON.
+const SPEC_VERSION: &str = "1.0";
+
+/// One event of a body: read, or refused under its id as far as that was readable.
+pub type Item<'a> = Result<Candidate<'a>, (Option<String>, Rejection)>;
+
+type Text<'a> = Slot<'a, Cow<'a, str>>;
+
+/// An event as far as it has been read.
+#[derive(Debug, Default)]
+pub(crate) struct Draft<'a> {
+    id: Text<'a>,
+    time: Slot<'a, TimeText<'a>>,
+    kind: Text<'a>,
+    customer: Text<'a>,
+    user: Text<'a>,
+    endpoint: Text<'a>,
+    project: Text<'a>,
+    tenant: Text<'a>,
+    properties: Text<'a>,
+    /// The name of the properties.
+    object: Cow<'a, str>,
+    /// The measures in the properties, which go first.
+    inside: Measures<'a>,
+    /// The measures beside the properties; boxed because few events have any.
+    beside: Option<Box<Measures<'a>>>,
+    usage_objects: UsageObjects<'a>,
+    source: Option<JsonKind<'a>>,
+    spec_version: Text<'a>,
+    hints: Hints<'a>,
+    warnings: Vec<Warning<'a>>,
+    /// Whether it is a row of a table, whose columns an earlier release read in any case already.
+    is_row: bool,
+    /// Whether any name was one of a field.
+    named: bool,
+    /// The first thing that was wrong.
+    refusal: Option<Rejection>,
+}
+
+impl<'a> Draft<'a> {
+    /// An event that is the row of a table.
+    pub(crate) fn of_row() -> Self {
+        Self { is_row: true, ..Self::default() }
+    }
+
+    /// Takes one member of the event's object.
+    pub(crate) fn take(&mut self, name: Name<'a>, value: &'a RawValue, limits: &Limits) {
+        let kind = JsonKind::of(value.get());
+        if let Err(refusal) = self.set(name, value.get(), kind, limits) {
+            self.refusal.get_or_insert(refusal);
+        }
+    }
+
+    /// Refuses the event, unless it is refused already.
+    pub(crate) fn refuse(&mut self, refusal: Rejection) {
+        self.named = true;
+        self.refusal.get_or_insert(refusal);
+    }
+
+    /// Takes the properties of a row of a table.
+    pub(crate) fn put_object(&mut self, name: Named<'a>, value: JsonKind<'a>) {
+        self.named = true;
+        if let Err(refusal) = self.set_properties(name, value) {
+            self.refuse(refusal);
+        }
+    }
+
+    /// Takes a property of a row of a table, which looks like something else.
+    pub(crate) fn hint(&mut self, name: &'a str, hint: Option<Hint>, value: Shape) {
+        self.hints.beside(Cow::Borrowed(name), hint, value);
+    }
+
+    /// Takes a field other than the properties from a row of a table; `number` says that the table
+    /// knows it to be one.
+    pub(crate) fn put_field(&mut self, field: Field, name: Named<'a>, text: Cow<'a, str>, number: bool) {
+        self.named = true;
+        if text.is_empty() && !matches!(field, Field::Id | Field::Tenant | Field::Time) {
+            return;
+        }
+        let warnings = &mut self.warnings;
+        let slot = match field {
+            Field::Id => &mut self.id,
+            Field::Kind => &mut self.kind,
+            Field::Customer => &mut self.customer,
+            Field::User => &mut self.user,
+            Field::Endpoint => &mut self.endpoint,
+            Field::Project => &mut self.project,
+            Field::Tenant => &mut self.tenant,
+            Field::Time | Field::Measure(_) => {
+                let put = match field {
+                    Field::Measure(which) => self.beside.get_or_insert_default().put_text(which, name, text, warnings),
+                    _ if number => self.time.put(name, Ok(Some(TimeText::Number(text))), warnings),
+                    _ => self.time.put(name, Ok(Some(TimeText::Text(text))), warnings),
+                };
+                return put.unwrap_or_else(|refusal| self.refuse(refusal));
+            }
+            Field::Properties | Field::Source | Field::Stamp | Field::SpecVersion | Field::BinaryData => return,
+        };
+        let put = match field {
+            Field::Kind => put_kind(slot, name, Ok(Some(text)), warnings),
+            _ => slot.put(name, Ok(Some(text)), warnings),
+        };
+        put.unwrap_or_else(|refusal| self.refuse(refusal));
+    }
+
+    /// The tenant named so far, or why none can be told.
+    pub(crate) fn into_tenant(self) -> Result<Option<Cow<'a, str>>, Rejection> {
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => self.tenant.settle().map(|(tenant, _)| tenant),
+        }
+    }
+
+    /// The event, when all of its members have been taken.
+    pub(crate) fn finish(mut self, cloud_only: bool) -> Item<'a> {
+        let id = self.id.value().filter(|id| id.len() <= EVENT_ID_BYTES_MAX).cloned();
+        let outcome = match self.refusal.take() {
+            Some(refusal) => Err(refusal),
+            None => self.complete(cloud_only),
+        };
+        outcome.map_err(|refusal| (id.map(Cow::into_owned), refusal))
+    }
+
+    fn set(&mut self, name: Name<'a>, raw: &'a str, value: JsonKind<'a>, limits: &Limits) -> Result<(), Rejection> {
+        let Name { text: name, meaning } = name;
+        self.named |= matches!(meaning, Some(Meaning::Field { field, .. }) if !matches!(field, Field::Stamp | Field::Source));
+        // The event's own object is the first level.
+        if let JsonKind::Array(text) | JsonKind::Object(text) = value
+            && json::is_deeper_than(text, limits.json_depth_max.saturating_sub(1))
+        {
+            let message = format!("nested deeper than {} levels", limits.json_depth_max);
+            let name = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
+            return Err(Rejection::of(RejectCode::TooDeep, name, message));
+        }
+        match meaning {
+            Some(Meaning::Field { field, exact }) => self.set_field(field, Named { text: name, exact }, raw, value),
+            Some(Meaning::Hint(Hint::Usage)) => {
+                self.usage_objects.usage(false, name, value);
+                Ok(())
+            }
+            Some(Meaning::Hint(Hint::Response)) => {
+                self.usage_objects.response(false, name, value);
+                Ok(())
+            }
+            _ => {
+                if is_of_usage(&name) {
+                    self.beside.get_or_insert_default().offer(&name, raw);
+                }
+                let hint = meaning.and_then(|meaning| if let Meaning::Hint(hint) = meaning { Some(hint) } else { None });
+                let name = if name.len() <= NAME_BYTES_MAX { name } else { return Ok(()) };
+                self.hints.beside(name, hint, Shape::of(value));
+                Ok(())
+            }
+        }
+    }
+
+    fn set_field(&mut self, field: Field, name: Named<'a>, raw: &'a str, value: JsonKind<'a>) -> Result<(), Rejection> {
+        let warnings = &mut self.warnings;
+        let text_of = |name: &Named<'_>| text(&name.text, value).map(filled);
+        let name_of = |name: &Named<'_>| identifier(&name.text, value).map(filled);
+        match field {
+            Field::Id | Field::Tenant => {
+                let read = identifier(&name.text, value);
+                if field == Field::Id { &mut self.id } else { &mut self.tenant }.put(name, read, warnings)
+            }
+            Field::Time => {
+                let read = time(&name.text, value);
+                self.time.put(name, read, warnings)
+            }
+            Field::Kind => {
+                let read = text_of(&name);
+                put_kind(&mut self.kind, name, read, warnings)
+            }
+            Field::Customer | Field::User | Field::Project => {
+                let read = name_of(&name);
+                let slot = match field {
+                    Field::Customer => &mut self.customer,
+                    Field::User => &mut self.user,
+                    _ => &mut self.project,
+                };
+                slot.put(name, read, warnings)
+            }
+            Field::Endpoint => {
+                let read = text_of(&name);
+                self.endpoint.put(name, read, warnings)
+            }
+            Field::Properties => self.set_properties(name, value),
+            Field::Measure(which) => {
+                let beside = self.beside.get_or_insert_default();
+                beside.offer(&name.text, raw);
+                beside.put(which, name, value, warnings)
+            }
+            Field::SpecVersion => {
+                let read = text(&name.text, value);
+                self.spec_version.put(name, read, warnings)
+            }
+            Field::Source => {
+                self.source = Some(value);
+                Ok(())
+            }
+            Field::BinaryData if value != JsonKind::Null => {
+                Err(Rejection::of(RejectCode::InvalidValue, &name.text, "is not read: send the event's data as JSON"))
+            }
+            Field::BinaryData | Field::Stamp => Ok(()),
+        }
+    }
+
+    fn set_properties(&mut self, name: Named<'a>, value: JsonKind<'a>) -> Result<(), Rejection> {
+        let object = match value {
+            JsonKind::Null => return Ok(()),
+            JsonKind::Object(object) => object,
+            _ => return self.properties.put(name.clone(), Err(wrong_type(&name.text, "an object")), &mut self.warnings),
+        };
+        if json::has_lone_surrogate(object) {
+            let refusal = Rejection::of(RejectCode::InvalidJson, &name.text, LONE_SURROGATE);
+            return self.properties.put(name, Err(refusal), &mut self.warnings);
+        }
+        let outer = name.text.clone();
+        let is_other = self.properties.value().is_some_and(|known| known != object);
+        self.properties.put(name, Ok(Some(Cow::Borrowed(object))), &mut self.warnings)?;
+        if self.properties.name() != outer {
+            // Another name goes before this one, or says the same.
+            return Ok(());
+        }
+        if is_other {
+            self.inside = Measures::default();
+            self.usage_objects.forget_inside();
+        }
+        self.object = outer.clone();
+        let Self { inside, warnings, usage_objects, hints, .. } = self;
+        for_members(&outer, object, |Name { text, meaning }, raw| {
+            let value = JsonKind::of(raw);
+            match meaning {
+                Some(Meaning::Field { field: Field::Measure(which), exact }) => {
+                    inside.offer(&text, raw);
+                    return inside.put_inside(which, &outer, Named { text, exact }, value, warnings);
+                }
+                Some(Meaning::Hint(Hint::Usage)) => usage_objects.usage(true, text, value),
+                Some(Meaning::Hint(Hint::Response)) => usage_objects.response(true, text, value),
+                _ => {
+                    if is_of_usage(&text) {
+                        inside.offer(&text, raw);
+                    }
+                    hints.inside(text, meaning, Shape::of(value));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn complete(mut self, cloud_only: bool) -> Result<Candidate<'a>, Rejection> {
+        if !self.named {
+            return Err(Rejection::whole(RejectCode::InvalidValue, "names no field of an event"));
+        }
+        let outer = std::mem::take(&mut self.properties).settle()?;
+        let object = self.object.clone();
+        let (usage, said) = self.settle_usage(&object, self.is_row || outer.1 || outer.0.is_none())?;
+        let Usage { all: usage, first: first_usage } = usage;
+        let (time, kind, project) = (self.time.settle()?, self.kind.settle()?, self.project.settle()?);
+        let (customer, user, endpoint) = (self.customer.settle()?, self.user.settle()?, self.endpoint.settle()?);
+        let mut candidate = Candidate {
+            id: self.id.settle()?.0,
+            source: None,
+            time: time.0,
+            kind: kind.0,
+            tenant: self.tenant.settle()?.0,
+            project: project.0,
+            customer: customer.0,
+            user: user.0,
+            endpoint: endpoint.0,
+            properties: outer.0,
+            usage,
+            provider: said.tokens,
+            warnings: self.warnings,
+            first_reading: None,
+        };
+        let listed = [time.1, kind.1, project.1, customer.1, user.1, endpoint.1, outer.1];
+        let is_there = [
+            candidate.time.is_some(),
+            candidate.kind.is_some(),
+            candidate.project.is_some(),
+            candidate.customer.is_some(),
+            candidate.user.is_some(),
+            candidate.endpoint.is_some(),
+            candidate.properties.is_some(),
+        ];
+        let listed = listed.map(|listed| listed || self.is_row);
+        let is_folded = is_there.iter().zip(listed).any(|(is_there, listed)| *is_there && !listed);
+        if is_folded || first_usage.is_some() || candidate.provider.is_some() || said.model.is_some() {
+            let [time, kind, project, customer, user, endpoint, properties] = listed;
+            candidate.first_reading = Some(Box::new(Candidate {
+                time: candidate.time.clone().filter(|_| time),
+                kind: candidate.kind.clone().filter(|_| kind),
+                project: candidate.project.clone().filter(|_| project),
+                customer: candidate.customer.clone().filter(|_| customer),
+                user: candidate.user.clone().filter(|_| user),
+                endpoint: candidate.endpoint.clone().filter(|_| endpoint),
+                properties: candidate.properties.clone().filter(|_| properties),
+                usage: first_usage.unwrap_or_else(|| candidate.usage.clone()),
+                ..Candidate::default()
+            }));
+        }
+        if candidate.usage.model.is_none() {
+            candidate.usage.model = said.model;
+        }
+        match self.spec_version.settle()?.0.as_deref() {
+            Some(SPEC_VERSION) => complete_cloud_event(&mut candidate, self.source)?,
+            None if !cloud_only => {}
+            _ => {
+                let message = format!("must be \"{SPEC_VERSION}\"");
+                return Err(Rejection::of(RejectCode::InvalidValue, "specversion", message));
+            }
+        }
+        let lacks_usage = said.warning.is_none();
+        let is_told = |warning: &Warning<'_>| {
+            warning.code != WarningCode::UsageNotRead || !names_tokens(&candidate.usage)
+        };
+        if let Some(warning) = said.warning.filter(is_told) {
+            candidate.warnings.push(warning);
+        }
+        self.hints.tell(&mut candidate, &object, lacks_usage);
+        Ok(candidate)
+    }
+
+    /// The measures of the event's own names and what a provider's usage object says. `properties_listed` is false
+    /// when the properties, which are named `object`, have a name that an earlier release did not read.
+    fn settle_usage(
+        &mut self,
+        object: &str,
+        properties_listed: bool,
+    ) -> Result<(Usage<'a>, ProviderSaid<'a>), Rejection> {
+        let mut inside = std::mem::take(&mut self.inside);
+        inside.settle_shared(Some(object), &mut self.warnings)?;
+        let flat_inside = inside.flat();
+        let (mut all, mut first) = inside.settle(false)?;
+        if !properties_listed {
+            first = Some(UsageText::default());
+        }
+        let mut flat_beside = None;
+        if let Some(mut beside) = self.beside.take() {
+            beside.settle_shared(None, &mut self.warnings)?;
+            flat_beside = beside.flat();
+            let (beside, beside_first) = beside.settle(self.is_row)?;
+            if first.is_some() || beside_first.is_some() {
+                let mut earlier = first.unwrap_or_else(|| all.clone());
+                complete(&mut earlier, beside_first.unwrap_or_else(|| beside.clone()));
+                first = Some(earlier);
+            }
+            complete(&mut all, beside);
+        }
+        let objects = std::mem::take(&mut self.usage_objects);
+        let is_said = !objects.is_empty() || flat_inside.is_some() || flat_beside.is_some();
+        let said = if is_said { objects.read(object, [flat_inside, flat_beside]) } else { ProviderSaid::default() };
+        Ok((Usage { all, first }, said))
+    }
+}
+
+/// The measures of an event's own names.
+struct Usage<'a> {
+    all: UsageText<'a>,
+    /// What an earlier release would have read, where that differs.
+    first: Option<UsageText<'a>>,
+}
+
+/// Takes the source, and looks in the data for what the envelope of a `CloudEvent` has no attribute for. Its data is
+/// free, so that only listed names are looked for, and a member of another type than text or integer is not the
+/// field.
+fn complete_cloud_event<'a>(candidate: &mut Candidate<'a>, source: Option<JsonKind<'a>>) -> Result<(), Rejection> {
+    candidate.source = filled(source.map_or(Ok(None), |source| text("source", source))?);
+    if candidate.source.is_none() {
+        candidate.warnings.push(Warning::whole(WarningCode::MissingSource));
+    }
+    let Some(Cow::Borrowed(data)) = candidate.properties else { return Ok(()) };
+    let [mut customer, mut user, mut endpoint, mut project, mut tenant] = [(); 5].map(|()| Text::default());
+    let mut warnings = Vec::new();
+    for_members("data", data, |Name { text: name, meaning }, value| {
+        let Some(Meaning::Field { field, exact: true }) = meaning else { return Ok(()) };
+        let slot = match field {
+            Field::Customer => &mut customer,
+            Field::User => &mut user,
+            Field::Endpoint => &mut endpoint,
+            Field::Project => &mut project,
+            Field::Tenant => &mut tenant,
+            _ => return Ok(()),
+        };
+        let value = filled(identifier(&name, JsonKind::of(value)).unwrap_or_default());
+        slot.put_inside("data", Named { text: name, exact: true }, Ok(value), &mut warnings)
+    })?;
+    let found = [customer, user, endpoint, project, tenant].map(Slot::into_value);
+    if let Some(first) = candidate.first_reading.as_deref_mut().filter(|first| first.properties.is_some()) {
+        fill(first, found.clone());
+    }
+    fill(candidate, found);
+    Ok(())
+}
+
+/// Gives an event what its data says and it lacks.
+fn fill<'a>(candidate: &mut Candidate<'a>, found: [Option<Cow<'a, str>>; 5]) {
+    let slots = [
+        &mut candidate.customer,
+        &mut candidate.user,
+        &mut candidate.endpoint,
+        &mut candidate.project,
+        &mut candidate.tenant,
+    ];
+    for (slot, found) in slots.into_iter().zip(found) {
+        if slot.is_none() {
+            *slot = found;
+        }
+    }
+}
+
+/// Takes the type. Libraries that track users write what they do (`track`) as `type` and what happened as
+/// `event`: of this pair `event` is the type, in whatever order they come.
+fn put_kind<'a>(
+    slot: &mut Text<'a>,
+    name: Named<'a>,
+    value: Result<Option<Cow<'a, str>>, Rejection>,
+    warnings: &mut Vec<Warning<'a>>,
+) -> Result<(), Rejection> {
+    let is = |name: &str, member: &str| name.eq_ignore_ascii_case(member);
+    if let Ok(Some(value)) = &value {
+        if is(slot.name(), "event") && is(&name.text, "type") && value == CALL_OF_TRACKERS {
+            return Ok(());
+        }
+        let known = slot.value().map(|known| &**known);
+        if is(slot.name(), "type") && is(&name.text, "event") && known == Some(CALL_OF_TRACKERS) {
+            *slot = Text::default();
+        }
+    }
+    slot.put(name, value, warnings)
+}

@@ -1,0 +1,95 @@
+//! Names in other cases and with other separators: read like the listed ones, after them, and never in silence.
+
+use domain::event::Candidate;
+use domain::rejection::RejectCode;
+use domain::warning::{Warning, WarningCode};
+
+use crate::{event, items, refused_for};
+
+fn ambiguous(name: &str) -> [Warning<'_>; 1] {
+    [Warning::of(WarningCode::AmbiguousField, name)]
+}
+
+#[test]
+fn names_that_clients_write_in_another_case_are_billed() {
+    for name in ["customerID", "CustomerId", "customer-id", "accountID", "Customer ID", "ACCOUNT_ID", "Subject"] {
+        let body = format!(r#"{{"{name}":"acme"}}"#);
+        assert_eq!(event(&body).customer.as_deref(), Some("acme"), "{name}");
+    }
+    for name in ["eventID", "EventId", "Event-ID", "ID", "IdempotencyKey"] {
+        let body = format!(r#"{{"{name}":"e1"}}"#);
+        assert_eq!(event(&body).id.as_deref(), Some("e1"), "{name}");
+    }
+    for name in ["userID", "UserId", "user-id"] {
+        let body = format!(r#"{{"{name}":7}}"#);
+        assert_eq!(event(&body).user.as_deref(), Some("7"), "{name}");
+    }
+    for name in ["$user", "user.id", "user/id", "the user"] {
+        let body = format!(r#"{{"id":"a","{name}":"u"}}"#);
+        assert_eq!(event(&body).user, None, "{name}");
+    }
+}
+
+#[test]
+fn a_listed_name_wins_in_either_order_and_the_other_is_told() {
+    for body in [r#"{"customer":"a","CustomerId":"b","user":"u"}"#, r#"{"CustomerId":"b","customer":"a","user":"u"}"#] {
+        let found = event(body);
+        assert_eq!((found.customer.as_deref(), &found.warnings[..]), (Some("a"), &ambiguous("CustomerId")[..]), "{body}");
+    }
+    for body in [r#"{"user":"u","User":{"id":1}}"#, r#"{"User":{"id":1},"user":"u"}"#] {
+        let found = event(body);
+        assert_eq!((found.user.as_deref(), &found.warnings[..]), (Some("u"), &ambiguous("User")[..]), "{body}");
+    }
+    let agreeing = event(r#"{"customer":"a","CustomerId":"a"}"#);
+    assert_eq!((agreeing.customer.as_deref(), agreeing.warnings.len()), (Some("a"), 0));
+    assert_eq!(event(r#"{"customer":null,"CustomerId":"b"}"#).customer.as_deref(), Some("b"));
+    let three = event(r#"{"CustomerId":"b","accountID":"c","customer":"a"}"#);
+    assert_eq!(three.customer.as_deref(), Some("a"), "two that differ do not matter beside a listed one");
+    let data = event(r#"{"Data":{"tokens":1},"properties":{"tokens":2}}"#);
+    assert_eq!((data.usage.tokens.as_deref(), &data.warnings[..]), (Some("2"), &ambiguous("Data")[..]));
+}
+
+#[test]
+fn two_names_of_one_rank_that_differ_are_a_conflict_that_names_both() {
+    for (body, first, second) in [
+        (r#"{"customer":"a","account_id":"b"}"#, "customer", "account_id"),
+        (r#"{"CustomerId":"a","accountID":"b"}"#, "CustomerId", "accountID"),
+        (r#"{"data":{"inputTokens":1,"input_tokens":2}}"#, "data.inputTokens", "data.input_tokens"),
+        (r#"{"time":1,"ts":2}"#, "time", "ts"),
+    ] {
+        let [Err((_, why))] = &items(crate::JSON, body)[..] else { panic!("{body} is taken") };
+        assert_eq!((why.code, why.field.as_deref()), (RejectCode::ConflictingFields, Some(second)), "{body}");
+        assert!(why.message.contains(first), "{body}: {}", why.message);
+    }
+    refused_for(r#"{"tokens":1,"tokens":2}"#, RejectCode::ConflictingFields, "tokens");
+    refused_for(r#"{"User":{"id":1}}"#, RejectCode::InvalidType, "User");
+}
+
+#[test]
+fn in_the_properties_measures_alone_are_read_in_any_case_and_refuse_no_event() {
+    let found = event(r#"{"user":"u","properties":{"InputTokens":5,"OUTPUT_TOKENS":"7","CustomerId":"c","Model":"m"}}"#);
+    let usage = &found.usage;
+    assert_eq!((usage.input_tokens.as_deref(), usage.output_tokens.as_deref()), (Some("5"), Some("7")));
+    assert_eq!((usage.model.as_deref(), found.customer), (Some("m"), None));
+    for value in ["-1", "1.5", "true", r#""many""#, "[]", "1e13"] {
+        let body = format!(r#"{{"user":"u","data":{{"Tokens":{value}}}}}"#);
+        let found = event(&body);
+        assert_eq!(found.usage.tokens, None, "{body}");
+        assert_eq!(found.warnings, [Warning::of(WarningCode::MeasureNotRead, "data.Tokens")], "{body}");
+    }
+    for body in [r#"{"user":"u","data":{"tokens":1,"Tokens":2}}"#, r#"{"user":"u","data":{"Tokens":2,"tokens":1}}"#] {
+        let found = event(body);
+        assert_eq!((found.usage.tokens.as_deref(), &found.warnings[..]), (Some("1"), &ambiguous("data.Tokens")[..]));
+    }
+}
+
+#[test]
+fn what_an_earlier_release_did_not_read_is_left_out_of_its_reading() {
+    let body = r#"{"id":"e","CustomerId":"c","user":"u","data":{"Tokens":5,"latencyMs":2}}"#;
+    let found = event(body);
+    let first = *found.first_reading.unwrap();
+    let wanted = event(r#"{"user":"u","data":{"latencyMs":2}}"#);
+    assert_eq!((first.customer, first.user, first.usage.tokens), (None, wanted.user, None));
+    assert_eq!(first.usage.latency_ms, wanted.usage.latency_ms);
+    assert_eq!(event(r#"{"id":"e","customer":"c","data":{"tokens":5}}"#).first_reading, None::<Box<Candidate<'_>>>);
+}
