@@ -246,7 +246,11 @@ impl<'p> Admission<'p> {
         let warnings = warnings(candidate, (!time_assigned).then_some(time), is_cut);
         if let Some(warning) = warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
             let (code, field) = (RejectCode::Strict(warning.code), warning.field.as_deref());
-            return Err(Rejection { code, field: field.map(str::to_owned), message: warning.code.message().to_owned() });
+            return Err(Rejection {
+                code,
+                field: field.map(str::to_owned),
+                message: warning.code.message().to_owned(),
+            });
         }
         let dimensions = [
             (Dimension::Type, Some(kind)),
@@ -385,7 +389,9 @@ fn warnings<'c>(candidate: &'c Candidate<'c>, time: Option<Timestamp>, is_usage_
             warnings.push(Warning::of(WarningCode::PlaceholderValue, field));
         }
     }
-    if time.is_some_and(|time| ZERO_TIMES_SECONDS.contains(&(time.micros() / 1_000_000)) && time.micros() % 1_000_000 == 0) {
+    if time
+        .is_some_and(|time| ZERO_TIMES_SECONDS.contains(&(time.micros() / 1_000_000)) && time.micros() % 1_000_000 == 0)
+    {
         warnings.push(Warning::of(WarningCode::ZeroTime, "time"));
     }
     if is_usage_cut && !has(&warnings, WarningCode::UsageConflict) {

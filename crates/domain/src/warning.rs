@@ -120,8 +120,7 @@ impl<'a> Warning<'a> {
 
 /// Whether a customer or user of this name is one that a program wrote because it knew none.
 pub fn is_placeholder(name: &str) -> bool {
-    const WORDS: [&str; 9] =
-        ["null", "undefined", "none", "nil", "nan", "n/a", "\\n", "[object object]", "(null)"];
+    const WORDS: [&str; 9] = ["null", "undefined", "none", "nil", "nan", "n/a", "\\n", "[object object]", "(null)"];
     name.len() <= 15 && WORDS.iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 

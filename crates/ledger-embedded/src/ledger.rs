@@ -196,9 +196,12 @@ impl Core {
     /// Earlier sightings in all that no longer changes, looked up without holding the lock.
     fn flushed_sightings(&self, events: &[FreshEvent<'_>]) -> Result<Vec<Option<FirstSeen>>, PortError> {
         let snapshot = self.state.read().snapshot();
-        let find = |event: &FreshEvent<'_>| match snapshot.find_id(event.hash)? {
-            Some(seen) => Ok(Some(seen)),
-            None => Ok(event.former.map(|hash| snapshot.find_id(hash)).transpose()?.flatten().filter(|seen| event.was(seen))),
+        let find = |event: &FreshEvent<'_>| -> std::io::Result<Option<FirstSeen>> {
+            if let Some(seen) = snapshot.find_id(event.hash)? {
+                return Ok(Some(seen));
+            }
+            let former = event.former.map(|hash| snapshot.find_id(hash)).transpose()?;
+            Ok(former.flatten().filter(|seen| event.was(seen)))
         };
         events.iter().map(find).collect::<Result<_, _>>().map_err(|why| corrupt("an id run", why))
     }

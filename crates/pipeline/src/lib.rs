@@ -23,7 +23,7 @@ mod roles;
 mod pipeline;
 
 pub use gate::{FairLimiter, FairPermit, Gated, ReadPorts, WorkClass};
-pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status};
+pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status, WarningSum};
 pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Pipeline, PipelineParts, ReadinessCheck};

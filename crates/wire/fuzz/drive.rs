@@ -37,7 +37,15 @@ pub(crate) fn ingest(content_type: Option<&str>, content_encoding: Option<&str>,
     let scope = TenantScope::for_operator(TenantId::default_tenant());
     let hasher = PayloadHasher::new(&[7; 16]);
     let times = ReceiptTimes { received_at: NOW, watermark: NOW };
-    let context = AdmissionContext { scope: &scope, limits: &limits, hasher: &hasher, times, request: None, strict: false, former_ids: false };
+    let context = AdmissionContext {
+        scope: &scope,
+        limits: &limits,
+        hasher: &hasher,
+        times,
+        request: None,
+        strict: false,
+        former_ids: false,
+    };
     let mut admission = Admission::new(context, decoded.len());
     let mut ids = Vec::new();
     for candidate in parsed.items.iter().flatten() {

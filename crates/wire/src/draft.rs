@@ -145,7 +145,8 @@ impl<'a> Draft<'a> {
 
     fn set(&mut self, name: Name<'a>, raw: &'a str, value: JsonKind<'a>, limits: &Limits) -> Result<(), Rejection> {
         let Name { text: name, meaning } = name;
-        self.named |= matches!(meaning, Some(Meaning::Field { field, .. }) if !matches!(field, Field::Stamp | Field::Source));
+        self.named |=
+            matches!(meaning, Some(Meaning::Field { field, .. }) if !matches!(field, Field::Stamp | Field::Source));
         // The event's own object is the first level.
         if let JsonKind::Array(text) | JsonKind::Object(text) = value
             && json::is_deeper_than(text, limits.json_depth_max.saturating_sub(1))
@@ -168,7 +169,8 @@ impl<'a> Draft<'a> {
                 if is_of_usage(&name) {
                     self.beside.get_or_insert_default().offer(&name, raw);
                 }
-                let hint = meaning.and_then(|meaning| if let Meaning::Hint(hint) = meaning { Some(hint) } else { None });
+                let hint =
+                    meaning.and_then(|meaning| if let Meaning::Hint(hint) = meaning { Some(hint) } else { None });
                 let name = if name.len() <= NAME_BYTES_MAX { name } else { return Ok(()) };
                 self.hints.beside(name, hint, Shape::of(value));
                 Ok(())
@@ -231,7 +233,9 @@ impl<'a> Draft<'a> {
         let object = match value {
             JsonKind::Null => return Ok(()),
             JsonKind::Object(object) => object,
-            _ => return self.properties.put(name.clone(), Err(wrong_type(&name.text, "an object")), &mut self.warnings),
+            _ => {
+                return self.properties.put(name.clone(), Err(wrong_type(&name.text, "an object")), &mut self.warnings);
+            }
         };
         if json::has_lone_surrogate(object) {
             let refusal = Rejection::of(RejectCode::InvalidJson, &name.text, LONE_SURROGATE);
@@ -334,9 +338,8 @@ impl<'a> Draft<'a> {
             }
         }
         let lacks_usage = said.warning.is_none();
-        let is_told = |warning: &Warning<'_>| {
-            warning.code != WarningCode::UsageNotRead || !names_tokens(&candidate.usage)
-        };
+        let is_told =
+            |warning: &Warning<'_>| warning.code != WarningCode::UsageNotRead || !names_tokens(&candidate.usage);
         if let Some(warning) = said.warning.filter(is_told) {
             candidate.warnings.push(warning);
         }

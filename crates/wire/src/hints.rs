@@ -103,7 +103,9 @@ impl<'a> Hints<'a> {
     /// Takes a member of the properties that is no measure.
     pub(crate) fn inside(&mut self, name: Cow<'a, str>, meaning: Option<names::Meaning>, value: Shape) {
         let hint = match meaning {
-            Some(names::Meaning::Hint(Hint::Time)) | Some(names::Meaning::Field { field: Field::Time, .. }) => Hint::Time,
+            Some(names::Meaning::Hint(Hint::Time)) | Some(names::Meaning::Field { field: Field::Time, .. }) => {
+                Hint::Time
+            }
             // Properties are full of the ids of other things.
             Some(names::Meaning::Hint(Hint::Id)) if name.starts_with('$') => Hint::Id,
             Some(names::Meaning::Field { field: Field::Id, .. }) if name != "id" => Hint::Id,

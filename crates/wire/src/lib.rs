@@ -25,8 +25,8 @@ mod csv;
 
 pub use csv::{CsvReader, CsvRow, Cut, detect_delimiter};
 pub use decode::decode;
-pub use error::BodyError;
 pub use draft::Item;
+pub use error::BodyError;
 pub use parse::{Parsed, line, parse};
 pub use stream::inflate;
 pub use table::{Columns, ColumnsError, Mapping};

@@ -93,32 +93,152 @@ const FIELDS: [(&[&str], Field); 41] = [
 
 /// Names that look like a time, without case and separators.
 const TIMES: [&str; 60] = [
-    "createdat", "created", "createdon", "createdtime", "createddate", "creationtime", "creationdate", "date", "datetime",
-    "occurred", "occurredon", "occurrence", "$timestamp", "@timestamp", "$time", "eventtimestamp", "eventdate",
-    "eventdatetime", "eventts", "originaltimestamp", "sentat", "clienttime", "clienteventtime", "clienttimestamp",
-    "servertime", "servertimestamp", "logtime", "logtimestamp", "loggedat", "starttime", "startedat", "startat",
-    "endtime", "endedat", "finishedat", "completedat", "requesttime", "requesttimestamp", "requestedat",
-    "timestampms", "timestampmillis", "timems", "timemillis", "timestamputc", "timeutc", "epoch", "epochms",
-    "unixtime", "unixtimestamp", "happenedat", "triggeredat", "trackedat", "recordedat", "collectedat", "capturedat",
-    "insertedat", "publishtime", "timeunixnano", "starttimeunixnano", "observedtimeunixnano",
+    "createdat",
+    "created",
+    "createdon",
+    "createdtime",
+    "createddate",
+    "creationtime",
+    "creationdate",
+    "date",
+    "datetime",
+    "occurred",
+    "occurredon",
+    "occurrence",
+    "$timestamp",
+    "@timestamp",
+    "$time",
+    "eventtimestamp",
+    "eventdate",
+    "eventdatetime",
+    "eventts",
+    "originaltimestamp",
+    "sentat",
+    "clienttime",
+    "clienteventtime",
+    "clienttimestamp",
+    "servertime",
+    "servertimestamp",
+    "logtime",
+    "logtimestamp",
+    "loggedat",
+    "starttime",
+    "startedat",
+    "startat",
+    "endtime",
+    "endedat",
+    "finishedat",
+    "completedat",
+    "requesttime",
+    "requesttimestamp",
+    "requestedat",
+    "timestampms",
+    "timestampmillis",
+    "timems",
+    "timemillis",
+    "timestamputc",
+    "timeutc",
+    "epoch",
+    "epochms",
+    "unixtime",
+    "unixtimestamp",
+    "happenedat",
+    "triggeredat",
+    "trackedat",
+    "recordedat",
+    "collectedat",
+    "capturedat",
+    "insertedat",
+    "publishtime",
+    "timeunixnano",
+    "starttimeunixnano",
+    "observedtimeunixnano",
 ];
 
 /// Names that look like the id of an event, without case and separators.
 const IDS: [&str; 32] = [
-    "transactionid", "externalid", "externaleventid", "messageid", "msgid", "uuid", "guid", "insertid", "$insertid",
-    "requestid", "eventuuid", "eventguid", "eventuid", "eventkey", "dedupid", "dedupeid", "dedupkey", "dedupekey",
-    "deduplicationid", "deduplicationkey", "uniqueid", "uniquekey", "clienteventid", "sourceeventid", "recordid",
-    "usageid", "usagerecordid", "identifier", "idempotencyid", "idempotencytoken", "$id", "ceid",
+    "transactionid",
+    "externalid",
+    "externaleventid",
+    "messageid",
+    "msgid",
+    "uuid",
+    "guid",
+    "insertid",
+    "$insertid",
+    "requestid",
+    "eventuuid",
+    "eventguid",
+    "eventuid",
+    "eventkey",
+    "dedupid",
+    "dedupeid",
+    "dedupkey",
+    "dedupekey",
+    "deduplicationid",
+    "deduplicationkey",
+    "uniqueid",
+    "uniquekey",
+    "clienteventid",
+    "sourceeventid",
+    "recordid",
+    "usageid",
+    "usagerecordid",
+    "identifier",
+    "idempotencyid",
+    "idempotencytoken",
+    "$id",
+    "ceid",
 ];
 
 /// Names that look like a customer or a user, without case and separators.
 const PEOPLE: [&str; 46] = [
-    "client", "clientid", "org", "orgid", "organization", "organizationid", "organisation", "organisationid",
-    "company", "companyid", "team", "teamid", "account", "accountname", "accountuuid", "billingaccount",
-    "billingaccountid", "customername", "customeruid", "customeruuid", "externalcustomerid",
-    "externalsubscriptionid", "subscriptionid", "stripecustomerid", "distinctid", "$distinctid", "anonymousid",
-    "deviceid", "visitorid", "uid", "useruid", "useruuid", "username", "useremail", "email", "externaluserid",
-    "member", "memberid", "actor", "actorid", "personid", "principal", "principalid", "consumer", "consumerid", "$user",
+    "client",
+    "clientid",
+    "org",
+    "orgid",
+    "organization",
+    "organizationid",
+    "organisation",
+    "organisationid",
+    "company",
+    "companyid",
+    "team",
+    "teamid",
+    "account",
+    "accountname",
+    "accountuuid",
+    "billingaccount",
+    "billingaccountid",
+    "customername",
+    "customeruid",
+    "customeruuid",
+    "externalcustomerid",
+    "externalsubscriptionid",
+    "subscriptionid",
+    "stripecustomerid",
+    "distinctid",
+    "$distinctid",
+    "anonymousid",
+    "deviceid",
+    "visitorid",
+    "uid",
+    "useruid",
+    "useruuid",
+    "username",
+    "useremail",
+    "email",
+    "externaluserid",
+    "member",
+    "memberid",
+    "actor",
+    "actorid",
+    "personid",
+    "principal",
+    "principalid",
+    "consumer",
+    "consumerid",
+    "$user",
 ];
 
 /// Names that are certainly meant for a field without being near its listed ones.
@@ -157,9 +277,22 @@ const OTHER_WORDS: [&str; 9] =
 
 /// Counts of tokens that limit or describe instead of being used, without case and separators.
 const LIMITS_OF_TOKENS: [&str; 16] = [
-    "maxtokens", "maxoutputtokens", "maxcompletiontokens", "maxinputtokens", "maxnewtokens", "maxtokenstosample",
-    "mintokens", "tokenslimit", "tokenslimits", "budgettokens", "tokensbudget", "tokensremaining", "remainingtokens",
-    "tokensleft", "contexttokens", "tokenspersecond",
+    "maxtokens",
+    "maxoutputtokens",
+    "maxcompletiontokens",
+    "maxinputtokens",
+    "maxnewtokens",
+    "maxtokenstosample",
+    "mintokens",
+    "tokenslimit",
+    "tokenslimits",
+    "budgettokens",
+    "tokensbudget",
+    "tokensremaining",
+    "remainingtokens",
+    "tokensleft",
+    "contexttokens",
+    "tokenspersecond",
 ];
 
 struct Entry {
@@ -221,7 +354,9 @@ pub(crate) fn field_of(name: &str) -> Option<(Field, bool)> {
 /// Whether a number under `name` is likely to be a count of tokens.
 pub(crate) fn counts_tokens(name: &str) -> bool {
     let mut buffer = [0; FOLDED_BYTES_MAX];
-    let Some(folded) = fold(name, &mut buffer).and_then(|folded| std::str::from_utf8(folded).ok()) else { return false };
+    let Some(folded) = fold(name, &mut buffer).and_then(|folded| std::str::from_utf8(folded).ok()) else {
+        return false;
+    };
     let is_count = folded == "token" || ["tokens", "tokencount", "tokenusage"].iter().any(|part| folded.contains(part));
     is_count && !LIMITS_OF_TOKENS.contains(&folded)
 }
@@ -239,10 +374,11 @@ pub(crate) fn near(name: &str) -> Option<Field> {
         return None;
     }
     let mut listed = [0; FOLDED_BYTES_MAX];
-    let near = FIELDS.iter().filter(|(_, field)| !field.has_fixed_name() && *field != Field::Stamp).find(|(spellings, _)| {
-        let name = spellings.first().and_then(|name| fold(name, &mut listed)).unwrap_or_default();
-        name.len() >= NEAR_LETTERS_MIN && is_one_edit_away(name, folded)
-    });
+    let near =
+        FIELDS.iter().filter(|(_, field)| !field.has_fixed_name() && *field != Field::Stamp).find(|(spellings, _)| {
+            let name = spellings.first().and_then(|name| fold(name, &mut listed)).unwrap_or_default();
+            name.len() >= NEAR_LETTERS_MIN && is_one_edit_away(name, folded)
+        });
     near.map(|(_, field)| *field)
 }
 

@@ -10,8 +10,8 @@ use domain::rejection::{RejectCode, Rejection};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::error::BodyError;
 use crate::draft::{Draft, Item};
+use crate::error::BodyError;
 use crate::event::Rules;
 use crate::field::Field;
 use crate::json;

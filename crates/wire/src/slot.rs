@@ -146,6 +146,10 @@ impl<'a, T: PartialEq> Slot<'a, T> {
 }
 
 fn conflict(first: &str, second: &str) -> Rejection {
-    let message = if first == second { "stands twice, with two values".to_owned() } else { format!("differs from `{first}`, which means the same") };
+    let message = if first == second {
+        "stands twice, with two values".to_owned()
+    } else {
+        format!("differs from `{first}`, which means the same")
+    };
     Rejection::of(RejectCode::ConflictingFields, second, message)
 }

@@ -11,7 +11,7 @@ mod response;
 mod protocols;
 
 pub(crate) use members::{Members, is_telling};
-pub(crate) use response::{Response, is_usage, response};
+pub(crate) use response::response;
 pub(crate) use shapes::{read, read_members};
 pub(crate) use tokens::{ProviderUsage, Reading};
 

@@ -164,16 +164,15 @@ impl Made {
         };
         Candidate {
             id: text(&self.id),
-            source: None,
             time: Some(TimeText::Text(Cow::Borrowed(&self.time))),
             kind: text(kind),
-            tenant: None,
             project: text(PROJECTS[self.project]),
             customer: world.customers.get(self.customer).map(|name| Cow::Borrowed(name.as_str())),
             user: text(&self.user),
             endpoint: text(place.unwrap_or(ENDPOINTS[self.endpoint])),
             properties: text(&self.properties),
             usage,
+            ..Candidate::default()
         }
     }
 }

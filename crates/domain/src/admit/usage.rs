@@ -12,7 +12,8 @@ pub(super) fn check_usage<'c>(
     provider: Option<&ProviderTokens>,
 ) -> Result<(Usage<'c>, bool), Rejection> {
     let input_tokens = count("inputTokens", text.input_tokens.as_deref())?.or(provider.and_then(|tokens| tokens.input));
-    let output_tokens = count("outputTokens", text.output_tokens.as_deref())?.or(provider.and_then(|tokens| tokens.output));
+    let output_tokens =
+        count("outputTokens", text.output_tokens.as_deref())?.or(provider.and_then(|tokens| tokens.output));
     let sum = match (input_tokens, output_tokens) {
         (None, None) => None,
         (input, output) => Some(input.unwrap_or(0) + output.unwrap_or(0)),
@@ -20,7 +21,8 @@ pub(super) fn check_usage<'c>(
     let tokens = count("tokens", text.tokens.as_deref())?.or(sum);
     let latency_us = latency_us(text.latency_ms.as_deref())?;
     let model = optional("model", text.model.as_deref(), NAME_BYTES_MAX)?;
-    let part = |own: Option<u64>, of_provider: fn(&ProviderTokens) -> Option<u64>| own.or(provider.and_then(of_provider));
+    let part =
+        |own: Option<u64>, of_provider: fn(&ProviderTokens) -> Option<u64>| own.or(provider.and_then(of_provider));
     let cache_read = part(count("cacheReadTokens", text.cache_read_tokens.as_deref())?, |tokens| tokens.cache_read);
     let cache_write = part(count("cacheWriteTokens", text.cache_write_tokens.as_deref())?, |tokens| tokens.cache_write);
     let reasoning = part(count("reasoningTokens", text.reasoning_tokens.as_deref())?, |tokens| tokens.reasoning);

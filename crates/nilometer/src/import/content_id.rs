@@ -14,8 +14,7 @@ const HASH_BYTES: usize = 16;
 
 /// The id of `candidate`.
 pub(super) fn content_id(candidate: &Candidate<'_>) -> String {
-    let Candidate { source: _, id: _, time, kind, tenant: _, project, customer, user, endpoint, properties, usage } =
-        candidate;
+    let Candidate { source, time, kind, project, customer, user, endpoint, properties, usage, .. } = candidate;
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     let mut part = |text: Option<&str>| match text {
         // The length tells where a part ends, and an absent one from an empty one.
@@ -33,6 +32,21 @@ pub(super) fn content_id(candidate: &Candidate<'_>) -> String {
     }
     for text in [&usage.tokens, &usage.input_tokens, &usage.output_tokens, &usage.latency_ms, &usage.model] {
         part(text.as_deref());
+    }
+    // What an earlier release did not read changes the id of such rows alone.
+    let parts = [source, &usage.cache_read_tokens, &usage.cache_write_tokens, &usage.reasoning_tokens];
+    for (number, text) in (0_u8..).zip(parts) {
+        if let Some(text) = text {
+            hasher.update(&[0xFF, number]);
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+    if let Some(tokens) = &candidate.provider {
+        for part in [tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.reasoning] {
+            hasher.update(&[0xFE, u8::from(part.is_some())]);
+            hasher.update(&part.unwrap_or(0).to_le_bytes());
+        }
     }
     let hash = hasher.finalize().to_hex();
     format!("imp_{}", hash.get(..HASH_BYTES * 2).unwrap_or_default())

@@ -1,13 +1,16 @@
 //! Writes an event as a line of JSON, as `POST /v1/events` takes it, under the first name of each field.
 
-use domain::event::{Candidate, TimeText};
+use domain::event::{Candidate, ProviderTokens, TimeText};
 
 /// Appends `candidate` with the id `id` and an end of line.
 pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str) {
-    let Candidate { source: _, id: _, time, kind, tenant, project, customer, user, endpoint, properties, usage } =
-        candidate;
+    let Candidate { source, time, kind, tenant, project, customer, user, endpoint, properties, usage, .. } = candidate;
     out.extend_from_slice(b"{\"id\":");
     push_text(out, id);
+    if let Some(source) = source {
+        push_member(out, "specversion", "1.0");
+        push_member(out, "source", source);
+    }
     match time {
         Some(TimeText::Text(text)) => push_member(out, "time", text),
         Some(TimeText::Number(number)) => push_raw(out, "time", number),
@@ -32,6 +35,9 @@ pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str)
         ("inputTokens", &usage.input_tokens),
         ("outputTokens", &usage.output_tokens),
         ("latencyMs", &usage.latency_ms),
+        ("cacheReadTokens", &usage.cache_read_tokens),
+        ("cacheWriteTokens", &usage.cache_write_tokens),
+        ("reasoningTokens", &usage.reasoning_tokens),
     ];
     for (name, number) in numbers {
         match number.as_deref() {
@@ -41,12 +47,35 @@ pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str)
             None => {}
         }
     }
+    if let Some(tokens) = &candidate.provider {
+        push_raw(out, "usage", &usage_object(tokens));
+    }
     if let Some(properties) = properties {
         // A line break in it would end the line; between the tokens of JSON a space says the same.
         let line: String = properties.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }).collect();
         push_raw(out, "properties", &line);
     }
     out.extend_from_slice(b"}\n");
+}
+
+/// The tokens as a usage object, which is read as what it was written from.
+fn usage_object(tokens: &ProviderTokens) -> String {
+    let ProviderTokens { input, output, cache_read, cache_write, reasoning } = *tokens;
+    let part = |name: &str, tokens: Option<u64>| tokens.map(|tokens| format!("\"{name}\":{tokens}"));
+    let join = |parts: Vec<Option<String>>| parts.into_iter().flatten().collect::<Vec<_>>().join(",");
+    let details = |name: &str, parts: Vec<Option<String>>| {
+        let parts = join(parts);
+        (!parts.is_empty()).then(|| format!("\"{name}\":{{{parts}}}"))
+    };
+    let cached = vec![part("cached_tokens", cache_read), part("cache_write_tokens", cache_write)];
+    let members = join(vec![
+        // The member that tells the shape.
+        part("prompt_tokens", Some(input.unwrap_or(0))),
+        part("completion_tokens", output),
+        details("prompt_tokens_details", cached),
+        details("completion_tokens_details", vec![part("reasoning_tokens", reasoning)]),
+    ]);
+    format!("{{{members}}}")
 }
 
 fn push_member(out: &mut Vec<u8>, name: &str, text: &str) {
@@ -84,6 +113,11 @@ mod tests {
             r#"{"id":"a\"b","ts":1767225600.5,"type":"t","tenant":"x","project":"p","customer":7,"user":"\u00e9"}"#,
             r#"{"id":"e","time":"2026-01-01","endpoint":"/a","properties":{"tokens":5,"model":"m","latencyMs":1.5}}"#,
             r#"{"id":"e","inputTokens":1,"outputTokens":2e1,"tokens":3}"#,
+            r#"{"id":"e","specversion":"1.0","source":"/a","subject":"c","data":{"user":"u"}}"#,
+            r#"{"id":"e","usage":{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4}}}"#,
+            r#"{"id":"e","usage":{"promptTokenCount":9,"candidatesTokenCount":5,"thoughtsTokenCount":4}}"#,
+            r#"{"id":"e","properties":{"usage":{"input_tokens":9,"output_tokens":5,"cache_read_input_tokens":4}}}"#,
+            r#"{"id":"e","cacheReadTokens":1,"inputTokens":5,"reasoningTokens":0}"#,
         ] {
             let limits = Limits::default();
             let candidate = wire::line(1, json.as_bytes(), &limits).unwrap().unwrap();

@@ -58,7 +58,10 @@ mod tests {
         let mut sums = WarningSums::default();
         let names: Vec<_> = (0..200).map(|n| format!("name{n}")).collect();
         for (index, name) in names.iter().enumerate() {
-            sums.add(index, &[Warning::of(WarningCode::NearField, name.as_str()), Warning::whole(WarningCode::ZeroTime)]);
+            sums.add(
+                index,
+                &[Warning::of(WarningCode::NearField, name.as_str()), Warning::whole(WarningCode::ZeroTime)],
+            );
         }
         let sums = sums.into_sums();
         assert!(sums.len() <= WARNING_SUMS_MAX, "{}", sums.len());

@@ -11,8 +11,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::count::count;
-use crate::names::Name;
 use crate::json::{self, JsonKind};
+use crate::names::Name;
 
 /// What some shape reads, besides the members that [`is_creation`] knows.
 const READ: [&str; 41] = [

@@ -11,11 +11,6 @@ const USAGE: [&str; 3] = ["usage", "usageMetadata", "usage_metadata"];
 const MODEL: [&str; 3] = ["model", "modelVersion", "model_version"];
 const ID: [&str; 3] = ["id", "responseId", "response_id"];
 
-/// Whether a usage object may stand in a member of this name.
-pub(crate) fn is_usage(name: &str) -> bool {
-    USAGE.contains(&name)
-}
-
 /// A whole response of a provider, as far as it concerns usage.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response<'a> {

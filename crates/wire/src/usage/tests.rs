@@ -15,6 +15,9 @@ mod documents;
 /// How a test reads an object.
 type Read = fn(&str) -> Reading;
 
+/// A row of the contract: its number, the object and its reader, the five classes, and the sums.
+type Row = (u8, Read, &'static str, [u64; 5], [u64; 3]);
+
 fn native(object: &str) -> Reading {
     read(object, None)
 }
@@ -55,7 +58,7 @@ fn the_fifteen_rows_have_their_classes_and_totals() {
     let start_and_delta: Read =
         |_| stream([r#"{"input_tokens":25,"output_tokens":1}"#, r#"{"output_tokens":15}"#], Some("anthropic"));
     #[rustfmt::skip]
-    let rows: [(u8, Read, &str, [u64; 5], [u64; 3]); 15] = [
+    let rows: [Row; 15] = [
         (1, native, r#"{"prompt_tokens":1200,"prompt_tokens_details":{"cached_tokens":1024},"completion_tokens":350,
             "completion_tokens_details":{"reasoning_tokens":256},"total_tokens":1550}"#,
             [176, 1024, 0, 94, 256], [1200, 350, 1550]),

@@ -19,7 +19,15 @@ fn is_admitted(tenant: &str, candidate: &Candidate<'_>) -> bool {
     let limits = Limits::default();
     let hasher = PayloadHasher::new(&[7; 16]);
     let times = ReceiptTimes { received_at: NOW, watermark: NOW };
-    let context = AdmissionContext { scope: &scope, limits: &limits, hasher: &hasher, times, request: None, strict: false, former_ids: false };
+    let context = AdmissionContext {
+        scope: &scope,
+        limits: &limits,
+        hasher: &hasher,
+        times,
+        request: None,
+        strict: false,
+        former_ids: false,
+    };
     let admission = Admission::new(context, 0);
     admission.check(candidate, &mut AnyName, || "assigned".into()).is_ok()
 }

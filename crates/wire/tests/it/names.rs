@@ -34,7 +34,11 @@ fn names_that_clients_write_in_another_case_are_billed() {
 fn a_listed_name_wins_in_either_order_and_the_other_is_told() {
     for body in [r#"{"customer":"a","CustomerId":"b","user":"u"}"#, r#"{"CustomerId":"b","customer":"a","user":"u"}"#] {
         let found = event(body);
-        assert_eq!((found.customer.as_deref(), &found.warnings[..]), (Some("a"), &ambiguous("CustomerId")[..]), "{body}");
+        assert_eq!(
+            (found.customer.as_deref(), &found.warnings[..]),
+            (Some("a"), &ambiguous("CustomerId")[..]),
+            "{body}"
+        );
     }
     for body in [r#"{"user":"u","User":{"id":1}}"#, r#"{"User":{"id":1},"user":"u"}"#] {
         let found = event(body);
@@ -67,7 +71,8 @@ fn two_names_of_one_rank_that_differ_are_a_conflict_that_names_both() {
 
 #[test]
 fn in_the_properties_measures_alone_are_read_in_any_case_and_refuse_no_event() {
-    let found = event(r#"{"user":"u","properties":{"InputTokens":5,"OUTPUT_TOKENS":"7","CustomerId":"c","Model":"m"}}"#);
+    let found =
+        event(r#"{"user":"u","properties":{"InputTokens":5,"OUTPUT_TOKENS":"7","CustomerId":"c","Model":"m"}}"#);
     let usage = &found.usage;
     assert_eq!((usage.input_tokens.as_deref(), usage.output_tokens.as_deref()), (Some("5"), Some("7")));
     assert_eq!((usage.model.as_deref(), found.customer), (Some("m"), None));

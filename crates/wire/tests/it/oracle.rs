@@ -133,7 +133,9 @@ fn pick_inside(
     let listed = names.iter().filter_map(|name| object.get(*name)).collect();
     pick_of(listed, names, form, faults).or_else(|| {
         unlisted(object, names).into_iter().find_map(|value| match (form, value) {
-            (Form::Text, Value::String(text)) if !text.is_empty() && !text.contains(char::is_control) => Some(value.clone()),
+            (Form::Text, Value::String(text)) if !text.is_empty() && !text.contains(char::is_control) => {
+                Some(value.clone())
+            }
             (Form::Number, Value::String(text)) if !text.is_empty() => counts(text, names).then(|| value.clone()),
             (Form::Number, Value::Number(number)) => {
                 let digits = number.to_string();
@@ -157,12 +159,7 @@ fn pick(object: &Map<String, Value>, names: &[&str], form: Form, faults: &mut BT
 }
 
 /// The value of members of one meaning, when all agree and have the right type.
-fn pick_of(
-    mut found: Vec<&Value>,
-    names: &[&str],
-    form: Form,
-    faults: &mut BTreeSet<RejectCode>,
-) -> Option<Value> {
+fn pick_of(mut found: Vec<&Value>, names: &[&str], form: Form, faults: &mut BTreeSet<RejectCode>) -> Option<Value> {
     let keeps_empty =
         matches!(form, Form::TextOrNumber | Form::Object) || names.iter().any(|n| ["id", "tenant"].contains(n));
     found.retain(|value| !value.is_null() && (keeps_empty || value.as_str() != Some("")));

@@ -15,7 +15,17 @@ use crate::{CLOUD, JSON, LINES, drive};
 
 /// Names that are no listed ones; most are those of fields all the same.
 const FOLDED: [&str; 12] = [
-    "other", "", "Id", "nested\"name", "EventID", "customer id", "Customer", "User-Id", "Properties", "TOKENS", "Model",
+    "other",
+    "",
+    "Id",
+    "nested\"name",
+    "EventID",
+    "customer id",
+    "Customer",
+    "User-Id",
+    "Properties",
+    "TOKENS",
+    "Model",
     "LATENCY_MS",
 ];
 const CONTENT_TYPES: [Option<&str>; 4] = [None, JSON, LINES, CLOUD];

@@ -36,7 +36,8 @@ fn a_usage_object_is_found_wherever_it_may_stand() {
 
 #[test]
 fn flat_input_and_output_belong_to_the_object_that_a_member_tells() {
-    let anthropic = r#"{"user":"u","properties":{"input_tokens":50,"output_tokens":503,"cache_read_input_tokens":1000}}"#;
+    let anthropic =
+        r#"{"user":"u","properties":{"input_tokens":50,"output_tokens":503,"cache_read_input_tokens":1000}}"#;
     let found = event(anthropic);
     let provider = found.provider.unwrap();
     assert_eq!((provider.input, provider.output, provider.cache_read), (Some(1050), Some(503), Some(1000)));

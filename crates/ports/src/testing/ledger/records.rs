@@ -148,7 +148,15 @@ pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec
     let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
     let hasher = PayloadHasher::new(&HASH_KEY);
     let times = ReceiptTimes { received_at, watermark: received_at };
-    let context = AdmissionContext { scope, limits: &limits, hasher: &hasher, times, request: None, strict: false, former_ids: true };
+    let context = AdmissionContext {
+        scope,
+        limits: &limits,
+        hasher: &hasher,
+        times,
+        request: None,
+        strict: false,
+        former_ids: true,
+    };
     let mut admission = Admission::new(context, 0);
     for event in events {
         let checked = admission.check(&event.candidate, &mut AnyName, || "assigned".to_owned()).expect("an event");
