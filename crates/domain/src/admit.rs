@@ -67,7 +67,6 @@ pub trait Names {
 }
 
 /// Takes every name.
-// public for tests: of the crates that parse and journal events
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AnyName;
 
@@ -120,7 +119,7 @@ impl Checked<'_> {
     /// The payload's hash by the rule of an earlier sighting, to be compared with that one.
     pub fn payload_hash_by(&self, rule: HashRule) -> PayloadHash {
         match rule {
-            HashRule::Written => self.payload,
+            HashRule::Written | HashRule::RequestBody => self.payload,
             HashRule::EncodedBody => {
                 let time = self.candidate.time.as_ref().and_then(first_reading).unwrap_or(self.event.time);
                 record::first_payload_hash(&EventView { time, ..self.view() }, self.time_assigned)

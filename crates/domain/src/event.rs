@@ -68,15 +68,13 @@ pub struct UsageText<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum IdScheme {
-    /// The client's own id, or one assigned by the server.
+    /// The client's own id, or one assigned by the server, also one made of a request's key.
     #[default]
     Native = 0,
     /// Source and id of a CloudEvent.
     CloudEvent = 1,
     /// The key of a request that may be repeated; names no event.
     Request = 2,
-    /// Key of a request and index in its body, for an event without an id.
-    InRequest = 3,
 }
 
 impl IdScheme {
@@ -86,7 +84,6 @@ impl IdScheme {
             0 => Self::Native,
             1 => Self::CloudEvent,
             2 => Self::Request,
-            3 => Self::InRequest,
             _ => return None,
         })
     }

@@ -10,6 +10,7 @@ pub mod table;
 pub mod rejection;
 pub mod admit;
 pub mod payload;
+pub mod request;
 pub mod record;
 pub mod position;
 pub mod aggregate;

@@ -16,6 +16,8 @@ pub enum HashRule {
     EncodedBody = 0,
     /// Over the fields as the client wrote them, with the folder's key.
     Written = 1,
+    /// Over the decoded body of a whole request, with the folder's key. No event has such a hash.
+    RequestBody = 2,
 }
 
 impl HashRule {
@@ -24,6 +26,7 @@ impl HashRule {
         match code {
             0 => Some(Self::EncodedBody),
             1 => Some(Self::Written),
+            2 => Some(Self::RequestBody),
             _ => None,
         }
     }

@@ -41,9 +41,11 @@ pub struct AppliedRecords {
     pub failed: Option<PortError>,
 }
 
-/// An earlier sighting of an event id.
+/// An earlier sighting of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
+    /// The record in which it was counted.
+    pub seq: Seq,
     /// The hash of the payload that was counted, with the rule that made it.
     pub payload: PayloadHash,
 }
@@ -61,6 +63,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// record at or before `applied` changes nothing and reports what it did the first time only
     /// as far as known. May wait while earlier effects are made durable (backpressure).
     ///
+    /// The key of a record is remembered, as an id of scheme `Request` with the hash of the body, when an event
+    /// of the record is counted and no earlier record has left the key; it is kept as long as the ids of events.
+    ///
     /// In `failed`: `Unacceptable` when the record itself can never be applied, `Conflict` when it
     /// is not the next one, anything else when it may succeed later.
     async fn apply(&self, deliveries: &[Delivery]) -> AppliedRecords;
@@ -77,6 +82,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// because this waits for other lookups for [`domain::limits::SIGHTING_WAIT_MAX`] at most. What is missed
     /// here is found by [`Ledger::apply`], which decides. Never blocks the thread that polls it.
     async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>>;
+
+    /// What [`Ledger::seen`] says, but never missing what is applied: it may wait for a disk, and for other
+    /// lookups for [`domain::limits::PERMIT_WAIT_MAX`]. Also finds the keys of requests.
+    ///
+    /// # Errors
+    /// `Overloaded` when other lookups leave no room in time, `Corrupt` when the index cannot be read.
+    async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError>;
 
     /// The greatest position that any event of the records up to `applied` can have: events of these
     /// stand at or before it, events of later records behind it.

@@ -46,6 +46,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             content_encoding: header(CONTENT_ENCODING),
             body: bytes.into(),
             wait: false,
+            key: None,
         };
         Ok(Self { request, reservation })
     }

@@ -140,6 +140,8 @@ const BODY: &[ProblemKind] = &[
 const STORE: &[ProblemKind] = &[ProblemKind::DiskFull];
 /// What a request whose events are all rejected is refused for.
 const EVENTS: &[ProblemKind] = &[ProblemKind::AllRejected];
+/// What a request with a key may be refused for.
+const KEYED: &[ProblemKind] = &[ProblemKind::RequestRunning, ProblemKind::KeyReused];
 /// What a change of a reference table may be refused for.
 const VERSION: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::PreconditionFailed];
 
@@ -159,7 +161,7 @@ macro_rules! refusals {
 
 refusals! {
     /// How a write of events may be refused.
-    IngestRefusals: [ANY, BODY, STORE, EVENTS];
+    IngestRefusals: [ANY, BODY, STORE, EVENTS, KEYED];
     /// How a question that memory answers may be refused.
     TenantRefusals: [ANY];
     /// How a listing may be refused.

@@ -11,7 +11,7 @@ use domain::rejection::Rejection;
 use ports::ledger::{Outcome, Sighting};
 use wire::Item;
 
-use super::answer::{EventResult, IngestAnswer, PAYLOAD_MISMATCH, Status};
+use super::answer::{EventResult, IngestAnswer, NOT_TAKEN, PAYLOAD_MISMATCH, Status};
 use crate::names::CardinalityCheck;
 use crate::stage::{Durable, Visible};
 use crate::telemetry::{Metrics, Tally};
@@ -23,17 +23,16 @@ pub(super) struct Verdicts {
     results: Vec<EventResult>,
 }
 
-/// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits.
+/// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits, and
+/// `new_id` makes an id for the event at an index of the body that has none.
 pub(super) fn check<'c>(
     items: &'c [Item<'c>],
     admission: &Admission<'_>,
     mut names: CardinalityCheck<'_>,
-    new_id: impl Fn() -> String,
-    metrics: &Metrics,
+    new_id: impl Fn(usize) -> String,
 ) -> Vec<CheckedEvent<'c>> {
-    let checks: Vec<_> = items.iter().map(|item| check_one(item, admission, &mut names, &new_id)).collect();
-    count(&checks, metrics);
-    checks
+    let items = items.iter().enumerate();
+    items.map(|(index, item)| check_one(item, admission, &mut names, || new_id(index))).collect()
 }
 
 /// The ids that the ledger is asked about: those of events that may be taken, in order.
@@ -86,7 +85,7 @@ fn check_one<'c>(
     item: &'c Item<'c>,
     admission: &Admission<'_>,
     names: &mut CardinalityCheck<'_>,
-    new_id: &impl Fn() -> String,
+    new_id: impl FnOnce() -> String,
 ) -> CheckedEvent<'c> {
     let candidate = match item {
         Ok(candidate) => candidate,
@@ -97,7 +96,8 @@ fn check_one<'c>(
     checked.map_err(|rejection| (candidate.id.as_deref().map(Cow::Borrowed), Cow::Owned(rejection)))
 }
 
-fn count(checks: &[CheckedEvent<'_>], metrics: &Metrics) {
+/// Counts the events of a request, and those that are refused.
+pub(super) fn count(checks: &[CheckedEvent<'_>], metrics: &Metrics) {
     let mut received = Tally::default();
     let mut rejected = 0;
     for checked in checks {
@@ -124,8 +124,31 @@ fn rejected(id: Option<&str>, rejection: &Rejection) -> EventResult {
 }
 
 impl EventResult {
-    fn accepted(id: &str) -> Self {
+    pub(super) fn accepted(id: &str) -> Self {
         Self { event_id: Some(id.to_owned()), status: Status::Accepted, code: None, field: None, message: None }
+    }
+
+    pub(super) fn duplicate(id: &str, mismatch: bool) -> Self {
+        let mut result = Self::accepted(id);
+        result.turn_duplicate(mismatch);
+        result
+    }
+
+    /// An event of a repeated request that the first one did not take: refused again, or not taken for a reason
+    /// that no longer stands.
+    pub(super) fn not_taken(checked: &CheckedEvent<'_>) -> Self {
+        match checked {
+            Err((id, rejection)) => rejected(id.as_deref(), rejection),
+            Ok(checked) => Self {
+                event_id: Some(checked.id().to_owned()),
+                status: Status::Rejected,
+                code: Some(NOT_TAKEN),
+                field: None,
+                message: Some(
+                    "the first request with this key did not take it, and a repetition takes nothing".to_owned(),
+                ),
+            },
+        }
     }
 
     fn turn_duplicate(&mut self, mismatch: bool) {
@@ -138,6 +161,11 @@ impl EventResult {
 }
 
 impl Verdicts {
+    /// The verdicts on a request that comes again.
+    pub(super) const fn new(results: Vec<EventResult>) -> Self {
+        Self { results }
+    }
+
     /// Replaces what was known when the request came in by what the ledger decided, unless that has been
     /// forgotten: then the verdicts stay as they are.
     pub(super) fn settle(&mut self, visible: &Visible) {
