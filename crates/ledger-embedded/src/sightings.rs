@@ -170,7 +170,12 @@ mod tests {
         assert!(!known("flushed").await, "no file is read");
         let applied = ledger.apply(&[record(3, &tenant, at(0), &second[1..])]).await;
         assert_eq!(applied.applied[0].outcomes, [Outcome::Duplicate], "what decides waits for nothing");
+        let exactly = ledger.seen_exactly(&tenant, &[EventId::native("flushed")]);
+        tokio::pin!(exactly);
+        let waits = tokio::time::timeout(SIGHTING_WAIT_MAX * 2, &mut exactly).await.is_err();
         drop(others);
+        assert!(waits, "what must not be missed waits for a place");
+        assert!(exactly.await.expect("a lookup")[0].is_some());
         assert!(known("flushed").await);
     }
 }

@@ -6,6 +6,7 @@ mod customers;
 mod docs;
 mod events;
 mod health;
+mod idempotency;
 mod live;
 mod metrics;
 mod query;
