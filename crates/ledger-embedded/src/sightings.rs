@@ -170,7 +170,8 @@ mod tests {
         assert!(!known("flushed").await, "no file is read");
         let applied = ledger.apply(&[record(3, &tenant, at(0), &second[1..])]).await;
         assert_eq!(applied.applied[0].outcomes, [Outcome::Duplicate], "what decides waits for nothing");
-        let exactly = ledger.seen_exactly(&tenant, &[EventId::native("flushed")]);
+        let flushed = [EventId::native("flushed")];
+        let exactly = ledger.seen_exactly(&tenant, &flushed);
         tokio::pin!(exactly);
         let waits = tokio::time::timeout(SIGHTING_WAIT_MAX * 2, &mut exactly).await.is_err();
         drop(others);
