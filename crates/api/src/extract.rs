@@ -4,6 +4,7 @@
 mod body;
 mod cursor;
 mod document;
+mod idempotency;
 mod parameters;
 mod span;
 mod table;
@@ -18,6 +19,7 @@ use http::request::Parts;
 pub(crate) use body::IngestBody;
 pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use document::Document;
+pub(crate) use idempotency::RequestKey;
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text};
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
 pub(crate) use table::{TableBody, TableText, generation};

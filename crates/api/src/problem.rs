@@ -27,10 +27,12 @@ pub(crate) enum ProblemKind {
     MethodNotAllowed,
     BodyTimeout,
     Conflict,
+    RequestRunning,
     TooLarge,
     UnsupportedMediaType,
     UnsupportedEncoding,
     AllRejected,
+    KeyReused,
     Internal,
     Overloaded,
     Unavailable,
@@ -50,10 +52,10 @@ impl ProblemKind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::Conflict | Self::RequestRunning => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::AllRejected | Self::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::AllRejected | Self::KeyReused | Self::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Gone => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -73,6 +75,10 @@ impl ProblemKind {
             Self::MethodNotAllowed => ("urn:nilometer:problem:method-not-allowed", "Method not allowed"),
             Self::BodyTimeout => ("urn:nilometer:problem:body-timeout", "The body took too long"),
             Self::Conflict => ("urn:nilometer:problem:conflict", "The state has changed"),
+            Self::RequestRunning => {
+                ("urn:nilometer:problem:request-running", "A request with this key has not ended yet")
+            }
+            Self::KeyReused => ("urn:nilometer:problem:idempotency-key-reused", "The key was used for another request"),
             Self::TooLarge => ("urn:nilometer:problem:too-large", "The request is too large"),
             Self::UnsupportedMediaType => {
                 ("urn:nilometer:problem:unsupported-media-type", "The content type is not supported")
@@ -108,6 +114,7 @@ impl ProblemKind {
             Self::NotFound => Some("path"),
             Self::MethodNotAllowed => Some("method"),
             Self::AllRejected => Some("body"),
+            Self::RequestRunning | Self::KeyReused => Some("Idempotency-Key"),
             _ => None,
         }
     }
@@ -116,7 +123,7 @@ impl ProblemKind {
     const fn header(self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nilometer\""))),
-            Self::Overloaded => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::Overloaded | Self::RequestRunning => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
             _ => None,
         }
@@ -260,7 +267,9 @@ impl From<IngestError> for Problem {
             IngestError::TooLarge { .. } => ProblemKind::TooLarge,
             IngestError::Overloaded => ProblemKind::Overloaded,
             IngestError::DiskFull => ProblemKind::DiskFull,
-            IngestError::Unavailable => ProblemKind::Unavailable,
+            IngestError::RequestRunning => ProblemKind::RequestRunning,
+            IngestError::KeyReused => ProblemKind::KeyReused,
+            IngestError::Replaying | IngestError::Unavailable => ProblemKind::Unavailable,
         };
         Self::new(kind, error.to_string())
     }

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::middleware;
 use http::{Method, Uri};
 use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::SecurityRequirement;
 
 use crate::observe;
 use crate::problem::{Problem, ProblemKind};
@@ -14,7 +15,12 @@ use crate::state::ApiState;
 
 /// Answers every request: each route of the API, and a problem for everything else.
 pub fn router(state: Arc<ApiState>) -> Router {
-    let (routes, document) = routes::all().split_for_parts();
+    let (routes, mut document) = routes::all().split_for_parts();
+    if state.keyring.authenticate(None).is_err() {
+        // Without an anonymous tenant no route of one works without a key.
+        let keyless = SecurityRequirement::default();
+        document.security.iter_mut().for_each(|accepted| accepted.retain(|one| *one != keyless));
+    }
     routes
         .merge(routes::docs::ui(document))
         .fallback(unknown_route)

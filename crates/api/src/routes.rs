@@ -9,6 +9,7 @@ mod customers;
 pub(crate) mod docs;
 mod events;
 mod health;
+mod home;
 mod ingest;
 mod live;
 mod metrics;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(settings::read, settings::change))
         .merge(unversioned("_unversioned"))
         .nest("/v1", unversioned(""))
+        .routes(routes!(home::home))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

@@ -75,7 +75,6 @@ pub trait Names {
 }
 
 /// Takes every name.
-// public for tests: of the crates that parse and journal events
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AnyName;
 
@@ -145,7 +144,7 @@ impl<'c> Checked<'c> {
     /// The payload's hash by the rule of an earlier sighting, to be compared with that one.
     pub fn payload_hash_by(&self, rule: HashRule) -> PayloadHash {
         match rule {
-            HashRule::Written => self.payload,
+            HashRule::Written | HashRule::RequestBody => self.payload,
             HashRule::EncodedBody => self.first_payload_hash(),
         }
     }

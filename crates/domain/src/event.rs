@@ -58,6 +58,8 @@ pub struct ProviderTokens {
     pub cache_write: Option<u64>,
     /// The part of the output that is reasoning.
     pub reasoning: Option<u64>,
+    /// Whether the usage object stood beside the properties, whose text does not hold it then.
+    pub beside: bool,
 }
 
 /// A time as written: a text, or the digits of a JSON number.
@@ -95,15 +97,13 @@ pub struct UsageText<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum IdScheme {
-    /// The client's own id, or one assigned by the server.
+    /// The client's own id, or one assigned by the server, also one made of a request's key.
     #[default]
     Native = 0,
     /// Source and id of a CloudEvent.
     CloudEvent = 1,
     /// The key of a request that may be repeated; names no event.
     Request = 2,
-    /// Key of a request and index in its body, for an event without an id.
-    InRequest = 3,
 }
 
 impl IdScheme {
@@ -113,7 +113,6 @@ impl IdScheme {
             0 => Self::Native,
             1 => Self::CloudEvent,
             2 => Self::Request,
-            3 => Self::InRequest,
             _ => return None,
         })
     }
@@ -124,15 +123,23 @@ impl IdScheme {
     }
 }
 
+/// What the stored text of a `CloudEvent`'s identity begins with.
+const CLOUD_EVENT_PREFIX: &str = "ce:";
+
 /// The text under which a `CloudEvent` is stored: its source and its id, apart in any case.
 pub fn cloud_event_id(source: &str, id: &str) -> String {
     let escaped = |part: &str| part.replace('%', "%25").replace('#', "%23");
-    let text = format!("ce:{}#{}", escaped(source), escaped(id));
+    let text = format!("{CLOUD_EVENT_PREFIX}{}#{}", escaped(source), escaped(id));
     if text.len() <= EVENT_ID_BYTES_MAX {
         return text;
     }
     let hash = blake3::hash(text.as_bytes()).to_hex();
-    format!("ce:h:{}", &hash[..32])
+    format!("{CLOUD_EVENT_PREFIX}h:{}", &hash[..32])
+}
+
+/// Whether `text` may be that of a `CloudEvent`'s identity.
+pub fn is_cloud_event_id(text: &str) -> bool {
+    text.starts_with(CLOUD_EVENT_PREFIX)
 }
 
 /// An id with its scheme.

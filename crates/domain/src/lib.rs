@@ -11,6 +11,7 @@ pub mod rejection;
 pub mod warning;
 pub mod admit;
 pub mod payload;
+pub mod request;
 pub mod record;
 pub mod position;
 pub mod aggregate;

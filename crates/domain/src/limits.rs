@@ -11,6 +11,8 @@ pub const EVENT_ID_BYTES_MAX: usize = 256;
 pub const SOURCE_BYTES_MAX: usize = 2_048;
 /// Longest tenant, project, customer, user, event type or model name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Longest key of a request that may be repeated (`Idempotency-Key`), in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Longest endpoint, in bytes.
 pub const ENDPOINT_BYTES_MAX: usize = 2_048;
 /// Largest count of tokens that one event may carry. Sums saturate at `i64::MAX`, which needs

@@ -16,6 +16,8 @@ pub enum HashRule {
     EncodedBody = 0,
     /// Over the fields as the client wrote them, with the folder's key.
     Written = 1,
+    /// Over the decoded body of a whole request, with the folder's key. No event has such a hash.
+    RequestBody = 2,
 }
 
 impl HashRule {
@@ -24,6 +26,7 @@ impl HashRule {
         match code {
             0 => Some(Self::EncodedBody),
             1 => Some(Self::Written),
+            2 => Some(Self::RequestBody),
             _ => None,
         }
     }
@@ -106,8 +109,9 @@ impl PayloadHasher {
             keyed.write_u64(text.len() as u64);
             keyed.write(text.as_bytes());
         }
-        if let Some(provider) = candidate.provider {
-            let ProviderTokens { input, output, cache_read, cache_write, reasoning } = provider;
+        // In the properties it is part of their text, which says more than what was read from it.
+        if let Some(provider) = candidate.provider.filter(|provider| provider.beside) {
+            let ProviderTokens { input, output, cache_read, cache_write, reasoning, .. } = provider;
             for part in [input, output, cache_read, cache_write, reasoning] {
                 keyed.write_u8(u8::from(part.is_some()));
                 keyed.write_u64(part.unwrap_or(0));

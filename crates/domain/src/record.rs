@@ -54,9 +54,9 @@ impl ReceiptTimes {
 /// The key of a request that may be repeated, with what the request was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestKey<'a> {
-    /// Credential, route and key in one text; unique per tenant.
+    /// The name that [`crate::request::RequestHasher`] gives the request; unique per tenant.
     pub text: &'a str,
-    /// Hash of the decoded body.
+    /// Hash of the decoded body, by [`HashRule::RequestBody`].
     pub body: PayloadHash,
 }
 
@@ -266,7 +266,7 @@ fn request_key<'a>(reader: &mut Reader<'a>) -> Result<Option<RequestKey<'a>>, Re
         0 => Ok(None),
         1 => {
             let text = reader.short()?;
-            let body = PayloadHash { rule: HashRule::Written, hash: reader.u64()? };
+            let body = PayloadHash { rule: HashRule::RequestBody, hash: reader.u64()? };
             Ok(Some(RequestKey { text, body }))
         }
         _ => Err(RecordError::Malformed("key of a request")),

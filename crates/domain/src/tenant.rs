@@ -7,7 +7,7 @@ mod keyring;
 use std::fmt;
 use std::sync::Arc;
 
-pub use keyring::{AuthError, Keyring, KeyringError};
+pub use keyring::{AuthError, CredentialHash, Keyring, KeyringError};
 
 use crate::limits::NAME_BYTES_MAX;
 

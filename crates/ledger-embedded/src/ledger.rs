@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::event::EventId;
+use domain::event::{EventId, IdScheme};
 use domain::limits::SERVER_READS_MAX;
 use domain::position::{EventPosition, Position, Seq};
 use domain::record::{RecordError, RecordView};
@@ -27,12 +27,12 @@ use vfs::{TEMPORARY_SUFFIX, Vfs};
 
 use crate::core::Core;
 use crate::dedup::{FirstSeen, IdHasher};
-use crate::memtable::{FreshEvent, FreshRecord, Memtable};
+use crate::memtable::{FreshEvent, FreshRecord, Memtable, RequestEntry};
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
 use crate::sightings::{SightingReads, Sightings};
-use crate::state::State;
+use crate::state::{Snapshot, State};
 use crate::users::Users;
 
 /// The embedded ledger. Dropping it stops its threads; what is not flushed is in the journal.
@@ -144,6 +144,12 @@ impl Drop for EmbeddedLedger {
     }
 }
 
+/// What a caller is told of sightings.
+fn told(found: Vec<Option<FirstSeen>>) -> Vec<Option<Sighting>> {
+    let sighting = |seen: FirstSeen| Sighting { seq: seen.position.seq(), payload: seen.payload };
+    found.into_iter().map(|seen| seen.map(sighting)).collect()
+}
+
 /// Deletes what an interrupted flush, merge or retention left behind.
 fn remove_unknown(dir: &SegmentDir, known: BTreeSet<&str>) -> Result<(), PortError> {
     let names = dir.vfs.list(&dir.path).map_err(|why| io_error("list the segments folder".into(), why))?;
@@ -173,7 +179,9 @@ impl Core {
         let view = RecordView::parse(&delivery.payload).map_err(unacceptable)?;
         let events = self.decode(&view).map_err(unacceptable)?;
         let earlier = self.flushed_sightings(&events)?;
-        let record = FreshRecord { seq, tenant: view.tenant(), times: view.times(), payload: &delivery.payload };
+        let request = self.new_request(&view)?;
+        let record =
+            FreshRecord { seq, tenant: view.tenant(), times: view.times(), payload: &delivery.payload, request };
         let outcomes = self.fold(&record, &events, &earlier);
         Ok(Applied { seq, outcomes })
     }
@@ -206,6 +214,15 @@ impl Core {
         events.iter().map(find).collect::<Result<_, _>>().map_err(|why| corrupt("an id run", why))
     }
 
+    /// The key of a record, unless an earlier record that no longer changes has left it.
+    fn new_request(&self, view: &RecordView<'_>) -> Result<Option<RequestEntry>, PortError> {
+        let Some(key) = view.request() else { return Ok(None) };
+        let id = EventId { scheme: IdScheme::Request, text: key.text };
+        let hash = self.hasher.of_tenant(view.tenant()).hash_id(id);
+        let earlier = self.state.read().snapshot().find_id(hash).map_err(|why| corrupt("an id run", why))?;
+        Ok(earlier.is_none().then_some(RequestEntry { hash, body: key.body }))
+    }
+
     /// The only place where an event becomes counted.
     fn fold(&self, record: &FreshRecord<'_>, events: &[FreshEvent<'_>], earlier: &[Option<FirstSeen>]) -> Vec<Outcome> {
         let mut guard = self.state.write();
@@ -230,6 +247,15 @@ impl Core {
         state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule, &mut state.users, zone);
         self.cover(state, record.seq);
         outcomes
+    }
+
+    /// What memory says of ids, and the files that may know more.
+    fn look_in_memory(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> (Sightings, Snapshot) {
+        let hasher = self.hasher.of_tenant(scope.tenant());
+        let hashes: Vec<_> = ids.iter().map(|id| hasher.hash_id(*id)).collect();
+        let (snapshot, active) =
+            self.view(|active| hashes.iter().map(|hash| active.find_id(*hash)).collect::<Vec<_>>());
+        (Sightings::in_memory(&hashes, active, &snapshot), snapshot)
     }
 
     fn cover(&self, state: &mut State, seq: Seq) {
@@ -289,17 +315,13 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
-        let hasher = self.core.hasher.of_tenant(scope.tenant());
-        let hashes: Vec<_> = ids.iter().map(|id| hasher.hash_id(*id)).collect();
-        let (snapshot, active) = {
-            let state = self.core.state.read();
-            let active: Vec<_> = hashes.iter().map(|hash| state.active.find_id(*hash)).collect();
-            (state.snapshot(), active)
-        };
-        let found =
-            Sightings::in_memory(&hashes, active, &snapshot).complete(snapshot, &self.core.sighting_reads).await;
-        let sighting = |seen: FirstSeen| Sighting { payload: seen.payload };
-        found.into_iter().map(|seen| seen.map(sighting)).collect()
+        let (sightings, snapshot) = self.core.look_in_memory(scope, ids);
+        told(sightings.complete(snapshot, &self.core.sighting_reads).await)
+    }
+
+    async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError> {
+        let (sightings, snapshot) = self.core.look_in_memory(scope, ids);
+        sightings.complete_exactly(snapshot, &self.core.sighting_reads).await.map(told)
     }
 
     fn holds_former_ids(&self) -> bool {

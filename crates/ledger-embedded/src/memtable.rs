@@ -20,7 +20,7 @@ use domain::time::{TimeRange, Timestamp};
 use domain::users::{UserNumber, UserSet};
 use hashbrown::{HashMap, HashSet};
 
-pub(crate) use fold::{FreshEvent, FreshRecord};
+pub(crate) use fold::{FreshEvent, FreshRecord, RequestEntry};
 pub(crate) use rows::MemtableRows;
 pub(crate) use windows::{WindowView, WindowsSum};
 
@@ -107,6 +107,7 @@ pub(crate) struct Memtable {
     windows: Vec<WindowSums>,
     window_of: HashMap<(u32, Timestamp), u32>,
     rollups: HashMap<RollupSymbols, Totals>,
+    /// The ids of events, and the keys of requests.
     ids: HashMap<IdHash, FirstSeen>,
     /// Whether any id has a payload hash of the first rule.
     holds_former_ids: bool,
@@ -226,7 +227,7 @@ impl Memtable {
         self.holds_former_ids
     }
 
-    /// All ids, in order of hash.
+    /// All ids, also those of requests, in order of hash.
     pub(crate) fn sorted_ids(&self) -> Vec<(IdHash, FirstSeen)> {
         let mut ids: Vec<_> = self.ids.iter().map(|(hash, seen)| (*hash, *seen)).collect();
         ids.sort_unstable_by_key(|(hash, _)| *hash);

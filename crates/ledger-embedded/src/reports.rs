@@ -7,6 +7,7 @@ mod sums;
 
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
+use domain::event::EventId;
 use domain::limits::PAGE_BYTES_MAX;
 use domain::position::Seq;
 use domain::rollup::hour_of;
@@ -63,9 +64,9 @@ impl Reports for EmbeddedLedger {
         self.core.read(move |core, cancelled| core.list_events(&of, &query, cancelled)).await
     }
 
-    async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
-        let (of, id) = (scope.clone(), id.to_owned());
-        self.core.read(move |core, cancelled| core.find_event(&of, &id, cancelled)).await
+    async fn event(&self, scope: &TenantScope, id: EventId<'_>) -> Result<Option<StoredEvent>, PortError> {
+        let (of, scheme, text) = (scope.clone(), id.scheme, id.text.to_owned());
+        self.core.read(move |core, cancelled| core.find_event(&of, EventId { scheme, text: &text }, cancelled)).await
     }
 
     async fn windows(

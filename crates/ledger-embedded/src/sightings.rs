@@ -11,10 +11,12 @@
 use std::io;
 use std::sync::Arc;
 
-use domain::limits::{SIGHTING_READS_AT_ONCE_MAX, SIGHTING_WAIT_MAX};
+use domain::limits::{PERMIT_WAIT_MAX, SIGHTING_READS_AT_ONCE_MAX, SIGHTING_WAIT_MAX};
+use ports::{ErrorKind, PortError};
 use tokio::sync::Semaphore;
 
 use crate::dedup::{FirstSeen, IdHash, IdLookup};
+use crate::segment::corrupt;
 use crate::state::Snapshot;
 
 /// What is known of each id of a request, in its order.
@@ -88,25 +90,54 @@ impl Sightings {
         let Ok(Ok(permit)) = permit else { return memory };
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            self.read(&snapshot)
+            self.read(&snapshot);
+            self.found
         });
         // Fails only when the runtime ends, which ends the request too.
         reading.await.unwrap_or(memory)
     }
 
-    fn read(mut self, snapshot: &Snapshot) -> Vec<Option<FirstSeen>> {
+    /// Reads the files of ids for what is left. Waits for the reads of others as long as any request may.
+    pub(crate) async fn complete_exactly(
+        mut self,
+        snapshot: Snapshot,
+        reads: &SightingReads,
+    ) -> Result<Vec<Option<FirstSeen>>, PortError> {
+        self.look_in_cache(&snapshot);
+        if self.unread.is_empty() {
+            return Ok(self.found);
+        }
+        let permit = tokio::time::timeout(PERMIT_WAIT_MAX, Arc::clone(&reads.0).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(PortError::new(ErrorKind::Overloaded, "look ids up: other lookups take long"));
+        };
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let unreadable = self.read(&snapshot);
+            unreadable.map_or(Ok(self.found), |why| Err(corrupt("an id run", why)))
+        });
+        let ended = |_| PortError::new(ErrorKind::Unavailable, "look ids up: the process ends");
+        reading.await.map_err(ended)?
+    }
+
+    /// Reads the files for what is left. A file that cannot be read sees nothing; the first such failure is
+    /// returned.
+    fn read(&mut self, snapshot: &Snapshot) -> Option<io::Error> {
         // In the order of the files, so that a page is read once for all ids on it.
         self.unread.sort_unstable();
+        let mut unreadable = None;
         for segment in snapshot.segments.iter().rev() {
             let mut lookup = IdLookup::new(segment.ids());
             let found = &mut self.found;
             self.unread.retain(|(hash, at)| {
-                let seen: io::Result<Option<FirstSeen>> = lookup.find(*hash);
-                found[*at] = seen.unwrap_or_default();
+                found[*at] = lookup.find(*hash).unwrap_or_else(|why| {
+                    unreadable.get_or_insert(why);
+                    None
+                });
                 found[*at].is_none()
             });
         }
-        self.found
+        unreadable
     }
 }
 
@@ -139,7 +170,13 @@ mod tests {
         assert!(!known("flushed").await, "no file is read");
         let applied = ledger.apply(&[record(3, &tenant, at(0), &second[1..])]).await;
         assert_eq!(applied.applied[0].outcomes, [Outcome::Duplicate], "what decides waits for nothing");
+        let flushed = [EventId::native("flushed")];
+        let exactly = ledger.seen_exactly(&tenant, &flushed);
+        tokio::pin!(exactly);
+        let waits = tokio::time::timeout(SIGHTING_WAIT_MAX * 2, &mut exactly).await.is_err();
         drop(others);
+        assert!(waits, "what must not be missed waits for a place");
+        assert!(exactly.await.expect("a lookup")[0].is_some());
         assert!(known("flushed").await);
     }
 }

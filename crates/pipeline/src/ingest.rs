@@ -10,6 +10,8 @@ mod answer;
 mod judge;
 mod load;
 mod receipt;
+mod request_key;
+mod replay;
 mod warning_sums;
 mod decoded_body_budget;
 
@@ -19,6 +21,7 @@ use domain::admit::{Admission, AdmissionContext};
 use domain::limits::Limits;
 use domain::payload::PayloadHasher;
 use domain::position::Seq;
+use domain::request::RequestHasher;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::ErrorKind;
@@ -27,7 +30,8 @@ use ports::ledger::Ledger;
 use ports::reports::Reports;
 use uuid::{NoContext, Uuid};
 
-pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status, WarningSum};
+pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, NOT_TAKEN};
+pub use answer::{PAYLOAD_MISMATCH, Status, WarningSum};
 pub(crate) use decoded_body_budget::DecodedBodyBudget;
 pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 
@@ -35,10 +39,12 @@ use crate::gate::Gated;
 use crate::inflight::InFlight;
 use crate::names::KnownNames;
 use crate::receipts::{ReceiptCodec, Receipts};
+use crate::running_requests::RunningRequests;
 use crate::settings::Settings;
 use crate::stage::{self, Durable, Journaling, PendingBatch, Visible};
 use crate::telemetry::Metrics;
-use judge::{Verdicts, check, decide, ids};
+use judge::{Verdicts, check, count, decide, ids};
+use request_key::{Keyed, NewRequest};
 
 /// Takes events.
 #[derive(Debug)]
@@ -55,10 +61,22 @@ pub struct Ingest {
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) receipt_codec: ReceiptCodec,
     pub(crate) payload_hasher: PayloadHasher,
+    pub(crate) request_hasher: RequestHasher,
+    pub(crate) running_requests: Arc<RunningRequests>,
+    /// The last record that was durable at the start.
+    pub(crate) replay_until: Seq,
     pub(crate) body_budget: DecodedBodyBudget,
     pub(crate) limits: Limits,
-    /// The last record of the journal at the start.
-    pub(crate) replay_until: Seq,
+}
+
+/// What a request comes to before the journal.
+enum Judged {
+    /// Some of its events are to be journaled.
+    ToJournal(Verdicts, PendingBatch),
+    /// None is.
+    NothingNew(Verdicts),
+    /// It was taken before.
+    Again(Verdicts, Durable),
 }
 
 impl Ingest {
@@ -81,8 +99,13 @@ impl Ingest {
     async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
         let wait = request.wait;
         self.journaling.check_room(&self.limits).await?;
-        let (mut verdicts, batch) = self.judge(scope, request).await?;
-        let Some(batch) = batch else { return Ok(verdicts.without_record(wait)) };
+        let (mut verdicts, batch) = match self.judge(scope, request).await? {
+            Judged::ToJournal(verdicts, batch) => (verdicts, batch),
+            Judged::NothingNew(verdicts) => return Ok(verdicts.without_record(wait)),
+            Judged::Again(verdicts, durable) => {
+                return Ok(verdicts.journaled(durable, self.receipt_codec.write(scope, durable.seq()), wait));
+            }
+        };
         let durable = self.journaling.append(batch).await?;
         let visible = if wait { self.wait_visible(durable).await } else { None };
         if let Some(visible) = &visible {
@@ -92,14 +115,23 @@ impl Ingest {
     }
 
     /// Decides on every event; what is to be journaled holds no part of the body any more.
-    async fn judge(
-        &self,
-        scope: &TenantScope,
-        request: IngestRequest,
-    ) -> Result<(Verdicts, Option<PendingBatch>), IngestError> {
+    async fn judge(&self, scope: &TenantScope, request: IngestRequest) -> Result<Judged, IngestError> {
         let body = wire::decode(request.content_encoding.as_deref(), request.body, &self.limits)?;
         let reservation = self.body_budget.reserve(body.len())?;
-        let parsed = wire::parse(request.content_type.as_deref(), &body, &self.limits)?;
+        let content_type = request.content_type.as_deref();
+        let keyed = match &request.key {
+            None => None,
+            Some(key) => Some(self.begin_keyed(scope, key, content_type, &body).await?),
+        };
+        let parsed = wire::parse(content_type, &body, &self.limits)?;
+        let keyed = match keyed {
+            Some(Keyed::Again(earlier)) => {
+                let verdicts = self.verdicts_again(scope, &parsed, &earlier, request.strict).await?;
+                return Ok(Judged::Again(verdicts, Durable::of_counted(&earlier.sighting)));
+            }
+            Some(Keyed::New(new)) => Some(new),
+            None => None,
+        };
         let stamp = self.in_flight.enter(self.clock.now());
         let limits = self.settings.limits(scope, &self.limits);
         let former_ids = self.holds_former_ids();
@@ -108,18 +140,24 @@ impl Ingest {
             limits: &limits,
             hasher: &self.payload_hasher,
             times: stamp.times(),
-            request: None,
+            request: keyed.as_ref().map(NewRequest::key),
             strict: request.strict,
             former_ids,
         };
         let admission = Admission::new(context, body.len());
         let tenant = self.names.of(scope.tenant());
-        let new_id = || new_id(stamp.received_at());
+        let new_id = |index| match &keyed {
+            Some(keyed) => self.request_hasher.event_id(keyed.running.name(), index),
+            None => new_id(stamp.received_at()),
+        };
         // The lock on the names ends when this returns: looking ids up may have to wait for the disk.
-        let checks = check(&parsed.items, &admission, self.names.begin_check(&tenant), new_id, &self.metrics);
-        let sightings = self.ledger.seen(scope, &ids(&checks, former_ids)).await;
+        let checks = check(&parsed.items, &admission, self.names.begin_check(&tenant), new_id);
+        count(&checks, &self.metrics);
+        let sightings = self.ledger.seen(scope, &ids(checks.iter().flatten(), former_ids)).await;
         let (verdicts, admitted) = decide(&checks, sightings, admission, &self.metrics);
-        Ok((verdicts, admitted.map(|admitted| PendingBatch { admitted, stamp, reservation: Some(reservation) })))
+        let Some(admitted) = admitted else { return Ok(Judged::NothingNew(verdicts)) };
+        let request = keyed.map(|keyed| keyed.running);
+        Ok(Judged::ToJournal(verdicts, PendingBatch { admitted, stamp, reservation: Some(reservation), request }))
     }
 
     /// Whether ids may be known of a release that knew `CloudEvent`s by their ids alone. While the journal of that

@@ -6,6 +6,7 @@
 pub mod ingest;
 mod stage;
 pub mod inflight;
+mod running_requests;
 mod names;
 pub mod settings;
 pub mod applying;
@@ -23,8 +24,9 @@ mod roles;
 mod pipeline;
 
 pub use gate::{FairLimiter, FairPermit, Gated, ReadPorts, WorkClass};
-pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, PAYLOAD_MISMATCH, Status, WarningSum};
+pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, NOT_TAKEN};
 pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
+pub use ingest::{PAYLOAD_MISMATCH, Status, WarningSum};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Pipeline, PipelineParts, ReadinessCheck};
 pub use receipts::ReceiptState;

@@ -9,13 +9,14 @@ use domain::limits::Limits;
 use domain::position::Seq;
 use ports::clock::Clock;
 use ports::journal::OrderedJournal;
-use ports::ledger::Outcome;
+use ports::ledger::{Outcome, Sighting};
 use ports::{ErrorKind, PortError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{FatalError, error_chain};
 use crate::inflight::Stamp;
 use crate::receipts::{BatchOutcome, Receipts};
+use crate::running_requests::RunningRequest;
 use crate::telemetry::Metrics;
 
 /// The events of one request that are to be journaled, with what they hold while they are.
@@ -25,6 +26,8 @@ pub(crate) struct PendingBatch {
     pub(crate) stamp: Stamp,
     /// The memory reserved for its decoded body; none for a load, which has a few batches and no body.
     pub(crate) reservation: Option<OwnedSemaphorePermit>,
+    /// Holds the request's key, if it has one.
+    pub(crate) request: Option<RunningRequest>,
 }
 
 /// A batch that survives any crash.
@@ -34,6 +37,12 @@ pub(crate) struct Durable {
 }
 
 impl Durable {
+    /// The batch in which something was counted: the ledger is fed from the journal, which hands out only what
+    /// is durable.
+    pub(crate) fn of_counted(sighting: &Sighting) -> Self {
+        Self { seq: sighting.seq }
+    }
+
     /// Its number in the journal.
     pub(crate) fn seq(self) -> Seq {
         self.seq
@@ -76,7 +85,7 @@ impl Journaling {
     }
 
     async fn run(self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
-        let PendingBatch { admitted, stamp, reservation } = batch;
+        let PendingBatch { admitted, stamp, reservation, request } = batch;
         let appending = stamp.begin_append();
         let started = self.clock.monotonic();
         let result = self.journal.append(&admitted).await;
@@ -85,7 +94,11 @@ impl Journaling {
         match result {
             Ok(id) => {
                 self.metrics.appended(admitted.payload().len(), self.clock.monotonic().saturating_sub(started));
-                Ok(Durable { seq: self.journal.seq(id) })
+                let seq = self.journal.seq(id);
+                if let Some(request) = request {
+                    request.journaled(seq);
+                }
+                Ok(Durable { seq })
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Poisoned {

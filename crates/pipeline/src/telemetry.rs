@@ -73,6 +73,7 @@ pub struct Metrics {
     mismatches: Counter,
     failed: Family<ReasonLabel, Counter>,
     warned: Family<CodeLabel, Counter>,
+    requests_replayed: Counter,
     ingestion_seconds: Histogram,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -104,6 +105,7 @@ impl Metrics {
             mismatches: Counter::default(),
             failed: Family::default(),
             warned: Family::default(),
+            requests_replayed: Counter::default(),
             ingestion_seconds: latency_histogram(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(latency_histogram),
@@ -130,6 +132,7 @@ impl Metrics {
         r.register("events_payload_mismatch", "Duplicates with another payload", self.mismatches.clone());
         r.register("events_failed", "Events, or unreadable bodies, not taken", self.failed.clone());
         r.register("events_warned", "Warnings on events that were taken", self.warned.clone());
+        r.register("ingest_requests_replayed", "Repeated requests answered as before", self.requests_replayed.clone());
         r.register("ingestion_duration_seconds", "Body to verdicts", self.ingestion_seconds.clone());
         r.register("api_requests", "Requests answered", self.requests.clone());
         r.register("api_request_duration_seconds", "Request to answer", self.request_seconds.clone());
@@ -204,6 +207,10 @@ impl Metrics {
 
     pub(crate) fn failed(&self, reason: &'static str, count: u64) {
         self.failed.get_or_create(&ReasonLabel { reason }).inc_by(count);
+    }
+
+    pub(crate) fn request_replayed(&self) {
+        self.requests_replayed.inc();
     }
 
     pub(crate) fn warned(&self, warnings: &[WarningSum]) {
@@ -290,6 +297,7 @@ mod tests {
             "events_duplicate_total 1",
             "events_payload_mismatch_total 1",
             "events_failed_total{reason=\"invalid_time\"} 3",
+            "ingest_requests_replayed_total 0",
             "ingestion_duration_seconds_count 1",
             "ingestion_duration_seconds_bucket{le=\"0.002\"} 1",
             "api_requests_total{method=\"GET\",endpoint=\"/v1/events\",status_code=\"200\"} 1",

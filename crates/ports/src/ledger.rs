@@ -41,9 +41,11 @@ pub struct AppliedRecords {
     pub failed: Option<PortError>,
 }
 
-/// An earlier sighting of an event id.
+/// An earlier sighting of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
+    /// The record in which it was counted.
+    pub seq: Seq,
     /// The hash of the payload that was counted, with the rule that made it.
     pub payload: PayloadHash,
 }
@@ -60,6 +62,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Applies records in order. Each becomes visible whole: its ids, events and aggregates. A
     /// record at or before `applied` changes nothing and reports what it did the first time only
     /// as far as known. May wait while earlier effects are made durable (backpressure).
+    ///
+    /// The key of a record is remembered, as an id of scheme `Request` with the hash of the body, when an event
+    /// of the record is counted and no earlier record has left the key; it is kept as long as the ids of events.
     ///
     /// In `failed`: `Unacceptable` when the record itself can never be applied, `Conflict` when it
     /// is not the next one, anything else when it may succeed later.
@@ -81,6 +86,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Whether any id may have been applied under which an earlier release knew a `CloudEvent`, which did not look at
     /// the source: an id with a payload hash of the first rule. False only when that is certain.
     fn holds_former_ids(&self) -> bool;
+
+    /// What [`Ledger::seen`] says, but never missing what is applied: it may wait for a disk, and for other
+    /// lookups for [`domain::limits::PERMIT_WAIT_MAX`]. Also finds the keys of requests.
+    ///
+    /// # Errors
+    /// `Overloaded` when other lookups leave no room in time, `Corrupt` when the index cannot be read.
+    async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError>;
 
     /// The greatest position that any event of the records up to `applied` can have: events of these
     /// stand at or before it, events of later records behind it.

@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
+use domain::event::EventId;
 use domain::position::{EventPosition, Seq};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -185,7 +186,7 @@ pub trait Reports: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// As [`Reports::events`].
-    async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError>;
+    async fn event(&self, scope: &TenantScope, id: EventId<'_>) -> Result<Option<StoredEvent>, PortError>;
 
     /// One page of windows; only windows with events exist.
     ///

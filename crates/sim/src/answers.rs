@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
+use domain::event::EventId;
 use domain::invariant::Invariant;
 use domain::position::EventPosition;
 use domain::series::SeriesPoint;
@@ -31,6 +32,8 @@ pub(crate) struct Answers {
     events: Vec<StoredEvent>,
     /// The sighting of each id asked for.
     pub(crate) seen: Vec<Option<Sighting>>,
+    /// The sighting of each key asked for.
+    requests: Vec<Option<Sighting>>,
     customers: Vec<Customer>,
     usage: Vec<Option<CustomerUsage>>,
     hours: Vec<SeriesPoint>,
@@ -38,14 +41,14 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// Asks for everything of `scope`, with live counters at `now` and sightings of `ids`.
+    /// Asks for everything of `scope`, with live counters at `now` and sightings of ids and keys.
     pub(crate) async fn of(
         ledger: &dyn Ledger,
         reports: &dyn Reports,
         analytics: &dyn Analytics,
         scope: &TenantScope,
         now: Timestamp,
-        ids: &[&str],
+        (ids, keys): (&[&str], &[EventId<'_>]),
     ) -> Result<Self, PortError> {
         let of_tenant = ledger.names().into_iter().filter(|(tenant, ..)| tenant == scope.tenant());
         let mut names: Vec<_> = of_tenant.map(|(_, dimension, name)| (dimension, name)).collect();
@@ -56,6 +59,7 @@ impl Answers {
             usage: usage(reports, scope, now).await?,
             hours: hour_sums(analytics, scope, TimeRange::ALL).await?,
             events: events(reports, scope).await?,
+            requests: ledger.seen_exactly(scope, keys).await?,
             seen: ledger.seen(scope, &ports::testing::ledger::records::ids(ids)).await,
             names,
         })
@@ -77,6 +81,7 @@ impl Answers {
         same("usage", &self.usage, &oracle.usage)?;
         same("hour", &self.hours, &oracle.hours)?;
         same("sighting", &self.seen, &oracle.seen)?;
+        same("key", &self.requests, &oracle.requests)?;
         same("name", &self.names, &oracle.names)?;
         let (mut of_windows, mut of_hours) = (Totals::default(), Totals::default());
         // Sums of hours do not say how many events were late; the audit compares what is stored.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use domain::admit::Admitted;
+use domain::event::{EventId, IdScheme};
 use domain::invariant::Invariant;
 use domain::payload::PayloadHash;
 use domain::record::RecordView;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use ports::ledger::Sighting;
-use ports::testing::ledger::records::{EventSpec, admitted, at, event, scope};
+use ports::testing::ledger::records::{EventSpec, admitted_under, at, event, request_key, scope};
 
 use crate::action::{EventPlan, Request, Shape};
 use crate::violation::{Violation, hold};
@@ -20,6 +21,9 @@ use crate::violation::{Violation, hold};
 pub(crate) const TENANTS: [&str; 3] = ["acme", "acm", "zeta"];
 /// The customers, without those who are none.
 pub(crate) const CUSTOMERS: [&str; 3] = ["a", "a ", "ä"];
+
+/// Of so many letters one has a key.
+const KEYED_EVERY: u64 = 3;
 
 /// An event as its client keeps it, to send it again.
 #[derive(Debug, Clone)]
@@ -33,6 +37,8 @@ pub(crate) struct Sent {
 pub(crate) struct Letter {
     pub(crate) tenant: usize,
     pub(crate) events: Vec<Sent>,
+    /// The key that it may be repeated with.
+    key: Option<String>,
 }
 
 impl Letter {
@@ -50,7 +56,13 @@ impl Letter {
         let known = |index: usize| seen.get(index).is_some_and(Option::is_some);
         let fresh = self.events.iter().enumerate().filter(|(index, _)| !known(*index));
         let specs: Vec<EventSpec> = fresh.map(|(_, sent)| sent.spec.clone()).collect();
-        (!specs.is_empty()).then(|| admitted(&self.scope(), received_at, &specs))
+        let key = self.key.as_deref().map(|key| request_key(key, key.len() as u64));
+        (!specs.is_empty()).then(|| admitted_under(key, &self.scope(), received_at, &specs))
+    }
+
+    /// What the ledger knows the letter by, if it has a key.
+    pub(crate) fn request_id(&self) -> Option<EventId<'_>> {
+        self.key.as_deref().map(|text| EventId { scheme: IdScheme::Request, text })
     }
 }
 
@@ -65,6 +77,12 @@ pub(crate) struct Client {
     records: BTreeSet<Bytes>,
     /// The payloads that went to the journal under each id, per tenant.
     payloads: [BTreeMap<String, BTreeSet<PayloadHash>>; TENANTS.len()],
+    /// How many letters were written.
+    letters: u64,
+    /// The keys of letters, per tenant.
+    keys: [Vec<String>; TENANTS.len()],
+    /// Letters with a key that were answered, to be sent again.
+    answered: Vec<Letter>,
     /// Ids that were answered `accepted` or `duplicate`, per tenant.
     promised: [BTreeSet<String>; TENANTS.len()],
 }
@@ -74,7 +92,11 @@ impl Client {
     pub(crate) fn write(&mut self, request: &Request, now: Timestamp) -> Letter {
         let tenant = request.tenant % TENANTS.len();
         let events = request.events.iter().map(|plan| self.event(tenant, plan, now)).collect();
-        Letter { tenant, events }
+        let keys = &mut self.keys[tenant];
+        self.letters += 1;
+        let key = self.letters.is_multiple_of(KEYED_EVERY).then(|| format!("k{}", self.letters));
+        keys.extend(key.clone());
+        Letter { tenant, events, key }
     }
 
     fn event(&mut self, tenant: usize, plan: &EventPlan, now: Timestamp) -> Sent {
@@ -106,6 +128,19 @@ impl Client {
     /// The answer says that each event is counted or will be.
     pub(crate) fn answered(&mut self, letter: &Letter) {
         self.promised[letter.tenant].extend(letter.events.iter().map(|sent| sent.id.clone()));
+        if letter.key.is_some() {
+            self.answered.push(letter.clone());
+        }
+    }
+
+    /// The letters with a key that were answered.
+    pub(crate) fn answered_with_key(&self) -> &[Letter] {
+        &self.answered
+    }
+
+    /// Every key that a tenant has used.
+    pub(crate) fn keys(&self, tenant: usize) -> Vec<EventId<'_>> {
+        self.keys[tenant].iter().map(|text| EventId { scheme: IdScheme::Request, text }).collect()
     }
 
     /// The answer says nothing, or never came.

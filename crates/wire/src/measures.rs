@@ -270,21 +270,24 @@ impl<'a> UsageObjects<'a> {
         for (places, prefix) in [(self.inside, Some(object)), (self.beside, None)] {
             let path = |name: &str| prefix.map_or_else(|| name.to_owned(), |object| format!("{object}.{name}"));
             match places.usage {
-                Some((name, JsonKind::Object(text))) => said.take(path(&name), usage::read(text, None)),
-                Some((name, _)) => said.take(path(&name), Reading::NotUsage),
+                Some((name, JsonKind::Object(text))) => {
+                    said.take(path(&name), prefix.is_none(), usage::read(text, None))
+                }
+                Some((name, _)) => said.take(path(&name), true, Reading::NotUsage),
                 None => {}
             }
             if let Some((name, text)) = places.response {
                 let response = usage::response(text);
                 said.model = said.model.take().or(response.model);
                 if let Some((usage, text)) = response.usage {
-                    said.take(path(&format!("{name}.{usage}")), usage::read(text, None));
+                    said.take(path(&format!("{name}.{usage}")), prefix.is_none(), usage::read(text, None));
                 }
             }
         }
         for (reading, path) in [(flat_inside, object), (flat_beside, "")] {
-            if let Some(reading) = reading {
-                said.take(path.to_owned(), reading);
+            // A telling member in which nothing stands tells nothing.
+            if let Some(reading) = reading.filter(|reading| *reading != Reading::NotUsage) {
+                said.take(path.to_owned(), path.is_empty(), reading);
             }
         }
         said
@@ -293,7 +296,7 @@ impl<'a> UsageObjects<'a> {
 
 impl<'a> ProviderSaid<'a> {
     /// Takes what the usage object at `path` says, unless another has been read.
-    fn take(&mut self, path: String, reading: Reading) {
+    fn take(&mut self, path: String, beside: bool, reading: Reading) {
         if self.tokens.is_some() || self.is_invalid() {
             return;
         }
@@ -307,7 +310,7 @@ impl<'a> ProviderSaid<'a> {
             }
             Reading::Read(usage) => {
                 let usage::ProviderUsage { input, output, cache_read, cache_write, reasoning, conflict } = usage;
-                self.tokens = Some(ProviderTokens { input, output, cache_read, cache_write, reasoning });
+                self.tokens = Some(ProviderTokens { input, output, cache_read, cache_write, reasoning, beside });
                 self.warning = conflict.then(|| Warning::of(WarningCode::UsageConflict, path));
             }
         }

@@ -47,6 +47,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             body: bytes.into(),
             wait: false,
             strict: false,
+            key: None,
         };
         Ok(Self { request, reservation })
     }

@@ -1,10 +1,12 @@
 //! The OpenAPI document and the pages that show it.
 
+mod events_in;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType};
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required};
 use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
@@ -12,6 +14,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::{ProblemBody, ProblemKind};
+use events_in::{EventIn, EventsIn};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,7 +28,7 @@ use crate::problem::{ProblemBody, ProblemKind};
             Times of events without an offset are UTC. Write a `+` in a query string as `%2B`. Lists are paged: give `next_cursor` back as `cursor`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemBody, EventsIn)),
+    components(schemas(ProblemBody, EventIn, EventsIn)),
     modifiers(&Credentials),
     security(("bearer" = []), ("api_key" = []), ()),
     tags(
@@ -63,39 +66,6 @@ pub(crate) fn ui(document: utoipa::openapi::OpenApi) -> SwaggerUi {
     let config = Config::default().validator_url("none");
     SwaggerUi::new("/docs").config(config).url("/openapi.json", document)
 }
-
-/// What the body of a write may hold as JSON: described here, read by the pipeline.
-struct EventsIn;
-
-/// The fields of an event, each with the other names it may have.
-const FIELDS: [(&str, &str); 9] = [
-    ("id", "Unique per tenant; assigned when absent. Or event_id, eventId, idempotency_key, idempotencyKey."),
-    ("time", "RFC 3339 or an epoch number; now when absent. Or timestamp, ts, occurred_at, event_time."),
-    ("type", "What happened. Or event_type, eventType, event."),
-    ("customer", "Who is charged. Or customer_id, customerId, account_id, accountId, subject."),
-    ("user", "Who acted. Or user_id, userId."),
-    ("endpoint", "The API endpoint. Or apiEndpoint, api_endpoint."),
-    ("project", "The project. Or project_id, projectId."),
-    ("tenant", "The tenant of the API key, or absent. Or tenant_id, tenantId, workspace_id."),
-    (
-        "properties",
-        "An object of anything, of which tokens, inputTokens, outputTokens, latencyMs and model are measured. \
-         Or metadata, data, payload.",
-    ),
-];
-
-impl PartialSchema for EventsIn {
-    fn schema() -> RefOr<Schema> {
-        let field = |help| ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(help));
-        let event = FIELDS.iter().fold(ObjectBuilder::new(), |event, (name, help)| event.property(*name, field(*help)));
-        let event = event.build();
-        let events = ArrayBuilder::new().items(event.clone()).build();
-        let envelope = ObjectBuilder::new().property("events", events.clone()).required("events").build();
-        RefOr::T(AnyOfBuilder::new().item(event).item(events).item(envelope).into())
-    }
-}
-
-impl ToSchema for EventsIn {}
 
 /// Describes the body of the routes that take events.
 pub(crate) fn with_events<S>(mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
@@ -140,6 +110,8 @@ const BODY: &[ProblemKind] = &[
 const STORE: &[ProblemKind] = &[ProblemKind::DiskFull];
 /// What a request whose events are all rejected is refused for.
 const EVENTS: &[ProblemKind] = &[ProblemKind::AllRejected];
+/// What a request with a key may be refused for.
+const KEYED: &[ProblemKind] = &[ProblemKind::RequestRunning, ProblemKind::KeyReused];
 /// What a change of a reference table may be refused for.
 const VERSION: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::PreconditionFailed];
 
@@ -159,7 +131,7 @@ macro_rules! refusals {
 
 refusals! {
     /// How a write of events may be refused.
-    IngestRefusals: [ANY, BODY, STORE, EVENTS];
+    IngestRefusals: [ANY, BODY, STORE, EVENTS, KEYED];
     /// How a question that memory answers may be refused.
     TenantRefusals: [ANY];
     /// How a listing may be refused.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use domain::calendar::Calendar;
+use domain::event::{EventId, IdScheme, cloud_event_id, is_cloud_event_id};
 use domain::limits::PAGE_BYTES_MAX;
 use domain::position::EventPosition;
 use domain::time::{TimeRange, Timestamp};
@@ -13,9 +14,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar};
-use crate::extract::{
-    Bounds, Id, NoParameters, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text, zone,
-};
+use crate::extract::{Bounds, Id, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
@@ -101,19 +100,42 @@ pub(crate) async fn list(
     Ok(Json(Listing { data: data?, next_cursor: next }))
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OneEventParameters {
+    /// The source of a CloudEvent, whose own id the path names then.
+    source: Option<String>,
+}
+
 /// Read one event
+///
+/// By the id that its sender gave it, or by the one that answers show. A CloudEvent is known by its source and id
+/// together: by `ce:source#id`, or by its own id with `source`.
 #[utoipa::path(
     get, path = "/v1/events/{id}", tag = "events", operation_id = "event",
-    params(("id" = String, Path, description = "The event's id, percent-encoded")),
+    params(("id" = String, Path, description = "The event's id, percent-encoded"), OneEventParameters),
     responses((status = 200, description = "The event", body = EventBody), OneRefusals),
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
     Id(id): Id,
-    _: Parameters<NoParameters>,
+    Parameters(parameters): Parameters<OneEventParameters>,
 ) -> Result<Json<EventBody>, Problem> {
-    let event = answer(&api, |reports| reports.event(&scope, &id)).await?;
+    let of = |scheme, text| EventId { scheme, text };
+    let event = match parameters.source.as_deref() {
+        Some(source) => {
+            let id = cloud_event_id(source, &id);
+            answer(&api, |reports| reports.event(&scope, of(IdScheme::CloudEvent, &id))).await?
+        }
+        None => match answer(&api, |reports| reports.event(&scope, of(IdScheme::Native, &id))).await? {
+            None if is_cloud_event_id(&id) => {
+                answer(&api, |reports| reports.event(&scope, of(IdScheme::CloudEvent, &id))).await?
+            }
+            found => found,
+        },
+    };
     let event =
         event.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied").at("id"))?;
     Ok(Json(EventBody::new(&scope, event)?))

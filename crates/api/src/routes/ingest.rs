@@ -11,7 +11,7 @@ use pipeline::{IngestAnswer, IngestRequest};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{IngestBody, Parameters, WriteScope, one_of};
+use crate::extract::{IngestBody, Parameters, RequestKey, WriteScope, one_of};
 use crate::problem::Problem;
 use crate::routes::docs::IngestRefusals;
 use crate::shape::{JobBody, TakenBody, VerdictFormat, Verdicts};
@@ -50,19 +50,21 @@ struct Asked {
 /// Take events
 ///
 /// One event, an array, `{"events":[…]}`, newline-delimited JSON, or CloudEvents 1.0 (structured or
-/// batch); plain, gzip or zstd. Every event gets its own verdict. Safe to repeat: an event id counts once.
+/// batch); plain, gzip or zstd. Every event gets its own verdict. Safe to repeat: an event id counts once, and
+/// so does a request with an `Idempotency-Key`.
 #[utoipa::path(
-    post, path = "/v1/events", tag = "ingest", operation_id = "take_events", params(IngestParameters),
+    post, path = "/v1/events", tag = "ingest", operation_id = "take_events", params(IngestParameters, RequestKey),
     responses((status = 202, description = "Accepted events are durable", body = TakenBody), IngestRefusals),
 )]
 pub(crate) async fn events(
     State(api): State<Arc<ApiState>>,
     WriteScope(scope): WriteScope,
     Parameters(parameters): Parameters<IngestParameters>,
+    key: RequestKey,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
     let (wait, strict) = (parameters.wait()?, parameters.strict()?);
-    let answer = take(&api, &scope, Asked { wait, strict }, body, VerdictFormat::Native).await?;
+    let answer = take(&api, &scope, Asked { wait, strict }, key, body, VerdictFormat::Native).await?;
     Ok((StatusCode::ACCEPTED, Json(TakenBody::new(answer, wait))))
 }
 
@@ -70,16 +72,17 @@ pub(crate) async fn events(
 ///
 /// Does what `POST /v1/events` does.
 #[utoipa::path(
-    post, path = "/v1/ingest", tag = "ingest", operation_id = "ingest", params(IngestParameters),
+    post, path = "/v1/ingest", tag = "ingest", operation_id = "ingest", params(IngestParameters, RequestKey),
     responses((status = 202, description = "Accepted events are durable", body = TakenBody), IngestRefusals),
 )]
 pub(crate) async fn ingest(
     api: State<Arc<ApiState>>,
     scope: WriteScope,
     parameters: Parameters<IngestParameters>,
+    key: RequestKey,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
-    events(api, scope, parameters, body).await
+    events(api, scope, parameters, key, body).await
 }
 
 /// Take events, answered as a job
@@ -87,17 +90,18 @@ pub(crate) async fn ingest(
 /// Does what `POST /v1/events` does, with another answer: `success` for an accepted event and `error` for
 /// any other.
 #[utoipa::path(
-    post, path = "/events", tag = "ingest", operation_id = "queue_events", params(IngestParameters),
+    post, path = "/events", tag = "ingest", operation_id = "queue_events", params(IngestParameters, RequestKey),
     responses((status = 202, description = "Accepted events are durable", body = JobBody), IngestRefusals),
 )]
 pub(crate) async fn events_as_job(
     State(api): State<Arc<ApiState>>,
     WriteScope(scope): WriteScope,
     Parameters(parameters): Parameters<IngestParameters>,
+    key: RequestKey,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
     let (wait, strict) = (parameters.wait()?, parameters.strict()?);
-    let answer = take(&api, &scope, Asked { wait, strict }, body, VerdictFormat::Unversioned).await?;
+    let answer = take(&api, &scope, Asked { wait, strict }, key, body, VerdictFormat::Unversioned).await?;
     Ok((StatusCode::ACCEPTED, Json(JobBody::new(answer, wait))))
 }
 
@@ -105,12 +109,13 @@ pub(crate) async fn events_as_job(
 async fn take(
     api: &ApiState,
     scope: &TenantScope,
-    asked: Asked,
+    Asked { wait, strict }: Asked,
+    RequestKey(key): RequestKey,
     body: IngestBody,
     format: VerdictFormat,
 ) -> Result<IngestAnswer, Problem> {
-    let (IngestBody { request, reservation }, Asked { wait, strict }) = (body, asked);
-    let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, strict, ..request }).await?;
+    let IngestBody { request, reservation } = body;
+    let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, strict, key, ..request }).await?;
     drop(reservation);
     fail::fail_point!("http::before_respond");
 

@@ -38,6 +38,7 @@ pub(crate) struct SettingsBody {
     #[schema(value_type = String, example = "monday")]
     week_start: WeekStart,
     /// How old an event may be on arrival, in seconds; 0: any age, null: as the server is set.
+    #[schema(minimum = 0, maximum = 3_155_760_000_u64, format = Int64)]
     max_lateness_sec: Option<u32>,
     /// The earliest time that an event may have; null: as the server is set. A date, or a time without an
     /// offset, is of the tenant's zone.
@@ -46,16 +47,25 @@ pub(crate) struct SettingsBody {
 }
 
 /// A change of settings; a field that is given is `Some`, also when it is null.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = SettingsChange)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedSettings {
+    /// IANA name of the zone that days are counted in.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, nullable = false, example = "Europe/Berlin")]
     timezone: Option<Value>,
+    /// The day that weeks begin on: `monday`, `sunday` or `saturday`.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, nullable = false, pattern = "^(monday|sunday|saturday)$")]
     week_start: Option<Value>,
+    /// How old an event may be on arrival, in seconds; 0: any age, null: as the server is set.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, minimum = 0, maximum = 3_155_760_000_u64, format = Int64)]
     max_lateness_sec: Option<Value>,
+    /// The earliest time that an event may have, not after the present; null: as the server is set.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     min_time: Option<Value>,
 }
 
@@ -97,7 +107,7 @@ pub(crate) async fn read(
 /// from raw events, and is refused when retention has dropped some of them. Until that is done, and after a
 /// failure or a restart, answers are of the zone before, and `timezone_pending` names the one to come.
 #[utoipa::path(
-    patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", request_body = SettingsBody,
+    patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", request_body = ChangedSettings,
     responses((status = 200, description = "The settings as they are now", body = SettingsBody), SettingsRefusals),
 )]
 pub(crate) async fn change(

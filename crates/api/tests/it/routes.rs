@@ -6,6 +6,8 @@ mod customers;
 mod docs;
 mod events;
 mod health;
+mod home;
+mod idempotency;
 mod live;
 mod metrics;
 mod query;

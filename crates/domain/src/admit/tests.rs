@@ -86,6 +86,7 @@ fn named_measures_go_before_those_of_a_provider_and_parts_are_cut_to_their_whole
         cache_read: Some(60),
         cache_write: Some(30),
         reasoning: Some(10),
+        beside: false,
     };
     let of = |usage: &UsageText<'_>| {
         let (usage, is_cut) = check_usage(usage, Some(&provider)).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! which leads to no key.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use super::{TenantId, TenantScope};
@@ -70,6 +71,28 @@ impl<S: BuildHasher> Keyring<S> {
         }
         let known = self.tenants.get(&hash(key));
         known.map(|tenant| TenantScope { tenant: tenant.clone() }).ok_or(AuthError::Unknown)
+    }
+}
+
+/// Tells the credential of a request from others without being one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CredentialHash([u8; 32]);
+
+impl CredentialHash {
+    /// The hash of the key that was presented; that of nothing is all zeros.
+    pub fn of(presented: Option<&str>) -> Self {
+        Self(presented.map_or([0; 32], hash))
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CredentialHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialHash(secret)")
     }
 }
 

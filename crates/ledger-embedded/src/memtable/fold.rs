@@ -5,7 +5,7 @@ use bytes::Bytes;
 use domain::aggregate::{Slice, Totals};
 use domain::calendar::Zone;
 use domain::event::EventView;
-use domain::payload::HashRule;
+use domain::payload::{HashRule, PayloadHash};
 use domain::position::{Position, Seq};
 use domain::record::{EventIdentity, ReceiptTimes};
 use domain::rollup::hour_of;
@@ -30,6 +30,17 @@ pub(crate) struct FreshRecord<'r> {
     pub(crate) tenant: &'r TenantId,
     pub(crate) times: ReceiptTimes,
     pub(crate) payload: &'r Bytes,
+    /// Its key, if nothing flushed has it.
+    pub(crate) request: Option<RequestEntry>,
+}
+
+/// The key of a request that may be repeated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestEntry {
+    /// Hash of the id that names the request.
+    pub(crate) hash: IdHash,
+    /// Hash of its body.
+    pub(crate) body: PayloadHash,
 }
 
 /// An event of a record, with what dedup needs.
@@ -91,6 +102,9 @@ impl Memtable {
         }
         self.day_users.insert(tenant, day_users);
         if self.events.len() > before {
+            if let Some(request) = record.request {
+                self.note_request(record.seq, request);
+            }
             self.bytes += record.payload.len();
             let payload = record.payload.clone();
             self.records.push(MemtableRecord { seq: record.seq, times: record.times, payload });
@@ -138,6 +152,14 @@ impl Memtable {
         self.rollups.entry(key).or_default().merge(&totals);
         self.bytes += (self.rollups.len() - rollups) * ENTRY_OVERHEAD_BYTES;
         (project, kind)
+    }
+
+    /// Remembers the key of a request whose events were counted, with the ids: an entry with a rule that no
+    /// event has. The first one stands.
+    fn note_request(&mut self, seq: Seq, request: RequestEntry) {
+        let seen = FirstSeen { position: Position::new(seq, 0), payload: request.body };
+        self.ids.entry(request.hash).or_insert(seen);
+        self.bytes += EVENT_OVERHEAD_BYTES;
     }
 
     /// Says that the next event is the first of a user.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use domain::event::EventId;
 use domain::position::Position;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -142,10 +143,10 @@ impl Core {
     pub(super) fn find_event(
         &self,
         scope: &TenantScope,
-        id: &str,
+        id: EventId<'_>,
         cancelled: &CancellationToken,
     ) -> Result<Option<StoredEvent>, PortError> {
-        let hash = self.hasher.of_tenant(scope.tenant()).hash(id);
+        let hash = self.hasher.of_tenant(scope.tenant()).hash_id(id);
         let in_table = |table: &Memtable| {
             table.find_id(hash).and_then(|seen| table.event_at(seen.position)).map(|unflushed| stored_event(&unflushed))
         };
@@ -154,7 +155,7 @@ impl Core {
             Some(found) => Some(found),
             None => find_flushed(&snapshot, scope, hash, cancelled)?,
         };
-        Ok(found.filter(|event| event.id == id && event.time >= snapshot.retention_floor))
+        Ok(found.filter(|event| event.id == id.text && event.time >= snapshot.retention_floor))
     }
 }
 

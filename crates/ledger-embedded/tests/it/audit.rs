@@ -7,12 +7,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use domain::event::{EventId, IdScheme};
+use domain::position::Seq;
 use domain::window::WindowRule;
 use ledger_embedded::EmbeddedLedger;
 use manifest::SqliteManifest;
+use ports::journal::Delivery;
 use ports::ledger::Ledger;
 use ports::testing::clock::ManualClock;
-use ports::testing::ledger::records::{at, event, record, scope};
+use ports::testing::ledger::records::{admitted_under, at, event, record, request_key, scope};
 use vfs::DiskVfs;
 
 use crate::folder::small;
@@ -65,4 +68,38 @@ async fn i3_a_sum_of_a_day_that_its_hours_do_not_give_is_told() {
     let told = differences(folder.path()).await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("I3 tenant t type \"k\", days against hours"), "{told:?}");
+}
+
+#[tokio::test]
+async fn i3_keys_of_requests_are_found_after_flushes_merges_and_restarts_and_are_no_difference() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tenant = scope("t");
+    let (store, ledger) = open(folder.path()).await;
+    let keys: Vec<String> = (1..=20).map(|seq| format!("k{seq}")).collect();
+    for (seq, key) in (1_u64..).zip(&keys) {
+        let events = [event(&format!("e{seq}"), 0), event(&format!("f{seq}"), 0)];
+        let admitted = admitted_under(Some(request_key(key, seq)), &tenant, at(1), &events);
+        let delivery = Delivery { id: Seq(seq).into(), payload: admitted.payload().clone() };
+        assert!(ledger.apply(&[delivery]).await.failed.is_none());
+        if seq % 2 == 0 {
+            ledger.flush().await.expect("flush");
+            ledger.maintain().await.expect("a merge");
+        }
+    }
+    let found = async |ledger: &EmbeddedLedger| {
+        let ids: Vec<_> = keys.iter().map(|text| EventId { scheme: IdScheme::Request, text }).collect();
+        let found = ledger.seen_exactly(&tenant, &ids).await.expect("a lookup");
+        found.into_iter().map(|seen| seen.map(|seen| (seen.seq.0, seen.payload.hash))).collect::<Vec<_>>()
+    };
+    let expected: Vec<_> = (1..=20).map(|seq| Some((seq, seq))).collect();
+    assert!(ledger.stats().segments < 10, "some are merged");
+    assert_eq!(found(&ledger).await, expected);
+    drop(ledger);
+    store.close().await.expect("closed");
+    assert_eq!(differences(folder.path()).await, Vec::<String>::new());
+    let (store, ledger) = open(folder.path()).await;
+    assert_eq!(found(&ledger).await, expected);
+    assert_eq!(ledger.stats().flushed_events, 40, "a key is no event");
+    drop(ledger);
+    store.close().await.expect("closed");
 }

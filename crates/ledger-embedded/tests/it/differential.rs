@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
+use domain::event::EventId;
 use domain::position::Seq;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
@@ -129,7 +130,10 @@ async fn answers(ledger: &dyn Reports, analytics: &dyn Analytics) -> Vec<String>
         let hours = hour_sums(analytics, &scope, TimeRange::ALL).await.expect("sums of hours");
         answers.push(format!("{tenant} {hours:?}"));
         for id in 0..60 {
-            answers.push(format!("{tenant} {:?}", ledger.event(&scope, &format!("e{id}")).await.expect("event")));
+            answers.push(format!(
+                "{tenant} {:?}",
+                ledger.event(&scope, EventId::native(&format!("e{id}"))).await.expect("event")
+            ));
         }
     }
     answers

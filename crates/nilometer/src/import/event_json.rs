@@ -47,7 +47,7 @@ pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str)
             None => {}
         }
     }
-    if let Some(tokens) = &candidate.provider {
+    if let Some(tokens) = candidate.provider.as_ref().filter(|tokens| tokens.beside) {
         push_raw(out, "usage", &usage_object(tokens));
     }
     if let Some(properties) = properties {
@@ -60,7 +60,7 @@ pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str)
 
 /// The tokens as a usage object, which is read as what it was written from.
 fn usage_object(tokens: &ProviderTokens) -> String {
-    let ProviderTokens { input, output, cache_read, cache_write, reasoning } = *tokens;
+    let ProviderTokens { input, output, cache_read, cache_write, reasoning, .. } = *tokens;
     let part = |name: &str, tokens: Option<u64>| tokens.map(|tokens| format!("\"{name}\":{tokens}"));
     let join = |parts: Vec<Option<String>>| parts.into_iter().flatten().collect::<Vec<_>>().join(",");
     let details = |name: &str, parts: Vec<Option<String>>| {

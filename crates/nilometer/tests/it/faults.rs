@@ -9,6 +9,7 @@
 //! | `damage` | torn ends, flipped bits, lost files and commits (F10, F11) |
 //! | `disk` | failing syncs, no space, no descriptors, slow syncs (F12 to F15) |
 //! | `meaning` | duplicates, other payloads, any order, poison, backlog (F17 to F19, F27, F28) |
+//! | `repeats` | requests with a key that come again after a crash |
 //! | `old_folder` | an older folder whose catalog moves into a file of its own, killed at each step |
 //! | `stores` | the manifest and the catalog fail apart; a recount between them that a crash has ended |
 //! | `hostile` | huge, lying, bombing, nasty, slow and many-named requests (F31 to F35) |
@@ -30,6 +31,7 @@ mod disk;
 mod meaning;
 mod hostile;
 mod old_folder;
+mod repeats;
 #[cfg(feature = "failpoints")]
 mod stores;
 

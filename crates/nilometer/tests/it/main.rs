@@ -9,6 +9,7 @@ mod live;
 mod faults;
 mod figures;
 mod exact_sums;
+mod sending;
 mod readme;
 mod web_requests;
 mod streams;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::activity::DailyUsers;
 use domain::calendar::Day;
+use domain::event::EventId;
 use domain::position::Seq;
 use domain::query::Query;
 use domain::reference::ReferenceTable;
@@ -82,7 +83,7 @@ impl Reports for Gated<dyn Reports> {
         self.run(WorkClass::Read, scope, || self.port.events(scope, query)).await
     }
 
-    async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
+    async fn event(&self, scope: &TenantScope, id: EventId<'_>) -> Result<Option<StoredEvent>, PortError> {
         self.run(WorkClass::Read, scope, || self.port.event(scope, id)).await
     }
 

@@ -2,6 +2,7 @@
 //! each of these looks on the wire.
 
 use bytes::Bytes;
+use domain::request::IdempotencyKey;
 use domain::warning::WarningCode;
 
 /// One request to take events: its body as received, the headers that say how to read it, and whether the
@@ -18,6 +19,8 @@ pub struct IngestRequest {
     pub wait: bool,
     /// Whether to refuse events that look like a mistake (`?strict=true`).
     pub strict: bool,
+    /// The key with which the request may be repeated (`Idempotency-Key`).
+    pub key: Option<IdempotencyKey>,
 }
 
 /// What became of the events of one request. Only the pipeline makes one: `accepted` above zero
@@ -64,7 +67,7 @@ pub struct EventResult {
     pub event_id: Option<String>,
     /// The verdict.
     pub status: Status,
-    /// The machine-readable reason of a rejection, or [`PAYLOAD_MISMATCH`].
+    /// The machine-readable reason of a rejection, [`NOT_TAKEN`] or [`PAYLOAD_MISMATCH`].
     pub code: Option<&'static str>,
     /// The field that is refused, for a rejection because of one.
     pub field: Option<String>,
@@ -76,6 +79,9 @@ pub struct EventResult {
 
 /// The code of a duplicate whose payload differs from the one that was counted first.
 pub const PAYLOAD_MISMATCH: &str = "payload_mismatch";
+
+/// The code of an event that the first request with its key did not take, and that could be taken now.
+pub const NOT_TAKEN: &str = "not_taken";
 
 /// The verdict on one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,6 +127,15 @@ pub enum IngestError {
     /// The disk is full; reads still work. 507.
     #[error("the disk is full")]
     DiskFull,
+    /// An earlier request with the same key is on its way; try again later. 409 with `Retry-After`.
+    #[error("an earlier request with this key has not ended yet")]
+    RequestRunning,
+    /// The key was used for a request with another body. 422.
+    #[error("the key was used before for a request with another body")]
+    KeyReused,
+    /// Records from before the start are not applied yet, and the key may stand in one; try again later. 503.
+    #[error("the journal is replayed after a start, and whether the key was used before is not known yet")]
+    Replaying,
     /// The journal takes nothing now. 503.
     #[error("the journal is not available")]
     Unavailable,
@@ -136,6 +151,9 @@ impl IngestError {
             Self::TooLarge { .. } => "too_large",
             Self::Overloaded => "overloaded",
             Self::DiskFull => "disk_full",
+            Self::RequestRunning => "request_running",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::Replaying => "replaying",
             Self::Unavailable => "unavailable",
         }
     }

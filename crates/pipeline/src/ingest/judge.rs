@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use domain::admit::{Admission, Admitted, Checked};
 use domain::event::EventId;
 use domain::limits::EVENT_ID_BYTES_MAX;
-use domain::payload::{HashRule, PayloadHash};
+use domain::payload::HashRule;
 use domain::rejection::Rejection;
 use ports::ledger::{Outcome, Sighting};
 use wire::Item;
 
-use super::answer::{EventResult, IngestAnswer, PAYLOAD_MISMATCH, Status, WarningSum};
+use super::answer::{EventResult, IngestAnswer, NOT_TAKEN, PAYLOAD_MISMATCH, Status, WarningSum};
 use super::warning_sums::WarningSums;
 use crate::names::CardinalityCheck;
 use crate::stage::{Durable, Visible};
@@ -26,25 +26,23 @@ pub(super) struct Verdicts {
     warnings: Vec<WarningSum>,
 }
 
-/// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits.
+/// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits, and
+/// `new_id` makes an id for the event at an index of the body that has none.
 pub(super) fn check<'c>(
     items: &'c [Item<'c>],
     admission: &Admission<'_>,
     mut names: CardinalityCheck<'_>,
-    new_id: impl Fn() -> String,
-    metrics: &Metrics,
+    new_id: impl Fn(usize) -> String,
 ) -> Vec<CheckedEvent<'c>> {
-    let checks: Vec<_> = items.iter().map(|item| check_one(item, admission, &mut names, &new_id)).collect();
-    count(&checks, metrics);
-    checks
+    let items = items.iter().enumerate();
+    items.map(|(index, item)| check_one(item, admission, &mut names, || new_id(index))).collect()
 }
 
 /// The ids that the ledger is asked about: those of events that may be taken, in order; behind them, when the
 /// ledger has ids of a release that knew `CloudEvent`s by their ids alone, those too.
-pub(super) fn ids<'c>(checks: &'c [CheckedEvent<'_>], former_ids: bool) -> Vec<EventId<'c>> {
-    let taken = || checks.iter().flatten();
-    let former = taken().filter(|_| former_ids).filter_map(Checked::former_id);
-    taken().map(Checked::event_id).chain(former).collect()
+pub(super) fn ids<'c>(taken: impl Iterator<Item = &'c Checked<'c>> + Clone, former_ids: bool) -> Vec<EventId<'c>> {
+    let former = taken.clone().filter(|_| former_ids).filter_map(Checked::former_id);
+    taken.map(Checked::event_id).chain(former).collect()
 }
 
 /// Decides on every event, and builds the record of those to be journaled, `None` if there are none.
@@ -56,9 +54,7 @@ pub(super) fn decide(
     metrics: &Metrics,
 ) -> (Verdicts, Option<Admitted>) {
     let mut taken: HashMap<EventId<'_>, &Checked<'_>> = HashMap::with_capacity(sightings.len());
-    let mut sightings = sightings;
-    let former = sightings.split_off(checks.iter().flatten().count());
-    let (mut sightings, mut former) = (sightings.into_iter(), former.into_iter());
+    let mut sightings = EarlierSightings::of(checks.iter().flatten().count(), sightings);
     let mut results = Vec::with_capacity(checks.len());
     let mut warnings = WarningSums::default();
     for (index, checked) in checks.iter().enumerate() {
@@ -69,8 +65,7 @@ pub(super) fn decide(
                 continue;
             }
         };
-        let known = sightings.next().flatten().map(|sighting| sighting.payload);
-        let known = known.or_else(|| taken_before(checked, &mut former));
+        let known = sightings.next_of(checked).map(|sighting| sighting.payload);
         let first = known.or_else(|| taken.get(&checked.event_id()).map(|first| first.payload_hash()));
         let mut result = EventResult::accepted(checked.shown_id());
         result.warnings = checked.warnings().iter().map(|warning| warning.code).collect();
@@ -92,12 +87,32 @@ pub(super) fn decide(
     (Verdicts { results, warnings: warnings.into_sums() }, admission.finish())
 }
 
-/// The payload under which an earlier release took this `CloudEvent`, which it knew by its id alone: the same id with
-/// another payload is another event.
-fn taken_before(checked: &Checked<'_>, former: &mut impl Iterator<Item = Option<Sighting>>) -> Option<PayloadHash> {
-    checked.former_id()?;
-    let payload = former.next().flatten()?.payload;
-    (payload.rule == HashRule::EncodedBody && payload == checked.payload_hash_by(payload.rule)).then_some(payload)
+/// What the ledger says of the [`ids`], event by event.
+pub(super) struct EarlierSightings {
+    own: std::vec::IntoIter<Option<Sighting>>,
+    former: std::vec::IntoIter<Option<Sighting>>,
+}
+
+impl EarlierSightings {
+    /// The sightings of the ids of `count` events, and behind them of former ids.
+    pub(super) fn of(count: usize, mut sightings: Vec<Option<Sighting>>) -> Self {
+        let former = sightings.split_off(count.min(sightings.len()));
+        Self { own: sightings.into_iter(), former: former.into_iter() }
+    }
+
+    /// The sighting of the next event. An earlier release that took a `CloudEvent` of this id took this one, if the
+    /// payload was the same; with another payload it is another event.
+    pub(super) fn next_of(&mut self, checked: &Checked<'_>) -> Option<Sighting> {
+        let own = self.own.next().flatten();
+        if checked.former_id().is_none() {
+            return own;
+        }
+        let former = self.former.next().flatten().filter(|former| {
+            let rule = former.payload.rule;
+            rule == HashRule::EncodedBody && former.payload == checked.payload_hash_by(rule)
+        });
+        own.or(former)
+    }
 }
 
 /// An event that may be taken, or why not and under which id.
@@ -107,7 +122,7 @@ fn check_one<'c>(
     item: &'c Item<'c>,
     admission: &Admission<'_>,
     names: &mut CardinalityCheck<'_>,
-    new_id: &impl Fn() -> String,
+    new_id: impl FnOnce() -> String,
 ) -> CheckedEvent<'c> {
     let candidate = match item {
         Ok(candidate) => candidate,
@@ -118,7 +133,8 @@ fn check_one<'c>(
     checked.map_err(|rejection| (candidate.id.as_deref().map(Cow::Borrowed), Cow::Owned(rejection)))
 }
 
-fn count(checks: &[CheckedEvent<'_>], metrics: &Metrics) {
+/// Counts the events of a request, and those that are refused.
+pub(super) fn count(checks: &[CheckedEvent<'_>], metrics: &Metrics) {
     let mut received = Tally::default();
     let mut rejected = 0;
     for checked in checks {
@@ -146,7 +162,7 @@ fn rejected(id: Option<&str>, rejection: &Rejection) -> EventResult {
 }
 
 impl EventResult {
-    fn accepted(id: &str) -> Self {
+    pub(super) fn accepted(id: &str) -> Self {
         Self {
             event_id: Some(id.to_owned()),
             status: Status::Accepted,
@@ -154,6 +170,30 @@ impl EventResult {
             field: None,
             message: None,
             warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn duplicate(id: &str, mismatch: bool) -> Self {
+        let mut result = Self::accepted(id);
+        result.turn_duplicate(mismatch);
+        result
+    }
+
+    /// An event of a repeated request that the first one did not take: refused again, or not taken for a reason
+    /// that no longer stands.
+    pub(super) fn not_taken(checked: &CheckedEvent<'_>) -> Self {
+        match checked {
+            Err((id, rejection)) => rejected(id.as_deref(), rejection),
+            Ok(checked) => Self {
+                event_id: Some(checked.shown_id().to_owned()),
+                status: Status::Rejected,
+                code: Some(NOT_TAKEN),
+                field: None,
+                message: Some(
+                    "the first request with this key did not take it, and a repetition takes nothing".to_owned(),
+                ),
+                warnings: Vec::new(),
+            },
         }
     }
 
@@ -167,6 +207,11 @@ impl EventResult {
 }
 
 impl Verdicts {
+    /// The verdicts on a request that comes again.
+    pub(super) const fn new(results: Vec<EventResult>, warnings: Vec<WarningSum>) -> Self {
+        Self { results, warnings }
+    }
+
     /// Replaces what was known when the request came in by what the ledger decided, unless that has been
     /// forgotten: then the verdicts stay as they are.
     pub(super) fn settle(&mut self, visible: &Visible) {

@@ -157,6 +157,6 @@ impl LoadBatch<'_> {
     /// The batch, or `None` when it holds nothing.
     pub fn finish(self) -> Option<LoadedBatch> {
         let admitted = self.admission.finish()?;
-        Some(LoadedBatch(PendingBatch { admitted, stamp: self.stamp, reservation: None }))
+        Some(LoadedBatch(PendingBatch { admitted, stamp: self.stamp, reservation: None, request: None }))
     }
 }

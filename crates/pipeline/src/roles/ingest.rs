@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use domain::payload::PayloadHasher;
+use domain::request::RequestHasher;
 use ports::journal::OrderedJournal;
 use ports::reports::Reports;
 
@@ -25,7 +26,7 @@ pub struct IngestRole {
     /// What the tenants have decided for themselves. A change of a zone that a crash has ended is made
     /// again from here on.
     pub settings: Arc<Settings>,
-    /// The secret key of the data folder, which receipts and hashes of payloads are made with.
+    /// The secret key of the data folder, which receipts, names of requests and hashes of payloads are made with.
     pub key: [u8; 16],
 }
 
@@ -49,9 +50,11 @@ impl IngestRole {
             receipts: Arc::clone(&context.receipts),
             receipt_codec: ReceiptCodec::new(key),
             payload_hasher: PayloadHasher::new(&key),
+            request_hasher: RequestHasher::new(&key),
+            running_requests: Arc::default(),
+            replay_until: context.replay_until,
             body_budget: DecodedBodyBudget::new(&context.limits),
             limits: context.limits.clone(),
-            replay_until: context.replay_until,
         }
     }
 }

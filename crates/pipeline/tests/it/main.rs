@@ -10,6 +10,7 @@ mod work;
 mod duplicates;
 mod waiting;
 mod faults;
+mod repeats;
 mod restarts;
 mod gate;
 mod abandoned;

@@ -174,15 +174,7 @@ async fn metrics_count_what_happened() {
 #[tokio::test]
 async fn a_compressed_body_counts_at_its_decoded_size() {
     let world = World::new();
-    // 20 bytes of gzip around `{"id":"z"}`, stored, made by hand: header, one stored block, trailer.
-    let plain = br#"{"id":"z"}"#;
-    let mut body = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
-    let len = u16::try_from(plain.len()).unwrap();
-    body.extend_from_slice(&len.to_le_bytes());
-    body.extend_from_slice(&(!len).to_le_bytes());
-    body.extend_from_slice(plain);
-    body.extend_from_slice(&crc32(plain).to_le_bytes());
-    body.extend_from_slice(&u32::from(len).to_le_bytes());
+    let body = stored_as_gzip(br#"{"id":"z"}"#);
     let request = IngestRequest {
         content_encoding: Some("gzip".to_owned()),
         body: Bytes::from(body),
@@ -191,6 +183,18 @@ async fn a_compressed_body_counts_at_its_decoded_size() {
     };
     assert_eq!(world.send("acme", request).await.unwrap().accepted, 1);
     assert_eq!(world.ids("acme").await, ["z"]);
+}
+
+/// Gzip made by hand: header, one stored block, trailer.
+pub(crate) fn stored_as_gzip(plain: &[u8]) -> Vec<u8> {
+    let mut body = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    let len = u16::try_from(plain.len()).unwrap();
+    body.extend_from_slice(&len.to_le_bytes());
+    body.extend_from_slice(&(!len).to_le_bytes());
+    body.extend_from_slice(plain);
+    body.extend_from_slice(&crc32(plain).to_le_bytes());
+    body.extend_from_slice(&u32::from(len).to_le_bytes());
+    body
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

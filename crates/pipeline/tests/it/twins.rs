@@ -144,6 +144,8 @@ pub(crate) struct FaultyLedger {
     lookups: Semaphore,
     /// Times that ids were looked up.
     looked_up: AtomicUsize,
+    /// Times that ids were looked up and must not be missed.
+    looked_up_exactly: AtomicUsize,
     /// Dead letters that were not stored.
     refused_letters: AtomicUsize,
 }
@@ -157,6 +159,7 @@ impl FaultyLedger {
             closings: Mutex::default(),
             lookups: Semaphore::new(0),
             looked_up: AtomicUsize::new(0),
+            looked_up_exactly: AtomicUsize::new(0),
             refused_letters: AtomicUsize::new(0),
         }
     }
@@ -173,6 +176,11 @@ impl FaultyLedger {
     /// Times that ids were looked up, those of one request together.
     pub(crate) fn looked_up(&self) -> usize {
         self.looked_up.load(Ordering::Relaxed)
+    }
+
+    /// Times that ids were looked up and must not be missed.
+    pub(crate) fn looked_up_exactly(&self) -> usize {
+        self.looked_up_exactly.load(Ordering::Relaxed)
     }
 
     /// Dead letters that were not stored.
@@ -230,6 +238,11 @@ impl Ledger for FaultyLedger {
             self.lookups.acquire().await.unwrap().forget();
         }
         self.inner.seen(scope, ids).await
+    }
+
+    async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError> {
+        self.looked_up_exactly.fetch_add(1, Ordering::Relaxed);
+        self.inner.seen_exactly(scope, ids).await
     }
 
     fn holds_former_ids(&self) -> bool {

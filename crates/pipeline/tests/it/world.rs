@@ -43,6 +43,7 @@ pub(crate) struct World {
     pub(crate) live: Arc<FaultyLive>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
@@ -88,6 +89,7 @@ impl World {
         let reads = ReadPorts::of(&stored, &limiter);
         let active_users = Arc::new(reads.active_users.clone());
         let live_port: Arc<dyn Live> = live.clone();
+        let settings = Arc::new(Settings::new(store.clone(), active_users, clock.clone(), Vec::new()));
         let parts = PipelineParts {
             ledger: ledger.clone(),
             clock: clock.clone(),
@@ -97,7 +99,7 @@ impl World {
             ingest: Some(IngestRole {
                 journal: journal.clone(),
                 reports: reads.reports,
-                settings: Arc::new(Settings::new(store.clone(), active_users, clock.clone(), Vec::new())),
+                settings: Arc::clone(&settings),
                 key: [7; 16],
             }),
             worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live_port) }),
@@ -109,7 +111,7 @@ impl World {
             }),
         };
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        Self { log, stored, store, limits, journal, ledger, live, clock, metrics, pipeline }
+        Self { log, stored, store, limits, journal, ledger, live, clock, metrics, settings, pipeline }
     }
 
     /// Registers tenants, as the configuration does.

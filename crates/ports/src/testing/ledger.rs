@@ -44,6 +44,8 @@ struct State {
     events: Vec<Counted>,
     /// Index in `events`.
     by_id: HashMap<(TenantId, IdScheme, String), usize>,
+    /// The keys of requests of which an event was counted.
+    requests: HashMap<(TenantId, String), Sighting>,
     /// What each record did.
     outcomes: BTreeMap<Seq, Vec<Outcome>>,
     dead_letters: BTreeMap<Seq, DeadLetter>,
@@ -76,6 +78,7 @@ impl MemoryLedger {
         let state = State {
             events: Vec::new(),
             by_id: HashMap::new(),
+            requests: HashMap::new(),
             outcomes: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             applied: Seq::ZERO,
@@ -105,6 +108,10 @@ impl State {
             let index = u16::try_from(index).map_err(|_| PortError::new(ErrorKind::Unacceptable, "number events"))?;
             let position = Position::new(seq, index);
             outcomes.push(self.count(rule, &record, position, event, identity));
+        }
+        if let Some(request) = record.request().filter(|_| outcomes.contains(&Outcome::Fresh)) {
+            let key = (record.tenant().clone(), request.text.to_owned());
+            self.requests.entry(key).or_insert(Sighting { seq, payload: request.body });
         }
         self.outcomes.insert(seq, outcomes.clone());
         self.applied = seq;
@@ -140,6 +147,15 @@ impl State {
             late: rule.is_late(event.time, record.times().late_from()),
         });
         Outcome::Fresh
+    }
+
+    fn find(&self, tenant: &TenantId, id: &EventId<'_>) -> Option<Sighting> {
+        if id.scheme == IdScheme::Request {
+            return self.requests.get(&(tenant.clone(), id.text.to_owned())).copied();
+        }
+        let at = self.by_id.get(&(tenant.clone(), id.scheme, id.text.to_owned()))?;
+        let counted = &self.events[*at];
+        Some(Sighting { seq: Position::of_event(counted.event.position).seq(), payload: counted.payload })
     }
 
     fn check_next(&self, seq: Seq) -> Result<(), PortError> {
@@ -210,9 +226,11 @@ impl Ledger for MemoryLedger {
 
     async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
         let state = self.state.lock();
-        let find = |id: &EventId<'_>| state.by_id.get(&(scope.tenant().clone(), id.scheme, id.text.to_owned()));
-        let sighting = |index: &usize| Sighting { payload: state.events[*index].payload };
-        ids.iter().map(|id| find(id).map(sighting)).collect()
+        ids.iter().map(|id| state.find(scope.tenant(), id)).collect()
+    }
+
+    async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError> {
+        Ok(self.seen(scope, ids).await)
     }
 
     fn holds_former_ids(&self) -> bool {

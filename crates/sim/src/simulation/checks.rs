@@ -1,5 +1,6 @@
 //! What readers see, and the moments at which everything is held against the promises.
 
+use domain::event::EventId;
 use domain::invariant::Invariant;
 use ports::PortError;
 use ports::clock::Clock;
@@ -43,20 +44,39 @@ impl<S: Subject> Simulation<S> {
         self.catch_up().await?;
         let now = self.world.clock.now();
         for (index, tenant) in TENANTS.into_iter().enumerate() {
-            let (scope, ids) = (scope(tenant), self.client.ids(index));
+            let (scope, ids, keys) = (scope(tenant), self.client.ids(index), self.client.keys(index));
             let Some(Process { subject, .. }) = &self.process else { continue };
             let (ledger, reports, analytics) = (subject.ledger(), subject.reports(), subject.analytics());
-            let found = Answers::of(ledger, reports, analytics, &scope, now, &ids).await;
+            let found = Answers::of(ledger, reports, analytics, &scope, now, (&ids, &keys)).await;
             let found = found.map_err(|why| unanswered(&why))?;
             let oracle = self.truth.oracle();
-            let expected = Answers::of(oracle, oracle, oracle, &scope, now, &ids).await;
+            let expected = Answers::of(oracle, oracle, oracle, &scope, now, (&ids, &keys)).await;
             let expected = expected.map_err(|why| unanswered(&why))?;
             self.history.observe(tenant, &found.windows)?;
             self.client.check(index, &ids, &found.seen, found.calls())?;
             found.check(&expected, self.retention_floor)?;
         }
+        self.repeat_answered().await?;
         self.trace.tally.count("check");
         if self.world.is_calm() && self.dice.random_bool(0.3) { self.audit().await } else { Ok(()) }
+    }
+
+    /// Every answered request with a key, sent again, is found to be a repetition of which nothing is taken;
+    /// or nothing of it was counted, because all of its events stand in other records.
+    async fn repeat_answered(&self) -> Result<(), Violation> {
+        let Some(Process { subject, .. }) = &self.process else { return Ok(()) };
+        let ledger = subject.ledger();
+        for letter in self.client.answered_with_key() {
+            let ids: Vec<_> = letter.ids().into_iter().map(EventId::native).chain(letter.request_id()).collect();
+            let mut found = ledger.seen_exactly(&letter.scope(), &ids).await.map_err(|why| unanswered(&why))?;
+            let (request, lost) = (found.pop().flatten(), found.iter().any(Option::is_none));
+            hold(Invariant::NoAcknowledgedLoss, !lost, || format!("{letter:?} has lost an event: {found:?}"))?;
+            let own = |seq| found.iter().flatten().any(|event| event.seq == seq);
+            hold(Invariant::NoPhantom, request.is_none_or(|request| own(request.seq)), || {
+                format!("{letter:?} is known by {request:?}, which counted none of its events: {found:?}")
+            })?;
+        }
+        Ok(())
     }
 
     /// The ledger's own audit finds nothing.

@@ -68,17 +68,35 @@ impl<S: Subject> Simulation<S> {
         self.answer(sent, result).await
     }
 
-    /// Stamps and admits; `None` when every event is counted already, which is the answer.
+    /// Stamps and admits; `None` when the request is known by its key or every event is counted already, which
+    /// is the answer, or when the ledger cannot tell.
     async fn take(&mut self, letter: Letter, ask_first: bool) -> Result<Option<AdmittedLetter>, Violation> {
         let now = self.world.clock.now();
         let process = self.living().await?;
         let stamp = process.in_flight.enter(now);
         let ledger = process.subject.ledger();
-        let seen = if ask_first {
+        let known = match letter.request_id().filter(|_| ask_first) {
+            Some(key) => ledger.seen_exactly(&letter.scope(), &[key]).await.map(|found| found[0].is_some()),
+            None => Ok(false),
+        };
+        let seen = if ask_first && matches!(known, Ok(false)) {
             ledger.seen(&letter.scope(), &ports::testing::ledger::records::ids(&letter.ids())).await
         } else {
             Vec::new()
         };
+        match known {
+            Ok(false) => {}
+            Ok(true) => {
+                self.trace.tally.count("repeated request");
+                self.client.answered(&letter);
+                return Ok(None);
+            }
+            // The request comes again; its failure ends no process.
+            Err(error) => {
+                self.client.refused(letter);
+                return self.failed("look up a key", &error).map(|_| None);
+            }
+        }
         let Some(admitted) = letter.admit(stamp.received_at(), &seen) else {
             self.client.answered(&letter);
             return Ok(None);

@@ -222,6 +222,10 @@ impl Ledger for FlawedLedger {
         self.ledger.seen(scope, ids).await
     }
 
+    async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError> {
+        self.ledger.seen_exactly(scope, ids).await
+    }
+
     fn holds_former_ids(&self) -> bool {
         self.ledger.holds_former_ids()
     }

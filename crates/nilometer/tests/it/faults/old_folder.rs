@@ -145,6 +145,38 @@ fn i2_what_the_older_release_has_taken_is_a_duplicate_when_it_is_sent_again() {
     }
 }
 
+/// That release knew a CloudEvent by its id alone: what it has taken is known, whatever its source, as long as it
+/// says the same; under another payload, or another id, source and id are the identity.
+#[test]
+fn i2_a_cloud_event_that_the_older_release_has_taken_is_a_duplicate_and_another_of_its_id_is_new() {
+    for name in FOLDERS {
+        let data = folder(name);
+        let server = launch(data.path()).start_ready();
+        let mut client = server.client();
+        let stored = all_events(&mut client, "acme");
+        let cloud = |source: &str, customer: Option<&str>| {
+            let events = stored.iter().map(|event| event.as_sent(customer));
+            let attributes = format!(r#"{{"specversion":"1.0","source":"{source}","#);
+            let events: Vec<_> = events.map(|event| event.replacen('{', &attributes, 1)).collect();
+            format!("[{}]", events.join(","))
+        };
+        let mut verdicts_on = |events: &str| {
+            let verdicts = send(&mut client, "acme", events);
+            assert_eq!(verdicts.len(), stored.len());
+            assert!(verdicts.iter().all(|verdict| verdict["code"].is_null()), "{name} {verdicts:?}");
+            let all = |status: &str| verdicts.iter().all(|verdict| verdict["status"] == status);
+            [all("accepted"), all("duplicate")]
+        };
+        let (new, known) = ([true, false], [false, true]);
+        assert_eq!(verdicts_on(&cloud("/a", None)), known, "{name}: a retry");
+        assert_eq!(verdicts_on(&cloud("/a", Some("another"))), new, "{name}: another event of the same id");
+        assert_eq!(verdicts_on(&cloud("/a", Some("another"))), known, "{name}: its retry");
+        assert_eq!(verdicts_on(&cloud("/b", Some("another"))), new, "{name}: of another source");
+        server.stop();
+        verify(data.path());
+    }
+}
+
 /// What a client had written, as far as a listing shows it.
 #[derive(serde::Deserialize)]
 struct Stored {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
-use domain::event::{EventView, Usage};
+use domain::event::{EventId, EventView, Usage};
 use domain::position::Seq;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -129,9 +129,12 @@ impl Reports for MemoryLedger {
         Ok(page(events.into_iter().filter(follows), query.limit, cursor))
     }
 
-    async fn event(&self, scope: &TenantScope, id: &str) -> Result<Option<StoredEvent>, PortError> {
+    async fn event(&self, scope: &TenantScope, id: EventId<'_>) -> Result<Option<StoredEvent>, PortError> {
         let state = self.state.lock();
-        Ok(state.of(scope).find(|counted| counted.event.id == id).map(|counted| counted.event.clone()))
+        Ok(state
+            .of(scope)
+            .find(|counted| counted.event.id == id.text && counted.id_scheme == id.scheme)
+            .map(|counted| counted.event.clone()))
     }
 
     async fn windows(

@@ -13,6 +13,7 @@ mod listing;
 mod querying;
 mod questions;
 mod random;
+mod requests;
 mod subject;
 mod sums;
 
@@ -50,6 +51,9 @@ where
         counting::a_poison_record_is_buried_and_the_next_goes_on(fresh().await).await;
         counting::what_was_counted_is_seen(fresh().await).await;
         counting::a_flush_moves_the_cursor_and_nothing_else(fresh().await).await;
+        requests::i2_a_key_is_found_with_the_record_that_left_it(fresh().await).await;
+        requests::i4_a_key_is_no_event_and_no_events_id(fresh().await).await;
+        requests::a_key_is_remembered_only_with_a_counted_event(fresh().await).await;
         counting::names_are_those_of_counted_events(fresh().await).await;
         counting::closing_never_goes_back(fresh().await).await;
         counting::i3_the_order_of_records_does_not_matter(fresh().await, fresh().await).await;

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use domain::admit::{Admission, AdmissionContext, Admitted, AnyName};
 use domain::event::{Candidate, EventId, TimeText, UsageText};
 use domain::limits::Limits;
-use domain::payload::PayloadHasher;
+use domain::payload::{HashRule, PayloadHash, PayloadHasher};
 use domain::position::Seq;
-use domain::record::ReceiptTimes;
+use domain::record::{ReceiptTimes, RequestKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
@@ -145,24 +145,32 @@ pub fn ids<'i>(texts: &[&'i str]) -> Vec<EventId<'i>> {
 
 /// The events of one request of `scope`, received at `received_at`, as the journal gets them.
 pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Admitted {
+    admitted_under(None, scope, received_at, events)
+}
+
+/// The events of one request with this key, as the journal gets them.
+pub fn admitted_under(
+    request: Option<RequestKey<'_>>,
+    scope: &TenantScope,
+    received_at: Timestamp,
+    events: &[EventSpec],
+) -> Admitted {
     let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
     let hasher = PayloadHasher::new(&HASH_KEY);
     let times = ReceiptTimes { received_at, watermark: received_at };
-    let context = AdmissionContext {
-        scope,
-        limits: &limits,
-        hasher: &hasher,
-        times,
-        request: None,
-        strict: false,
-        former_ids: true,
-    };
+    let context =
+        AdmissionContext { scope, limits: &limits, hasher: &hasher, times, request, strict: false, former_ids: true };
     let mut admission = Admission::new(context, 0);
     for event in events {
         let checked = admission.check(&event.candidate, &mut AnyName, || "assigned".to_owned()).expect("an event");
         admission.push(&checked);
     }
     admission.finish().expect("at least one event")
+}
+
+/// The name of a request and the hash of its body.
+pub fn request_key(text: &str, body: u64) -> RequestKey<'_> {
+    RequestKey { text, body: PayloadHash { rule: HashRule::RequestBody, hash: body } }
 }
 
 /// A record of such events as the journal delivers it, with the number `seq`.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use domain::admit::Dimension;
-use domain::position::EventPosition;
+use domain::position::{EventPosition, Seq};
 use domain::series::SeriesPoint;
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
@@ -69,6 +69,7 @@ impl Answers {
         let mut both: Vec<_> = events.drain(..).zip(seen).collect();
         both.sort_by(|(left, _), (right, _)| (left.time, &left.id).cmp(&(right.time, &right.id)));
         (self.events, self.seen) = both.into_iter().unzip();
+        self.seen.iter_mut().flatten().for_each(|sighting| sighting.seq = Seq::ZERO);
         self
     }
 }

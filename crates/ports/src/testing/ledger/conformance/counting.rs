@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use domain::admit::Dimension;
+use domain::event::EventId;
 use domain::position::Seq;
 use domain::record::RecordView;
 use domain::time::Timestamp;
@@ -25,7 +26,7 @@ pub(super) async fn i2_an_id_is_counted_once<L: Ledger + Reports + Analytics>(mu
     assert_eq!(subject.take(&tenant, at(2), &[first, event("e2", 3)]).await, [Duplicate, Fresh]);
     assert_eq!(subject.take(&tenant, at(3), &[changed]).await, [Mismatch]);
     assert_eq!(subject.take(&tenant, at(4), &[event("e1", 90)]).await, [Mismatch], "another time is another payload");
-    let stored = subject.ledger.event(&tenant, "e1").await.expect("an answer").expect("the event");
+    let stored = subject.ledger.event(&tenant, EventId::native("e1")).await.expect("an answer").expect("the event");
     assert_eq!((stored.tokens, stored.received_at), (Some(3), at(1)), "the first one stands");
     let answers = Answers::of(&*subject.ledger, &tenant, &["c"], at(0)).await;
     assert_eq!(answers.events.len(), 2);

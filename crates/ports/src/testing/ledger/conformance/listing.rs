@@ -1,5 +1,6 @@
 //! Cases about events and customers as they are listed.
 
+use domain::event::EventId;
 use domain::position::{EventPosition, Seq};
 use domain::time::TimeRange;
 
@@ -16,7 +17,7 @@ pub(super) async fn an_empty_ledger_answers_with_nothing<L: Ledger + Reports + A
     assert!(nothing.events.is_empty() && nothing.windows.is_empty() && nothing.customers.is_empty());
     assert!(nothing.hours.is_empty() && nothing.names.is_empty());
     assert_eq!(nothing.usage, [None, None]);
-    assert_eq!(subject.ledger.event(&acme, "e1").await.expect("an answer"), None);
+    assert_eq!(subject.ledger.event(&acme, EventId::native("e1")).await.expect("an answer"), None);
     assert_eq!(subject.ledger.dead_letter_reason(&acme, Seq(1)).await.expect("an answer"), None);
     subject.take(&acme, at(1), &[event("e1", 0).customer("c")]).await;
     let other = Answers::of(&*subject.ledger, &zeta, &["c", ""], at(0)).await;
@@ -36,7 +37,7 @@ pub(super) async fn an_event_comes_back_as_it_was_sent<L: Ledger + Reports>(mut 
         .latency_ms(12)
         .properties(r#"{"a": [1, "é"]}"#);
     subject.take(&tenant, at(6), &[event("bare", 7), full]).await;
-    let found = subject.ledger.event(&tenant, "full").await.expect("an answer");
+    let found = subject.ledger.event(&tenant, EventId::native("full")).await.expect("an answer");
     let text = |text: &str| Some(text.to_owned());
     let expected = StoredEvent {
         position: found.as_ref().expect("the event").position,
@@ -56,11 +57,11 @@ pub(super) async fn an_event_comes_back_as_it_was_sent<L: Ledger + Reports>(mut 
         model: text("m"),
     };
     assert_eq!(found.as_ref(), Some(&expected));
-    let bare = subject.ledger.event(&tenant, "bare").await.expect("an answer").expect("the event");
+    let bare = subject.ledger.event(&tenant, EventId::native("bare")).await.expect("an answer").expect("the event");
     assert!(bare.position < expected.position, "positions have the order of events in their record");
     assert_eq!((bare.kind.as_str(), bare.customer, bare.tokens, bare.properties), ("custom", None, None, None));
-    assert_eq!(subject.ledger.event(&tenant, "ful").await.expect("an answer"), None);
-    assert_eq!(subject.ledger.event(&scope("zeta"), "full").await.expect("an answer"), None, "I5");
+    assert_eq!(subject.ledger.event(&tenant, EventId::native("ful")).await.expect("an answer"), None);
+    assert_eq!(subject.ledger.event(&scope("zeta"), EventId::native("full")).await.expect("an answer"), None, "I5");
     let listed = events(&*subject.ledger, &tenant, EventFilter::default(), Order::Ascending, 10).await;
     assert_eq!(listed[0], expected);
 }

@@ -5,16 +5,19 @@ use std::future::Future;
 use std::sync::Arc;
 
 use domain::aggregate::Totals;
+use domain::position::Seq;
 use domain::tenant::TenantScope;
 use domain::window::WindowRule;
 
 use super::answers::{Answers, STATES, events, window_query, windows};
 use super::dice::Dice;
+use super::requests::find;
 use crate::analytics::Analytics;
+use crate::journal::Delivery;
 use crate::ledger::Ledger;
 use crate::reports::{EventFilter, Order, Reports, WindowQuery};
 use crate::testing::ledger::MemoryLedger;
-use crate::testing::ledger::records::{EventSpec, at, event, record, scope};
+use crate::testing::ledger::records::{EventSpec, admitted_under, at, event, request_key, scope};
 
 const SEEDS: u64 = 12;
 const RECORDS: u64 = 40;
@@ -40,7 +43,11 @@ async fn run<L: Ledger + Reports + Analytics>(seed: u64, subject: &L, oracle: &M
     for seq in 1..=RECORDS {
         clock += dice.below(25);
         let batch: Vec<EventSpec> = (0..=dice.below(6)).map(|_| random_event(&mut dice, clock)).collect();
-        let entry = record(seq, dice.pick(&tenants.each_ref()), at(clock), &batch);
+        let tenant = dice.pick(&tenants.each_ref());
+        let key = format!("k{}", dice.below(12));
+        let key = (dice.below(3) == 0).then(|| request_key(&key, seq));
+        let payload = admitted_under(key, tenant, at(clock), &batch).payload().clone();
+        let entry = Delivery { id: Seq(seq).into(), payload };
         entries.push(entry);
         let from = entries.len() - 1 - usize::try_from(dice.below(3)).unwrap_or(0).min(entries.len() - 1);
         let (mine, theirs) = (subject.apply(&entries[from..]).await, oracle.apply(&entries[from..]).await);
@@ -94,6 +101,10 @@ async fn compare<L: Ledger + Reports + Analytics>(
     let mine = Answers::of(subject, tenant, &CUSTOMERS, at(clock)).await;
     let theirs = Answers::of(oracle, tenant, &CUSTOMERS, at(clock)).await;
     assert_eq!(mine, theirs, "seed {seed}");
+    for key in 0..12 {
+        let key = format!("k{key}");
+        assert_eq!(find(subject, tenant, &key).await, find(oracle, tenant, &key).await, "seed {seed}: {key}");
+    }
     let mut sums = [Totals::default(); 2];
     // Sums of hours do not say how many events were late.
     mine.windows.iter().for_each(|window| sums[0].merge(&Totals { late: 0, ..window.aggregate.totals }));
