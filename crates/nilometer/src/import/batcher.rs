@@ -1,6 +1,8 @@
 //! Puts rows into batches, on the thread that reads them. A batch is sent on when it is due, with the
 //! range of the file that its rows come from, so that the checkpoint can say how far the file is done.
 
+use std::borrow::Cow;
+
 use domain::event::Candidate;
 use domain::limits::REJECT_RAW_BYTES_MAX;
 use domain::rejection::Rejection;
@@ -9,6 +11,7 @@ use tokio::sync::mpsc;
 use super::input_reader::FilePosition;
 use super::rejects::Reject;
 use super::rows::{Row, RowSink};
+use super::summary::{FindingKind, Findings, Place};
 
 /// Refused rows after which a batch is sent on.
 const REJECTS_MAX: usize = 4_096;
@@ -41,6 +44,8 @@ pub(crate) struct ImportBatch<P> {
     pub(crate) bytes: u64,
     /// Rows refused by reading or admission.
     pub(crate) rejects: Vec<Reject>,
+    /// What is warned about of those rows and of the file.
+    pub(crate) warnings: Findings,
     /// The number of the file.
     pub(crate) file: usize,
     /// Where its first row begins in the file.
@@ -65,13 +70,15 @@ pub(crate) struct Batcher<'p, P: Packer> {
     rows: u64,
     bytes: u64,
     rejects: Vec<Reject>,
+    warnings: Findings,
 }
 
 impl<'p, P: Packer> Batcher<'p, P> {
     /// Sends what `packer` makes to `out`.
     pub(crate) fn new(packer: &'p mut P, out: mpsc::Sender<ImportBatch<P::Packed>>) -> Self {
         let (from, after) = Default::default();
-        Self { packer, out, file: 0, from, after, rows: 0, bytes: 0, rejects: Vec::new() }
+        let (rejects, warnings) = Default::default();
+        Self { packer, out, file: 0, from, after, rows: 0, bytes: 0, rejects, warnings }
     }
 
     /// Begins file number `file` at `from`.
@@ -108,6 +115,7 @@ impl<'p, P: Packer> Batcher<'p, P> {
             rows: std::mem::take(&mut self.rows),
             bytes: std::mem::take(&mut self.bytes),
             rejects: std::mem::take(&mut self.rejects),
+            warnings: std::mem::take(&mut self.warnings),
             file: self.file,
             from: std::mem::replace(&mut self.from, self.after),
             after: self.after,
@@ -131,5 +139,10 @@ impl<P: Packer> RowSink for Batcher<'_, P> {
         }
         self.after = after;
         Ok(self.send_if_due()?)
+    }
+
+    fn warn(&mut self, line: u64, code: &'static str, field: &str, message: &dyn Fn() -> String) {
+        let place = Place { file: self.file, line };
+        self.warnings.add(FindingKind::Warning, (&Cow::Borrowed(code), field), place, message);
     }
 }

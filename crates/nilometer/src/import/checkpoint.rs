@@ -28,6 +28,9 @@ struct SavedState {
     files: BTreeMap<String, FilePosition>,
     /// Bytes of the reject file that belong to what is done.
     rejects: u64,
+    /// Rows that were taken, those known before among them.
+    #[serde(default)]
+    taken: u64,
 }
 
 /// The checkpoint file of an import.
@@ -59,14 +62,19 @@ impl Checkpoint {
         (!self.saved.files.is_empty()).then_some(self.saved.rejects)
     }
 
+    /// How many rows earlier runs of this import have taken.
+    pub(super) fn taken(&self) -> u64 {
+        if self.saved.files.is_empty() { 0 } else { self.saved.taken }
+    }
+
     /// Notes that a file is done up to `position`.
     pub(super) fn note(&mut self, identity: &str, position: FilePosition) {
         self.saved.files.insert(identity.to_owned(), position);
     }
 
-    /// Makes what was noted durable.
-    pub(super) fn save(&mut self, rejects: u64) -> anyhow::Result<()> {
-        self.saved.rejects = rejects;
+    /// Makes what was noted durable, with the length of the reject file and how many rows are taken.
+    pub(super) fn save(&mut self, rejects: u64, taken: u64) -> anyhow::Result<()> {
+        (self.saved.rejects, self.saved.taken) = (rejects, taken);
         let failed = || format!("failed to write the checkpoint {}", self.path.display());
         let name = self.path.file_name().and_then(|name| name.to_str()).with_context(failed)?;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
