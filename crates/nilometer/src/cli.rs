@@ -68,11 +68,15 @@ pub(crate) struct FolderArgs {
     pub(crate) data: PathBuf,
 }
 
+/// The flags that mean something for a running server alone. That each requires the address is not looked at
+/// beside a flag that the address contradicts.
+const OF_SERVER: [&str; 5] = ["url", "ca", "key", "connections", "retry_sec"];
+
 /// Where events go.
 #[derive(Debug, Args)]
 pub(crate) struct DestinationArgs {
     /// Folder that holds all state; its server must be stopped [env: NILOMETER_DATA] [default: ./nilometer-data]
-    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_SERVER)]
     pub(crate) data: Option<PathBuf>,
     /// A running server instead of a folder, by http:// or https://
     #[arg(long, value_name = "URL")]
@@ -84,7 +88,7 @@ pub(crate) struct DestinationArgs {
     #[arg(long, value_name = "KEY", requires = "url")]
     pub(crate) key: Option<String>,
     /// Whose events they are [default: default]
-    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = OF_SERVER)]
     pub(crate) tenant: Option<String>,
     /// Connections to the running server
     #[arg(long, value_name = "N", requires = "url", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -93,7 +97,7 @@ pub(crate) struct DestinationArgs {
     #[arg(long, value_name = "SECONDS", requires = "url", default_value_t = RETRY_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(crate) retry_sec: u64,
     /// File of settings whose limits hold for the folder, in TOML [env: NILOMETER_CONFIG]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_SERVER)]
     pub(crate) config: Option<PathBuf>,
 }
 

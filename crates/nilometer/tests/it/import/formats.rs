@@ -102,7 +102,7 @@ fn parquet_with_pages_of_gzip_and_brotli_and_nested_columns_is_read_without_thos
         assert!(stderr(&output).contains("warning: 1 x null_text customer"), "{}", stderr(&output));
         let exported = run(&["export", "--data", data.path().to_str().unwrap()]);
         let first: Value = serde_json::from_str(stdout(&exported).lines().next().unwrap()).unwrap();
-        assert_eq!((&first["event_id"], &first["user_id"]), (&"p1".into(), &"u1".into()), "{first}");
+        assert_eq!((&first["event_id"], &first["user"]), (&"p1".into(), &"u1".into()), "{first}");
         assert_eq!(first["properties"], serde_json::json!({"plan": "pro"}), "{first}");
     }
 }
