@@ -42,12 +42,13 @@ pub(super) fn read_csv(
             Cut::Row(length, row) => {
                 let raw = &bytes[..length];
                 let after = after(position, raw);
-                if !raw.ends_with(b"\n") && !raw.ends_with(b"\r") {
+                if row.swallowed_lines().is_some() || !(raw.ends_with(b"\n") || raw.ends_with(b"\r")) {
                     check_end(&row, raw, line, after.lines, columns.len())?;
                     warn_of_end(line, rows);
                 }
                 let item = match row.cells() {
                     _ if wire::has_escaped_quote(raw, delimiter) => Err((None, escaped_quote())),
+                    _ if row.len() != columns.len() => Err((None, misfit(row.len(), columns.len(), raw))),
                     Ok(cells) => columns.read(nulls.read(cells), &mut scratch, limits),
                     Err(rejection) => Err((None, rejection)),
                 };
@@ -103,6 +104,11 @@ fn warn_of_end(line: u64, rows: &mut impl RowSink) {
     rows.warn(line, NO_LAST_LINE_BREAK, "", &|| {
         "no end of line follows the last row: if the file was cut short, its last cell may be too".to_owned()
     });
+}
+
+fn misfit(found: usize, columns: usize, raw: &[u8]) -> Rejection {
+    let message = format!("has {found} columns, the header {columns}{}", hint(raw));
+    Rejection::whole(RejectCode::InvalidRow, message)
 }
 
 fn escaped_quote() -> Rejection {

@@ -26,7 +26,7 @@ pub(super) fn read_lines(
     }
     input.skip_to(from).context("failed to read the file")?;
     let mut overlong: Option<(u64, Vec<u8>)> = None;
-    let mut unfinished = UnfinishedObjects { is_first: from == FilePosition::default(), tried: 0 };
+    let mut unfinished = UnfinishedObjects { is_first: from == FilePosition::default(), tried: 0, row_bytes_max };
     loop {
         let (bytes, last) = (input.bytes(), input.is_last());
         let (length, whole) = match memchr::memchr(b'\n', bytes) {
@@ -52,8 +52,7 @@ pub(super) fn read_lines(
             } else if length > row_bytes_max {
                 rows.take(Row { line, raw, after, item: Err((None, too_long(row_bytes_max))) })?;
             } else if let Some(item) = wire::line(line, &raw[..length - end], limits) {
-                let more = !last && bytes.len() <= row_bytes_max;
-                let found = if item.is_err() { unfinished.look(line, bytes, length, more) } else { Unfinished::No };
+                let found = if item.is_err() { unfinished.look(line, bytes, length, last) } else { Unfinished::No };
                 match found {
                     Unfinished::No => rows.take(Row { line, raw, after, item })?,
                     Unfinished::Unknown => {
@@ -87,6 +86,7 @@ struct UnfinishedObjects {
     /// The lines up to this one are known to be no beginning of an object over several lines. Keeps the
     /// time to look at all lines in proportion to their bytes.
     tried: u64,
+    row_bytes_max: usize,
 }
 
 /// What a line is that cannot be read.
@@ -102,9 +102,9 @@ enum Unfinished {
 }
 
 impl UnfinishedObjects {
-    /// What line number `line` is, whose bytes are the first `length` of `bytes`; `more` says that more bytes
-    /// can be had.
-    fn look(&mut self, line: u64, bytes: &[u8], length: usize, more: bool) -> Unfinished {
+    /// What line number `line` is, whose bytes are the first `length` of `bytes`; `last` says that
+    /// nothing follows them.
+    fn look(&mut self, line: u64, bytes: &[u8], length: usize, last: bool) -> Unfinished {
         let is_ended = bytes[..length].ends_with(b"\n");
         if line <= self.tried || !bytes.trim_ascii_start().starts_with(b"{") || !is_unfinished(&bytes[..length]) {
             return Unfinished::No;
@@ -120,7 +120,9 @@ impl UnfinishedObjects {
                 let rest = bytes.get(end..).unwrap_or_default();
                 Unfinished::OverLines(memchr::memchr(b'\n', rest).map_or(bytes.len(), |feed| end + feed + 1))
             }
-            Some(Err(why)) if why.is_eof() && more => Unfinished::Unknown,
+            Some(Err(why)) if why.is_eof() && !last && bytes.len() <= self.row_bytes_max => Unfinished::Unknown,
+            // Longer than any row, and no fault in it.
+            Some(Err(why)) if why.is_eof() && !last && self.is_first => Unfinished::OverLines(bytes.len()),
             Some(Err(why)) => {
                 self.tried = line + (why.line() as u64).saturating_sub(2);
                 Unfinished::No
