@@ -115,7 +115,7 @@ pub(crate) struct ImportArgs {
     /// Read a field from the column of this name, and from no other
     #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',', value_parser = pair)]
     pub(crate) map: Vec<(String, String)>,
-    /// Give rows without a time the moment of the import; a table of which no column is the time is refused without
+    /// Give rows without a time the moment of the import; a table of which no column is the time is refused without it
     #[arg(long)]
     pub(crate) now: bool,
     /// Take cells of tables that hold this text for empty, as `NULL` or `\N` (may be repeated)

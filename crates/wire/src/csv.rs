@@ -64,6 +64,9 @@ fn is_separator(byte: u8) -> bool {
 /// Whether a quote within quotes of the row `raw` stands behind a backslash and is followed by what may
 /// follow no quote: the row is written by another rule than that of CSV, which doubles quotes.
 pub fn has_escaped_quote(raw: &[u8], delimiter: u8) -> bool {
+    if !raw.contains(&b'\\') {
+        return false;
+    }
     let ends = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == delimiter || matches!(byte, b'\n' | b'\r'));
     let (mut at, mut quoted, mut begins, mut escaped) = (0, false, true, false);
     while let Some(byte) = raw.get(at) {

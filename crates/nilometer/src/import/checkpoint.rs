@@ -101,3 +101,27 @@ fn read(path: &Path) -> Option<SavedState> {
     File::open(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn the_rows_taken_before_are_those_of_the_same_import() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.csv");
+        #[expect(clippy::disallowed_methods, reason = "our own test data")]
+        std::fs::write(&file, "id\n1\n").unwrap();
+        let inputs = |purpose: &str| vec![Input::find(file.to_str().unwrap(), purpose).unwrap()];
+        let path = folder.path().join("checkpoint");
+        let mut checkpoint = Checkpoint::open(path.clone(), true, &inputs("a"));
+        assert_eq!(checkpoint.taken(), 0);
+        checkpoint.note(inputs("a")[0].identity.as_ref().unwrap(), FilePosition { offset: 3, lines: 1 });
+        checkpoint.save(5, 7).unwrap();
+        assert_eq!(Checkpoint::open(path.clone(), true, &inputs("a")).taken(), 7);
+        assert_eq!(Checkpoint::open(path.clone(), true, &inputs("b")).taken(), 0);
+        assert_eq!(Checkpoint::open(path, false, &inputs("a")).taken(), 0);
+    }
+}

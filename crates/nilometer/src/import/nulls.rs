@@ -33,8 +33,9 @@ const TEXTS: [&str; 20] = [
 ];
 /// How many of them no property has for a value either.
 const TEXTS_OF_PROPERTIES: usize = 4;
-/// Longest of them, in bytes.
+/// Longest of them, in bytes, and what each begins with: most cells are told from them by that alone.
 const TEXT_BYTES_MAX: usize = 9;
+const FIRST_CHARS: [char; 8] = ['N', 'n', '\\', '(', '<', '[', 'u', '#'];
 
 /// Reads the cells of one table.
 pub(super) struct Nulls<'o> {
@@ -64,7 +65,7 @@ impl<'o> Nulls<'o> {
         self.found.clear();
         cells.enumerate().map(|(index, cell)| match cell {
             Cell::Text(text) if self.absent.iter().any(|absent| absent == text) => Cell::Absent,
-            Cell::Text(text) if text.len() <= TEXT_BYTES_MAX => {
+            Cell::Text(text) if text.len() <= TEXT_BYTES_MAX && text.starts_with(FIRST_CHARS) => {
                 let suspects = self.suspects.get(index).and_then(|count| TEXTS.get(..*count)).unwrap_or_default();
                 if let Some(suspect) = suspects.iter().find(|suspect| **suspect == text) {
                     self.found.push((index, suspect));
@@ -81,6 +82,18 @@ impl<'o> Nulls<'o> {
             rows.warn(line, CODE, columns.name(*index), &|| {
                 format!("the text {text:?} is taken as it is; --null '{text}' takes such cells for empty")
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_that_is_looked_for_is_found() {
+        for text in TEXTS {
+            assert!(text.len() <= TEXT_BYTES_MAX && text.starts_with(FIRST_CHARS), "{text}");
         }
     }
 }

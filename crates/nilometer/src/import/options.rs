@@ -25,11 +25,14 @@ impl TableOptions {
     /// Checks that a column is the time, or that rows may have none: it cannot be told later which of them
     /// had happened at the moment of the import.
     pub(super) fn ensure_time(&self, columns: &Columns) -> anyhow::Result<()> {
-        let like: Vec<_> = columns.time_like().take(5).map(|name| format!("{name:?}")).collect();
+        let like: Vec<_> = columns.time_like().take(5).collect();
         let found = match like.as_slice() {
             [] => "--map time=COLUMN says which one is".to_owned(),
-            [one] => format!("{one} looks like one: --map time=COLUMN reads it"),
-            several => format!("{} look like one: --map time=COLUMN reads it", several.join(", ")),
+            [one] => format!("{one:?} looks like one: --map 'time={one}' reads it"),
+            several => {
+                let names: Vec<_> = several.iter().map(|name| format!("{name:?}")).collect();
+                format!("{} look like one: --map time=COLUMN reads it", names.join(", "))
+            }
         };
         ensure!(
             self.now || columns.has_time(),

@@ -38,7 +38,7 @@ fn events_of(name: &str, content: &str, args: &[&str]) -> Vec<Value> {
 #[test]
 fn i9_a_table_of_which_no_column_is_the_time_is_refused_before_any_row_is_read() {
     for (header, named) in [
-        ("id,created_at,type", &["\"created_at\"", "--map time=", "--now"][..]),
+        ("id,created_at,type", &["\"created_at\" looks like one", "--map 'time=created_at'", "--now"][..]),
         ("id,Date,occurred", &["\"Date\"", "\"occurred\"", "look like one"]),
         ("id,createdAt,$timestamp,properties.time", &["\"createdAt\"", "\"$timestamp\"", "\"properties.time\""]),
         ("id,type", &["--map time=COLUMN", "--now"]),
@@ -119,6 +119,21 @@ fn an_import_ends_with_a_summary_by_code_and_field_with_the_first_row_of_each() 
     }
     assert!(stderr(&output).contains("f.csv line 3: "), "{}", stderr(&output));
     assert!(stdout(&output).contains("4 rejected, 2 warnings in "), "{}", stdout(&output));
+}
+
+#[test]
+fn i4_an_import_that_goes_on_sums_no_row_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, data) = (folder.path().join("f.csv"), folder.path().join("data"));
+    let rows: String = (0..500).map(|row| format!("e{row},{},NULL\n", if row % 5 == 0 { "x" } else { "1" })).collect();
+    write(&path, format!("id,time,user\n{}e500,2026", rows.replace(",1,", ",2026-01-01,")));
+    let first = into(&data, &path, &[]);
+    assert_eq!((first.status.code(), counts(&first)), (Some(1), [500, 400, 0, 100]), "{}", stderr(&first));
+    assert!(stderr(&first).contains("warning: 500 x null_text user, "), "{}", stderr(&first));
+    assert!(stderr(&first).contains("rejected: 100 x invalid_time time, "), "{}", stderr(&first));
+    let again = into(&data, &path, &[]);
+    assert_eq!((again.status.code(), counts(&again)), (Some(1), [0; 4]), "{}", stderr(&again));
+    assert!(!stderr(&again).contains(" x "), "{}", stderr(&again));
 }
 
 #[test]
