@@ -244,12 +244,7 @@ impl<'p> Admission<'p> {
         let (usage, is_cut) = check_usage(&candidate.usage, candidate.provider.as_ref())?;
         let warnings = warnings(candidate, (!time_assigned).then_some(time), is_cut);
         if let Some(warning) = warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
-            let (code, field) = (RejectCode::Strict(warning.code), warning.field.as_deref());
-            return Err(Rejection {
-                code,
-                field: field.map(str::to_owned),
-                message: warning.code.message().to_owned(),
-            });
+            return Err(Rejection::strict(warning));
         }
         let dimensions = [
             (Dimension::Type, Some(kind)),

@@ -30,6 +30,8 @@ pub const IMPORT_ROW_BYTES_MAX: usize = 1 << 20;
 pub const IMPORT_COLUMNS_MAX: usize = 1_024;
 /// Most bytes of a refused row that its line in the reject file repeats.
 pub const REJECT_RAW_BYTES_MAX: usize = 1_024;
+/// Codes and fields by which the summary of an import tells apart what was refused and warned about.
+pub const IMPORT_FINDINGS_MAX: usize = 200;
 /// Most rows in one page of any listing.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Bytes after which a page of any listing ends before its last row.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::warning::WarningCode;
+use crate::warning::{Warning, WarningCode};
 
 /// The machine-readable reason; its text form is part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +81,12 @@ impl Rejection {
     /// A refusal because of `field`.
     pub fn of(code: RejectCode, field: &str, message: impl Into<String>) -> Self {
         Self { code, field: Some(field.to_owned()), message: message.into() }
+    }
+
+    /// A refusal because of what would be a warning.
+    pub fn strict(warning: &Warning<'_>) -> Self {
+        let field = warning.field.as_deref().map(str::to_owned);
+        Self { code: RejectCode::Strict(warning.code), field, message: warning.code.message().to_owned() }
     }
 
     /// A refusal of the event as a whole.

@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampMicrosecondTy
 use arrow::record_batch::RecordBatch;
 use domain::table::Cell;
 use domain::time::Timestamp;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -33,36 +33,41 @@ const GROUP_ROWS: usize = 131_072;
 pub struct ParquetTable {
     reader: ParquetRecordBatchReader,
     names: Vec<String>,
+    /// The columns that are not read, with their types.
+    left_out: Vec<(usize, String)>,
     rows: u64,
 }
 
 impl ParquetTable {
-    /// Opens a file, to be read from row `first` on, counted from 0.
+    /// Opens a file, to be read from row `first` on, counted from 0. Columns of a type that is neither text,
+    /// number, truth value nor time are left out.
     ///
     /// # Errors
-    /// `Unacceptable` when it is no Parquet file that can be read, or has columns of a type that is
-    /// neither text, number, truth value nor time.
+    /// `Unacceptable` when it is no Parquet file that can be read.
     pub fn open(file: Arc<dyn ReadFile>, first: u64) -> Result<Self, PortError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(Chunks(file)).map_err(unreadable)?;
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let schema = Arc::clone(builder.schema());
-        if let Some(field) = schema.fields().iter().find(|field| !is_read(field.data_type())) {
-            let message = format!(
-                "read column {:?} of type {}: only texts, numbers, truth values and times are read",
-                field.name(),
-                field.data_type()
-            );
-            return Err(PortError::new(ErrorKind::Unacceptable, message));
-        }
+        let (read, left_out): (Vec<_>, Vec<_>) =
+            schema.fields().iter().enumerate().partition(|(_, field)| is_read(field.data_type()));
+        let mask = ProjectionMask::roots(builder.parquet_schema(), read.into_iter().map(|(index, _)| index));
         let first = usize::try_from(first).unwrap_or(usize::MAX);
-        let reader = builder.with_batch_size(BATCH_ROWS).with_offset(first).build().map_err(unreadable)?;
+        let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS).with_offset(first);
+        let reader = builder.build().map_err(unreadable)?;
         let names = schema.fields().iter().map(|field| field.name().clone()).collect();
-        Ok(Self { reader, names, rows })
+        let left_out = left_out.into_iter().map(|(index, field)| (index, type_name(field.data_type()))).collect();
+        Ok(Self { reader, names, left_out, rows })
     }
 
-    /// The names of the columns.
+    /// The names of the columns, those among them that are left out.
     pub fn columns(&self) -> &[String] {
         &self.names
+    }
+
+    /// The columns that are left out, by their index, with the name of their type: all of their cells are
+    /// absent.
+    pub fn left_out(&self) -> &[(usize, String)] {
+        &self.left_out
     }
 
     /// How many rows the file has.
@@ -78,8 +83,19 @@ impl ParquetTable {
         let Some(batch) = self.reader.next() else { return Ok(None) };
         let batch = batch.map_err(|why| unreadable(why.into()))?;
         let columns: Result<Vec<_>, ParquetError> = batch.columns().iter().map(Values::of).collect();
-        Ok(Some(TableRows { rows: batch.num_rows(), columns: columns.map_err(unreadable)? }))
+        let mut columns = columns.map_err(unreadable)?;
+        // In ascending order, so that each comes to stand where it stands in the file.
+        for (index, _) in &self.left_out {
+            columns.insert(*index, Values::Nothing);
+        }
+        Ok(Some(TableRows { rows: batch.num_rows(), columns }))
     }
+}
+
+/// The name of a type, without what it is made of.
+fn type_name(kind: &DataType) -> String {
+    let name = kind.to_string();
+    name.split(['(', '<']).next().unwrap_or_default().trim().to_owned()
 }
 
 fn unreadable(why: ParquetError) -> PortError {

@@ -30,7 +30,8 @@ pub(crate) enum Command {
     /// Take events from files into a data folder or a running server
     ///
     /// CSV with a header, one JSON object per line, or Parquet; gzip and zstd are undone; `-` reads standard input.
-    /// Importing a file again counts nothing twice, and goes on where an interrupted import ended.
+    /// Importing a file again counts nothing twice, and goes on where an interrupted import ended. At the end, what
+    /// was refused and warned about is summed by code and field. Exits with 3 when no row was taken.
     Import(ImportArgs),
     /// Make events that look real and take them into a data folder or a running server
     Seed(SeedArgs),
@@ -67,11 +68,15 @@ pub(crate) struct FolderArgs {
     pub(crate) data: PathBuf,
 }
 
+/// The flags that mean something for a running server alone. That each requires the address is not looked at
+/// beside a flag that the address contradicts.
+const OF_SERVER: [&str; 5] = ["url", "ca", "key", "connections", "retry_sec"];
+
 /// Where events go.
 #[derive(Debug, Args)]
 pub(crate) struct DestinationArgs {
-    /// Folder that holds all state; its server must be stopped [default: ./nilometer-data]
-    #[arg(long, env = "NILOMETER_DATA", value_name = "DIR")]
+    /// Folder that holds all state; its server must be stopped [env: NILOMETER_DATA] [default: ./nilometer-data]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_SERVER)]
     pub(crate) data: Option<PathBuf>,
     /// A running server instead of a folder, by http:// or https://
     #[arg(long, value_name = "URL")]
@@ -83,16 +88,16 @@ pub(crate) struct DestinationArgs {
     #[arg(long, value_name = "KEY", requires = "url")]
     pub(crate) key: Option<String>,
     /// Whose events they are [default: default]
-    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = OF_SERVER)]
     pub(crate) tenant: Option<String>,
     /// Connections to the running server
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", requires = "url", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) connections: u16,
     /// How long a batch is sent again when the running server does not take it
-    #[arg(long, value_name = "SECONDS", default_value_t = RETRY_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
+    #[arg(long, value_name = "SECONDS", requires = "url", default_value_t = RETRY_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(crate) retry_sec: u64,
-    /// File of settings whose limits hold for the folder, in TOML
-    #[arg(long, env = crate::config::CONFIG_VARIABLE, value_name = "FILE")]
+    /// File of settings whose limits hold for the folder, in TOML [env: NILOMETER_CONFIG]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_SERVER)]
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -110,7 +115,13 @@ pub(crate) struct ImportArgs {
     /// Read a field from the column of this name, and from no other
     #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',', value_parser = pair)]
     pub(crate) map: Vec<(String, String)>,
-    /// Separator of CSV: one character, or `tab` [default: comma, semicolon or tab, by the header]
+    /// Give rows without a time the moment of the import; a table of which no column is the time is refused without it
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Take cells of tables that hold this text for empty, as `NULL` or `\N` (may be repeated)
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) null: Vec<String>,
+    /// Separator of CSV: one character, or `tab` [default: comma, semicolon, tab or pipe, by the header]
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     pub(crate) delimiter: Option<u8>,
     /// Write refused rows to this file, one JSON object per line
@@ -119,7 +130,7 @@ pub(crate) struct ImportArgs {
     /// Begin at the front of every file, whatever an earlier import has done
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// Exit with 1 when a row is refused
+    /// Refuse rows that look like a mistake, and exit with 1 when a row is refused
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -160,7 +171,7 @@ pub(crate) struct SeedArgs {
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) filter: EventsArgs,
-    /// Format [default: by the name of the output, else ndjson]
+    /// Format [default: by the ending of the output (.csv, .ndjson, .jsonl, .json, .parquet), else ndjson]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
     /// File to write, whole or not at all [default: standard output]

@@ -4,8 +4,13 @@
 //! counts), [`session::ImportSession`] (what became of them).
 
 pub(crate) mod files;
+mod foreign;
 mod input_reader;
+pub(crate) mod options;
 pub(crate) mod rows;
+mod lines;
+mod nulls;
+mod csv_rows;
 mod table;
 mod content_id;
 pub(crate) mod batcher;
@@ -13,6 +18,7 @@ pub(crate) mod into_folder;
 pub(crate) mod into_server;
 mod event_json;
 mod rejects;
+mod summary;
 pub(crate) mod checkpoint;
 pub(crate) mod progress;
 pub(crate) mod session;

@@ -9,14 +9,20 @@ use domain::limits::IMPORT_COLUMNS_MAX;
 use domain::rejection::{RejectCode, Rejection};
 use domain::table::Cell;
 
-/// Separators that are looked for in a header.
+/// Separators that are counted in a header.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+/// A separator that is tried when no other one makes columns of a header.
+const LAST_DELIMITER: u8 = b'|';
+/// What Excel writes before the header to say which separator the table has.
+const SEPARATOR_LINE: &[u8] = b"sep=";
+/// A byte order mark.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// What a spreadsheet would take for a formula when a cell begins with it.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// The separator of a table whose header `line` is: the one that stands in it most often, outside of
-/// quotes; a comma when there is none.
-pub fn detect_delimiter(line: &[u8]) -> u8 {
+/// The separators that a table whose header is `line` may have, the likeliest first: the one that
+/// stands in it most often, outside of quotes; a comma when there is none.
+pub fn likely_delimiters(line: &[u8]) -> Vec<u8> {
     let mut counts = [0_usize; DELIMITERS.len()];
     let mut quoted = false;
     for byte in line {
@@ -26,13 +32,59 @@ pub fn detect_delimiter(line: &[u8]) -> u8 {
             *count += 1;
         }
     }
-    let mut best = (0, DELIMITERS[0]);
-    for (count, delimiter) in counts.into_iter().zip(DELIMITERS) {
-        if count > best.0 {
-            best = (count, delimiter);
+    let mut likely: Vec<_> = counts.into_iter().zip(DELIMITERS).collect();
+    likely.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    likely.into_iter().map(|(_, delimiter)| delimiter).chain([LAST_DELIMITER]).collect()
+}
+
+/// The separator that the first line of a table names, as Excel writes it (`sep=;`), with the length of
+/// that line; `None` when the table begins with its header.
+pub fn separator_line(head: &[u8]) -> Option<(u8, usize)> {
+    let text = head.strip_prefix(BOM).unwrap_or(head);
+    let bare = text.split(|byte| matches!(byte, b'\n' | b'\r')).next()?;
+    let before = head.len() - text.len() + bare.len();
+    let end = match head.get(before..)? {
+        [b'\r', b'\n', ..] => 2,
+        [_, ..] => 1,
+        [] => return None,
+    };
+    let line = bare.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(bare);
+    match line.split_at_checked(SEPARATOR_LINE.len())? {
+        (name, [delimiter]) if name.eq_ignore_ascii_case(SEPARATOR_LINE) && is_separator(*delimiter) => {
+            Some((*delimiter, before + end))
         }
+        _ => None,
     }
-    best.1
+}
+
+fn is_separator(byte: u8) -> bool {
+    byte.is_ascii() && !byte.is_ascii_alphanumeric() && byte != b'"'
+}
+
+/// Whether a quote within quotes of the row `raw` stands behind a backslash and is followed by what may
+/// follow no quote: the row is written by another rule than that of CSV, which doubles quotes.
+pub fn has_escaped_quote(raw: &[u8], delimiter: u8) -> bool {
+    if !raw.contains(&b'\\') {
+        return false;
+    }
+    let ends = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == delimiter || matches!(byte, b'\n' | b'\r'));
+    let (mut at, mut quoted, mut begins, mut escaped) = (0, false, true, false);
+    while let Some(byte) = raw.get(at) {
+        let next = raw.get(at + 1);
+        match byte {
+            b'"' if quoted && next == Some(&b'"') => {
+                escaped |= at > 0 && raw[at - 1] == b'\\';
+                at += 1;
+            }
+            b'"' if quoted && ends(next) => quoted = false,
+            b'"' if quoted => return escaped || raw[at - 1] == b'\\',
+            b'"' if begins => quoted = true,
+            _ => {}
+        }
+        begins = !quoted && ends(Some(byte));
+        at += 1;
+    }
+    false
 }
 
 /// Reads rows.
@@ -44,6 +96,8 @@ pub struct CsvReader {
     ends: Vec<usize>,
     /// Whether the row that is being read is too long to be kept.
     skipping: bool,
+    /// Whether the input ended within quotes.
+    open_quote: bool,
 }
 
 /// What stands at the front of the input.
@@ -68,7 +122,13 @@ impl CsvReader {
             fields: vec![0; 4 << 10],
             ends: vec![0; 64],
             skipping: false,
+            open_quote: false,
         }
+    }
+
+    /// Whether the row that was cut off last ends with the input, within quotes.
+    pub fn ends_in_quotes(&self) -> bool {
+        self.open_quote
     }
 
     /// Cuts the first row off `input`; `last` says that nothing comes behind it.
@@ -96,6 +156,7 @@ impl CsvReader {
             }
             written += nout;
             ended += nend;
+            self.open_quote = piece.is_empty();
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull if self.skipping => written = 0,

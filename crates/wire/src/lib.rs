@@ -21,12 +21,13 @@ mod field;
 mod json;
 mod stream;
 mod table;
+mod time_name;
 mod csv;
 
-pub use csv::{CsvReader, CsvRow, Cut, detect_delimiter};
+pub use csv::{CsvReader, CsvRow, Cut, has_escaped_quote, likely_delimiters, separator_line};
 pub use decode::decode;
 pub use draft::Item;
 pub use error::BodyError;
 pub use parse::{Parsed, line, parse};
 pub use stream::inflate;
-pub use table::{Columns, ColumnsError, Mapping};
+pub use table::{ColumnUse, Columns, ColumnsError, Mapping};

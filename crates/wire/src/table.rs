@@ -16,6 +16,7 @@ use crate::hints::Shape;
 use crate::json::{self, JsonKind};
 use crate::names::{self, Hint, Meaning};
 use crate::slot::Named;
+use crate::time_name::is_time_like;
 use crate::values::not_json;
 
 /// Which columns fields are read from when their names do not say so: pairs of a field, by any of its
@@ -28,6 +29,19 @@ pub struct Columns {
     columns: Vec<Column>,
     /// Whether some column is a property of its own.
     extras: bool,
+}
+
+/// What is read from a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnUse {
+    /// A field other than the properties.
+    Field,
+    /// All properties.
+    Properties,
+    /// One property.
+    Property,
+    /// Nothing.
+    Nothing,
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +143,32 @@ impl Columns {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()
+    }
+
+    /// What is read from column number `index`.
+    pub fn use_of(&self, index: usize) -> ColumnUse {
+        match self.columns.get(index).map(|column| &column.role) {
+            Some(Role::Field(Field::Properties, _)) => ColumnUse::Properties,
+            Some(Role::Field(..)) => ColumnUse::Field,
+            Some(Role::Property(..)) => ColumnUse::Property,
+            Some(Role::Unread) | None => ColumnUse::Nothing,
+        }
+    }
+
+    /// The name of column number `index`.
+    pub fn name(&self, index: usize) -> &str {
+        self.columns.get(index).map_or("", |column| &column.name)
+    }
+
+    /// Whether a column is the time.
+    pub fn has_time(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.role, Role::Field(Field::Time, _)))
+    }
+
+    /// The columns that are not the time though their names look like one.
+    pub fn time_like(&self) -> impl Iterator<Item = &str> {
+        let others = self.columns.iter().filter(|column| !matches!(column.role, Role::Field(..)));
+        others.map(|column| column.name.as_str()).filter(|name| is_time_like(name))
     }
 
     /// Reads one row. `scratch` holds what has to be put together for it.

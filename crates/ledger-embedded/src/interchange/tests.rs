@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use arrow::array::{
-    BinaryArray, Date32Array, DictionaryArray, Int32Array, LargeStringArray, TimestampNanosecondArray,
-    TimestampSecondArray, UInt64Array,
+    BinaryArray, Date32Array, DictionaryArray, Int32Array, Int32Builder, LargeStringArray, ListArray, MapBuilder,
+    StringBuilder, StructArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow::datatypes::Int32Type;
 use domain::position::{Position, Seq};
@@ -88,10 +88,72 @@ fn i9_what_is_no_table_of_events_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let opened = ParquetTable::open(file_of(b"PAR1 and nothing else", folder.path()), 0);
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::Unacceptable);
+}
+
+/// A column of each kind that is not read, beside columns that are.
+fn with_foreign_columns() -> Vec<(&'static str, ArrayRef)> {
+    let names = Arc::new(Field::new("name", DataType::Utf8, true));
+    let object = StructArray::from(vec![(names, Arc::new(StringArray::from(vec!["x", "y"])) as ArrayRef)]);
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)]), None]);
+    let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    for _ in 0..2 {
+        map.keys().append_value("k");
+        map.values().append_value(1);
+        map.append(true).unwrap();
+    }
+    vec![
+        ("object", Arc::new(object)),
+        ("id", Arc::new(StringArray::from(vec!["a", "b"]))),
+        ("list", Arc::new(list)),
+        ("map", Arc::new(map.finish())),
+        ("blob", Arc::new(BinaryArray::from(vec![&b"x"[..], b"y"]))),
+        ("type", Arc::new(StringArray::from(vec!["t", "u"]))),
+    ]
+}
+
+#[test]
+fn columns_of_a_type_that_is_not_read_are_left_out_and_named_and_the_others_keep_their_places() {
     let folder = tempfile::tempdir().unwrap();
-    let blob: ArrayRef = Arc::new(BinaryArray::from(vec![&b"x"[..]]));
-    let opened = ParquetTable::open(file_of(&write(vec![("blob", blob)]), folder.path()), 0);
-    assert!(opened.unwrap_err().to_string().contains("blob"));
+    let mut table = ParquetTable::open(file_of(&write(with_foreign_columns()), folder.path()), 0).unwrap();
+    let left_out: Vec<_> = table.left_out().iter().map(|(index, kind)| (*index, kind.as_str())).collect();
+    assert_eq!(left_out, [(0, "Struct"), (2, "List"), (3, "Map"), (4, "Binary")]);
+    assert_eq!(table.columns(), ["object", "id", "list", "map", "blob", "type"]);
+    let rows = table.next_rows().unwrap().unwrap();
+    let absent = Cell::Absent;
+    let wanted =
+        |id, kind| [absent.clone(), Cell::Text(id), absent.clone(), absent.clone(), absent.clone(), Cell::Text(kind)];
+    assert_eq!(rows.row(0).collect::<Vec<_>>(), wanted("a", "t"));
+    assert_eq!(rows.row(1).collect::<Vec<_>>(), wanted("b", "u"));
+    assert_eq!(cells(with_foreign_columns(), 1).len(), 6);
+}
+
+#[test]
+fn pages_of_every_usual_compression_are_read() {
+    use parquet::basic::{BrotliLevel, GzipLevel, ZstdLevel};
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::LZ4_RAW,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::ZSTD(ZstdLevel::default()),
+    ] {
+        let texts = StringArray::from_iter_values((0..10_000).map(|row| format!("text {}", row % 7)));
+        let batch = RecordBatch::try_from_iter([("id", Arc::new(texts) as ArrayRef)]).unwrap();
+        let properties = WriterProperties::builder().set_compression(compression).set_dictionary_enabled(false).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = ParquetTable::open(file_of(&writer.into_inner().unwrap(), folder.path()), 0).unwrap();
+        let mut row = 0;
+        while let Some(rows) = table.next_rows().unwrap() {
+            for cells in 0..rows.len() {
+                assert_eq!(rows.row(cells).next(), Some(Cell::Text(&format!("text {}", row % 7))), "{compression}");
+                row += 1;
+            }
+        }
+        assert_eq!(row, 10_000, "{compression}");
+    }
 }
 
 #[test]

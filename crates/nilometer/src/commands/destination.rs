@@ -13,7 +13,7 @@ use pipeline::{Metrics, Pipeline};
 use crate::assemble::Engine;
 use crate::cli::DestinationArgs;
 use crate::client::HttpClient;
-use crate::config::{Config, ConfigError, DATA_DEFAULT};
+use crate::config::{CONFIG_VARIABLE, Config, ConfigError, DATA_DEFAULT};
 use crate::import::files::RowSource;
 use crate::import::into_folder;
 use crate::import::into_server::{self, SendOptions};
@@ -22,35 +22,37 @@ use crate::logging;
 
 /// What is logged while a folder is written: nothing but trouble.
 const LOG_LEVEL: &str = "warn";
+/// The environment variable that names the folder.
+const DATA_VARIABLE: &str = "NILOMETER_DATA";
 
 /// An open destination.
 pub(super) enum Destination {
-    Folder { data: PathBuf, engine: Engine, pipeline: Arc<Pipeline>, scope: TenantScope },
+    Folder { data: PathBuf, engine: Engine, pipeline: Arc<Pipeline>, scope: TenantScope, strict: bool },
     Server { client: Box<HttpClient>, options: SendOptions },
 }
 
 impl Destination {
-    /// Opens what `args` name.
-    pub(super) async fn open(args: DestinationArgs) -> anyhow::Result<Self> {
+    /// Opens what `args` name; if `strict`, events that look like a mistake are refused.
+    pub(super) async fn open(args: DestinationArgs, strict: bool) -> anyhow::Result<Self> {
         if let Some(url) = &args.url {
             let client = HttpClient::new(url, args.key.as_deref(), args.ca.as_deref());
             let client = client.context(ConfigError::new(format!("--url {url}")))?;
             client.reach().await?;
             let retry_timeout = Duration::from_secs(args.retry_sec);
-            let options = SendOptions { connections: args.connections, retry_timeout };
+            let options = SendOptions { connections: args.connections, retry_timeout, strict };
             return Ok(Self::Server { client: Box::new(client), options });
         }
         let tenant = args.tenant.as_deref().map_or_else(|| Ok(TenantId::default_tenant()), TenantId::parse);
         let tenant = tenant.map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
-        let mut config = Config::of_folder(args.config.as_deref())?;
+        let mut config = Config::of_folder(or_environment(args.config, CONFIG_VARIABLE)?.as_deref())?;
         LOG_LEVEL.clone_into(&mut config.log.level);
         logging::start(&config.log)?;
-        let data = args.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let data = or_environment(args.data, DATA_VARIABLE)?.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let engine = Engine::open_to_load(&data, config.engine).await?;
         engine.ensure_tenants(std::slice::from_ref(&tenant)).await?;
         let rule = engine.ledger.identity().rule;
         let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new())).await?.pipeline;
-        Ok(Self::Folder { data, engine, pipeline, scope: TenantScope::for_operator(tenant) })
+        Ok(Self::Folder { data, engine, pipeline, scope: TenantScope::for_operator(tenant), strict })
     }
 
     /// The limits that rows are read with; the admission of a server may have closer ones.
@@ -80,7 +82,9 @@ impl Destination {
     /// Takes everything that `source` gives.
     pub(super) async fn load(&self, source: impl RowSource, session: &mut ImportSession) -> anyhow::Result<()> {
         match self {
-            Self::Folder { pipeline, scope, .. } => into_folder::load(pipeline, scope, source, session).await,
+            Self::Folder { pipeline, scope, strict, .. } => {
+                into_folder::load(pipeline, scope, source, *strict, session).await
+            }
             Self::Server { client, options } => into_server::load(client, *options, source, session).await,
         }
     }
@@ -91,5 +95,17 @@ impl Destination {
         pipeline.shutdown().await?;
         drop(pipeline);
         engine.close().await
+    }
+}
+
+/// The path of a flag, else of the environment. Read here and not by the command line, which could not tell
+/// a flag that contradicts another one from an environment that is there for other commands too.
+fn or_environment(flag: Option<PathBuf>, variable: &str) -> Result<Option<PathBuf>, ConfigError> {
+    let path = flag.or_else(|| std::env::var_os(variable).map(PathBuf::from));
+    match path {
+        Some(path) if path.as_os_str().is_empty() => {
+            Err(ConfigError::new(format!("environment variable {variable} is empty")))
+        }
+        path => Ok(path),
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let ExportArgs { filter: args, format, output } = args;
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
     let scope = TenantScope::for_operator(tenant);
-    let format = format.unwrap_or_else(|| by_name(output.as_deref()));
+    let format = format_of(format, output.as_deref())?;
     let data = args.folder.data.clone();
     let requested = RequestedEvents::read(args)?;
     let engine = Engine::open_existing(&data).await?;
@@ -83,12 +83,28 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn by_name(output: Option<&Path>) -> Format {
-    let ending = output.and_then(Path::extension).map(|ending| ending.to_ascii_lowercase());
-    match ending.as_ref().and_then(|ending| ending.to_str()) {
-        Some("csv") => Format::Csv,
-        Some("parquet") => Format::Parquet,
-        _ => Format::Ndjson,
+/// The format that is asked for, else the one of the output's name. A name that promises what is not written
+/// is refused: whoever opens the file would be misled.
+fn format_of(asked: Option<Format>, output: Option<&Path>) -> Result<Format, ConfigError> {
+    let ending = output.and_then(Path::extension).map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let refused =
+        |what: &str| Err(ConfigError::new(format!("--output .{}: {what}", ending.as_deref().unwrap_or_default())));
+    let named = match ending.as_deref() {
+        None => Some(Format::Ndjson),
+        Some("csv") => Some(Format::Csv),
+        Some("ndjson" | "jsonl" | "json") => Some(Format::Ndjson),
+        Some("parquet") => Some(Format::Parquet),
+        Some("gz" | "gzip" | "zst" | "zstd" | "bz2" | "xz" | "lz4" | "zip" | "7z" | "tgz") => {
+            return refused("nothing is compressed; write to standard output and compress that");
+        }
+        Some("xlsx" | "xls" | "ods") => return refused("no workbook is written; a .csv opens in a spreadsheet"),
+        Some(_) => None,
+    };
+    match asked.or(named) {
+        Some(format) => Ok(format),
+        None => {
+            refused("no format has this ending; .csv, .ndjson, .jsonl, .json and .parquet do, or --format says one")
+        }
     }
 }
 

@@ -11,11 +11,14 @@ use super::destination::Destination;
 use crate::cli::ImportArgs;
 use crate::import::checkpoint::Checkpoint;
 use crate::import::files::{Input, Reading};
-use crate::import::rows::CsvOptions;
-use crate::import::session::ImportSession;
+use crate::import::options::TableOptions;
+use crate::import::rows::EmptyFile;
+use crate::import::session::{ImportSession, Summary};
 
 /// The checkpoint of imports into a folder.
 const CHECKPOINT_FILE: &str = "import.checkpoint";
+/// The exit code of an import that took no row.
+const EXIT_NOTHING_TAKEN: u8 = 3;
 
 /// Imports until the end, or until it is interrupted.
 pub(super) async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
@@ -29,7 +32,7 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let ImportArgs { files, into, format, map, delimiter, rejects, no_resume, strict } = args;
+    let ImportArgs { files, into, format, map, now, null, delimiter, rejects, no_resume, strict } = args;
     // Before anything is opened: a name that is wrong shall not make a folder.
     for file in &files {
         Input::find(file, "")?;
@@ -37,8 +40,8 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
             bail!("--rejects {file} is one of the files to import");
         }
     }
-    let destination = Destination::open(into).await?;
-    let purpose = format!("{} {format:?} {map:?} {delimiter:?} {rejects:?}", destination.identity());
+    let destination = Destination::open(into, strict).await?;
+    let purpose = format!("{} {format:?} {map:?} {null:?} {delimiter:?} {rejects:?}", destination.identity());
     let mut inputs = files.iter().map(|file| Input::find(file, &purpose)).collect::<anyhow::Result<Vec<_>>>()?;
     let beside_rejects = || rejects.as_ref().map(|path| with_suffix(path, ".checkpoint"));
     let path = destination.folder().map(|folder| folder.join(CHECKPOINT_FILE)).or_else(beside_rejects);
@@ -47,9 +50,9 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         inputs.iter_mut().for_each(|input| input.from = checkpoint.resume_point(input));
     }
     let meter = Arc::default();
-    let csv = CsvOptions { delimiter, mapping: map };
+    let tables = TableOptions { delimiter, mapping: map, nulls: null, now };
     let reading =
-        Reading { inputs: inputs.clone(), format, csv, limits: destination.limits(), meter: Arc::clone(&meter) };
+        Reading { inputs: inputs.clone(), format, tables, limits: destination.limits(), meter: Arc::clone(&meter) };
     let mut session = ImportSession::for_files(inputs, reading.bytes(), meter);
     if let Some(checkpoint) = checkpoint {
         session.keep_checkpoint(checkpoint);
@@ -61,10 +64,29 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let closed = destination.close().await;
     let summary = session.close(loaded.is_ok() && closed.is_ok())?;
     writeln!(std::io::stdout(), "imported {summary}")?;
+    if closed.is_ok()
+        && let Some(why) = nothing_taken(&summary, &loaded)
+    {
+        writeln!(std::io::stderr(), "error: no row was taken: {why}")?;
+        return Ok(ExitCode::from(EXIT_NOTHING_TAKEN));
+    }
     loaded?;
     closed?;
     summary.check()?;
     Ok(if strict && summary.rejected > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Why no row was taken, when that is for the rows alone.
+fn nothing_taken(summary: &Summary, loaded: &anyhow::Result<()>) -> Option<String> {
+    if !summary.took_nothing() {
+        return None;
+    }
+    match loaded {
+        Err(why) if why.is::<EmptyFile>() => Some(format!("{why:#}")),
+        Err(_) => None,
+        Ok(()) if summary.rows == 0 => Some("no file holds one".to_owned()),
+        Ok(()) => Some("each is refused".to_owned()),
+    }
 }
 
 /// Whether both paths lead to one file.

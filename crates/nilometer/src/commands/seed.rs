@@ -59,7 +59,7 @@ async fn run(args: SeedArgs) -> anyhow::Result<ExitCode> {
         seed: args.seed,
         until,
     };
-    let destination = Destination::open(args.into).await?;
+    let destination = Destination::open(args.into, false).await?;
     let mut session = ImportSession::for_generated(plan.events, LineInterval::Rows(LINE_EVENTS));
     let loaded = destination.load(Seeding(Generator::new(plan)), &mut session).await;
     let closed = destination.close().await;

@@ -1,14 +1,18 @@
 //! Puts rows into batches, on the thread that reads them. A batch is sent on when it is due, with the
 //! range of the file that its rows come from, so that the checkpoint can say how far the file is done.
 
+use std::borrow::Cow;
+
 use domain::event::Candidate;
 use domain::limits::REJECT_RAW_BYTES_MAX;
 use domain::rejection::Rejection;
+use domain::warning::Warning;
 use tokio::sync::mpsc;
 
 use super::input_reader::FilePosition;
 use super::rejects::Reject;
 use super::rows::{Row, RowSink};
+use super::summary::{FindingKind, Findings, Place};
 
 /// Refused rows after which a batch is sent on.
 const REJECTS_MAX: usize = 4_096;
@@ -20,8 +24,8 @@ pub(crate) trait Packer {
     /// A batch.
     type Packed: Send + 'static;
 
-    /// Adds an event, which stood as `raw` on line `line`.
-    fn take(&mut self, candidate: &Candidate<'_>, line: u64, raw: &[u8]) -> Result<(), Rejection>;
+    /// Adds an event, which stood as `raw` on line `line`. Says what looks like a mistake in it.
+    fn take<'c>(&mut self, candidate: &'c Candidate<'c>, line: u64, raw: &[u8]) -> Result<Vec<Warning<'c>>, Rejection>;
 
     /// Whether the batch is full.
     fn is_due(&self) -> bool;
@@ -41,6 +45,8 @@ pub(crate) struct ImportBatch<P> {
     pub(crate) bytes: u64,
     /// Rows refused by reading or admission.
     pub(crate) rejects: Vec<Reject>,
+    /// What is warned about of those rows and of the file.
+    pub(crate) warnings: Findings,
     /// The number of the file.
     pub(crate) file: usize,
     /// Where its first row begins in the file.
@@ -65,13 +71,15 @@ pub(crate) struct Batcher<'p, P: Packer> {
     rows: u64,
     bytes: u64,
     rejects: Vec<Reject>,
+    warnings: Findings,
 }
 
 impl<'p, P: Packer> Batcher<'p, P> {
     /// Sends what `packer` makes to `out`.
     pub(crate) fn new(packer: &'p mut P, out: mpsc::Sender<ImportBatch<P::Packed>>) -> Self {
         let (from, after) = Default::default();
-        Self { packer, out, file: 0, from, after, rows: 0, bytes: 0, rejects: Vec::new() }
+        let (rejects, warnings) = Default::default();
+        Self { packer, out, file: 0, from, after, rows: 0, bytes: 0, rejects, warnings }
     }
 
     /// Begins file number `file` at `from`.
@@ -108,6 +116,7 @@ impl<'p, P: Packer> Batcher<'p, P> {
             rows: std::mem::take(&mut self.rows),
             bytes: std::mem::take(&mut self.bytes),
             rejects: std::mem::take(&mut self.rejects),
+            warnings: std::mem::take(&mut self.warnings),
             file: self.file,
             from: std::mem::replace(&mut self.from, self.after),
             after: self.after,
@@ -123,7 +132,14 @@ impl<P: Packer> RowSink for Batcher<'_, P> {
         self.bytes += raw.len() as u64;
         let raw = raw.trim_ascii_end();
         let refused = match item {
-            Ok(candidate) => self.packer.take(&candidate, line, raw).err(),
+            Ok(candidate) => match self.packer.take(&candidate, line, raw) {
+                Ok(warnings) => {
+                    let place = Place { file: self.file, line };
+                    warnings.iter().for_each(|warning| self.warnings.add_warning(warning, place));
+                    None
+                }
+                Err(why) => Some(why),
+            },
             Err((_, why)) => Some(why),
         };
         if let Some(why) = refused {
@@ -131,5 +147,10 @@ impl<P: Packer> RowSink for Batcher<'_, P> {
         }
         self.after = after;
         Ok(self.send_if_due()?)
+    }
+
+    fn warn(&mut self, line: u64, code: &'static str, field: &str, message: &dyn Fn() -> String) {
+        let place = Place { file: self.file, line };
+        self.warnings.add(FindingKind::Warning, (&Cow::Borrowed(code), field), place, message);
     }
 }

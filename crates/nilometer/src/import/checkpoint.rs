@@ -28,6 +28,9 @@ struct SavedState {
     files: BTreeMap<String, FilePosition>,
     /// Bytes of the reject file that belong to what is done.
     rejects: u64,
+    /// Rows that were taken, those known before among them.
+    #[serde(default)]
+    taken: u64,
 }
 
 /// The checkpoint file of an import.
@@ -59,14 +62,19 @@ impl Checkpoint {
         (!self.saved.files.is_empty()).then_some(self.saved.rejects)
     }
 
+    /// How many rows earlier runs of this import have taken.
+    pub(super) fn taken(&self) -> u64 {
+        if self.saved.files.is_empty() { 0 } else { self.saved.taken }
+    }
+
     /// Notes that a file is done up to `position`.
     pub(super) fn note(&mut self, identity: &str, position: FilePosition) {
         self.saved.files.insert(identity.to_owned(), position);
     }
 
-    /// Makes what was noted durable.
-    pub(super) fn save(&mut self, rejects: u64) -> anyhow::Result<()> {
-        self.saved.rejects = rejects;
+    /// Makes what was noted durable, with the length of the reject file and how many rows are taken.
+    pub(super) fn save(&mut self, rejects: u64, taken: u64) -> anyhow::Result<()> {
+        (self.saved.rejects, self.saved.taken) = (rejects, taken);
         let failed = || format!("failed to write the checkpoint {}", self.path.display());
         let name = self.path.file_name().and_then(|name| name.to_str()).with_context(failed)?;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -92,4 +100,28 @@ fn read(path: &Path) -> Option<SavedState> {
     #[expect(clippy::disallowed_methods, reason = "bounded by the take")]
     File::open(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn the_rows_taken_before_are_those_of_the_same_import() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.csv");
+        #[expect(clippy::disallowed_methods, reason = "our own test data")]
+        std::fs::write(&file, "id\n1\n").unwrap();
+        let inputs = |purpose: &str| vec![Input::find(file.to_str().unwrap(), purpose).unwrap()];
+        let path = folder.path().join("checkpoint");
+        let mut checkpoint = Checkpoint::open(path.clone(), true, &inputs("a"));
+        assert_eq!(checkpoint.taken(), 0);
+        checkpoint.note(inputs("a")[0].identity.as_ref().unwrap(), FilePosition { offset: 3, lines: 1 });
+        checkpoint.save(5, 7).unwrap();
+        assert_eq!(Checkpoint::open(path.clone(), true, &inputs("a")).taken(), 7);
+        assert_eq!(Checkpoint::open(path.clone(), true, &inputs("b")).taken(), 0);
+        assert_eq!(Checkpoint::open(path, false, &inputs("a")).taken(), 0);
+    }
 }

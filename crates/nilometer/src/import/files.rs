@@ -12,8 +12,9 @@ use domain::limits::Limits;
 
 use super::batcher::{Batcher, Packer};
 use super::input_reader::{FilePosition, InputReader};
-use super::rows::{self, CsvOptions};
-use super::table;
+use super::options::TableOptions;
+use super::rows::{EmptyFile, fill};
+use super::{csv_rows, foreign, lines, table};
 
 /// The name that stands for standard input.
 const STDIN: &str = "-";
@@ -51,7 +52,7 @@ pub(crate) struct Input {
 pub(crate) struct Reading {
     pub(crate) inputs: Vec<Input>,
     pub(crate) format: Option<Format>,
-    pub(crate) csv: CsvOptions,
+    pub(crate) tables: TableOptions,
     pub(crate) limits: Limits,
     /// Bytes read so far, as they stand on disk.
     pub(crate) meter: Arc<AtomicU64>,
@@ -129,7 +130,7 @@ impl RowSource for Reading {
 impl Reading {
     fn read<P: Packer>(&self, input: &Input, batcher: &mut Batcher<'_, P>) -> anyhow::Result<()> {
         if let Some(path) = input.path.as_deref().filter(|path| self.is_parquet(path)) {
-            let read = table::read_parquet(path, input.from, &self.csv.mapping, &self.limits, batcher);
+            let read = table::read_parquet(path, input.from, &self.tables, &self.limits, batcher);
             self.meter.fetch_add(input.bytes.unwrap_or(0), Ordering::Relaxed);
             return read;
         }
@@ -138,10 +139,10 @@ impl Reading {
             None => Box::new(io::stdin()),
         };
         let mut content = InputReader::new(wire::inflate(Metered { source, meter: Arc::clone(&self.meter) })?);
-        content.fill()?;
+        fill(&mut content)?;
         match self.format_of(input, content.bytes())? {
-            Format::Csv => rows::read_csv(&mut content, input.from, &self.csv, &self.limits, batcher),
-            Format::Ndjson => rows::read_lines(&mut content, input.from, &self.limits, batcher),
+            Format::Csv => csv_rows::read_csv(&mut content, input.from, &self.tables, &self.limits, batcher),
+            Format::Ndjson => lines::read_lines(&mut content, input.from, &self.limits, batcher),
             Format::Parquet => bail!("Parquet must be a file of its own, neither compressed nor standard input"),
         }
     }
@@ -149,20 +150,24 @@ impl Reading {
     fn is_parquet(&self, path: &Path) -> bool {
         let mut magic = [0; 4];
         let begins = File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok();
-        begins && &magic == b"PAR1" && self.format.is_none_or(|format| format == Format::Parquet)
+        begins && magic == table::MAGIC && self.format.is_none_or(|format| format == Format::Parquet)
     }
 
     /// The format of a text whose first bytes are `head`: as the command line says, else by the name, else by
     /// the content.
     fn format_of(&self, input: &Input, head: &[u8]) -> anyhow::Result<Format> {
         let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
-        ensure!(!head.is_empty(), "the file is empty");
-        ensure!(!matches!(head, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]), "the file is UTF-16; only UTF-8 is read");
+        if head.is_empty() {
+            return Err(EmptyFile("the file is empty").into());
+        }
+        if let Some(refusal) = foreign::refusal(head) {
+            bail!("the file {refusal}");
+        }
         if let Some(format) = self.format {
             ensure!(format != Format::Parquet, "the file is not Parquet");
             return Ok(format);
         }
-        if head.starts_with(b"PAR1") {
+        if head.starts_with(&table::MAGIC) {
             return Ok(Format::Parquet);
         }
         let name = input.name.to_ascii_lowercase();

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use domain::event::Candidate;
 use domain::rejection::Rejection;
 use domain::tenant::TenantScope;
+use domain::warning::Warning;
 use pipeline::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader, Pipeline};
 use tokio::sync::mpsc;
 
@@ -29,11 +30,11 @@ pub(crate) async fn load(
     pipeline: &Arc<Pipeline>,
     scope: &TenantScope,
     source: impl RowSource,
+    strict: bool,
     session: &mut ImportSession,
 ) -> anyhow::Result<()> {
     let (out, batches) = mpsc::channel(WAITING_MAX);
     let (on_thread, its_scope) = (Arc::clone(pipeline), scope.clone());
-    let strict = false;
     let read = move || {
         let loader = on_thread.ingest()?.loader(&its_scope, strict);
         let mut packer = FolderPacker { loader: &loader, batch: None, bytes: 0 };
@@ -109,12 +110,17 @@ struct FolderPacker<'l> {
 impl Packer for FolderPacker<'_> {
     type Packed = LoadedBatch;
 
-    fn take(&mut self, candidate: &Candidate<'_>, _line: u64, raw: &[u8]) -> Result<(), Rejection> {
+    fn take<'c>(
+        &mut self,
+        candidate: &'c Candidate<'c>,
+        _line: u64,
+        raw: &[u8],
+    ) -> Result<Vec<Warning<'c>>, Rejection> {
         let loader = self.loader;
         let batch = self.batch.get_or_insert_with(|| loader.batch(RECORD_BYTES));
         // A row of a table has no text of its own; its properties are what makes it large.
         self.bytes += raw.len().max(candidate.properties.as_ref().map_or(0, |properties| properties.len()));
-        batch.take(candidate, || content_id(candidate)).map(|_| ())
+        batch.take(candidate, || content_id(candidate))
     }
 
     fn is_due(&self) -> bool {

@@ -15,6 +15,7 @@ use clock::Stopwatch;
 use domain::event::Candidate;
 use domain::limits::REJECT_RAW_BYTES_MAX;
 use domain::rejection::Rejection;
+use domain::warning::Warning;
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -26,12 +27,14 @@ use super::event_json::push_event;
 use super::files::RowSource;
 use super::rejects::Reject;
 use super::session::ImportSession;
+use super::summary::{Findings, Place};
 use crate::client::HttpClient;
 use crate::client::delivery::{deliver, excerpt};
 
 /// Where events are posted; the answer waits until they are applied, so that its verdicts are final.
 /// When that takes too long for one request, the receipt tells.
 const PATH: &str = "/v1/events?wait=applied";
+const STRICT_PATH: &str = "/v1/events?wait=applied&strict=true";
 const CONTENT_TYPE: &str = "application/x-ndjson";
 /// Events of one request, and bytes of its body after which it is closed all the same.
 const BATCH_EVENTS: usize = 5_000;
@@ -52,6 +55,8 @@ pub(crate) struct SendOptions {
     pub(crate) connections: u16,
     /// How long one batch is sent again and again.
     pub(crate) retry_timeout: Duration,
+    /// Whether events that look like a mistake are refused.
+    pub(crate) strict: bool,
 }
 
 /// Loads everything that `source` gives; returns when it is applied, or when one batch is not taken.
@@ -63,7 +68,10 @@ pub(crate) async fn load(
 ) -> anyhow::Result<()> {
     let connections = usize::from(options.connections);
     let (out, batches) = mpsc::channel(WAITING_MAX);
-    let read = move || source.read_into(&mut Batcher::new(&mut ServerPacker::default(), out));
+    let read = move || {
+        source
+            .read_into(&mut Batcher::new(&mut ServerPacker { strict: options.strict, ..ServerPacker::default() }, out))
+    };
     let reader = std::thread::Builder::new().name("reader".to_owned()).spawn(read);
     let reader = reader.context("failed to start the reader")?;
     let taken = Arc::new(AtomicU64::new(0));
@@ -71,7 +79,8 @@ pub(crate) async fn load(
     let (done, answers) = mpsc::channel(connections);
     let mut senders = JoinSet::new();
     for _ in 0..connections {
-        let sender = Sender { client: client.clone(), retry_timeout: options.retry_timeout };
+        let path = if options.strict { STRICT_PATH } else { PATH };
+        let sender = Sender { client: client.clone(), retry_timeout: options.retry_timeout, path };
         senders.spawn(send(sender, Arc::clone(&batches), done.clone()));
     }
     drop((done, batches));
@@ -120,6 +129,7 @@ async fn send(
             while let Some(part) = parts.pop() {
                 match sender.post(&post, part.clone()).await? {
                     PostOutcome::Answered(answer) => {
+                        answer.tell(&post, part.start, batch.file, &mut batch.warnings);
                         batch.rejects.extend(answer.rejects(&post, part)?);
                         match sender.outcome_of(&answer).await? {
                             BatchOutcome::Applied { accepted: fresh, duplicates: known } => {
@@ -189,6 +199,7 @@ async fn settle(
 struct Sender {
     client: HttpClient,
     retry_timeout: Duration,
+    path: &'static str,
 }
 
 /// How a server answered a request to store events.
@@ -199,7 +210,7 @@ enum PostOutcome {
 
 impl Sender {
     async fn post(&self, post: &Post, part: Range<usize>) -> anyhow::Result<PostOutcome> {
-        let request = self.client.post(PATH, CONTENT_TYPE, post.body_of(&part))?;
+        let request = self.client.post(self.path, CONTENT_TYPE, post.body_of(&part))?;
         let answer = deliver(&self.client, &request, self.retry_timeout).await?;
         match answer.status {
             // 422 says that every event is rejected, and why.
@@ -274,6 +285,19 @@ struct IngestAnswer {
     receipt: Option<String>,
     applied: Option<bool>,
     results: Box<serde_json::value::RawValue>,
+    /// What the server warned about; none from a server that does not.
+    #[serde(default)]
+    warnings: Vec<WarningSum>,
+}
+
+/// What the server warned about some events of a request.
+#[derive(Debug, Deserialize)]
+struct WarningSum {
+    code: String,
+    field: Option<String>,
+    count: u64,
+    first: usize,
+    message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -285,6 +309,15 @@ struct Verdict {
 }
 
 impl IngestAnswer {
+    /// Adds what the server warned about to `findings`; its request began with event number `start` of `post`.
+    fn tell(&self, post: &Post, start: usize, file: usize, findings: &mut Findings) {
+        for WarningSum { code, field, count, first, message } in &self.warnings {
+            let line = post.lines.get(start.saturating_add(*first)).map_or(0, |origin| origin.line);
+            let field = field.as_deref().unwrap_or_default();
+            findings.add_warnings(code, field, *count, Place { file, line }, message);
+        }
+    }
+
     /// The refused events of `part`.
     fn rejects(&self, post: &Post, part: Range<usize>) -> anyhow::Result<Vec<Reject>> {
         if self.rejected == 0 {
@@ -339,25 +372,36 @@ impl Post {
     }
 }
 
+/// Whether the server warns of what was sent in any case, so that only its count is taken.
+fn is_found_by_server(code: &str) -> bool {
+    matches!(code, "no_customer_or_user" | "missing_source")
+}
+
 /// Makes bodies.
 #[derive(Debug, Default)]
 struct ServerPacker {
     body: Vec<u8>,
     lines: Vec<RowOrigin>,
     raw: Vec<u8>,
+    strict: bool,
 }
 
 impl Packer for ServerPacker {
     type Packed = Post;
 
-    fn take(&mut self, candidate: &Candidate<'_>, line: u64, raw: &[u8]) -> Result<(), Rejection> {
+    fn take<'c>(&mut self, candidate: &'c Candidate<'c>, line: u64, raw: &[u8]) -> Result<Vec<Warning<'c>>, Rejection> {
+        // The server is sent what was read, and finds only what is wrong with that.
+        if let Some(warning) = candidate.warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
+            return Err(Rejection::strict(warning));
+        }
         self.lines.push(RowOrigin { line, raw_start: self.raw.len(), body_start: self.body.len() });
         self.raw.extend_from_slice(&raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]);
         match candidate.id.as_deref() {
             Some(id) => push_event(&mut self.body, candidate, id),
             None => push_event(&mut self.body, candidate, &content_id(candidate)),
         }
-        Ok(())
+        let is_found_here = |warning: &&Warning<'_>| !is_found_by_server(warning.code.as_str());
+        Ok(candidate.warnings.iter().filter(is_found_here).cloned().collect())
     }
 
     fn is_due(&self) -> bool {
@@ -365,7 +409,8 @@ impl Packer for ServerPacker {
     }
 
     fn pack(&mut self) -> Option<Post> {
-        let Self { body, lines, raw } = std::mem::take(self);
+        let Self { body, lines, raw, strict } = std::mem::take(self);
+        self.strict = strict;
         (!lines.is_empty()).then(|| Post { body: Bytes::from(body), lines, raw })
     }
 }

@@ -17,14 +17,14 @@ const BUFFER_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Reject {
     /// The line it begins on, from 1.
-    line: u64,
+    pub(super) line: u64,
     /// The reason for programs.
-    code: Cow<'static, str>,
+    pub(super) code: Cow<'static, str>,
     /// The field or column that is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    pub(super) field: Option<String>,
     /// The reason for people.
-    message: String,
+    pub(super) message: String,
     /// The beginning of the row.
     raw: String,
 }

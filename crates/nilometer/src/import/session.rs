@@ -14,6 +14,7 @@ use super::checkpoint::Checkpoint;
 use super::files::Input;
 use super::progress::{LineInterval, Progress, Total, rate};
 use super::rejects::{Reject, RejectFile};
+use super::summary::{FindingKind, Findings, Place};
 use clock::Stopwatch;
 
 /// Time between two checkpoints.
@@ -30,21 +31,36 @@ pub(crate) struct Summary {
     pub(crate) rejected: u64,
     /// Rows that were accepted and could not be applied.
     pub(crate) dead_lettered: u64,
+    pub(crate) warnings: u64,
+    /// Rows that earlier runs of the same import have taken.
+    taken_before: u64,
     pub(crate) elapsed: Duration,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, accepted, duplicates, rejected, dead_lettered, elapsed } = self;
+        let Self { rows, accepted, duplicates, rejected, dead_lettered, warnings, taken_before: _, elapsed } = self;
         write!(f, "{rows} rows: {accepted} accepted, {duplicates} duplicates, {rejected} rejected")?;
         if *dead_lettered > 0 {
             write!(f, ", {dead_lettered} dead-lettered")?;
+        }
+        if *warnings > 0 {
+            write!(f, ", {warnings} warnings")?;
         }
         write!(f, " in {:.2} s ({:.0} rows/s)", elapsed.as_secs_f64(), rate(*rows, *elapsed))
     }
 }
 
 impl Summary {
+    /// Whether no row was taken, now or in an earlier run of the same import.
+    pub(crate) fn took_nothing(&self) -> bool {
+        self.taken() + self.dead_lettered == 0
+    }
+
+    fn taken(&self) -> u64 {
+        self.taken_before + self.accepted + self.duplicates
+    }
+
     /// Checks that every accepted row is counted.
     ///
     /// # Errors
@@ -68,6 +84,7 @@ pub(crate) struct ImportSession {
     meter: Option<Arc<AtomicU64>>,
     bytes: u64,
     summary: Summary,
+    findings: Findings,
 }
 
 impl ImportSession {
@@ -92,6 +109,7 @@ impl ImportSession {
             meter,
             bytes: 0,
             summary: Summary::default(),
+            findings: Findings::default(),
         }
     }
 
@@ -104,6 +122,7 @@ impl ImportSession {
                     .print_line(&format!("{}: goes on at line {line}, the rest is imported already", file.name));
             }
         }
+        self.summary.taken_before = checkpoint.taken();
         self.checkpoint = Some(checkpoint);
     }
 
@@ -117,6 +136,7 @@ impl ImportSession {
     /// Notes that the outcome of every row of `batch` is known.
     pub(crate) fn settled<P>(&mut self, batch: &ImportBatch<P>) -> anyhow::Result<()> {
         self.refuse(batch.file, &batch.rejects)?;
+        self.findings.merge(&batch.warnings);
         self.summary.rows += batch.rows;
         self.bytes += batch.bytes;
         let file = self.files.get(batch.file).and_then(|file| file.identity.as_deref());
@@ -133,6 +153,10 @@ impl ImportSession {
 
     /// Adds refused rows of file number `file`.
     pub(crate) fn refuse(&mut self, file: usize, rejects: &[Reject]) -> anyhow::Result<()> {
+        for Reject { line, code, field, message, .. } in rejects {
+            let (place, field) = (Place { file, line: *line }, field.as_deref().unwrap_or_default());
+            self.findings.add(FindingKind::Rejected, (code, field), place, || message.clone());
+        }
         let name = self.files.get(file).map_or("", |file| file.name.as_str());
         match &mut self.rejects {
             Some(file) => file.push(name, rejects)?,
@@ -175,10 +199,15 @@ impl ImportSession {
         self.progress.print_line(&format!("dead-lettered: {}{rows} rows: {reason}", place.unwrap_or_default()));
     }
 
-    /// Ends the import: with everything done, or so that a later run can resume it.
+    /// Ends the import: with everything done, or so that a later run can resume it. Prints what was refused
+    /// and warned about, by code and field.
     pub(crate) fn close(mut self, done: bool) -> anyhow::Result<Summary> {
         self.save()?;
         self.progress.end();
+        for line in self.findings.lines(|file| self.files.get(file).map_or("", |file| file.name.as_str())) {
+            self.progress.print_line(&line);
+        }
+        self.summary.warnings = self.findings.warnings();
         if let Some(checkpoint) = self.checkpoint.take().filter(|_| done) {
             checkpoint.finish()?;
         }
@@ -189,7 +218,7 @@ impl ImportSession {
         let rejects = self.rejects.as_mut().map(RejectFile::sync).transpose()?;
         // A later run sends dead letters again, so nothing behind one may ever be skipped.
         if let Some(checkpoint) = self.checkpoint.as_mut().filter(|_| self.summary.dead_lettered == 0) {
-            checkpoint.save(rejects.unwrap_or(0))?;
+            checkpoint.save(rejects.unwrap_or(0), self.summary.taken())?;
         }
         self.saved = Stopwatch::start();
         Ok(())

@@ -4,9 +4,12 @@
 mod answers;
 mod bad_files;
 mod client;
+mod cut_files;
+mod formats;
 mod kills;
 mod round_trip;
 mod server;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -51,17 +54,20 @@ fn write(path: &Path, content: impl AsRef<[u8]>) {
 
 /// The text as gzip of two members; without its last bytes it breaks off in the second half.
 fn gzip(text: &str) -> Vec<u8> {
-    let member = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut encoder, bytes).unwrap();
-        encoder.finish().unwrap()
-    };
     let (first, second) = text.as_bytes().split_at(text.len() / 2);
-    [member(first), member(second)].concat()
+    [gzip_bytes(first), gzip_bytes(second)].concat()
 }
 
+/// The bytes as one member of gzip.
+fn gzip_bytes(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The command that imports a file. Many of the files here are about something else than times and have none.
 fn import(data: &Path, file: &Path, args: &[&str]) -> Command {
-    let mut command = nilometer(&["import", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    let mut command = nilometer(&["import", file.to_str().unwrap(), "--now", "--data", data.to_str().unwrap()]);
     command.args(args);
     command
 }

@@ -101,7 +101,84 @@ fn the_separator_is_the_one_that_stands_most_often_outside_of_quotes() {
     for (line, delimiter) in
         [("a,b;c,d", b','), ("a;b;c", b';'), ("a\tb", b'\t'), ("\"a,b,c\";d", b';'), ("alone", b','), ("", b',')]
     {
-        assert_eq!(detect_delimiter(line.as_bytes()), delimiter, "{line}");
+        assert_eq!(likely_delimiters(line.as_bytes()).first(), Some(&delimiter), "{line}");
+    }
+    assert_eq!(likely_delimiters(b"a|b;c"), [b';', b',', b'\t', b'|']);
+}
+
+#[test]
+fn the_line_before_the_header_that_names_the_separator_is_told_from_a_header() {
+    for (head, found) in [
+        ("sep=;\na;b\n", Some((b';', 6))),
+        ("sep=;\r\na;b", Some((b';', 7))),
+        ("SEP=|\ra|b", Some((b'|', 6))),
+        ("\u{feff}sep=,\r\na,b", Some((b',', 10))),
+        ("\"sep=;\"\na;b", Some((b';', 8))),
+        ("sep=\t\na\tb", Some((b'\t', 6))),
+        ("sep=;", None),
+        ("sep=\n", None),
+        ("sep=;;\n", None),
+        ("sep=a\n", None),
+        ("sep=\"\n", None),
+        ("separator\n", None),
+        ("a;b\nsep=;\n", None),
+        ("", None),
+    ] {
+        assert_eq!(separator_line(head.as_bytes()), found, "{head:?}");
+    }
+}
+
+#[test]
+fn a_quote_escaped_by_a_backslash_is_told_from_what_csv_allows() {
+    for row in [
+        r#"1,"{\"a\":1}",x"#,
+        r#""\"hi\" she said",2"#,
+        r#"1,"say \"hi\"""#,
+        "1,\"say \\\"\",\"x\"\n",
+        "\n\n1,\"a\nb \\\"c\\\"\"\n",
+    ] {
+        assert!(has_escaped_quote(row.as_bytes(), b','), "{row}");
+        assert!(has_escaped_quote(row.replace(',', ";").as_bytes(), b';'), "{row}");
+    }
+    for row in [
+        r#"1,"C:\dir\",x"#,
+        r#"1,"C:\dir\""#,
+        r#"1,5\" pipe,x"#,
+        r#"1,"{""a"":""x\""y""}",x"#,
+        r#"1,"{""a"":""\\""}""#,
+        r#"1,"plain" junk,x"#,
+        r#"1,a\,b"#,
+        "",
+        "\"",
+        "\"\\\"\r\n",
+    ] {
+        assert!(!has_escaped_quote(row.as_bytes(), b','), "{row}");
+    }
+}
+
+#[test]
+fn a_row_over_its_limit_that_ends_with_the_input_within_quotes_is_told() {
+    for (text, open) in [("1,2\n\"{}", true), ("1,2\n\"{}\n", true), ("1,2\n\"{}\"", false), ("1,2\n{}", false)] {
+        let text = text.replace("{}", &"x".repeat(500));
+        for piece in [7, 10_000] {
+            let mut reader = CsvReader::new(b',', 100);
+            let (mut start, mut end, mut found) = (0, 0, Vec::new());
+            loop {
+                match reader.cut(&text.as_bytes()[start..end], end == text.len()) {
+                    Cut::Row(read, _) => start += read,
+                    Cut::Overlong(read) => {
+                        start += read;
+                        found.push(reader.ends_in_quotes());
+                    }
+                    Cut::More(read) => {
+                        start += read;
+                        end = (end + piece).min(text.len());
+                    }
+                    Cut::End => break,
+                }
+            }
+            assert_eq!(found, [open], "{piece}");
+        }
     }
 }
 

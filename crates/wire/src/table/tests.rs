@@ -111,3 +111,18 @@ fn a_mapping_decides_over_names() {
     assert!(matches!(Columns::of(["id", "id"], &[]), Err(ColumnsError::Twice(_))));
     assert!(matches!(Columns::of(vec!["x"; 5_000], &[]), Err(ColumnsError::TooMany)));
 }
+
+#[test]
+fn what_a_column_is_for_and_which_ones_look_like_a_time_is_told() {
+    let columns = columns(&["id", "metadata", "plan", "received_at", "created_at", "Order Date", "response_time"]);
+    let uses: Vec<_> = (0..8).map(|index| columns.use_of(index)).collect();
+    let property = ColumnUse::Property;
+    let wanted = [ColumnUse::Field, ColumnUse::Properties, property, ColumnUse::Nothing, property, property, property];
+    assert_eq!((&uses[..7], uses[7]), (&wanted[..], ColumnUse::Nothing));
+    assert!(!columns.has_time());
+    assert_eq!(columns.time_like().collect::<Vec<_>>(), ["received_at", "created_at", "Order Date"]);
+    assert_eq!((columns.name(4), columns.name(9)), ("created_at", ""));
+    let mapping = [("time".to_owned(), "created_at".to_owned())];
+    let mapped = Columns::of(["id", "created_at"], &mapping).unwrap();
+    assert!(mapped.has_time() && mapped.time_like().next().is_none());
+}

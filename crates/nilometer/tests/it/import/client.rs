@@ -19,7 +19,7 @@ use super::{counts, write};
 use crate::harness::{Server, nilometer, stderr};
 
 fn into(url: &str, file: &Path, args: &[&str]) -> Output {
-    nilometer(&["import", file.to_str().unwrap(), "--url", url]).args(args).output().unwrap()
+    nilometer(&["import", file.to_str().unwrap(), "--now", "--url", url]).args(args).output().unwrap()
 }
 
 /// A file of so many rows, larger than one buffer of a connection.

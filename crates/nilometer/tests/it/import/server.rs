@@ -12,7 +12,7 @@ use crate::harness::{Server, nilometer, run, stderr};
 use crate::web_requests::verify;
 
 fn into(url: &str, file: &Path, args: &[&str]) -> Output {
-    nilometer(&["import", file.to_str().unwrap(), "--url", url]).args(args).output().unwrap()
+    nilometer(&["import", file.to_str().unwrap(), "--now", "--url", url]).args(args).output().unwrap()
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_server_that_cannot_be_used_is_one_clear_error() {
 
 /// Starts an import of rows that never end, and gives it enough of them for one batch.
 fn endless(url: &str, args: &[&str]) -> (Child, ChildStdin) {
-    let mut command = nilometer(&["import", "-", "--url", url]);
+    let mut command = nilometer(&["import", "-", "--now", "--url", url]);
     let command = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
@@ -151,7 +151,7 @@ fn i1_i2_an_import_whose_server_is_killed_goes_on_where_it_ended_when_the_server
     let server = Server::run(slow);
     let url = server.url();
     let args = ["--retry-sec", "1", "--rejects", rejects.to_str().unwrap()];
-    let mut command = nilometer(&["import", csv.to_str().unwrap(), "--url", &url]);
+    let mut command = nilometer(&["import", csv.to_str().unwrap(), "--now", "--url", &url]);
     let child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     assert!(wait::until(WAIT_MAX, || counted(&server) >= BIG_ROWS / 2));
     server.kill();
