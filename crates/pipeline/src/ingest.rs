@@ -77,6 +77,7 @@ impl Ingest {
     async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
         let wait = request.wait;
         self.journaling.check_room(&self.limits).await?;
+        self.journaling.check_settled().await?;
         let (mut verdicts, batch) = self.judge(scope, request).await?;
         let Some(batch) = batch else { return Ok(verdicts.without_record(wait)) };
         let durable = self.journaling.append(batch).await?;
