@@ -9,13 +9,11 @@ use anyhow::{Context, bail};
 
 use super::destination::Destination;
 use crate::cli::ImportArgs;
+use crate::folder::IMPORT_CHECKPOINT_FILE;
 use crate::import::checkpoint::Checkpoint;
 use crate::import::files::{Input, Reading};
 use crate::import::rows::CsvOptions;
 use crate::import::session::ImportSession;
-
-/// The checkpoint of imports into a folder.
-const CHECKPOINT_FILE: &str = "import.checkpoint";
 
 /// Imports until the end, or until it is interrupted.
 pub(super) async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
@@ -41,7 +39,7 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let purpose = format!("{} {format:?} {map:?} {delimiter:?} {rejects:?}", destination.identity());
     let mut inputs = files.iter().map(|file| Input::find(file, &purpose)).collect::<anyhow::Result<Vec<_>>>()?;
     let beside_rejects = || rejects.as_ref().map(|path| with_suffix(path, ".checkpoint"));
-    let path = destination.folder().map(|folder| folder.join(CHECKPOINT_FILE)).or_else(beside_rejects);
+    let path = destination.folder().map(|folder| folder.join(IMPORT_CHECKPOINT_FILE)).or_else(beside_rejects);
     let checkpoint = path.map(|path| Checkpoint::open(path, !no_resume, &inputs));
     if let Some(checkpoint) = &checkpoint {
         inputs.iter_mut().for_each(|input| input.from = checkpoint.resume_point(input));
