@@ -13,6 +13,7 @@ use vfs::Vfs;
 
 use crate::failure::{Failure, file_error};
 use crate::reader::{ReadError, SegmentReader, unreadable};
+use crate::renewal::Renewal;
 use crate::segment::{self, Active};
 
 /// The segments, by their first records. The last one may be written to.
@@ -33,6 +34,11 @@ impl Folder {
         let active = Active::create(&self.vfs, &self.dir, first)?;
         self.segments.lock().insert(first);
         Ok(active)
+    }
+
+    /// Writes the last segment anew. Who reads the old one reads on in it, which holds the same records.
+    pub(crate) fn renew(&self, renewal: &Renewal) -> Result<Active, Failure> {
+        Ok(renewal.run(&self.vfs, &self.dir)?)
     }
 
     /// Opens the segment that holds record `seq`, or the oldest one if that has been removed. Says

@@ -6,6 +6,7 @@ mod checksum;
 mod record;
 mod segment;
 mod reader;
+mod renewal;
 mod recovery;
 mod failure;
 mod folder;

@@ -42,10 +42,13 @@ impl LocalJournal {
     pub fn open(vfs: Arc<dyn Vfs>, dir: PathBuf, after: Seq, options: JournalOptions) -> Result<Self, PortError> {
         let found = recovery::recover(&vfs, &dir, after)?;
         let reserve_bytes = options.reserve_bytes;
-        let queue = Arc::new(Queue::new(found.last, after, found.sizes, options.backlog_bytes_max));
+        let put_off_bytes = found.put_off.as_ref().map(|renewal| renewal.bytes);
+        let queue = Queue::new(found.last, after, found.sizes, options.backlog_bytes_max);
+        let queue = Arc::new(queue.unsettled(put_off_bytes));
         let folder = Arc::new(Folder::new(vfs, dir, found.segments));
         let replay = Mutex::new(Replay::new(Arc::clone(&folder), after, found.last));
-        let writer = Writer::new(Arc::clone(&folder), Arc::clone(&queue), options, found.active, found.last);
+        let writer =
+            Writer::new(Arc::clone(&folder), Arc::clone(&queue), options, found.active, found.put_off, found.last);
         let end = EndGuard(Arc::clone(&queue));
         let run = move || {
             let _end = end;
@@ -94,7 +97,19 @@ impl Journal for LocalJournal {
         let (health, bytes) = self.queue.health();
         let needed = self.reserve_bytes.saturating_add(bytes);
         let has_space = || self.folder.free_bytes().is_ok_and(|free| free >= needed);
-        if health == JournalHealth::Full && has_space() { JournalHealth::Ready } else { health }
+        if health != JournalHealth::Full || !has_space() {
+            return health;
+        }
+        match self.settle().await {
+            Ok(()) => JournalHealth::Ready,
+            Err(_) => self.queue.health().0,
+        }
+    }
+
+    /// Has the writer do what was put off at the opening.
+    async fn settle(&self) -> Result<(), PortError> {
+        let Some(answer) = self.queue.settle()? else { return Ok(()) };
+        answer.await.unwrap_or_else(|_| Err(append_error(ErrorKind::Poisoned)))
     }
 
     async fn close(&self) {

@@ -9,7 +9,8 @@ pub struct JournalOptions {
     pub group_bytes_max: usize,
     /// Most bytes that wait to be written or to be applied; above it appends are refused.
     pub backlog_bytes_max: usize,
-    /// Bytes of the disk left alone: below it appends are refused. Recovery needs room for one segment.
+    /// Bytes of the disk left alone: below it appends are refused. After a start the first append needs room
+    /// for one segment more.
     pub reserve_bytes: u64,
 }
 

@@ -61,6 +61,10 @@ struct State {
     acked_through: Seq,
     /// Bytes that the disk had no room for.
     refused_bytes: Option<u64>,
+    /// Bytes that have to be written before the first record, because there was no room at the opening.
+    put_off_bytes: Option<u64>,
+    /// Who waits until they are.
+    settling: Vec<oneshot::Sender<Result<(), PortError>>>,
     poison: Option<String>,
     closed: bool,
 }
@@ -108,6 +112,8 @@ impl Queue {
             durable,
             acked_through: acked,
             refused_bytes: None,
+            put_off_bytes: None,
+            settling: Vec::new(),
             poison: None,
             closed: false,
         };
@@ -118,6 +124,32 @@ impl Queue {
             readable: Notify::new(),
             ended: watch::Sender::new(false),
         }
+    }
+
+    /// The queue of a journal on a full disk: so many bytes have to be written before the first record.
+    pub(crate) fn unsettled(mut self, put_off_bytes: Option<u64>) -> Self {
+        let state = self.state.get_mut();
+        (state.put_off_bytes, state.refused_bytes) = (put_off_bytes, put_off_bytes);
+        self
+    }
+
+    /// Asks the writer for what was put off. `None` when nothing is.
+    pub(crate) fn settle(&self) -> Result<Option<oneshot::Receiver<Result<(), PortError>>>, PortError> {
+        let mut state = self.state.lock();
+        if state.put_off_bytes.is_none() {
+            return Ok(None);
+        }
+        if let Some(reason) = &state.poison {
+            return Err(append_error(ErrorKind::Poisoned).because(reason.clone()));
+        }
+        if state.closed {
+            return Err(append_error(ErrorKind::Closed));
+        }
+        let (waiter, answer) = oneshot::channel();
+        state.settling.push(waiter);
+        drop(state);
+        self.work.notify_one();
+        Ok(Some(answer))
     }
 
     /// Queues a record; the answer comes when it is durable or has failed.
@@ -144,18 +176,19 @@ impl Queue {
         Ok(answer)
     }
 
-    /// For the writer: waits for appends and takes as many as fit into `bytes_max`, at least one.
-    /// `None` when the journal is closed and nothing waits.
+    /// For the writer: waits for appends and takes as many as fit into `bytes_max`, at least one; none when only
+    /// what was put off is asked for. `None` when the journal is closed and nothing waits.
     pub(crate) fn take_group(&self, bytes_max: usize) -> Option<Vec<Pending>> {
         let mut state = self.state.lock();
-        self.work.wait_while(&mut state, |state| state.waiting.is_empty() && !state.closed);
+        let is_idle = |state: &mut State| state.waiting.is_empty() && state.settling.is_empty() && !state.closed;
+        self.work.wait_while(&mut state, is_idle);
         let mut bytes = 0;
         let fits = state.waiting.iter().take_while(|pending| {
             bytes += pending.bytes();
             bytes <= bytes_max
         });
         let count = fits.count().max(1).min(state.waiting.len());
-        (count > 0).then(|| state.waiting.drain(..count).collect())
+        (count > 0 || !state.settling.is_empty()).then(|| state.waiting.drain(..count).collect())
     }
 
     /// For the writer: the group is durable.
@@ -172,9 +205,13 @@ impl Queue {
             state.readable.push_back(Delivery { id: seq.into(), payload: pending.payload });
             answers.push((pending.waiter, seq));
         }
-        state.refused_bytes = None;
+        (state.refused_bytes, state.put_off_bytes) = (None, None);
+        let settled = std::mem::take(&mut state.settling);
         drop(state);
         self.readable.notify_one();
+        for waiter in settled {
+            let _ = waiter.send(Ok(()));
+        }
         for (waiter, seq) in answers {
             // Fails when the caller has gone: the record is durable all the same.
             let _ = waiter.send(Ok(seq));
@@ -184,13 +221,13 @@ impl Queue {
     /// For the writer: the group has failed; after a poisoning failure so has all that waits.
     pub(crate) fn fail(&self, mut group: Vec<Pending>, failure: &Failure) {
         let mut state = self.state.lock();
-        let bytes = group.iter().map(|pending| pending.bytes() as u64).sum();
+        let bytes: u64 = group.iter().map(|pending| pending.bytes() as u64).sum();
         match failure {
             Failure::Refused(ErrorKind::Full, why) => {
                 if state.refused_bytes.is_none() {
                     tracing::warn!(reason = %why, "the journal's disk is full");
                 }
-                state.refused_bytes = Some(bytes);
+                state.refused_bytes = Some(bytes + state.put_off_bytes.unwrap_or(0));
             }
             Failure::Refused(..) => {}
             Failure::Poisoned(reason) => {
@@ -200,7 +237,11 @@ impl Queue {
             }
         }
         state.unwritten_bytes -= group.iter().map(|pending| pending.bytes() as u64).sum::<u64>();
+        let unsettled = std::mem::take(&mut state.settling);
         drop(state);
+        for waiter in unsettled {
+            let _ = waiter.send(Err(failure.answer()));
+        }
         for pending in group {
             let _ = pending.waiter.send(Err(failure.answer()));
         }

@@ -8,12 +8,13 @@
 //!   one was durable: corruption. Otherwise it is the torn end of a group that was never
 //!   acknowledged. A bit flipped within the last group cannot be told from that.
 //! - The page cache may show bytes that a failed sync has lost. So the last segment's good records
-//!   are written to a new file that takes its place, and only that one is appended to.
+//!   are written to a new file that takes its place, and only that one is appended to. On a disk
+//!   that is full this is put off, so that everything can be read; until it is done nothing is appended.
 //! - The last segment stays until there is a later one, even if all of it is flushed: a ledger that
 //!   has lost commits finds their records in it, or a gap, but never an empty journal.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ use crate::failure::file_error;
 use crate::folder::oldest_flushed;
 use crate::reader::{ReadError, SegmentReader, corrupt, unreadable};
 use crate::record::{self, record_bytes};
-use crate::segment::{self, Active, HEADER_BYTES, Header};
+use crate::renewal::Renewal;
+use crate::segment::{self, Active, HEADER_BYTES};
 
 /// The journal as it was found.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Recovered {
     pub(crate) sizes: VecDeque<u32>,
     /// Where to go on appending, if there is a segment with room for it.
     pub(crate) active: Option<Active>,
+    /// What has to be done before anything is appended, because the disk had no room for it.
+    pub(crate) put_off: Option<Renewal>,
 }
 
 /// Recovers the journal in `dir`, whose records up to `after` are durable elsewhere.
@@ -50,11 +54,11 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, after: Seq) -> Result<Reco
     let scan = folder.scan(&segments)?;
     if scan.last <= after {
         folder.keep_last(&mut segments)?;
-        return Ok(Recovered { segments, last: after, sizes: VecDeque::new(), active: None });
+        return Ok(Recovered { segments, last: after, sizes: VecDeque::new(), active: None, put_off: None });
     }
     folder.refuse_gap(&segments)?;
-    let active = folder.renew_last(&mut segments, scan.last)?;
-    Ok(Recovered { segments, last: scan.last, sizes: scan.sizes, active })
+    let (active, put_off) = folder.renew_last(&mut segments, scan.last)?;
+    Ok(Recovered { segments, last: scan.last, sizes: scan.sizes, active, put_off })
 }
 
 struct RecoveryFolder<'a> {
@@ -176,33 +180,28 @@ impl RecoveryFolder<'_> {
         }
     }
 
-    /// Writes the last segment anew with its records up to `last`, or removes it if it has none.
-    fn renew_last(&self, segments: &mut BTreeSet<Seq>, last: Seq) -> Result<Option<Active>, PortError> {
-        let Some(first) = segments.last().copied() else { return Ok(None) };
+    /// Writes the last segment anew with its records up to `last`, or removes it if it has none. Says what is
+    /// left to do when there is no room for that.
+    fn renew_last(
+        &self,
+        segments: &mut BTreeSet<Seq>,
+        last: Seq,
+    ) -> Result<(Option<Active>, Option<Renewal>), PortError> {
+        let Some(first) = segments.last().copied() else { return Ok((None, None)) };
         if first > last {
             self.remove(segments, first)?;
-            return Ok(None);
+            return Ok((None, None));
         }
-        let active = self.rewrite(first, last).map_err(|why| match why {
-            ReadError::Io(why) => file_error("renew", &segment::path(self.dir, first), why),
-            why => corrupt(first, 0, why),
-        })?;
-        Ok(Some(active))
-    }
-
-    fn rewrite(&self, first: Seq, last: Seq) -> Result<Active, ReadError> {
-        let mut reader = SegmentReader::open(&**self.vfs, self.dir, first)?;
-        let header = Header::new(first);
-        let mut publisher = segment::begin(self.vfs, self.dir, &header)?;
-        let mut bytes = Vec::new();
-        while reader.expected() <= last {
-            let record = reader.next()?.ok_or(record::Flaw::CutShort)?;
-            bytes.clear();
-            record::encode(&mut bytes, header.id, record.seq, 0, record.payload);
-            publisher.write_all(&bytes)?;
+        let path = segment::path(self.dir, first);
+        let renewal = Renewal::new(&**self.vfs, self.dir, first, last).map_err(|why| file_error("read", &path, why))?;
+        match renewal.run(self.vfs, self.dir) {
+            Ok(active) => Ok((Some(active), None)),
+            Err(why) if why.is_full() => {
+                tracing::warn!("the disk is full: everything can be read, and nothing is taken until there is room");
+                Ok((None, Some(renewal)))
+            }
+            Err(why) => Err(why.into_error(self.dir, first)),
         }
-        publisher.finish()?;
-        Ok(Active::open(self.vfs, self.dir, &header)?)
     }
 
     /// Removes all segments but the last one.

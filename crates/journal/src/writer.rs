@@ -16,6 +16,7 @@ use crate::folder::Folder;
 use crate::options::JournalOptions;
 use crate::queue::{Pending, Queue};
 use crate::record;
+use crate::renewal::Renewal;
 use crate::segment::Active;
 
 /// Bytes written between two looks at the free space.
@@ -29,6 +30,8 @@ pub(crate) struct Writer {
     options: JournalOptions,
     /// The segment that is appended to, unless a new one is due.
     active: Option<Active>,
+    /// What comes before the first append.
+    put_off: Option<Renewal>,
     last: Seq,
     space: Space,
     buffer: Vec<u8>,
@@ -50,9 +53,10 @@ impl Writer {
         queue: Arc<Queue>,
         options: JournalOptions,
         active: Option<Active>,
+        put_off: Option<Renewal>,
         last: Seq,
     ) -> Self {
-        Self { folder, queue, options, active, last, space: Space::Unknown, buffer: Vec::new() }
+        Self { folder, queue, options, active, put_off, last, space: Space::Unknown, buffer: Vec::new() }
     }
 
     /// Writes until the journal is closed or poisoned.
@@ -71,10 +75,12 @@ impl Writer {
         }
     }
 
-    /// Makes a group durable: whole, or not at all as far as anyone is told.
+    /// Makes a group durable: whole, or not at all as far as anyone is told. An empty one only does what was put
+    /// off.
     fn commit(&mut self, group: &[Pending]) -> Result<(), Failure> {
         let bytes = group.iter().map(|pending| pending.bytes() as u64).sum();
         self.check_space(bytes)?;
+        self.renew()?;
         let mut active = self.segment_with_room(bytes)?;
         self.encode(&active, group);
         fail::fail_point!("journal::before_write");
@@ -88,6 +94,17 @@ impl Writer {
         self.last.0 += group.len() as u64;
         self.active = Some(active);
         self.buffer.shrink_to(2 * self.options.group_bytes_max);
+        Ok(())
+    }
+
+    /// Writes the last segment anew, if that was put off.
+    fn renew(&mut self) -> Result<(), Failure> {
+        let Some(bytes) = self.put_off.as_ref().map(|renewal| renewal.bytes) else { return Ok(()) };
+        self.check_space(bytes)?;
+        if let Some(renewal) = &self.put_off {
+            self.active = Some(self.folder.renew(renewal)?);
+        }
+        self.put_off = None;
         Ok(())
     }
 

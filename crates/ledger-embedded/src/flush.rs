@@ -70,7 +70,7 @@ impl Core {
         let mut pause = TICK;
         while !self.stopping.load(Ordering::Acquire) && self.broken.lock().is_none() {
             let done = match merges {
-                false => self.flush_due().await,
+                false => self.noting_space(self.flush_due().await),
                 true => match self.merge_due().await {
                     Ok(()) => self.retain_due().await,
                     failed => failed,
@@ -89,6 +89,22 @@ impl Core {
                 () = self.clock.sleep(pause) => {}
             }
         }
+    }
+
+    /// Notes whether a flush found room on the disk.
+    fn noting_space(&self, flushed: Result<(), PortError>) -> Result<(), PortError> {
+        let full = flushed.as_ref().is_err_and(|why| why.kind() == ErrorKind::Full);
+        self.disk_full.store(full, Ordering::Release);
+        if full {
+            self.room.notify_waiters();
+        }
+        flushed
+    }
+
+    /// Whether the next record is taken though there is no room for it and none can be made: the journal holds it,
+    /// and until it is applied nothing is answered.
+    fn replays_without_room(&self, applied: Seq) -> bool {
+        self.disk_full.load(Ordering::Acquire) && applied.0 < self.replay_through.load(Ordering::Acquire)
     }
 
     fn note_failure(&self, why: &PortError) {
@@ -112,15 +128,16 @@ impl Core {
             if let Some(kind) = *self.broken.lock() {
                 return Err(PortError::new(kind, "flush: the ledger needs a restart"));
             }
-            let (full, frozen) = {
+            let (full, frozen, applied) = {
                 let state = self.state.read();
                 let full =
                     state.active.len() >= self.options.flush_rows || state.active.bytes() >= self.options.flush_bytes;
-                (full, state.frozen.is_some())
+                (full, state.frozen.is_some(), state.applied)
             };
             match (full, frozen) {
                 (false, _) => return Ok(()),
                 (true, false) => self.freeze(),
+                (true, true) if self.replays_without_room(applied) => return Ok(()),
                 (true, true) if self.options.background => {
                     self.wake_flush.notify_one();
                     tokio::select! {

@@ -1,12 +1,4 @@
 //! Puts the parts together. Adapters are named here and in the module below, and nowhere else.
-//!
-//! ```text
-//! DATA/LOCK             held by the one process that uses the folder
-//! DATA/manifest.sqlite  what counts: segments, rollups, names, cursor
-//! DATA/catalog.sqlite   tenants, their settings and reference tables
-//! DATA/journal/         records that are durable and perhaps not yet in a segment
-//! DATA/segments/        events, sums and ids
-//! ```
 
 mod stores;
 
@@ -29,12 +21,9 @@ use ports::live::Live;
 use ports::manifest::{Identity, Manifest};
 use vfs::{DiskVfs, Vfs};
 
-use crate::lock::FolderLock;
+use crate::folder::{FolderError, HeldFolder, IfCopy, JOURNAL_FOLDER, MANIFEST_FILE, SEGMENTS_FOLDER};
 use clock::SystemClock;
-use stores::{MANIFEST_FILE, Stores};
-
-const JOURNAL_FOLDER: &str = "journal";
-const SEGMENTS_FOLDER: &str = "segments";
+use stores::Stores;
 
 /// How the parts are set up.
 #[derive(Debug, Clone, Default)]
@@ -60,21 +49,22 @@ pub(crate) struct Engine {
     clock: Arc<dyn Clock>,
     stores: Stores,
     live: LiveOptions,
-    _lock: FolderLock,
+    held: HeldFolder,
 }
 
 impl Engine {
     /// Opens `data`, creating what is not there yet.
     pub(crate) async fn open(data: &Path, options: EngineOptions) -> anyhow::Result<Self> {
-        Folder::open(data).await?.engine(options).await
+        Folder::open(data, IfCopy::Refuse).await?.engine(options).await
     }
 
     /// Opens `data` as it was made, for a command that only reads.
-    pub(crate) async fn open_existing(data: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open_existing(data: &Path, if_copy: IfCopy) -> anyhow::Result<Self> {
         if !data.join(MANIFEST_FILE).is_file() {
-            bail!("{} is no data folder: it holds no {MANIFEST_FILE}", data.display());
+            refuse_lost_manifest(&DiskVfs, data)?;
+            return Err(FolderError::Missing { folder: data.to_owned() }.into());
         }
-        let folder = Folder::open(data).await?;
+        let folder = Folder::open(data, if_copy).await?;
         let seed = Identity { key: rand::random(), rule: WindowRule::default() };
         let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
         folder
@@ -85,7 +75,7 @@ impl Engine {
     /// Opens `data` to write into it, with the windows it was made with; a new folder is made as
     /// `options` say.
     pub(crate) async fn open_to_load(data: &Path, options: EngineOptions) -> anyhow::Result<Self> {
-        let folder = Folder::open(data).await?;
+        let folder = Folder::open(data, IfCopy::Refuse).await?;
         let seed = Identity { key: rand::random(), rule: options.ledger.rule };
         let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
         folder.engine(EngineOptions { ledger: LedgerOptions { rule, ..options.ledger }, ..options }).await
@@ -135,9 +125,18 @@ impl Engine {
 
     /// Closes the folder, tidily; a crash instead of this loses nothing.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        let Self { journal, ledger, stores, .. } = self;
+        let Self { journal, ledger, stores, held, .. } = self;
         drop((journal, ledger));
-        stores.close().await
+        stores.close().await?;
+        held.release()
+    }
+
+    /// Closes the files of a folder that is not known to be whole: a copy stays marked as one.
+    pub(crate) async fn close_unproven(self) -> anyhow::Result<()> {
+        let Self { journal, ledger, stores, held, .. } = self;
+        drop((journal, ledger));
+        stores.close().await?;
+        held.release_unproven()
     }
 
     /// Applies what the journal still holds, so that a command sees everything that is durable.
@@ -159,23 +158,21 @@ impl Engine {
 #[derive(Debug)]
 struct Folder<'d> {
     data: &'d Path,
-    lock: FolderLock,
-    vfs: Arc<dyn Vfs>,
+    held: HeldFolder,
     stores: Stores,
 }
 
 impl<'d> Folder<'d> {
-    async fn open(data: &'d Path) -> anyhow::Result<Self> {
-        let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
-        vfs.create_dir_all(data).with_context(|| format!("failed to create the data folder {}", data.display()))?;
-        let lock = FolderLock::acquire(data)?;
-        refuse_lost_manifest(&*vfs, data)?;
+    async fn open(data: &'d Path, if_copy: IfCopy) -> anyhow::Result<Self> {
+        let held = HeldFolder::open(data, if_copy)?;
+        refuse_lost_manifest(&**held.vfs(), data)?;
         let stores = Stores::open(data).await?;
-        Ok(Self { data, lock, vfs, stores })
+        Ok(Self { data, held, stores })
     }
 
     async fn engine(self, options: EngineOptions) -> anyhow::Result<Engine> {
-        let Self { data, lock, vfs, stores } = self;
+        let Self { data, mut held, stores } = self;
+        let vfs = Arc::clone(held.vfs());
         let manifest = Arc::clone(&stores.manifest);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = LedgerOptions { seed_key: rand::random(), ..options.ledger };
@@ -185,7 +182,9 @@ impl<'d> Folder<'d> {
         let journal = LocalJournal::open(Arc::clone(&vfs), data.join(JOURNAL_FOLDER), cursor, options.journal)?;
         let ledger =
             EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, Arc::clone(&clock), ledger).await?;
-        Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, _lock: lock })
+        ledger.replay_through(journal.last_durable());
+        held.opened();
+        Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, held })
     }
 }
 

@@ -8,12 +8,13 @@ use clap_complete::Shell;
 
 use crate::client::delivery::RETRY_TIMEOUT;
 use crate::config::SettingFlags;
+use crate::exit::EXIT_CODES_HELP;
 use crate::import::files::Format;
 
 /// Measures streams of events for many tenants: usage windows, live counters and raw events from
 /// one durable stream, in one process and one folder.
 #[derive(Debug, Parser)]
-#[command(name = "nilometer", version, propagate_version = true)]
+#[command(name = "nilometer", version, propagate_version = true, after_help = EXIT_CODES_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -25,8 +26,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Recompute every aggregate from the raw events and print each difference
     ///
-    /// The server must be stopped. Exits with 1 when there is a difference.
-    Verify(FolderArgs),
+    /// The server must be stopped. Exits with 3 when there is a difference.
+    Verify(VerifyArgs),
     /// Take events from files into a data folder or a running server
     ///
     /// CSV with a header, one JSON object per line, or Parquet; gzip and zstd are undone; `-` reads standard input.
@@ -58,6 +59,19 @@ pub(crate) struct ServeArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: SettingFlags,
+    /// If the folder is a copy of one that was open: recover and verify it, and serve it if there is no difference
+    #[arg(long)]
+    pub(crate) recover_copy: bool,
+}
+
+/// Verify a folder.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    /// If it is a copy of a folder that was open: recover it, and take it for a folder if there is no difference
+    #[arg(long)]
+    pub(crate) recover_copy: bool,
 }
 
 /// Which data folder.

@@ -27,9 +27,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
             let config = Config::load(args.config.as_deref(), args.settings)?;
             logging::start(&config.log)?;
             let threads = config.worker_threads;
-            block_on(threads, serve::serve(config))
+            block_on(threads, serve::serve(config, args.recover_copy))
         }
-        Command::Verify(folder) => block_on(None, verify::verify(folder)),
+        Command::Verify(args) => block_on(None, verify::verify(args)),
         Command::Import(args) => block_on(None, import::import(args)),
         Command::Seed(args) => block_on(None, seed::seed(args)),
         Command::Export(args) => block_on(None, export::export(args)),

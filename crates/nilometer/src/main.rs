@@ -1,16 +1,10 @@
 //! The program: reads the command line, runs one command, and turns its outcome into an exit code.
-//!
-//! | code | meaning |
-//! |---|---|
-//! | 0 | done; for `verify`: no difference |
-//! | 1 | failed; for `verify`: a difference |
-//! | 2 | the command line, a setting or the environment makes no sense |
-//! | 70 | the server stopped itself: a sync failed, or stored data is not what was written |
 
 mod cli;
 mod config;
 mod files;
-mod lock;
+mod folder;
+mod exit;
 mod assemble;
 mod logging;
 mod shutdown;
@@ -24,13 +18,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::Cli;
-use crate::config::ConfigError;
+use crate::exit::Exit;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The command line, a setting or the environment makes no sense.
-const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
@@ -40,7 +31,7 @@ fn main() -> ExitCode {
         Err(why) => {
             // Nothing is left to do when even this cannot be written.
             let _ = writeln!(std::io::stderr(), "error: {why:#}");
-            if why.is::<ConfigError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+            Exit::of(&why).into()
         }
     }
 }

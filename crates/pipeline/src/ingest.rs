@@ -99,6 +99,7 @@ impl Ingest {
     async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
         let wait = request.wait;
         self.journaling.check_room(&self.limits).await?;
+        self.journaling.check_settled().await?;
         let (mut verdicts, batch) = match self.judge(scope, request).await? {
             Judged::ToJournal(verdicts, batch) => (verdicts, batch),
             Judged::NothingNew(verdicts) => return Ok(verdicts.without_record(wait)),

@@ -76,6 +76,18 @@ impl Journaling {
         if over { Err(ErrorKind::Overloaded) } else { Ok(()) }
     }
 
+    /// Refuses a request as long as what the journal held at the start may not survive a crash: the answer would
+    /// rest on it where an event is known already.
+    pub(crate) async fn check_settled(&self) -> Result<(), ErrorKind> {
+        self.journal.settle().await.map_err(|error| {
+            match error.kind() {
+                ErrorKind::Poisoned => self.failure.report(error_chain(&error)),
+                _ => tracing::warn!(error = error_chain(&error), "a request was refused"),
+            }
+            error.kind()
+        })
+    }
+
     /// Appends a batch. It goes on to its end when the caller goes away, because the record may become
     /// durable all the same.
     pub(crate) async fn append(&self, batch: PendingBatch) -> Result<Durable, ErrorKind> {

@@ -79,6 +79,16 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Whether it takes records.
     async fn health(&self) -> JournalHealth;
 
+    /// Returns when every record that was found at the opening is as durable as one that is appended. At once,
+    /// unless the opening had to put that off; then it is tried, and `append` does the same. Until it has come to
+    /// pass nothing may be answered that rests on such a record, such as that an event is known.
+    ///
+    /// # Errors
+    /// As `append`.
+    async fn settle(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
     /// Refuses further appends, finishes those under way, and lets `next` end.
     async fn close(&self);
 }

@@ -17,8 +17,12 @@ use sqlx::ConnectOptions;
 use crate::failure::Failure;
 use crate::place;
 
-/// Longest wait for another process that holds the file, as for a backup.
+/// Longest wait for another process that holds the file, as somebody who looks into it.
 const BUSY_TIMEOUT_MS: u32 = 5_000;
+/// SQLite's way to files for one process alone: it locks a file once for as long as it is open, and keeps the index
+/// of the write-ahead log in memory instead of a file beside it, for which a full disk has no room. The lock on the
+/// data folder keeps other processes away anyway.
+const ONE_PROCESS: &str = "unix-excl";
 /// Prepared statements that each connection keeps.
 const STATEMENTS_MAX: usize = 32;
 
@@ -139,6 +143,7 @@ async fn check<S: Schema>(writer: &DatabaseConnection) -> Result<(), Failure> {
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
+        .vfs(ONE_PROCESS)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS.into()))

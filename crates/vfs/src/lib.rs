@@ -8,6 +8,6 @@ mod publish;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use disk::DiskVfs;
+pub use disk::{DiskVfs, UserFilesVfs};
 pub use file::{ReadFile, Vfs, WriteFile};
 pub use publish::{Publisher, TEMPORARY_SUFFIX};

@@ -92,9 +92,10 @@ async fn a_full_disk_refuses_and_heals() {
     }
 }
 
-/// F13: recovery writes the last segment anew, so it needs room; without it, it harms nothing.
+/// F13: recovery writes the last segment anew. Without room that is put off: everything is read, nothing is taken,
+/// and no attempt to take something harms what is there.
 #[tokio::test]
-async fn a_start_on_a_full_disk_is_refused_and_succeeds_later() {
+async fn i1_i7_a_start_on_a_full_disk_reads_everything_and_takes_records_once_there_is_room() {
     let disk = SimVfs::new();
     let journal = open(&disk, 0, one_segment()).unwrap();
     append_all(&journal, 0..4).await;
@@ -102,12 +103,58 @@ async fn a_start_on_a_full_disk_is_refused_and_succeeds_later() {
     let used = disk.contents(&segments(&disk)[0]).unwrap().len() as u64;
     for room in [0, 10, 39, 40, 41, used - 1] {
         disk.set_capacity(Some(used + room));
-        assert_eq!(kind(open(&disk, 0, one_segment())), ErrorKind::Full);
+        let journal = open(&disk, 0, one_segment()).unwrap();
+        assert_eq!(journal.health().await, JournalHealth::Full, "told before the first append");
+        assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
+        assert_eq!(kind(journal.settle().await), ErrorKind::Full);
+        assert_eq!(kind(journal.append(&batch(4)).await), ErrorKind::Full);
+        assert_eq!(journal.last_durable(), Seq(4));
+        drop(journal);
         disk.crash(room);
     }
-    disk.set_capacity(Some(2 * used));
+    for ready_without_an_append in [true, false] {
+        disk.set_capacity(Some(used));
+        let journal = open(&disk, 0, one_segment()).unwrap();
+        disk.set_capacity(Some(10 * used));
+        if ready_without_an_append {
+            assert_eq!(journal.health().await, JournalHealth::Ready);
+            continue;
+        }
+        append_all(&journal, 4..6).await;
+        assert_eq!(journal.health().await, JournalHealth::Ready);
+        assert_records(&read_all(&journal).await.unwrap(), 0, 0..6);
+    }
+    disk.crash(1);
     let journal = open(&disk, 0, one_segment()).unwrap();
-    assert_records(&read_all(&journal).await.unwrap(), 0, 0..4);
+    assert_records(&read_all(&journal).await.unwrap(), 0, 0..6);
+}
+
+/// I8: what only the page cache holds can be read on a full disk, but it is settled only once it would survive.
+#[tokio::test]
+async fn i8_what_a_full_disk_put_off_is_durable_when_it_is_settled_and_not_before() {
+    for seed in 0..32 {
+        for room in [0, 10_000] {
+            let disk = SimVfs::new();
+            let journal = open(&disk, 0, one_segment()).unwrap();
+            append_all(&journal, 0..2).await;
+            disk.fail_next(Call::Sync, Fault::Error(EIO));
+            assert_eq!(kind(journal.append(&batch(2)).await), ErrorKind::Poisoned);
+            drop(journal);
+            disk.kill();
+            let used = disk.contents(&segments(&disk)[0]).unwrap().len() as u64;
+            disk.set_capacity(Some(used));
+            let journal = open(&disk, 0, one_segment()).unwrap();
+            let found = read_all(&journal).await.unwrap().len() as u64;
+            disk.set_capacity(Some(used + room));
+            let settled = journal.settle().await.is_ok();
+            assert_eq!(settled, room > 0);
+            drop(journal);
+            disk.crash(seed);
+            let journal = open(&disk, 0, one_segment()).unwrap();
+            let survived = read_all(&journal).await.unwrap().len() as u64;
+            assert!(survived >= if settled { found } else { 2 }, "seed {seed}: {survived} of {found}");
+        }
+    }
 }
 
 /// F13.

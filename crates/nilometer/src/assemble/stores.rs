@@ -17,10 +17,7 @@ use anyhow::bail;
 use catalog::SqliteCatalog;
 use manifest::{Format2Manifest, OpenedManifest, SqliteManifest};
 
-/// The file that says what counts.
-pub(super) const MANIFEST_FILE: &str = "manifest.sqlite";
-/// The file that says who the tenants are and what they have decided.
-const CATALOG_FILE: &str = "catalog.sqlite";
+use crate::folder::{CATALOG_FILE, MANIFEST_FILE};
 
 /// Both files, open.
 #[derive(Debug, Clone)]

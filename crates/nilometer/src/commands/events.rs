@@ -15,6 +15,7 @@ use ports::reports::{EventFilter, EventQuery, Order, Reports};
 use crate::assemble::Engine;
 use crate::cli::{EventsArgs, EventsCommand, FirstArg};
 use crate::config::ConfigError;
+use crate::folder::IfCopy;
 
 /// Prints the events that the command asks for.
 pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
@@ -25,7 +26,7 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
     let (data, scope) = (args.folder.data.clone(), TenantScope::for_operator(tenant));
     let requested = RequestedEvents::read(args)?;
-    let engine = Engine::open_existing(&data).await?;
+    let engine = Engine::open_existing(&data, IfCopy::Refuse).await?;
     let filter = requested.filter(engine.ledger.applied_zone(&scope).zone)?;
     let query = EventQuery { filter, order, after: None, limit: 0, bytes_max: usize::MAX };
     engine.catch_up().await?;

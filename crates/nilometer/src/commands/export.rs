@@ -13,12 +13,13 @@ use domain::tenant::{TenantId, TenantScope};
 use ledger_embedded::interchange::ParquetEvents;
 use ports::active_users::ActiveUsers;
 use ports::reports::{EventQuery, Order, Reports, StoredEvent};
-use vfs::{DiskVfs, Publisher};
+use vfs::{Publisher, UserFilesVfs};
 
 use super::events::RequestedEvents;
 use crate::assemble::Engine;
 use crate::cli::ExportArgs;
 use crate::config::ConfigError;
+use crate::folder::IfCopy;
 use crate::import::files::Format;
 
 /// Events asked for at once. Every page looks for its beginning anew, so that few large ones are
@@ -54,7 +55,7 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let format = format_of(format, output.as_deref())?;
     let data = args.folder.data.clone();
     let requested = RequestedEvents::read(args)?;
-    let engine = Engine::open_existing(&data).await?;
+    let engine = Engine::open_existing(&data, IfCopy::Refuse).await?;
     let query = EventQuery {
         filter: requested.filter(engine.ledger.applied_zone(&scope).zone)?,
         order: Order::Ascending,
@@ -118,7 +119,7 @@ async fn to_file(
     let failed = || format!("failed to write {}", path.display());
     let name = path.file_name().and_then(|name| name.to_str()).with_context(failed)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let publisher = Publisher::create(Arc::new(DiskVfs), folder, name).with_context(failed)?;
+    let publisher = Publisher::create(Arc::new(UserFilesVfs), folder, name).with_context(failed)?;
     let (publisher, events) = write(reports, scope, query, Sheet::new(format, publisher)?).await?;
     publisher.finish().with_context(failed)?;
     Ok(events)

@@ -9,14 +9,13 @@ use anyhow::{Context, bail};
 
 use super::destination::Destination;
 use crate::cli::ImportArgs;
+use crate::folder::IMPORT_CHECKPOINT_FILE;
 use crate::import::checkpoint::Checkpoint;
 use crate::import::files::{Input, Reading};
 use crate::import::options::TableOptions;
 use crate::import::rows::EmptyFile;
 use crate::import::session::{ImportSession, Summary};
 
-/// The checkpoint of imports into a folder.
-const CHECKPOINT_FILE: &str = "import.checkpoint";
 /// The exit code of an import that took no row.
 const EXIT_NOTHING_TAKEN: u8 = 3;
 
@@ -44,7 +43,7 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let purpose = format!("{} {format:?} {map:?} {null:?} {delimiter:?} {rejects:?}", destination.identity());
     let mut inputs = files.iter().map(|file| Input::find(file, &purpose)).collect::<anyhow::Result<Vec<_>>>()?;
     let beside_rejects = || rejects.as_ref().map(|path| with_suffix(path, ".checkpoint"));
-    let path = destination.folder().map(|folder| folder.join(CHECKPOINT_FILE)).or_else(beside_rejects);
+    let path = destination.folder().map(|folder| folder.join(IMPORT_CHECKPOINT_FILE)).or_else(beside_rejects);
     let checkpoint = path.map(|path| Checkpoint::open(path, !no_resume, &inputs));
     if let Some(checkpoint) = &checkpoint {
         inputs.iter_mut().for_each(|input| input.from = checkpoint.resume_point(input));

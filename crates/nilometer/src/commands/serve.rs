@@ -8,18 +8,16 @@ use api::ApiState;
 use pipeline::{Metrics, Pipeline};
 use tokio::net::TcpListener;
 
+use super::verify;
 use crate::assemble::{Engine, Running};
 use crate::config::Config;
+use crate::exit::Exit;
 use crate::files;
+use crate::folder::{self, IfCopy};
 use crate::shutdown::{Ending, Signals};
 
-/// The process stopped itself, because it could not keep its promises any more.
-const EXIT_FAILED: u8 = 70;
-/// A second signal did not wait for the end that the first one asked for.
-const EXIT_IMPATIENT: u8 = 1;
-
 /// Serves until a signal or a failure.
-pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Result<ExitCode> {
     let room = files::room_for_connections();
     if room < config.limits.connections_max {
         tracing::warn!(connections_max = room, "the limit of open files leaves room for fewer connections");
@@ -29,6 +27,12 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let listener =
         TcpListener::bind(&config.listen[..]).await.context("failed to listen on the address of 'listen'")?;
     let address = listener.local_addr().context("failed to read the address")?;
+    if recover_copy && folder::is_copy(&config.data)? {
+        tracing::info!(data = %config.data.display(), "checking the copy of a folder that was open");
+        if let Some(difference) = verify::verify_folder(&config.data, IfCopy::Recover).await? {
+            return Ok(difference.into());
+        }
+    }
     let engine = Engine::open(&config.data, config.engine).await?;
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let metrics = Arc::new(Metrics::new());
@@ -41,7 +45,7 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     match ending {
         Ending::Failed(reason) => {
             tracing::error!(reason, "stopped: nothing more can be made durable; start again to recover");
-            Ok(ExitCode::from(EXIT_FAILED))
+            Ok(Exit::Stopped.into())
         }
         Ending::Asked(signal) => {
             tracing::info!("{signal}: connections are closed, flushing");
@@ -49,7 +53,8 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
                 finished = finish(pipeline, engine) => finished,
                 signal = signals.next() => {
                     tracing::warn!(signal, "stopped before the flush; the next start replays the journal");
-                    Ok(ExitCode::from(EXIT_IMPATIENT))
+                    // It did not wait for the end that the first one asked for.
+                    Ok(Exit::Failed.into())
                 }
             }
         }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use domain::limits::REJECT_RAW_BYTES_MAX;
 use domain::rejection::Rejection;
 use serde::Serialize;
-use vfs::{DiskVfs, Vfs, WriteFile};
+use vfs::{UserFilesVfs, Vfs, WriteFile};
 
 /// Bytes gathered before they are handed to the file.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -76,8 +76,8 @@ impl RejectFile {
     /// Opens the file at `path`, keeping its first `keep` bytes, or none of an older one.
     pub(super) fn open(path: &Path, keep: Option<u64>) -> anyhow::Result<Self> {
         let failed = || format!("failed to open the reject file {}", path.display());
-        let mut file =
-            if path.exists() { DiskVfs.open_append(path) } else { DiskVfs.create(path) }.with_context(failed)?;
+        let mut file = if path.exists() { UserFilesVfs.open_append(path) } else { UserFilesVfs.create(path) }
+            .with_context(failed)?;
         let keep = keep.unwrap_or(0).min(file.len());
         if keep < file.len() {
             file.truncate(keep).with_context(failed)?;

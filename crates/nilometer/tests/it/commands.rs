@@ -72,7 +72,7 @@ fn what_is_no_data_folder_is_left_alone() {
     let folder = empty.path().to_str().unwrap();
     for command in [&["verify", "--data", folder][..], &["export", "--data", folder]] {
         let refused = run(command);
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(5));
         assert!(stderr(&refused).contains("no data folder"), "{}", stderr(&refused));
     }
     assert_eq!(empty.path().read_dir().unwrap().count(), 0);

@@ -5,6 +5,7 @@ mod harness;
 mod commands;
 mod settings;
 mod shutdown;
+mod folder;
 mod live;
 mod faults;
 mod figures;

@@ -98,7 +98,7 @@ fn one_folder_has_one_process() {
         &["events", "list", "--data", folder],
     ] {
         let refused = run(command);
-        assert_eq!(refused.status.code(), Some(1), "{command:?}");
+        assert_eq!(refused.status.code(), Some(4), "{command:?}");
         assert!(stderr(&refused).contains("in use by another process"), "{}", stderr(&refused));
         assert!(stderr(&refused).contains(folder), "{}", stderr(&refused));
     }

@@ -86,6 +86,10 @@ impl Journal for GatedJournal {
         self.inner.backlog().await
     }
 
+    async fn settle(&self) -> Result<(), PortError> {
+        self.inner.settle().await
+    }
+
     async fn health(&self) -> JournalHealth {
         self.inner.health().await
     }

@@ -163,6 +163,10 @@ impl Journal for FlawedJournal {
         self.journal.backlog().await
     }
 
+    async fn settle(&self) -> Result<(), PortError> {
+        self.journal.settle().await
+    }
+
     async fn health(&self) -> JournalHealth {
         self.journal.health().await
     }

@@ -28,7 +28,8 @@ pub(crate) fn with_suffix(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Makes `to` hold what `from` holds, and nothing else.
+/// Makes `to` hold what `from` holds, and nothing else. Nothing runs on `from`, so the mark that a kill has left
+/// there does not go with it.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     if to.exists() {
         fs::remove_dir_all(to).unwrap();
@@ -36,6 +37,9 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in from.read_dir().unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
+        if entry.file_name().to_str().unwrap().starts_with("RUNNING.") {
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
             copy_folder(&entry.path(), &target);
         } else {

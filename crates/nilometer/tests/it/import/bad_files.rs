@@ -222,7 +222,7 @@ fn a_folder_in_use_is_left_alone_and_standard_input_is_read() {
     let server = crate::harness::Server::start(folder.path());
     write(&folder.path().join("f.csv"), "id\n1\n");
     let refused = import(folder.path(), &folder.path().join("f.csv"), &[]).output().unwrap();
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(4));
     assert!(stderr(&refused).contains("in use by another process"), "{}", stderr(&refused));
     server.stop();
     let mut command = nilometer(&["import", "-", "--now", "--data", folder.path().to_str().unwrap()]);

@@ -1,0 +1,48 @@
+//! What a data folder holds, by name.
+//!
+//! ```text
+//! LOCK               held by the one process that uses the folder
+//! RUNNING.…          the mark of a folder that is open
+//! manifest.sqlite    what counts: segments, rollups, names, cursor
+//! catalog.sqlite     tenants, their settings and reference tables
+//! journal/           records that are durable and perhaps not yet in a segment
+//! segments/          events, sums and ids
+//! import.checkpoint  how far an unfinished import has come
+//! ```
+
+use vfs::TEMPORARY_SUFFIX;
+
+/// Locked by the one process that uses the folder.
+pub(super) const LOCK_FILE: &str = "LOCK";
+/// What the names of marks begin with.
+pub(super) const MARK_PREFIX: &str = "RUNNING.";
+/// The file that says what counts.
+pub(crate) const MANIFEST_FILE: &str = "manifest.sqlite";
+/// The file that says who the tenants are and what they have decided.
+pub(crate) const CATALOG_FILE: &str = "catalog.sqlite";
+/// The folder of the journal.
+pub(crate) const JOURNAL_FOLDER: &str = "journal";
+/// The folder of the segments.
+pub(crate) const SEGMENTS_FOLDER: &str = "segments";
+/// The checkpoint of imports into the folder.
+pub(crate) const IMPORT_CHECKPOINT_FILE: &str = "import.checkpoint";
+
+/// What SQLite and the building of a new file put behind a file's name.
+const SQLITE_SUFFIXES: [&str; 5] = ["", "-wal", "-shm", ".new", ".new-journal"];
+/// How the files of the inner folders end.
+const INNER_SUFFIXES: [&str; 3] = [".journal", ".parquet", ".run"];
+
+/// Whether a file in the data folder is the server's own, by its name.
+pub(super) fn is_own(name: &str) -> bool {
+    let plain = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
+    let is_sqlite = [MANIFEST_FILE, CATALOG_FILE]
+        .iter()
+        .any(|file| name.strip_prefix(file).is_some_and(|suffix| SQLITE_SUFFIXES.contains(&suffix)));
+    is_sqlite || name == LOCK_FILE || name.starts_with(MARK_PREFIX) || plain == IMPORT_CHECKPOINT_FILE
+}
+
+/// Whether a file in one of the inner folders is, by its name.
+pub(super) fn is_own_inside(name: &str) -> bool {
+    let plain = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
+    INNER_SUFFIXES.iter().any(|suffix| plain.ends_with(suffix))
+}
