@@ -15,6 +15,7 @@ use ports::{ErrorKind, PortError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::serve::{HeadFault, HeadRefusal};
 use crate::shape::{Verdict, Verdicts};
 
 /// One kind of refusal, which decides status, type and headers.
@@ -39,6 +40,10 @@ pub(crate) enum ProblemKind {
     Gone,
     PreconditionFailed,
     DiskFull,
+    TargetTooLong,
+    HeadTooLarge,
+    UnknownCoding,
+    UnknownVersion,
 }
 
 impl ProblemKind {
@@ -60,6 +65,10 @@ impl ProblemKind {
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
         }
     }
 
@@ -89,6 +98,10 @@ impl ProblemKind {
             Self::Gone => ("urn:nilometer:problem:gone", "The events are gone"),
             Self::PreconditionFailed => ("urn:nilometer:problem:precondition-failed", "The precondition failed"),
             Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
+            Self::TargetTooLong => ("urn:nilometer:problem:target-too-long", "The target is too long"),
+            Self::HeadTooLarge => ("urn:nilometer:problem:head-too-large", "The head of the request is too large"),
+            Self::UnknownCoding => ("urn:nilometer:problem:unknown-coding", "The transfer coding is not known"),
+            Self::UnknownVersion => ("urn:nilometer:problem:unknown-version", "The version of HTTP is not known"),
         }
     }
 
@@ -177,6 +190,11 @@ impl Problem {
     #[cfg(test)]
     pub(crate) fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// Whether the server failed. That it has too much to do, or is asked for what it cannot do, is no failure.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.cause.is_some() && self.kind.status().is_server_error() && self.kind != ProblemKind::Overloaded
     }
 
     /// The cause, for the operator's log only.
@@ -287,6 +305,21 @@ impl From<TableError> for Problem {
             TableRefusal::Invalid { field, .. } => Self::body(ProblemKind::InvalidParameter, &field, detail),
             TableRefusal::TooLarge { field, .. } => Self::body(ProblemKind::TooLarge, &field, detail),
         }
+    }
+}
+
+impl From<HeadRefusal> for Problem {
+    fn from(refusal: HeadRefusal) -> Self {
+        let kind = match refusal.fault {
+            HeadFault::Malformed => ProblemKind::Malformed,
+            HeadFault::BodyTooLarge => ProblemKind::TooLarge,
+            HeadFault::TargetTooLong => ProblemKind::TargetTooLong,
+            HeadFault::TooLarge => ProblemKind::HeadTooLarge,
+            HeadFault::UnknownCoding => ProblemKind::UnknownCoding,
+            HeadFault::UnknownVersion => ProblemKind::UnknownVersion,
+            HeadFault::NoRoom => ProblemKind::Overloaded,
+        };
+        Self::new(kind, refusal.detail).at(refusal.field)
     }
 }
 
