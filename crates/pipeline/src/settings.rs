@@ -155,8 +155,8 @@ impl Settings {
 /// Waits until no other change of the tenant is being made.
 async fn turn(lock: &Arc<ChangeLock>) -> Result<MutexGuard<'_, ()>, PortError> {
     let busy = |why| PortError::new(ErrorKind::Overloaded, format!("change settings: {why}"));
-    // One is the map's.
-    if Arc::strong_count(lock) > WAITERS_PER_TENANT_MAX + 1 {
+    // One is the map's, and one is held by the change that is being made.
+    if Arc::strong_count(lock) > WAITERS_PER_TENANT_MAX + 2 {
         return Err(busy("too many other changes wait already"));
     }
     tokio::time::timeout(SETTINGS_TURN_WAIT_MAX, lock.lock()).await.map_err(|_| busy("another change takes too long"))

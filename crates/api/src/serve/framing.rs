@@ -220,8 +220,6 @@ impl Chunks {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::indexing_slicing, reason = "tests")]
-
     use proptest::prelude::*;
 
     use super::*;

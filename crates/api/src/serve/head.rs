@@ -67,7 +67,7 @@ pub(super) struct Head {
 
 /// The head at the front of `bytes`; `None` when more of it must come.
 pub(super) fn judge(bytes: &[u8]) -> Result<Option<Head>, HeadRefusal> {
-    let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; HEAD_FIELDS_MAX];
+    let mut fields: [MaybeUninit<Header<'_>>; HEAD_FIELDS_MAX] = [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX];
     let mut request = Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(Status::Complete(length)) if length <= HEAD_BYTES_MAX => length,

@@ -60,6 +60,9 @@ impl Service<Request<Incoming>> for ConnectionService {
                 Err(why) => refusal = Some(why),
             }
         }
+        if let Some(uri) = without_slash(&head.uri) {
+            head.uri = uri;
+        }
         if self.seat == Seat::Probe && refusal.is_none() && !PROBES.contains(&head.uri.path()) {
             let detail = "every connection is taken; this one is for probes and metrics alone";
             refusal = Some(HeadRefusal::new(HeadFault::NoRoom, "connection", detail));
@@ -67,8 +70,6 @@ impl Service<Request<Incoming>> for ConnectionService {
         let is_last = self.seat == Seat::Probe || refusal.is_some();
         if let Some(refusal) = refusal {
             head.extensions.insert(refusal);
-        } else if let Some(uri) = without_slash(&head.uri) {
-            head.uri = uri;
         }
         head.extensions.insert(self.handle.clone());
         let is_http1 = head.version != Version::HTTP_2;

@@ -186,24 +186,6 @@ async fn i6_probes_are_answered_when_every_connection_is_busy_and_none_of_those_
 }
 
 #[tokio::test]
-async fn i6_a_stream_and_an_answer_that_is_still_sent_are_not_idle() {
-    let api = TestApi::live(Limits { connections_max: 3, ..Limits::default() }).await;
-    let mut stream = connect(&api).await;
-    stream.write_all(b"GET /v1/live/stream HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
-    let mut answer = [0; 15];
-    stream.read_exact(&mut answer).await.unwrap();
-    let mut others = Vec::new();
-    for _ in 0..9 {
-        others.push(connect(&api).await);
-        assert_eq!(api.get("/v1/events").await.status, 200);
-    }
-    let mut rest = vec![0; 2_000];
-    for _ in 0..2 {
-        assert!(stream.read(&mut rest).await.unwrap() > 0, "the stream goes on");
-    }
-}
-
-#[tokio::test]
 async fn a_stop_lets_the_request_under_way_finish_and_takes_no_other() {
     let api = TestApi::start().await;
     let address = api.address;
