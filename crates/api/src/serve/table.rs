@@ -141,7 +141,8 @@ impl Table {
             self.count(&ticket, false);
         }
         self.metrics.connections_open(self.len());
-        if self.ordinary < self.connections_max - self.connections_max / 8
+        // Well below the share of one address, or each closed connection would end it.
+        if self.ordinary < self.connections_max - self.connections_max * 3 / 8
             && let Some(Episode { closed, refused, for_probes }) = self.episode.take()
         {
             let open = self.len();

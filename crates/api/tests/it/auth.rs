@@ -55,7 +55,7 @@ async fn i5_two_keys_that_differ_are_refused_whatever_their_order() {
         [("x-api-key", KEY_A), ("authorization", "Digest username=u")],
         [("authorization", "Basic dXNlcjpwYXNz"), ("authorization", &a)],
     ] {
-        let taken = api.send("POST", "/v1/events", &headers, "{}").await.json(202);
+        let taken = api.send("POST", "/v1/events?wait=applied", &headers, r#"{"type": "t"}"#).await.json(202);
         assert_eq!(taken["accepted"], 1, "{headers:?}");
         let events = api.send("GET", "/v1/events?limit=1", &headers, "").await.json(200);
         assert!(events["data"].as_array().unwrap().iter().all(|event| event["tenant"] == "a"), "{headers:?}");

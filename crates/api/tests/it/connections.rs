@@ -148,8 +148,7 @@ async fn i6_connections_with_nothing_to_do_make_room_for_others() {
 /// A connection with a request under way, whose body is not all there.
 async fn busy(api: &TestApi) -> TcpStream {
     let mut stream = connect(api).await;
-    let head =
-        "POST /v1/events HTTP/1.1\r\nhost: t\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
+    let head = "POST /v1/events HTTP/1.1\r\nhost: t\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 12\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 25];
     stream.read_exact(&mut answer).await.unwrap();
@@ -158,7 +157,7 @@ async fn busy(api: &TestApi) -> TcpStream {
 }
 
 #[tokio::test]
-async fn i6_probes_are_answered_when_every_connection_is_busy_and_none_of_those_is_closed() {
+async fn i6_probes_are_answered_when_every_connection_is_busy_and_no_busy_one_is_closed() {
     let api = TestApi::with(Limits { connections_max: 4, ..Limits::default() }).await;
     let mut taken = Vec::new();
     for _ in 0..3 {
@@ -176,7 +175,7 @@ async fn i6_probes_are_answered_when_every_connection_is_busy_and_none_of_those_
     let refused = api.get("/v1/events").await;
     assert_eq!((refused.problem(503)["field"].as_str(), refused.header("retry-after")), (Some("connection"), "1"));
     for stream in &mut taken {
-        stream.write_all(b"{}").await.unwrap();
+        stream.write_all(br#"{"type":"t"}"#).await.unwrap();
         let said = until_closed(stream).await;
         assert!(said.starts_with("HTTP/1.1 202 "), "{said}");
     }

@@ -208,7 +208,8 @@ async fn i9_over_http_2_a_refused_head_is_a_problem_too() {
     tokio::spawn(connection);
     let long = "x".repeat(17 << 10);
     for (fields, status) in [(("host", "other"), 400), (("x", &long[..]), 431), (("x", "y"), 200)] {
-        let request = Request::get("http://test/healthz/").header(fields.0, fields.1);
+        let path = if status == 200 { "healthz/" } else { "nothing" };
+        let request = Request::get(format!("http://test/{path}")).header(fields.0, fields.1);
         let answer = client.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), status, "{}", fields.0);
         let kind = answer.headers()["content-type"].to_str().unwrap();

@@ -341,7 +341,7 @@ fn f34_i6_heads_that_are_never_finished_take_bounded_memory() {
     let head = b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\nx: ";
     let without_body = [&head[..], &vec![b'y'; 60 << 10], b"\r\n\r\n"].concat();
     let mut open = Vec::new();
-    for number in 0..4_000 {
+    for number in 0..4_500 {
         let mut connection = Connection::open(server.address(), WAIT_MAX).unwrap();
         // It may be closed while we still send.
         let _ = connection.write(if number % 2 == 0 { &unfinished } else { &without_body });
@@ -349,8 +349,8 @@ fn f34_i6_heads_that_are_never_finished_take_bounded_memory() {
     }
     assert_eq!(client.get("/healthz").unwrap().status, 200, "others are served");
     let after = server.memory_mb_max();
-    // All of them would take 240 MB: the budget, what is free of it, and room for the allocator.
-    assert!(after - before < 120, "I6: {before} MB, then {after} MB");
+    // All of them would take 270 MB: the budget, what is free of it, the parser's buffers, and room for the allocator.
+    assert!(after - before < 190, "I6: {before} MB, then {after} MB");
     drop(open);
     assert_unharmed(&server, 0);
 }
