@@ -371,6 +371,10 @@ mod tests {
         let limit = "failed to answer within 7 parsecs: ask for less".to_owned();
         assert_eq!(refusal(ErrorKind::Exhausted), (422, false, limit.clone()));
         assert_eq!(refusal(ErrorKind::TimedOut), (504, false, limit));
+        let is_failure =
+            |kind: ErrorKind| Problem::from(PortError::new(kind, "answer within 7 parsecs: ask for less")).is_failure();
+        let failures = [ErrorKind::Overloaded, ErrorKind::Exhausted, ErrorKind::Unavailable, ErrorKind::Corrupt];
+        assert_eq!(failures.map(is_failure), [false, false, true, true], "only these are logged as errors");
         let (status, is_retried, _) = refusal(ErrorKind::Overloaded);
         assert_eq!((status, is_retried), (503, true));
     }

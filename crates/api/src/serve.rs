@@ -53,6 +53,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait at the end for requests under way.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+/// Time between two looks whether a WebSocket has ended.
+const WEBSOCKET_POLL: Duration = Duration::from_millis(200);
 /// How long a connection without a request under way may take to end when it is asked to.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -150,6 +152,10 @@ async fn connection(stream: TcpStream, ticket: Ticket, shared: Shared) {
         let stream = TokioIo::new(CheckedStream::http1(stream, first, budget, told));
         let served = http1_builder().serve_connection(stream, service).with_upgrades();
         run(served, |served| served.graceful_shutdown(), &ticket, stopped).await;
+    }
+    // A WebSocket goes on without HTTP, and keeps its place.
+    while ticket.requests.is_busy() {
+        tokio::time::sleep(WEBSOCKET_POLL).await;
     }
 }
 

@@ -20,7 +20,7 @@ use super::linger::{LINGER_BYTES_MAX, LINGER_TIME_MAX};
 
 /// What the parser gets in place of a refused head. No client's request has such a target: it is refused.
 const REFUSED: &[u8] = b"GET * HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
-/// The same for a head to whose answer no body belongs.
+/// What it gets in place of one to whose answer no body belongs.
 const REFUSED_WITHOUT_BODY: &[u8] = b"HEAD * HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 /// Bytes that are read at once of a head that is not whole.
 const READ_BYTES: usize = 4 << 10;

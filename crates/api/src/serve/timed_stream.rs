@@ -43,6 +43,11 @@ impl ActiveRequests {
         Self { order: Arc::clone(order), idle_since, ..Self::default() }
     }
 
+    /// Whether a request, or what goes on after its answer, is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.begun.load(Ordering::Acquire) != self.ended.load(Ordering::Acquire)
+    }
+
     /// Where the connection stands in the order of those that have nothing to do, if it has nothing to do:
     /// the one that waits longest is the first.
     pub(super) fn idle_since(&self) -> Option<u64> {
