@@ -2,7 +2,6 @@
 //! is refused here, and the refusal names the part of the request that it is about.
 
 mod body;
-mod cursor;
 mod document;
 mod idempotency;
 mod parameters;
@@ -17,7 +16,6 @@ use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
 
 pub(crate) use body::IngestBody;
-pub(crate) use cursor::{next_cursor, read_cursor};
 pub(crate) use document::Document;
 pub(crate) use idempotency::RequestKey;
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text};
@@ -60,10 +58,9 @@ impl FromRequestParts<Arc<ApiState>> for WriteScope {
 
 /// The tenant that the request's key belongs to; noted for the layers around the handler.
 fn authenticate(parts: &Parts, api: &ApiState, access: Access) -> Result<TenantScope, Problem> {
-    let key = presented(&parts.headers)?;
-    let scope = api.keyring.authenticate(key).map_err(|why| {
-        let is_other = !parts.headers.contains_key(AUTHORIZATION) && parts.headers.contains_key("x-api-key");
-        let header = if is_other { "X-API-Key" } else { "Authorization" };
+    let credential = presented(&parts.headers)?;
+    let scope = api.keyring.authenticate(credential.map(|credential| credential.key)).map_err(|why| {
+        let header = credential.map_or(BEARER_HEADER, |credential| credential.header);
         Problem::new(ProblemKind::Unauthorized, why.to_string()).at(header)
     })?;
     if let Some(request) = parts.extensions.get::<RequestTenant>() {
@@ -72,19 +69,46 @@ fn authenticate(parts: &Parts, api: &ApiState, access: Access) -> Result<TenantS
     Ok(scope)
 }
 
-/// The key that the request carries; `Authorization` goes before `X-API-Key`.
-fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let refused = |why: &str| Problem::new(ProblemKind::Unauthorized, why);
-    let text = |name| match headers.get(name) {
-        Some(value) => {
-            std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| refused("the API key is not valid UTF-8"))
+/// Carries `Bearer` and a key.
+const BEARER_HEADER: &str = "Authorization";
+/// Carries a key.
+const KEY_HEADER: &str = "X-API-Key";
+
+/// A key, and the header that it is in.
+#[derive(Debug, Clone, Copy)]
+struct Credential<'h> {
+    key: &'h str,
+    header: &'static str,
+}
+
+/// The one key that the request carries. `Authorization` of another scheme is nobody's key: a proxy in
+/// between may want it. Of two keys that differ neither is taken, since nobody can know which was meant.
+fn presented(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Problem> {
+    let refused = |header: &str, why: &str| Problem::new(ProblemKind::Unauthorized, why).at(header);
+    let mut has_other_scheme = false;
+    let mut found: Option<Credential<'_>> = None;
+    let bearers = headers.get_all(AUTHORIZATION).iter().map(|value| (BEARER_HEADER, value));
+    let keys = headers.get_all(KEY_HEADER).iter().map(|value| (KEY_HEADER, value));
+    for (header, value) in bearers.chain(keys) {
+        let key = match value.as_bytes() {
+            text if header == KEY_HEADER => text,
+            text => match text.split_first_chunk::<7>() {
+                Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
+                _ => {
+                    has_other_scheme = true;
+                    continue;
+                }
+            },
+        };
+        let key = std::str::from_utf8(key).map_err(|_| refused(header, "the API key is not valid UTF-8"))?;
+        if found.is_some_and(|before| before.key != key) {
+            return Err(refused(header, "the request carries two API keys that differ"));
         }
-        None => Ok(None),
-    };
-    let Some(authorization) = text(AUTHORIZATION.as_str())? else { return text("x-api-key") };
-    match authorization.split_once(' ') {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(key.trim())),
-        _ => Err(refused("the Authorization header must read 'Bearer <key>'")),
+        found = found.or(Some(Credential { key, header }));
+    }
+    match found {
+        None if has_other_scheme => Err(refused(BEARER_HEADER, "the Authorization header must read 'Bearer <key>'")),
+        found => Ok(found),
     }
 }
 

@@ -6,6 +6,7 @@ mod state;
 mod serve;
 mod observe;
 mod extract;
+mod cursor;
 mod request_tenant;
 mod response_budget;
 mod cache;

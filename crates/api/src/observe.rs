@@ -15,6 +15,7 @@ use uuid::{NoContext, Uuid};
 
 use crate::problem::Problem;
 use crate::request_tenant::{Access, RequestTenant};
+use crate::serve::{HeadFault, HeadRefusal};
 use crate::state::ApiState;
 
 /// Carries the request id, in and out.
@@ -35,8 +36,16 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let path = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
 
-    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response());
+    let mut response = match request.extensions_mut().remove::<HeadRefusal>() {
+        Some(refusal) => {
+            api.metrics.head_refused(reason(refusal.fault));
+            Problem::from(refusal).into_response()
+        }
+        None => {
+            let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            outcome.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response())
+        }
+    };
     let mut problem = write_problem(&mut response, &id);
     let is_write = tenant.access() == Access::Write;
     let budget = if is_write { &api.write_response_budget } else { &api.response_budget };
@@ -78,6 +87,17 @@ fn request_id(headers: &HeaderMap, now: Timestamp) -> HeaderValue {
     })
 }
 
+/// The reason of a refusal in metrics.
+const fn reason(fault: HeadFault) -> &'static str {
+    match fault {
+        HeadFault::Malformed => "malformed",
+        HeadFault::BodyTooLarge | HeadFault::TargetTooLong | HeadFault::TooLarge => "too_large",
+        HeadFault::UnknownCoding => "unknown_coding",
+        HeadFault::UnknownVersion => "unknown_version",
+        HeadFault::NoRoom => "no_room",
+    }
+}
+
 /// The method in metrics: a client may send any word, a label may not.
 fn label(method: &Method) -> &str {
     match method.as_str() {
@@ -97,10 +117,10 @@ fn log(
     let elapsed_us = elapsed.as_micros();
     let request_id = id.to_str().unwrap_or_default();
     let status = response.status().as_u16();
-    match problem.and_then(Problem::cause) {
-        Some(cause) if response.status().is_server_error() => {
-            tracing::error!(request_id, %method, path, status, elapsed_us, cause, "request failed")
-        }
-        cause => tracing::debug!(request_id, %method, path, status, elapsed_us, cause, "request"),
+    let cause = problem.and_then(Problem::cause);
+    if problem.is_some_and(Problem::is_failure) {
+        tracing::error!(request_id, %method, path, status, elapsed_us, cause, "request failed");
+    } else {
+        tracing::debug!(request_id, %method, path, status, elapsed_us, cause, "request");
     }
 }

@@ -15,6 +15,7 @@ use ports::{ErrorKind, PortError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::serve::{HeadFault, HeadRefusal};
 use crate::shape::{Verdict, Verdicts};
 
 /// One kind of refusal, which decides status, type and headers.
@@ -41,6 +42,10 @@ pub(crate) enum ProblemKind {
     Gone,
     PreconditionFailed,
     DiskFull,
+    TargetTooLong,
+    HeadTooLarge,
+    UnknownCoding,
+    UnknownVersion,
 }
 
 impl ProblemKind {
@@ -62,6 +67,10 @@ impl ProblemKind {
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
         }
     }
 
@@ -95,6 +104,10 @@ impl ProblemKind {
             Self::Gone => ("urn:nilometer:problem:gone", "The events are gone"),
             Self::PreconditionFailed => ("urn:nilometer:problem:precondition-failed", "The precondition failed"),
             Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
+            Self::TargetTooLong => ("urn:nilometer:problem:target-too-long", "The target is too long"),
+            Self::HeadTooLarge => ("urn:nilometer:problem:head-too-large", "The head of the request is too large"),
+            Self::UnknownCoding => ("urn:nilometer:problem:unknown-coding", "The transfer coding is not known"),
+            Self::UnknownVersion => ("urn:nilometer:problem:unknown-version", "The version of HTTP is not known"),
         }
     }
 
@@ -184,6 +197,11 @@ impl Problem {
     #[cfg(test)]
     pub(crate) fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// Whether the server failed. That it has too much to do, or is asked for what it cannot do, is no failure.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.cause.is_some() && self.kind.status().is_server_error() && self.kind != ProblemKind::Overloaded
     }
 
     /// The cause, for the operator's log only.
@@ -299,6 +317,21 @@ impl From<TableError> for Problem {
     }
 }
 
+impl From<HeadRefusal> for Problem {
+    fn from(refusal: HeadRefusal) -> Self {
+        let kind = match refusal.fault {
+            HeadFault::Malformed => ProblemKind::Malformed,
+            HeadFault::BodyTooLarge => ProblemKind::TooLarge,
+            HeadFault::TargetTooLong => ProblemKind::TargetTooLong,
+            HeadFault::TooLarge => ProblemKind::HeadTooLarge,
+            HeadFault::UnknownCoding => ProblemKind::UnknownCoding,
+            HeadFault::UnknownVersion => ProblemKind::UnknownVersion,
+            HeadFault::NoRoom => ProblemKind::Overloaded,
+        };
+        Self::new(kind, refusal.detail).at(refusal.field)
+    }
+}
+
 impl From<StreamRefusal> for Problem {
     fn from(StreamRefusal: StreamRefusal) -> Self {
         Self::new(ProblemKind::Overloaded, "too many live streams are open already")
@@ -347,6 +380,10 @@ mod tests {
         let limit = "failed to answer within 7 parsecs: ask for less".to_owned();
         assert_eq!(refusal(ErrorKind::Exhausted), (422, false, limit.clone()));
         assert_eq!(refusal(ErrorKind::TimedOut), (504, false, limit));
+        let is_failure =
+            |kind: ErrorKind| Problem::from(PortError::new(kind, "answer within 7 parsecs: ask for less")).is_failure();
+        let failures = [ErrorKind::Overloaded, ErrorKind::Exhausted, ErrorKind::Unavailable, ErrorKind::Corrupt];
+        assert_eq!(failures.map(is_failure), [false, false, true, true], "only these are logged as errors");
         let (status, is_retried, _) = refusal(ErrorKind::Overloaded);
         assert_eq!((status, is_retried), (503, true));
     }

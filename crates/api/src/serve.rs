@@ -1,64 +1,103 @@
 //! The accept loop. Bounds what a connection may cost before, between and after its requests: plain
 //! `axum::serve` has no timer, so a peer that sends nothing would stay for ever.
 
-mod linger;
-mod timed_stream;
+mod answer_body;
+mod checked_stream;
 mod connection;
+mod exchange;
+mod framing;
+mod head;
+mod head_budget;
+mod linger;
+mod service;
+mod table;
+mod timed_stream;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use domain::limits::Limits;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use domain::limits::{HEAD_BYTES_MAX, HTTP2_HEAD_BYTES_MAX, Limits};
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use pipeline::Metrics;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tower::ServiceExt;
 
+use checked_stream::CheckedStream;
 pub(crate) use connection::{ConnectionGuard, ConnectionHandle};
-use linger::Linger;
-use timed_stream::{ActiveRequests, ConnectionTimeouts, TimedStream};
+use exchange::Exchange;
+pub(crate) use head::{HeadFault, HeadRefusal};
+use head_budget::HeadBudget;
+use service::ConnectionService;
+use table::{Table, Ticket};
+use timed_stream::{ConnectionTimeouts, TimedStream};
 
+/// The first bytes of a connection of HTTP/2 (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Most requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
-/// Largest head of an HTTP/1 request, in bytes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Room in the parser's buffer beside the longest head, in bytes.
+const PARSER_ROOM: usize = 8 << 10;
+/// What the parser of HTTP/2 takes of a head that is too long, so that its refusal can be written, in bytes.
+const HTTP2_REFUSED_BYTES: u32 = 8 << 10;
 /// Time between two pings on an HTTP/2 connection, and the wait for each answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Pause after the machine had no file descriptor for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait at the end for requests under way.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+/// Time between two looks whether a WebSocket has ended.
+const WEBSOCKET_POLL: Duration = Duration::from_millis(200);
+/// How long a connection without a request under way may take to end when it is asked to.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+#[derive(Debug, Clone)]
+struct Shared {
+    router: Router,
+    timeouts: ConnectionTimeouts,
+    heads: HeadBudget,
+    stopped: watch::Receiver<bool>,
+    /// What goes on after an answer, such as a stream, holds a sender.
+    open: mpsc::Sender<()>,
+}
 
 /// Answers connections on `listener` with `router` until `shutdown` resolves; then lets the requests
 /// under way finish, within a time limit. Returns what `shutdown` did.
-pub async fn serve<T>(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = T>) -> T {
+pub async fn serve<T>(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = T>,
+) -> T {
     let timeouts = ConnectionTimeouts { head: limits.header_timeout, idle: limits.idle_timeout };
     let (stop, stopped) = watch::channel(false);
-    // What goes on after an answer, such as a stream, holds a sender.
     let (open, mut closed) = mpsc::channel(1);
+    let shared = Shared { router, timeouts, heads: HeadBudget::default(), stopped, open };
     let mut connections = JoinSet::new();
+    let mut table = Table::new(limits.connections_max, metrics);
     tokio::pin!(shutdown);
     let ending = loop {
         tokio::select! {
             ending = &mut shutdown => break ending,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < limits.connections_max => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), timeouts, stopped.clone(), open.clone()));
-                }
+            Some(ended) = connections.join_next_with_id(), if !connections.is_empty() => {
+                table.remove(ended.map_or_else(|panicked| panicked.id(), |(id, ())| id));
+            }
+            accepted = listener.accept(), if table.has_room() => match accepted {
+                Ok((stream, peer)) => accept(stream, peer, &shared, &mut table, &mut connections),
                 Err(why) => refused(&why).await,
             },
         }
     };
-    drop((listener, open));
+    drop((listener, shared));
     let _ = stop.send(true);
     let drained = async {
         while connections.join_next().await.is_some() {}
@@ -68,6 +107,13 @@ pub async fn serve<T>(listener: TcpListener, router: Router, limits: &Limits, sh
         tracing::warn!(connections = connections.len(), "connections still busy at the end of the drain are cut");
     }
     ending
+}
+
+fn accept(stream: TcpStream, peer: SocketAddr, shared: &Shared, table: &mut Table, connections: &mut JoinSet<()>) {
+    // Without a place it is dropped, which closes it.
+    let Some(ticket) = table.admit(peer.ip()) else { return };
+    let task = connections.spawn(connection(stream, ticket.clone(), shared.clone()));
+    table.enter(task.id(), ticket);
 }
 
 /// A connection could not be accepted. Its own fault passes with it; want of file descriptors or
@@ -80,53 +126,96 @@ async fn refused(why: &io::Error) {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    timeouts: ConnectionTimeouts,
-    mut stopped: watch::Receiver<bool>,
-    open: mpsc::Sender<()>,
-) {
+async fn connection(stream: TcpStream, ticket: Ticket, shared: Shared) {
     if let Err(why) = stream.set_nodelay(true) {
         tracing::debug!(%why, "failed to set TCP_NODELAY");
     }
-    let requests = Arc::new(ActiveRequests::default());
-    let io = TokioIo::new(TimedStream::new(stream, timeouts, Arc::clone(&requests)));
-    let connection = ConnectionHandle { requests: Arc::clone(&requests), stopped: stopped.clone(), open };
-    let service = service_fn(move |request: Request<Incoming>| {
-        let active = requests.begin(request.version());
-        let (mut head, body) = request.into_parts();
-        head.extensions.insert(connection.clone());
-        let body = Linger::new(&head.headers, body);
-        let answer = router.clone().oneshot(Request::from_parts(head, body));
-        async move {
-            let answer = answer.await;
-            drop(active);
-            answer
-        }
-    });
-    let builder = builder();
-    let served = builder.serve_connection_with_upgrades(io, service);
-    tokio::pin!(served);
-    let outcome = tokio::select! {
-        outcome = &mut served => outcome,
-        _ = stopped.changed() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
+    let Shared { router, timeouts, heads, mut stopped, open } = shared;
+    let requests = Arc::clone(&ticket.requests);
+    let mut stream = TimedStream::new(stream, timeouts, Arc::clone(&requests));
+    let first = tokio::select! {
+        first = first_bytes(&mut stream) => first,
+        _ = stopped.changed() => return,
+        () = ticket.close.cancelled() => return,
     };
-    if let Err(why) = outcome {
-        tracing::debug!(why, "connection ended");
+    let Ok(first) = first else { return };
+    let exchange = Arc::new(Exchange::default());
+    let handle = ConnectionHandle::new(Arc::clone(&requests), stopped.clone(), open);
+    let seat = ticket.seat;
+    let (budget, told) = (heads.clone(), Arc::clone(&exchange));
+    let service = ConnectionService { router, seat, requests, exchange, budget: heads, handle };
+    if first == HTTP2_PREFACE {
+        let stream = TokioIo::new(CheckedStream::other(stream, first, budget, told));
+        let served = http2_builder().serve_connection(stream, service);
+        run(served, |served| served.graceful_shutdown(), &ticket, stopped).await;
+    } else {
+        let stream = TokioIo::new(CheckedStream::http1(stream, first, budget, told));
+        let served = http1_builder().serve_connection(stream, service).with_upgrades();
+        run(served, |served| served.graceful_shutdown(), &ticket, stopped).await;
+    }
+    // A WebSocket goes on without HTTP, and keeps its place.
+    while ticket.requests.is_busy() {
+        tokio::time::sleep(WEBSOCKET_POLL).await;
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
+/// Reads until it is known whether a connection begins with HTTP/2.
+async fn first_bytes(stream: &mut TimedStream<TcpStream>) -> io::Result<Vec<u8>> {
+    let mut first = Vec::with_capacity(HTTP2_PREFACE.len());
+    while first.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&first) {
+        let left = HTTP2_PREFACE.len() - first.len();
+        if (&mut *stream).take(left as u64).read_buf(&mut first).await? == 0 {
+            break;
+        }
+    }
+    Ok(first)
+}
+
+/// Serves a connection until it ends, or until it is asked to end and has no request under way.
+async fn run<C: Future<Output = hyper::Result<()>>>(
+    served: C,
+    finish: fn(Pin<&mut C>),
+    ticket: &Ticket,
+    mut stopped: watch::Receiver<bool>,
+) {
+    tokio::pin!(served);
+    let mut is_asked = false;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut served => break outcome,
+            _ = stopped.changed() => {
+                finish(served.as_mut());
+                break served.await;
+            }
+            () = ticket.close.cancelled(), if !is_asked => {
+                finish(served.as_mut());
+                is_asked = true;
+            }
+            () = tokio::time::sleep(CLOSE_TIME_MAX), if is_asked => {
+                if ticket.requests.idle_since().is_some() {
+                    return;
+                }
+            }
+        }
+    };
+    if let Err(why) = outcome {
+        tracing::debug!(%why, "connection ended");
+    }
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX + PARSER_ROOM);
     builder
-        .http2()
+}
+
+fn http2_builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let head_bytes_max = u32::try_from(HTTP2_HEAD_BYTES_MAX).unwrap_or(u32::MAX);
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(head_bytes_max.saturating_add(HTTP2_REFUSED_BYTES))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
     builder

@@ -9,6 +9,7 @@ use pipeline::{Metrics, Pipeline, ReadPorts, Settings};
 use tokio::sync::Semaphore;
 
 use crate::cache::{AnswerCache, CacheTimes};
+use crate::cursor::CursorKey;
 use crate::response_budget::ResponseBudget;
 
 /// How many request bodies of the largest size may be in memory at once; smaller ones weigh less.
@@ -24,6 +25,7 @@ pub struct ApiState {
     pub(crate) keyring: Keyring,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cache: AnswerCache,
+    pub(crate) cursor_key: CursorKey,
     /// Memory of answers to reads that their readers have not received yet.
     pub(crate) response_budget: ResponseBudget,
     /// Memory of answers to writes: slow readers must not hinder a write.
@@ -35,7 +37,7 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// The state of one server, which gives answers again for the times of `cache`.
+    /// The state of one server, which gives answers again for the times of `cache`. `secret` is the data folder's.
     pub fn new(
         pipeline: Arc<Pipeline>,
         reads: ReadPorts,
@@ -43,6 +45,7 @@ impl ApiState {
         keyring: Keyring,
         metrics: Arc<Metrics>,
         cache: CacheTimes,
+        secret: &[u8],
     ) -> Arc<Self> {
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
@@ -55,6 +58,7 @@ impl ApiState {
             keyring,
             metrics,
             cache,
+            cursor_key: CursorKey::of_folder(secret),
             response_budget: ResponseBudget::default(),
             write_response_budget: ResponseBudget::default(),
             body_bytes,

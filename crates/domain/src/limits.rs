@@ -105,6 +105,9 @@ pub const LIVE_SUMS_OF_TENANT_MAX: usize = 3;
 pub const ZONE_CHANGES_AT_ONCE_MAX: usize = 1;
 /// Requests of one tenant that wait for a permit of one class of work; further ones are refused.
 pub const WAITERS_PER_TENANT_MAX: usize = 1_000;
+/// Longest wait of a change of settings for another of the same tenant: shorter than its request waits, so that a
+/// client is told which of the two it was.
+pub const SETTINGS_TURN_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Longest wait for a permit, where the request itself has no earlier end.
 pub const PERMIT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Reads of the server itself at once, which need no permit: the live view at a start, announcements.
@@ -192,6 +195,19 @@ pub const LIVE_LAG_MAX: usize = 64;
 pub const ANNOUNCED_WINDOWS_MAX: usize = 50_000;
 /// Late windows that wait to be announced; of more, readers are told to read the listing.
 pub const ANNOUNCED_LATE_MAX: usize = 1_000;
+
+/// Longest head of a request, in bytes.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Longest head of a request over HTTP/2, in bytes of its names and values, 32 counted with each.
+pub const HTTP2_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Most fields in the head of a request.
+pub const HEAD_FIELDS_MAX: usize = 100;
+/// Length up to which the head of a request takes nothing of [`HEADS_BYTES_MAX`], in bytes.
+pub const HEAD_BYTES_FREE: usize = 4 << 10;
+/// Memory of all longer heads together, from their first byte until their request is answered, in bytes.
+pub const HEADS_BYTES_MAX: usize = 32 << 20;
+/// Connections on top of [`Limits::connections_max`], on which only probes and metrics are answered.
+pub const PROBE_CONNECTIONS_MAX: usize = 64;
 
 /// 1980-01-02T00:00:00Z, a day after the zero time of old file systems: what comes before it is the zero of
 /// some clock or a year that is missing digits.

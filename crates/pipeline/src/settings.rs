@@ -1,5 +1,5 @@
 //! The settings of each tenant. Requests read them from memory. One change of a tenant is made at a time;
-//! another one meanwhile is refused. A setting is stored before it takes effect. A time zone takes effect later
+//! another one meanwhile waits for it. A setting is stored before it takes effect. A time zone takes effect later
 //! than it is stored: the catalog keeps the wanted zone, and the ledger applies it when it has counted the
 //! tenant's days again. A change of several settings begins with the zone, because a recount can fail.
 
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::calendar::{Calendar, WeekStart, Zone};
-use domain::limits::Limits;
+use domain::limits::{Limits, SETTINGS_TURN_WAIT_MAX, WAITERS_PER_TENANT_MAX};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +17,7 @@ use ports::active_users::{ActiveUsers, VersionedZone};
 use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::{ErrorKind, PortError};
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 
 use crate::stop::Stop;
 
@@ -110,20 +110,18 @@ impl Settings {
     /// as a task of its own.
     ///
     /// # Errors
-    /// `Overloaded` while another change of this tenant is being made, `Closed` when the server ends before
+    /// `Overloaded` when other changes of this tenant take too long or too many wait, `Closed` when the server ends before
     /// the zone is applied, `Gone` when it can never be: then it is no longer wanted. After another failure of
     /// [`ActiveUsers::recount`] it still is, and applied later. As [`Catalog::store_settings`] otherwise; the
     /// zone may have changed when only the rest could not be stored.
     pub async fn change(&self, scope: &TenantScope, change: &SettingsChange) -> Result<(), PortError> {
-        let busy = |_| PortError::new(ErrorKind::Overloaded, "change settings: another change is being made");
         if let Some(zone) = &change.zone {
             let lock = self.zone_lock(scope);
-            let _alone = lock.try_lock().map_err(busy)?;
+            let _alone = turn(&lock).await?;
             self.change_zone(scope, zone).await?;
         }
         let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
-        // A change whose zone is applied already waits for another, which is stored in a moment.
-        let _alone = if change.zone.is_some() { lock.lock().await } else { lock.try_lock().map_err(busy)? };
+        let _alone = turn(&lock).await?;
         let before = self.get(scope).settings;
         let after = TenantSettings {
             week_start: change.week_start.unwrap_or(before.week_start),
@@ -152,6 +150,16 @@ impl Settings {
         let of = current.entry(scope.tenant().clone()).or_default();
         *of = VersionedSettings { settings, generation: of.generation + 1 };
     }
+}
+
+/// Waits until no other change of the tenant is being made.
+async fn turn(lock: &Arc<ChangeLock>) -> Result<MutexGuard<'_, ()>, PortError> {
+    let busy = |why| PortError::new(ErrorKind::Overloaded, format!("change settings: {why}"));
+    // One is the map's, and one is held by the change that is being made.
+    if Arc::strong_count(lock) > WAITERS_PER_TENANT_MAX + 2 {
+        return Err(busy("too many other changes wait already"));
+    }
+    tokio::time::timeout(SETTINGS_TURN_WAIT_MAX, lock.lock()).await.map_err(|_| busy("another change takes too long"))
 }
 
 #[cfg(test)]

@@ -85,6 +85,10 @@ pub struct Metrics {
     apply_retries: Counter,
     cache_hits: Counter,
     cache_misses: Counter,
+    heads_refused: Family<ReasonLabel, Counter>,
+    connections_open: Gauge,
+    connections_closed_idle: Counter,
+    connections_refused: Counter,
 }
 
 impl Default for Metrics {
@@ -117,6 +121,10 @@ impl Metrics {
             apply_retries: Counter::default(),
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
+            heads_refused: Family::default(),
+            connections_open: Gauge::default(),
+            connections_closed_idle: Counter::default(),
+            connections_refused: Counter::default(),
         };
         metrics.register();
         metrics
@@ -144,6 +152,14 @@ impl Metrics {
         r.register("apply_retries", "Attempts to apply that failed", self.apply_retries.clone());
         r.register("answer_cache_hits", "Answers that were given again", self.cache_hits.clone());
         r.register("answer_cache_misses", "Answers made that may be given again", self.cache_misses.clone());
+        r.register("request_heads_refused", "Requests refused before any route saw them", self.heads_refused.clone());
+        r.register("connections_open", "Connections that are open", self.connections_open.clone());
+        r.register(
+            "connections_closed_idle",
+            "Connections closed with no request under way, to make room",
+            self.connections_closed_idle.clone(),
+        );
+        r.register("connections_refused", "Connections closed for want of room", self.connections_refused.clone());
     }
 
     /// The metrics in the Prometheus text format; see [`METRICS_CONTENT_TYPE`].
@@ -174,6 +190,26 @@ impl Metrics {
     /// Counts an answer that may be cached, as found in the cache or as made.
     pub fn cacheable(&self, was_cached: bool) {
         if was_cached { &self.cache_hits } else { &self.cache_misses }.inc();
+    }
+
+    /// Counts a request that was refused before any route saw it.
+    pub fn head_refused(&self, reason: &'static str) {
+        self.heads_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Sets how many connections are open.
+    pub fn connections_open(&self, count: usize) {
+        self.connections_open.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts connections that were closed to make room.
+    pub fn connections_closed_idle(&self, count: usize) {
+        self.connections_closed_idle.inc_by(count as u64);
+    }
+
+    /// Counts a connection that was closed for want of room.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
     }
 
     /// Adds the gauges that are read off the ports whenever the metrics are.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::answer;
-use crate::extract::{Id, NoParameters, Parameters, ReadScope, limit, next_cursor, read_cursor};
+use crate::extract::{Id, NoParameters, Parameters, ReadScope, limit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{CustomerBody, Listing, UsageBody};
@@ -44,10 +44,12 @@ pub(crate) async fn list(
     ReadScope(scope): ReadScope,
     Parameters(parameters): Parameters<CustomerParameters>,
 ) -> Result<Json<Listing<CustomerBody>>, Problem> {
-    let after: Option<String> = read_cursor(LISTING, parameters.cursor.as_deref())?;
+    let zone = api.settings.calendar(&scope).zone;
+    let cursors = api.cursor_key.cursors(&scope, LISTING, &zone, &())?;
+    let after: Option<String> = cursors.read(parameters.cursor.as_deref())?;
     let limit = limit(parameters.limit.as_deref())?;
     let page = answer(&api, |reports| reports.customers(&scope, after.as_deref(), limit)).await?;
-    let next = page.next.and_then(|id| next_cursor(LISTING, &id));
+    let next = page.next.and_then(|id| cursors.after(&id));
     let data = page.rows.into_iter().map(|customer| CustomerBody::new(&scope, customer)).collect();
     Ok(Json(Listing { data, next_cursor: next }))
 }

@@ -8,13 +8,15 @@ use domain::calendar::Calendar;
 use domain::event::{EventId, IdScheme, cloud_event_id, is_cloud_event_id};
 use domain::limits::PAGE_BYTES_MAX;
 use domain::position::EventPosition;
+use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar};
-use crate::extract::{Bounds, Id, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, text, zone};
+use crate::cursor::Cursors;
+use crate::extract::{Bounds, Id, Parameters, ReadScope, limit, one_of, text, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
@@ -57,11 +59,6 @@ impl EventParameters {
     fn query(self, calendar: &Calendar) -> Result<EventQuery, Problem> {
         let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
-        let after: Option<(i64, u128)> = read_cursor(LISTING, self.cursor.as_deref())?;
-        let after = after.map(|(micros, position)| EventCursor {
-            time: Timestamp::from_micros(micros),
-            position: EventPosition::from_bytes(position.to_be_bytes()),
-        });
         Ok(EventQuery {
             filter: EventFilter {
                 range: bounds.range(calendar, TimeRange::ALL)?,
@@ -72,7 +69,7 @@ impl EventParameters {
                 project: text("project", self.project)?,
             },
             order: one_of("order", self.order.as_deref(), &orders)?.unwrap_or_default(),
-            after,
+            after: None,
             limit: limit(self.limit.as_deref())?,
             bytes_max: PAGE_BYTES_MAX,
         })
@@ -92,12 +89,27 @@ pub(crate) async fn list(
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
-    let query = parameters.query(&calendar)?;
+    let cursor = parameters.cursor.clone();
+    let mut query = parameters.query(&calendar)?;
+    let cursors = cursors(&api, &scope, &calendar, &query)?;
+    let after: Option<(i64, u128)> = cursors.read(cursor.as_deref())?;
+    query.after = after.map(|(micros, position)| EventCursor {
+        time: Timestamp::from_micros(micros),
+        position: EventPosition::from_bytes(position.to_be_bytes()),
+    });
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
     let place = |at: EventCursor| (at.time.micros(), u128::from_be_bytes(at.position.to_bytes()));
-    let next = page.next.and_then(|at| next_cursor(LISTING, &place(at)));
+    let next = page.next.and_then(|at| cursors.after(&place(at)));
     let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
     Ok(Json(Listing { data: data?, next_cursor: next }))
+}
+
+fn cursors(api: &ApiState, scope: &TenantScope, calendar: &Calendar, query: &EventQuery) -> Result<Cursors, Problem> {
+    let EventFilter { range, customer, user, kind, endpoint, project } = &query.filter;
+    let is_ascending = query.order == Order::Ascending;
+    let range = (range.from().micros(), range.to().micros());
+    let asked = (range, customer, user, kind, endpoint, project, is_ascending);
+    api.cursor_key.cursors(scope, LISTING, &calendar.zone, &asked)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -76,11 +76,14 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> 
 impl SettingsBody {
     fn of(api: &ApiState, scope: &TenantScope) -> Self {
         let settings = &api.settings;
+        // First, since a zone is applied before it is no longer pending.
+        let pending = settings.pending_zone(scope);
         let calendar = settings.calendar(scope);
+        let pending = pending.filter(|zone| *zone != calendar.zone);
         let TenantSettings { max_lateness_sec, min_time, .. } = settings.get(scope).settings;
         Self {
             timezone: calendar.zone.name().to_owned(),
-            timezone_pending: settings.pending_zone(scope).map(|zone| zone.name().to_owned()),
+            timezone_pending: pending.map(|zone| zone.name().to_owned()),
             week_start: calendar.week_start,
             max_lateness_sec,
             min_time,

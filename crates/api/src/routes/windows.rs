@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar};
-use crate::extract::{Bounds, Parameters, ReadScope, limit, next_cursor, one_of, read_cursor, zone};
+use crate::extract::{Bounds, Parameters, ReadScope, limit, one_of, zone};
 use crate::problem::Problem;
 use crate::routes::docs::ListRefusals;
 use crate::shape::{Listing, WindowBody};
@@ -46,12 +46,11 @@ impl WindowParameters {
     fn query(self, calendar: &Calendar) -> Result<WindowQuery, Problem> {
         let states = [("open", WindowState::Open), ("closed", WindowState::Closed), ("revised", WindowState::Revised)];
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
-        let after: Option<(String, i64)> = read_cursor(LISTING, self.cursor.as_deref())?;
         Ok(WindowQuery {
             customer: self.customer,
             range: bounds.range(calendar, TimeRange::ALL)?,
             state: one_of("state", self.state.as_deref(), &states)?,
-            after: after.map(|(customer, start_us)| (customer, Timestamp::from_micros(start_us))),
+            after: None,
             limit: limit(self.limit.as_deref())?,
         })
     }
@@ -73,9 +72,14 @@ pub(crate) async fn list(
     Parameters(parameters): Parameters<WindowParameters>,
 ) -> Result<Json<Listing<WindowBody>>, Problem> {
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
-    let query = parameters.query(&calendar)?;
+    let (cursor, state) = (parameters.cursor.clone(), parameters.state.clone());
+    let mut query = parameters.query(&calendar)?;
+    let asked = (query.range.from().micros(), query.range.to().micros(), &query.customer, state);
+    let cursors = api.cursor_key.cursors(&scope, LISTING, &calendar.zone, &asked)?;
+    let after: Option<(String, i64)> = cursors.read(cursor.as_deref())?;
+    query.after = after.map(|(customer, start_us)| (customer, Timestamp::from_micros(start_us)));
     let page = answer(&api, |reports| reports.windows(&scope, &query)).await?;
-    let next = page.next.and_then(|(customer, start)| next_cursor(LISTING, &(customer, start.micros())));
+    let next = page.next.and_then(|(customer, start)| cursors.after(&(customer, start.micros())));
     let data = page.rows.into_iter().map(|window| WindowBody::new(&scope, window)).collect();
     Ok(Json(Listing { data, next_cursor: next }))
 }

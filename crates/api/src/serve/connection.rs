@@ -11,9 +11,9 @@ use super::timed_stream::{ActiveRequest, ActiveRequests};
 /// The connection of a request, among the request's extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionHandle {
-    pub(super) requests: Arc<ActiveRequests>,
-    pub(super) stopped: watch::Receiver<bool>,
-    pub(super) open: mpsc::Sender<()>,
+    requests: Arc<ActiveRequests>,
+    stopped: watch::Receiver<bool>,
+    open: mpsc::Sender<()>,
 }
 
 /// Held while work goes on after the answer: the connection is not idle, and a server that stops waits.
@@ -24,6 +24,10 @@ pub(crate) struct ConnectionGuard {
 }
 
 impl ConnectionHandle {
+    pub(super) fn new(requests: Arc<ActiveRequests>, stopped: watch::Receiver<bool>, open: mpsc::Sender<()>) -> Self {
+        Self { requests, stopped, open }
+    }
+
     /// Keeps the connection open until the guard is dropped.
     pub(crate) fn guard(&self) -> ConnectionGuard {
         ConnectionGuard { _active: self.requests.begin(Version::HTTP_11), _open: self.open.clone() }

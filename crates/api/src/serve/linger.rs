@@ -13,9 +13,9 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 /// How long the rest of a body is read.
-const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+pub(super) const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How much of the rest of a body is read, in bytes.
-const LINGER_BYTES_MAX: usize = 64 << 20;
+pub(super) const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// The body of a request.
 #[derive(Debug)]

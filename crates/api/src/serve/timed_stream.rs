@@ -29,15 +29,39 @@ pub(super) struct ActiveRequests {
     begun: AtomicU64,
     ended: AtomicU64,
     multiplexed: AtomicBool,
+    /// Whether the peer has yet to receive what was written.
+    is_unsent: AtomicBool,
+    /// Counts on whenever a connection has nothing to do.
+    order: Arc<AtomicU64>,
+    idle_since: AtomicU64,
 }
 
 impl ActiveRequests {
+    /// A new connection among those of `order`.
+    pub(super) fn new(order: &Arc<AtomicU64>) -> Self {
+        let idle_since = AtomicU64::new(order.fetch_add(1, Ordering::Relaxed));
+        Self { order: Arc::clone(order), idle_since, ..Self::default() }
+    }
+
+    /// Whether a request, or what goes on after its answer, is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.begun.load(Ordering::Acquire) != self.ended.load(Ordering::Acquire)
+    }
+
+    /// Where the connection stands in the order of those that have nothing to do, if it has nothing to do:
+    /// the one that waits longest is the first.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        let ended = self.ended.load(Ordering::Acquire);
+        let is_idle = self.begun.load(Ordering::Acquire) == ended && !self.is_unsent.load(Ordering::Relaxed);
+        is_idle.then(|| self.idle_since.load(Ordering::Relaxed))
+    }
+
     /// Notes that a request has come.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> ActiveRequest {
         if version == Version::HTTP_2 {
             self.multiplexed.store(true, Ordering::Relaxed);
         }
-        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::AcqRel);
         ActiveRequest(Arc::clone(self))
     }
 }
@@ -48,7 +72,9 @@ pub(super) struct ActiveRequest(Arc<ActiveRequests>);
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        let now = self.0.order.fetch_add(1, Ordering::Relaxed);
+        self.0.idle_since.store(now, Ordering::Relaxed);
+        self.0.ended.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -115,9 +141,12 @@ impl<S> TimedStream<S> {
 
     fn written<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.requests.is_unsent.store(false, Ordering::Relaxed);
+            }
             return poll;
         }
+        self.requests.is_unsent.store(true, Ordering::Relaxed);
         let idle = self.timeouts.idle;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
         if stalled.as_mut().poll(context).is_ready() {

@@ -35,6 +35,34 @@ async fn i5_a_key_in_either_header_opens_its_own_tenant() {
 }
 
 #[tokio::test]
+async fn i5_two_keys_that_differ_are_refused_whatever_their_order() {
+    let api = TestApi::start().await;
+    let [a, b] = [KEY_A, KEY_B].map(|key| format!("Bearer {key}"));
+    for headers in [
+        [("authorization", &a[..]), ("x-api-key", KEY_B)],
+        [("x-api-key", KEY_B), ("authorization", &a)],
+        [("authorization", &a), ("authorization", &b)],
+        [("x-api-key", KEY_A), ("x-api-key", KEY_B)],
+        [("authorization", &a), ("x-api-key", "nobody-has-this-key")],
+    ] {
+        let problem = api.send("POST", "/v1/events", &headers, EVENT).await.problem(401);
+        assert!(problem["detail"].as_str().unwrap().contains("two API keys"), "{headers:?}: {problem}");
+    }
+    for headers in [
+        [("authorization", &a[..]), ("x-api-key", KEY_A)],
+        [("x-api-key", KEY_A), ("x-api-key", KEY_A)],
+        [("authorization", "Basic dXNlcjpwYXNz"), ("x-api-key", KEY_A)],
+        [("x-api-key", KEY_A), ("authorization", "Digest username=u")],
+        [("authorization", "Basic dXNlcjpwYXNz"), ("authorization", &a)],
+    ] {
+        let taken = api.send("POST", "/v1/events?wait=applied", &headers, r#"{"type": "t"}"#).await.json(202);
+        assert_eq!(taken["accepted"], 1, "{headers:?}");
+        let events = api.send("GET", "/v1/events?limit=1", &headers, "").await.json(200);
+        assert!(events["data"].as_array().unwrap().iter().all(|event| event["tenant"] == "a"), "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn i5_the_same_id_of_two_tenants_is_two_events() {
     let api = TestApi::start().await;
     for key in [KEY_A, KEY_B] {
@@ -58,13 +86,14 @@ async fn a_request_without_a_valid_key_is_told_how_to_send_one() {
     let mut keyring = Keyring::new();
     keyring.add(TenantId::parse("a").unwrap(), KEY_A).unwrap();
     let api = TestApi::with_keys(Limits::default(), keyring).await;
-    let bad: [&[(&str, &str)]; 6] = [
+    let bad: [&[(&str, &str)]; 7] = [
         &[],
         &[("authorization", "Bearer nobody-has-this-key")],
         &[("authorization", "Basic dXNlcjpwYXNz")],
         &[("authorization", KEY_A)],
         &[("x-api-key", "")],
         &[("authorization", "Bearer nobody-has-this-key"), ("x-api-key", KEY_A)],
+        &[("authorization", "Basic dXNlcjpwYXNz"), ("x-api-key", "nobody-has-this-key")],
     ];
     for headers in bad {
         for (method, path) in

@@ -133,7 +133,8 @@ impl TestApi {
         };
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        let state = ApiState::new(pipeline, reads, settings, keyring, metrics, CacheTimes::default());
+        let (cache, figures) = (CacheTimes::default(), Arc::clone(&metrics));
+        let state = ApiState::new(pipeline, reads, settings, keyring, figures, cache, &[7; 16]);
         let statuses = DocumentedStatuses::new();
         let router = statuses.watch(api::router(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -143,7 +144,7 @@ impl TestApi {
             let stopped = async {
                 let _ = stopped.await;
             };
-            api::serve(listener, router, &limits, stopped).await;
+            api::serve(listener, router, &limits, metrics, stopped).await;
         });
         Self { address, clock, journal, limiter, _statuses: statuses, stop: Some(stop), server }
     }

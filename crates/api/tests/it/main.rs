@@ -9,5 +9,7 @@ mod auth;
 mod bodies;
 mod connections;
 mod documents;
+mod heads;
+mod cursors;
 mod problems;
 mod routes;

@@ -10,9 +10,20 @@ use crate::harness::TestApi;
 #[tokio::test]
 async fn unknown_routes_are_problems() {
     let api = TestApi::start().await;
-    for path in ["/v1", "/v1/event", "/v1/events/", "/v2/events", "/v1/customers/a/b", "/%2e%2e/etc/passwd", "/%FF"] {
+    for path in ["/v1", "/v1/event", "/v1/events//", "/v2/events", "/v1/customers/a/b", "/%2e%2e/etc/passwd", "/%FF"] {
         let problem = api.get(path).await.problem(404);
         assert_eq!(problem["type"], "urn:nilometer:problem:not-found", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_finds_its_route() {
+    let api = TestApi::start().await;
+    assert_eq!(api.send("POST", "/v1/events/?wait=applied", &[], r#"{"id": "e1", "customer": "c"}"#).await.status, 202);
+    for path in
+        ["/v1/events/", "/v1/events/e1/", "/v1/customers/c/usage/", "/v1/windows/?limit=1", "/healthz/", "/docs/"]
+    {
+        assert_eq!(api.get(path).await.status, 200, "{path}");
     }
 }
 

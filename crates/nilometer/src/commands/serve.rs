@@ -37,11 +37,13 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let metrics = Arc::new(Metrics::new());
     let Running { pipeline, reads, settings } = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
-    let state = ApiState::new(Arc::clone(&pipeline), reads, settings, config.keyring, metrics, config.cache);
+    let (keyring, secret) = (config.keyring, engine.ledger.identity().key);
+    let state =
+        ApiState::new(Arc::clone(&pipeline), reads, settings, keyring, Arc::clone(&metrics), config.cache, &secret);
     let router = api::router(state);
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 
-    let ending = api::serve(listener, router, pipeline.limits(), signals.ending(&pipeline)).await;
+    let ending = api::serve(listener, router, pipeline.limits(), metrics, signals.ending(&pipeline)).await;
     match ending {
         Ending::Failed(reason) => {
             tracing::error!(reason, "stopped: nothing more can be made durable; start again to recover");

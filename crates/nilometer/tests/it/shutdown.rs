@@ -32,6 +32,32 @@ fn i1_a_signal_flushes_everything_and_exits_with_0() {
     assert!(!data.path().join("manifest.sqlite-wal").exists(), "the folder is left tidy");
 }
 
+#[test]
+fn a_cursor_outlives_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    for id in 0..3 {
+        assert_eq!(server.post("/v1/events?wait=applied", event(id)).0, 202);
+    }
+    let cursors = ["/v1/events", "/v1/windows", "/v1/customers"].map(|listing| {
+        let (_, page) = server.get(&format!("{listing}?limit=2"));
+        format!("{listing}?cursor={}", page["next_cursor"].as_str().unwrap())
+    });
+    server.kill();
+    let server = Server::start(data.path());
+    while server.get("/readyz").0 != 200 {}
+    for next in &cursors {
+        let (status, page) = server.get(next);
+        assert_eq!((status, page["data"].as_array().map(Vec::len)), (200, Some(1)), "{next}: {page}");
+    }
+    let other = tempfile::tempdir().unwrap();
+    let other = Server::start(other.path());
+    for next in &cursors {
+        let (status, problem) = other.get(next);
+        assert_eq!((status, &problem["field"]), (400, &json!("cursor")), "of another folder: {next}");
+    }
+}
+
 /// A terminal that closes is no reason to end.
 #[test]
 fn sighup_changes_nothing() {

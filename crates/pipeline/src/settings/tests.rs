@@ -263,8 +263,26 @@ async fn a_recount_holds_up_no_other_setting_and_is_not_forgotten_for_one() {
     settings.change(&a, &change(120)).await.unwrap();
     assert_eq!(settings.get(&a).settings.max_lateness_sec, Some(120));
     assert_eq!(settings.pending_zone(&a), Some(tokyo(1).zone));
-    let other = settings.change(&a, &SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() }).await;
-    assert_eq!(other.unwrap_err().kind(), ErrorKind::Overloaded, "one change of the zone at a time");
+    let utc = SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() };
+    let mut other = std::pin::pin!(settings.change(&a, &utc));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut other).await.is_err(), "one change of the zone at a time");
+    settings.stop();
+    assert_eq!(recounting.await.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(other.await.is_ok(), "it had its turn, and found that the zone it wants is the one that holds");
+}
+
+#[tokio::test]
+async fn i6_changes_of_a_zone_that_wait_for_another_are_bounded_in_number() {
+    let settings = over(&Arc::new(MemoryCatalog::new()), Arc::new(Endless), Vec::new());
+    let (a, zone) = (scope("a"), to_tokyo());
+    let mut waiting: Vec<_> = (0..=WAITERS_PER_TENANT_MAX).map(|_| Box::pin(settings.change(&a, &zone))).collect();
+    for change in &mut waiting {
+        assert!(tokio::time::timeout(Duration::ZERO, change).await.is_err());
+    }
+    assert_eq!(settings.change(&a, &zone).await.unwrap_err().kind(), ErrorKind::Overloaded);
+    drop(waiting);
+    let mut next = std::pin::pin!(settings.change(&a, &zone));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut next).await.is_err(), "there is room again");
 }
 
 #[tokio::test]

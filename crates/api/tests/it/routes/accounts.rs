@@ -104,10 +104,20 @@ async fn a_kept_answer_says_its_age_and_a_new_one_can_be_asked_for() {
     assert_eq!((&new.json(200)["totals"]["t"], new.header("age")), (&json!(2), "0"));
     let kept = api.get(path).await;
     assert_eq!(kept.json(200)["totals"]["t"], 2, "the new answer replaced the old one");
+    take(&api, &[event("2b", "c", Some("u"), "t", "2026-11-21T10:00:01Z")]).await;
+    api.clock.advance(Duration::from_secs(9));
+    for (asked, count, age) in [("max-age=10", 2, "9"), ("max-age=9", 3, "0"), ("max-age=\"10\"", 3, "0")] {
+        let reply = api.send("GET", path, &[("cache-control", asked)], "").await;
+        assert_eq!((&reply.json(200)["totals"]["t"], reply.header("age")), (&json!(count), age), "{asked}");
+    }
+    take(&api, &[event("2c", "c", Some("u"), "t", "2026-11-21T10:00:01Z")]).await;
+    let fresh = api.send("GET", path, &[("cache-control", "max-age=0")], "").await;
+    assert_eq!((&fresh.json(200)["totals"]["t"], fresh.header("age")), (&json!(4), "0"), "not from the cache");
+    assert_eq!(api.get(path).await.json(200)["totals"]["t"], 4, "it replaced the old one too");
     take(&api, &[event("3", "c", Some("u"), "t", "2026-11-21T10:00:01Z")]).await;
     api.clock.advance(Duration::from_secs(60));
     let late = api.get(path).await;
-    assert_eq!((&late.json(200)["totals"]["t"], late.header("age")), (&json!(3), "0"));
+    assert_eq!((&late.json(200)["totals"]["t"], late.header("age")), (&json!(5), "0"));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use domain::calendar::Day;
 use domain::tenant::TenantScope;
 use domain::users::UserSet;
+use parking_lot::Mutex;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use ports::{ErrorKind, PortError};
 use serde_json::{Value, json};
@@ -166,6 +167,7 @@ struct Stub {
     refusal: Option<ErrorKind>,
     /// A change takes one, and waits for it.
     turns: Semaphore,
+    applied: Mutex<VersionedZone>,
 }
 
 #[async_trait]
@@ -175,18 +177,20 @@ impl ActiveUsers for Stub {
     }
 
     fn applied_zone(&self, _: &TenantScope) -> VersionedZone {
-        VersionedZone::default()
+        self.applied.lock().clone()
     }
 
-    async fn recount(&self, _: &TenantScope, _: &VersionedZone) -> Result<(), PortError> {
+    async fn recount(&self, _: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
         self.turns.acquire().await.unwrap().forget();
-        self.refusal.map_or(Ok(()), |kind| Err(PortError::new(kind, "change the zone")))
+        self.refusal.map_or(Ok(()), |kind| Err(PortError::new(kind, "change the zone")))?;
+        *self.applied.lock() = wanted.clone();
+        Ok(())
     }
 }
 
 #[tokio::test]
 async fn a_zone_that_needs_dropped_events_is_gone_and_changes_nothing() {
-    let stub = Stub { refusal: Some(ErrorKind::Gone), turns: Semaphore::new(9) };
+    let stub = Stub { refusal: Some(ErrorKind::Gone), turns: Semaphore::new(9), applied: Mutex::default() };
     let api = TestApi::with_active_users(Arc::new(stub)).await;
     let problem = patch(&api, r#"{"week_start": "sunday", "timezone": "Asia/Tokyo"}"#).await.problem(410);
     assert_eq!((&problem["type"], &problem["field"]), (&json!("urn:nilometer:problem:gone"), &json!("timezone")));
@@ -203,21 +207,18 @@ async fn a_zone_that_needs_dropped_events_is_gone_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn while_a_zone_changes_questions_are_answered_and_other_zones_told_to_wait() {
-    let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0) });
+async fn while_a_zone_changes_questions_are_answered_and_another_zone_waits() {
+    let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0), applied: Mutex::default() });
     let api = Arc::new(TestApi::with_active_users(stub.clone()).await);
     let first = tokio::spawn({
         let api = Arc::clone(&api);
         async move { patch(&api, r#"{"timezone": "Asia/Tokyo", "week_start": "sunday"}"#).await.status }
     });
-    loop {
-        let second = patch(&api, r#"{"timezone": "UTC"}"#).await;
-        if second.status == 503 {
-            assert_eq!(second.header("retry-after"), "1");
-            break;
-        }
-        second.json(200);
-    }
+    while api.get("/v1/settings").await.json(200).get("timezone_pending").is_none() {}
+    let second = tokio::spawn({
+        let api = Arc::clone(&api);
+        async move { patch(&api, r#"{"timezone": "Europe/Berlin", "week_start": "saturday"}"#).await.status }
+    });
     patch(&api, r#"{"max_lateness_sec": 7}"#).await.json(200);
     let meanwhile = api.get("/v1/settings").await.json(200);
     let fields = ["timezone", "timezone_pending", "week_start"].map(|field| meanwhile[field].as_str().unwrap());
@@ -226,16 +227,18 @@ async fn while_a_zone_changes_questions_are_answered_and_other_zones_told_to_wai
         api.get("/stats/top-events").await.json(200),
         json!({"tz": "UTC", "from": null, "to": null, "data": []})
     );
-    stub.turns.add_permits(1);
-    assert_eq!(first.await.unwrap(), 200);
+    assert!(!second.is_finished(), "it waits");
+    stub.turns.add_permits(2);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (200, 200));
     let settings = api.get("/v1/settings").await.json(200);
-    assert_eq!((&settings["week_start"], settings.get("timezone_pending")), (&json!("sunday"), None));
+    let fields = ["timezone", "week_start"].map(|field| settings[field].as_str().unwrap());
+    assert_eq!((fields, settings.get("timezone_pending")), (["Europe/Berlin", "saturday"], None));
     assert_eq!(settings["max_lateness_sec"], 7, "what was changed meanwhile stays");
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_no_half_change() {
-    let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0) });
+    let stub = Arc::new(Stub { refusal: None, turns: Semaphore::new(0), applied: Mutex::default() });
     let api = Arc::new(TestApi::with_active_users(stub.clone()).await);
     let body = r#"{"timezone": "Asia/Tokyo", "week_start": "sunday"}"#;
     let gone = tokio::time::timeout(std::time::Duration::from_millis(300), patch(&api, body)).await;

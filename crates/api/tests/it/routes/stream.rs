@@ -73,6 +73,24 @@ async fn next_window(api: &TestApi, events: &mut Events) -> Value {
 }
 
 #[tokio::test]
+async fn i6_a_stream_is_not_idle_when_connections_with_nothing_to_do_make_room() {
+    let api = TestApi::live(Limits { connections_max: 3, ..Limits::default() }).await;
+    let mut events = Events::open(&api, "/v1/live/stream").await;
+    let mut others = Vec::new();
+    for _ in 0..9 {
+        others.push(TcpStream::connect(api.address).await.unwrap());
+        api.get("/v1/events").await.json(200);
+    }
+    assert!(!api.get("/metrics").await.text().contains("connections_closed_idle_total 0"));
+    for _ in 0..3 {
+        tokio::select! {
+            live = events.next("live") => assert_eq!(live["window_sec"], 300),
+            () = async { loop { pass(&api, 1).await } } => unreachable!(),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_brings_the_live_view_and_each_closed_or_revised_window_once() {
     let api = TestApi::live(Limits::default()).await;
     let mut events = Events::open(&api, "/v1/live/stream?window=60").await;

@@ -313,13 +313,45 @@ fn drip(address: std::net::SocketAddr, at_once: &[u8], then: &[u8]) -> bool {
 }
 
 #[test]
-fn f34_i6_more_connections_than_allowed_wait_and_are_served_in_the_end() {
+fn f34_i6_idle_connections_keep_no_one_out_and_it_is_logged_once() {
     let data = tempfile::tempdir().unwrap();
-    let server = Launch::on(data.path()).set("connections_max", 20).set("header_timeout_ms", 1_000).start();
-    let idle: Vec<_> = (0..100).filter_map(|_| Connection::open(server.address(), WAIT_MAX).ok()).collect();
-    let served = wait::until(WAIT_MAX, || server.client().get("/healthz").is_ok_and(|answer| answer.status == 200));
-    assert!(served, "{}", server.log());
+    let server = Launch::on(data.path()).set("connections_max", 20).start();
+    let mut idle: Vec<_> = (0..100).map(|_| Connection::open(server.address(), WAIT_MAX).unwrap()).collect();
+    for path in ["/healthz", "/metrics", "/v1/events", "/v1/windows"] {
+        assert_eq!(server.client().get(path).unwrap().status, 200, "{path}: {}", server.log());
+    }
+    assert!(idle.iter_mut().take(50).all(Connection::is_closed_by_server), "the oldest made room");
+    let told = server.log().lines().filter(|line| line.contains("too many connections")).count();
+    assert_eq!(told, 1, "{}", server.log());
     drop(idle);
+    let is_over = wait::until(WAIT_MAX, || server.log().contains("there is room for connections again"));
+    assert!(is_over, "{}", server.log());
+    assert_unharmed(&server, 0);
+}
+
+#[test]
+fn f34_i6_heads_that_are_never_finished_take_bounded_memory() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::on(data.path()).set("header_timeout_ms", 60_000).start();
+    let mut client = server.client();
+    assert_eq!(client.get("/healthz").unwrap().status, 200);
+    let before = server.memory_mb_max();
+    let unfinished = [&b"GET /healthz HTTP/1.1\r\nhost: t\r\nx: "[..], &vec![b'y'; 60 << 10]].concat();
+    // Heads that are whole stay as long as their bodies do not come.
+    let head = b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\nx: ";
+    let without_body = [&head[..], &vec![b'y'; 60 << 10], b"\r\n\r\n"].concat();
+    let mut open = Vec::new();
+    for number in 0..4_500 {
+        let mut connection = Connection::open(server.address(), WAIT_MAX).unwrap();
+        // It may be closed while we still send.
+        let _ = connection.write(if number % 2 == 0 { &unfinished } else { &without_body });
+        open.push(connection);
+    }
+    assert_eq!(client.get("/healthz").unwrap().status, 200, "others are served");
+    let after = server.memory_mb_max();
+    // All of them would take 270 MB: the budget, what is free of it, the parser's buffers, and room for the allocator.
+    assert!(after - before < 190, "I6: {before} MB, then {after} MB");
+    drop(open);
     assert_unharmed(&server, 0);
 }
 
