@@ -6,6 +6,7 @@ mod differential;
 mod files;
 mod lingering;
 mod folder;
+mod old_files;
 mod sightings;
 mod users;
 mod queries;

@@ -31,6 +31,9 @@ pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str)
         ("tokens", &usage.tokens),
         ("inputTokens", &usage.input_tokens),
         ("outputTokens", &usage.output_tokens),
+        ("cacheReadTokens", &usage.cache_read_tokens),
+        ("cacheWriteTokens", &usage.cache_write_tokens),
+        ("reasoningTokens", &usage.reasoning_tokens),
         ("latencyMs", &usage.latency_ms),
     ];
     for (name, number) in numbers {

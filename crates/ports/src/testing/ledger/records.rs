@@ -122,6 +122,20 @@ impl EventSpec {
         self
     }
 
+    /// Of which so many tokens were read from and written to a cache, and were reasoning: parts of what
+    /// [`EventSpec::tokens`] says, which comes first.
+    #[must_use]
+    pub fn token_parts(mut self, cache_read: u64, cache_write: u64, reasoning: u64) -> Self {
+        let usage = &mut self.candidate.usage;
+        *usage = UsageText {
+            cache_read_tokens: text(&cache_read.to_string()),
+            cache_write_tokens: text(&cache_write.to_string()),
+            reasoning_tokens: text(&reasoning.to_string()),
+            ..usage.clone()
+        };
+        self
+    }
+
     /// That took this long.
     #[must_use]
     pub fn latency_ms(mut self, latency_ms: u64) -> Self {
@@ -145,9 +159,12 @@ pub fn ids<'i>(texts: &[&'i str]) -> Vec<EventId<'i>> {
 
 /// The events of one request of `scope`, received at `received_at`, as the journal gets them.
 pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Admitted {
+    admitted_with(scope, ReceiptTimes { received_at, watermark: received_at }, events)
+}
+
+fn admitted_with(scope: &TenantScope, times: ReceiptTimes, events: &[EventSpec]) -> Admitted {
     let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
     let hasher = PayloadHasher::new(&HASH_KEY);
-    let times = ReceiptTimes { received_at, watermark: received_at };
     let context = AdmissionContext { scope, limits: &limits, hasher: &hasher, times, request: None };
     let mut admission = Admission::new(context, 0);
     for event in events {
@@ -155,6 +172,11 @@ pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec
         admission.push(&checked);
     }
     admission.finish().expect("at least one event")
+}
+
+/// A record of such events as the journal delivers it, with the number `seq` and both stamps of its receipt.
+pub fn record_with(seq: u64, scope: &TenantScope, times: ReceiptTimes, events: &[EventSpec]) -> Delivery {
+    Delivery { id: Seq(seq).into(), payload: admitted_with(scope, times, events).payload().clone() }
 }
 
 /// A record of such events as the journal delivers it, with the number `seq`.
