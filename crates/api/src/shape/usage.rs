@@ -193,3 +193,29 @@ impl UsageBody {
 fn named(customer: String) -> Option<String> {
     (!customer.is_empty()).then_some(customer)
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::aggregate::Totals;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_told_by_class() -> serde_json::Result<()> {
+        let totals = Totals {
+            calls: 2,
+            tokens: 180,
+            input_tokens: 100,
+            output_tokens: 50,
+            cache_read_tokens: 60,
+            cache_write_tokens: 30,
+            reasoning_tokens: 20,
+            ..Totals::default()
+        };
+        let body = AggregationsBody::from(Aggregate { totals, ..Aggregate::default() });
+        let classes = json!({"input": 10, "cache_read": 60, "cache_write": 30, "output": 30, "reasoning": 20});
+        assert_eq!(serde_json::to_value(body)?["tokens_by_class"], classes, "30 tokens are of no class");
+        Ok(())
+    }
+}

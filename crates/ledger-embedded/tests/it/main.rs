@@ -4,6 +4,7 @@ mod audit;
 mod conformance;
 mod differential;
 mod files;
+mod fixture;
 mod lingering;
 mod folder;
 mod old_files;

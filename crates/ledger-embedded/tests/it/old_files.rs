@@ -50,29 +50,35 @@ fn without_new(file: &Bytes) -> Vec<u8> {
 }
 
 impl TestFolder {
-    fn file(&self, name: &str) -> Bytes {
+    pub(crate) fn file(&self, name: &str) -> Bytes {
         self.vfs.contents(&Self::dir().join(name)).expect("a file").into()
     }
 
-    async fn segments(&self) -> Vec<SegmentMeta> {
+    pub(crate) async fn segments(&self) -> Vec<SegmentMeta> {
         let identity = Identity { key: [0; 16], rule: WindowRule::default() };
         self.manifest.load(&identity).await.expect("the manifest").segments
     }
 
-    /// Makes every segment one of version 2. No ledger may be open that has them.
-    pub(crate) async fn make_old(&self) {
+    /// Replaces files, those that `with` has others for, and what the manifest says of them. No ledger may be open
+    /// that has them.
+    pub(crate) async fn replace_files(&self, with: impl Fn(FileKind, &Bytes) -> Option<Vec<u8>>) {
         for mut segment in self.segments().await {
-            for file in segment.files.iter_mut().filter(|file| file.kind != FileKind::Ids) {
+            for file in &mut segment.files {
+                let Some(bytes) = with(file.kind, &self.file(&file.name)) else { continue };
                 let path = Self::dir().join(&file.name);
-                let old = without_new(&self.file(&file.name));
                 self.vfs.remove(&path).expect("removed");
-                self.vfs.put(&path, &old);
-                (file.bytes, file.blake3) = (old.len() as u64, *blake3::hash(&old).as_bytes());
+                self.vfs.put(&path, &bytes);
+                (file.bytes, file.blake3) = (bytes.len() as u64, *blake3::hash(&bytes).as_bytes());
             }
             let remove = Commit { remove: vec![segment.id.clone()], ..Commit::default() };
             self.manifest.commit(&remove).await.expect("removed");
             self.manifest.commit(&Commit { add: vec![segment], ..Commit::default() }).await.expect("added");
         }
+    }
+
+    /// Makes every segment one of version 2.
+    pub(crate) async fn make_old(&self) {
+        self.replace_files(|kind, file| (kind != FileKind::Ids).then(|| without_new(file))).await;
     }
 }
 
