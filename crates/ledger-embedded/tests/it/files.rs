@@ -77,8 +77,7 @@ async fn retention_drops_raw_events_and_keeps_windows() {
     let folder = filled().await;
     let keep = LedgerOptions { retention_days: Some(2), ..options() };
     let ledger = folder.open(keep.clone()).await;
-    let windows =
-        ledger.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
+    let windows = ledger.usage(&scope("t"), "c", at(0), TimeRange::ALL).await.expect("usage").expect("known");
     folder.clock.set(at(3 * 86_400));
     ledger.maintain().await.expect("maintain");
     let all = EventQuery {
@@ -90,8 +89,7 @@ async fn retention_drops_raw_events_and_keeps_windows() {
     };
     let events = ledger.events(&scope("t"), &all).await.expect("events");
     assert_eq!(events.rows.len(), 0);
-    let kept =
-        ledger.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
+    let kept = ledger.usage(&scope("t"), "c", at(0), TimeRange::ALL).await.expect("usage").expect("known");
     assert_eq!(kept.customer, windows.customer, "totals outlive raw events");
     assert_eq!(folder.vfs.list(&TestFolder::dir()).expect("names").len(), 2);
     let again = ledger.apply(&[record(2, &scope("t"), at(2_000), &[event("e1", 20).customer("c")])]).await;
