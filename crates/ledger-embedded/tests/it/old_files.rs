@@ -5,15 +5,21 @@
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
 use bytes::Bytes;
+use domain::aggregate::Totals;
+use domain::calendar::{Calendar, Interval};
+use domain::query::{UncheckedAggregation, UncheckedQuery, Value};
+use domain::series::{Facet, Metric, SeriesQuery};
 use domain::time::TimeRange;
 use domain::window::WindowRule;
-use ledger_embedded::LedgerOptions;
+use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ports::analytics::Analytics;
 use ports::ledger::Ledger;
 use ports::manifest::{Commit, FileKind, Identity, Manifest, SegmentMeta};
+use ports::queries::Queries;
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
 use ports::testing::ledger::records::{at, event, record, scope};
 use vfs::Vfs;
@@ -96,6 +102,53 @@ fn all_events() -> EventQuery {
     }
 }
 
+/// Sums of hours, of customers and of raw events, and structured queries, all say the same of both.
+async fn check_questions(ledger: &EmbeddedLedger) {
+    let t = scope("t");
+    let measures = [
+        (Metric::CacheReadTokens, "cache_read_tokens", 630),
+        (Metric::CacheWriteTokens, "cache_write_tokens", 180),
+        (Metric::ReasoningTokens, "reasoning_tokens", 54),
+    ];
+    for (metric, field, expected) in measures {
+        let by_hour = [vec![], vec![Facet::Customer], vec![Facet::Endpoint]].map(|facets| (Interval::Hour, facets));
+        for (interval, group_by) in by_hour.into_iter().chain([(Interval::Minute, vec![])]) {
+            let query = SeriesQuery {
+                metric,
+                range: TimeRange::ALL,
+                interval,
+                calendar: Calendar::utc(),
+                group_by,
+                filters: Vec::new(),
+                groups_max: 10,
+                points_max: 100,
+            };
+            let points = ledger.series(&t, &query).await.expect("a series");
+            let mut sum = Totals::default();
+            points.iter().for_each(|point| sum.merge(&point.totals));
+            let found = [sum.cache_read_tokens, sum.cache_write_tokens, sum.reasoning_tokens].iter().sum::<u64>();
+            assert_eq!((sum.calls, found), (18, expected), "{query:?}");
+        }
+        let aggregations = ["sum", "count"].map(|op| UncheckedAggregation {
+            op: op.to_owned(),
+            field: Some(field.to_owned()),
+            name: None,
+        });
+        let query = UncheckedQuery {
+            range: TimeRange::ALL,
+            bucket: None,
+            aggregations: aggregations.into(),
+            group_by: Vec::new(),
+            filter: None,
+            order_by: Vec::new(),
+            limit: None,
+        };
+        let answer = ledger.query(&t, &query.check().expect("a query")).await.expect("an answer");
+        let expected = i64::try_from(expected).expect("small");
+        assert_eq!(answer.rows, [[Value::from(expected), Value::from(9)]], "{field}: old events have none");
+    }
+}
+
 #[tokio::test]
 async fn i3_an_old_and_a_new_segment_merge_into_a_new_one() {
     let folder = TestFolder::new();
@@ -140,6 +193,7 @@ async fn i3_an_old_and_a_new_segment_merge_into_a_new_one() {
             let is_new = event.id.starts_with("new");
             assert_eq!(parts, if is_new { (Some(70), Some(20), Some(6)) } else { (None, None, None) }, "{}", event.id);
         }
+        check_questions(&ledger).await;
         let mut differences = Vec::new();
         ledger.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
         assert_eq!(differences, Vec::<String>::new());
