@@ -20,7 +20,7 @@ impl Lacking {
         Self(newest.iter().filter(lacks).cloned().collect())
     }
 
-    /// Those of these names.
+    /// Only the columns of these names.
     pub(super) fn among(&self, names: &[&str]) -> Self {
         let wanted = |field: &&FieldRef| names.contains(&field.name().as_str());
         Self(self.0.iter().filter(wanted).cloned().collect())

@@ -157,7 +157,7 @@ fn filters() -> Vec<EventFilter> {
     ]
 }
 
-/// Of the steps, an earlier release takes the first `old`: its segments are files of version 2, and it knows no
+/// Takes the steps, the first `old` of them as an earlier release: its segments are files of version 2, and it knows no
 /// parts of tokens.
 async fn run(steps: Vec<Step>, old: usize) {
     let folder = TestFolder::new();

@@ -56,7 +56,7 @@ struct Ev {
     seconds: i64,
     names: [Option<u8>; 5],
     tokens: Option<u64>,
-    /// Of the tokens, one in so many was read from a cache.
+    /// One in so many of the tokens was read from a cache.
     cached: Option<u64>,
     latency: Option<u64>,
     properties: Option<usize>,

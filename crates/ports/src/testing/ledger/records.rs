@@ -122,8 +122,8 @@ impl EventSpec {
         self
     }
 
-    /// Of which so many tokens were read from and written to a cache, and were reasoning: parts of what
-    /// [`EventSpec::tokens`] says, which comes first.
+    /// With so many of its tokens read from a cache, written to one, and spent on reasoning: parts of what
+    /// [`EventSpec::tokens`] says.
     #[must_use]
     pub fn token_parts(mut self, cache_read: u64, cache_write: u64, reasoning: u64) -> Self {
         let usage = &mut self.candidate.usage;
