@@ -6,6 +6,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use bytes::Bytes;
+use domain::event::{EventId, IdScheme};
+use domain::position::Seq;
 use domain::record::ReceiptTimes;
 use domain::time::TimeRange;
 use domain::window::WindowRule;
@@ -94,6 +97,51 @@ async fn a_segment_of_version_3_is_read_for_ever() {
         ledger.event(&scope("z"), "whole").await.expect("an answer").map(|event| event.received_at),
         Some(at(10))
     );
+    let mut differences = Vec::new();
+    ledger.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
+    assert_eq!(differences, Vec::<String>::new());
+}
+
+/// The payloads of a journal's segment file, as records from 1 on.
+fn deliveries(journal: &[u8]) -> Vec<Delivery> {
+    let (mut rest, mut found) = (&journal[40..], Vec::new());
+    while let Some((frame, behind)) = rest.split_at_checked(24) {
+        let len = u32::from_le_bytes(frame[4..8].try_into().expect("a length"));
+        let (payload, next) = behind.split_at(usize::try_from(len).expect("a length"));
+        found.push(Delivery { id: Seq(found.len() as u64 + 1).into(), payload: Bytes::copy_from_slice(payload) });
+        rest = next;
+    }
+    found
+}
+
+/// Scheme, watermark and parts of tokens go from the record into the segment, and verification finds each id under
+/// its own scheme.
+#[tokio::test]
+async fn i2_events_of_every_id_scheme_are_known_and_verify_after_a_flush() {
+    let folder = TestFolder::new();
+    let ledger = folder.open(options()).await;
+    let journal = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../journal/tests/it/fixtures/journal-v2.log");
+    let records = deliveries(&fs::read(journal).expect("the fixture"));
+    assert_eq!(records.len(), 3);
+    assert!(ledger.apply(&records).await.failed.is_none());
+    for flushed in [false, true] {
+        if flushed {
+            ledger.flush().await.expect("flush");
+        }
+        for (tenant, scheme, text) in [
+            ("acme", IdScheme::Native, "event-1"),
+            ("acme", IdScheme::CloudEvent, "ce:gateway#1"),
+            ("globex", IdScheme::InRequest, "a key#0"),
+        ] {
+            for other in [IdScheme::Native, IdScheme::CloudEvent, IdScheme::Request, IdScheme::InRequest] {
+                let seen = ledger.seen(&scope(tenant), &[EventId { scheme: other, text }]).await;
+                assert_eq!(seen[0].is_some(), other == scheme, "{text} as {other:?}");
+            }
+        }
+    }
+    let usage = ledger.usage(&scope("acme"), "customer-1", at(0), TimeRange::ALL).await.expect("usage");
+    let total = usage.expect("a customer").customer.total.totals;
+    assert_eq!((total.cache_read_tokens, total.cache_write_tokens, total.reasoning_tokens), (300, 100, 700));
     let mut differences = Vec::new();
     ledger.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
     assert_eq!(differences, Vec::<String>::new());
