@@ -41,6 +41,12 @@ pub struct Totals {
     pub input_tokens: u64,
     /// Tokens written.
     pub output_tokens: u64,
+    /// The part of the input tokens that a cache answered.
+    pub cache_read_tokens: u64,
+    /// The part of the input tokens that was put into a cache.
+    pub cache_write_tokens: u64,
+    /// The part of the output tokens that is reasoning.
+    pub reasoning_tokens: u64,
     /// Sum of the latencies, in microseconds.
     pub latency_us: u64,
     /// Events that carried a latency.
@@ -57,6 +63,9 @@ impl Totals {
             tokens: usage.tokens.unwrap_or(0),
             input_tokens: usage.input_tokens.unwrap_or(0),
             output_tokens: usage.output_tokens.unwrap_or(0),
+            cache_read_tokens: usage.cache_read_tokens.unwrap_or(0),
+            cache_write_tokens: usage.cache_write_tokens.unwrap_or(0),
+            reasoning_tokens: usage.reasoning_tokens.unwrap_or(0),
             latency_us: usage.latency_us.unwrap_or(0),
             latency_calls: u64::from(usage.latency_us.is_some()),
             late: u64::from(late),
@@ -69,9 +78,26 @@ impl Totals {
         self.tokens = add(self.tokens, other.tokens);
         self.input_tokens = add(self.input_tokens, other.input_tokens);
         self.output_tokens = add(self.output_tokens, other.output_tokens);
+        self.cache_read_tokens = add(self.cache_read_tokens, other.cache_read_tokens);
+        self.cache_write_tokens = add(self.cache_write_tokens, other.cache_write_tokens);
+        self.reasoning_tokens = add(self.reasoning_tokens, other.reasoning_tokens);
         self.latency_us = add(self.latency_us, other.latency_us);
         self.latency_calls = add(self.latency_calls, other.latency_calls);
         self.late = add(self.late, other.late);
+    }
+
+    /// The tokens by class.
+    pub fn token_classes(&self) -> TokenClasses {
+        // Of no event the parts are more than the whole, so no sum is below that of its parts; sums at their
+        // end are.
+        let cached = add(self.cache_read_tokens, self.cache_write_tokens);
+        TokenClasses {
+            input: self.input_tokens.saturating_sub(cached),
+            cache_read: self.cache_read_tokens,
+            cache_write: self.cache_write_tokens,
+            output: self.output_tokens.saturating_sub(self.reasoning_tokens),
+            reasoning: self.reasoning_tokens,
+        }
     }
 
     /// Mean latency in milliseconds, rounded to three decimals; `None` without a latency.
@@ -83,6 +109,22 @@ impl Totals {
         #[expect(clippy::cast_precision_loss, reason = "a latency of at most 1e12 us is exact in f64")]
         Some(mean_us as f64 / 1_000.0)
     }
+}
+
+/// Tokens in five classes of which none holds tokens of another. Together they are the input and the output
+/// tokens; tokens of events that tell neither are in no class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenClasses {
+    /// Tokens read that have nothing to do with a cache.
+    pub input: u64,
+    /// Tokens read that a cache answered.
+    pub cache_read: u64,
+    /// Tokens read that were put into a cache.
+    pub cache_write: u64,
+    /// Tokens written that are no reasoning.
+    pub output: u64,
+    /// Tokens written that are reasoning.
+    pub reasoning: u64,
 }
 
 /// Sums with their breakdowns. An event without an endpoint or model is in no slice of it.
@@ -144,7 +186,7 @@ mod tests {
 
     fn totals() -> impl Strategy<Value = Totals> {
         let number = prop_oneof![0_u64..1_000, Just(SUM_MAX), Just(SUM_MAX - 1)];
-        proptest::array::uniform7(number).prop_map(|n| Totals {
+        proptest::array::uniform10(number).prop_map(|n| Totals {
             calls: n[0],
             tokens: n[1],
             input_tokens: n[2],
@@ -152,6 +194,9 @@ mod tests {
             latency_us: n[4],
             latency_calls: n[5],
             late: n[6],
+            cache_read_tokens: n[7],
+            cache_write_tokens: n[8],
+            reasoning_tokens: n[9],
         })
     }
 
@@ -178,6 +223,52 @@ mod tests {
             prop_assert_eq!(merged(a.clone(), &b), merged(b.clone(), &a));
             prop_assert_eq!(merged(merged(a.clone(), &b), &c), merged(a.clone(), &merged(b.clone(), &c)));
             prop_assert_eq!(merged(a.clone(), &Aggregate::default()), a);
+        }
+    }
+
+    /// Tokens of one event as admission leaves them: input and output, and parts of them.
+    fn usage() -> impl Strategy<Value = Usage<'static>> {
+        let number = || proptest::option::of(0_u64..1_000);
+        (number(), number(), [number(), number(), number()], number()).prop_map(|(input, output, parts, others)| {
+            let part = |part: Option<u64>, whole: Option<u64>| part.zip(whole).map(|(part, whole)| part.min(whole));
+            let cache_read_tokens = part(parts[0], input);
+            let left = input.map(|input| input - cache_read_tokens.unwrap_or(0));
+            let told = input.or(output).map(|_| input.unwrap_or(0) + output.unwrap_or(0));
+            Usage {
+                tokens: told.or(others),
+                input_tokens: input,
+                output_tokens: output,
+                cache_read_tokens,
+                cache_write_tokens: part(parts[1], left),
+                reasoning_tokens: part(parts[2], output),
+                ..Usage::default()
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn i3_classes_are_disjoint_and_miss_only_tokens_of_neither_side(
+            events in proptest::collection::vec(usage(), 0..20),
+        ) {
+            let (mut sums, mut expected, mut untold) = (Totals::default(), TokenClasses::default(), 0);
+            for usage in &events {
+                sums.merge(&Totals::of(usage, false));
+                let number = |number: Option<u64>| number.unwrap_or(0);
+                let (read, write) = (number(usage.cache_read_tokens), number(usage.cache_write_tokens));
+                expected.input += number(usage.input_tokens) - read - write;
+                expected.cache_read += read;
+                expected.cache_write += write;
+                expected.output += number(usage.output_tokens) - number(usage.reasoning_tokens);
+                expected.reasoning += number(usage.reasoning_tokens);
+                if usage.input_tokens.or(usage.output_tokens).is_none() {
+                    untold += number(usage.tokens);
+                }
+            }
+            let classes = sums.token_classes();
+            prop_assert_eq!(classes, expected);
+            let TokenClasses { input, cache_read, cache_write, output, reasoning } = classes;
+            prop_assert_eq!(input + cache_read + cache_write + output + reasoning, sums.tokens - untold);
         }
     }
 

@@ -349,17 +349,23 @@ impl Calendar {
     pub fn period_of(&self, day: Day, period: Period) -> Day {
         match period {
             Period::Day => day,
-            // 1970-01-01 was a Thursday, three days after Monday.
-            Period::Week => day.plus(-(day.0 + 3 - self.week_start.days_after_monday()).rem_euclid(7)),
+            Period::Week => day.plus(-self.days_into_week(day)),
             Period::Month => Day::of_date(day.date().first_of_month()),
         }
+    }
+
+    /// How many days of its week came before a day.
+    fn days_into_week(&self, day: Day) -> i32 {
+        // 1970-01-01 was a Thursday, three days after Monday.
+        (day.0 + 3 - self.week_start.days_after_monday()).rem_euclid(7)
     }
 
     /// The first day of the period `count` later than the one that begins on `start`.
     pub fn later(&self, start: Day, period: Period, count: i32) -> Day {
         match period {
             Period::Day => start.plus(count),
-            Period::Week => start.plus(count.saturating_mul(7)),
+            // The first week begins with the first day there is, wherever it lies in its week.
+            Period::Week => start.plus(count.saturating_mul(7).saturating_sub(self.days_into_week(start))),
             Period::Month => {
                 let months = jiff::Span::new().try_months(count).unwrap_or_default();
                 start.date().checked_add(months).map_or(Day::MAX, Day::of_date)

@@ -17,6 +17,12 @@ pub enum Metric {
     InputTokens,
     /// Tokens written.
     OutputTokens,
+    /// Tokens read that a cache answered.
+    CacheReadTokens,
+    /// Tokens read that were put into a cache.
+    CacheWriteTokens,
+    /// Tokens written that are reasoning.
+    ReasoningTokens,
     /// Mean latency in milliseconds of the events that carry one.
     AvgLatencyMs,
     /// Distinct users.
@@ -34,6 +40,9 @@ impl Metric {
             Self::Tokens => part.tokens = totals.tokens,
             Self::InputTokens => part.input_tokens = totals.input_tokens,
             Self::OutputTokens => part.output_tokens = totals.output_tokens,
+            Self::CacheReadTokens => part.cache_read_tokens = totals.cache_read_tokens,
+            Self::CacheWriteTokens => part.cache_write_tokens = totals.cache_write_tokens,
+            Self::ReasoningTokens => part.reasoning_tokens = totals.reasoning_tokens,
             Self::AvgLatencyMs => {
                 part.latency_us = totals.latency_us;
                 part.latency_calls = totals.latency_calls;
@@ -127,6 +136,9 @@ impl GroupSum {
             Metric::Tokens => self.totals.tokens.cmp(&other.totals.tokens),
             Metric::InputTokens => self.totals.input_tokens.cmp(&other.totals.input_tokens),
             Metric::OutputTokens => self.totals.output_tokens.cmp(&other.totals.output_tokens),
+            Metric::CacheReadTokens => self.totals.cache_read_tokens.cmp(&other.totals.cache_read_tokens),
+            Metric::CacheWriteTokens => self.totals.cache_write_tokens.cmp(&other.totals.cache_write_tokens),
+            Metric::ReasoningTokens => self.totals.reasoning_tokens.cmp(&other.totals.reasoning_tokens),
             Metric::AvgLatencyMs => self.mean_latency_us().cmp(&other.mean_latency_us()),
             Metric::UniqueUsers => self.users.cmp(&other.users),
         };

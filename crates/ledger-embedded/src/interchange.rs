@@ -260,6 +260,9 @@ fn schema() -> Arc<Schema> {
         field("model", DataType::Utf8, true),
         field("properties", DataType::Utf8, true),
         field("received_at", instant(), false),
+        field("cache_read_tokens", DataType::Int64, true),
+        field("cache_write_tokens", DataType::Int64, true),
+        field("reasoning_tokens", DataType::Int64, true),
     ]))
 }
 
@@ -291,6 +294,9 @@ fn columns(events: &[StoredEvent]) -> Vec<ArrayRef> {
         text(|event| event.model.as_deref()),
         text(|event| event.properties.as_deref()),
         time(|event| event.received_at),
+        count(|event| event.cache_read_tokens),
+        count(|event| event.cache_write_tokens),
+        count(|event| event.reasoning_tokens),
     ]
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod columns;
 pub(crate) mod events;
 mod file;
 pub(crate) mod grain;
+mod lacking;
 mod layout;
 pub(crate) mod sorted;
 pub(crate) mod sums;
@@ -21,7 +22,9 @@ use ports::{ErrorKind, PortError};
 use vfs::Vfs;
 
 pub(crate) use blob::slices as blob_slices;
-pub(crate) use file::{Batches, Chunks, KeyRange, Morsel, Pages, ParquetFile, RowId, SegmentFile, corrupt, io_error};
+pub(crate) use file::{
+    Batches, Chunks, KeyRange, Morsel, Pages, ParquetFile, RowId, SegmentFile, ViewBatches, corrupt, io_error,
+};
 
 use crate::dedup::IdRun;
 
@@ -41,14 +44,17 @@ impl Segment {
         let file = |kind| meta.files.iter().find(|file| file.kind == kind);
         let open = |file: &FileMeta| open_checked(vfs, dir, file, deep);
         let events = file(FileKind::Events)
-            .map(|file| ParquetFile::open(open(file)?, &events::KEYS).map_err(|why| corrupt(&file.name, why)))
+            .map(|file| {
+                ParquetFile::open(open(file)?, &events::KEYS, &events::schema()).map_err(|why| corrupt(&file.name, why))
+            })
             .transpose()?;
         if events.as_ref().is_some_and(|events| !events.has_column(events::USER_NUMBER)) {
             let message = format!("open segment {}: an earlier version wrote it, without numbers of users", meta.id);
             return Err(PortError::new(ErrorKind::Conflict, message));
         }
         let sums = required(&meta, file(FileKind::Windows))?;
-        let sums = ParquetFile::open(open(sums)?, &sums::KEYS).map_err(|why| corrupt(&sums.name, why))?;
+        let sums =
+            ParquetFile::open(open(sums)?, &sums::KEYS, &sums::schema()).map_err(|why| corrupt(&sums.name, why))?;
         let ids = required(&meta, file(FileKind::Ids))?;
         let ids = IdRun::open(open(ids)?).map_err(|why| corrupt(&ids.name, why))?;
         Ok(Self { meta, events, sums, ids })

@@ -101,6 +101,12 @@ pub struct StoredEvent {
     pub latency_us: Option<u64>,
     /// The model.
     pub model: Option<String>,
+    /// The part of the input tokens that a cache answered.
+    pub cache_read_tokens: Option<u64>,
+    /// The part of the input tokens that was put into a cache.
+    pub cache_write_tokens: Option<u64>,
+    /// The part of the output tokens that is reasoning.
+    pub reasoning_tokens: Option<u64>,
 }
 
 /// Rows, and where the next page begins.

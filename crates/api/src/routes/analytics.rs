@@ -22,11 +22,14 @@ use crate::shape::SeriesBody;
 use crate::state::ApiState;
 
 /// What can be measured, by name.
-const METRICS: [(&str, Metric); 6] = [
+const METRICS: [(&str, Metric); 9] = [
     ("count", Metric::Count),
     ("tokens", Metric::Tokens),
     ("input_tokens", Metric::InputTokens),
     ("output_tokens", Metric::OutputTokens),
+    ("cache_read_tokens", Metric::CacheReadTokens),
+    ("cache_write_tokens", Metric::CacheWriteTokens),
+    ("reasoning_tokens", Metric::ReasoningTokens),
     ("avg_latency_ms", Metric::AvgLatencyMs),
     ("unique_users", Metric::UniqueUsers),
 ];
@@ -44,8 +47,8 @@ const INTERVALS: [(&str, (Interval, u16)); 5] = [
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AnalyticsParameters {
-    /// `count`, `tokens`, `input_tokens`, `output_tokens`, `avg_latency_ms` (to a microsecond) or
-    /// `unique_users`.
+    /// `count`, `tokens`, `input_tokens`, `output_tokens`, `cache_read_tokens`, `cache_write_tokens`,
+    /// `reasoning_tokens`, `avg_latency_ms` (to a microsecond) or `unique_users`.
     #[param(example = "count")]
     metric: Option<String>,
     /// `minute`, `hour`, `day`, `week` or `month`.

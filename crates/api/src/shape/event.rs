@@ -47,6 +47,15 @@ pub struct EventBody {
     latency_ms: Option<f64>,
     /// The model that answered.
     model: Option<String>,
+    /// The part of the input tokens that a cache answered; absent when it was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_read_tokens: Option<u64>,
+    /// The part of the input tokens that was put into a cache; absent when it was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_tokens: Option<u64>,
+    /// The part of the output tokens that is reasoning; absent when it was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_tokens: Option<u64>,
 }
 
 impl EventBody {
@@ -75,6 +84,9 @@ impl EventBody {
             output_tokens: event.output_tokens,
             latency_ms,
             model: event.model,
+            cache_read_tokens: event.cache_read_tokens,
+            cache_write_tokens: event.cache_write_tokens,
+            reasoning_tokens: event.reasoning_tokens,
         })
     }
 }

@@ -62,7 +62,8 @@ struct AggregationBody {
     #[schema(example = "p95")]
     op: String,
     /// `id`, `time`, `received_at`, `type`, `project`, `customer`, `user`, `endpoint`, `model`, `tokens`,
-    /// `input_tokens`, `output_tokens`, `latency_ms` or `properties.<path>`; only `count` needs none.
+    /// `input_tokens`, `output_tokens`, `cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`, `latency_ms`
+    /// or `properties.<path>`; only `count` needs none.
     #[schema(example = "latency_ms")]
     field: Option<String>,
     /// The column's name; op and field if absent, as in `p95_latency_ms`.

@@ -58,6 +58,9 @@ impl Value {
             Metric::Tokens => Self::Whole(point.totals.tokens),
             Metric::InputTokens => Self::Whole(point.totals.input_tokens),
             Metric::OutputTokens => Self::Whole(point.totals.output_tokens),
+            Metric::CacheReadTokens => Self::Whole(point.totals.cache_read_tokens),
+            Metric::CacheWriteTokens => Self::Whole(point.totals.cache_write_tokens),
+            Metric::ReasoningTokens => Self::Whole(point.totals.reasoning_tokens),
             Metric::AvgLatencyMs => Self::Millis(point.totals.avg_latency_ms()),
             Metric::UniqueUsers => Self::Whole(point.users),
         }

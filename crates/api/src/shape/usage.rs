@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::aggregate::{Aggregate, Slice};
+use domain::aggregate::{Aggregate, Slice, TokenClasses};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::reports::{Customer, CustomerUsage, Window};
@@ -61,6 +61,10 @@ pub(crate) struct AggregationsBody {
     total_input_tokens: u64,
     /// Number of output tokens.
     total_output_tokens: u64,
+    /// Input and output tokens in five classes of which none holds tokens of another. Tokens of events that
+    /// told only their number are in none, so that the classes may be fewer than `totalTokens` together.
+    #[serde(rename = "tokens_by_class")]
+    tokens_by_class: TokenClassesBody,
     /// Mean latency in milliseconds over the events that carried one; null when none did.
     #[serde(serialize_with = "super::millis")]
     avg_latency_ms: Option<f64>,
@@ -78,10 +82,34 @@ impl From<Aggregate> for AggregationsBody {
             total_tokens: sums.totals.tokens,
             total_input_tokens: sums.totals.input_tokens,
             total_output_tokens: sums.totals.output_tokens,
+            tokens_by_class: sums.totals.token_classes().into(),
             avg_latency_ms: sums.totals.avg_latency_ms(),
             by_endpoint: slices(sums.by_endpoint),
             by_model: slices(sums.by_model),
         }
+    }
+}
+
+/// Tokens by class.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TokenClasses)]
+struct TokenClassesBody {
+    /// Input tokens that neither came from a cache nor went into one.
+    input: u64,
+    /// Input tokens that a cache answered.
+    cache_read: u64,
+    /// Input tokens that were put into a cache.
+    cache_write: u64,
+    /// Output tokens that are no reasoning.
+    output: u64,
+    /// Output tokens that are reasoning.
+    reasoning: u64,
+}
+
+impl From<TokenClasses> for TokenClassesBody {
+    fn from(classes: TokenClasses) -> Self {
+        let TokenClasses { input, cache_read, cache_write, output, reasoning } = classes;
+        Self { input, cache_read, cache_write, output, reasoning }
     }
 }
 
@@ -164,4 +192,30 @@ impl UsageBody {
 
 fn named(customer: String) -> Option<String> {
     (!customer.is_empty()).then_some(customer)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::aggregate::Totals;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_told_by_class() -> serde_json::Result<()> {
+        let totals = Totals {
+            calls: 2,
+            tokens: 180,
+            input_tokens: 100,
+            output_tokens: 50,
+            cache_read_tokens: 60,
+            cache_write_tokens: 30,
+            reasoning_tokens: 20,
+            ..Totals::default()
+        };
+        let body = AggregationsBody::from(Aggregate { totals, ..Aggregate::default() });
+        let classes = json!({"input": 10, "cache_read": 60, "cache_write": 30, "output": 30, "reasoning": 20});
+        assert_eq!(serde_json::to_value(body)?["tokens_by_class"], classes, "30 tokens are of no class");
+        Ok(())
+    }
 }

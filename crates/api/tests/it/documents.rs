@@ -31,6 +31,9 @@ async fn a_metering_event_becomes_the_documented_window() {
                     "totalTokens": 1500,
                     "totalInputTokens": 500,
                     "totalOutputTokens": 1000,
+                    "tokens_by_class": {
+                        "input": 500, "cache_read": 0, "cache_write": 0, "output": 1000, "reasoning": 0,
+                    },
                     "avgLatencyMs": 234,
                     "byEndpoint": {"/api/completion": {"calls": 1, "tokens": 1500}},
                     "byModel": {"gpt-4": {"calls": 1, "tokens": 1500}},

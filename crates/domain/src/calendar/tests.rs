@@ -114,6 +114,20 @@ fn weeks_and_months() {
     assert_eq!(sunday.period_of(day("2026-11-21"), Period::Week), day("2026-11-15"));
 }
 
+/// 0001-01-01 was a Monday: weeks that begin on a Saturday have the end of one before it.
+#[test]
+fn the_first_week_ends_where_its_first_day_says() {
+    let calendar = Calendar { week_start: WeekStart::Saturday, ..calendar("Asia/Kathmandu") };
+    let (monday, saturday) = (day("0001-01-01"), day("0001-01-06"));
+    assert_eq!(calendar.period_of(day("0001-01-05"), Period::Week), monday);
+    assert_eq!(calendar.period_of(saturday, Period::Week), saturday);
+    assert_eq!(calendar.later(monday, Period::Week, 1), saturday);
+    let mut buckets = calendar.buckets(Interval::Days(Period::Week));
+    for (instant, first) in [("0001-01-03T00:00:00Z", monday), ("0001-01-06T00:00:00Z", saturday)] {
+        assert_eq!(buckets.start_of(at(instant)), calendar.start_of(first), "{instant}");
+    }
+}
+
 #[test]
 fn zones_that_are_none() {
     for name in ["", "Mars/Olympus", "../etc/passwd", "Europe/Berlin\0", "EST5EDT4", "+02:00", "Europe/", "/", "local"]

@@ -35,6 +35,12 @@ pub enum Field {
     InputTokens,
     /// `output_tokens`
     OutputTokens,
+    /// `cache_read_tokens`
+    CacheReadTokens,
+    /// `cache_write_tokens`
+    CacheWriteTokens,
+    /// `reasoning_tokens`
+    ReasoningTokens,
     /// `latency_ms`: milliseconds, with a fraction.
     LatencyMs,
 }
@@ -56,7 +62,7 @@ pub enum Kind {
 
 impl Field {
     /// All fields.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Id,
         Self::Time,
         Self::ReceivedAt,
@@ -69,6 +75,9 @@ impl Field {
         Self::Tokens,
         Self::InputTokens,
         Self::OutputTokens,
+        Self::CacheReadTokens,
+        Self::CacheWriteTokens,
+        Self::ReasoningTokens,
         Self::LatencyMs,
     ];
 
@@ -87,6 +96,9 @@ impl Field {
             Self::Tokens => "tokens",
             Self::InputTokens => "input_tokens",
             Self::OutputTokens => "output_tokens",
+            Self::CacheReadTokens => "cache_read_tokens",
+            Self::CacheWriteTokens => "cache_write_tokens",
+            Self::ReasoningTokens => "reasoning_tokens",
             Self::LatencyMs => "latency_ms",
         }
     }
@@ -95,7 +107,12 @@ impl Field {
     pub const fn kind(self) -> Kind {
         match self {
             Self::Time | Self::ReceivedAt => Kind::Time,
-            Self::Tokens | Self::InputTokens | Self::OutputTokens => Kind::Count,
+            Self::Tokens
+            | Self::InputTokens
+            | Self::OutputTokens
+            | Self::CacheReadTokens
+            | Self::CacheWriteTokens
+            | Self::ReasoningTokens => Kind::Count,
             Self::LatencyMs => Kind::Millis,
             _ => Kind::Text,
         }

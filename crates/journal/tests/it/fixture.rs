@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use domain::event::{EventView, IdScheme, Usage};
+use domain::payload::{HashRule, PayloadHash};
 use domain::position::Seq;
-use domain::record::RecordView;
+use domain::record::{EventIdentity, FormerId, RecordView, RequestKey};
 use domain::time::Timestamp;
 use ports::journal::Delivery;
 use ports::testing::ledger::records::at;
@@ -14,6 +15,8 @@ use vfs::testing::SimVfs;
 use crate::support::{DIR, append_all, one_segment, open, read_all};
 
 const V1: &[u8] = include_bytes!("fixtures/journal-v1.log");
+/// Segment files are the same; the records in it are of version 2.
+const V2: &[u8] = include_bytes!("fixtures/journal-v2.log");
 
 /// An event without anything optional.
 fn plain<'a>(id: &'a str, time: Timestamp, kind: &'a str) -> EventView<'a> {
@@ -86,6 +89,60 @@ async fn a_journal_of_version_1_is_opened() {
 
 fn journal_numbers(entries: &[Delivery]) -> Vec<u64> {
     entries.iter().map(|entry| Seq::of_record(entry.id).0).collect()
+}
+
+fn written(hash: u64) -> PayloadHash {
+    PayloadHash { rule: HashRule::Written, hash }
+}
+
+/// Everything that a record of version 2 can hold.
+#[tokio::test]
+async fn a_journal_with_records_of_version_2_is_opened() {
+    let disk = SimVfs::new();
+    disk.put(&Path::new(DIR).join("00000000000000000007.journal"), V2);
+    let journal = open(&disk, 6, one_segment()).unwrap();
+    let entries = read_all(&journal).await.unwrap();
+    assert_eq!(journal_numbers(&entries), [7, 8, 9]);
+
+    let whole = EventView {
+        project: Some("alpha"),
+        customer: Some("customer-1"),
+        user: Some("user-1"),
+        endpoint: Some("/v1/complete"),
+        properties: Some(r#"{"nested":{"a":[1,2.5,null]}}"#),
+        usage: Usage {
+            tokens: Some(1_500),
+            input_tokens: Some(500),
+            output_tokens: Some(1_000),
+            latency_us: Some(234_000),
+            model: Some("sonnet"),
+            cache_read_tokens: Some(300),
+            cache_write_tokens: Some(100),
+            reasoning_tokens: Some(700),
+        },
+        ..plain("event-1", at(0), "completion")
+    };
+    let cloud = EventView { id_scheme: IdScheme::CloudEvent, ..plain("ce:gateway#1", at(1), "call") };
+    let in_request = EventView {
+        id_scheme: IdScheme::InRequest,
+        endpoint: Some("/v1/embed"),
+        ..plain("a key#0", at(-3_600), "api_call")
+    };
+    assert_record(&entries[0], "acme", at(2), &[whole]);
+    assert_record(&entries[1], "acme", at(31), &[plain("event-2", at(31), "custom"), cloud]);
+    assert_record(&entries[2], "globex", at(32), &[in_request]);
+
+    let records: Vec<_> = entries.iter().map(|entry| RecordView::parse(&entry.payload).unwrap()).collect();
+    let watermarks: Vec<_> = records.iter().map(|record| record.times().watermark).collect();
+    assert_eq!(watermarks, [at(-40), at(36), at(32)]);
+    let key = RequestKey { text: "key 1 POST /v1/events événement", body: written(6) };
+    assert_eq!(records.iter().map(RecordView::request).collect::<Vec<_>>(), [None, None, Some(key)]);
+    let bodies = records.iter().flat_map(RecordView::bodies).map(Result::unwrap);
+    let identities: Vec<_> = bodies.map(|body| body.event_with_identity().unwrap().1).collect();
+    let known = |payload| EventIdentity { payload, former: None };
+    let former = FormerId { id: "1", payload: PayloadHash { rule: HashRule::EncodedBody, hash: 3 } };
+    let cloud = EventIdentity { payload: written(2), former: Some(former) };
+    assert_eq!(identities, [known(written(0x0102_0304_0506_0708)), known(written(4)), cloud, known(written(5))]);
 }
 
 /// The bytes as `docs/formats/journal-record.md` draws them, read without the journal's own code.

@@ -207,7 +207,7 @@ impl<'b> HourRows<'b> {
     fn of(batch: &'b RecordBatch, query: &HourQuery<'_>, checked: Option<&'b KeyRange<'b>>) -> ParquetResult<Self> {
         let columns = Columns(batch);
         let has = |name: &str| batch.column_by_name(name).is_some();
-        let numbers = |name: &str| columns.numbers(name).map(|column| &column.values()[..]);
+        let numbers = |name: &str| columns.sums(name).map(|column| &column.values()[..]);
         let optional = |name: &str| has(name).then(|| numbers(name)).transpose();
         let others = match checked {
             Some(keys) => Some((&columns.codes("grain")?.values()[..], keys)),

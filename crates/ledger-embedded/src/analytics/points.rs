@@ -292,6 +292,9 @@ pub(super) fn totals_of(metric: Metric, calls: u64, value: Option<u64>, valued: 
         Metric::Tokens => totals.tokens = value,
         Metric::InputTokens => totals.input_tokens = value,
         Metric::OutputTokens => totals.output_tokens = value,
+        Metric::CacheReadTokens => totals.cache_read_tokens = value,
+        Metric::CacheWriteTokens => totals.cache_write_tokens = value,
+        Metric::ReasoningTokens => totals.reasoning_tokens = value,
         Metric::AvgLatencyMs => {
             totals.latency_us = value;
             totals.latency_calls = valued;

@@ -44,6 +44,9 @@ pub(super) const fn value_column(metric: Metric) -> Option<&'static str> {
         Metric::Tokens => Some("tokens"),
         Metric::InputTokens => Some("input_tokens"),
         Metric::OutputTokens => Some("output_tokens"),
+        Metric::CacheReadTokens => Some("cache_read_tokens"),
+        Metric::CacheWriteTokens => Some("cache_write_tokens"),
+        Metric::ReasoningTokens => Some("reasoning_tokens"),
         Metric::AvgLatencyMs => Some("latency_us"),
     }
 }
@@ -98,6 +101,9 @@ impl Rows {
             Some("tokens") => usage.tokens,
             Some("input_tokens") => usage.input_tokens,
             Some("output_tokens") => usage.output_tokens,
+            Some("cache_read_tokens") => usage.cache_read_tokens,
+            Some("cache_write_tokens") => usage.cache_write_tokens,
+            Some("reasoning_tokens") => usage.reasoning_tokens,
             Some("latency_us") => usage.latency_us,
             _ => None,
         });

@@ -47,26 +47,34 @@ pub(crate) struct IdRecord {
 }
 
 impl IdRecord {
-    fn encode(&self) -> [u8; RECORD_BYTES] {
+    fn encode(&self) -> io::Result<[u8; RECORD_BYTES]> {
+        let position = self.seen.position.bits();
+        if position >> POSITION_BITS != 0 {
+            return Err(broken("record number of more than 44 bits"));
+        }
         let mut bytes = [0; RECORD_BYTES];
         bytes[..16].copy_from_slice(&self.hash.0.to_le_bytes());
         let rule = u64::from(self.seen.payload.rule.code()) << POSITION_BITS;
-        bytes[16..24].copy_from_slice(&(self.seen.position.bits() | rule).to_le_bytes());
+        bytes[16..24].copy_from_slice(&(position | rule).to_le_bytes());
         bytes[24..].copy_from_slice(&self.seen.payload.hash.to_le_bytes());
-        bytes
+        Ok(bytes)
     }
 
-    fn decode(bytes: &[u8]) -> Self {
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&bytes[..16]);
+    fn decode(bytes: &[u8]) -> io::Result<Self> {
         let packed = word(&bytes[16..]);
         let position = Position::from_bits(packed & ((1 << POSITION_BITS) - 1));
-        // A rule of a later program is none of those that payloads are compared by.
         let rule = u8::try_from(packed >> POSITION_BITS).ok().and_then(HashRule::of_code);
-        let payload = PayloadHash { rule: rule.unwrap_or(HashRule::Written), hash: word(&bytes[24..]) };
-        let seen = FirstSeen { position, payload };
-        Self { hash: IdHash(u128::from_le_bytes(hash)), seen }
+        let rule = rule.ok_or_else(|| broken("payload hash by an unknown rule"))?;
+        let payload = PayloadHash { rule, hash: word(&bytes[24..]) };
+        Ok(Self { hash: hash_of(bytes), seen: FirstSeen { position, payload } })
     }
+}
+
+/// The hash that a record begins with.
+fn hash_of(record: &[u8]) -> IdHash {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&record[..16]);
+    IdHash(u128::from_le_bytes(hash))
 }
 
 fn word(bytes: &[u8]) -> u64 {
@@ -110,7 +118,7 @@ impl<W: Write> IdRunWriter<W> {
         if self.keys.last() != Some(&key) {
             self.keys.push(key);
         }
-        self.out.write_all(&record.encode())
+        self.out.write_all(&record.encode()?)
     }
 
     /// Writes filter and trailer; gives the output back.
@@ -227,9 +235,12 @@ impl IdRun {
             let last = (next + SCAN_RECORDS).min(self.count);
             let read = self.read(next, last, &mut page);
             next = last;
-            match read {
+            let records = read.and_then(|records| {
+                records.iter().map(|record| IdRecord::decode(record)).collect::<io::Result<Vec<_>>>()
+            });
+            match records {
                 Ok(records) => {
-                    ready = records.iter().map(|record| IdRecord::decode(record)).collect::<Vec<_>>().into_iter();
+                    ready = records.into_iter();
                     ready.next().map(Ok)
                 }
                 Err(why) => {
@@ -277,12 +288,12 @@ impl<'r> IdLookup<'r> {
 
     fn search(&mut self, hash: IdHash) -> io::Result<Option<FirstSeen>> {
         let mut bounds = Bounds { low: 0, high: self.run.count, low_hash: 0, high_hash: u128::MAX };
-        if let Some(answer) = self.look(hash, &mut bounds) {
+        if let Some(answer) = self.look(hash, &mut bounds)? {
             return Ok(answer);
         }
         while bounds.low < bounds.high {
             self.read(hash, &bounds)?;
-            if let Some(answer) = self.look(hash, &mut bounds) {
+            if let Some(answer) = self.look(hash, &mut bounds)? {
                 return Ok(answer);
             }
         }
@@ -307,19 +318,19 @@ impl<'r> IdLookup<'r> {
     }
 
     /// What the page in hand says of `hash`. When it can be elsewhere, `None`, and narrower bounds.
-    fn look(&self, hash: IdHash, bounds: &mut Bounds) -> Option<Option<FirstSeen>> {
+    fn look(&self, hash: IdHash, bounds: &mut Bounds) -> io::Result<Option<Option<FirstSeen>>> {
         let count = usize::try_from(self.held.end - self.held.start).unwrap_or(0);
         let records = &self.page.as_chunks::<RECORD_BYTES>().0[..count];
-        match records.binary_search_by(|record| IdRecord::decode(record).hash.cmp(&hash)) {
-            _ if records.is_empty() => return None,
-            Ok(found) => return Some(Some(IdRecord::decode(&records[found]).seen)),
-            Err(0) => (bounds.high, bounds.high_hash) = (self.held.start, IdRecord::decode(&records[0]).hash.0),
+        match records.binary_search_by(|record| hash_of(record).cmp(&hash)) {
+            _ if records.is_empty() => {}
+            Ok(found) => return Ok(Some(Some(IdRecord::decode(&records[found])?.seen))),
+            Err(0) => (bounds.high, bounds.high_hash) = (self.held.start, hash_of(&records[0]).0),
             Err(at) if at == records.len() => {
-                (bounds.low, bounds.low_hash) = (self.held.end, IdRecord::decode(&records[at - 1]).hash.0);
+                (bounds.low, bounds.low_hash) = (self.held.end, hash_of(&records[at - 1]).0);
             }
-            Err(_) => return Some(None),
+            Err(_) => return Ok(Some(None)),
         }
-        None
+        Ok(None)
     }
 }
 

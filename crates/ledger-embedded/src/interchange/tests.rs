@@ -174,6 +174,9 @@ fn exported_events_are_read_back() {
         output_tokens: None,
         latency_us: Some(1_500),
         model: None,
+        cache_read_tokens: Some(5),
+        cache_write_tokens: None,
+        reasoning_tokens: Some(0),
     };
     let mut writer = ParquetEvents::new(Vec::new()).unwrap();
     writer.push(&[event.clone(), event]).unwrap();
@@ -187,4 +190,6 @@ fn exported_events_are_read_back() {
     assert_eq!(row[1], Cell::Time(Timestamp::from_micros(-1)));
     assert_eq!((row[7].clone(), row[10].clone()), (Cell::Number("7".into()), Cell::Number("1.5".into())));
     assert_eq!((row[8].clone(), row[12].clone()), (Cell::Absent, Cell::Text("{}")));
+    assert_eq!(table.columns()[14..], ["cache_read_tokens", "cache_write_tokens", "reasoning_tokens"]);
+    assert_eq!(row[14..], [Cell::Number("5".into()), Cell::Absent, Cell::Number("0".into())]);
 }

@@ -18,7 +18,6 @@ use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::streaming::PartitionStream;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::errors::Result as ParquetResult;
 use ports::PortError;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +26,7 @@ use super::columns::{self, Derived};
 use crate::memtable::{MemtableEvent, MemtableRows};
 use crate::reading::check_cancelled;
 use crate::segment::columns::signed;
-use crate::segment::{Morsel, Segment, corrupt, key_range};
+use crate::segment::{Morsel, Segment, ViewBatches, corrupt, key_range};
 
 /// Unflushed rows of one batch.
 const UNFLUSHED_ROWS: usize = 8_192;
@@ -166,6 +165,9 @@ fn unflushed_column(name: &str, rows: &[MemtableEvent<'_>]) -> ArrayRef {
         "tokens" => counts(|row| row.event.usage.tokens),
         "input_tokens" => counts(|row| row.event.usage.input_tokens),
         "output_tokens" => counts(|row| row.event.usage.output_tokens),
+        "cache_read_tokens" => counts(|row| row.event.usage.cache_read_tokens),
+        "cache_write_tokens" => counts(|row| row.event.usage.cache_write_tokens),
+        "reasoning_tokens" => counts(|row| row.event.usage.reasoning_tokens),
         "latency_us" => counts(|row| row.event.usage.latency_us),
         "id" => texts(|row| Some(row.event.id)),
         "type" => texts(|row| Some(row.event.kind)),
@@ -203,7 +205,7 @@ impl fmt::Debug for Scan {
 enum RunningTask {
     Nothing,
     Unflushed(Arc<MemtableRows>, Range<usize>),
-    Stored { name: String, reader: Box<ParquetRecordBatchReader>, whole: bool },
+    Stored { name: String, reader: Box<ViewBatches>, whole: bool },
 }
 
 /// A partition of a scan, which takes the next task whenever it is done with one.

@@ -338,5 +338,8 @@ fn stored_event(unflushed: &MemtableEvent<'_>) -> StoredEvent {
         output_tokens: event.usage.output_tokens,
         latency_us: event.usage.latency_us,
         model: event.usage.model.map(str::to_owned),
+        cache_read_tokens: event.usage.cache_read_tokens,
+        cache_write_tokens: event.usage.cache_write_tokens,
+        reasoning_tokens: event.usage.reasoning_tokens,
     }
 }

@@ -6,6 +6,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt8Type, UInt32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
+use domain::time::Timestamp;
 use domain::users::UserNumber;
 use parquet::errors::{ParquetError, Result};
 
@@ -36,6 +37,15 @@ impl<'b> Columns<'b> {
         self.get(name, |column| column.as_primitive_opt::<Int64Type>())
     }
 
+    /// Sums, which the format lets be below 0 in one file: whoever cannot add such up must not read them as 0.
+    pub(crate) fn sums(self, name: &str) -> Result<&'b Int64Array> {
+        let sums = self.numbers(name)?;
+        match sums.values().iter().all(|sum| *sum >= 0) {
+            true => Ok(sums),
+            false => Err(ParquetError::General(format!("a sum of {name} is below 0"))),
+        }
+    }
+
     pub(crate) fn positions(self, name: &str) -> Result<&'b UInt64Array> {
         self.get(name, |column| column.as_primitive_opt::<UInt64Type>())
     }
@@ -61,6 +71,11 @@ pub(crate) fn text_at(array: &StringArray, row: usize) -> Option<&str> {
 /// The count at `row`, unless null.
 pub(crate) fn count_at(array: &Int64Array, row: usize) -> Option<u64> {
     array.is_valid(row).then(|| unsigned(array.value(row)))
+}
+
+/// The instant at `row`, unless null.
+pub(crate) fn time_at(array: &TimestampMicrosecondArray, row: usize) -> Option<Timestamp> {
+    array.is_valid(row).then(|| Timestamp::from_micros(array.value(row)))
 }
 
 /// The user at `row`, unless null.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Int64Builder, StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
-    UInt32Builder, UInt64Array, UInt64Builder,
+    UInt8Builder, UInt32Builder, UInt64Array, UInt64Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::position::Position;
+use domain::record::ReceiptTimes;
 use domain::time::Timestamp;
 use parquet::basic::Encoding;
 use parquet::errors::Result;
@@ -32,9 +33,19 @@ pub(crate) const KEYS: KeyColumns = KeyColumns { tenant: "tenant", grain: None, 
 
 /// The column that files of version 1 do not have.
 pub(crate) const USER_NUMBER: &str = "user_number";
+/// The part of the input tokens that a cache answered.
+pub(crate) const CACHE_READ: &str = "cache_read_tokens";
+/// The part of the input tokens that was put into a cache.
+pub(crate) const CACHE_WRITE: &str = "cache_write_tokens";
+/// The part of the output tokens that is reasoning.
+pub(crate) const REASONING: &str = "reasoning_tokens";
+/// The number of what the id means.
+pub(crate) const ID_SCHEME: &str = "id_scheme";
+/// Up to when windows may have been closed at admission, where that is later than the receive time.
+pub(crate) const WATERMARK: &str = "watermark";
 
-/// All columns, in order.
-pub(crate) const COLUMNS: [&str; 17] = [
+/// All columns, in order. Files of version 2 end before [`CACHE_READ`].
+pub(crate) const COLUMNS: [&str; 22] = [
     "tenant",
     "customer",
     "time",
@@ -52,6 +63,11 @@ pub(crate) const COLUMNS: [&str; 17] = [
     "output_tokens",
     "latency_us",
     "model",
+    CACHE_READ,
+    CACHE_WRITE,
+    REASONING,
+    ID_SCHEME,
+    WATERMARK,
 ];
 
 /// Schema of the file.
@@ -60,25 +76,31 @@ pub(crate) fn schema() -> SchemaRef {
     let instant = || DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
     let fields = COLUMNS.map(|name| match name {
         "time" | "received_at" => field(name, instant(), false),
+        WATERMARK => field(name, instant(), true),
+        ID_SCHEME => field(name, DataType::UInt8, false),
         "position" => field(name, DataType::UInt64, false),
         USER_NUMBER => field(name, DataType::UInt32, true),
         "tenant" | "customer" | "id" | "type" => field(name, DataType::Utf8, false),
-        "tokens" | "input_tokens" | "output_tokens" | "latency_us" => field(name, DataType::Int64, true),
+        "tokens" | "input_tokens" | "output_tokens" | "latency_us" | CACHE_READ | CACHE_WRITE | REASONING => {
+            field(name, DataType::Int64, true)
+        }
         _ => field(name, DataType::Utf8, true),
     });
     Arc::new(Schema::new(fields.to_vec()))
 }
 
-/// How the file is written: sorted columns as shared prefixes, few-valued ones as dictionaries.
+/// How the file is written: sorted columns as shared prefixes, few-valued ones as dictionaries. Statistics per
+/// page for what rows are found by: the sort columns, and the receive time.
 pub(crate) fn properties() -> WriterProperties {
-    let mut properties =
-        key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &["tenant", "customer", "time"]);
+    let found_by = ["tenant", "customer", "time", "received_at"];
+    let mut properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &found_by);
     for name in ["time", "position", "received_at"] {
         let path = ColumnPath::from(name);
         properties = properties.set_column_dictionary_enabled(path.clone(), false);
         properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
     }
-    for name in ["id", "user", USER_NUMBER, "properties", "tokens", "input_tokens", "output_tokens", "latency_us"] {
+    let plain = ["id", "user", USER_NUMBER, "properties", "tokens", "input_tokens", "output_tokens", "latency_us"];
+    for name in plain.into_iter().chain([CACHE_READ, CACHE_WRITE, REASONING]) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
     }
     properties.build()
@@ -105,6 +127,11 @@ pub(crate) struct EventBuilder {
     output_tokens: Int64Builder,
     latency_us: Int64Builder,
     model: StringBuilder,
+    cache_read_tokens: Int64Builder,
+    cache_write_tokens: Int64Builder,
+    reasoning_tokens: Int64Builder,
+    id_scheme: UInt8Builder,
+    watermark: TimestampMicrosecondBuilder,
 }
 
 impl EventBuilder {
@@ -134,6 +161,12 @@ impl EventBuilder {
         self.output_tokens.append_option(event.usage.output_tokens.map(signed));
         self.latency_us.append_option(event.usage.latency_us.map(signed));
         self.model.append_option(event.usage.model);
+        self.cache_read_tokens.append_option(event.usage.cache_read_tokens.map(signed));
+        self.cache_write_tokens.append_option(event.usage.cache_write_tokens.map(signed));
+        self.reasoning_tokens.append_option(event.usage.reasoning_tokens.map(signed));
+        self.id_scheme.append_value(event.id_scheme.code());
+        let ReceiptTimes { received_at, watermark } = row.times;
+        self.watermark.append_option((watermark > received_at).then_some(watermark.micros()));
     }
 
     /// The rows gathered, and an empty builder again.
@@ -159,6 +192,11 @@ impl EventBuilder {
             Arc::new(self.output_tokens.finish()),
             Arc::new(self.latency_us.finish()),
             Arc::new(self.model.finish()),
+            Arc::new(self.cache_read_tokens.finish()),
+            Arc::new(self.cache_write_tokens.finish()),
+            Arc::new(self.reasoning_tokens.finish()),
+            Arc::new(self.id_scheme.finish()),
+            utc(&mut self.watermark),
         ];
         RecordBatch::try_new(schema(), columns)
     }
@@ -232,5 +270,8 @@ pub(crate) fn stored(batch: &RecordBatch, row: usize) -> Result<StoredEvent> {
         output_tokens: count("output_tokens")?,
         latency_us: count("latency_us")?,
         model: text("model")?,
+        cache_read_tokens: count(CACHE_READ)?,
+        cache_write_tokens: count(CACHE_WRITE)?,
+        reasoning_tokens: count(REASONING)?,
     })
 }

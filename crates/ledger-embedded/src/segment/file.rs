@@ -27,10 +27,11 @@ use ports::{ErrorKind, PortError};
 use vfs::{Publisher, ReadFile, Vfs};
 
 use super::grain::Grain;
+use super::lacking::Lacking;
 use super::layout::KeyColumns;
 pub(crate) use pages::Pages;
 
-pub(crate) use morsels::Morsel;
+pub(crate) use morsels::{Morsel, ViewBatches};
 
 /// Rows handed out at once, at most.
 const BATCH_ROWS: usize = 4_096;
@@ -135,16 +136,20 @@ pub(crate) struct ParquetFile {
     /// Metadata that reads columns of few values as dictionaries.
     coded: ArrowReaderMetadata,
     pages: Vec<PageBounds>,
+    /// The columns that it does not have, since an earlier version wrote it.
+    lacking: Lacking,
 }
 
 impl ParquetFile {
-    pub(super) fn open(file: Arc<dyn ReadFile>, keys: &KeyColumns) -> ParquetResult<Self> {
+    /// Opens a file of which `newest` has the columns that the newest version would have.
+    pub(super) fn open(file: Arc<dyn ReadFile>, keys: &KeyColumns, newest: &Schema) -> ParquetResult<Self> {
         let chunks = Chunks(file);
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
         let metadata = ArrowReaderMetadata::load(&chunks, options)?;
         let pages = page_bounds(&metadata, keys)?;
         let coded = coded(&metadata)?;
-        Ok(Self { chunks, metadata, coded, pages })
+        let lacking = Lacking::of(metadata.schema(), newest.fields());
+        Ok(Self { chunks, metadata, coded, pages, lacking })
     }
 
     /// Whether it has this column.
@@ -155,16 +160,22 @@ impl ParquetFile {
     /// Batches that hold all rows in `wanted`, in order, and others of the same pages.
     pub(crate) fn select(&self, wanted: &KeyRange<'_>, columns: &[&str]) -> ParquetResult<Batches> {
         let pages = self.candidates(wanted).iter().filter(|page| page.may_hold(wanted));
-        self.read(pages.map(PageBounds::span).collect(), self.builder(columns))
+        self.read(pages.map(PageBounds::span).collect(), columns, self.builder(columns))
     }
 
     /// Batches of exactly these rows, which are in order.
     pub(crate) fn fetch(&self, rows: &[RowId], columns: &[&str]) -> ParquetResult<Batches> {
         let spans = rows.iter().map(|row| Span { group: row.group, first: row.row, rows: 1 });
-        self.read(spans.collect(), self.builder(columns))
+        self.read(spans.collect(), columns, self.builder(columns))
     }
 
-    fn read(&self, spans: VecDeque<Span>, builder: ParquetRecordBatchReaderBuilder<Chunks>) -> ParquetResult<Batches> {
+    fn read(
+        &self,
+        spans: VecDeque<Span>,
+        columns: &[&str],
+        builder: ParquetRecordBatchReaderBuilder<Chunks>,
+    ) -> ParquetResult<Batches> {
+        let lacking = self.lacking.among(columns);
         let mut groups: Vec<usize> = Vec::new();
         let mut selectors = Vec::new();
         let mut at_row = 0;
@@ -180,16 +191,17 @@ impl ParquetFile {
         }
         self.skip_rest(groups.last(), at_row, &mut selectors);
         if groups.is_empty() {
-            return Ok(Batches { reader: None, spans });
+            return Ok(Batches { reader: None, spans, lacking });
         }
         let builder = builder.with_row_groups(groups);
         let reader = builder.with_row_selection(RowSelection::from(selectors)).build()?;
-        Ok(Batches { reader: Some(reader), spans })
+        Ok(Batches { reader: Some(reader), spans, lacking })
     }
 
     /// Batches of all rows, in order.
     pub(crate) fn scan(&self, columns: &[&str]) -> ParquetResult<Batches> {
-        Ok(Batches { reader: Some(self.builder(columns).build()?), spans: VecDeque::new() })
+        let reader = Some(self.builder(columns).build()?);
+        Ok(Batches { reader, spans: VecDeque::new(), lacking: self.lacking.among(columns) })
     }
 
     fn builder(&self, columns: &[&str]) -> ParquetRecordBatchReaderBuilder<Chunks> {
@@ -232,6 +244,7 @@ struct Span {
 pub(crate) struct Batches {
     reader: Option<ParquetRecordBatchReader>,
     spans: VecDeque<Span>,
+    lacking: Lacking,
 }
 
 impl Batches {
@@ -255,7 +268,8 @@ impl Iterator for Batches {
     type Item = ParquetResult<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.reader.as_mut()?.next()?.map_err(ParquetError::from))
+        let batch = self.reader.as_mut()?.next()?;
+        Some(batch.and_then(|batch| self.lacking.add_to(batch)).map_err(ParquetError::from))
     }
 }
 

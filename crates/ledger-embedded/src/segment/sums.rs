@@ -35,10 +35,22 @@ const GROUP_ROWS: usize = 16_384;
 pub(crate) const KEYS: KeyColumns =
     KeyColumns { tenant: "tenant", grain: Some("grain"), customer: "customer", time: "start" };
 
-const NUMBERS: [&str; 7] = ["calls", "tokens", "input_tokens", "output_tokens", "latency_us", "latency_calls", "late"];
+/// The columns that are sums; files of version 2 end with `late`.
+const NUMBERS: [&str; 10] = [
+    "calls",
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "latency_us",
+    "latency_calls",
+    "late",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+];
 
 /// All columns, in order.
-pub(crate) const COLUMNS: [&str; 15] = [
+pub(crate) const COLUMNS: [&str; 18] = [
     "tenant",
     "grain",
     "customer",
@@ -50,6 +62,9 @@ pub(crate) const COLUMNS: [&str; 15] = [
     "latency_us",
     "latency_calls",
     "late",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
     "first_received",
     "last_received",
     "by_endpoint",
@@ -101,7 +116,7 @@ pub(crate) struct SumBuilder {
     grain: UInt8Builder,
     customer: StringBuilder,
     start: TimestampMicrosecondBuilder,
-    numbers: [Int64Builder; 7],
+    numbers: [Int64Builder; NUMBERS.len()],
     first_received: TimestampMicrosecondBuilder,
     last_received: TimestampMicrosecondBuilder,
     by_endpoint: BinaryBuilder,
@@ -151,8 +166,19 @@ impl SumBuilder {
         self.grain.append_value(key.grain.code());
         self.customer.append_value(key.customer);
         self.start.append_value(key.start.micros());
-        let Totals { calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late } = numbers.totals;
-        let values = [calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late];
+        let sums = &numbers.totals;
+        let values = [
+            sums.calls,
+            sums.tokens,
+            sums.input_tokens,
+            sums.output_tokens,
+            sums.latency_us,
+            sums.latency_calls,
+            sums.late,
+            sums.cache_read_tokens,
+            sums.cache_write_tokens,
+            sums.reasoning_tokens,
+        ];
         self.numbers.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(signed(value)));
         self.first_received.append_value(numbers.first_received.micros());
         self.last_received.append_value(numbers.last_received.micros());
@@ -210,7 +236,7 @@ impl SortedRows for SumRows {
             grain,
             customer: columns.texts("customer")?.clone(),
             start: columns.times("start")?.clone(),
-            numbers: NUMBERS.iter().map(|name| columns.numbers(name).cloned()).collect::<Result<_>>()?,
+            numbers: NUMBERS.iter().map(|name| columns.sums(name).cloned()).collect::<Result<_>>()?,
             first_received: columns.times("first_received")?.clone(),
             last_received: columns.times("last_received")?.clone(),
             by_endpoint: columns.blobs("by_endpoint")?.clone(),
@@ -240,6 +266,9 @@ impl SumRows {
             latency_us: number(4),
             latency_calls: number(5),
             late: number(6),
+            cache_read_tokens: number(7),
+            cache_write_tokens: number(8),
+            reasoning_tokens: number(9),
         };
         let instant = |array: &TimestampMicrosecondArray| Timestamp::from_micros(array.value(row));
         SumNumbers {

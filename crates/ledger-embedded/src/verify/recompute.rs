@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::Totals;
-use domain::event::{EventView, IdScheme, Usage};
+use domain::event::{EventId, EventView, IdScheme, Usage};
 use domain::invariant::Invariant;
 use domain::payload::HashRule;
+use domain::record::ReceiptTimes;
 use domain::rollup::{RollupKey, hour_of};
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
@@ -21,13 +22,15 @@ use crate::dedup::IdHasher;
 use crate::memtable::Partial;
 use crate::merge::{Merge, Sum};
 use crate::segment::Segment;
-use crate::segment::columns::{Columns, count_at, text_at, user_at};
-use crate::segment::events::{EventKey, EventKeys, USER_NUMBER};
+use crate::segment::columns::{Columns, count_at, text_at, time_at, user_at};
+use crate::segment::events::{
+    CACHE_READ, CACHE_WRITE, EventKey, EventKeys, ID_SCHEME, REASONING, USER_NUMBER, WATERMARK,
+};
 use crate::segment::grain::Grain;
 use crate::segment::sorted::SortedRows;
 
 /// What recomputation reads of an event.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 21] = [
     "tenant",
     "customer",
     "time",
@@ -44,6 +47,11 @@ const COLUMNS: [&str; 16] = [
     "model",
     "user",
     USER_NUMBER,
+    CACHE_READ,
+    CACHE_WRITE,
+    REASONING,
+    ID_SCHEME,
+    WATERMARK,
 ];
 
 /// All aggregates computed again from raw events, compared with what is stored.
@@ -102,11 +110,14 @@ impl<'r, 'd> Recompute<'r, 'd> {
             output_tokens: count("output_tokens")?,
             latency_us: count("latency_us")?,
             model: text("model")?,
-            ..Usage::default()
+            cache_read_tokens: count(CACHE_READ)?,
+            cache_write_tokens: count(CACHE_WRITE)?,
+            reasoning_tokens: count(REASONING)?,
         };
+        let id_scheme = IdScheme::of_code(columns.codes(ID_SCHEME)?.value(row));
         let event = EventView {
             id: columns.texts("id")?.value(row),
-            id_scheme: IdScheme::Native,
+            id_scheme: id_scheme.ok_or_else(|| ParquetError::General("an id has an unknown scheme".into()))?,
             time: key.time,
             kind: columns.texts("type")?.value(row),
             project: text("project")?,
@@ -117,7 +128,8 @@ impl<'r, 'd> Recompute<'r, 'd> {
             usage,
         };
         let received_at = Timestamp::from_micros(columns.times("received_at")?.value(row));
-        let late = self.rule.is_late(event.time, received_at);
+        let watermark = time_at(columns.times(WATERMARK)?, row).unwrap_or(received_at);
+        let late = self.rule.is_late(event.time, ReceiptTimes { received_at, watermark }.late_from());
         self.report.summary.events += 1;
         self.check_id(&tenant, &event, key)?;
         for (at, grain) in Grain::ALL.into_iter().enumerate() {
@@ -164,7 +176,7 @@ impl<'r, 'd> Recompute<'r, 'd> {
     /// The id must lead dedup to this very event: another position means that it was counted twice,
     /// none that a retry would be.
     fn check_id(&mut self, tenant: &TenantId, event: &EventView<'_>, key: &EventKey<'_>) -> Result<()> {
-        let hash = self.hasher.of_tenant(tenant).hash(event.id);
+        let hash = self.hasher.of_tenant(tenant).hash_id(EventId { scheme: event.id_scheme, text: event.id });
         let mut seen = Vec::new();
         for segment in self.segments {
             seen.extend(segment.ids().find(hash)?.map(|first| first.position));

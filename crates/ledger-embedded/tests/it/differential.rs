@@ -39,14 +39,18 @@ struct Ev {
     user: Option<u8>,
     kind: u8,
     tokens: u64,
+    /// Tokens read from a cache, written to one, and spent on reasoning, in thirds of all.
+    parts: Option<(u8, u8, u8)>,
     latency: Option<u64>,
 }
 
 fn ev() -> impl Strategy<Value = Ev> {
     let name = || proptest::option::of(0_u8..3);
     let tokens = prop_oneof![0_u64..100, Just(1_000_000_000_000)];
-    (0_u8..60, 0_i64..7_300, name(), name(), name(), name(), 0_u8..3, tokens, proptest::option::of(0_u64..500))
-        .prop_map(|(id, seconds, customer, endpoint, model, user, kind, tokens, latency)| Ev {
+    let parts = proptest::option::of((0_u8..2, 0_u8..3, 0_u8..4));
+    let measures = (tokens, parts, proptest::option::of(0_u64..500));
+    (0_u8..60, 0_i64..7_300, name(), name(), name(), name(), 0_u8..3, measures).prop_map(
+        |(id, seconds, customer, endpoint, model, user, kind, (tokens, parts, latency))| Ev {
             id,
             seconds,
             customer,
@@ -55,8 +59,10 @@ fn ev() -> impl Strategy<Value = Ev> {
             user,
             kind,
             tokens,
+            parts,
             latency,
-        })
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -71,7 +77,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn spec(ev: &Ev) -> EventSpec {
-    let mut spec = event(&format!("e{}", ev.id), ev.seconds).kind(&format!("k{}", ev.kind)).tokens(ev.tokens, 1);
+    let mut spec = event(&format!("e{}", ev.id), ev.seconds).kind(&format!("k{}", ev.kind)).tokens(ev.tokens, 3);
+    if let Some((cache_read, cache_write, reasoning)) = ev.parts {
+        let thirds = |part: u8| ev.tokens / 3 * u64::from(part);
+        spec = spec.token_parts(thirds(cache_read), thirds(cache_write), u64::from(reasoning));
+    }
     if let Some(customer) = ev.customer {
         spec = spec.customer(&format!("c{customer}"));
     }
@@ -151,12 +161,22 @@ fn filters() -> Vec<EventFilter> {
     ]
 }
 
-async fn run(steps: Vec<Step>) {
+/// Takes the steps, the first `old` of them as an earlier release: its segments are files of version 2, and it knows no
+/// parts of tokens.
+async fn run(steps: Vec<Step>, old: usize) {
     let folder = TestFolder::new();
     let oracle = MemoryLedger::new(WindowRule::default());
     let mut ledger = folder.open(small(WindowRule::default())).await;
     let mut journal: Vec<Delivery> = Vec::new();
-    for step in steps {
+    for (at_step, mut step) in steps.into_iter().enumerate() {
+        if at_step == old && old > 0 {
+            ledger.flush().await.expect("flush");
+            folder.make_old().await;
+            ledger = folder.open(small(WindowRule::default())).await;
+        }
+        if let (true, Step::Record { events, .. }) = (at_step < old, &mut step) {
+            events.iter_mut().for_each(|event| event.parts = None);
+        }
         match step {
             Step::Record { tenant, received, events } => {
                 let events: Vec<_> = events.iter().map(spec).collect();
@@ -202,6 +222,16 @@ proptest! {
     #[test]
     fn i3_every_answer_is_the_oracles(steps in proptest::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(run(steps));
+        runtime.block_on(run(steps, 0));
+    }
+
+    /// Old and new segments give their answers together, and so do the new ones that merges make of both.
+    #[test]
+    fn i3_segments_of_the_last_version_and_of_this_one_add_up(
+        steps in proptest::collection::vec(step(), 10..60),
+        old in 5_usize..40,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(run(steps, old));
     }
 }

@@ -1,13 +1,19 @@
 //! Segment files that are missing, cut, flipped or unknown.
 
-#![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
+#![expect(clippy::expect_used, clippy::panic, reason = "for tests, which fail loudly")]
 
+use bytes::Bytes;
+use domain::record::ReceiptTimes;
+use domain::time::TimeRange;
 use domain::window::WindowRule;
 use ledger_embedded::LedgerOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use ports::ErrorKind;
 use ports::ledger::Ledger;
-use ports::reports::{EventFilter, EventQuery, Order, Reports};
-use ports::testing::ledger::records::{at, event, record, scope};
+use ports::reports::{EventFilter, EventQuery, Order, Reports, WindowQuery};
+use ports::testing::ledger::records::{at, event, record, record_with, scope};
 use vfs::Vfs;
 
 use crate::folder::{TestFolder, small};
@@ -71,8 +77,7 @@ async fn retention_drops_raw_events_and_keeps_windows() {
     let folder = filled().await;
     let keep = LedgerOptions { retention_days: Some(2), ..options() };
     let ledger = folder.open(keep.clone()).await;
-    let windows =
-        ledger.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
+    let windows = ledger.usage(&scope("t"), "c", at(0), TimeRange::ALL).await.expect("usage").expect("known");
     folder.clock.set(at(3 * 86_400));
     ledger.maintain().await.expect("maintain");
     let all = EventQuery {
@@ -84,8 +89,7 @@ async fn retention_drops_raw_events_and_keeps_windows() {
     };
     let events = ledger.events(&scope("t"), &all).await.expect("events");
     assert_eq!(events.rows.len(), 0);
-    let kept =
-        ledger.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
+    let kept = ledger.usage(&scope("t"), "c", at(0), TimeRange::ALL).await.expect("usage").expect("known");
     assert_eq!(kept.customer, windows.customer, "totals outlive raw events");
     assert_eq!(folder.vfs.list(&TestFolder::dir()).expect("names").len(), 2);
     let again = ledger.apply(&[record(2, &scope("t"), at(2_000), &[event("e1", 20).customer("c")])]).await;
@@ -170,4 +174,48 @@ async fn i6_pages_that_end_early_leave_no_event_out() {
             assert!(pages >= least, "{pages} pages of {bytes_max} bytes");
         }
     }
+}
+
+/// Up to when windows were closed at admission decides too, and stays with the event.
+#[tokio::test]
+async fn i10_an_event_late_by_the_watermark_alone_stays_so_through_flush_merge_and_verification() {
+    let folder = TestFolder::new();
+    let ledger = folder.open(LedgerOptions { compact_fan_in: 2, ..options() }).await;
+    let t = scope("t");
+    let received = |watermark| ReceiptTimes { received_at: at(31), watermark: at(watermark) };
+    let records = [(1, 10), (2, 35), (3, 34)];
+    for (seq, watermark) in records {
+        let events = [event(&format!("e{seq}"), 5).customer("c")];
+        let applied = ledger.apply(&[record_with(seq, &t, received(watermark), &events)]).await;
+        assert!(applied.failed.is_none());
+        ledger.flush().await.expect("flush");
+    }
+    let query = WindowQuery { customer: None, range: TimeRange::ALL, state: None, after: None, limit: 10 };
+    for merged in [false, true] {
+        if merged {
+            ledger.maintain().await.expect("maintain");
+        }
+        let windows = ledger.windows(&t, &query).await.expect("windows").rows;
+        assert_eq!(windows.iter().map(|window| window.revision).collect::<Vec<_>>(), [2], "one was late");
+        let mut differences = Vec::new();
+        ledger.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
+        assert_eq!(differences, Vec::<String>::new());
+    }
+}
+
+/// The receive time has bounds per page, as what rows are found by has.
+#[tokio::test]
+async fn the_receive_time_can_be_a_filter() {
+    let folder = filled().await;
+    let names = folder.vfs.list(&TestFolder::dir()).expect("names");
+    let name = names.iter().find(|name| name.contains(".events.")).expect("a file of events");
+    let bytes = Bytes::from(folder.vfs.contents(&TestFolder::dir().join(name)).expect("contents"));
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let metadata = ArrowReaderMetadata::load(&bytes, options).expect("metadata");
+    let columns = metadata.parquet_schema().columns();
+    let column = columns.iter().position(|column| column.name() == "received_at").expect("the column");
+    let index = &metadata.metadata().column_index().expect("a column index")[0][column];
+    let ColumnIndexMetaData::INT64(bounds) = index else { panic!("no bounds: {index:?}") };
+    let at = at(2_000).micros();
+    assert_eq!((bounds.min_value(0), bounds.max_value(0)), (Some(&at), Some(&at)));
 }

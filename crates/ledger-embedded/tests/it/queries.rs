@@ -25,7 +25,7 @@ use proptest::prelude::*;
 
 use crate::folder::{TestFolder, small};
 
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 20] = [
     "id",
     "time",
     "received_at",
@@ -38,6 +38,9 @@ const FIELDS: [&str; 17] = [
     "tokens",
     "input_tokens",
     "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
     "latency_ms",
     "properties.p",
     "properties.o.n",
@@ -53,6 +56,8 @@ struct Ev {
     seconds: i64,
     names: [Option<u8>; 5],
     tokens: Option<u64>,
+    /// One in so many of the tokens was read from a cache.
+    cached: Option<u64>,
     latency: Option<u64>,
     properties: Option<usize>,
 }
@@ -75,8 +80,17 @@ fn ev() -> impl Strategy<Value = Ev> {
     let names = proptest::array::uniform5(proptest::option::of(0_u8..3));
     let seconds = prop_oneof![0_i64..7_000, 7_516_000_i64..7_530_000, -3_000_000_i64..0];
     let tokens = proptest::option::of(prop_oneof![0_u64..50, Just(1_000_000_000_000)]);
-    (seconds, names, tokens, proptest::option::of(0_u64..900), proptest::option::of(0..PROPERTIES.len()))
-        .prop_map(|(seconds, names, tokens, latency, properties)| Ev { seconds, names, tokens, latency, properties })
+    let measures = (tokens, proptest::option::of(1_u64..4), proptest::option::of(0_u64..900));
+    (seconds, names, measures, proptest::option::of(0..PROPERTIES.len())).prop_map(
+        |(seconds, names, (tokens, cached, latency), properties)| Ev {
+            seconds,
+            names,
+            tokens,
+            cached,
+            latency,
+            properties,
+        },
+    )
 }
 
 fn spec(at: usize, ev: &Ev) -> EventSpec {
@@ -89,6 +103,10 @@ fn spec(at: usize, ev: &Ev) -> EventSpec {
     spec = user.map_or(spec.clone(), |n| spec.user(&name("u", n)));
     spec = endpoint.map_or(spec.clone(), |n| spec.endpoint(&name("/a/long/endpoint/", n)).model(&name("m", n)));
     spec = ev.tokens.map_or(spec.clone(), |tokens| spec.tokens(tokens, 1));
+    spec = ev.tokens.zip(ev.cached).map_or(spec.clone(), |(tokens, one_in)| {
+        let cached = tokens / one_in;
+        spec.token_parts(cached, tokens - cached, u64::from(one_in == 2))
+    });
     spec = ev.latency.map_or(spec.clone(), |latency| spec.latency_ms(latency));
     ev.properties.map_or(spec.clone(), |at| spec.properties(PROPERTIES[at]))
 }

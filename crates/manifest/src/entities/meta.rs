@@ -10,8 +10,9 @@ use sqlite::{Failure, Seal, signed, unsigned};
 
 /// The layout of the rows and of what they mean; one more with every change that old programs
 /// must not touch, or whose files this program cannot complete: segments of format 1 do not know
-/// the numbers of their users. Since format 3 the catalog has a file of its own.
-const FORMAT: i64 = 3;
+/// the numbers of their users. Since format 3 the catalog has a file of its own; since format 4 segments may
+/// be of version 3.
+const FORMAT: i64 = 4;
 /// The oldest format that can be brought up to [`FORMAT`].
 const FORMAT_MIN: i64 = 2;
 /// The only row's key.
@@ -119,10 +120,10 @@ impl Model {
     }
 }
 
-/// Brings the row of format 2 to format 3; a manifest that was never loaded has none.
-pub(crate) async fn mark_format_3(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+/// Says in the row that the file is of `format` now; a manifest that was never loaded has none.
+pub(crate) async fn mark_format(connection: &impl ConnectionTrait, format: i64) -> Result<(), DbErr> {
     let Some(row) = Entity::find().one(connection).await? else { return Ok(()) };
     let row = row.verified_before_upgrade().map_err(|failure| DbErr::Migration(failure.to_string()))?;
-    let marked = Model { format: FORMAT, ..row }.sealed();
+    let marked = Model { format, ..row }.sealed();
     marked.into_active_model().reset_all().update(connection).await.map(drop)
 }

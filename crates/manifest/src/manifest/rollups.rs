@@ -27,9 +27,19 @@ pub(super) const HOURS: Grain = Grain { table: "hourly_rollup", start: "hour_us"
 /// Days of UTC.
 pub(super) const DAYS: Grain = Grain { table: "daily_rollup", start: "day_us" };
 
-/// The columns that are sums, in the order of [`Totals`].
-pub(super) const SUMS: [&str; 7] =
-    ["calls", "tokens", "input_tokens", "output_tokens", "latency_us", "latency_calls", "late"];
+/// The columns that are sums.
+pub(super) const SUMS: [&str; 10] = [
+    "calls",
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "latency_us",
+    "latency_calls",
+    "late",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+];
 /// Columns of a row: its key and its sums.
 const COLUMNS: usize = 4 + SUMS.len();
 
@@ -94,6 +104,9 @@ fn row(key: RollupKey, totals: &Totals) -> [Value; COLUMNS] {
         sum(totals.latency_us),
         sum(totals.latency_calls),
         sum(totals.late),
+        sum(totals.cache_read_tokens),
+        sum(totals.cache_write_tokens),
+        sum(totals.reasoning_tokens),
     ]
 }
 
@@ -135,5 +148,8 @@ pub(super) fn totals_from<E>(mut sum: impl FnMut(usize) -> Result<u64, E>) -> Re
         latency_us: sum(4)?,
         latency_calls: sum(5)?,
         late: sum(6)?,
+        cache_read_tokens: sum(7)?,
+        cache_write_tokens: sum(8)?,
+        reasoning_tokens: sum(9)?,
     })
 }

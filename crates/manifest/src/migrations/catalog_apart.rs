@@ -25,7 +25,7 @@ impl MigrationTrait for Step {
         let connection = manager.get_connection();
         connection.execute_unprepared(include_str!("catalog_apart.sql")).await?;
         tenant_users::seal_versions(connection).await?;
-        meta::mark_format_3(connection).await?;
+        meta::mark_format(connection, 3).await?;
         fail::fail_point!("upgrade::before_commit");
         Ok(())
     }

@@ -30,7 +30,9 @@ use crate::place::Folder;
 const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v1.sqlite");
 /// It holds the catalog's tables too.
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v2.sqlite");
+/// Its rollups do not know the parts of tokens.
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v3.sqlite");
+const FORMAT_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v4.sqlite");
 
 pub(crate) fn identity() -> Identity {
     Identity { key: *b"nilometer-v1-key", rule: WindowRule::new(60, 7).unwrap_or_default() }
@@ -69,7 +71,9 @@ fn segments() -> Vec<SegmentMeta> {
     ]
 }
 
-fn rollups() -> Vec<Rollup> {
+/// The rollups of a file of `format`.
+fn rollups(format: i64) -> Vec<Rollup> {
+    let part = |tokens| if format < 4 { 0 } else { tokens };
     let rollup = |hour: i64| Rollup {
         key: RollupKey {
             tenant: tenant("acme"),
@@ -82,6 +86,9 @@ fn rollups() -> Vec<Rollup> {
             tokens: 60,
             input_tokens: 20,
             output_tokens: 40,
+            cache_read_tokens: part(11),
+            cache_write_tokens: part(5),
+            reasoning_tokens: part(31),
             latency_us: i64::MAX as u64,
             latency_calls: 6,
             late: 1,
@@ -135,7 +142,7 @@ pub(crate) async fn write(path: &Path) -> Result<(), PortError> {
     let change = Commit {
         cursor: Some((Seq(0), Seq(42))),
         add: segments(),
-        rollups: rollups(),
+        rollups: rollups(4),
         names: names(),
         users: users(),
         activity: activity(),
@@ -152,11 +159,11 @@ pub(crate) async fn write(path: &Path) -> Result<(), PortError> {
 #[tokio::test]
 #[ignore = "writes the fixture; run it for a new format, under a new name"]
 async fn write_the_fixture() -> Outcome {
-    Ok(write(Path::new(FORMAT_3)).await?)
+    Ok(write(Path::new(FORMAT_4)).await?)
 }
 
-/// Compares everything in a store with what [`write`] wrote, and goes on from there.
-async fn check(store: SqliteManifest, zone: VersionedZone) -> Outcome {
+/// Compares everything in a store with what [`write`] wrote in `format`, and goes on from there.
+async fn check(store: SqliteManifest, format: i64, zone: VersionedZone) -> Outcome {
     let state = store.load(&Identity { key: [0; 16], rule: WindowRule::default() }).await?;
     assert_eq!(state.identity, identity());
     assert_eq!(state.segments, segments());
@@ -167,23 +174,35 @@ async fn check(store: SqliteManifest, zone: VersionedZone) -> Outcome {
     assert_eq!(state.users, [(tenant("acme"), users()[0].names.clone())]);
     assert_eq!(state.zones, [(tenant("acme"), zone)]);
     let scope = TenantScope::for_operator(tenant("acme"));
-    assert_eq!(store.rollups(&scope, TimeRange::ALL).await?.1, rollups());
+    assert_eq!(store.rollups(&scope, TimeRange::ALL).await?.1, rollups(format));
+    let mut sum = Totals::default();
+    rollups(format).iter().for_each(|rollup| sum.merge(&rollup.totals));
+    assert_eq!(store.type_sums(&scope, TimeRange::ALL, None).await?.1, [("api_call".to_owned(), sum)]);
     assert_eq!(store.dead_letter(&scope, Seq(17)).await?, Some(letter()));
     for Activity { filter, .. } in activity() {
         let days = activity().into_iter().filter(|of| of.filter == filter).map(|of| (of.day, of.users));
         let stored = store.activity(&scope, &filter, DayRange::ALL).await?.1;
         assert_eq!(stored, days.collect::<Vec<_>>());
     }
-    store.commit(&Commit { cursor: Some((Seq(42), Seq(43))), ..Commit::default() }).await?;
+    let more = rollups(4);
+    store.commit(&Commit { cursor: Some((Seq(42), Seq(43))), rollups: more.clone(), ..Commit::default() }).await?;
+    let added = rollups(format).into_iter().zip(more).map(|(mut old, new)| {
+        old.totals.merge(&new.totals);
+        old
+    });
+    assert_eq!(store.rollups(&scope, TimeRange::ALL).await?.1, added.collect::<Vec<_>>());
     Ok(())
 }
 
 #[tokio::test]
-async fn a_store_of_format_3_opens_for_ever() -> Outcome {
-    let folder = Folder::new()?;
-    fs::copy(FORMAT_3, folder.file())?;
-    check(folder.store().await?, zone(3)).await?;
-    assert_eq!(folder.store().await?.load(&identity()).await?.cursor, Seq(43), "it is migrated once only");
+async fn a_store_of_format_3_or_4_opens_for_ever() -> Outcome {
+    for (format, file) in [(3, FORMAT_3), (4, FORMAT_4)] {
+        let folder = Folder::new()?;
+        fs::copy(file, folder.file())?;
+        check(folder.store().await?, format, zone(3)).await?;
+        assert_eq!(folder.store().await?.load(&identity()).await?.cursor, Seq(43), "it is migrated once only");
+        assert_eq!(number(&folder, "SELECT format FROM meta").await?, 4);
+    }
     Ok(())
 }
 
@@ -197,7 +216,7 @@ async fn a_store_of_format_2_opens_once_its_catalog_has_moved() -> Outcome {
         return Err("it is of format 2".into());
     };
     assert_eq!(old.zones().await?, [(tenant("acme"), zone(1).zone)]);
-    check(old.without_catalog().await?, zone(1)).await?;
+    check(old.without_catalog().await?, 2, zone(1)).await?;
     assert_eq!(folder.store().await?.load(&identity()).await?.cursor, Seq(43), "it is migrated once only");
     for table in ["tenant", "tenant_settings", "reference_table"] {
         assert_eq!(number(&folder, &format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}'")).await?, 0);
@@ -205,21 +224,27 @@ async fn a_store_of_format_2_opens_once_its_catalog_has_moved() -> Outcome {
     Ok(())
 }
 
-/// A program of format 2 opened files up to its own format whose steps it knew: three, by these names.
+/// A program opens files up to its own format whose steps it knows: that of format 2 knew three, that of
+/// format 3 four.
 #[tokio::test]
-async fn a_program_of_format_2_refuses_a_store_of_format_3() -> Outcome {
+async fn a_program_of_an_earlier_format_refuses_a_store_of_format_4() -> Outcome {
     let upgraded = Folder::new()?;
     fs::copy(FORMAT_2, upgraded.file())?;
     if let OpenedManifest::Format2(old) = SqliteManifest::open_any(&upgraded.file()).await? {
         old.without_catalog().await?;
     }
+    let carried_on = Folder::new()?;
+    fs::copy(FORMAT_3, carried_on.file())?;
+    carried_on.store().await?.close().await?;
     let new = Folder::new()?;
-    fs::copy(FORMAT_3, new.file())?;
-    for folder in [upgraded, new] {
-        assert_eq!(number(&folder, "SELECT format FROM meta").await?, 3);
-        let unknown = "SELECT count(*) FROM seaql_migrations WHERE version NOT IN ('m0001_manifest', 'm0002_catalog', \
-                       'm0003_analytics')";
-        assert_eq!(number(&folder, unknown).await?, 1);
+    fs::copy(FORMAT_4, new.file())?;
+    for folder in [upgraded, carried_on, new] {
+        assert_eq!(number(&folder, "SELECT format FROM meta").await?, 4);
+        let known = "'m0001_manifest', 'm0002_catalog', 'm0003_analytics'";
+        for (known, unknown) in [(known.to_owned(), 2), (format!("{known}, 'm0004_catalog_apart'"), 1)] {
+            let others = format!("SELECT count(*) FROM seaql_migrations WHERE version NOT IN ({known})");
+            assert_eq!(number(&folder, &others).await?, unknown);
+        }
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ fn instant() -> impl Strategy<Value = Timestamp> {
 fn totals() -> impl Strategy<Value = Totals> {
     let edge = i64::MAX as u64;
     let number = prop_oneof![3 => 0_u64..1_000, 1 => Just(edge), 1 => edge - 1_000..edge, 1 => Just(u64::MAX)];
-    proptest::array::uniform7(number).prop_map(|n| Totals {
+    proptest::array::uniform10(number).prop_map(|n| Totals {
         calls: n[0],
         tokens: n[1],
         input_tokens: n[2],
@@ -53,6 +53,9 @@ fn totals() -> impl Strategy<Value = Totals> {
         latency_us: n[4],
         latency_calls: n[5],
         late: n[6],
+        cache_read_tokens: n[7],
+        cache_write_tokens: n[8],
+        reasoning_tokens: n[9],
     })
 }
 

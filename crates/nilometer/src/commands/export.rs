@@ -28,7 +28,7 @@ const PAGE_EVENTS: usize = 50_000;
 /// Bytes after which fewer are.
 const PAGE_BYTES: usize = 512 << 20;
 /// The columns of CSV.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 17] = [
     "event_id",
     "time",
     "type",
@@ -43,6 +43,9 @@ const COLUMNS: [&str; 14] = [
     "model",
     "properties",
     "received_at",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
 ];
 /// What a spreadsheet takes for a formula when a cell begins with it.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
@@ -225,6 +228,9 @@ fn push_row<W: Write>(writer: &mut csv::Writer<W>, event: &StoredEvent) -> anyho
         guarded(event.model.as_deref().unwrap_or_default()),
         guarded(event.properties.as_deref().unwrap_or_default()),
         Cow::Owned(event.received_at.to_string()),
+        Cow::Owned(count(event.cache_read_tokens)),
+        Cow::Owned(count(event.cache_write_tokens)),
+        Cow::Owned(count(event.reasoning_tokens)),
     ];
     for cell in &cells {
         writer.write_field(cell.as_bytes()).map_err(plain)?;

@@ -95,6 +95,18 @@ mod tests {
         // Read otherwise today, and rounded up then.
         let rounded = id(r#"{"type":"a","time":1431857103.1234567}"#);
         assert_eq!(rounded, id(r#"{"type":"a","time":1431857103.123457}"#));
+        let parts: [fn(&mut Candidate<'_>); 3] = [
+            |candidate| candidate.usage.cache_read_tokens = Some("1".into()),
+            |candidate| candidate.usage.cache_write_tokens = Some("1".into()),
+            |candidate| candidate.usage.reasoning_tokens = Some("1".into()),
+        ];
+        let with = |set: fn(&mut Candidate<'_>)| {
+            let mut candidate = Candidate { kind: Some("a".into()), ..Candidate::default() };
+            set(&mut candidate);
+            content_id(&candidate)
+        };
+        let ids: HashSet<_> = parts.map(with).into_iter().chain([id(r#"{"type":"a"}"#)]).collect();
+        assert_eq!(ids.len(), 4);
         // Fixed for ever: a new version that hashes otherwise would count old files again.
         assert_eq!(id(r#"{"type":"a"}"#), "imp_f0c3042a5e0b567416a69771fea744ec");
     }

@@ -185,6 +185,9 @@ fn stored(position: Position, received_at: Timestamp, event: &EventView<'_>) -> 
         output_tokens: event.usage.output_tokens,
         latency_us: event.usage.latency_us,
         model: owned(event.usage.model),
+        cache_read_tokens: event.usage.cache_read_tokens,
+        cache_write_tokens: event.usage.cache_write_tokens,
+        reasoning_tokens: event.usage.reasoning_tokens,
     }
 }
 

@@ -24,6 +24,7 @@ async fn sums_means_and_breakdowns_are_exact() {
         windows["data"][0]["aggregations"],
         json!({
             "totalCalls": 3, "totalTokens": 21, "totalInputTokens": 9, "totalOutputTokens": 12, "avgLatencyMs": 100,
+            "tokens_by_class": {"input": 9, "cache_read": 0, "cache_write": 0, "output": 12, "reasoning": 0},
             "byEndpoint": {"/a": {"calls": 2, "tokens": 10}, "/b": {"calls": 1, "tokens": 11}},
             "byModel": {"m": {"calls": 2, "tokens": 14}, "n": {"calls": 1, "tokens": 7}},
         })

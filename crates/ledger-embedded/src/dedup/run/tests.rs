@@ -80,7 +80,7 @@ proptest! {
 
     #[test]
     fn a_cut_or_flipped_run_is_refused(
-        ids in proptest::collection::btree_map(any::<u128>(), any::<u64>(), 1..200),
+        ids in proptest::collection::btree_map(any::<u128>(), 0_u64..1 << POSITION_BITS, 1..200),
         at in any::<prop::sample::Index>(), bit in 0_u32..8,
     ) {
         let whole = written(&ids);
@@ -112,5 +112,33 @@ fn known_ids_in_order_read_each_page_about_once() -> io::Result<()> {
     }
     let (reads, pages) = (file.reads() - opened, ids.len() / 128 + 1);
     assert!(reads <= 2 * pages, "{reads} reads of {pages} pages for {} ids", ids.len());
+    Ok(())
+}
+
+fn record(hash: u128, position: u64) -> IdRecord {
+    let payload = PayloadHash { rule: HashRule::Written, hash: 5 };
+    IdRecord { hash: IdHash(hash), seen: FirstSeen { position: Position::from_bits(position), payload } }
+}
+
+/// By what rule a repetition is to be compared is not guessed.
+#[test]
+fn i2_a_hash_by_an_unknown_rule_is_refused() -> io::Result<()> {
+    let mut bytes = written(&[(7, 1), (9, 2)].into());
+    bytes[HEADER_BYTES + RECORD_BYTES + 23] |= 0xf0;
+    let run = IdRun::open(Arc::new(Bytes::new(bytes)))?;
+    assert_eq!(
+        run.find(IdHash(7))?,
+        Some(FirstSeen { payload: PayloadHash { hash: !1, ..record(7, 1).seen.payload }, ..record(7, 1).seen })
+    );
+    assert!(run.find(IdHash(9)).is_err_and(|why| why.to_string().contains("unknown rule")));
+    assert!(run.scan().any(|record| record.is_err()), "it is not merged either");
+    Ok(())
+}
+
+#[test]
+fn a_record_number_that_has_no_room_is_refused() -> io::Result<()> {
+    let mut writer = IdRunWriter::new(Vec::new(), 2)?;
+    writer.push(&record(7, (1 << POSITION_BITS) - 1))?;
+    assert!(writer.push(&record(9, 1 << POSITION_BITS)).is_err());
     Ok(())
 }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
@@ -12,6 +14,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::Length;
 
+use super::super::lacking::Lacking;
 use super::{KeyRange, PageBounds, ParquetFile};
 
 /// Rows handed out at once, at most.
@@ -77,7 +80,7 @@ impl ParquetFile {
 
 impl ViewFile<'_> {
     /// Batches of these columns.
-    pub(crate) fn read(&self, morsel: &Morsel, columns: &[&str]) -> ParquetResult<ParquetRecordBatchReader> {
+    pub(crate) fn read(&self, morsel: &Morsel, columns: &[&str]) -> ParquetResult<ViewBatches> {
         let mask = ProjectionMask::columns(self.metadata.parquet_schema(), columns.iter().copied());
         let chunks = self.file.chunks.clone();
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, self.metadata.clone());
@@ -86,7 +89,8 @@ impl ViewFile<'_> {
         if morsel.pages.iter().map(|(_, rows)| rows).sum::<usize>() != rows {
             builder = builder.with_row_selection(selection(&morsel.pages, rows));
         }
-        builder.with_batch_size(self.batch_rows()).build()
+        let reader = builder.with_batch_size(self.batch_rows()).build()?;
+        Ok(ViewBatches { reader, lacking: self.file.lacking.among(columns) })
     }
 
     /// Fewer where rows are large.
@@ -94,6 +98,20 @@ impl ViewFile<'_> {
         let rows = u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
         let row_bytes = (self.file.chunks.len() / rows).max(1);
         usize::try_from(BATCH_BYTES / row_bytes).unwrap_or(BATCH_ROWS).clamp(64, BATCH_ROWS)
+    }
+}
+
+/// Batches of a file whose texts are read as views.
+pub(crate) struct ViewBatches {
+    reader: ParquetRecordBatchReader,
+    lacking: Lacking,
+}
+
+impl Iterator for ViewBatches {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.reader.next()?.and_then(|batch| self.lacking.add_to(batch)))
     }
 }
 

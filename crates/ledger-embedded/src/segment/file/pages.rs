@@ -126,6 +126,6 @@ impl ParquetFile {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.coded.clone());
         let large = columns.iter().any(|name| LARGE.contains(name));
         let rows = if large { self.batch_rows() } else { SCAN_ROWS };
-        self.read(pages.spans, builder.with_projection(mask).with_batch_size(rows))
+        self.read(pages.spans, columns, builder.with_projection(mask).with_batch_size(rows))
     }
 }

@@ -45,6 +45,9 @@ fn key(event: &StoredEvent, source: &Source) -> Option<GroupKey> {
             Field::Tokens => count(event.tokens),
             Field::InputTokens => count(event.input_tokens),
             Field::OutputTokens => count(event.output_tokens),
+            Field::CacheReadTokens => count(event.cache_read_tokens),
+            Field::CacheWriteTokens => count(event.cache_write_tokens),
+            Field::ReasoningTokens => count(event.reasoning_tokens),
             Field::LatencyMs => count(event.latency_us),
         },
         Source::Property(_) => match json(event, source)? {

@@ -85,12 +85,32 @@ fn as_then(path: &str, mut answer: Value) -> Value {
     if path.starts_with("/stats/top-events") {
         fields.retain(|name, _| name == "data");
     }
+    drop_classes(&mut answer);
+    let fields = answer.as_object_mut().unwrap();
     for cohort in fields.get_mut("cohorts").and_then(Value::as_array_mut).into_iter().flatten() {
         if cohort["size"] == 0 {
             cohort["cells"].as_array_mut().unwrap().iter_mut().for_each(|cell| cell["ratio"] = 0.0.into());
         }
     }
     answer
+}
+
+/// Takes out what says the classes of tokens, none of which were told apart then.
+fn drop_classes(answer: &mut Value) {
+    match answer {
+        Value::Object(fields) => {
+            if let Some(classes) = fields.remove("tokens_by_class") {
+                let (input, output) = (&fields["totalInputTokens"], &fields["totalOutputTokens"]);
+                let none = serde_json::json!({
+                    "input": input, "cache_read": 0, "cache_write": 0, "output": output, "reasoning": 0,
+                });
+                assert_eq!(classes, none);
+            }
+            fields.values_mut().for_each(drop_classes);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_classes),
+        _ => {}
+    }
 }
 
 fn ask(client: &mut Client, question: &Value) -> Value {

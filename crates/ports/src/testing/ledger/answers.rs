@@ -36,7 +36,9 @@ impl Counted {
             output_tokens: self.event.output_tokens,
             latency_us: self.event.latency_us,
             model: self.event.model.as_deref(),
-            ..Usage::default()
+            cache_read_tokens: self.event.cache_read_tokens,
+            cache_write_tokens: self.event.cache_write_tokens,
+            reasoning_tokens: self.event.reasoning_tokens,
         }
     }
 

@@ -12,8 +12,16 @@ use crate::PortError;
 use crate::analytics::Analytics;
 
 /// The metrics that together measure all sums of a point, except how many of its events were late.
-const METRICS: [Metric; 5] =
-    [Metric::Count, Metric::Tokens, Metric::InputTokens, Metric::OutputTokens, Metric::AvgLatencyMs];
+const METRICS: [Metric; 8] = [
+    Metric::Count,
+    Metric::Tokens,
+    Metric::InputTokens,
+    Metric::OutputTokens,
+    Metric::CacheReadTokens,
+    Metric::CacheWriteTokens,
+    Metric::ReasoningTokens,
+    Metric::AvgLatencyMs,
+];
 
 /// The sums of the events in `range` by hour in UTC, project and type, in this order; the number of late
 /// events is left 0.

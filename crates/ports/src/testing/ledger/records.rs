@@ -122,6 +122,20 @@ impl EventSpec {
         self
     }
 
+    /// With so many of its tokens read from a cache, written to one, and spent on reasoning: parts of what
+    /// [`EventSpec::tokens`] says.
+    #[must_use]
+    pub fn token_parts(mut self, cache_read: u64, cache_write: u64, reasoning: u64) -> Self {
+        let usage = &mut self.candidate.usage;
+        *usage = UsageText {
+            cache_read_tokens: text(&cache_read.to_string()),
+            cache_write_tokens: text(&cache_write.to_string()),
+            reasoning_tokens: text(&reasoning.to_string()),
+            ..usage.clone()
+        };
+        self
+    }
+
     /// That took this long.
     #[must_use]
     pub fn latency_ms(mut self, latency_ms: u64) -> Self {
@@ -155,9 +169,17 @@ pub fn admitted_under(
     received_at: Timestamp,
     events: &[EventSpec],
 ) -> Admitted {
+    admitted_with(request, scope, ReceiptTimes { received_at, watermark: received_at }, events)
+}
+
+fn admitted_with(
+    request: Option<RequestKey<'_>>,
+    scope: &TenantScope,
+    times: ReceiptTimes,
+    events: &[EventSpec],
+) -> Admitted {
     let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
     let hasher = PayloadHasher::new(&HASH_KEY);
-    let times = ReceiptTimes { received_at, watermark: received_at };
     let context =
         AdmissionContext { scope, limits: &limits, hasher: &hasher, times, request, strict: false, former_ids: true };
     let mut admission = Admission::new(context, 0);
@@ -171,6 +193,11 @@ pub fn admitted_under(
 /// The name of a request and the hash of its body.
 pub fn request_key(text: &str, body: u64) -> RequestKey<'_> {
     RequestKey { text, body: PayloadHash { rule: HashRule::RequestBody, hash: body } }
+}
+
+/// A record of such events as the journal delivers it, with the number `seq` and both stamps of its receipt.
+pub fn record_with(seq: u64, scope: &TenantScope, times: ReceiptTimes, events: &[EventSpec]) -> Delivery {
+    Delivery { id: Seq(seq).into(), payload: admitted_with(None, scope, times, events).payload().clone() }
 }
 
 /// A record of such events as the journal delivers it, with the number `seq`.

@@ -72,7 +72,18 @@ pub(in crate::testing) fn name(tenant_id: &str, dimension: Dimension, name: &str
 }
 
 pub(in crate::testing) fn counted(n: u64) -> Totals {
-    Totals { calls: n, tokens: n, input_tokens: n, output_tokens: n, latency_us: n, latency_calls: n, late: n }
+    Totals {
+        calls: n,
+        tokens: n,
+        input_tokens: n,
+        output_tokens: n,
+        cache_read_tokens: n,
+        cache_write_tokens: n,
+        reasoning_tokens: n,
+        latency_us: n,
+        latency_calls: n,
+        late: n,
+    }
 }
 
 pub(in crate::testing) fn rollup(tenant_id: &str, project: &str, kind: &str, hours: i64, totals: &Totals) -> Rollup {

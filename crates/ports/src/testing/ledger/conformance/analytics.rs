@@ -187,10 +187,10 @@ pub(super) async fn i5_sums_belong_to_their_tenant<L: Answering>(mut subject: Su
 pub(super) async fn a_point_sums_its_events<L: Answering>(mut subject: Subject<L>) {
     let tenant = scope("acme");
     let batch = [
-        event("e1", 0).tokens(10, 20).latency_ms(100),
-        event("e2", 3_599).tokens(1, 2).latency_ms(51),
+        event("e1", 0).tokens(10, 20).token_parts(6, 3, 15).latency_ms(100),
+        event("e2", 3_599).tokens(1, 2).token_parts(1, 0, 2).latency_ms(51),
         event("e3", 1_800),
-        event("e4", 3_600).tokens(5, 5),
+        event("e4", 3_600).tokens(5, 5).token_parts(0, 5, 0),
     ];
     subject.take(&tenant, at(0), &batch[..2]).await;
     subject.take(&tenant, at(1), &batch[2..]).await;
@@ -199,6 +199,9 @@ pub(super) async fn a_point_sums_its_events<L: Answering>(mut subject: Subject<L
         (Metric::Tokens, 33, 10),
         (Metric::InputTokens, 11, 5),
         (Metric::OutputTokens, 22, 5),
+        (Metric::CacheReadTokens, 7, 0),
+        (Metric::CacheWriteTokens, 3, 5),
+        (Metric::ReasoningTokens, 17, 0),
         (Metric::AvgLatencyMs, 151_000, 0),
     ] {
         let query = SeriesQuery { metric, ..hourly(TimeRange::ALL) };
@@ -209,6 +212,9 @@ pub(super) async fn a_point_sums_its_events<L: Answering>(mut subject: Subject<L
             Metric::Tokens => totals.tokens,
             Metric::InputTokens => totals.input_tokens,
             Metric::OutputTokens => totals.output_tokens,
+            Metric::CacheReadTokens => totals.cache_read_tokens,
+            Metric::CacheWriteTokens => totals.cache_write_tokens,
+            Metric::ReasoningTokens => totals.reasoning_tokens,
             Metric::AvgLatencyMs => totals.latency_us,
         };
         let found: Vec<u64> = points.iter().map(|point| measured(&point.totals)).collect();

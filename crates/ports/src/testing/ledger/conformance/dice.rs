@@ -1,5 +1,7 @@
 //! Random numbers that a seed repeats for ever.
 
+use crate::testing::ledger::records::EventSpec;
+
 /// A small generator (xorshift64*).
 pub(super) struct Dice(u64);
 
@@ -15,6 +17,18 @@ impl Dice {
         self.0 ^= self.0 >> 27;
         let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
         i64::try_from(high % u64::from(bound)).unwrap_or(0)
+    }
+
+    /// The event with so many tokens, and mostly with parts of them.
+    pub(super) fn tokens(&mut self, event: EventSpec, input: u64, output: u64) -> EventSpec {
+        let event = event.tokens(input, output);
+        if self.below(3) == 0 {
+            return event;
+        }
+        let cache_read = self.pick(&[0, input / 2, input]);
+        let left = input - cache_read;
+        let (cache_write, reasoning) = (self.pick(&[0, left / 3, left]), self.pick(&[0, output / 2, output]));
+        event.token_parts(cache_read, cache_write, reasoning)
     }
 
     pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {

@@ -34,6 +34,7 @@ pub(super) async fn an_event_comes_back_as_it_was_sent<L: Ledger + Reports>(mut 
         .endpoint("/v1/x?y=z")
         .model("m")
         .tokens(3, 4)
+        .token_parts(1, 2, 0)
         .latency_ms(12)
         .properties(r#"{"a": [1, "é"]}"#);
     subject.take(&tenant, at(6), &[event("bare", 7), full]).await;
@@ -55,11 +56,15 @@ pub(super) async fn an_event_comes_back_as_it_was_sent<L: Ledger + Reports>(mut 
         output_tokens: Some(4),
         latency_us: Some(12_000),
         model: text("m"),
+        cache_read_tokens: Some(1),
+        cache_write_tokens: Some(2),
+        reasoning_tokens: Some(0),
     };
     assert_eq!(found.as_ref(), Some(&expected));
     let bare = subject.ledger.event(&tenant, EventId::native("bare")).await.expect("an answer").expect("the event");
     assert!(bare.position < expected.position, "positions have the order of events in their record");
     assert_eq!((bare.kind.as_str(), bare.customer, bare.tokens, bare.properties), ("custom", None, None, None));
+    assert_eq!((bare.cache_read_tokens, bare.cache_write_tokens, bare.reasoning_tokens), (None, None, None));
     assert_eq!(subject.ledger.event(&tenant, EventId::native("ful")).await.expect("an answer"), None);
     assert_eq!(subject.ledger.event(&scope("zeta"), EventId::native("full")).await.expect("an answer"), None, "I5");
     let listed = events(&*subject.ledger, &tenant, EventFilter::default(), Order::Ascending, 10).await;

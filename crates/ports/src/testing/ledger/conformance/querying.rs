@@ -24,7 +24,15 @@ const QUERIES: u32 = 16;
 
 const TENANTS: [&str; 2] = ["acme", "acm"];
 const TEXT_FIELDS: [&str; 7] = ["id", "type", "project", "customer", "user", "endpoint", "model"];
-const NUMBER_FIELDS: [&str; 4] = ["tokens", "input_tokens", "output_tokens", "latency_ms"];
+const NUMBER_FIELDS: [&str; 7] = [
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "latency_ms",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+];
 const PATHS: [&str; 10] = [
     "properties.a",
     "properties.plan",
@@ -146,7 +154,8 @@ fn random_event(dice: &mut Dice) -> EventSpec {
     }
     if dice.below(2) > 0 {
         let many = [0, 1, 7, 1_000_000_000_000].map(|count| count + dice.below(3).unsigned_abs());
-        event = event.tokens(dice.pick(&many[..3]), dice.pick(&many[..2]));
+        let (input, output) = (dice.pick(&many[..3]), dice.pick(&many[..2]));
+        event = dice.tokens(event, input, output);
     }
     if dice.below(5) > 0 { event.properties(dice.pick(&PROPERTIES)) } else { event }
 }

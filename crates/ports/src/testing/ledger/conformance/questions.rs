@@ -228,7 +228,8 @@ fn random_event(dice: &mut Dice) -> EventSpec {
         event = event.model(dice.pick(&NAMES));
     }
     if dice.below(2) > 0 {
-        event = event.tokens(dice.below(900).unsigned_abs(), dice.below(9).unsigned_abs());
+        let (input, output) = (dice.below(900).unsigned_abs(), dice.below(9).unsigned_abs());
+        event = dice.tokens(event, input, output);
     }
     if dice.below(2) > 0 {
         event = event.latency_ms(dice.below(900).unsigned_abs());
@@ -272,6 +273,9 @@ fn series(dice: &mut Dice) -> SeriesQuery {
         Metric::Tokens,
         Metric::InputTokens,
         Metric::OutputTokens,
+        Metric::CacheReadTokens,
+        Metric::CacheWriteTokens,
+        Metric::ReasoningTokens,
         Metric::AvgLatencyMs,
         Metric::UniqueUsers,
     ];

@@ -85,7 +85,10 @@ fn random_event(dice: &mut Dice, clock: i64) -> EventSpec {
     }
     match dice.below(4) {
         0 => event.kind(dice.pick(&["call", "view"])).project(dice.pick(&["p", "q"])),
-        1 => event.tokens(dice.below(9).unsigned_abs(), 1).user("u"),
+        1 => {
+            let (input, output) = (dice.below(9).unsigned_abs(), dice.below(9).unsigned_abs());
+            dice.tokens(event, input, output).user("u")
+        }
         2 => event.latency_ms(dice.below(900).unsigned_abs()).untimed(),
         _ => event,
     }

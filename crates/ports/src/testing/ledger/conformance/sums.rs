@@ -1,6 +1,6 @@
 //! Cases about windows, live counters and sums of hours.
 
-use domain::aggregate::{Slice, Totals};
+use domain::aggregate::{Slice, TokenClasses, Totals};
 use domain::series::SeriesPoint;
 use domain::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 use domain::window::WindowState;
@@ -15,7 +15,8 @@ use crate::testing::ledger::records::{at, event, scope};
 
 pub(super) async fn a_window_sums_its_events<L: Ledger + Reports>(mut subject: Subject<L>) {
     let tenant = scope("acme");
-    let one = event("e1", 30).customer("c").endpoint("/a").model("m").tokens(10, 20).latency_ms(100);
+    let one =
+        event("e1", 30).customer("c").endpoint("/a").model("m").tokens(10, 20).token_parts(4, 3, 12).latency_ms(100);
     let two = event("e2", 59).customer("c").endpoint("/a").model("n").tokens(1, 2).latency_ms(51);
     let three = event("e3", 45).customer("c").endpoint("/b");
     let outside = [event("e4", 29).customer("c"), event("e5", 60).customer("c"), event("e6", 45).customer("d")];
@@ -30,12 +31,17 @@ pub(super) async fn a_window_sums_its_events<L: Ledger + Reports>(mut subject: S
         tokens: 33,
         input_tokens: 11,
         output_tokens: 22,
+        cache_read_tokens: 4,
+        cache_write_tokens: 3,
+        reasoning_tokens: 12,
         latency_us: 151_000,
         latency_calls: 2,
         late: 0,
     };
     assert_eq!(window.aggregate.totals, expected);
     assert_eq!(window.aggregate.totals.avg_latency_ms(), Some(75.5));
+    let classes = TokenClasses { input: 4, cache_read: 4, cache_write: 3, output: 10, reasoning: 12 };
+    assert_eq!(window.aggregate.totals.token_classes(), classes);
     let slices = |slices: &[(&str, u64, u64)]| {
         slices
             .iter()

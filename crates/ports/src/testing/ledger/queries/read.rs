@@ -79,6 +79,9 @@ pub(super) fn find_number(counted: &Counted, source: &Source) -> Option<Found> {
         Source::Field(Field::Tokens) => stored(event.tokens, 0),
         Source::Field(Field::InputTokens) => stored(event.input_tokens, 0),
         Source::Field(Field::OutputTokens) => stored(event.output_tokens, 0),
+        Source::Field(Field::CacheReadTokens) => stored(event.cache_read_tokens, 0),
+        Source::Field(Field::CacheWriteTokens) => stored(event.cache_write_tokens, 0),
+        Source::Field(Field::ReasoningTokens) => stored(event.reasoning_tokens, 0),
         Source::Field(Field::LatencyMs) => stored(event.latency_us, 3),
         Source::Field(_) => None,
         Source::Property(path) => {
