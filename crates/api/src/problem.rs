@@ -38,6 +38,7 @@ pub(crate) enum ProblemKind {
     QueryTooLarge,
     Gone,
     PreconditionFailed,
+    ClockUnsure,
     DiskFull,
 }
 
@@ -57,7 +58,7 @@ impl ProblemKind {
             Self::Gone => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Unavailable | Self::ClockUnsure => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -88,6 +89,7 @@ impl ProblemKind {
             Self::QueryTooLarge => ("urn:nilometer:problem:query-too-large", "The query is too large"),
             Self::Gone => ("urn:nilometer:problem:gone", "The events are gone"),
             Self::PreconditionFailed => ("urn:nilometer:problem:precondition-failed", "The precondition failed"),
+            Self::ClockUnsure => ("urn:nilometer:problem:clock-unsure", "The clock is not believed"),
             Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
         }
     }
@@ -118,6 +120,7 @@ impl ProblemKind {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nilometer\""))),
             Self::Overloaded => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+            Self::ClockUnsure => Some((RETRY_AFTER, HeaderValue::from_static("10"))),
             _ => None,
         }
     }
@@ -259,6 +262,7 @@ impl From<IngestError> for Problem {
             IngestError::UnsupportedEncoding { .. } => ProblemKind::UnsupportedEncoding,
             IngestError::TooLarge { .. } => ProblemKind::TooLarge,
             IngestError::Overloaded => ProblemKind::Overloaded,
+            IngestError::ClockUnsure => ProblemKind::ClockUnsure,
             IngestError::DiskFull => ProblemKind::DiskFull,
             IngestError::Unavailable => ProblemKind::Unavailable,
         };

@@ -4,6 +4,7 @@
 pub mod invariant;
 pub mod limits;
 pub mod time;
+pub mod trusted_time;
 pub mod tenant;
 pub mod event;
 pub mod table;

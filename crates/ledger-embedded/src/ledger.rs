@@ -228,7 +228,7 @@ impl Core {
         state.active.cover(seq);
         state.applied = seq;
         if state.active_since.is_none() {
-            state.active_since = Some(self.clock.now());
+            state.active_since = Some(self.clock.monotonic());
         }
     }
 }
@@ -305,6 +305,16 @@ impl Ledger for EmbeddedLedger {
         self.core.manifest.commit(&Commit { closed_through: Some(through), ..Commit::default() }).await?;
         let mut state = self.core.state.write();
         state.closed_through = state.closed_through.max(through);
+        Ok(())
+    }
+
+    async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError> {
+        if closed >= self.closed_through() {
+            return Ok(());
+        }
+        self.core.manifest.commit(&Commit { reopen_after: Some(closed), ..Commit::default() }).await?;
+        let mut state = self.core.state.write();
+        state.closed_through = state.closed_through.min(closed);
         Ok(())
     }
 

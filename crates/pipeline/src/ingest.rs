@@ -76,6 +76,9 @@ impl Ingest {
 
     async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
         let wait = request.wait;
+        if self.clock.doubt().is_some() {
+            return Err(IngestError::ClockUnsure);
+        }
         self.journaling.check_room(&self.limits).await?;
         let (mut verdicts, batch) = self.judge(scope, request).await?;
         let Some(batch) = batch else { return Ok(verdicts.without_record(wait)) };

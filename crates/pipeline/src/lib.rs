@@ -6,6 +6,7 @@
 pub mod ingest;
 mod stage;
 pub mod inflight;
+mod trusted_clock;
 mod names;
 pub mod settings;
 pub mod applying;
@@ -32,3 +33,4 @@ pub use references::{ReferenceTables, TableChange, TableError};
 pub use roles::{IngestRole, LiveRole, WorkerRole};
 pub use settings::{Settings, SettingsChange};
 pub use telemetry::Metrics;
+pub use trusted_clock::TrustedClock;

@@ -83,11 +83,18 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     fn applied_position(&self) -> EventPosition;
 
     /// Says that every event received before `through` has been applied, which closes the windows
-    /// whose grace ended by then. Durable on return; never goes back.
+    /// whose grace ended by then. Durable on return; never goes back but by [`Ledger::reopen_after`].
     ///
     /// # Errors
     /// When it cannot be made durable; try again.
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError>;
+
+    /// Takes back that windows whose grace ends after `closed` are closed: a clock that was ahead has closed
+    /// them. Durable on return; changes nothing when none is.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; try again.
+    async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError>;
 
     /// Up to when windows are closed.
     fn closed_through(&self) -> Timestamp;

@@ -156,6 +156,8 @@ pub struct Commit {
     pub activity: Vec<Activity>,
     /// A tenant's new applied zone: all activity stored for it is dropped before `activity` is added.
     pub zone: Option<(TenantId, VersionedZone)>,
+    /// Sets `closed_through` back; ignored when not earlier than the stored one.
+    pub reopen_after: Option<Timestamp>,
     /// New `closed_through`; ignored when not later than the stored one.
     pub closed_through: Option<Timestamp>,
     /// New `retention_floor`; ignored when not later than the stored one.

@@ -43,6 +43,9 @@ async fn move_marks(transaction: &DatabaseTransaction, commit: &Commit) -> Resul
         }
         moved.set_cursor(to)?;
     }
+    if let Some(after) = commit.reopen_after {
+        moved.closed_through_us = moved.closed_through_us.min(after.micros());
+    }
     if let Some(through) = commit.closed_through {
         moved.closed_through_us = moved.closed_through_us.max(through.micros());
     }

@@ -160,14 +160,22 @@ fn commit() -> impl Strategy<Value = Commit> {
     let segments = (vec(segment(), 0..3), vec(segment_id(), 0..2), vec(segment_id(), 0..2));
     let sums = (vec(rollup(), 0..9), vec(name(), 0..4));
     let users = (vec(new_users(), 0..3), vec(activity(), 0..9), proptest::option::weighted(0.2, zone()));
-    (cursor, segments, sums, users, mark(), mark()).prop_map(
-        |(cursor, (add, remove, forget_events), (rollups, names), users, closed_through, retention_floor)| Commit {
+    let marks = (mark(), mark(), mark());
+    (cursor, segments, sums, users, marks).prop_map(
+        |(
+            cursor,
+            (add, remove, forget_events),
+            (rollups, names),
+            users,
+            (closed_through, retention_floor, reopen_after),
+        )| Commit {
             cursor,
             add,
             remove,
             forget_events,
             rollups,
             names,
+            reopen_after,
             closed_through,
             retention_floor,
             users: users.0,

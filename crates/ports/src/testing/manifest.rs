@@ -167,6 +167,9 @@ impl Disk {
         for Activity { tenant, filter, day, users } in &change.activity {
             self.activity.entry((tenant.clone(), filter.clone(), *day)).or_default().merge(users);
         }
+        if let Some(after) = change.reopen_after {
+            self.closed_through = self.closed_through.map(|closed| closed.min(after));
+        }
         self.closed_through = self.closed_through.max(change.closed_through);
         self.retention_floor = self.retention_floor.max(change.retention_floor);
     }

@@ -52,6 +52,7 @@ where
         counting::a_flush_moves_the_cursor_and_nothing_else(fresh().await).await;
         counting::names_are_those_of_counted_events(fresh().await).await;
         counting::closing_never_goes_back(fresh().await).await;
+        counting::f16_windows_that_a_clock_of_the_future_closed_are_opened_again(fresh().await).await;
         counting::i3_the_order_of_records_does_not_matter(fresh().await, fresh().await).await;
     }
     random::i3_random_records_give_the_oracles_answers(&open).await;

@@ -167,6 +167,10 @@ async fn marks_never_go_back(place: &impl Place<dyn Manifest>) -> Result<(), Por
         let state = store.load(&identity()).await?;
         assert_eq!((state.closed_through, state.retention_floor), (at(stored), at(stored - 100)));
     }
+    for (after, stored) in [(60, 51), (20, 20), (30, 20)] {
+        store.commit(&Commit { reopen_after: Some(at(after)), ..Commit::default() }).await?;
+        assert_eq!(store.load(&identity()).await?.closed_through, at(stored), "only a clock of the future is set back");
+    }
     Ok(())
 }
 
