@@ -16,6 +16,7 @@ pub mod position;
 pub mod aggregate;
 pub mod window;
 pub mod rollup;
+pub mod retention;
 pub mod calendar;
 pub mod users;
 pub mod activity;

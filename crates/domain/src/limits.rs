@@ -188,6 +188,8 @@ pub const ANNOUNCED_LATE_MAX: usize = 1_000;
 /// How long a clock has to be off by the same before it is believed, and how often small steps of it become
 /// what is expected.
 pub const CLOCK_HELD_FOR: Duration = Duration::from_secs(5 * 60);
+/// How long a retention that is new or shorter waits before it drops anything, unless it is set.
+pub const RETENTION_DELAY: Duration = Duration::from_secs(24 * 3_600);
 /// Largest bound within which a clock is believed at once, in microseconds; the time between two small steps that
 /// are taken over, [`CLOCK_HELD_FOR`], is not below it.
 pub const CLOCK_DRIFT_US_MAX: i64 = 5 * 60 * 1_000_000;

@@ -107,8 +107,7 @@ impl TrustedTime {
             if machine.uptime.saturating_sub(self.at) >= CLOCK_HELD_FOR {
                 self.believe(machine);
             }
-            let recovered =
-                |doubt: Doubt| ClockChange::Recovered { after: machine.uptime.saturating_sub(doubt.since) };
+            let recovered = |doubt: Doubt| ClockChange::Recovered { after: machine.uptime.saturating_sub(doubt.since) };
             return (machine.wall, self.doubt.take().map(recovered));
         }
         let Some(doubt) = &mut self.doubt else {

@@ -5,6 +5,7 @@ mod analytics;
 mod catalog;
 mod catalog_apart;
 mod manifest;
+mod retention_wait;
 
 use async_trait::async_trait;
 use domain::limits::MANIFEST_READS_MAX;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrations {
             Box::new(catalog::Step),
             Box::new(analytics::Step),
             Box::new(catalog_apart::Step),
+            Box::new(retention_wait::Step),
         ]
     }
 }

@@ -119,8 +119,7 @@ impl Engine {
         let reads = ReadPorts::of(&self.ledger, &limiter);
         let stored = self.stores.catalog.settings().await?;
         let active_users = Arc::new(reads.active_users.clone());
-        let settings =
-            Arc::new(Settings::new(self.stores.catalog.clone(), active_users, self.clock.clone(), stored));
+        let settings = Arc::new(Settings::new(self.stores.catalog.clone(), active_users, self.clock.clone(), stored));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::with(self.live.clone()));
         let parts = PipelineParts {
             ledger: self.ledger.clone(),
@@ -197,8 +196,7 @@ impl<'d> Folder<'d> {
         // Nothing was stamped yet in a new folder, which then has closed nothing either.
         let last_stamp = journal.last_stamp().max(Some(found.closed_through));
         let clock = TrustedClock::start(Arc::new(SystemClock), last_stamp, options.clock_drift_us_max);
-        let ledger =
-            EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, clock.clone(), ledger).await?;
+        let ledger = EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, clock.clone(), ledger).await?;
         Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, _lock: lock })
     }
 }

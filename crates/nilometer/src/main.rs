@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod files;
 mod lock;
+mod admin;
 mod assemble;
 mod logging;
 mod shutdown;

@@ -10,7 +10,7 @@ use domain::window::WindowRule;
 use parking_lot::Mutex;
 use ports::clock::Clock;
 use ports::journal::{JournalHealth, OrderedJournal};
-use ports::ledger::Ledger;
+use ports::ledger::{Ledger, RetentionNotice};
 use ports::live::Live;
 use ports::{ErrorKind, PortError};
 use tokio::task::JoinHandle;
@@ -51,7 +51,7 @@ pub struct PipelineParts {
 /// The result of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
-    /// What was checked: `clock`, `journal`, `ledger` or `live`.
+    /// What was checked: `clock`, `journal`, `ledger`, `live`, or `retention` when it waits.
     pub name: &'static str,
     /// Whether it can serve.
     pub ok: bool,
@@ -152,6 +152,8 @@ impl Pipeline {
             checks.push(ReadinessCheck::of("journal", self.journal_problem(&**journal).await));
         }
         checks.push(ReadinessCheck::of("ledger", self.ledger_problem()));
+        let notice = self.context.ledger.retention_notice().map(|notice| waiting_retention(&notice));
+        checks.extend(notice);
         let live = self.live.as_ref().map(|live| ReadinessCheck::of("live", live.view.problem()));
         checks.extend(live.map(|check| ReadinessCheck { required: false, ..check }));
         checks
@@ -236,6 +238,18 @@ impl Pipeline {
             },
         }
     }
+}
+
+/// What retention will drop, and when; nothing is wrong with that.
+fn waiting_retention(notice: &RetentionNotice) -> ReadinessCheck {
+    let RetentionNotice { before, segments, events, due_in, .. } = notice;
+    let since = notice.oldest.map_or_else(String::new, |oldest| format!(" from {oldest} on"));
+    let message = format!(
+        "retention is new or shorter, or the clock is ahead: in {} s of uptime events before {before} are no longer shown, \
+         and {segments} segments with {events} of them{since} are dropped; a longer retention_days keeps them",
+        due_in.as_secs()
+    );
+    ReadinessCheck { name: "retention", ok: true, required: false, message }
 }
 
 /// Why the clock is not believed, for the operator.

@@ -34,7 +34,9 @@ impl TrustedClock {
             let mut time = self.time.lock();
             time.accept(read(&*self.machine))
         };
-        tell(ClockChange::Corrected { from: accepted.before, to: accepted.now, accepted: true });
+        if accepted.was_in_doubt {
+            tell(ClockChange::Corrected { from: accepted.before, to: accepted.now, accepted: true });
+        }
         accepted
     }
 

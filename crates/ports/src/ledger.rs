@@ -1,6 +1,8 @@
 //! The ledger: where a durable record becomes counted. Dedup, events, aggregates and the cursor
 //! become visible as one, and durable as one.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::event::EventId;
@@ -113,8 +115,28 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// What retention will drop after a wait, if anything.
+    fn retention_notice(&self) -> Option<RetentionNotice> {
+        None
+    }
+
     /// Figures for metrics.
     fn stats(&self) -> LedgerStats;
+}
+
+/// What retention will drop after a wait, unless it is made longer before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionNotice {
+    /// Raw events before this will no longer be shown.
+    pub before: Timestamp,
+    /// Segments whose raw events all lie before it, and are dropped.
+    pub segments: u64,
+    /// How many events they have.
+    pub events: u64,
+    /// The time of the earliest of them.
+    pub oldest: Option<Timestamp>,
+    /// How long it waits still, while the process runs.
+    pub due_in: Duration,
 }
 
 /// The size of a ledger.

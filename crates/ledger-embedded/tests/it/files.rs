@@ -69,7 +69,7 @@ async fn other_windows_than_the_folders_are_refused() {
 #[tokio::test]
 async fn retention_drops_raw_events_and_keeps_windows() {
     let folder = filled().await;
-    let keep = LedgerOptions { retention_days: Some(2), ..options() };
+    let keep = LedgerOptions { retention_days: Some(2), retention_delay: Duration::ZERO, ..options() };
     let ledger = folder.open(keep.clone()).await;
     let windows =
         ledger.usage(&scope("t"), "c", at(0), domain::time::TimeRange::ALL).await.expect("usage").expect("known");
@@ -100,7 +100,7 @@ async fn retention_drops_raw_events_and_keeps_windows() {
 #[tokio::test]
 async fn i3_old_events_in_memory_do_not_hide_newer_ones_from_an_ascending_listing() {
     let folder = TestFolder::new();
-    let keep = LedgerOptions { retention_days: Some(2), ..options() };
+    let keep = LedgerOptions { retention_days: Some(2), retention_delay: Duration::ZERO, ..options() };
     let ledger = folder.open(keep).await;
     folder.clock.set(at(3 * 86_400));
     ledger.maintain().await.expect("maintain");

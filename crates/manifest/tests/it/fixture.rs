@@ -5,11 +5,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange, Zone};
 use domain::position::Seq;
+use domain::retention::RetentionWait;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
@@ -142,6 +144,7 @@ pub(crate) async fn write(path: &Path) -> Result<(), PortError> {
         zone: Some((tenant("acme"), zone(3))),
         closed_through: Some(at(1_431_857_160)),
         retention_floor: Some(at(-5)),
+        retention_wait: Some(RetentionWait { floor: at(5), waited: Duration::from_secs(9) }),
         ..Commit::default()
     };
     store.commit(&change).await?;

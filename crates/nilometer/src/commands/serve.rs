@@ -8,6 +8,7 @@ use api::ApiState;
 use pipeline::{Metrics, Pipeline};
 use tokio::net::TcpListener;
 
+use crate::admin::Requests;
 use crate::assemble::{Engine, Running};
 use crate::config::Config;
 use crate::files;
@@ -31,6 +32,7 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr().context("failed to read the address")?;
     let engine = Engine::open(&config.data, config.engine).await?;
     engine.ensure_tenants(&config.keyring.tenants()).await?;
+    let requests = Requests::answer(&config.data, Arc::clone(&engine.clock))?;
     let metrics = Arc::new(Metrics::new());
     let Running { pipeline, reads, settings } = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
     let state = ApiState::new(Arc::clone(&pipeline), reads, settings, config.keyring, metrics, config.cache);
@@ -38,6 +40,7 @@ pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 
     let ending = api::serve(listener, router, pipeline.limits(), signals.ending(&pipeline)).await;
+    drop(requests);
     match ending {
         Ending::Failed(reason) => {
             tracing::error!(reason, "stopped: nothing more can be made durable; start again to recover");

@@ -27,6 +27,8 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
+/// The largest `retention_delay_sec`: thirty days.
+const RETENTION_DELAY_SEC_MAX: u64 = 30 * 24 * 3_600;
 /// The largest `clock_drift_max_sec`.
 const CLOCK_DRIFT_SEC_MAX: u64 = CLOCK_DRIFT_US_MAX.unsigned_abs() / 1_000_000;
 /// A hundred years, in seconds.
@@ -187,6 +189,11 @@ fn ledger(settings: &Settings, rule: WindowRule) -> Result<LedgerOptions, Config
         flush_bytes: number("flush_bytes", settings.flush_bytes, KIB..=64 * GIB)?,
         flush_age: millis("flush_age_ms", settings.flush_age_ms, 1..=DAY_MS)?,
         retention_days: (retention_days > 0).then_some(retention_days),
+        retention_delay: Duration::from_secs(number(
+            "retention_delay_sec",
+            settings.retention_delay_sec,
+            0..=RETENTION_DELAY_SEC_MAX,
+        )?),
         rule,
         ..LedgerOptions::default()
     })

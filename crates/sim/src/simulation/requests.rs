@@ -79,7 +79,7 @@ impl<S: Subject> Simulation<S> {
         } else {
             Vec::new()
         };
-        let Some(admitted) = letter.admit(stamp.received_at(), &seen) else {
+        let Some(admitted) = letter.admit(stamp.times(), &seen) else {
             self.client.answered(&letter);
             return Ok(None);
         };

@@ -145,9 +145,13 @@ pub fn ids<'i>(texts: &[&'i str]) -> Vec<EventId<'i>> {
 
 /// The events of one request of `scope`, received at `received_at`, as the journal gets them.
 pub fn admitted(scope: &TenantScope, received_at: Timestamp, events: &[EventSpec]) -> Admitted {
+    admitted_at(scope, ReceiptTimes { received_at, watermark: received_at }, events)
+}
+
+/// The events of one request of `scope` with both stamps, as the journal gets them.
+pub fn admitted_at(scope: &TenantScope, times: ReceiptTimes, events: &[EventSpec]) -> Admitted {
     let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
     let hasher = PayloadHasher::new(&HASH_KEY);
-    let times = ReceiptTimes { received_at, watermark: received_at };
     let context = AdmissionContext { scope, limits: &limits, hasher: &hasher, times, request: None };
     let mut admission = Admission::new(context, 0);
     for event in events {
