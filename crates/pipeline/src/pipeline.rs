@@ -51,7 +51,7 @@ pub struct PipelineParts {
 /// The result of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
-    /// What was checked: `clock`, `journal`, `ledger`, `live`, or `retention` when it waits.
+    /// What was checked: `journal`, `ledger`, `live`, `clock`, or `retention` when it waits.
     pub name: &'static str,
     /// Whether it can serve.
     pub ok: bool,
@@ -147,15 +147,15 @@ impl Pipeline {
     /// ledger has caught up with everything that was durable at the start and is still being fed. The live view has a line
     /// of its own, without which all else can be served. A role that does not run has no line.
     pub async fn readiness(&self) -> Vec<ReadinessCheck> {
-        let mut checks = vec![ReadinessCheck::of("clock", self.context.clock.doubt().as_ref().map(doubtful))];
+        let mut checks = Vec::with_capacity(5);
         if let Some(journal) = &self.journal {
             checks.push(ReadinessCheck::of("journal", self.journal_problem(&**journal).await));
         }
         checks.push(ReadinessCheck::of("ledger", self.ledger_problem()));
-        let notice = self.context.ledger.retention_notice().map(|notice| waiting_retention(&notice));
-        checks.extend(notice);
         let live = self.live.as_ref().map(|live| ReadinessCheck::of("live", live.view.problem()));
         checks.extend(live.map(|check| ReadinessCheck { required: false, ..check }));
+        checks.push(ReadinessCheck::of("clock", self.context.clock.doubt().as_ref().map(doubtful)));
+        checks.extend(self.context.ledger.retention_notice().as_ref().map(waiting_retention));
         checks
     }
 

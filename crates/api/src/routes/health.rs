@@ -22,7 +22,7 @@ pub(crate) struct AliveBody {
 pub(crate) struct ReadyBody {
     /// Whether every check passed; `live` says only whether live windows are answered yet.
     ready: bool,
-    /// Each dependency: `clock`, `journal`, `ledger`, `live`; and `retention` while it waits to drop events.
+    /// Each dependency: `journal`, `ledger`, `live`, `clock`; and `retention` while it waits to drop events.
     checks: Vec<CheckBody>,
 }
 

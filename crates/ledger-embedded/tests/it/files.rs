@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
+use std::time::Duration;
+
 use domain::window::WindowRule;
 use ledger_embedded::LedgerOptions;
 use ports::ErrorKind;

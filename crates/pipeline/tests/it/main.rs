@@ -15,5 +15,6 @@ mod gate;
 mod abandoned;
 mod roles;
 mod closing;
+mod clock;
 mod live;
 mod model;
