@@ -207,7 +207,7 @@ mod tests {
 
     const DRIFT_US: i64 = 60 * 1_000_000;
 
-    fn registry(watermark: i64) -> Arc<InFlight> {
+    fn closed_to(watermark: i64) -> Arc<InFlight> {
         InFlight::new(at(watermark), DRIFT_US)
     }
 
@@ -220,7 +220,7 @@ mod tests {
         /// I10: what `close_through` promises holds for every watermark ever given.
         #[test]
         fn no_request_is_ever_in_flight_before_a_watermark(steps in proptest::collection::vec(step(), 1..80)) {
-            let registry = registry(10);
+            let registry = closed_to(10);
             let (mut now, mut low, mut watermark) = (at(0), at(10), at(10));
             let mut outstanding: Vec<Stamp> = Vec::new();
             for step in steps {
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn f16_a_watermark_of_a_corrected_clock_is_capped_at_now() {
         let (hour, now) = (3_600 * 1_000_000, 1_000);
-        let registry = registry(hour);
+        let registry = closed_to(hour);
         assert_eq!(registry.reopens(at(hour), at(now)), Some(at(now)));
         assert_eq!(registry.reopens(at(3 * DRIFT_US), at(now)), None, "a step back within the bound");
         let stamp = registry.enter(at(now));
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_look_that_closes_nothing_makes_nothing_late() {
-        let registry = registry(0);
+        let registry = closed_to(0);
         assert_eq!(registry.draw(at(500), |_| false), None);
         assert_eq!(registry.enter(at(400)).times().late_from(), at(400));
         assert_eq!(low(&registry, 500), at(500));
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_earliest_unknown_outcome_holds_the_watermark_for_all() {
-        let registry = registry(0);
+        let registry = closed_to(0);
         let appends = [20, 30].map(|now| registry.enter(at(now)).begin_append());
         let in_flight = registry.enter(at(40));
         appends.into_iter().rev().for_each(|append| append.answered(Some(ErrorKind::Unavailable)));
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn only_an_append_that_is_called_later_and_succeeds_settles_an_unknown_outcome() {
-        let registry = registry(0);
+        let registry = closed_to(0);
         let (unknown, earlier) = (registry.enter(at(5)).begin_append(), registry.enter(at(6)).begin_append());
         unknown.answered(Some(ErrorKind::Poisoned));
         earlier.answered(None);
@@ -302,10 +302,10 @@ mod tests {
 
     #[test]
     fn an_append_without_an_answer_holds_the_watermark_for_ever() {
-        let registry = registry(0);
+        let registry = closed_to(0);
         drop(registry.enter(at(5)).begin_append());
         assert_eq!(low(&registry, 100), at(5));
-        let other = registry(0);
+        let other = closed_to(0);
         other.enter(at(5)).begin_append().answered(Some(ErrorKind::Overloaded));
         assert_eq!(low(&other, 100), at(100), "a refused record is never durable");
     }

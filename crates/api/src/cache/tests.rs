@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use domain::time::Timestamp;
 use http_body_util::BodyExt;
 use ports::testing::clock::ManualClock;
 

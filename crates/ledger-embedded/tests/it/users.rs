@@ -456,8 +456,7 @@ async fn i6_questions_that_nobody_waits_for_any_more_give_their_turns_back() {
         ..days_of(&zone(3), TimeRange::ALL)
     };
     for _ in 0..40 {
-        let _ = tokio::time::timeout(std::time::Duration::ZERO, world.ledger.active_users(&scope(TENANTS[0]), &query))
-            .await;
+        let _ = tokio::time::timeout(Duration::ZERO, world.ledger.active_users(&scope(TENANTS[0]), &query)).await;
     }
     let found = world.ledger.active_users(&scope(TENANTS[0]), &query).await.expect("an answer");
     assert_eq!(found, world.oracle.answer(0, &query));

@@ -190,7 +190,9 @@ fn accept_clock_needs_a_server_that_runs() {
     let told = run(&["admin", "accept-clock", "--data", folder.path().to_str().unwrap()]);
     assert_eq!(told.status.code(), Some(0), "{}", stderr(&told));
     server.stop();
-    assert!(!folder.path().join("accept-clock.request").exists() && !folder.path().join("accept-clock.answer").exists());
+    assert!(
+        !folder.path().join("accept-clock.request").exists() && !folder.path().join("accept-clock.answer").exists()
+    );
 }
 
 /// Takes five events of each of these days ago, by a server of its own, which leaves a segment.
