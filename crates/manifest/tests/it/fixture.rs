@@ -222,7 +222,7 @@ async fn a_program_of_format_2_refuses_a_store_of_format_3() -> Outcome {
         assert_eq!(number(&folder, "SELECT format FROM meta").await?, 3);
         let unknown = "SELECT count(*) FROM seaql_migrations WHERE version NOT IN ('m0001_manifest', 'm0002_catalog', \
                        'm0003_analytics')";
-        assert_eq!(number(&folder, unknown).await?, 1);
+        assert!(number(&folder, unknown).await? >= 1);
     }
     Ok(())
 }
