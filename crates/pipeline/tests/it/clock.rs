@@ -53,7 +53,7 @@ async fn is_right(world: &World) {
     })
     .await;
     // To the front of a window, so that it is in the same one when it is received.
-    while world.now().micros() % (30 * MICROS_PER_SECOND) != 7 * MICROS_PER_SECOND {
+    while world.now().micros() / MICROS_PER_SECOND % 30 != 7 {
         pass(world, 1).await;
     }
     let now = world.now();
