@@ -3,7 +3,8 @@
 # says so before it does, and needs neither network nor root when nothing is.
 #
 #   scripts/setup.sh         what `make run` needs: a C compiler (SQLite, mimalloc and zstd are C) and curl
-#   scripts/setup.sh test    also what `make test` needs: cargo-nextest
+#   scripts/setup.sh test    also what `make test` needs: cargo-nextest, and libfaketime, which shifts the clock of a
+#                            server; where it cannot be installed the tests that need it say that they are skipped
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -45,6 +46,9 @@ main() {
         install_packages "${packages[@]}"
     fi
 
+    if [[ $goal == test ]] && ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
+        (install_packages faketime) || say "without libfaketime the tests with a clock that jumps are skipped"
+    fi
     check_rust
     if [[ $goal == test ]] && ! cargo nextest --version >/dev/null 2>&1; then
         say "building cargo-nextest $NEXTEST_VERSION; this takes some minutes, once"

@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::limits::{ANSWER_CACHE_BYTES_MAX, ANSWER_OVERHEAD_BYTES};
 use domain::tenant::TenantId;
-use domain::time::{MICROS_PER_SECOND, Timestamp};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use pipeline::Metrics;
@@ -60,7 +59,8 @@ impl CacheKey {
 #[derive(Debug, Clone)]
 struct CachedAnswer {
     body: Bytes,
-    made: Timestamp,
+    /// On the monotonic clock: whatever the machine's clock is set to, an answer ages as time passes.
+    made: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -116,14 +116,12 @@ impl AnswerCache {
         if time.is_zero() {
             return Ok(uncached(make.await?));
         }
-        let time_us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let age_us_max = directives.age_us_max.map_or(time_us, |asked| asked.min(time_us));
-        let age_us = |cached: &CachedAnswer| clock.now().micros().saturating_sub(cached.made.micros());
-        // After a clock that was set back an answer seems to come from the future.
-        let fresh = |cached: &CachedAnswer| (0..age_us_max).contains(&age_us(cached));
+        let age_max = directives.age_max.map_or(time, |asked| asked.min(time));
+        let age = |cached: &CachedAnswer| clock.monotonic().saturating_sub(cached.made);
+        let fresh = |cached: &CachedAnswer| age(cached) < age_max;
         let cached = if directives.wants_new() {
             self.metrics.cacheable(false);
-            let made = clock.now();
+            let made = clock.monotonic();
             let cached = CachedAnswer { body: make.await?, made };
             if directives.may_store {
                 self.answers.insert(key, cached.clone());
@@ -134,7 +132,7 @@ impl AnswerCache {
         };
         let mut response = json(cached.body.clone());
         let seconds = Duration::as_secs(&time);
-        let age = age_us(&cached).max(0) / MICROS_PER_SECOND;
+        let age = age(&cached).as_secs();
         response.headers_mut().insert(CACHE_CONTROL, header(&format!("private, max-age={seconds}")));
         response.headers_mut().insert(AGE, header(&age.to_string()));
         Ok(response)
@@ -158,7 +156,7 @@ impl AnswerCache {
             }
         };
         self.metrics.cacheable(false);
-        let made = clock.now();
+        let made = clock.monotonic();
         let cached = CachedAnswer { body: make.await?, made };
         // Fails when the key was replaced or removed meanwhile, which then stands.
         let _ = guard.insert(cached.clone());
@@ -190,37 +188,36 @@ fn header(text: &str) -> HeaderValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CacheDirectives {
     /// No answer older than this; `None` takes any.
-    age_us_max: Option<i64>,
+    age_max: Option<Duration>,
     /// Whether a new answer may be stored.
     may_store: bool,
 }
 
 impl CacheDirectives {
     fn of(headers: &HeaderMap) -> Self {
-        let mut directives = Self { age_us_max: None, may_store: true };
+        let mut directives = Self { age_max: None, may_store: true };
         let lists = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
         for directive in lists.flat_map(|list| list.split(',')) {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-            let age_sec = match name.trim().to_ascii_lowercase().as_str() {
+            let age = match name.trim().to_ascii_lowercase().as_str() {
                 "no-store" => {
                     directives.may_store = false;
-                    0
+                    Duration::ZERO
                 }
-                "no-cache" => 0,
+                "no-cache" => Duration::ZERO,
                 "max-age" => match value.trim().trim_matches('"').parse::<u32>() {
-                    Ok(seconds) => i64::from(seconds),
+                    Ok(seconds) => Duration::from_secs(u64::from(seconds)),
                     Err(_) => continue,
                 },
                 _ => continue,
             };
-            let age_us = age_sec * MICROS_PER_SECOND;
-            directives.age_us_max = Some(directives.age_us_max.map_or(age_us, |least| least.min(age_us)));
+            directives.age_max = Some(directives.age_max.map_or(age, |least| least.min(age)));
         }
         directives
     }
 
     fn wants_new(self) -> bool {
-        self.age_us_max == Some(0)
+        self.age_max == Some(Duration::ZERO)
     }
 }
 

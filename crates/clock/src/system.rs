@@ -1,15 +1,14 @@
 //! The machine's clock: the one place that reads it.
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use domain::time::Timestamp;
 use ports::clock::Clock;
 
 /// What monotonic time is counted from: the first time that anything asks for it.
-#[expect(clippy::disallowed_methods, reason = "this is the clock that all else must ask")]
-static FIRST_READING: LazyLock<Instant> = LazyLock::new(Instant::now);
+static FIRST_READING: LazyLock<Duration> = LazyLock::new(uptime);
 
 /// The time of the machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,10 +26,27 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        FIRST_READING.elapsed()
+        let first = *FIRST_READING;
+        uptime().saturating_sub(first)
     }
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
+}
+
+/// How long the machine has run, suspended time included.
+#[cfg(target_os = "linux")]
+fn uptime() -> Duration {
+    let reading = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(reading.tv_sec).unwrap_or(0), u32::try_from(reading.tv_nsec).unwrap_or(0))
+}
+
+/// How long the process has run; elsewhere than on Linux suspended time is missing, which then looks like a
+/// step of the clock.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "this is the clock that all else must ask")]
+fn uptime() -> Duration {
+    static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+    START.elapsed()
 }

@@ -4,6 +4,7 @@
 pub mod invariant;
 pub mod limits;
 pub mod time;
+pub mod trusted_time;
 pub mod tenant;
 pub mod event;
 pub mod table;
@@ -17,6 +18,7 @@ pub mod position;
 pub mod aggregate;
 pub mod window;
 pub mod rollup;
+pub mod retention;
 pub mod calendar;
 pub mod users;
 pub mod activity;

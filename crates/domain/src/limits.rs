@@ -208,6 +208,14 @@ pub const HEAD_BYTES_FREE: usize = 4 << 10;
 pub const HEADS_BYTES_MAX: usize = 32 << 20;
 /// Connections on top of [`Limits::connections_max`], on which only probes and metrics are answered.
 pub const PROBE_CONNECTIONS_MAX: usize = 64;
+/// How long a clock has to be off by the same before it is believed, and how often small steps of it become
+/// what is expected.
+pub const CLOCK_HELD_FOR: Duration = Duration::from_secs(5 * 60);
+/// How long a retention that is new or shorter waits before it drops anything, unless it is set.
+pub const RETENTION_DELAY: Duration = Duration::from_secs(24 * 3_600);
+/// Largest bound within which a clock is believed at once, in microseconds; the time between two small steps that
+/// are taken over, [`CLOCK_HELD_FOR`], is not below it.
+pub const CLOCK_DRIFT_US_MAX: i64 = 5 * 60 * 1_000_000;
 
 /// 1980-01-02T00:00:00Z, a day after the zero time of old file systems: what comes before it is the zero of
 /// some clock or a year that is missing digits.
@@ -232,6 +240,9 @@ pub struct Limits {
     pub future_us_max: i64,
     /// How old an event may be on arrival, in microseconds; `None` accepts the whole past.
     pub lateness_us_max: Option<i64>,
+    /// By how much the machine's clock may differ from the time that is trusted, in microseconds: at most
+    /// [`CLOCK_DRIFT_US_MAX`].
+    pub clock_drift_us_max: i64,
     /// Most distinct endpoints of one tenant.
     pub endpoints_max: usize,
     /// Most distinct event types of one tenant.
@@ -273,6 +284,7 @@ impl Default for Limits {
             time_min: TIME_MIN_DEFAULT,
             future_us_max: 120 * 1_000_000,
             lateness_us_max: None,
+            clock_drift_us_max: 60 * 1_000_000,
             endpoints_max: 10_000,
             types_max: 1_000,
             models_max: 1_000,

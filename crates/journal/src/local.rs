@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use domain::admit::Admitted;
 use domain::position::{RecordId, Seq};
+use domain::time::Timestamp;
 use parking_lot::Mutex;
 use ports::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
 use ports::{ErrorKind, PortError};
@@ -28,6 +29,7 @@ pub struct LocalJournal {
     queue: Arc<Queue>,
     replay: Mutex<Replay>,
     reserve_bytes: u64,
+    last_stamp: Option<Timestamp>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -57,7 +59,13 @@ impl LocalJournal {
         let started = thread::Builder::new().name("journal-writer".to_owned()).spawn(run);
         let unavailable = |why| PortError::new(ErrorKind::Unavailable, "start the journal's writer").because(why);
         let writer = Some(started.map_err(unavailable)?);
-        Ok(Self { folder, queue, replay, reserve_bytes, writer })
+        Ok(Self { folder, queue, replay, reserve_bytes, last_stamp: found.last_stamp, writer })
+    }
+
+    /// When the last record that was found on opening was received, as it says; flushed records count as long
+    /// as they are there.
+    pub fn last_stamp(&self) -> Option<Timestamp> {
+        self.last_stamp
     }
 }
 

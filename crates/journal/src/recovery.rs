@@ -19,6 +19,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::position::Seq;
+use domain::record::RecordView;
+use domain::time::Timestamp;
 use ports::PortError;
 use vfs::{TEMPORARY_SUFFIX, Vfs};
 
@@ -36,6 +38,8 @@ pub(crate) struct Recovered {
     pub(crate) segments: BTreeSet<Seq>,
     /// The last durable record.
     pub(crate) last: Seq,
+    /// When the last record that is still there was received, as it says.
+    pub(crate) last_stamp: Option<Timestamp>,
     /// Bytes of each record after the one that is applied.
     pub(crate) sizes: VecDeque<u32>,
     /// Where to go on appending, if there is a segment with room for it.
@@ -54,11 +58,13 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, after: Seq) -> Result<Reco
     let scan = folder.scan(&segments)?;
     if scan.last <= after {
         folder.keep_last(&mut segments)?;
-        return Ok(Recovered { segments, last: after, sizes: VecDeque::new(), active: None, put_off: None });
+        let last_stamp = scan.last_stamp;
+        let sizes = VecDeque::new();
+        return Ok(Recovered { segments, last: after, last_stamp, sizes, active: None, put_off: None });
     }
     folder.refuse_gap(&segments)?;
     let (active, put_off) = folder.renew_last(&mut segments, scan.last)?;
-    Ok(Recovered { segments, last: scan.last, sizes: scan.sizes, active, put_off })
+    Ok(Recovered { segments, last: scan.last, last_stamp: scan.last_stamp, sizes: scan.sizes, active, put_off })
 }
 
 struct RecoveryFolder<'a> {
@@ -70,6 +76,7 @@ struct RecoveryFolder<'a> {
 /// What was read.
 struct Scan {
     last: Seq,
+    last_stamp: Option<Timestamp>,
     sizes: VecDeque<u32>,
 }
 
@@ -123,7 +130,7 @@ impl RecoveryFolder<'_> {
 
     /// Reads every segment to its end.
     fn scan(&self, segments: &BTreeSet<Seq>) -> Result<Scan, PortError> {
-        let mut scan = Scan { last: Seq::ZERO, sizes: VecDeque::new() };
+        let mut scan = Scan { last: Seq::ZERO, last_stamp: None, sizes: VecDeque::new() };
         let mut later = segments.iter().skip(1);
         for first in segments.iter().copied() {
             let through = later.next().map(|next| Seq(next.0 - 1));
@@ -143,6 +150,7 @@ impl RecoveryFolder<'_> {
             match reader.next() {
                 Ok(Some(record)) => {
                     scan.last = record.seq;
+                    scan.last_stamp = RecordView::parse(record.payload).ok().map(|view| view.received_at());
                     if record.seq > self.after {
                         let bytes = record_bytes(record.payload.len());
                         scan.sizes.push_back(u32::try_from(bytes).unwrap_or(u32::MAX));

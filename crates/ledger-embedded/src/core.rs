@@ -16,6 +16,7 @@ use crate::dedup::IdHasher;
 use crate::memtable::Memtable;
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
+use crate::retention_run::RetentionRun;
 use crate::segment::SegmentDir;
 use crate::sightings::SightingReads;
 use crate::state::{Snapshot, State};
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) flushing: tokio::sync::Mutex<()>,
     /// Held while segments are replaced.
     pub(crate) merging: tokio::sync::Mutex<()>,
+    /// What retention waits for.
+    pub(crate) retention: Mutex<RetentionRun>,
     /// Why the last flush failed, when only a restart can help.
     pub(crate) broken: Mutex<Option<ErrorKind>>,
     /// Bounds the reads that block a thread and whose callers hold nothing, which are the server's own. First

@@ -169,9 +169,8 @@ impl Core {
     /// Flushes what is set aside, and what has been unflushed for too long.
     pub(crate) async fn flush_due(&self) -> Result<(), PortError> {
         self.flush_frozen().await?;
-        let now = self.clock.now();
-        let age = i64::try_from(self.options.flush_age.as_micros()).unwrap_or(i64::MAX);
-        let is_old = |core: &Self| core.state.read().active_since.is_some_and(|since| since.plus_micros(age) <= now);
+        let (now, age) = (self.clock.monotonic(), self.options.flush_age);
+        let is_old = |core: &Self| core.state.read().active_since.is_some_and(|since| since.saturating_add(age) <= now);
         if !is_old(self) {
             return Ok(());
         }

@@ -19,7 +19,7 @@ use domain::window::WindowRule;
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
 use ports::journal::Delivery;
-use ports::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, Sighting};
+use ports::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, RetentionNotice, Sighting};
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{Notify, Semaphore};
@@ -30,6 +30,7 @@ use crate::dedup::{FirstSeen, IdHasher};
 use crate::memtable::{FreshEvent, FreshRecord, Memtable, RequestEntry};
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
+use crate::retention_run::RetentionRun;
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
 use crate::sightings::{SightingReads, Sightings};
 use crate::state::{Snapshot, State};
@@ -97,6 +98,7 @@ impl EmbeddedLedger {
             writer: tokio::sync::Mutex::new(()),
             flushing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
+            retention: Mutex::new(RetentionRun::new(found.retention_wait, options.retention_now)),
             broken: Mutex::new(None),
             own_reads: Arc::new(Semaphore::new(SERVER_READS_MAX)),
             recounting: tokio::sync::Mutex::new(()),
@@ -271,7 +273,7 @@ impl Core {
         state.active.cover(seq);
         state.applied = seq;
         if state.active_since.is_none() {
-            state.active_since = Some(self.clock.now());
+            state.active_since = Some(self.clock.monotonic());
         }
     }
 }
@@ -354,6 +356,16 @@ impl Ledger for EmbeddedLedger {
         Ok(())
     }
 
+    async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError> {
+        if closed >= self.closed_through() {
+            return Ok(());
+        }
+        self.core.manifest.commit(&Commit { reopen_after: Some(closed), ..Commit::default() }).await?;
+        let mut state = self.core.state.write();
+        state.closed_through = state.closed_through.min(closed);
+        Ok(())
+    }
+
     fn closed_through(&self) -> Timestamp {
         self.core.state.read().closed_through
     }
@@ -369,6 +381,10 @@ impl Ledger for EmbeddedLedger {
         names.extend(active);
         names.extend(snapshot.frozen.iter().flat_map(|frozen| self.core.new_names(frozen)));
         names.into_iter().map(|name| (name.tenant, name.dimension, name.name)).collect()
+    }
+
+    fn retention_notice(&self) -> Option<RetentionNotice> {
+        self.core.retention_notice()
     }
 
     fn failure(&self) -> Option<ErrorKind> {

@@ -19,6 +19,7 @@ mod flush;
 mod merge;
 mod compact;
 mod retention;
+mod retention_run;
 mod reports;
 mod active_users;
 mod analytics;

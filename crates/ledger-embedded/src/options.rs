@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::limits::{QUERY_MEMORY_BYTES_MAX, QUERY_TIME_MAX};
+use domain::limits::{QUERY_MEMORY_BYTES_MAX, QUERY_TIME_MAX, RETENTION_DELAY};
 use domain::window::WindowRule;
 
 /// When to flush, how to merge, what to keep.
@@ -20,6 +20,11 @@ pub struct LedgerOptions {
     pub segment_rows_max: u64,
     /// Days that raw events are kept; windows, rollups and ids are kept for ever.
     pub retention_days: Option<u32>,
+    /// How long what retention would drop at once waits, counted while the ledger is open: after a start with a
+    /// retention that is new or shorter, or with a clock that is ahead.
+    pub retention_delay: Duration,
+    /// Whether what is due on opening is dropped without waiting.
+    pub retention_now: bool,
     /// Most memory that one structured query may take for its groups and values, in bytes.
     pub query_memory_bytes_max: usize,
     /// Longest that one structured query may run.
@@ -42,6 +47,8 @@ impl Default for LedgerOptions {
             compact_fan_in: 8,
             segment_rows_max: 8_000_000,
             retention_days: None,
+            retention_delay: RETENTION_DELAY,
+            retention_now: false,
             query_memory_bytes_max: QUERY_MEMORY_BYTES_MAX,
             query_time_max: QUERY_TIME_MAX,
             rule: WindowRule::default(),

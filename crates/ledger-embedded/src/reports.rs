@@ -5,6 +5,8 @@ mod events;
 mod names;
 mod sums;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
 use domain::event::EventId;
@@ -32,7 +34,7 @@ const ROW_OVERHEAD_BYTES: usize = 512;
 /// What a part of a breakdown takes in an answer beside its name, about.
 const SLICE_BYTES: usize = 48;
 /// Longest time spent on one page before it is answered as far as it is.
-const PAGE_TIME_US_MAX: i64 = 5_000_000;
+const PAGE_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl Core {
     fn window(&self, customer: String, partial: Partial, closed_through: Timestamp) -> Window {
@@ -113,7 +115,7 @@ impl Core {
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let mut windows: Vec<Window> = Vec::new();
         let mut after = query.after.clone();
-        let deadline = self.clock.now().plus_micros(PAGE_TIME_US_MAX);
+        let deadline = self.clock.monotonic().saturating_add(PAGE_TIME_MAX);
         while windows.len() <= query.limit {
             let wanted = SumQuery {
                 scope,
@@ -132,7 +134,7 @@ impl Core {
             if after.is_none() {
                 break;
             }
-            if self.clock.now() > deadline {
+            if self.clock.monotonic() > deadline {
                 break;
             }
         }

@@ -1,15 +1,45 @@
 //! Dropping raw events that are older than the operator keeps. The floor moves first, durably, so that
 //! no answer ever shows a part of what is being dropped; then files whose events all lie before it
-//! go. Windows, rollups and ids stay.
+//! go. Windows, rollups and ids stay. What goes, or will after a wait, is said in the log; when the floor may
+//! move is decided in `domain::retention`, and never while the time is in doubt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use domain::retention::{RetentionLook, RetentionStep, RetentionWait};
 use domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp};
 use ports::PortError;
-use ports::manifest::{Commit, FileKind, FileMeta};
+use ports::ledger::RetentionNotice;
+use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta};
 
 use crate::core::Core;
 use crate::segment::Segment;
+
+/// How much of a wait a crash may forget.
+const WAIT_STORED_EVERY: Duration = Duration::from_secs(600);
+
+/// Raw events that go together.
+#[derive(Debug, Default)]
+struct Doomed {
+    segments: u64,
+    events: u64,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+impl Doomed {
+    fn of<'s>(segments: impl Iterator<Item = &'s SegmentMeta>) -> Self {
+        let mut doomed = Self::default();
+        for meta in segments {
+            let rows = |file: &FileMeta| if file.kind == FileKind::Events { file.rows } else { 0 };
+            doomed.segments += 1;
+            doomed.events += meta.files.iter().map(rows).sum::<u64>();
+            doomed.first = Some(doomed.first.map_or(meta.time_min, |first| first.min(meta.time_min)));
+            doomed.last = doomed.last.max(Some(meta.time_max));
+        }
+        doomed
+    }
+}
 
 /// The floor for `now`: the start of the hour that lies `days` before it.
 fn floor(now: Timestamp, days: u32) -> Timestamp {
@@ -17,19 +47,108 @@ fn floor(now: Timestamp, days: u32) -> Timestamp {
 }
 
 impl Core {
-    /// Moves the floor when an hour has passed and drops what lies before it.
+    /// Moves the floor when that is due and drops what lies before it.
     pub(crate) async fn retain_due(&self) -> Result<(), PortError> {
-        let Some(days) = self.options.retention_days else { return Ok(()) };
-        let floor = floor(self.clock.now(), days);
-        if floor <= self.state.read().retention_floor {
+        let Some(days) = self.options.retention_days else { return self.store_wait(RetentionWait::NONE).await };
+        let (now, uptime) = (self.clock.now(), self.clock.monotonic());
+        if self.clock.doubt().is_some() {
             return Ok(());
         }
+        let look = {
+            let mut run = self.retention.lock();
+            let elapsed = uptime.saturating_sub(run.looked.replace(uptime).unwrap_or(uptime));
+            let delay = if run.now { Duration::ZERO } else { self.options.retention_delay };
+            let stands = self.state.read().retention_floor;
+            RetentionLook { floor: stands, wait: run.wait, target: floor(now, days), elapsed, delay }
+        };
+        match look.step() {
+            RetentionStep::Keep => self.store_wait(RetentionWait::NONE).await?,
+            RetentionStep::Wait(wait) if look.is_waiting() || self.has_before(wait.floor) => {
+                self.wait(look, wait).await?;
+            }
+            RetentionStep::Wait(_) => self.drop_before(look.target).await?,
+            RetentionStep::Drop(floor) => self.drop_before(floor).await?,
+        }
+        self.retention.lock().now = false;
+        Ok(())
+    }
+
+    /// What retention will drop after a wait, if anything.
+    pub(crate) fn retention_notice(&self) -> Option<RetentionNotice> {
+        let wait = self.retention.lock().wait;
+        if wait.floor <= self.state.read().retention_floor {
+            return None;
+        }
+        let segments = Arc::clone(&self.state.read().segments);
+        let doomed = Doomed::of(doomed(&segments, wait.floor).map(|segment| segment.meta()));
+        Some(RetentionNotice {
+            before: wait.floor,
+            segments: doomed.segments,
+            events: doomed.events,
+            oldest: doomed.first,
+            due_in: self.options.retention_delay.saturating_sub(wait.waited),
+        })
+    }
+
+    /// Whether any raw event lies before `floor`.
+    fn has_before(&self, floor: Timestamp) -> bool {
+        let state = self.state.read();
+        let in_memory = [state.active.times(), state.frozen.as_ref().and_then(|frozen| frozen.times())];
+        let in_segments = state.segments.iter().filter(|segment| segment.events().is_some());
+        in_memory.into_iter().flatten().any(|(first, _)| first < floor)
+            || in_segments.into_iter().any(|segment| segment.meta().time_min < floor)
+    }
+
+    async fn wait(&self, look: RetentionLook, wait: RetentionWait) -> Result<(), PortError> {
+        let is_new = !look.is_waiting();
+        let stored = self.retention.lock().stored;
+        if is_new || wait.waited.saturating_sub(stored.waited) >= WAIT_STORED_EVERY {
+            self.store_wait(wait).await?;
+        } else {
+            self.retention.lock().wait = wait;
+        }
+        let said_before = !is_new && look.elapsed > Duration::ZERO;
+        if let Some(notice) = self.retention_notice().filter(|_| !said_before) {
+            tracing::warn!(
+                before = %notice.before,
+                segments = notice.segments,
+                events = notice.events,
+                oldest = notice.oldest.map(tracing::field::display),
+                due_in_sec = notice.due_in.as_secs(),
+                "retention is new or shorter, or the clock is ahead: raw events will be dropped after the time given; \
+                 --retention-now drops them at once, a longer retention keeps them"
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes durable what is waited for, unless it is already.
+    async fn store_wait(&self, wait: RetentionWait) -> Result<(), PortError> {
+        if self.retention.lock().stored != wait {
+            self.manifest.commit(&Commit { retention_wait: Some(wait), ..Commit::default() }).await?;
+        }
+        let mut run = self.retention.lock();
+        (run.wait, run.stored) = (wait, wait);
+        Ok(())
+    }
+
+    async fn drop_before(&self, floor: Timestamp) -> Result<(), PortError> {
         let _merging = self.merging.lock().await;
         let segments = Arc::clone(&self.state.read().segments);
-        let expired: Vec<_> =
-            segments.iter().filter(|segment| segment.events().is_some() && segment.meta().time_max < floor).collect();
+        let expired: Vec<_> = doomed(&segments, floor).collect();
         let forget_events: Vec<_> = expired.iter().map(|segment| segment.meta().id.clone()).collect();
-        self.manifest.commit(&Commit { forget_events, retention_floor: Some(floor), ..Commit::default() }).await?;
+        let told = Doomed::of(expired.iter().map(|segment| segment.meta()));
+        let commit = Commit {
+            forget_events,
+            retention_floor: Some(floor),
+            retention_wait: Some(RetentionWait::NONE),
+            ..Commit::default()
+        };
+        self.manifest.commit(&commit).await?;
+        {
+            let mut run = self.retention.lock();
+            (run.wait, run.stored) = (RetentionWait::NONE, RetentionWait::NONE);
+        }
         let mut dropped: Vec<FileMeta> = Vec::new();
         let mut reopened = Vec::new();
         for segment in expired {
@@ -46,8 +165,19 @@ impl Core {
             }
         }
         self.delete(&dropped);
+        if let Some((first, last)) = told.first.zip(told.last) {
+            tracing::warn!(
+                before = %floor, segments = told.segments, events = told.events, %first, %last,
+                "retention has dropped raw events"
+            );
+        }
         Ok(())
     }
+}
+
+/// Segments whose raw events all lie before `floor`.
+fn doomed(segments: &[Arc<Segment>], floor: Timestamp) -> impl Iterator<Item = &Arc<Segment>> {
+    segments.iter().filter(move |segment| segment.events().is_some() && segment.meta().time_max < floor)
 }
 
 fn replace(segments: &mut [Arc<Segment>], new: Arc<Segment>) {

@@ -2,6 +2,7 @@
 //! under one lock, so every answer comes from one state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::calendar::Zone;
 use domain::position::Seq;
@@ -24,8 +25,8 @@ pub(crate) struct State {
     pub(crate) frozen: Option<Arc<Memtable>>,
     /// The memtable that is being filled.
     pub(crate) active: Memtable,
-    /// When the first record of `active` was applied.
-    pub(crate) active_since: Option<Timestamp>,
+    /// When the first record of `active` was applied, on the monotonic clock.
+    pub(crate) active_since: Option<Duration>,
     /// All users in the segments and the memtables.
     pub(crate) users: Users,
     /// Last record applied.

@@ -167,8 +167,14 @@ impl Timeline {
     }
 
     /// Lets time pass: forgets what is older than is kept, packs the seconds that are over, and once a minute
-    /// frees the slots of users who are gone.
+    /// frees the slots of users who are gone. What a clock that was far ahead has counted and forgotten would hide
+    /// all that comes now: when it is corrected, counting begins anew.
     pub(crate) fn advance(&mut self, now: i64) {
+        if now < self.floor {
+            self.forget_before(i64::MAX);
+            self.sweep();
+            (self.floor, self.clock, self.swept) = (i64::MIN, i64::MIN, i64::MIN);
+        }
         if now <= self.clock {
             return;
         }

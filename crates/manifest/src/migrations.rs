@@ -6,6 +6,7 @@ mod catalog;
 mod catalog_apart;
 mod manifest;
 mod token_classes;
+mod retention_wait;
 
 use async_trait::async_trait;
 use domain::limits::MANIFEST_READS_MAX;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrations {
             Box::new(analytics::Step),
             Box::new(catalog_apart::Step),
             Box::new(token_classes::Step),
+            Box::new(retention_wait::Step),
         ]
     }
 }

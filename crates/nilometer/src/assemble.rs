@@ -12,7 +12,9 @@ use domain::window::WindowRule;
 use journal::{JournalOptions, LocalJournal};
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use live::{LiveOptions, MemoryLive};
-use pipeline::{FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, Settings, WorkerRole};
+use pipeline::{
+    FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, Settings, TrustedClock, WorkerRole,
+};
 use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::journal::{Journal, OrderedJournal};
@@ -26,11 +28,21 @@ use clock::SystemClock;
 use stores::Stores;
 
 /// How the parts are set up.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct EngineOptions {
+    /// By how much the machine's clock may differ from the time that is trusted, in microseconds.
+    pub(crate) clock_drift_us_max: i64,
     pub(crate) ledger: LedgerOptions,
     pub(crate) journal: JournalOptions,
     pub(crate) live: LiveOptions,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let clock_drift_us_max = Limits::default().clock_drift_us_max;
+        let (ledger, journal, live) = Default::default();
+        Self { clock_drift_us_max, ledger, journal, live }
+    }
 }
 
 /// What runs over an open data folder, and the ports that requests read.
@@ -46,7 +58,7 @@ pub(crate) struct Running {
 pub(crate) struct Engine {
     pub(crate) journal: Arc<LocalJournal>,
     pub(crate) ledger: Arc<EmbeddedLedger>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<TrustedClock>,
     stores: Stores,
     live: LiveOptions,
     held: HeldFolder,
@@ -97,12 +109,11 @@ impl Engine {
         let reads = ReadPorts::of(&self.ledger, &limiter);
         let stored = self.stores.catalog.settings().await?;
         let active_users = Arc::new(reads.active_users.clone());
-        let settings =
-            Arc::new(Settings::new(self.stores.catalog.clone(), active_users, Arc::clone(&self.clock), stored));
+        let settings = Arc::new(Settings::new(self.stores.catalog.clone(), active_users, self.clock.clone(), stored));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::with(self.live.clone()));
         let parts = PipelineParts {
             ledger: self.ledger.clone(),
-            clock: Arc::clone(&self.clock),
+            clock: self.clock.clone(),
             limits,
             rule,
             limiter,
@@ -174,14 +185,15 @@ impl<'d> Folder<'d> {
         let Self { data, mut held, stores } = self;
         let vfs = Arc::clone(held.vfs());
         let manifest = Arc::clone(&stores.manifest);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = LedgerOptions { seed_key: rand::random(), ..options.ledger };
-        let cursor = manifest.load(&Identity { key: ledger.seed_key, rule: ledger.rule }).await?.cursor;
+        let found = manifest.load(&Identity { key: ledger.seed_key, rule: ledger.rule }).await?;
         // The journal first: when the manifest was lost or is older than the journal, it refuses here,
         // before the ledger deletes segment files that such a manifest does not know.
-        let journal = LocalJournal::open(Arc::clone(&vfs), data.join(JOURNAL_FOLDER), cursor, options.journal)?;
-        let ledger =
-            EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, Arc::clone(&clock), ledger).await?;
+        let journal = LocalJournal::open(Arc::clone(&vfs), data.join(JOURNAL_FOLDER), found.cursor, options.journal)?;
+        // Nothing was stamped yet in a new folder, which then has closed nothing either.
+        let last_stamp = journal.last_stamp().max(Some(found.closed_through));
+        let clock = TrustedClock::start(Arc::new(SystemClock), last_stamp, options.clock_drift_us_max);
+        let ledger = EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, clock.clone(), ledger).await?;
         ledger.replay_through(journal.last_durable());
         held.opened();
         Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, held })

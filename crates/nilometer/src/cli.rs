@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Look at raw events of a stopped server
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Tell a running server something, by its data folder
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Measure ingest or queries over HTTP
     Bench(BenchArgs),
     /// Print a completion script for a shell
@@ -57,6 +60,9 @@ pub(crate) struct ServeArgs {
     /// File of settings, in TOML
     #[arg(long, env = crate::config::CONFIG_VARIABLE, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Drop what a new or a shorter retention drops at once, instead of after `retention_delay_sec`
+    #[arg(long)]
+    pub(crate) retention_now: bool,
     #[command(flatten)]
     pub(crate) settings: SettingFlags,
     /// If the folder is a copy of one that was open: recover and verify it, and serve it if there is no difference
@@ -72,6 +78,14 @@ pub(crate) struct VerifyArgs {
     /// If it is a copy of a folder that was open: recover it, and take it for a folder if there is no difference
     #[arg(long)]
     pub(crate) recover_copy: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Believe the machine's clock, which has jumped
+    ///
+    /// Prints what the server believed and what it believes now. Exits with 1 when no server runs on the folder.
+    AcceptClock(FolderArgs),
 }
 
 /// Which data folder.

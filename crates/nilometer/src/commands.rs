@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod admin;
 mod destination;
 mod events;
 mod export;
@@ -24,7 +25,8 @@ use crate::logging;
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => {
-            let config = Config::load(args.config.as_deref(), args.settings)?;
+            let mut config = Config::load(args.config.as_deref(), args.settings)?;
+            config.engine.ledger.retention_now = args.retention_now;
             logging::start(&config.log)?;
             let threads = config.worker_threads;
             block_on(threads, serve::serve(config, args.recover_copy))
@@ -35,6 +37,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => block_on(None, export::export(args)),
         Command::Events(command) => block_on(None, events::events(command)),
         Command::Bench(args) => block_on(None, bench::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Admin(command) => admin::admin(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "nilometer", &mut io::stdout().lock());
             Ok(ExitCode::SUCCESS)

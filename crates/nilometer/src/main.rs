@@ -5,6 +5,7 @@ mod config;
 mod files;
 mod folder;
 mod exit;
+mod admin;
 mod assemble;
 mod logging;
 mod shutdown;

@@ -1,9 +1,10 @@
 //! Closes windows: about once a second it says to the ledger up to when every event received has been
-//! applied. What it decides is in [`Closing`].
+//! applied, unless the time is in doubt. What it decides is in [`Closing`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::time::Timestamp;
 use domain::window::WindowRule;
 use ports::clock::Clock;
 use ports::journal::OrderedJournal;
@@ -55,6 +56,18 @@ impl Closer {
         }
     }
 
+    /// Opens the windows again that a clock of the future has closed, which would make all that comes in time
+    /// a revision.
+    async fn reopen(&self, closed: Timestamp, open_from: Timestamp) {
+        match self.ledger.reopen_after(open_from).await {
+            Ok(()) => tracing::warn!(
+                %closed, %open_from,
+                "windows were closed by a clock that was ahead; those that close from now on are open again"
+            ),
+            Err(error) => tracing::warn!(error = error_chain(&error), "windows were not opened again; trying again"),
+        }
+    }
+
     /// Waits until a close is planned and its target record is visible.
     async fn plan(&self, closing: &mut Closing) {
         while closing.target().is_none() {
@@ -63,8 +76,16 @@ impl Closer {
                 self.failure.report(format!("the ledger cannot make anything durable any more: {kind:?}"));
                 std::future::pending::<()>().await;
             }
+            let now = self.clock.now();
+            if self.clock.doubt().is_some() {
+                continue;
+            }
             let closed = self.ledger.closed_through();
-            closing.plan(self.clock.now(), &self.in_flight, closed, || self.journal.last_durable());
+            if let Some(open_from) = self.in_flight.reopens(closed, now) {
+                self.reopen(closed, open_from).await;
+                continue;
+            }
+            closing.plan(now, &self.in_flight, closed, || self.journal.last_durable());
         }
         if let Some(target) = closing.target() {
             self.receipts.wait_for(target).await;

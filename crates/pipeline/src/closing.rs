@@ -2,14 +2,15 @@
 //! the ledger may close. The closer runs it, and so does the simulation.
 //!
 //! Why what it says is true, for the watermark `low` of one round:
-//! 1. when [`InFlight::low_watermark`] returns `low`, it is known of every request stamped before
-//!    `low` whether its record is durable, and no request is stamped before `low` any more;
-//! 2. so every record received before `low` that will ever be read back has a number of at most
+//! 1. when [`InFlight::draw`] returns `low`, it is known of every request late from before `low` whether
+//!    its record is durable, and no request is late from before `low` any more;
+//! 2. so every record late from before `low` that will ever be read back has a number of at most
 //!    `target`, the last durable record, which is read after `low`;
-//! 3. when everything up to `target` is visible, so are all events received before `low`.
+//! 3. when everything up to `target` is visible, so are all events that were in time for a window that closes
+//!    by `low`.
 //!
-//! A record received later may still belong to a window that ended by then; it is late for it by
-//! the rule of `domain::window`, which looks at the receive time alone, and makes a revision (I10).
+//! A later record may still belong to a window that ended by then; it is late for it by
+//! the rule of `domain::window`, which looks at the record's stamps alone, and makes a revision (I10).
 
 use domain::position::Seq;
 use domain::time::Timestamp;
@@ -60,10 +61,9 @@ impl Closing {
         if self.planned.is_some() {
             return;
         }
-        let low = in_flight.low_watermark(now);
-        if is_due(self.rule, closed, low) {
-            self.planned = Some(Planned { low, target: last_durable() });
-        }
+        let rule = self.rule;
+        let low = in_flight.draw(now, |low| is_due(rule, closed, low));
+        self.planned = low.map(|low| Planned { low, target: last_durable() });
     }
 
     /// The record that has to be visible before the planned closing.
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn i10_a_closing_waits_for_what_was_durable_when_its_watermark_was_drawn() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * MICROS_PER_SECOND);
-        let in_flight = InFlight::new(at(0));
+        let in_flight = InFlight::new(at(0), 60 * MICROS_PER_SECOND);
         let mut closing = Closing::new(WindowRule::default());
         closing.plan(at(1), &in_flight, at(0), || Seq(3));
         assert_eq!(closing.target(), None, "no window closes yet");

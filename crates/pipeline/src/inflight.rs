@@ -2,32 +2,36 @@
 //! events are checked and lets go of it when the journal has answered. Does no IO; the time is an
 //! argument.
 //!
-//! Invariants, which `closing` builds on:
-//! - stamps never decrease, whatever the clock does;
-//! - after [`InFlight::low_watermark`] has returned `low`, every request stamped before `low` is
-//!   settled, and no later one is ever stamped before `low`.
+//! A stamp is the time of receipt and the closing watermark of that moment. An event is late from the later
+//! of both on, so that is what a stamp stands for here. Invariants, which `closing` builds on:
+//! - the watermark never goes back, unless it was drawn by a clock that has been corrected since;
+//! - after [`InFlight::draw`] has returned `low`, every request late from before `low` is settled, and no
+//!   later one is ever late from before `low`, whatever the clock does.
 //!
-//! The second holds because both the watermark and the stamps are drawn under one lock, and a
-//! watermark raises the floor of all later stamps.
+//! The second holds because both the watermark and the stamps are drawn under one lock, and every stamp
+//! carries the watermark. So a record's own two stamps decide alike whenever it is applied, and it does not
+//! matter in which order the journal takes records that were stamped on both sides of a closing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::record::ReceiptTimes;
 use domain::time::Timestamp;
+use domain::trusted_time::is_of_corrected_clock;
 use parking_lot::Mutex;
 use ports::ErrorKind;
 
-/// The requests whose outcome in the journal is not known yet, by receive time.
+/// The requests whose outcome in the journal is not known yet, by what their events are late from.
 #[derive(Debug)]
 pub struct InFlight {
+    drift_us_max: i64,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// No later stamp lies before this.
-    floor: Timestamp,
+    /// Up to when windows may be closed.
+    watermark: Timestamp,
     outstanding: BTreeMap<Timestamp, usize>,
     /// The earliest stamp of a record whose append failed without telling whether it is durable. It
     /// is outstanding, and holds the watermark for all such records: only the earliest is kept.
@@ -57,33 +61,54 @@ impl State {
 }
 
 impl InFlight {
-    /// An empty registry that stamps nothing before `floor`: up to there, windows are closed.
-    pub fn new(floor: Timestamp) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { floor, outstanding: BTreeMap::new(), unknown: None }) })
+    /// An empty registry: windows are closed up to `watermark`, by a clock that is believed within
+    /// `drift_us_max`.
+    pub fn new(watermark: Timestamp, drift_us_max: i64) -> Arc<Self> {
+        let state = Mutex::new(State { watermark, outstanding: BTreeMap::new(), unknown: None });
+        Arc::new(Self { drift_us_max, state })
     }
 
     /// Stamps a request that arrives at `now`.
     pub fn enter(self: &Arc<Self>, now: Timestamp) -> Stamp {
         let mut state = self.state.lock();
-        state.floor = state.floor.max(now);
-        let at = state.floor;
-        *state.outstanding.entry(at).or_default() += 1;
+        self.cap(&mut state, now);
+        let times = ReceiptTimes { received_at: now, watermark: state.watermark };
+        *state.outstanding.entry(times.late_from()).or_default() += 1;
         drop(state);
-        Stamp { at, registry: Arc::clone(self), in_flight: true }
+        Stamp { times, registry: Arc::clone(self), in_flight: true }
     }
 
-    /// Up to when every request is settled, as of `now`.
-    pub fn low_watermark(&self, now: Timestamp) -> Timestamp {
+    /// Up to when every request is settled, as of `now`, if `closes` says that a window closes by then: it
+    /// becomes the watermark.
+    pub fn draw(&self, now: Timestamp, closes: impl FnOnce(Timestamp) -> bool) -> Option<Timestamp> {
         let mut state = self.state.lock();
-        state.floor = state.floor.max(now);
-        state.outstanding.first_key_value().map_or(state.floor, |(first, _)| *first)
+        self.cap(&mut state, now);
+        let idle = now.max(state.watermark);
+        let low = state.outstanding.first_key_value().map_or(idle, |(first, _)| idle.min(*first));
+        if !closes(low) {
+            return None;
+        }
+        state.watermark = state.watermark.max(low);
+        Some(low)
+    }
+
+    /// When windows closed through `closed` by a clock that has been corrected since: up to when they stay
+    /// closed, as of `now`.
+    pub fn reopens(&self, closed: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        is_of_corrected_clock(closed, now, self.drift_us_max).then_some(now)
+    }
+
+    fn cap(&self, state: &mut State, now: Timestamp) {
+        if is_of_corrected_clock(state.watermark, now, self.drift_us_max) {
+            state.watermark = now;
+        }
     }
 }
 
-/// A receive time; its request counts as in flight until this is dropped.
+/// When a request was received; it counts as in flight until this is dropped.
 #[derive(Debug)]
 pub struct Stamp {
-    at: Timestamp,
+    times: ReceiptTimes,
     registry: Arc<InFlight>,
     /// Whether dropping this settles the request.
     in_flight: bool,
@@ -92,12 +117,12 @@ pub struct Stamp {
 impl Stamp {
     /// The receive time.
     pub fn received_at(&self) -> Timestamp {
-        self.at
+        self.times.received_at
     }
 
     /// Both stamps of admission.
     pub fn times(&self) -> ReceiptTimes {
-        ReceiptTimes { received_at: self.at, watermark: self.at }
+        self.times
     }
 
     /// The request's record is handed to the journal now.
@@ -105,14 +130,14 @@ impl Stamp {
         self.in_flight = false;
         let registry = Arc::clone(&self.registry);
         let earlier = registry.state.lock().unknown.take();
-        Appending { at: self.at, earlier, registry }
+        Appending { at: self.times.late_from(), earlier, registry }
     }
 }
 
 impl Drop for Stamp {
     fn drop(&mut self) {
         if self.in_flight {
-            self.registry.state.lock().settle(self.at);
+            self.registry.state.lock().settle(self.times.late_from());
         }
     }
 }
@@ -164,6 +189,8 @@ mod tests {
         /// Settles the n-th outstanding request.
         Settle(usize),
         Watermark,
+        /// Looks whether a window closes, and none does.
+        Look,
         /// Sets the clock, backwards too.
         Clock(i64),
     }
@@ -173,33 +200,47 @@ mod tests {
             4 => Just(Step::Enter),
             3 => (0_usize..8).prop_map(Step::Settle),
             3 => Just(Step::Watermark),
+            1 => Just(Step::Look),
             2 => (-50_i64..200).prop_map(Step::Clock),
         ]
+    }
+
+    const DRIFT_US: i64 = 60 * 1_000_000;
+
+    fn closed_to(watermark: i64) -> Arc<InFlight> {
+        InFlight::new(at(watermark), DRIFT_US)
+    }
+
+    /// Closes whatever can be closed.
+    fn low(registry: &InFlight, now: i64) -> Timestamp {
+        registry.draw(at(now), |_| true).unwrap_or(Timestamp::MIN)
     }
 
     proptest! {
         /// I10: what `close_through` promises holds for every watermark ever given.
         #[test]
         fn no_request_is_ever_in_flight_before_a_watermark(steps in proptest::collection::vec(step(), 1..80)) {
-            let registry = InFlight::new(at(10));
-            let (mut now, mut low, mut last) = (at(0), at(10), at(10));
+            let registry = closed_to(10);
+            let (mut now, mut low, mut watermark) = (at(0), at(10), at(10));
             let mut outstanding: Vec<Stamp> = Vec::new();
             for step in steps {
                 match step {
                     Step::Enter => {
                         let stamp = registry.enter(now);
-                        prop_assert!(stamp.received_at() >= low, "stamped before a watermark");
-                        prop_assert!(stamp.received_at() >= last, "stamps went back");
-                        prop_assert!(stamp.received_at() >= now);
-                        last = stamp.received_at();
+                        prop_assert_eq!(stamp.received_at(), now, "it is stamped with the time that it is");
+                        prop_assert!(stamp.times().late_from() >= low, "late from before a watermark");
+                        prop_assert!(stamp.times().watermark >= watermark, "watermarks went back");
+                        watermark = stamp.times().watermark;
                         outstanding.push(stamp);
                     }
                     Step::Settle(index) if index < outstanding.len() => drop(outstanding.remove(index)),
                     Step::Settle(_) => {}
+                    Step::Look => prop_assert_eq!(registry.draw(now, |_| false), None),
                     Step::Watermark => {
-                        let given = registry.low_watermark(now);
+                        let given = registry.draw(now, |_| true);
+                        let given = given.unwrap_or(Timestamp::MIN);
                         prop_assert!(given >= low, "the watermark went back");
-                        prop_assert!(outstanding.iter().all(|stamp| stamp.received_at() >= given));
+                        prop_assert!(outstanding.iter().all(|stamp| stamp.times().late_from() >= given));
                         if outstanding.is_empty() {
                             prop_assert!(given >= now, "an idle registry follows the clock");
                         }
@@ -212,39 +253,60 @@ mod tests {
     }
 
     #[test]
+    fn f16_a_watermark_of_a_corrected_clock_is_capped_at_now() {
+        let (hour, now) = (3_600 * 1_000_000, 1_000);
+        let registry = closed_to(hour);
+        assert_eq!(registry.reopens(at(hour), at(now)), Some(at(now)));
+        assert_eq!(registry.reopens(at(3 * DRIFT_US), at(now)), None, "a step back within the bound");
+        let stamp = registry.enter(at(now));
+        assert_eq!(stamp.times(), ReceiptTimes { received_at: at(now), watermark: at(now) });
+        drop(stamp);
+        assert_eq!(low(&registry, now + 5), at(now + 5), "windows close again");
+    }
+
+    #[test]
+    fn a_look_that_closes_nothing_makes_nothing_late() {
+        let registry = closed_to(0);
+        assert_eq!(registry.draw(at(500), |_| false), None);
+        assert_eq!(registry.enter(at(400)).times().late_from(), at(400));
+        assert_eq!(low(&registry, 500), at(500));
+        assert_eq!(registry.enter(at(400)).times(), ReceiptTimes { received_at: at(400), watermark: at(500) });
+    }
+
+    #[test]
     fn the_earliest_unknown_outcome_holds_the_watermark_for_all() {
-        let registry = InFlight::new(at(0));
+        let registry = closed_to(0);
         let appends = [20, 30].map(|now| registry.enter(at(now)).begin_append());
         let in_flight = registry.enter(at(40));
         appends.into_iter().rev().for_each(|append| append.answered(Some(ErrorKind::Unavailable)));
-        assert_eq!(registry.low_watermark(at(100)), at(20));
+        assert_eq!(low(&registry, 100), at(20));
         assert_eq!(registry.state.lock().outstanding.len(), 2, "I6: one of the unknown ones and one in flight");
         in_flight.begin_append().answered(None);
-        assert_eq!(registry.low_watermark(at(100)), at(100), "a later append that succeeds settles them");
+        assert_eq!(low(&registry, 100), at(100), "a later append that succeeds settles them");
     }
 
     #[test]
     fn only_an_append_that_is_called_later_and_succeeds_settles_an_unknown_outcome() {
-        let registry = InFlight::new(at(0));
+        let registry = closed_to(0);
         let (unknown, earlier) = (registry.enter(at(5)).begin_append(), registry.enter(at(6)).begin_append());
         unknown.answered(Some(ErrorKind::Poisoned));
         earlier.answered(None);
-        assert_eq!(registry.low_watermark(at(100)), at(5), "it was called before the other had failed");
+        assert_eq!(low(&registry, 100), at(5), "it was called before the other had failed");
         for refusal in [ErrorKind::Overloaded, ErrorKind::Unavailable, ErrorKind::Full] {
             registry.enter(at(100)).begin_append().answered(Some(refusal));
-            assert_eq!(registry.low_watermark(at(200)), at(5), "{refusal:?}");
+            assert_eq!(low(&registry, 200), at(5), "{refusal:?}");
         }
         registry.enter(at(300)).begin_append().answered(None);
-        assert_eq!(registry.low_watermark(at(300)), at(300));
+        assert_eq!(low(&registry, 300), at(300));
     }
 
     #[test]
     fn an_append_without_an_answer_holds_the_watermark_for_ever() {
-        let registry = InFlight::new(at(0));
+        let registry = closed_to(0);
         drop(registry.enter(at(5)).begin_append());
-        assert_eq!(registry.low_watermark(at(100)), at(5));
-        let other = InFlight::new(at(0));
+        assert_eq!(low(&registry, 100), at(5));
+        let other = closed_to(0);
         other.enter(at(5)).begin_append().answered(Some(ErrorKind::Overloaded));
-        assert_eq!(other.low_watermark(at(100)), at(100), "a refused record is never durable");
+        assert_eq!(low(&other, 100), at(100), "a refused record is never durable");
     }
 }

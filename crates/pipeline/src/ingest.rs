@@ -98,6 +98,9 @@ impl Ingest {
 
     async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
         let wait = request.wait;
+        if self.clock.doubt().is_some() {
+            return Err(IngestError::ClockUnsure);
+        }
         self.journaling.check_room(&self.limits).await?;
         self.journaling.check_settled().await?;
         let (mut verdicts, batch) = match self.judge(scope, request).await? {

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
+use domain::trusted_time::ClockDoubt;
 use domain::window::WindowRule;
 use parking_lot::Mutex;
 use ports::clock::Clock;
 use ports::journal::{JournalHealth, OrderedJournal};
-use ports::ledger::Ledger;
+use ports::ledger::{Ledger, RetentionNotice};
 use ports::live::Live;
 use ports::{ErrorKind, PortError};
 use tokio::task::JoinHandle;
@@ -50,7 +51,7 @@ pub struct PipelineParts {
 /// The result of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
-    /// What was checked: `journal`, `ledger` or `live`.
+    /// What was checked: `journal`, `ledger`, `live`, `clock`, or `retention` when it waits.
     pub name: &'static str,
     /// Whether it can serve.
     pub ok: bool,
@@ -92,7 +93,7 @@ impl Pipeline {
             failure: FatalError::new(),
             stop: Stop::new(),
             receipts: Arc::new(Receipts::new(ledger.applied())),
-            in_flight: InFlight::new(ledger.closed_through()),
+            in_flight: InFlight::new(ledger.closed_through(), limits.clock_drift_us_max),
             names: Arc::new(names),
             announcements: Arc::new(Announcements::new(Arc::clone(&ledger), rule)),
             replay_until: worker.as_ref().map_or(ledger.applied(), |worker| worker.journal.last_durable()),
@@ -142,17 +143,19 @@ impl Pipeline {
         self.live.as_ref().map(|live| &live.tables).ok_or_else(|| not_run("read the reference tables"))
     }
 
-    /// Whether requests can be served: what the journal says, and whether the ledger has caught up
-    /// with everything that was durable at the start and is still being fed. The live view has a line
+    /// Whether requests can be served: whether the time is certain, what the journal says, and whether the
+    /// ledger has caught up with everything that was durable at the start and is still being fed. The live view has a line
     /// of its own, without which all else can be served. A role that does not run has no line.
     pub async fn readiness(&self) -> Vec<ReadinessCheck> {
-        let mut checks = Vec::with_capacity(3);
+        let mut checks = Vec::with_capacity(5);
         if let Some(journal) = &self.journal {
             checks.push(ReadinessCheck::of("journal", self.journal_problem(&**journal).await));
         }
         checks.push(ReadinessCheck::of("ledger", self.ledger_problem()));
         let live = self.live.as_ref().map(|live| ReadinessCheck::of("live", live.view.problem()));
         checks.extend(live.map(|check| ReadinessCheck { required: false, ..check }));
+        checks.push(ReadinessCheck::of("clock", self.context.clock.doubt().as_ref().map(doubtful)));
+        checks.extend(self.context.ledger.retention_notice().as_ref().map(waiting_retention));
         checks
     }
 
@@ -237,6 +240,34 @@ impl Pipeline {
     }
 }
 
+/// What retention will drop, and when; nothing is wrong with that.
+fn waiting_retention(notice: &RetentionNotice) -> ReadinessCheck {
+    let RetentionNotice { before, segments, events, due_in, .. } = notice;
+    let since = notice.oldest.map_or_else(String::new, |oldest| format!(" from {oldest} on"));
+    let message = format!(
+        "retention is new or shorter, or the clock is ahead: in {} s of uptime events before {before} are no longer shown, \
+         and {segments} segments with {events} of them{since} are dropped; a longer retention_days keeps them",
+        due_in.as_secs()
+    );
+    ReadinessCheck { name: "retention", ok: true, required: false, message }
+}
+
+/// Why the clock is not believed, for the operator.
+fn doubtful(doubt: &ClockDoubt) -> String {
+    let (offset, direction) = match doubt.offset_sec() {
+        behind @ ..0 => (-behind, "behind"),
+        ahead => (ahead, "ahead of"),
+    };
+    format!(
+        "the clock shows {}, {offset} s {direction} the trusted time, {}, since {} s; it is believed in {} s if it \
+         stays so, and at once by `nilometer admin accept-clock`",
+        doubt.wall,
+        doubt.trusted,
+        doubt.lasted.as_secs(),
+        doubt.corrected_in.as_secs(),
+    )
+}
+
 fn not_run(what: &str) -> PortError {
     PortError::new(ErrorKind::Unavailable, format!("{what}: this process does not run that role"))
 }
@@ -247,6 +278,7 @@ fn observe_ports(
     live: Option<(&Arc<dyn Live>, &RunningLive)>,
 ) {
     context.metrics.observe_ports(PortGauges {
+        clock: Arc::downgrade(&context.clock),
         journal: journal.map(Arc::downgrade),
         backlog: Mutex::default(),
         ledger: Arc::downgrade(&context.ledger),

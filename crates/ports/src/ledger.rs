@@ -1,6 +1,8 @@
 //! The ledger: where a durable record becomes counted. Dedup, events, aggregates and the cursor
 //! become visible as one, and durable as one.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::event::EventId;
@@ -99,11 +101,18 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     fn applied_position(&self) -> EventPosition;
 
     /// Says that every event received before `through` has been applied, which closes the windows
-    /// whose grace ended by then. Durable on return; never goes back.
+    /// whose grace ended by then. Durable on return; never goes back but by [`Ledger::reopen_after`].
     ///
     /// # Errors
     /// When it cannot be made durable; try again.
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError>;
+
+    /// Takes back that windows whose grace ends after `closed` are closed: a clock that was ahead has closed
+    /// them. Durable on return; changes nothing when none is.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; try again.
+    async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError>;
 
     /// Up to when windows are closed.
     fn closed_through(&self) -> Timestamp;
@@ -122,8 +131,28 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// What retention will drop after a wait, if anything.
+    fn retention_notice(&self) -> Option<RetentionNotice> {
+        None
+    }
+
     /// Figures for metrics.
     fn stats(&self) -> LedgerStats;
+}
+
+/// What retention will drop after a wait, unless it is made longer before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionNotice {
+    /// Raw events before this will no longer be shown.
+    pub before: Timestamp,
+    /// Segments whose raw events all lie before it, and are dropped.
+    pub segments: u64,
+    /// How many events they have.
+    pub events: u64,
+    /// The time of the earliest of them.
+    pub oldest: Option<Timestamp>,
+    /// How long it waits still, while the process runs.
+    pub due_in: Duration,
 }
 
 /// The size of a ledger.

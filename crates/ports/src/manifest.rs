@@ -9,6 +9,7 @@ use domain::calendar::{Day, DayRange};
 #[cfg(doc)]
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
+use domain::retention::RetentionWait;
 use domain::rollup::Rollup;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
@@ -110,6 +111,8 @@ pub struct ManifestState {
     pub closed_through: Timestamp,
     /// Raw events before this instant may be gone and are no longer shown.
     pub retention_floor: Timestamp,
+    /// What retention will drop after a wait.
+    pub retention_wait: RetentionWait,
     /// Known names.
     pub names: Vec<Name>,
     /// How many dead letters there are.
@@ -156,10 +159,14 @@ pub struct Commit {
     pub activity: Vec<Activity>,
     /// A tenant's new applied zone: all activity stored for it is dropped before `activity` is added.
     pub zone: Option<(TenantId, VersionedZone)>,
+    /// Sets `closed_through` back; ignored when not earlier than the stored one.
+    pub reopen_after: Option<Timestamp>,
     /// New `closed_through`; ignored when not later than the stored one.
     pub closed_through: Option<Timestamp>,
     /// New `retention_floor`; ignored when not later than the stored one.
     pub retention_floor: Option<Timestamp>,
+    /// New `retention_wait`.
+    pub retention_wait: Option<RetentionWait>,
 }
 
 /// Users of one tenant that are new, to be numbered from `first` on.

@@ -8,11 +8,11 @@ use domain::admit::Admitted;
 use domain::event::{EventId, IdScheme};
 use domain::invariant::Invariant;
 use domain::payload::PayloadHash;
-use domain::record::RecordView;
+use domain::record::{ReceiptTimes, RecordView};
 use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use ports::ledger::Sighting;
-use ports::testing::ledger::records::{EventSpec, admitted_under, at, event, request_key, scope};
+use ports::testing::ledger::records::{EventSpec, admitted_at, at, event, request_key, scope};
 
 use crate::action::{EventPlan, Request, Shape};
 use crate::violation::{Violation, hold};
@@ -52,12 +52,12 @@ impl Letter {
 
     /// The record for the journal without those events that are counted already; `None` when that
     /// leaves nothing.
-    pub(crate) fn admit(&self, received_at: Timestamp, seen: &[Option<Sighting>]) -> Option<Admitted> {
+    pub(crate) fn admit(&self, times: ReceiptTimes, seen: &[Option<Sighting>]) -> Option<Admitted> {
         let known = |index: usize| seen.get(index).is_some_and(Option::is_some);
         let fresh = self.events.iter().enumerate().filter(|(index, _)| !known(*index));
         let specs: Vec<EventSpec> = fresh.map(|(_, sent)| sent.spec.clone()).collect();
         let key = self.key.as_deref().map(|key| request_key(key, key.len() as u64));
-        (!specs.is_empty()).then(|| admitted_under(key, &self.scope(), received_at, &specs))
+        (!specs.is_empty()).then(|| admitted_at(key, &self.scope(), times, &specs))
     }
 
     /// What the ledger knows the letter by, if it has a key.

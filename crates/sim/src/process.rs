@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use domain::limits::Limits;
 use domain::position::Seq;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
@@ -29,7 +30,7 @@ pub(crate) struct Process<S> {
 
 impl<S: Subject> Process<S> {
     pub(crate) fn begin(subject: S) -> Self {
-        let in_flight = InFlight::new(subject.ledger().closed_through());
+        let in_flight = InFlight::new(subject.ledger().closed_through(), Limits::default().clock_drift_us_max);
         let replay_until = subject.journal().last_durable();
         let closing = Closing::new(WindowRule::default());
         Self { subject, in_flight, inbox: VecDeque::new(), applier: Applier::default(), closing, replay_until }

@@ -108,8 +108,8 @@ const BODY: &[ProblemKind] = &[
 ];
 /// What a request that stores something may be refused for.
 const STORE: &[ProblemKind] = &[ProblemKind::DiskFull];
-/// What a request whose events are all rejected is refused for.
-const EVENTS: &[ProblemKind] = &[ProblemKind::AllRejected];
+/// What taking events is refused for beside these: they are all rejected, or cannot be stamped.
+const EVENTS: &[ProblemKind] = &[ProblemKind::AllRejected, ProblemKind::ClockUnsure];
 /// What a request with a key may be refused for.
 const KEYED: &[ProblemKind] = &[ProblemKind::RequestRunning, ProblemKind::KeyReused];
 /// What a change of a reference table may be refused for.

@@ -22,7 +22,7 @@ pub(crate) struct AliveBody {
 pub(crate) struct ReadyBody {
     /// Whether every check passed; `live` says only whether live windows are answered yet.
     ready: bool,
-    /// Each dependency.
+    /// Each dependency: `journal`, `ledger`, `live`, `clock`; and `retention` while it waits to drop events.
     checks: Vec<CheckBody>,
 }
 
@@ -33,7 +33,7 @@ struct CheckBody {
     name: &'static str,
     /// Whether the dependency can serve.
     ok: bool,
-    /// Why it cannot serve, or `ready`.
+    /// Why it cannot serve, or `ready`; for `retention` what will be dropped and when.
     message: String,
 }
 

@@ -17,7 +17,8 @@ use hyper::header::HeaderMap;
 use hyper_util::rt::TokioIo;
 use live::MemoryLive;
 use pipeline::{
-    FairLimiter, Gated, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, Settings, WorkerRole,
+    FairLimiter, Gated, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, Settings, TrustedClock,
+    WorkerRole,
 };
 use ports::ErrorKind;
 use ports::active_users::ActiveUsers;
@@ -109,11 +110,12 @@ impl TestApi {
         let mut reads = ReadPorts::of(&ledger, &limiter);
         change(&mut reads, limiter.clone());
         let days = Arc::new(reads.active_users.clone());
-        let settings = Arc::new(Settings::new(catalog.clone(), days, clock.clone(), Vec::new()));
+        let trusted = TrustedClock::start(clock.clone(), None, limits.clock_drift_us_max);
+        let settings = Arc::new(Settings::new(catalog.clone(), days, trusted.clone(), Vec::new()));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
         let parts = PipelineParts {
             ledger: ledger.clone(),
-            clock: clock.clone(),
+            clock: trusted,
             limits: limits.clone(),
             rule,
             limiter: limiter.clone(),

@@ -370,7 +370,11 @@ fn i6_more_points_than_allowed_are_refused_by_every_way() {
 fn what_retention_has_dropped_is_gone_unless_sums_answer_it() {
     run(async {
         let clock = Arc::new(ManualClock::new(at(0)));
-        let ledger = open(LedgerOptions { retention_days: Some(2), ..options() }, Arc::clone(&clock)).await;
+        let ledger = open(
+            LedgerOptions { retention_days: Some(2), retention_delay: Duration::ZERO, ..options() },
+            Arc::clone(&clock),
+        )
+        .await;
         let old: Vec<_> = (0..5).map(|n| event(&format!("o{n}"), n * 600).customer("old").user("u")).collect();
         let new = |n: i64| event(&format!("n{n}"), 4 * 86_400 + n * 600).customer("new").user("u");
         apply(&ledger, &record(1, &scope("t"), at(100), &old)).await;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "for tests, which fail loudly")]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use domain::record::ReceiptTimes;
 use domain::time::TimeRange;
@@ -75,7 +77,7 @@ async fn other_windows_than_the_folders_are_refused() {
 #[tokio::test]
 async fn retention_drops_raw_events_and_keeps_windows() {
     let folder = filled().await;
-    let keep = LedgerOptions { retention_days: Some(2), ..options() };
+    let keep = LedgerOptions { retention_days: Some(2), retention_delay: Duration::ZERO, ..options() };
     let ledger = folder.open(keep.clone()).await;
     let windows = ledger.usage(&scope("t"), "c", at(0), TimeRange::ALL).await.expect("usage").expect("known");
     folder.clock.set(at(3 * 86_400));
@@ -101,10 +103,70 @@ async fn retention_drops_raw_events_and_keeps_windows() {
     assert_eq!(differences, Vec::<String>::new());
 }
 
+/// How many raw events are still shown.
+async fn shown(ledger: &impl Reports) -> usize {
+    let all = EventQuery {
+        filter: EventFilter::default(),
+        order: Order::Descending,
+        after: None,
+        limit: 100,
+        bytes_max: usize::MAX,
+    };
+    ledger.events(&scope("t"), &all).await.expect("events").rows.len()
+}
+
+#[tokio::test]
+async fn a_retention_that_is_new_waits_a_day_of_uptime_over_restarts_and_says_what_will_go() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let folder = filled().await;
+    let keep = LedgerOptions { retention_days: Some(2), ..options() };
+    folder.clock.set(at(9 * 86_400));
+    let ledger = folder.open(keep.clone()).await;
+    ledger.maintain().await.expect("maintain");
+    let notice = ledger.retention_notice().expect("it waits");
+    assert_eq!((notice.segments, notice.events, notice.oldest), (1, 50, Some(at(0))));
+    assert_eq!((notice.before, notice.due_in), (at(7 * 86_400), HOUR * 24));
+    folder.clock.advance(HOUR * 20);
+    ledger.maintain().await.expect("maintain");
+    drop(ledger);
+    // While nothing runs, nothing is waited.
+    folder.clock.advance(HOUR * 10);
+    let ledger = folder.open(keep).await;
+    ledger.maintain().await.expect("maintain");
+    assert_eq!(ledger.retention_notice().map(|notice| notice.due_in), Some(HOUR * 4));
+    assert_eq!(shown(&*ledger).await, 50);
+    folder.clock.advance(HOUR * 4);
+    ledger.maintain().await.expect("maintain");
+    assert_eq!(shown(&*ledger).await, 0);
+}
+
+#[tokio::test]
+async fn f16_retention_drops_nothing_by_a_clock_that_is_ahead_or_in_doubt() {
+    let folder = filled().await;
+    folder.clock.set(at(86_400));
+    let keep = LedgerOptions { retention_days: Some(2), ..options() };
+    let ledger = folder.open(LedgerOptions { retention_now: true, ..keep.clone() }).await;
+    ledger.maintain().await.expect("maintain");
+    folder.clock.doubt_it(true);
+    folder.clock.set(at(9 * 86_400));
+    ledger.maintain().await.expect("maintain");
+    assert_eq!((shown(&*ledger).await, ledger.retention_notice()), (50, None), "in doubt");
+    folder.clock.doubt_it(false);
+    let mut ledger = ledger;
+    for _ in 0..2 {
+        ledger.maintain().await.expect("maintain");
+        assert_eq!((shown(&*ledger).await, ledger.retention_notice().is_some()), (50, true), "ahead");
+        ledger = folder.open(keep.clone()).await;
+    }
+    folder.clock.set(at(86_400));
+    ledger.maintain().await.expect("maintain");
+    assert_eq!((shown(&*ledger).await, ledger.retention_notice()), (50, None), "it was no more than the clock");
+}
+
 #[tokio::test]
 async fn i3_old_events_in_memory_do_not_hide_newer_ones_from_an_ascending_listing() {
     let folder = TestFolder::new();
-    let keep = LedgerOptions { retention_days: Some(2), ..options() };
+    let keep = LedgerOptions { retention_days: Some(2), retention_delay: Duration::ZERO, ..options() };
     let ledger = folder.open(keep).await;
     folder.clock.set(at(3 * 86_400));
     ledger.maintain().await.expect("maintain");

@@ -366,7 +366,13 @@ async fn sums_of_tokens_never_wrap() {
 #[tokio::test]
 async fn what_retention_has_dropped_is_gone() {
     let folder = TestFolder::new();
-    let ledger = folder.open(LedgerOptions { retention_days: Some(2), ..small(WindowRule::default()) }).await;
+    let ledger = folder
+        .open(LedgerOptions {
+            retention_days: Some(2),
+            retention_delay: Duration::ZERO,
+            ..small(WindowRule::default())
+        })
+        .await;
     let events = [event("old", 0), event("new", 4 * 86_400)];
     assert!(ledger.apply(&[record(1, &scope("a"), at(4 * 86_400), &events)]).await.failed.is_none());
     folder.clock.set(at(5 * 86_400));

@@ -9,6 +9,7 @@ mod recounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
 use domain::time::{TimeRange, Timestamp};
@@ -366,7 +367,8 @@ async fn i3_flushes_and_changes_of_zone_never_show_through() {
 #[tokio::test]
 async fn days_outlive_raw_events_and_what_needs_those_is_gone() {
     let folder = TestFolder::new();
-    let options = LedgerOptions { retention_days: Some(2), ..small(WindowRule::default()) };
+    let options =
+        LedgerOptions { retention_days: Some(2), retention_delay: Duration::ZERO, ..small(WindowRule::default()) };
     let ledger = folder.open(options.clone()).await;
     let (t, other) = (scope("t"), scope("other"));
     let day = 86_400;
@@ -454,8 +456,7 @@ async fn i6_questions_that_nobody_waits_for_any_more_give_their_turns_back() {
         ..days_of(&zone(3), TimeRange::ALL)
     };
     for _ in 0..40 {
-        let _ = tokio::time::timeout(std::time::Duration::ZERO, world.ledger.active_users(&scope(TENANTS[0]), &query))
-            .await;
+        let _ = tokio::time::timeout(Duration::ZERO, world.ledger.active_users(&scope(TENANTS[0]), &query)).await;
     }
     let found = world.ledger.active_users(&scope(TENANTS[0]), &query).await.expect("an answer");
     assert_eq!(found, world.oracle.answer(0, &query));

@@ -13,7 +13,7 @@ use sqlite::Failure;
 
 use super::insert::insert;
 use super::{activity, rollups, users};
-use crate::entities::{meta, name, segment, segment_file};
+use crate::entities::{meta, name, retention_wait, segment, segment_file};
 
 /// Makes every change of `commit` inside `transaction`.
 pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
@@ -43,11 +43,19 @@ async fn move_marks(transaction: &DatabaseTransaction, commit: &Commit) -> Resul
         }
         moved.set_cursor(to)?;
     }
+    if let Some(after) = commit.reopen_after {
+        moved.closed_through_us = moved.closed_through_us.min(after.micros());
+    }
     if let Some(through) = commit.closed_through {
         moved.closed_through_us = moved.closed_through_us.max(through.micros());
     }
     if let Some(floor) = commit.retention_floor {
         moved.retention_floor_us = moved.retention_floor_us.max(floor.micros());
+    }
+    if let Some(wait) = &commit.retention_wait {
+        let row = retention_wait::Model::new(wait);
+        retention_wait::Entity::delete_many().exec(transaction).await?;
+        retention_wait::Entity::insert(row.into_active_model()).exec_without_returning(transaction).await?;
     }
     if moved != stored {
         moved.sealed().into_active_model().reset_all().update(transaction).await?;

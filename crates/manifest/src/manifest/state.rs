@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use domain::position::Seq;
+use domain::retention::RetentionWait;
 use domain::time::Timestamp;
 use ports::manifest::{ManifestState, Name, SegmentMeta};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder};
 use sqlite::Failure;
 
 use super::users;
-use crate::entities::{dead_letter, meta, name, segment, segment_file, tenant_users};
+use crate::entities::{dead_letter, meta, name, retention_wait, segment, segment_file, tenant_users};
 
 /// The last record in the segments; 0 when the manifest was never set up.
 pub(super) async fn cursor(snapshot: &impl ConnectionTrait) -> Result<Seq, Failure> {
@@ -34,6 +35,7 @@ pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<Manif
         cursor: meta.cursor()?,
         closed_through: Timestamp::from_micros(meta.closed_through_us),
         retention_floor: Timestamp::from_micros(meta.retention_floor_us),
+        retention_wait: retention_wait(snapshot).await?,
         names: names(snapshot).await?,
         dead_letters: dead_letter::Entity::find().count(snapshot).await?,
         users: known.users,
@@ -56,6 +58,11 @@ async fn segments(snapshot: &impl ConnectionTrait) -> Result<Vec<SegmentMeta>, F
         Some(orphan) => Err(Failure::corrupt(format!("segment {orphan:?} is gone, but not its files"))),
         None => Ok(segments),
     }
+}
+
+async fn retention_wait(snapshot: &impl ConnectionTrait) -> Result<RetentionWait, Failure> {
+    let row = retention_wait::Entity::find().one(snapshot).await?;
+    row.map_or(Ok(RetentionWait::NONE), retention_wait::Model::into_wait)
 }
 
 async fn names(snapshot: &impl ConnectionTrait) -> Result<Vec<Name>, Failure> {

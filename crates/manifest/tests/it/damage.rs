@@ -144,6 +144,7 @@ async fn f11_a_changed_or_lost_row_is_corrupt() -> Outcome {
         "UPDATE meta SET cursor = cursor + 1",
         "UPDATE meta SET retention_floor_us = 0",
         "UPDATE meta SET window_sec = 30",
+        "UPDATE retention_wait SET waited_us = waited_us + 1",
         "DELETE FROM meta",
         "UPDATE segment SET time_max_us = time_max_us - 1 WHERE id = 's1'",
         "UPDATE segment_file SET bytes = bytes + 1 WHERE segment_id = 's1' AND kind = 'ids'",

@@ -2,11 +2,13 @@
 //! memory twin; and what one tenant sees does not depend on the others (I5).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange, Zone};
 use domain::position::Seq;
+use domain::retention::RetentionWait;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
@@ -163,16 +165,27 @@ fn commit() -> impl Strategy<Value = Commit> {
     let segments = (vec(segment(), 0..3), vec(segment_id(), 0..2), vec(segment_id(), 0..2));
     let sums = (vec(rollup(), 0..9), vec(name(), 0..4));
     let users = (vec(new_users(), 0..3), vec(activity(), 0..9), proptest::option::weighted(0.2, zone()));
-    (cursor, segments, sums, users, mark(), mark()).prop_map(
-        |(cursor, (add, remove, forget_events), (rollups, names), users, closed_through, retention_floor)| Commit {
+    let wait = (instant(), 0_u64..1 << 50);
+    let wait = wait.prop_map(|(floor, waited)| RetentionWait { floor, waited: Duration::from_micros(waited) });
+    let marks = (mark(), mark(), mark(), proptest::option::weighted(0.2, wait));
+    (cursor, segments, sums, users, marks).prop_map(
+        |(
+            cursor,
+            (add, remove, forget_events),
+            (rollups, names),
+            users,
+            (closed_through, retention_floor, reopen_after, retention_wait),
+        )| Commit {
             cursor,
             add,
             remove,
             forget_events,
             rollups,
             names,
+            reopen_after,
             closed_through,
             retention_floor,
+            retention_wait,
             users: users.0,
             activity: users.1,
             zone: users.2,

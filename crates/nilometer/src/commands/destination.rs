@@ -9,6 +9,7 @@ use anyhow::Context;
 use domain::limits::Limits;
 use domain::tenant::{TenantId, TenantScope};
 use pipeline::{Metrics, Pipeline};
+use ports::clock::Clock;
 
 use crate::assemble::Engine;
 use crate::cli::DestinationArgs;
@@ -50,6 +51,15 @@ impl Destination {
         let data = or_environment(args.data, DATA_VARIABLE)?.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let engine = Engine::open_to_load(&data, config.engine).await?;
         engine.ensure_tenants(std::slice::from_ref(&tenant)).await?;
+        if let Some(doubt) = engine.clock.doubt() {
+            anyhow::bail!(
+                "the clock shows {}, which is before {}, the last time known to {}: set the clock right, or start the \
+                 server and run `nilometer admin accept-clock` if it is right",
+                doubt.wall,
+                doubt.trusted,
+                data.display()
+            );
+        }
         let rule = engine.ledger.identity().rule;
         let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new())).await?.pipeline;
         Ok(Self::Folder { data, engine, pipeline, scope: TenantScope::for_operator(tenant), strict })

@@ -9,6 +9,7 @@ use pipeline::{Metrics, Pipeline};
 use tokio::net::TcpListener;
 
 use super::verify;
+use crate::admin::Requests;
 use crate::assemble::{Engine, Running};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -35,6 +36,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     }
     let engine = Engine::open(&config.data, config.engine).await?;
     engine.ensure_tenants(&config.keyring.tenants()).await?;
+    let requests = Requests::answer(&config.data, Arc::clone(&engine.clock))?;
     let metrics = Arc::new(Metrics::new());
     let Running { pipeline, reads, settings } = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
     let (keyring, secret) = (config.keyring, engine.ledger.identity().key);
@@ -44,6 +46,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
 
     let ending = api::serve(listener, router, pipeline.limits(), metrics, signals.ending(&pipeline)).await;
+    drop(requests);
     match ending {
         Ending::Failed(reason) => {
             tracing::error!(reason, "stopped: nothing more can be made durable; start again to recover");

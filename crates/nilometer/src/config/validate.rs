@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::CacheTimes;
-use domain::limits::{LIVE_RETENTION_SEC_MAX, Limits, RECORD_EVENTS_MAX};
+use domain::limits::{CLOCK_DRIFT_US_MAX, LIVE_RETENTION_SEC_MAX, Limits, RECORD_EVENTS_MAX};
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
@@ -27,6 +27,10 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
+/// The largest `retention_delay_sec`: thirty days.
+const RETENTION_DELAY_SEC_MAX: u64 = 30 * 24 * 3_600;
+/// The largest `clock_drift_max_sec`.
+const CLOCK_DRIFT_SEC_MAX: u64 = CLOCK_DRIFT_US_MAX.unsigned_abs() / 1_000_000;
 /// A hundred years, in seconds.
 const CENTURY_SEC: u64 = 36_525 * 24 * 3_600;
 
@@ -37,8 +41,12 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
     let rule = rule(&settings)?;
     let limits = limits(&settings)?;
     let cache = cache(&settings)?;
-    let engine =
-        EngineOptions { ledger: ledger(&settings, rule)?, journal: journal(&settings)?, live: live(&settings)? };
+    let engine = EngineOptions {
+        clock_drift_us_max: limits.clock_drift_us_max,
+        ledger: ledger(&settings, rule)?,
+        journal: journal(&settings)?,
+        live: live(&settings)?,
+    };
     Ok(Config {
         profile,
         keyring: keyring(profile, &listen, &settings.api_keys)?,
@@ -134,6 +142,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
     let s = settings;
     let names = 1..=1_000_000;
     let lateness_sec: i64 = number("max_lateness_sec", s.max_lateness_sec, 0..=CENTURY_SEC)?;
+    let clock_drift_sec: i64 = number("clock_drift_max_sec", s.clock_drift_max_sec, 1..=CLOCK_DRIFT_SEC_MAX)?;
     let future_sec: i64 = number("future_sec_max", s.future_sec_max, 0..=CENTURY_SEC)?;
     let time_min = Timestamp::parse(&s.min_time).map_err(|why| refusal("min_time", format!("is {why}")))?;
     let limits = Limits {
@@ -145,6 +154,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         time_min,
         future_us_max: future_sec * 1_000_000,
         lateness_us_max: (lateness_sec > 0).then_some(lateness_sec * 1_000_000),
+        clock_drift_us_max: clock_drift_sec * 1_000_000,
         endpoints_max: number("endpoints_max", s.endpoints_max, names.clone())?,
         types_max: number("types_max", s.types_max, names.clone())?,
         models_max: number("models_max", s.models_max, names.clone())?,
@@ -179,6 +189,11 @@ fn ledger(settings: &Settings, rule: WindowRule) -> Result<LedgerOptions, Config
         flush_bytes: number("flush_bytes", settings.flush_bytes, KIB..=64 * GIB)?,
         flush_age: millis("flush_age_ms", settings.flush_age_ms, 1..=DAY_MS)?,
         retention_days: (retention_days > 0).then_some(retention_days),
+        retention_delay: Duration::from_secs(number(
+            "retention_delay_sec",
+            settings.retention_delay_sec,
+            0..=RETENTION_DELAY_SEC_MAX,
+        )?),
         rule,
         ..LedgerOptions::default()
     })

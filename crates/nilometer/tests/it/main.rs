@@ -18,3 +18,4 @@ mod unanswered;
 mod questions;
 mod import;
 mod bench;
+mod clock_jumps;

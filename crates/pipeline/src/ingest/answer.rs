@@ -124,6 +124,9 @@ pub enum IngestError {
     /// Too much is waiting to be applied; try again later. 503 with `Retry-After`.
     #[error("too many events are waiting to be applied")]
     Overloaded,
+    /// The machine's clock has jumped, so that nothing can be stamped; reads still work. 503 with `Retry-After`.
+    #[error("the server's clock has jumped and is not believed yet (clock_unsure); nothing of the request was taken")]
+    ClockUnsure,
     /// The disk is full; reads still work. 507.
     #[error("the disk is full")]
     DiskFull,
@@ -150,6 +153,7 @@ impl IngestError {
             Self::UnsupportedEncoding { .. } => "unsupported_encoding",
             Self::TooLarge { .. } => "too_large",
             Self::Overloaded => "overloaded",
+            Self::ClockUnsure => "clock_unsure",
             Self::DiskFull => "disk_full",
             Self::RequestRunning => "request_running",
             Self::KeyReused => "idempotency_key_reused",

@@ -73,12 +73,12 @@ impl Ingest {
         Loader { ingest: self, scope, limits, names: self.names.of(scope.tenant()), strict }
     }
 
-    /// Makes a batch durable; waits while the backlog is over its limit.
+    /// Makes a batch durable; waits while the backlog is over its limit, and while the time is in doubt.
     ///
     /// # Errors
     /// [`IngestError`] when the journal does not take it; nothing of it was acknowledged then.
     pub async fn append_loaded(&self, batch: LoadedBatch) -> Result<LoadedDurably, IngestError> {
-        while self.journaling.check_room(&self.limits).await.is_err() {
+        while self.clock.doubt().is_some() || self.journaling.check_room(&self.limits).await.is_err() {
             if self.journaling.failure.reason().is_some() {
                 return Err(IngestError::Unavailable);
             }

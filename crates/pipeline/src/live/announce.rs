@@ -194,6 +194,8 @@ impl Announcer {
     async fn announce(&self, subscribers: &Subscribers) -> Result<(), PortError> {
         let mut announced = subscribers.announced.lock().await;
         let closed_through = self.announcements.ledger.closed_through();
+        // Only a corrected clock has windows opened again; they are announced when they close.
+        announced.closed_through = announced.closed_through.min(closed_through);
         if closed_through > announced.closed_through {
             self.announce_closed(subscribers, &mut announced, closed_through).await?;
             announced.closed_through = closed_through;

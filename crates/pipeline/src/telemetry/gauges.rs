@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use domain::time::Timestamp;
 use parking_lot::Mutex;
+use ports::clock::Clock;
 use ports::journal::{Backlog, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
@@ -22,6 +23,7 @@ use crate::live::LiveStatus;
 /// The state of the journal, the ledger, the live view and the gate. Keeps no port open.
 #[derive(Debug)]
 pub(crate) struct PortGauges {
+    pub(crate) clock: Weak<dyn Clock>,
     pub(crate) journal: Option<Weak<dyn OrderedJournal>>,
     /// What waits in the journal, as of the last [`PortGauges::refresh`].
     pub(crate) backlog: Mutex<Backlog>,
@@ -40,6 +42,15 @@ impl PortGauges {
     }
 
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        if let Some(clock) = self.clock.upgrade() {
+            let doubt = clock.doubt();
+            let help = "Whether the machine's clock has jumped and is not believed";
+            gauge(&mut encoder, "clock_unsure", help, u64::from(doubt.is_some()))?;
+            let offset = ConstGauge::new(doubt.map_or(0, |doubt| doubt.offset_sec()));
+            let help = "By how much the machine's clock is ahead of the trusted time while it is not believed";
+            let name = "clock_offset_seconds";
+            offset.encode(encoder.encode_descriptor(name, help, None, offset.metric_type())?)?;
+        }
         if let Some(journal) = self.journal.as_ref().and_then(Weak::upgrade) {
             let (durable, backlog) = (journal.last_durable(), *self.backlog.lock());
             gauge(&mut encoder, "journal_durable_seq", "Number of the last durable record", durable.0)?;

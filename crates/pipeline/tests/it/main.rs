@@ -16,5 +16,6 @@ mod gate;
 mod abandoned;
 mod roles;
 mod closing;
+mod clock;
 mod live;
 mod model;

@@ -108,7 +108,7 @@ async fn each_role_runs_alone() {
     assert_eq!(disk.ledger.applied(), Seq::ZERO);
     let receipt = answer.receipt.unwrap();
     assert_eq!(takes.ingest().unwrap().receipt(&tenant, &receipt).await.unwrap(), Some(ReceiptState::Queued));
-    assert_eq!(lines(&takes).await, [("journal", true), ("ledger", true)]);
+    assert_eq!(lines(&takes).await, [("journal", true), ("ledger", true), ("clock", true)]);
     assert_eq!(takes.live().unwrap_err().kind(), ErrorKind::Unavailable);
     within("the end of ingest", takes.shutdown()).await.unwrap();
     assert_eq!(disk.ledger.applied(), Seq::ZERO, "what it took waits for a worker");
@@ -116,7 +116,7 @@ async fn each_role_runs_alone() {
     let applies = disk.worker(disk.journal());
     eventually("the record is applied", || (disk.ledger.applied() == Seq(1)).then_some(())).await;
     eventually("nothing is left to replay", || (!applies.is_replaying()).then_some(())).await;
-    assert_eq!(lines(&applies).await, [("journal", true), ("ledger", true)]);
+    assert_eq!(lines(&applies).await, [("journal", true), ("ledger", true), ("clock", true)]);
     assert_eq!(applies.ingest().unwrap_err().kind(), ErrorKind::Unavailable);
     within("the end of the worker", applies.shutdown()).await.unwrap();
     assert_eq!(disk.ledger.cursor(), Seq(1), "what it applied is durable");
@@ -132,7 +132,7 @@ async fn each_role_runs_alone() {
     let shows = disk.live(&limiter);
     eventually("the live view is whole", || shows.live().unwrap().problem().is_none().then_some(())).await;
     assert_eq!(shows.live().unwrap().window(&tenant, 1_800).await.unwrap().events, 3);
-    assert_eq!(lines(&shows).await, [("ledger", true), ("live", true)]);
+    assert_eq!(lines(&shows).await, [("ledger", true), ("live", true), ("clock", true)]);
     within("the end of the live view", shows.shutdown()).await.unwrap();
 }
 

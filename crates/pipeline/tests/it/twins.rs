@@ -270,6 +270,10 @@ impl Ledger for FaultyLedger {
         self.inner.close_through(through).await
     }
 
+    async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError> {
+        self.inner.reopen_after(closed).await
+    }
+
     fn closed_through(&self) -> Timestamp {
         self.inner.closed_through()
     }

@@ -7,18 +7,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::limits::Limits;
 use domain::position::Seq;
-use domain::time::Timestamp;
+use domain::record::{ReceiptTimes, RecordView};
+use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 use pipeline::{
     EventResult, FairLimiter, IngestAnswer, IngestError, IngestRequest, IngestRole, LiveRole, Metrics, Pipeline,
-    PipelineParts, ReadPorts, ReceiptState, Settings, Status, WorkerRole,
+    PipelineParts, ReadPorts, ReceiptState, Settings, Status, TrustedClock, WorkerRole,
 };
 use ports::catalog::Catalog;
 use ports::clock::Clock;
-use ports::journal::OrderedJournal;
+use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
-use ports::reports::{EventFilter, EventQuery, Order, Reports, StoredEvent};
+use ports::reports::{EventFilter, EventQuery, Order, Reports, StoredEvent, Window, WindowQuery};
 use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{MemoryJournal, MemoryLog};
@@ -41,7 +42,10 @@ pub(crate) struct World {
     pub(crate) journal: Arc<GatedJournal>,
     pub(crate) ledger: Arc<FaultyLedger>,
     pub(crate) live: Arc<FaultyLive>,
+    /// The machine's clock.
     pub(crate) clock: Arc<ManualClock>,
+    /// What the process believes of it.
+    pub(crate) trusted: Arc<TrustedClock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) pipeline: Arc<Pipeline>,
@@ -84,6 +88,7 @@ impl World {
         let journal = Arc::new(GatedJournal::open_to_all(journal));
         let ledger = Arc::new(FaultyLedger::over(Arc::clone(&stored)));
         ledger.set(faults);
+        let trusted = TrustedClock::start(clock.clone(), Some(stored.closed_through()), limits.clock_drift_us_max);
         let metrics = Arc::new(Metrics::new());
         let limiter = FairLimiter::new();
         let reads = ReadPorts::of(&stored, &limiter);
@@ -92,7 +97,7 @@ impl World {
         let settings = Arc::new(Settings::new(store.clone(), active_users, clock.clone(), Vec::new()));
         let parts = PipelineParts {
             ledger: ledger.clone(),
-            clock: clock.clone(),
+            clock: trusted.clone(),
             limits: limits.clone(),
             rule: WindowRule::default(),
             limiter,
@@ -111,7 +116,7 @@ impl World {
             }),
         };
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        Self { log, stored, store, limits, journal, ledger, live, clock, metrics, settings, pipeline }
+        Self { log, stored, store, limits, journal, ledger, live, clock, trusted, metrics, settings, pipeline }
     }
 
     /// Registers tenants, as the configuration does.
@@ -166,6 +171,27 @@ impl World {
             (self.journal.acked_through() == self.journal.last_durable()).then_some(())
         })
         .await;
+    }
+
+    /// Both stamps of each record that the journal still has.
+    pub(crate) async fn stamps(&self) -> Vec<(Seq, ReceiptTimes)> {
+        let Some(first) = self.first_kept() else { return Vec::new() };
+        let journal = MemoryJournal::open(self.log.clone(), Seq(first.0 - 1), u64::MAX).unwrap();
+        let mut stamps = Vec::new();
+        while stamps.last().is_none_or(|(seq, _)| *seq < self.durable()) {
+            for delivery in journal.next().await.unwrap() {
+                stamps.push((journal.seq(delivery.id), RecordView::parse(&delivery.payload).unwrap().times()));
+            }
+        }
+        stamps
+    }
+
+    /// All windows of `tenant`, oldest first.
+    pub(crate) async fn windows(&self, tenant: &str) -> Vec<Window> {
+        let query = WindowQuery { customer: None, range: TimeRange::ALL, state: None, after: None, limit: usize::MAX };
+        let mut windows = self.stored.windows(&scope(tenant), &query).await.unwrap().rows;
+        windows.sort_by_key(|window| window.start);
+        windows
     }
 
     pub(crate) fn durable(&self) -> Seq {

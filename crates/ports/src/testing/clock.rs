@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::time::Timestamp;
+use domain::trusted_time::ClockDoubt;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -20,17 +21,23 @@ struct Shown {
     now: Timestamp,
     /// The time that has passed, which setting the clock leaves alone.
     monotonic: Duration,
+    in_doubt: bool,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self { shown: watch::Sender::new(Shown { now, monotonic: Duration::ZERO }) }
+        Self { shown: watch::Sender::new(Shown { now, monotonic: Duration::ZERO, in_doubt: false }) }
     }
 
     /// Sets the clock, as an operator would. No time passes, so no sleep ends.
     pub fn set(&self, now: Timestamp) {
         self.shown.send_modify(|shown| shown.now = now);
+    }
+
+    /// Says from now on whether what it shows is in doubt.
+    pub fn doubt_it(&self, in_doubt: bool) {
+        self.shown.send_modify(|shown| shown.in_doubt = in_doubt);
     }
 
     /// Lets time pass; sleeps that are over end.
@@ -46,6 +53,12 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         self.shown.borrow().now
+    }
+
+    fn doubt(&self) -> Option<ClockDoubt> {
+        let Shown { now, in_doubt, .. } = *self.shown.borrow();
+        let (lasted, corrected_in) = (Duration::ZERO, Duration::MAX);
+        in_doubt.then_some(ClockDoubt { wall: now, trusted: now, lasted, corrected_in })
     }
 
     fn monotonic(&self) -> Duration {

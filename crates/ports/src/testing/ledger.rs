@@ -251,6 +251,12 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
+    async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError> {
+        let mut state = self.state.lock();
+        state.closed_through = state.closed_through.min(closed);
+        Ok(())
+    }
+
     fn closed_through(&self) -> Timestamp {
         self.state.lock().closed_through
     }

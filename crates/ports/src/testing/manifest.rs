@@ -12,6 +12,7 @@ use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange};
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
+use domain::retention::RetentionWait;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
@@ -55,6 +56,7 @@ struct Disk {
     cursor: Seq,
     closed_through: Option<Timestamp>,
     retention_floor: Option<Timestamp>,
+    retention_wait: RetentionWait,
     segments: BTreeMap<String, SegmentMeta>,
     rollups: BTreeMap<RollupKey, Totals>,
     names: BTreeSet<Name>,
@@ -167,8 +169,12 @@ impl Disk {
         for Activity { tenant, filter, day, users } in &change.activity {
             self.activity.entry((tenant.clone(), filter.clone(), *day)).or_default().merge(users);
         }
+        if let Some(after) = change.reopen_after {
+            self.closed_through = self.closed_through.map(|closed| closed.min(after));
+        }
         self.closed_through = self.closed_through.max(change.closed_through);
         self.retention_floor = self.retention_floor.max(change.retention_floor);
+        self.retention_wait = change.retention_wait.unwrap_or(self.retention_wait);
     }
 
     fn state(&self, identity: Identity) -> ManifestState {
@@ -180,6 +186,7 @@ impl Disk {
             cursor: self.cursor,
             closed_through: self.closed_through.unwrap_or(Timestamp::MIN),
             retention_floor: self.retention_floor.unwrap_or(Timestamp::MIN),
+            retention_wait: self.retention_wait,
             names: self.names.iter().cloned().collect(),
             dead_letters: self.letters.len() as u64,
             users: self.users.iter().map(|(tenant, names)| (tenant.clone(), names.clone())).collect(),

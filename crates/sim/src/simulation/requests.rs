@@ -97,7 +97,7 @@ impl<S: Subject> Simulation<S> {
                 return self.failed("look up a key", &error).map(|_| None);
             }
         }
-        let Some(admitted) = letter.admit(stamp.received_at(), &seen) else {
+        let Some(admitted) = letter.admit(stamp.times(), &seen) else {
             self.client.answered(&letter);
             return Ok(None);
         };

@@ -64,6 +64,7 @@ impl Setup {
             compact_fan_in: self.fan_in,
             segment_rows_max: 80,
             retention_days: self.retention_days,
+            retention_delay: Duration::ZERO,
             seed_key: [7; 16],
             background: false,
             ..LedgerOptions::default()

@@ -243,6 +243,10 @@ impl Ledger for FlawedLedger {
         self.ledger.close_through(through.plus_micros(i64::try_from(ahead.as_micros()).unwrap())).await
     }
 
+    async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError> {
+        self.ledger.reopen_after(closed).await
+    }
+
     fn closed_through(&self) -> Timestamp {
         self.ledger.closed_through()
     }

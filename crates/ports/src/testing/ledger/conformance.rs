@@ -56,6 +56,7 @@ where
         requests::a_key_is_remembered_only_with_a_counted_event(fresh().await).await;
         counting::names_are_those_of_counted_events(fresh().await).await;
         counting::closing_never_goes_back(fresh().await).await;
+        counting::f16_windows_that_a_clock_of_the_future_closed_are_opened_again(fresh().await).await;
         counting::i3_the_order_of_records_does_not_matter(fresh().await, fresh().await).await;
     }
     random::i3_random_records_give_the_oracles_answers(&open).await;

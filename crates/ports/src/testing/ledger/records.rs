@@ -169,10 +169,11 @@ pub fn admitted_under(
     received_at: Timestamp,
     events: &[EventSpec],
 ) -> Admitted {
-    admitted_with(request, scope, ReceiptTimes { received_at, watermark: received_at }, events)
+    admitted_at(request, scope, ReceiptTimes { received_at, watermark: received_at }, events)
 }
 
-fn admitted_with(
+/// The events of one request with both stamps of its receipt, as the journal gets them.
+pub fn admitted_at(
     request: Option<RequestKey<'_>>,
     scope: &TenantScope,
     times: ReceiptTimes,
@@ -197,7 +198,7 @@ pub fn request_key(text: &str, body: u64) -> RequestKey<'_> {
 
 /// A record of such events as the journal delivers it, with the number `seq` and both stamps of its receipt.
 pub fn record_with(seq: u64, scope: &TenantScope, times: ReceiptTimes, events: &[EventSpec]) -> Delivery {
-    Delivery { id: Seq(seq).into(), payload: admitted_with(None, scope, times, events).payload().clone() }
+    Delivery { id: Seq(seq).into(), payload: admitted_at(None, scope, times, events).payload().clone() }
 }
 
 /// A record of such events as the journal delivers it, with the number `seq`.

@@ -4,9 +4,12 @@
 mod sums;
 mod users;
 
+use std::time::Duration;
+
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::position::Seq;
+use domain::retention::RetentionWait;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
@@ -42,6 +45,7 @@ async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dy
         cursor: Seq::ZERO,
         closed_through: Timestamp::MIN,
         retention_floor: Timestamp::MIN,
+        retention_wait: RetentionWait::NONE,
         names: vec![],
         dead_letters: 0,
         users: vec![],
@@ -68,6 +72,7 @@ async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> 
         names: vec![name("a", Dimension::Model, "m"), name("a", Dimension::Type, "k")],
         closed_through: Some(at(-5)),
         retention_floor: Some(at(-7)),
+        retention_wait: Some(RetentionWait { floor: at(-6), waited: Duration::from_micros(17) }),
         ..Commit::default()
     };
     store.commit(&change).await?;
@@ -79,6 +84,7 @@ async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> 
         cursor: Seq(20),
         closed_through: at(-5),
         retention_floor: at(-7),
+        retention_wait: RetentionWait { floor: at(-6), waited: Duration::from_micros(17) },
         names: vec![name("a", Dimension::Type, "k"), name("a", Dimension::Model, "m")],
         dead_letters: 1,
         users: vec![],
@@ -102,6 +108,7 @@ async fn a_conflict_changes_nothing(place: &impl Place<dyn Manifest>) -> Result<
         names: vec![name("a", Dimension::Type, "k")],
         closed_through: Some(at(5)),
         retention_floor: Some(at(5)),
+        retention_wait: Some(RetentionWait { floor: at(6), waited: Duration::ZERO }),
         ..moved(10, 20)
     };
     let mismatches = [
@@ -166,6 +173,10 @@ async fn marks_never_go_back(place: &impl Place<dyn Manifest>) -> Result<(), Por
         store.commit(&marks(asked)).await?;
         let state = store.load(&identity()).await?;
         assert_eq!((state.closed_through, state.retention_floor), (at(stored), at(stored - 100)));
+    }
+    for (after, stored) in [(60, 51), (20, 20), (30, 20)] {
+        store.commit(&Commit { reopen_after: Some(at(after)), ..Commit::default() }).await?;
+        assert_eq!(store.load(&identity()).await?.closed_through, at(stored), "only a clock of the future is set back");
     }
     Ok(())
 }

@@ -185,6 +185,18 @@ pub(super) async fn closing_never_goes_back<L: Ledger + Reports>(subject: Subjec
     }
 }
 
+pub(super) async fn f16_windows_that_a_clock_of_the_future_closed_are_opened_again<L: Ledger + Reports>(
+    subject: Subject<L>,
+) {
+    subject.close(at(1_000_000)).await;
+    for (open_after, expected) in [(at(2_000_000), at(1_000_000)), (at(20), at(20)), (at(30), at(20))] {
+        assert!(subject.ledger.reopen_after(open_after).await.is_ok());
+        assert_eq!(subject.ledger.closed_through(), expected);
+    }
+    subject.close(at(25)).await;
+    assert_eq!(subject.ledger.closed_through(), at(25), "and close again");
+}
+
 pub(super) async fn i3_the_order_of_records_does_not_matter<L: Ledger + Reports + Analytics>(
     mut forwards: Subject<L>,
     mut backwards: Subject<L>,

@@ -1,0 +1,29 @@
+//! `nilometer admin`: what an operator tells a running server.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::admin;
+use crate::cli::{AdminCommand, FolderArgs};
+use crate::lock::FolderLock;
+
+/// Runs one of them.
+pub(super) fn admin(command: AdminCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        AdminCommand::AcceptClock(folder) => accept_clock(&folder),
+    }
+}
+
+fn accept_clock(FolderArgs { data }: &FolderArgs) -> anyhow::Result<ExitCode> {
+    if !data.is_dir() {
+        bail!("{} is no data folder", data.display());
+    }
+    if FolderLock::acquire(data).is_ok() {
+        bail!("no server runs on {}: start it first", data.display());
+    }
+    let answer = admin::accept_clock(data)?;
+    writeln!(std::io::stdout(), "{}", answer.told())?;
+    Ok(ExitCode::SUCCESS)
+}
