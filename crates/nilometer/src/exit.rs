@@ -12,7 +12,7 @@ Exit codes:
    0  done; verify: no difference
    1  failed
    2  the command line, a setting or the environment makes no sense
-   3  verify: a difference
+   3  verify: a difference; import: no row was taken
    4  the data folder is in use by another process
    5  there is no data folder
    6  the data folder is a copy of one that was open; see --recover-copy of verify and serve
@@ -29,6 +29,8 @@ pub(crate) enum Exit {
     Difference,
     /// Another process holds the folder.
     FolderInUse,
+    /// An import took no row.
+    NothingTaken,
     /// There is no folder.
     NoFolder,
     /// The folder is a copy of one that was open.
@@ -55,7 +57,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Failed => 1,
             Exit::Usage => 2,
-            Exit::Difference => 3,
+            Exit::Difference | Exit::NothingTaken => 3,
             Exit::FolderInUse => 4,
             Exit::NoFolder => 5,
             Exit::Copy => 6,

@@ -9,15 +9,13 @@ use anyhow::{Context, bail};
 
 use super::destination::Destination;
 use crate::cli::ImportArgs;
+use crate::exit::Exit;
 use crate::folder::IMPORT_CHECKPOINT_FILE;
 use crate::import::checkpoint::Checkpoint;
 use crate::import::files::{Input, Reading};
 use crate::import::options::TableOptions;
 use crate::import::rows::EmptyFile;
 use crate::import::session::{ImportSession, Summary};
-
-/// The exit code of an import that took no row.
-const EXIT_NOTHING_TAKEN: u8 = 3;
 
 /// Imports until the end, or until it is interrupted.
 pub(super) async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
@@ -67,7 +65,7 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         && let Some(why) = nothing_taken(&summary, &loaded)
     {
         writeln!(std::io::stderr(), "error: no row was taken: {why}")?;
-        return Ok(ExitCode::from(EXIT_NOTHING_TAKEN));
+        return Ok(Exit::NothingTaken.into());
     }
     loaded?;
     closed?;
