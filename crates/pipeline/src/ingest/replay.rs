@@ -19,7 +19,7 @@ use wire::Parsed;
 
 use super::answer::EventResult;
 use super::judge::{CheckedEvent, Verdicts, check};
-use super::request_key::EarlierRequest;
+use super::keyed::EarlierRequest;
 use super::{Ingest, IngestError};
 
 impl Ingest {
