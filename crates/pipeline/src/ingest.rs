@@ -10,6 +10,7 @@ mod answer;
 mod judge;
 mod load;
 mod receipt;
+mod keyed;
 mod request_key;
 mod replay;
 mod warning_sums;
@@ -44,7 +45,7 @@ use crate::settings::Settings;
 use crate::stage::{self, Durable, Journaling, PendingBatch, Visible};
 use crate::telemetry::Metrics;
 use judge::{Verdicts, check, count, decide, ids};
-use request_key::{Keyed, NewRequest};
+use keyed::{Keyed, NewRequest};
 
 /// Takes events.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ pub(crate) const TENANTS: [&str; 3] = ["acme", "acm", "zeta"];
 /// The customers, without those who are none.
 pub(crate) const CUSTOMERS: [&str; 3] = ["a", "a ", "ä"];
 
-/// Of so many letters one has a key.
+/// How many letters come to one with a key.
 const KEYED_EVERY: u64 = 3;
 
 /// An event as its client keeps it, to send it again.

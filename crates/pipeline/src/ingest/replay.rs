@@ -19,7 +19,7 @@ use wire::Parsed;
 
 use super::answer::{EventResult, Status, WarningSum};
 use super::judge::{CheckedEvent, EarlierSightings, Verdicts, check, ids};
-use super::request_key::EarlierRequest;
+use super::keyed::EarlierRequest;
 use super::warning_sums::WarningSums;
 use super::{Ingest, IngestError};
 

@@ -7,44 +7,14 @@ use std::sync::Arc;
 
 use domain::event::{EventId, IdScheme};
 use domain::payload::PayloadHash;
-use domain::record::RequestKey;
 use domain::request::IdempotencyKey;
 use domain::tenant::TenantScope;
 use ports::ledger::Sighting;
 
+use super::keyed::{EarlierRequest, Keyed, NewRequest};
 use super::{Ingest, IngestError};
 use crate::failure::error_chain;
-use crate::running_requests::{Begin, RequestName, RunningRequest};
-
-/// What a request with a key turned out to be.
-#[derive(Debug)]
-pub(super) enum Keyed {
-    /// The first with this key.
-    New(NewRequest),
-    /// The same request again.
-    Again(EarlierRequest),
-}
-
-/// A request that is to be taken; its key is its own until this is dropped or its record applied.
-#[derive(Debug)]
-pub(super) struct NewRequest {
-    pub(super) running: RunningRequest,
-    body: PayloadHash,
-}
-
-impl NewRequest {
-    /// What its record says of it.
-    pub(super) fn key(&self) -> RequestKey<'_> {
-        RequestKey { text: self.running.name(), body: self.body }
-    }
-}
-
-/// A request of which the ledger has counted an event.
-#[derive(Debug)]
-pub(super) struct EarlierRequest {
-    pub(super) name: Arc<str>,
-    pub(super) sighting: Sighting,
-}
+use crate::running_requests::{Begin, RequestName};
 
 impl Ingest {
     /// Tells a new request from a repetition. `body` is decoded.
