@@ -104,6 +104,8 @@ impl RequestHasher {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
     use super::*;
 
     fn key(credential: &str, route: &str, key: &str) -> IdempotencyKey {

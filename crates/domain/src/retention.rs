@@ -90,6 +90,8 @@ impl RetentionLook {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
     use super::*;
     use crate::time::MICROS_PER_DAY;
 

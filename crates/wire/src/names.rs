@@ -366,11 +366,11 @@ pub(crate) fn counts_tokens(name: &str) -> bool {
 pub(crate) fn near(name: &str) -> Option<Field> {
     let mut buffer = [0; FOLDED_BYTES_MAX];
     let folded = fold(name, &mut buffer)?;
-    let is = |word: &&str| word.as_bytes() == folded;
+    let is = |word: &str| word.as_bytes() == folded;
     if let Some((_, field)) = MEANT.iter().find(|(word, _)| is(word)) {
         return Some(*field);
     }
-    if folded.len() < NEAR_LETTERS_MIN || OTHER_WORDS.iter().any(|word| is(&word)) {
+    if folded.len() < NEAR_LETTERS_MIN || OTHER_WORDS.iter().any(|word| is(word)) {
         return None;
     }
     let mut listed = [0; FOLDED_BYTES_MAX];

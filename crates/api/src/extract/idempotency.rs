@@ -31,7 +31,7 @@ impl FromRequestParts<Arc<ApiState>> for RequestKey {
         if values.next().is_some() {
             return Err(Problem::parameter(HEADER, "is given more than once"));
         }
-        let credential = CredentialHash::of(presented(&parts.headers)?);
+        let credential = CredentialHash::of(presented(&parts.headers)?.map(|credential| credential.key));
         let route = parts.extensions.get::<MatchedPath>().map_or_else(|| parts.uri.path(), MatchedPath::as_str);
         let key = IdempotencyKey::new(credential, route, value.as_bytes());
         key.map(|key| Self(Some(key))).map_err(|why| Problem::parameter(HEADER, why.to_string()))

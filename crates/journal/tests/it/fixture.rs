@@ -123,11 +123,7 @@ async fn a_journal_with_records_of_version_2_is_opened() {
         ..plain("event-1", at(0), "completion")
     };
     let cloud = EventView { id_scheme: IdScheme::CloudEvent, ..plain("ce:gateway#1", at(1), "call") };
-    let in_request = EventView {
-        id_scheme: IdScheme::InRequest,
-        endpoint: Some("/v1/embed"),
-        ..plain("a key#0", at(-3_600), "api_call")
-    };
+    let in_request = EventView { endpoint: Some("/v1/embed"), ..plain("a key#0", at(-3_600), "api_call") };
     assert_record(&entries[0], "acme", at(2), &[whole]);
     assert_record(&entries[1], "acme", at(31), &[plain("event-2", at(31), "custom"), cloud]);
     assert_record(&entries[2], "globex", at(32), &[in_request]);
@@ -135,7 +131,10 @@ async fn a_journal_with_records_of_version_2_is_opened() {
     let records: Vec<_> = entries.iter().map(|entry| RecordView::parse(&entry.payload).unwrap()).collect();
     let watermarks: Vec<_> = records.iter().map(|record| record.times().watermark).collect();
     assert_eq!(watermarks, [at(-40), at(36), at(32)]);
-    let key = RequestKey { text: "key 1 POST /v1/events événement", body: written(6) };
+    let key = RequestKey {
+        text: "key 1 POST /v1/events événement",
+        body: PayloadHash { rule: HashRule::RequestBody, hash: 6 },
+    };
     assert_eq!(records.iter().map(RecordView::request).collect::<Vec<_>>(), [None, None, Some(key)]);
     let bodies = records.iter().flat_map(RecordView::bodies).map(Result::unwrap);
     let identities: Vec<_> = bodies.map(|body| body.event_with_identity().unwrap().1).collect();

@@ -31,7 +31,7 @@ const TENANTS: [&str; 3] = ["a", "b", "ä"];
 
 #[derive(Debug, Clone)]
 enum Step {
-    Commit(Commit),
+    Commit(Box<Commit>),
     DeadLetter(DeadLetter),
     Reopen,
 }
@@ -208,7 +208,7 @@ fn letter() -> impl Strategy<Value = DeadLetter> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => commit().prop_map(Step::Commit),
+        6 => commit().prop_map(|commit| Step::Commit(Box::new(commit))),
         2 => letter().prop_map(Step::DeadLetter),
         1 => Just(Step::Reopen),
     ];
@@ -269,7 +269,7 @@ async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     store.load(&IDENTITY()).await.map_err(fail)?;
     for step in steps {
         let step = match step {
-            Step::Commit(commit) => Step::Commit(numbered(&commit, &twin).await.map_err(fail)?),
+            Step::Commit(commit) => Step::Commit(Box::new(numbered(&commit, &twin).await.map_err(fail)?)),
             other => other,
         };
         prop_assert_eq!(take(&store, &step).await, take(&twin, &step).await, "{:?}", step);

@@ -137,7 +137,7 @@ fn i2_a_hash_by_an_unknown_rule_is_refused() -> io::Result<()> {
 
 #[test]
 fn a_record_number_that_has_no_room_is_refused() -> io::Result<()> {
-    let mut writer = IdRunWriter::new(Vec::new(), 2)?;
+    let mut writer = IdRunWriter::new(Vec::new(), 2, false)?;
     writer.push(&record(7, (1 << POSITION_BITS) - 1))?;
     assert!(writer.push(&record(9, 1 << POSITION_BITS)).is_err());
     Ok(())
