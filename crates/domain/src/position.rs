@@ -119,7 +119,6 @@ impl Position {
     }
 
     /// The index in the record.
-    // public for tests: they name an event by it
     pub const fn index(self) -> u16 {
         (self.0 & 0xffff) as u16
     }

@@ -98,7 +98,12 @@ impl Drop for HeldFolder {
     }
 }
 
-/// Whether `data` is a copy that has to be recovered first.
+/// Whether another process holds the folder.
+pub(crate) fn is_in_use(data: &Path) -> bool {
+    FolderLock::acquire(data).is_err()
+}
+
+/// Whether the folder is a copy of one that was open when it was made.
 pub(crate) fn is_copy(data: &Path) -> anyhow::Result<bool> {
     Ok(data.is_dir() && marks_in(&DiskVfs, data)?.iter().any(Mark::is_copied))
 }

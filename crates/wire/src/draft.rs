@@ -313,18 +313,8 @@ impl<'a> Draft<'a> {
         let listed = listed.map(|listed| listed || self.is_row);
         let is_folded = is_there.iter().zip(listed).any(|(is_there, listed)| *is_there && !listed);
         if is_folded || first_usage.is_some() || candidate.provider.is_some() || said.model.is_some() {
-            let [time, kind, project, customer, user, endpoint, properties] = listed;
-            candidate.first_reading = Some(Box::new(Candidate {
-                time: candidate.time.clone().filter(|_| time),
-                kind: candidate.kind.clone().filter(|_| kind),
-                project: candidate.project.clone().filter(|_| project),
-                customer: candidate.customer.clone().filter(|_| customer),
-                user: candidate.user.clone().filter(|_| user),
-                endpoint: candidate.endpoint.clone().filter(|_| endpoint),
-                properties: candidate.properties.clone().filter(|_| properties),
-                usage: first_usage.unwrap_or_else(|| candidate.usage.clone()),
-                ..Candidate::default()
-            }));
+            let usage = first_usage.unwrap_or_else(|| candidate.usage.clone());
+            candidate.first_reading = Some(Box::new(first_reading(&candidate, listed, usage)));
         }
         if candidate.usage.model.is_none() {
             candidate.usage.model = said.model;
@@ -377,6 +367,23 @@ impl<'a> Draft<'a> {
         let is_said = !objects.is_empty() || flat_inside.is_some() || flat_beside.is_some();
         let said = if is_said { objects.read(object, [flat_inside, flat_beside]) } else { ProviderSaid::default() };
         Ok((Usage { all, first }, said))
+    }
+}
+
+/// What an earlier release would have read, which looked at listed names only: whether the time, the type, the
+/// project, the customer, the user, the endpoint and the properties have one. It read other measures: `usage`.
+fn first_reading<'a>(candidate: &Candidate<'a>, listed: [bool; 7], usage: UsageText<'a>) -> Candidate<'a> {
+    let [time, kind, project, customer, user, endpoint, properties] = listed;
+    Candidate {
+        time: candidate.time.clone().filter(|_| time),
+        kind: candidate.kind.clone().filter(|_| kind),
+        project: candidate.project.clone().filter(|_| project),
+        customer: candidate.customer.clone().filter(|_| customer),
+        user: candidate.user.clone().filter(|_| user),
+        endpoint: candidate.endpoint.clone().filter(|_| endpoint),
+        properties: candidate.properties.clone().filter(|_| properties),
+        usage,
+        ..Candidate::default()
     }
 }
 

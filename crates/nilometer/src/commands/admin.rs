@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use crate::admin;
 use crate::cli::{AdminCommand, FolderArgs};
-use crate::lock::FolderLock;
+use crate::folder::{FolderError, is_in_use};
 
 /// Runs one of them.
 pub(super) fn admin(command: AdminCommand) -> anyhow::Result<ExitCode> {
@@ -18,9 +18,9 @@ pub(super) fn admin(command: AdminCommand) -> anyhow::Result<ExitCode> {
 
 fn accept_clock(FolderArgs { data }: &FolderArgs) -> anyhow::Result<ExitCode> {
     if !data.is_dir() {
-        bail!("{} is no data folder", data.display());
+        return Err(FolderError::Missing { folder: data.clone() }.into());
     }
-    if FolderLock::acquire(data).is_ok() {
+    if !is_in_use(data) {
         bail!("no server runs on {}: start it first", data.display());
     }
     let answer = admin::accept_clock(data)?;

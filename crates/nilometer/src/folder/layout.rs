@@ -32,13 +32,20 @@ const SQLITE_SUFFIXES: [&str; 5] = ["", "-wal", "-shm", ".new", ".new-journal"];
 /// How the files of the inner folders end.
 const INNER_SUFFIXES: [&str; 3] = [".journal", ".parquet", ".run"];
 
+/// What `nilometer admin accept-clock` and the server tell each other by.
+const ACCEPT_CLOCK_FILES: [&str; 2] = ["accept-clock.request", "accept-clock.answer"];
+
 /// Whether a file in the data folder is the server's own, by its name.
 pub(super) fn is_own(name: &str) -> bool {
     let plain = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
     let is_sqlite = [MANIFEST_FILE, CATALOG_FILE]
         .iter()
         .any(|file| name.strip_prefix(file).is_some_and(|suffix| SQLITE_SUFFIXES.contains(&suffix)));
-    is_sqlite || name == LOCK_FILE || name.starts_with(MARK_PREFIX) || plain == IMPORT_CHECKPOINT_FILE
+    is_sqlite
+        || name == LOCK_FILE
+        || name.starts_with(MARK_PREFIX)
+        || plain == IMPORT_CHECKPOINT_FILE
+        || ACCEPT_CLOCK_FILES.contains(&plain)
 }
 
 /// Whether a file in one of the inner folders is, by its name.

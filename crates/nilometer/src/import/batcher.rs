@@ -1,8 +1,6 @@
 //! Puts rows into batches, on the thread that reads them. A batch is sent on when it is due, with the
 //! range of the file that its rows come from, so that the checkpoint can say how far the file is done.
 
-use std::borrow::Cow;
-
 use domain::event::Candidate;
 use domain::limits::REJECT_RAW_BYTES_MAX;
 use domain::rejection::Rejection;
@@ -151,6 +149,6 @@ impl<P: Packer> RowSink for Batcher<'_, P> {
 
     fn warn(&mut self, line: u64, code: &'static str, field: &str, message: &dyn Fn() -> String) {
         let place = Place { file: self.file, line };
-        self.warnings.add(FindingKind::Warning, (&Cow::Borrowed(code), field), place, message);
+        self.warnings.add(FindingKind::Warning, (code, field), place, message);
     }
 }

@@ -154,13 +154,16 @@ fn read_header(input: &mut InputReader, options: &TableOptions, row_bytes_max: u
     bail!("{why}{hint}")
 }
 
+/// The columns of a header, or why they are none, with how many there are.
+type CutHeader = Result<Columns, (ColumnsError, usize)>;
+
 /// The header as `reader` tells its columns apart, and its length; or why it is none, with how many
 /// columns there are.
 fn cut_header(
     input: &mut InputReader,
     reader: &mut CsvReader,
     options: &TableOptions,
-) -> anyhow::Result<(usize, Result<Columns, (ColumnsError, usize)>)> {
+) -> anyhow::Result<(usize, CutHeader)> {
     loop {
         match reader.cut(input.bytes(), input.is_last()) {
             Cut::Row(length, row) => {

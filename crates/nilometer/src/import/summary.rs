@@ -2,8 +2,6 @@
 //! of a batch become those of the import when the batch is settled, so that an import that goes on counts
 //! no row again.
 
-use std::borrow::Cow;
-
 use domain::limits::IMPORT_FINDINGS_MAX;
 use domain::warning::Warning;
 
@@ -30,7 +28,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone)]
 struct Finding {
     kind: FindingKind,
-    code: Cow<'static, str>,
+    code: String,
     field: String,
     count: u64,
     first: Place,
@@ -47,7 +45,7 @@ impl Findings {
     pub(super) fn add(
         &mut self,
         kind: FindingKind,
-        (code, field): (&Cow<'static, str>, &str),
+        (code, field): (&str, &str),
         place: Place,
         message: impl FnOnce() -> String,
     ) {
@@ -60,13 +58,13 @@ impl Findings {
 
     /// Adds a row of which `warning` is told.
     pub(super) fn add_warning(&mut self, warning: &Warning<'_>, place: Place) {
-        let (code, field) = (Cow::Borrowed(warning.code.as_str()), warning.field.as_deref().unwrap_or_default());
-        self.add(FindingKind::Warning, (&code, field), place, || warning.code.message().to_owned());
+        let (code, field) = (warning.code.as_str(), warning.field.as_deref().unwrap_or_default());
+        self.add(FindingKind::Warning, (code, field), place, || warning.code.message().to_owned());
     }
 
     /// Adds `count` rows of which a server warned, the first of them at `place`.
     pub(super) fn add_warnings(&mut self, code: &str, field: &str, count: u64, place: Place, message: &str) {
-        let finding = self.entry(FindingKind::Warning, &Cow::Owned(code.to_owned()), field, place);
+        let finding = self.entry(FindingKind::Warning, code, field, place);
         finding.count += count;
         if place < finding.first || finding.message.is_empty() {
             (finding.first, finding.message) = (place, message.to_owned());
@@ -107,7 +105,7 @@ impl Findings {
         findings.into_iter().map(line).collect()
     }
 
-    fn entry(&mut self, kind: FindingKind, code: &Cow<'static, str>, field: &str, first: Place) -> &mut Finding {
+    fn entry(&mut self, kind: FindingKind, code: &str, field: &str, first: Place) -> &mut Finding {
         let is_full = self.0.len() >= IMPORT_FINDINGS_MAX;
         let position = |code: &str, field: &str| {
             self.0.iter().position(|known| known.kind == kind && known.code == code && known.field == field)
@@ -115,8 +113,15 @@ impl Findings {
         let others = || is_full.then(|| position(OTHERS, "")).flatten();
         let index = position(code, field).or_else(others).unwrap_or(self.0.len());
         if index == self.0.len() {
-            let (code, field) = if is_full { (Cow::Borrowed(OTHERS), "") } else { (code.clone(), field) };
-            self.0.push(Finding { kind, code, field: field.to_owned(), count: 0, first, message: String::new() });
+            let (code, field) = if is_full { (OTHERS, "") } else { (code, field) };
+            self.0.push(Finding {
+                kind,
+                code: code.to_owned(),
+                field: field.to_owned(),
+                count: 0,
+                first,
+                message: String::new(),
+            });
         }
         &mut self.0[index]
     }
@@ -128,7 +133,7 @@ mod tests {
 
     fn add(findings: &mut Findings, kind: FindingKind, code: &'static str, field: &str, line: u64) {
         let place = Place { file: 0, line };
-        findings.add(kind, (&Cow::Borrowed(code), field), place, || format!("message of line {line}"));
+        findings.add(kind, (code, field), place, || format!("message of line {line}"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn library() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path().join("faketime"));
     let found = folders.map(|folder| folder.join("libfaketimeMT.so.1")).find(|library| library.is_file());
     if found.is_none() {
-        println!("skipped: the library libfaketime is missing");
+        crate::faults::say("skipped: the library libfaketime is missing");
     }
     found
 }

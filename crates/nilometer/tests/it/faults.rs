@@ -37,6 +37,6 @@ mod stores;
 
 /// Prints a line to the test's output.
 #[expect(clippy::print_stdout, reason = "for people")]
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     println!("{text}");
 }

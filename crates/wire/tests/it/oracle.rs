@@ -139,7 +139,7 @@ fn pick_inside(
             (Form::Number, Value::String(text)) if !text.is_empty() => counts(text, names).then(|| value.clone()),
             (Form::Number, Value::Number(number)) => {
                 let digits = number.to_string();
-                counts(&digits, names).then(|| Value::String(digits))
+                counts(&digits, names).then_some(Value::String(digits))
             }
             _ => None,
         })

@@ -46,8 +46,8 @@ fn i9_files_of_other_formats_are_named_as_what_they_are() {
         ("f.pdf", b"%PDF-1.7\n".to_vec(), "PDF"),
         ("f.db", b"SQLite format 3\0\x10\0".to_vec(), "SQLite"),
         ("f.csv.gz", super::gzip_bytes(&tar), "tar"),
-        ("f.csv.gz", super::gzip_bytes(&gzip("id,time\na,1\n")), "within another compression"),
-        ("f.csv.gz", super::gzip_bytes(&wide("\u{feff}id,time\n")), "UTF-16"),
+        ("f.csv.gz", super::gzip_bytes(gzip("id,time\na,1\n")), "within another compression"),
+        ("f.csv.gz", super::gzip_bytes(wide("\u{feff}id,time\n")), "UTF-16"),
     ] {
         let output = import_as(name, content);
         assert_eq!((output.status.code(), counts(&output)), (Some(1), [0; 4]), "{name}, {said}: {}", stderr(&output));
