@@ -16,8 +16,10 @@ help: ## Lists the targets
 run: setup ## Builds and starts the server on 127.0.0.1:8080, data in ./nilometer-data (ARGS="…" goes to `nilometer serve`)
 	cargo run $(CARGO_FLAGS) --release --bin nilometer -- serve $(ARGS)
 
-test: check ## Everything CI asks for: the checks, then all tests
+test: check ## Everything CI asks for: the checks, generated requests by the API's document, then all tests
 	@scripts/setup.sh test
+	cargo nextest run $(CARGO_FLAGS) $(TEST_FLAGS) --no-run
+	@scripts/schemathesis.sh "$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/nilometer"
 	cargo nextest run $(CARGO_FLAGS) $(TEST_FLAGS)
 
 check: setup ## Format, house rules, crate edges, lints; licences and sources when cargo-deny is there

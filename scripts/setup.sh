@@ -4,7 +4,8 @@
 #
 #   scripts/setup.sh         what `make run` needs: a C compiler (SQLite, mimalloc and zstd are C) and curl
 #   scripts/setup.sh test    also what `make test` needs: cargo-nextest, and libfaketime, which shifts the clock of a
-#                            server; where it cannot be installed the tests that need it say that they are skipped
+#                            server, and Python's venv, which generates requests from the API's document; where these
+#                            cannot be installed, what needs them says that it is skipped
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -48,6 +49,9 @@ main() {
 
     if [[ $goal == test ]] && ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
         (install_packages faketime) || say "without libfaketime the tests with a clock that jumps are skipped"
+    fi
+    if [[ $goal == test ]] && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        (install_packages python3-venv) || say "without Python's venv no requests are generated from the API's document"
     fi
     check_rust
     if [[ $goal == test ]] && ! cargo nextest --version >/dev/null 2>&1; then

@@ -90,7 +90,7 @@ pub(super) async fn measure(data: &Path, requests: u32) -> anyhow::Result<Analyt
     for Question { name, paths } in questions_to(&server).await? {
         routes.push(query::time_route(&server, name, &paths, requests).await?);
     }
-    let grouping = time_grouping(&server, requests.div_ceil(20).max(10)).await?;
+    let grouping = time_structured(&server, STRUCTURED[0].1, requests.div_ceil(20).max(10)).await?;
     server.stop().await?;
     Ok(AnalyticsReport { events, routes, grouping })
 }
@@ -137,11 +137,23 @@ fn questions(whale: &str, small: &str, newest: Timestamp) -> Vec<(&'static str, 
     ]
 }
 
-/// Groups all events by one property.
-async fn time_grouping(server: &Server, requests: u32) -> anyhow::Result<Percentiles> {
-    let body = br#"{"aggregations":[{"op":"count"}],"group_by":["properties.plan"]}"#;
+/// Structured queries over all events: by name, the document that is posted.
+pub(super) const STRUCTURED: [(&str, &str); 3] = [
+    ("query, count by property", r#"{"aggregations":[{"op":"count"}],"group_by":["properties.plan"]}"#),
+    (
+        "query, sums by type",
+        r#"{"aggregations":[{"op":"sum","field":"tokens"},{"op":"avg","field":"latency_ms"},{"op":"max","field":"tokens"}],"group_by":["type"]}"#,
+    ),
+    (
+        "query, sum of a property",
+        r#"{"aggregations":[{"op":"sum","field":"properties.amount_cents"},{"op":"count","field":"properties.amount_cents"}]}"#,
+    ),
+];
+
+/// Times a structured query.
+pub(super) async fn time_structured(server: &Server, body: &str, requests: u32) -> anyhow::Result<Percentiles> {
     let mut request = PostRequest::new(server.target(), "/v1/query", "application/json");
-    request.fill(|out| out.extend_from_slice(body));
+    request.fill(|out| out.extend_from_slice(body.as_bytes()));
     let mut connection = Connection::new(Arc::clone(server.target()));
     let mut latencies = Latencies::new()?;
     for number in 0..requests + requests.div_ceil(WARM_UP_SHARE) {

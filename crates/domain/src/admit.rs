@@ -22,7 +22,7 @@ mod usage;
 
 use text::{checked_text, optional};
 use usage::{check_usage, first_usage};
-pub use usage::{is_count, is_latency, is_model};
+pub use usage::{is_count, is_latency, is_model, whole};
 
 /// The type of an event that names none and has an endpoint.
 pub const TYPE_OF_CALL: &str = "api_call";
@@ -122,7 +122,9 @@ impl<'c> Checked<'c> {
 
     /// The id under which an earlier release would have taken the event, if that is another one.
     pub fn former_id(&self) -> Option<EventId<'c>> {
-        let former = self.candidate.id.as_deref().filter(|_| self.event.id_scheme == IdScheme::CloudEvent);
+        // The id of an export is the one it was stored under.
+        let is_sent = self.candidate.stored_scheme.is_none();
+        let former = self.candidate.id.as_deref().filter(|_| is_sent && self.event.id_scheme == IdScheme::CloudEvent);
         former.map(EventId::native)
     }
 
@@ -358,10 +360,11 @@ fn checked_id<'c>(
     let id = candidate.id.as_deref().map(|id| checked_text("id", id, EVENT_ID_BYTES_MAX)).transpose()?;
     let source = candidate.source.as_deref();
     let source = source.map(|source| checked_text("source", source, SOURCE_BYTES_MAX)).transpose()?;
-    Ok(match (id, source) {
-        (Some(id), Some(source)) => (Cow::Owned(cloud_event_id(source, id)), IdScheme::CloudEvent),
-        (Some(id), None) => (Cow::Borrowed(id), IdScheme::Native),
-        (None, _) => (Cow::Owned(assign_id()), IdScheme::Native),
+    Ok(match (id, candidate.stored_scheme, source) {
+        (Some(id), Some(scheme), _) => (Cow::Borrowed(id), scheme),
+        (Some(id), None, Some(source)) => (Cow::Owned(cloud_event_id(source, id)), IdScheme::CloudEvent),
+        (Some(id), None, None) => (Cow::Borrowed(id), IdScheme::Native),
+        (None, ..) => (Cow::Owned(assign_id()), IdScheme::Native),
     })
 }
 

@@ -13,6 +13,8 @@ use crate::warning::Warning;
 pub struct Candidate<'a> {
     /// The client's id.
     pub id: Option<Cow<'a, str>>,
+    /// What the id means, when it is the stored text of an event that was exported; nothing that a client writes.
+    pub stored_scheme: Option<IdScheme>,
     /// The source of a CloudEvent, which is part of its identity.
     pub source: Option<Cow<'a, str>>,
     /// When it happened.
@@ -121,6 +123,19 @@ impl IdScheme {
     pub const fn code(self) -> u8 {
         self as u8
     }
+
+    /// How exports name it; they name none for the scheme of most ids.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::CloudEvent => Some("cloudevent"),
+            Self::Native | Self::Request => None,
+        }
+    }
+
+    /// The scheme that exports name so.
+    pub fn of_name(name: &str) -> Option<Self> {
+        (Self::CloudEvent.name() == Some(name)).then_some(Self::CloudEvent)
+    }
 }
 
 /// What the stored text of a `CloudEvent`'s identity begins with.
@@ -135,6 +150,15 @@ pub fn cloud_event_id(source: &str, id: &str) -> String {
     }
     let hash = blake3::hash(text.as_bytes()).to_hex();
     format!("{CLOUD_EVENT_PREFIX}h:{}", &hash[..32])
+}
+
+/// The source and the id that [`cloud_event_id`] made `text` of; `None` for a text that it did not make, or that holds
+/// a hash in their place.
+pub fn split_cloud_event_id(text: &str) -> Option<(String, String)> {
+    let (source, id) = text.strip_prefix(CLOUD_EVENT_PREFIX)?.split_once('#')?;
+    let plain = |part: &str| part.replace("%23", "#").replace("%25", "%");
+    let (source, id) = (plain(source), plain(id));
+    (cloud_event_id(&source, &id) == text).then_some((source, id))
 }
 
 /// Whether `text` may be that of a `CloudEvent`'s identity.
@@ -202,4 +226,38 @@ pub struct Usage<'a> {
     pub cache_write_tokens: Option<u64>,
     /// The part of the output tokens that is reasoning.
     pub reasoning_tokens: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_hash_or_of_another_scheme_holds_no_source() {
+        let hashed = cloud_event_id(&"x".repeat(300), "1");
+        for text in [hashed.as_str(), "", "ce:", "ce:a", "a#1", "ce:a#b#1", "ce:a%#1", "ce:a%24#1", "ce:a%2#1"] {
+            assert_eq!(split_cloud_event_id(text), None, "{text}");
+        }
+        assert_eq!(split_cloud_event_id("ce:h:a#1"), Some(("h:a".to_owned(), "1".to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_of_a_cloud_event_gives_back_its_source_and_id(
+            source in "[#%235a/:é]{0,12}",
+            id in "[#%235a:é]{0,12}",
+        ) {
+            let text = cloud_event_id(&source, &id);
+            prop_assert_eq!(split_cloud_event_id(&text), Some((source, id)));
+        }
+
+        #[test]
+        fn what_is_split_is_made_into_the_same_text_again(text in "ce:[#%235a]{0,12}") {
+            if let Some((source, id)) = split_cloud_event_id(&text) {
+                prop_assert_eq!(cloud_event_id(&source, &id), text);
+            }
+        }
+    }
 }

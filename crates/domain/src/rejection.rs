@@ -43,6 +43,25 @@ pub enum RejectCode {
 }
 
 impl RejectCode {
+    /// All codes that need no strict request.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidJson,
+        Self::InvalidRow,
+        Self::InvalidType,
+        Self::InvalidValue,
+        Self::TooLong,
+        Self::ConflictingFields,
+        Self::InvalidTime,
+        Self::TimeInFuture,
+        Self::TimeTooOld,
+        Self::TooLate,
+        Self::InvalidNumber,
+        Self::TenantMismatch,
+        Self::PropertiesTooLarge,
+        Self::TooDeep,
+        Self::CardinalityLimit,
+    ];
+
     /// The code as written in answers and metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {

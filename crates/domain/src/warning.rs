@@ -27,8 +27,8 @@ pub enum WarningCode {
     MissingSource,
     /// A name that differs in case or separators from a listed one that is there too, with another value.
     AmbiguousField,
-    /// A measure in the properties whose name differs from a listed one, and that cannot be read.
-    MeasureNotRead,
+    /// A name that differs in case or separators from a listed one, with a value that the field cannot have.
+    FieldNotRead,
     /// The customer or user is a word that programs write for nothing.
     PlaceholderValue,
     /// A name that is nearly that of a field which the event lacks.
@@ -48,7 +48,7 @@ impl WarningCode {
         Self::ZeroTime,
         Self::MissingSource,
         Self::AmbiguousField,
-        Self::MeasureNotRead,
+        Self::FieldNotRead,
         Self::PlaceholderValue,
         Self::NearField,
     ];
@@ -66,7 +66,7 @@ impl WarningCode {
             Self::ZeroTime => "zero_time",
             Self::MissingSource => "missing_source",
             Self::AmbiguousField => "ambiguous_field",
-            Self::MeasureNotRead => "measure_not_read",
+            Self::FieldNotRead => "field_not_read",
             Self::PlaceholderValue => "placeholder_value",
             Self::NearField => "near_field",
         }
@@ -90,7 +90,7 @@ impl WarningCode {
             Self::ZeroTime => "is what clocks and programs show when they know no time",
             Self::MissingSource => "a CloudEvent without a source is known by its id alone",
             Self::AmbiguousField => "differs from a listed name of the same field and is not read",
-            Self::MeasureNotRead => "is no value of the measure that it is nearly named as, and not read",
+            Self::FieldNotRead => "is named like a field, which cannot have such a value, and is not read",
             Self::PlaceholderValue => "is a word that programs write for nothing",
             Self::NearField => "is nearly the name of a field that the event lacks, and not read",
         }

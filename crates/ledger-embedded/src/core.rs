@@ -56,8 +56,6 @@ pub(crate) struct Core {
     pub(crate) room: Notify,
     /// Whether the last flush found no room on the disk.
     pub(crate) disk_full: AtomicBool,
-    /// The last record that is applied even while nothing can be flushed.
-    pub(crate) replay_through: AtomicU64,
     pub(crate) stopping: AtomicBool,
     pub(crate) dead_letters: AtomicU64,
 }

@@ -104,7 +104,7 @@ impl Core {
     /// Whether the next record is taken though there is no room for it and none can be made: the journal holds it,
     /// and until it is applied nothing is answered.
     fn replays_without_room(&self, applied: Seq) -> bool {
-        self.disk_full.load(Ordering::Acquire) && applied.0 < self.replay_through.load(Ordering::Acquire)
+        self.disk_full.load(Ordering::Acquire) && applied < self.options.replay_through
     }
 
     fn note_failure(&self, why: &PortError) {

@@ -263,6 +263,7 @@ fn schema() -> Arc<Schema> {
         field("cache_read_tokens", DataType::Int64, true),
         field("cache_write_tokens", DataType::Int64, true),
         field("reasoning_tokens", DataType::Int64, true),
+        field("id_scheme", DataType::Utf8, true),
     ]))
 }
 
@@ -297,6 +298,7 @@ fn columns(events: &[StoredEvent]) -> Vec<ArrayRef> {
         count(|event| event.cache_read_tokens),
         count(|event| event.cache_write_tokens),
         count(|event| event.reasoning_tokens),
+        text(|event| event.id_scheme.name()),
     ]
 }
 

@@ -108,7 +108,6 @@ impl EmbeddedLedger {
             wake_merge: Notify::new(),
             room: Notify::new(),
             disk_full: AtomicBool::new(false),
-            replay_through: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             dead_letters: AtomicU64::new(found.dead_letters),
             options,
@@ -120,13 +119,6 @@ impl EmbeddedLedger {
     /// What was fixed when the folder was first opened.
     pub fn identity(&self) -> Identity {
         self.core.identity
-    }
-
-    /// Says that every record up to and with `last` was durable when the folder was opened. On a full disk, where
-    /// nothing can be flushed, they are applied all the same, so that what was visible before becomes so again. In
-    /// memory that is as much as the process before held, with its backlog.
-    pub fn replay_through(&self, last: Seq) {
-        self.core.replay_through.store(last.0, Ordering::Release);
     }
 
     /// Flushes what is due, merges one group of segments if one is due, drops what is too old:
@@ -372,7 +364,9 @@ impl Ledger for EmbeddedLedger {
 
     async fn flush(&self) -> Result<Seq, PortError> {
         let _writer = self.core.writer.lock().await;
-        self.core.flush_all().await
+        let cursor = self.core.flush_all().await?;
+        self.core.store_waited().await?;
+        Ok(cursor)
     }
 
     fn names(&self) -> Vec<(TenantId, Dimension, String)> {

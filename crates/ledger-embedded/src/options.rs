@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::limits::{QUERY_MEMORY_BYTES_MAX, QUERY_TIME_MAX, RETENTION_DELAY};
+use domain::position::Seq;
 use domain::window::WindowRule;
 
 /// When to flush, how to merge, what to keep.
@@ -25,6 +26,13 @@ pub struct LedgerOptions {
     pub retention_delay: Duration,
     /// Whether what is due on opening is dropped without waiting.
     pub retention_now: bool,
+    /// Whether this process decides on retention. A command that reads a folder, or writes into it without the
+    /// server's settings, leaves what is waited for as it is.
+    pub retains: bool,
+    /// The last record that was durable when the folder was opened. Until it is applied nothing is dropped, since
+    /// nobody knows yet what that would be; and on a full disk records up to it are taken all the same, since the
+    /// journal holds them and until they are applied nothing is answered.
+    pub replay_through: Seq,
     /// Most memory that one structured query may take for its groups and values, in bytes.
     pub query_memory_bytes_max: usize,
     /// Longest that one structured query may run.
@@ -49,6 +57,8 @@ impl Default for LedgerOptions {
             retention_days: None,
             retention_delay: RETENTION_DELAY,
             retention_now: false,
+            retains: true,
+            replay_through: Seq::ZERO,
             query_memory_bytes_max: QUERY_MEMORY_BYTES_MAX,
             query_time_max: QUERY_TIME_MAX,
             rule: WindowRule::default(),

@@ -49,6 +49,10 @@ fn floor(now: Timestamp, days: u32) -> Timestamp {
 impl Core {
     /// Moves the floor when that is due and drops what lies before it.
     pub(crate) async fn retain_due(&self) -> Result<(), PortError> {
+        // What is not replayed yet may be older than all that is known.
+        if !self.options.retains || self.state.read().applied < self.options.replay_through {
+            return Ok(());
+        }
         let Some(days) = self.options.retention_days else { return self.store_wait(RetentionWait::NONE).await };
         let (now, uptime) = (self.clock.now(), self.clock.monotonic());
         if self.clock.doubt().is_some() {
@@ -63,7 +67,7 @@ impl Core {
         };
         match look.step() {
             RetentionStep::Keep => self.store_wait(RetentionWait::NONE).await?,
-            RetentionStep::Wait(wait) if look.is_waiting() || self.has_before(wait.floor) => {
+            RetentionStep::Wait(wait) if self.has_before(wait.floor) => {
                 self.wait(look, wait).await?;
             }
             RetentionStep::Wait(_) => self.drop_before(look.target).await?,
@@ -80,7 +84,7 @@ impl Core {
             return None;
         }
         let segments = Arc::clone(&self.state.read().segments);
-        let doomed = Doomed::of(doomed(&segments, wait.floor).map(|segment| segment.meta()));
+        let doomed = Doomed::of(touched(&segments, wait.floor).map(|segment| segment.meta()));
         Some(RetentionNotice {
             before: wait.floor,
             segments: doomed.segments,
@@ -92,11 +96,16 @@ impl Core {
 
     /// Whether any raw event lies before `floor`.
     fn has_before(&self, floor: Timestamp) -> bool {
+        self.oldest().is_some_and(|oldest| oldest < floor)
+    }
+
+    /// The time of the earliest raw event there is.
+    fn oldest(&self) -> Option<Timestamp> {
         let state = self.state.read();
         let in_memory = [state.active.times(), state.frozen.as_ref().and_then(|frozen| frozen.times())];
         let in_segments = state.segments.iter().filter(|segment| segment.events().is_some());
-        in_memory.into_iter().flatten().any(|(first, _)| first < floor)
-            || in_segments.into_iter().any(|segment| segment.meta().time_min < floor)
+        let in_memory = in_memory.into_iter().flatten().map(|(first, _)| first);
+        in_memory.chain(in_segments.map(|segment| segment.meta().time_min)).min()
     }
 
     async fn wait(&self, look: RetentionLook, wait: RetentionWait) -> Result<(), PortError> {
@@ -122,6 +131,12 @@ impl Core {
         Ok(())
     }
 
+    /// Makes durable how long was waited so far.
+    pub(crate) async fn store_waited(&self) -> Result<(), PortError> {
+        let wait = self.retention.lock().wait;
+        if self.options.retains { self.store_wait(wait).await } else { Ok(()) }
+    }
+
     /// Makes durable what is waited for, unless it is already.
     async fn store_wait(&self, wait: RetentionWait) -> Result<(), PortError> {
         if self.retention.lock().stored != wait {
@@ -137,6 +152,8 @@ impl Core {
         let segments = Arc::clone(&self.state.read().segments);
         let expired: Vec<_> = doomed(&segments, floor).collect();
         let forget_events: Vec<_> = expired.iter().map(|segment| segment.meta().id.clone()).collect();
+        let (stands, oldest) = (self.state.read().retention_floor, self.oldest());
+        let hidden = Doomed::of(touched(&segments, floor).map(|segment| segment.meta()));
         let told = Doomed::of(expired.iter().map(|segment| segment.meta()));
         let commit = Commit {
             forget_events,
@@ -165,9 +182,12 @@ impl Core {
             }
         }
         self.delete(&dropped);
-        if let Some((first, last)) = told.first.zip(told.last) {
+        // From hour to hour a segment that reaches over the floor loses events that no file tells of.
+        let is_step = floor > stands.plus_micros(MICROS_PER_HOUR) && oldest.is_some_and(|oldest| oldest < floor);
+        if told.events > 0 || is_step {
             tracing::warn!(
-                before = %floor, segments = told.segments, events = told.events, %first, %last,
+                before = %floor, segments = told.segments, events = told.events, events_at_most = hidden.events,
+                first = hidden.first.map(tracing::field::display), last = told.last.map(tracing::field::display),
                 "retention has dropped raw events"
             );
         }
@@ -178,6 +198,11 @@ impl Core {
 /// Segments whose raw events all lie before `floor`.
 fn doomed(segments: &[Arc<Segment>], floor: Timestamp) -> impl Iterator<Item = &Arc<Segment>> {
     segments.iter().filter(move |segment| segment.events().is_some() && segment.meta().time_max < floor)
+}
+
+/// Segments that have raw events before `floor`, whole or in part.
+fn touched(segments: &[Arc<Segment>], floor: Timestamp) -> impl Iterator<Item = &Arc<Segment>> {
+    segments.iter().filter(move |segment| segment.events().is_some() && segment.meta().time_min < floor)
 }
 
 fn replace(segments: &mut [Arc<Segment>], new: Arc<Segment>) {

@@ -80,7 +80,10 @@ impl Engine {
         let seed = Identity { key: rand::random(), rule: WindowRule::default() };
         let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
         folder
-            .engine(EngineOptions { ledger: LedgerOptions { rule, ..LedgerOptions::default() }, ..Default::default() })
+            .engine(EngineOptions {
+                ledger: LedgerOptions { rule, retains: false, ..LedgerOptions::default() },
+                ..Default::default()
+            })
             .await
     }
 
@@ -90,7 +93,9 @@ impl Engine {
         let folder = Folder::open(data, IfCopy::Refuse).await?;
         let seed = Identity { key: rand::random(), rule: options.ledger.rule };
         let rule = folder.stores.manifest.load(&seed).await?.identity.rule;
-        folder.engine(EngineOptions { ledger: LedgerOptions { rule, ..options.ledger }, ..options }).await
+        folder
+            .engine(EngineOptions { ledger: LedgerOptions { rule, retains: false, ..options.ledger }, ..options })
+            .await
     }
 
     /// Records the tenants that may come.
@@ -193,8 +198,8 @@ impl<'d> Folder<'d> {
         // Nothing was stamped yet in a new folder, which then has closed nothing either.
         let last_stamp = journal.last_stamp().max(Some(found.closed_through));
         let clock = TrustedClock::start(Arc::new(SystemClock), last_stamp, options.clock_drift_us_max);
+        let ledger = LedgerOptions { replay_through: journal.last_durable(), ..ledger };
         let ledger = EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, clock.clone(), ledger).await?;
-        ledger.replay_through(journal.last_durable());
         held.opened();
         Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, held })
     }

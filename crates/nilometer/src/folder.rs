@@ -14,6 +14,7 @@ use anyhow::Context;
 use vfs::{DiskVfs, Vfs};
 
 pub(crate) use error::FolderError;
+use layout::LOCK_FILE;
 pub(crate) use layout::{CATALOG_FILE, IMPORT_CHECKPOINT_FILE, JOURNAL_FOLDER, MANIFEST_FILE, SEGMENTS_FOLDER};
 use lock::FolderLock;
 use mark::Mark;
@@ -54,7 +55,8 @@ impl HeldFolder {
         if let Some(mark) = copied.filter(|_| if_copy == IfCopy::Refuse) {
             return Err(FolderError::Copy { folder: data.to_owned(), origin: mark.origin() }.into());
         }
-        permissions::tighten(&*vfs, data);
+        // A link to the folder is not the folder, whose mode it is about.
+        permissions::tighten(&*vfs, &std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned()));
         let is_new = found.is_empty();
         let mut marks: Vec<_> = found.iter().map(|mark| mark.path(data)).collect();
         // A copy keeps what says so until it is known to be whole.
@@ -100,7 +102,8 @@ impl Drop for HeldFolder {
 
 /// Whether another process holds the folder.
 pub(crate) fn is_in_use(data: &Path) -> bool {
-    FolderLock::acquire(data).is_err()
+    data.join(LOCK_FILE).is_file()
+        && FolderLock::acquire(data).is_err_and(|why| matches!(why.downcast_ref(), Some(FolderError::InUse { .. })))
 }
 
 /// Whether the folder is a copy of one that was open when it was made.

@@ -31,6 +31,7 @@ use ports::ledger::Ledger;
 use ports::reports::Reports;
 use uuid::{NoContext, Uuid};
 
+pub(crate) use answer::ERROR_REASONS;
 pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, NOT_TAKEN};
 pub use answer::{PAYLOAD_MISMATCH, Status, WarningSum};
 pub(crate) use decoded_body_budget::DecodedBodyBudget;
@@ -121,6 +122,10 @@ impl Ingest {
 
     /// Decides on every event; what is to be journaled holds no part of the body any more.
     async fn judge(&self, scope: &TenantScope, request: IngestRequest) -> Result<Judged, IngestError> {
+        if request.key.is_some() {
+            // Before any memory is taken for its body.
+            self.wait_replayed().await?;
+        }
         let body = wire::decode(request.content_encoding.as_deref(), request.body, &self.limits)?;
         let reservation = self.body_budget.reserve(body.len())?;
         let content_type = request.content_type.as_deref();

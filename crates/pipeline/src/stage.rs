@@ -82,6 +82,8 @@ impl Journaling {
         self.journal.settle().await.map_err(|error| {
             match error.kind() {
                 ErrorKind::Poisoned => self.failure.report(error_chain(&error)),
+                // Said once, when it was found.
+                ErrorKind::Full => tracing::debug!(error = error_chain(&error), "a request was refused"),
                 _ => tracing::warn!(error = error_chain(&error), "a request was refused"),
             }
             error.kind()

@@ -6,7 +6,9 @@ mod gauges;
 mod tally;
 
 use domain::admit::{TYPE_OF_CALL, TYPE_OF_OTHER};
+use domain::rejection::RejectCode;
 use domain::time::Timestamp;
+use domain::warning::WarningCode;
 use parking_lot::RwLock;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::ingest::WarningSum;
+use crate::ingest::{ERROR_REASONS, WarningSum};
 use gauges::PortCollector;
 pub(crate) use gauges::PortGauges;
 pub(crate) use tally::Tally;
@@ -28,6 +30,8 @@ pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.
 
 /// The label of every event type that a client chose, and of unusual methods.
 const OTHER: &str = "other";
+/// Why requests are refused before any route sees them.
+const HEAD_REFUSALS: [&str; 5] = ["malformed", "too_large", "unknown_coding", "unknown_version", "no_room"];
 /// The type of an event that was rejected, whatever it says it is.
 const UNKNOWN_TYPE: &str = "unknown";
 /// Upper bounds of latency buckets, in seconds.
@@ -127,7 +131,27 @@ impl Metrics {
             connections_refused: Counter::default(),
         };
         metrics.register();
+        metrics.show_zeros();
         metrics
+    }
+
+    /// Makes every series whose label is known beforehand, so that the first event is an increase and not a
+    /// series that begins with one. Each is dropped at once: the family is locked while it is held.
+    fn show_zeros(&self) {
+        for event_type in [TYPE_OF_CALL, TYPE_OF_OTHER, OTHER] {
+            drop(self.received.get_or_create(&TypeLabel { event_type }));
+            drop(self.ingested.get_or_create(&TypeLabel { event_type }));
+        }
+        drop(self.received.get_or_create(&TypeLabel { event_type: UNKNOWN_TYPE }));
+        for reason in RejectCode::ALL.iter().map(|code| code.as_str()).chain(ERROR_REASONS) {
+            drop(self.failed.get_or_create(&ReasonLabel { reason }));
+        }
+        for reason in HEAD_REFUSALS {
+            drop(self.heads_refused.get_or_create(&ReasonLabel { reason }));
+        }
+        for code in WarningCode::ALL {
+            drop(self.warned.get_or_create(&CodeLabel { code: code.as_str() }));
+        }
     }
 
     /// Gives each metric its name; the text format appends `_total` to those of counters.
@@ -350,6 +374,20 @@ mod tests {
     }
 
     #[test]
+    fn series_with_known_labels_are_there_before_their_first_value() {
+        let metrics = Metrics::new();
+        for line in [
+            "events_received_total{event_type=\"api_call\"} 0",
+            "events_ingested_total{event_type=\"custom\"} 0",
+            "events_failed_total{reason=\"conflicting_fields\"} 0",
+            "events_failed_total{reason=\"clock_unsure\"} 0",
+            "events_warned_total{code=\"time_not_read\"} 0",
+        ] {
+            assert_eq!(lines(&metrics, line), [line]);
+        }
+    }
+
+    #[test]
     fn i5_i6_no_label_is_a_text_of_a_client() {
         let metrics = Metrics::new();
         let kinds: Vec<String> = (0..150).map(|n| format!("type-{n}")).collect();
@@ -360,8 +398,8 @@ mod tests {
         metrics.ingested(&types);
         let mut received = lines(&metrics, "events_received_total");
         received.sort_unstable();
-        let series =
-            ["events_received_total{event_type=\"custom\"} 1", "events_received_total{event_type=\"other\"} 150"];
+        let series = [("api_call", 0), ("custom", 1), ("other", 150), ("unknown", 0)];
+        let series = series.map(|(kind, count)| format!("events_received_total{{event_type=\"{kind}\"}} {count}"));
         assert_eq!(received, series);
         assert!(!metrics.text().contains("type-"), "{}", metrics.text());
         metrics.request("BREW", "/healthz", 405, 0.0);

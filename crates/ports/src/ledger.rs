@@ -145,9 +145,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 pub struct RetentionNotice {
     /// Raw events before this will no longer be shown.
     pub before: Timestamp,
-    /// Segments whose raw events all lie before it, and are dropped.
+    /// Segments that have such events.
     pub segments: u64,
-    /// How many events they have.
+    /// How many events these have: at most so many will go.
     pub events: u64,
     /// The time of the earliest of them.
     pub oldest: Option<Timestamp>,

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::aggregate::Aggregate;
-use domain::event::EventId;
+use domain::event::{EventId, IdScheme};
 use domain::position::{EventPosition, Seq};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -75,6 +75,8 @@ pub struct StoredEvent {
     pub position: EventPosition,
     /// Its id.
     pub id: String,
+    /// What the id means.
+    pub id_scheme: IdScheme,
     /// When it happened.
     pub time: Timestamp,
     /// When it was received.

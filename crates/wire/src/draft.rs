@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use domain::event::{Candidate, TimeText, UsageText};
+use domain::event::{Candidate, IdScheme, TimeText, UsageText, is_cloud_event_id};
 use domain::limits::{EVENT_ID_BYTES_MAX, Limits, NAME_BYTES_MAX};
 use domain::rejection::{RejectCode, Rejection};
 use domain::warning::{Warning, WarningCode};
@@ -32,6 +32,8 @@ type Text<'a> = Slot<'a, Cow<'a, str>>;
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
     id: Text<'a>,
+    /// What the id means, as an export says.
+    id_scheme: Text<'a>,
     time: Slot<'a, TimeText<'a>>,
     kind: Text<'a>,
     customer: Text<'a>,
@@ -53,6 +55,8 @@ pub(crate) struct Draft<'a> {
     warnings: Vec<Warning<'a>>,
     /// Whether it is a row of a table, whose columns an earlier release read in any case already.
     is_row: bool,
+    /// Whether it is of a file, in which an export may have said what the id means. No client may choose that.
+    is_file: bool,
     /// Whether any name was one of a field.
     named: bool,
     /// The first thing that was wrong.
@@ -62,7 +66,12 @@ pub(crate) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// An event that is the row of a table.
     pub(crate) fn of_row() -> Self {
-        Self { is_row: true, ..Self::default() }
+        Self { is_row: true, ..Self::of_line() }
+    }
+
+    /// An event that is a line of a file.
+    pub(crate) fn of_line() -> Self {
+        Self { is_file: true, ..Self::default() }
     }
 
     /// Takes one member of the event's object.
@@ -102,6 +111,7 @@ impl<'a> Draft<'a> {
         let warnings = &mut self.warnings;
         let slot = match field {
             Field::Id => &mut self.id,
+            Field::IdScheme => &mut self.id_scheme,
             Field::Kind => &mut self.kind,
             Field::Customer => &mut self.customer,
             Field::User => &mut self.user,
@@ -136,9 +146,10 @@ impl<'a> Draft<'a> {
     /// The event, when all of its members have been taken.
     pub(crate) fn finish(mut self, cloud_only: bool) -> Item<'a> {
         let id = self.id.value().filter(|id| id.len() <= EVENT_ID_BYTES_MAX).cloned();
+        let id_scheme = std::mem::take(&mut self.id_scheme);
         let outcome = match self.refusal.take() {
             Some(refusal) => Err(refusal),
-            None => self.complete(cloud_only),
+            None => self.complete(cloud_only).and_then(|candidate| with_scheme(candidate, id_scheme)),
         };
         outcome.map_err(|refusal| (id.map(Cow::into_owned), refusal))
     }
@@ -146,7 +157,7 @@ impl<'a> Draft<'a> {
     fn set(&mut self, name: Name<'a>, raw: &'a str, value: JsonKind<'a>, limits: &Limits) -> Result<(), Rejection> {
         let Name { text: name, meaning } = name;
         self.named |=
-            matches!(meaning, Some(Meaning::Field { field, .. }) if !matches!(field, Field::Stamp | Field::Source));
+            matches!(meaning, Some(Meaning::Field { field, .. }) if !field.is_of_exports() && field != Field::Source);
         // The event's own object is the first level.
         if let JsonKind::Array(text) | JsonKind::Object(text) = value
             && json::is_deeper_than(text, limits.json_depth_max.saturating_sub(1))
@@ -225,21 +236,27 @@ impl<'a> Draft<'a> {
             Field::BinaryData if value != JsonKind::Null => {
                 Err(Rejection::of(RejectCode::InvalidValue, &name.text, "is not read: send the event's data as JSON"))
             }
-            Field::BinaryData | Field::Stamp => Ok(()),
+            Field::IdScheme if self.is_file => {
+                let read = text_of(&name);
+                self.id_scheme.put(name, read, warnings)
+            }
+            Field::BinaryData | Field::Stamp | Field::IdScheme => Ok(()),
         }
     }
 
     fn set_properties(&mut self, name: Named<'a>, value: JsonKind<'a>) -> Result<(), Rejection> {
+        // What a column of properties holds is meant to be some.
+        let refusing = Named { exact: name.exact || self.is_row, text: name.text.clone() };
         let object = match value {
             JsonKind::Null => return Ok(()),
             JsonKind::Object(object) => object,
             _ => {
-                return self.properties.put(name.clone(), Err(wrong_type(&name.text, "an object")), &mut self.warnings);
+                return self.properties.put(refusing, Err(wrong_type(&name.text, "an object")), &mut self.warnings);
             }
         };
         if json::has_lone_surrogate(object) {
             let refusal = Rejection::of(RejectCode::InvalidJson, &name.text, LONE_SURROGATE);
-            return self.properties.put(name, Err(refusal), &mut self.warnings);
+            return self.properties.put(refusing, Err(refusal), &mut self.warnings);
         }
         let outer = name.text.clone();
         let is_other = self.properties.value().is_some_and(|known| known != object);
@@ -286,6 +303,7 @@ impl<'a> Draft<'a> {
         let (customer, user, endpoint) = (self.customer.settle()?, self.user.settle()?, self.endpoint.settle()?);
         let mut candidate = Candidate {
             id: self.id.settle()?.0,
+            stored_scheme: None,
             source: None,
             time: time.0,
             kind: kind.0,
@@ -367,6 +385,19 @@ impl<'a> Draft<'a> {
         let is_said = !objects.is_empty() || flat_inside.is_some() || flat_beside.is_some();
         let said = if is_said { objects.read(object, [flat_inside, flat_beside]) } else { ProviderSaid::default() };
         Ok((Usage { all, first }, said))
+    }
+}
+
+/// Takes what an export says of the id, which is the text under which the event was stored.
+fn with_scheme<'a>(candidate: Candidate<'a>, id_scheme: Text<'a>) -> Result<Candidate<'a>, Rejection> {
+    let name = id_scheme.name().to_owned();
+    let Some(scheme) = id_scheme.settle()?.0 else { return Ok(candidate) };
+    let refused = |message: &str| Err(Rejection::of(RejectCode::InvalidValue, &name, message));
+    let Some(scheme) = IdScheme::of_name(&scheme) else { return refused("is not what an export writes") };
+    match candidate.id.as_deref().map(is_cloud_event_id) {
+        None => Ok(candidate),
+        Some(false) => refused("the id is not one of a CloudEvent as an export writes it"),
+        Some(true) => Ok(Candidate { stored_scheme: Some(scheme), ..candidate }),
     }
 }
 

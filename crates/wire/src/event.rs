@@ -20,6 +20,8 @@ pub(crate) struct Rules<'l> {
     pub(crate) limits: &'l Limits,
     /// Whether an event without `specversion` is refused.
     pub(crate) cloud_only: bool,
+    /// Whether it is the line of a file, in which an export may have said what the ids mean.
+    pub(crate) is_file: bool,
 }
 
 impl Rules<'_> {
@@ -51,7 +53,7 @@ impl<'de> Visitor<'de> for Rules<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut draft = Draft::default();
+        let mut draft = if self.is_file { Draft::of_line() } else { Draft::default() };
         while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
             draft.take(name, value, self.limits);
         }

@@ -27,6 +27,8 @@ pub(crate) enum Field {
     Source,
     /// What the server sets and exports show.
     Stamp,
+    /// What the id means, which exports show.
+    IdScheme,
     /// The version of CloudEvents, which makes the event one.
     SpecVersion,
     /// Data of a CloudEvent that is not JSON.
@@ -68,5 +70,10 @@ impl Field {
     /// Whether the field has its name from a standard, which is written in one way only.
     pub(crate) const fn has_fixed_name(self) -> bool {
         matches!(self, Self::SpecVersion | Self::Source | Self::BinaryData)
+    }
+
+    /// Whether exports write the field, and clients do not.
+    pub(crate) const fn is_of_exports(self) -> bool {
+        matches!(self, Self::Stamp | Self::IdScheme)
     }
 }

@@ -60,7 +60,7 @@ impl Shape {
             Field::Kind | Field::Endpoint | Field::Measure(Measure::Model) => matches!(self, Self::Dated | Self::Text),
             Field::Properties => self == Self::Object,
             Field::Measure(_) => self == Self::Number,
-            Field::Source | Field::Stamp | Field::SpecVersion | Field::BinaryData => false,
+            Field::Source | Field::Stamp | Field::IdScheme | Field::SpecVersion | Field::BinaryData => false,
         }
     }
 }
@@ -175,6 +175,6 @@ fn lacks_field(candidate: &Candidate<'_>, field: Field, no_tokens: bool) -> bool
         Field::Measure(Measure::Model) => usage.model.is_none(),
         Field::Measure(Measure::LatencyMs) => usage.latency_ms.is_none(),
         Field::Measure(_) => no_tokens,
-        Field::Source | Field::Stamp | Field::SpecVersion | Field::BinaryData => false,
+        Field::Source | Field::Stamp | Field::IdScheme | Field::SpecVersion | Field::BinaryData => false,
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Measures<'a> {
     is_usage: bool,
 }
 
+/// Most members of one object that are looked at as usage objects.
+const USAGE_OBJECTS_MAX: usize = 4;
 /// The names that a usage object has in common with measures.
 const SHARED: [&str; 2] = ["input_tokens", "output_tokens"];
 
@@ -220,8 +222,8 @@ pub(crate) struct UsageObjects<'a> {
 
 #[derive(Debug, Default)]
 struct Places<'a> {
-    /// The usage object, with its name.
-    usage: Option<(Cow<'a, str>, JsonKind<'a>)>,
+    /// What stands where a usage object may stand, each with its name.
+    usage: Vec<(Cow<'a, str>, JsonKind<'a>)>,
     /// A whole response, with its name.
     response: Option<(Cow<'a, str>, &'a str)>,
 }
@@ -239,8 +241,9 @@ impl<'a> UsageObjects<'a> {
     /// Takes a member in which a usage object stands if it is one.
     pub(crate) fn usage(&mut self, is_inside: bool, name: Cow<'a, str>, value: JsonKind<'a>) {
         let places = if is_inside { &mut self.inside } else { &mut self.beside };
-        if places.usage.is_none() && (matches!(value, JsonKind::Object(_)) || is_object_in_text(value)) {
-            places.usage = Some((name, value));
+        let is_like_one = matches!(value, JsonKind::Object(_)) || is_object_in_text(value);
+        if is_like_one && places.usage.len() < USAGE_OBJECTS_MAX {
+            places.usage.push((name, value));
         }
     }
 
@@ -259,7 +262,7 @@ impl<'a> UsageObjects<'a> {
 
     /// Whether there is anything to look at.
     pub(crate) fn is_empty(&self) -> bool {
-        [&self.inside, &self.beside].iter().all(|places| places.usage.is_none() && places.response.is_none())
+        [&self.inside, &self.beside].iter().all(|places| places.usage.is_empty() && places.response.is_none())
     }
 
     /// Reads the first usage object there is; `object` is the name of the properties. `flat` are the readings of the
@@ -269,12 +272,12 @@ impl<'a> UsageObjects<'a> {
         let [flat_inside, flat_beside] = flat;
         for (places, prefix) in [(self.inside, Some(object)), (self.beside, None)] {
             let path = |name: &str| prefix.map_or_else(|| name.to_owned(), |object| format!("{object}.{name}"));
-            match places.usage {
-                Some((name, JsonKind::Object(text))) => {
-                    said.take(path(&name), prefix.is_none(), usage::read(text, None))
-                }
-                Some((name, _)) => said.take(path(&name), true, Reading::NotUsage),
-                None => {}
+            for (name, value) in places.usage {
+                let reading = match value {
+                    JsonKind::Object(text) => usage::read(text, None),
+                    _ => Reading::NotUsage,
+                };
+                said.take(path(&name), prefix.is_none(), reading);
             }
             if let Some((name, text)) = places.response {
                 let response = usage::response(text);

@@ -45,7 +45,7 @@ pub(crate) enum Hint {
 }
 
 /// The listed names of the fields, those of one line being the same without case and separators.
-const FIELDS: [(&[&str], Field); 41] = [
+const FIELDS: [(&[&str], Field); 42] = [
     (&["id"], Field::Id),
     (&["event_id", "eventId"], Field::Id),
     (&["idempotency_key", "idempotencyKey"], Field::Id),
@@ -89,6 +89,7 @@ const FIELDS: [(&[&str], Field); 41] = [
     // Names that export writes.
     (&["received_at", "receivedAt"], Field::Stamp),
     (&["position"], Field::Stamp),
+    (&["id_scheme", "idScheme"], Field::IdScheme),
 ];
 
 /// Names that look like a time, without case and separators.
@@ -242,7 +243,8 @@ const PEOPLE: [&str; 46] = [
 ];
 
 /// Names that are certainly meant for a field without being near its listed ones.
-const MEANT: [(&str, Field); 26] = [
+const MEANT: [(&str, Field); 27] = [
+    ("propertys", Field::Properties),
     ("costumer", Field::Customer),
     ("costumerid", Field::Customer),
     ("cust", Field::Customer),
@@ -320,6 +322,19 @@ static TABLE: LazyLock<HashMap<Vec<u8>, Entry>> = LazyLock::new(|| {
     table
 });
 
+/// The names, without case and separators, that others can be near.
+static NEARABLE: LazyLock<Vec<(Vec<u8>, Field)>> = LazyLock::new(|| {
+    let mut names = Vec::new();
+    for (spellings, field) in FIELDS.iter().filter(|(_, field)| !field.has_fixed_name() && !field.is_of_exports()) {
+        let mut buffer = [0; FOLDED_BYTES_MAX];
+        let name = spellings.first().and_then(|name| fold(name, &mut buffer)).unwrap_or_default();
+        if name.len() >= NEAR_LETTERS_MIN {
+            names.push((name.to_vec(), *field));
+        }
+    }
+    names
+});
+
 /// `name` in small letters and without `_`, `-` and spaces; `None` when it is too long to mean anything.
 fn fold<'b>(name: &str, buffer: &'b mut [u8; FOLDED_BYTES_MAX]) -> Option<&'b [u8]> {
     let mut length = 0;
@@ -373,12 +388,8 @@ pub(crate) fn near(name: &str) -> Option<Field> {
     if folded.len() < NEAR_LETTERS_MIN || OTHER_WORDS.iter().any(|word| is(word)) {
         return None;
     }
-    let mut listed = [0; FOLDED_BYTES_MAX];
-    let near =
-        FIELDS.iter().filter(|(_, field)| !field.has_fixed_name() && *field != Field::Stamp).find(|(spellings, _)| {
-            let name = spellings.first().and_then(|name| fold(name, &mut listed)).unwrap_or_default();
-            name.len() >= NEAR_LETTERS_MIN && is_one_edit_away(name, folded)
-        });
+    let is_near = |name: &[u8]| name.len().abs_diff(folded.len()) <= 1 && is_one_edit_away(name, folded);
+    let near = NEARABLE.iter().find(|(name, _)| is_near(name));
     near.map(|(_, field)| *field)
 }
 

@@ -40,7 +40,7 @@ pub fn parse<'a>(content_type: Option<&str>, body: &'a [u8], limits: &Limits) ->
     if json::trim(body).is_empty() {
         return Err(BodyError::malformed("the body is empty"));
     }
-    let rules = Rules { limits, cloud_only: media == Media::CloudEvents };
+    let rules = Rules { limits, cloud_only: media == Media::CloudEvents, is_file: false };
     let items = match media {
         Media::Lines => lines(body, rules)?,
         Media::Json | Media::CloudEvents => document(body, rules)?,
@@ -50,7 +50,8 @@ pub fn parse<'a>(content_type: Option<&str>, body: &'a [u8], limits: &Limits) ->
 
 /// Reads one line of a file, `number` of it counted from 1; `None` when nothing stands in it.
 pub fn line<'a>(number: u64, line: &'a [u8], limits: &Limits) -> Option<Item<'a>> {
-    (!json::trim(line).is_empty()).then(|| line_item(number, line, Rules { limits, cloud_only: false }))
+    let rules = Rules { limits, cloud_only: false, is_file: true };
+    (!json::trim(line).is_empty()).then(|| line_item(number, line, rules))
 }
 
 fn lines<'a>(body: &'a [u8], rules: Rules<'_>) -> Result<Vec<Item<'a>>, BodyError> {

@@ -21,8 +21,7 @@ pub(crate) struct Slot<'a, T> {
     value: Option<T>,
     name: Cow<'a, str>,
     exact: bool,
-    /// Why the event is refused unless a listed name comes: a name that is not listed has a value that the field
-    /// cannot have, or two such names differ.
+    /// Why the event is refused unless a listed name comes: two names that are not listed differ.
     fault: Option<Box<Rejection>>,
 }
 
@@ -57,12 +56,8 @@ impl<'a, T: PartialEq> Slot<'a, T> {
             Ok(None) => Ok(()),
             Ok(Some(value)) => self.fill(name, value, warnings),
             Err(refusal) if name.exact => Err(refusal),
-            Err(_) if self.exact => {
-                warnings.push(Warning::of(WarningCode::AmbiguousField, name.text));
-                Ok(())
-            }
-            Err(refusal) => {
-                self.fault.get_or_insert_with(|| Box::new(refusal));
+            Err(_) => {
+                warnings.push(Warning::of(WarningCode::FieldNotRead, name.text));
                 Ok(())
             }
         }
@@ -111,7 +106,7 @@ impl<'a, T: PartialEq> Slot<'a, T> {
         match (value, name.exact) {
             (Ok(None), _) => {}
             (Err(refusal), true) => return Err(refusal),
-            (Err(_), false) => warn(WarningCode::MeasureNotRead, &name.text),
+            (Err(_), false) => warn(WarningCode::FieldNotRead, &name.text),
             (Ok(Some(value)), exact) => match self.value.as_ref().map(|known| *known == value) {
                 None => *self = Self { value: Some(value), name: name.text, exact, fault: None },
                 Some(false) if self.exact && exact => {

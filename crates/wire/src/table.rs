@@ -17,6 +17,7 @@ use crate::json::{self, JsonKind};
 use crate::names::{self, Hint, Meaning};
 use crate::slot::Named;
 use crate::time_name::is_time_like;
+use crate::usage;
 use crate::values::not_json;
 
 /// Which columns fields are read from when their names do not say so: pairs of a field, by any of its
@@ -114,11 +115,16 @@ impl Columns {
         }
         let mapped = mapped(&names, mapping)?;
         let is_mapped = |field: Field| mapped.iter().any(|(taken, _)| *taken == field);
+        // Then these columns are members of one usage object, as they would be in JSON.
+        let is_usage = names.iter().any(|name| usage::is_telling(name));
+        let is_of_usage = |name: &str| is_usage && matches!(name, "input_tokens" | "output_tokens");
         let role = |name: &&str| match (mapped.iter().find(|(_, column)| column == name), names::meaning(name)) {
             (Some((field, _)), _) => Role::Field(*field, true),
             // An export shows what the server set; an import has it set anew.
             (None, Some(Meaning::Field { field: Field::Stamp, .. })) => Role::Unread,
-            (None, Some(Meaning::Field { field, exact })) if can_be_column(field) && !is_mapped(field) => {
+            (None, Some(Meaning::Field { field, exact }))
+                if can_be_column(field) && !is_mapped(field) && !is_of_usage(name) =>
+            {
                 Role::Field(field, exact)
             }
             (None, _) if name.is_empty() => Role::Unread,

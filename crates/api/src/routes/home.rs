@@ -1,16 +1,24 @@
 //! The first page: what runs here, where its documents are, and the first line to send. Needs no key and touches no
 //! tenant's data.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::state::ApiState;
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const FIRST_LINE: &str =
-    r#"curl -s -H 'content-type: application/json' -d '{"id": "e1", "customer": "acme", "user": "u1"}' "#;
+    r#"curl -s -H 'content-type: application/json' -d '{"id": "e1", "customer": "acme", "user": "u1"}'"#;
+/// What the first line needs where no tenant is served without a key.
+const KEY_HEADER: &str = " -H 'authorization: Bearer YOUR-API-KEY'";
 
 /// What runs here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,9 +42,11 @@ pub(crate) struct HomeBody {
     get, path = "/", tag = "operations", operation_id = "home", security(()),
     responses((status = 200, description = "What runs here", body = HomeBody)),
 )]
-pub(crate) async fn home(headers: HeaderMap) -> Response {
-    let host = headers.get("host").and_then(|host| host.to_str().ok()).filter(|host| is_plain(host));
-    let first_event = format!("{FIRST_LINE}http://{}/v1/events", host.unwrap_or("127.0.0.1:8080"));
+pub(crate) async fn home(State(api): State<Arc<ApiState>>, uri: Uri, headers: HeaderMap) -> Response {
+    let named = uri.authority().map(Authority::as_str);
+    let host = named.or_else(|| headers.get("host")?.to_str().ok()).filter(|host| is_plain(host));
+    let key = if api.keyring.authenticate(None).is_err() { KEY_HEADER } else { "" };
+    let first_event = format!("{FIRST_LINE}{key} http://{}/v1/events", host.unwrap_or("127.0.0.1:8080"));
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut answer =
         if accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim_start().starts_with("text/html")) {

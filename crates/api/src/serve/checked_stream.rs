@@ -122,7 +122,7 @@ impl<S> CheckedStream<S> {
     /// Keeps the memory of a head that is whole until its request is answered.
     fn keep_room(&mut self, bytes: usize) -> bool {
         let head = match self.reservation.take() {
-            Some(head) => Ok(Some(head.finish())),
+            Some(head) => head.finish().map(Some),
             None => self.budget.reserve_whole(bytes),
         };
         let has_room = head.is_ok();

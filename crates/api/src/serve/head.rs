@@ -164,7 +164,8 @@ impl Fields {
                     return Err(host("the Host field is no name of a host"));
                 }
             }
-            7 if is("upgrade") => self.upgrade = true,
+            // Of all others nothing is switched to, and the parser reads on.
+            7 if is("upgrade") => self.upgrade = lists(field.value, b"websocket"),
             14 if is("content-length") => {
                 let length = content_length(field.value)?;
                 if self.length.is_some_and(|before| before != length) {
@@ -218,6 +219,11 @@ impl Fields {
         }
         Ok(BodyLength::Chunked)
     }
+}
+
+/// Whether `word` is in a list of words with commas between them.
+fn lists(value: &[u8], word: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 fn content_length(value: &[u8]) -> Result<u64, HeadRefusal> {

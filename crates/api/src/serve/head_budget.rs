@@ -68,7 +68,7 @@ impl HeadBudget {
         if bytes <= HEAD_BYTES_FREE {
             return Ok(None);
         }
-        self.reserve(bytes).map(|head| Some(head.finish())).ok_or(NoRoom)
+        self.reserve(bytes).ok_or(NoRoom)?.finish().map(Some)
     }
 }
 
@@ -99,10 +99,13 @@ impl HeadReservation {
     }
 
     /// Keeps the room for the rest of the request: the head is whole.
-    pub(super) fn finish(mut self) -> Self {
+    ///
+    /// # Errors
+    /// [`NoRoom`] when it had to make room for another meanwhile.
+    pub(super) fn finish(mut self) -> Result<Self, NoRoom> {
         let taken = self.budget.0.lock().unfinished.remove(&self.number);
-        self.bytes = taken.map_or(0, |(bytes, _)| bytes);
-        self
+        self.bytes = taken.map(|(bytes, _)| bytes).ok_or(NoRoom)?;
+        Ok(self)
     }
 
     /// Whether the head has to make room; otherwise `waker` is woken when it has to.
@@ -135,7 +138,7 @@ mod tests {
         let newest = budget.reserve(1).unwrap();
         assert_eq!([&oldest, &newer, &newest].map(is_evicted), [true, false, false]);
         assert!(!oldest.grow_to(half) && newer.grow_to(half - 1));
-        let whole = newer.finish();
+        let whole = newer.finish().unwrap();
         assert!(budget.reserve_whole(HEADS_BYTES_MAX).is_err(), "no room beside one that is whole");
         assert!(is_evicted(&newest) && !is_evicted(&whole));
         assert!(matches!(budget.reserve_whole(HEAD_BYTES_FREE), Ok(None)));

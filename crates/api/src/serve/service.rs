@@ -106,9 +106,9 @@ fn check_http2(head: &Parts, budget: &HeadBudget) -> Result<HeadReservation, Hea
         (Some(authority), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(authority) => {
             refused(HeadFault::Malformed, "Host", "the request names two hosts")
         }
-        _ => match budget.reserve(bytes) {
-            Some(head) => Ok(head.finish()),
-            None => {
+        _ => match budget.reserve(bytes).map(HeadReservation::finish) {
+            Some(Ok(head)) => Ok(head),
+            _ => {
                 let detail = "the heads of other requests fill the memory set aside for them";
                 refused(HeadFault::NoRoom, "head", detail)
             }

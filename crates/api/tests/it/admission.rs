@@ -27,7 +27,7 @@ const COUNT: &str = r#"{"aggregations": [{"op": "count"}]}"#;
 const TABLE: &str = r#"{"user_metadata": {"u": {"plan": "pro"}}, "ts": "2026-11-21T10:00:00Z"}"#;
 const PATCH: &str = r#"{"user_metadata": {"u": {"plan": "free"}}}"#;
 
-const CASES: [Case; 38] = [
+const CASES: [Case; 39] = [
     ("GET", "/v1/events", "/v1/events", "", Some(WorkClass::Read)),
     ("POST", "/v1/events", "/v1/events", r#"{"id": "1"}"#, None),
     ("POST", "/v1/ingest", "/v1/ingest", r#"{"id": "2"}"#, None),
@@ -54,6 +54,7 @@ const CASES: [Case; 38] = [
     ("PUT", "/reference/users", "/reference/users", TABLE, Some(WorkClass::TableChange)),
     ("PATCH", "/reference/users", "/reference/users", PATCH, Some(WorkClass::TableChange)),
     ("GET", "/reference/users", "/reference/users", "", Some(WorkClass::TableRead)),
+    ("GET", "/", "/", "", None),
     ("GET", "/healthz", "/healthz", "", None),
     ("GET", "/livez", "/livez", "", None),
     ("GET", "/readyz", "/readyz", "", None),

@@ -7,9 +7,10 @@ use anyhow::{Context, ensure};
 
 use super::comparison::{Comparison, Quantity, Value};
 use super::runs::number;
-use crate::analytics::{self, CACHES_OFF, Question};
+use crate::analytics::{self, CACHES_OFF, Question, STRUCTURED, time_structured};
 use crate::client::Client;
 use crate::folder::Folder;
+use crate::latency::Percentiles;
 use crate::process::run_measured;
 use crate::query;
 use crate::server::Server;
@@ -43,12 +44,16 @@ impl Questions {
         for Question { name, paths } in &self.questions {
             let mut values = [Vec::new(), Vec::new()];
             for side in [first, 1 - first] {
-                let server = &self.servers[side];
-                let latency = query::time_route(server, name, paths, self.requests).await?.latency;
-                values[side] = vec![
-                    Value::new(format!("{name}, p50"), Quantity::P50Us, Some(number(latency.p50_us))),
-                    Value::new(format!("{name}, p99"), Quantity::P99Us, Some(number(latency.p99_us))),
-                ];
+                let latency = query::time_route(&self.servers[side], name, paths, self.requests).await?.latency;
+                values[side] = told(name, &latency);
+            }
+            comparison.add(&values[0], &values[1]);
+        }
+        for (name, body) in STRUCTURED {
+            let mut values = [Vec::new(), Vec::new()];
+            for side in [first, 1 - first] {
+                let latency = time_structured(&self.servers[side], body, self.requests).await?;
+                values[side] = told(name, &latency);
             }
             comparison.add(&values[0], &values[1]);
         }
@@ -62,6 +67,13 @@ impl Questions {
         }
         Ok(())
     }
+}
+
+fn told(name: &str, latency: &Percentiles) -> Vec<Value> {
+    vec![
+        Value::new(format!("{name}, p50"), Quantity::P50Us, Some(number(latency.p50_us))),
+        Value::new(format!("{name}, p99"), Quantity::P99Us, Some(number(latency.p99_us))),
+    ]
 }
 
 async fn load(build: &Path, parent: &Path, file: &Path, rows: u64) -> anyhow::Result<(Server, Folder)> {

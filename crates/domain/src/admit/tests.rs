@@ -156,6 +156,27 @@ fn source_and_id_of_a_cloud_event_are_apart_in_any_case_and_never_a_native_id() 
 }
 
 #[test]
+fn i2_the_id_of_an_export_is_taken_as_it_was_stored() {
+    let limits = Limits::default();
+    let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
+    let admission = Admission::new(context(&scope, &limits, &hasher, NOW), 0);
+    let sent = Candidate { id: text("c%d"), source: text("a#b"), ..Candidate::default() };
+    let stored_scheme = Some(IdScheme::CloudEvent);
+    let exported = Candidate { id: text("ce:a%23b#c%25d"), stored_scheme, ..Candidate::default() };
+    let check = |candidate: &Candidate<'_>| {
+        let checked = admission.check(candidate, &mut AnyName, String::new).map_err(|why| why.code)?;
+        let (id, former) = (checked.event_id(), checked.former_id().map(|former| former.text.to_owned()));
+        Ok::<_, RejectCode>((id.scheme, id.text.to_owned(), checked.payload_hash(), former))
+    };
+    let payload = hasher.written(&sent);
+    let stored = |former: Option<&str>| {
+        Ok((IdScheme::CloudEvent, "ce:a%23b#c%25d".to_owned(), payload, former.map(str::to_owned)))
+    };
+    assert_eq!(check(&sent), stored(Some("c%d")));
+    assert_eq!(check(&exported), stored(None));
+}
+
+#[test]
 fn the_future_ends_after_120_seconds_and_the_past_where_the_tenant_says() {
     let at = |micros: i64| Candidate {
         time: Some(TimeText::Number(Cow::Owned(NOW.plus_micros(micros).micros().to_string()))),

@@ -62,8 +62,7 @@ pub(super) fn first_usage<'c>(text: &'c UsageText<'c>) -> Usage<'c> {
 
 fn count(field: &str, number: Option<&str>) -> Result<Option<u64>, Rejection> {
     let Some(number) = number else { return Ok(None) };
-    let value = number.parse::<u64>().ok().or_else(|| whole(number));
-    match value {
+    match whole(number) {
         Some(value) if value <= TOKENS_MAX => Ok(Some(value)),
         _ => {
             let message = format!("must be a whole number from 0 to {TOKENS_MAX}");
@@ -72,11 +71,42 @@ fn count(field: &str, number: Option<&str>) -> Result<Option<u64>, Rejection> {
     }
 }
 
-/// `1500.0` and `1.5e3` are whole numbers too.
-fn whole(number: &str) -> Option<u64> {
-    let value: f64 = number.parse().ok()?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the comparison")]
-    (value.fract() == 0.0 && (0.0..=1e15).contains(&value)).then_some(value as u64)
+/// A whole number as digits, or in another form of JSON's (`12.0`, `1.2e1`); `None` also when it is
+/// beyond the limit. Nothing goes through a float, so a fraction is never lost by rounding.
+pub fn whole(text: &str) -> Option<u64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (is_negative, digits) = mantissa.strip_prefix('-').map_or((false, mantissa), |digits| (true, digits));
+    let (before, behind) = digits.split_once('.').unwrap_or((digits, "0"));
+    if before.is_empty() || behind.is_empty() {
+        return None;
+    }
+    // How many digits stand before the point, once the exponent has moved it.
+    let point = i64::try_from(before.len()).ok()?.checked_add(i64::from(exponent))?;
+    let (mut number, mut at) = (0_u64, 0_i64);
+    for digit in before.chars().chain(behind.chars()) {
+        let digit = u64::from(digit.to_digit(10)?);
+        if at < point {
+            number = shifted(number)? + digit;
+        } else if digit != 0 {
+            return None;
+        }
+        at += 1;
+    }
+    while at < point && number != 0 {
+        number = shifted(number)?;
+        at += 1;
+    }
+    (!is_negative || number == 0).then_some(number)
+}
+
+fn shifted(number: u64) -> Option<u64> {
+    (number <= TOKENS_MAX).then_some(number * 10)
 }
 
 fn latency_us(number: Option<&str>) -> Result<Option<u64>, Rejection> {

@@ -9,6 +9,7 @@ use arrow::array::{
     StringBuilder, StructArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow::datatypes::Int32Type;
+use domain::event::IdScheme;
 use domain::position::{Position, Seq};
 use vfs::{DiskVfs, Vfs};
 
@@ -161,6 +162,7 @@ fn exported_events_are_read_back() {
     let event = StoredEvent {
         position: Position::new(Seq(1), 0).into(),
         id: "e".into(),
+        id_scheme: IdScheme::Native,
         time: Timestamp::from_micros(-1),
         received_at: Timestamp::from_micros(5),
         kind: "t".into(),
@@ -179,7 +181,7 @@ fn exported_events_are_read_back() {
         reasoning_tokens: Some(0),
     };
     let mut writer = ParquetEvents::new(Vec::new()).unwrap();
-    writer.push(&[event.clone(), event]).unwrap();
+    writer.push(&[event.clone(), StoredEvent { id_scheme: IdScheme::CloudEvent, ..event }]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut table = ParquetTable::open(file_of(&writer.finish().unwrap(), folder.path()), 0).unwrap();
     assert_eq!(table.rows(), 2);
@@ -190,6 +192,8 @@ fn exported_events_are_read_back() {
     assert_eq!(row[1], Cell::Time(Timestamp::from_micros(-1)));
     assert_eq!((row[7].clone(), row[10].clone()), (Cell::Number("7".into()), Cell::Number("1.5".into())));
     assert_eq!((row[8].clone(), row[12].clone()), (Cell::Absent, Cell::Text("{}")));
-    assert_eq!(table.columns()[14..], ["cache_read_tokens", "cache_write_tokens", "reasoning_tokens"]);
-    assert_eq!(row[14..], [Cell::Number("5".into()), Cell::Absent, Cell::Number("0".into())]);
+    assert_eq!(table.columns()[14..], ["cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "id_scheme"]);
+    let last = [Cell::Number("5".into()), Cell::Absent, Cell::Number("0".into()), Cell::Text("cloudevent")];
+    assert_eq!(row[14..], last);
+    assert_eq!(rows.row(0).last(), Some(Cell::Absent), "a native id");
 }

@@ -325,6 +325,7 @@ fn stored_event(unflushed: &MemtableEvent<'_>) -> StoredEvent {
     StoredEvent {
         position: unflushed.position.into(),
         id: event.id.to_owned(),
+        id_scheme: event.id_scheme,
         time: event.time,
         received_at: unflushed.times.received_at,
         kind: event.kind.to_owned(),

@@ -10,11 +10,12 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use domain::event::IdScheme;
 use domain::position::Position;
 use domain::record::ReceiptTimes;
 use domain::time::Timestamp;
 use parquet::basic::Encoding;
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use ports::reports::StoredEvent;
@@ -251,12 +252,13 @@ pub(crate) fn stored(batch: &RecordBatch, row: usize) -> Result<StoredEvent> {
     let columns = Columns(batch);
     let keys = EventKeys::of(batch)?;
     let key = keys.key(row);
-    let text =
-        |name: &str| Ok::<_, parquet::errors::ParquetError>(text_at(columns.texts(name)?, row).map(str::to_owned));
-    let count = |name: &str| Ok::<_, parquet::errors::ParquetError>(count_at(columns.numbers(name)?, row));
+    let text = |name: &str| Ok::<_, ParquetError>(text_at(columns.texts(name)?, row).map(str::to_owned));
+    let count = |name: &str| Ok::<_, ParquetError>(count_at(columns.numbers(name)?, row));
+    let id_scheme = IdScheme::of_code(columns.codes(ID_SCHEME)?.value(row));
     Ok(StoredEvent {
         position: key.position.into(),
         id: columns.texts("id")?.value(row).to_owned(),
+        id_scheme: id_scheme.ok_or_else(|| ParquetError::General("an id has an unknown scheme".into()))?,
         time: key.time,
         received_at: Timestamp::from_micros(columns.times("received_at")?.value(row)),
         kind: columns.texts("type")?.value(row).to_owned(),

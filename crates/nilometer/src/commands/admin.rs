@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use crate::admin;
 use crate::cli::{AdminCommand, FolderArgs};
-use crate::folder::{FolderError, is_in_use};
+use crate::folder::{FolderError, MANIFEST_FILE, is_in_use};
 
 /// Runs one of them.
 pub(super) fn admin(command: AdminCommand) -> anyhow::Result<ExitCode> {
@@ -17,7 +17,7 @@ pub(super) fn admin(command: AdminCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn accept_clock(FolderArgs { data }: &FolderArgs) -> anyhow::Result<ExitCode> {
-    if !data.is_dir() {
+    if !data.join(MANIFEST_FILE).is_file() {
         return Err(FolderError::Missing { folder: data.clone() }.into());
     }
     if !is_in_use(data) {

@@ -13,6 +13,7 @@ use domain::tenant::{TenantId, TenantScope};
 use ledger_embedded::interchange::ParquetEvents;
 use ports::active_users::ActiveUsers;
 use ports::reports::{EventQuery, Order, Reports, StoredEvent};
+use serde::Serialize;
 use vfs::{Publisher, UserFilesVfs};
 
 use super::events::RequestedEvents;
@@ -28,7 +29,7 @@ const PAGE_EVENTS: usize = 50_000;
 /// Bytes after which fewer are.
 const PAGE_BYTES: usize = 512 << 20;
 /// The columns of CSV.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "event_id",
     "time",
     "type",
@@ -46,6 +47,7 @@ const COLUMNS: [&str; 17] = [
     "cache_read_tokens",
     "cache_write_tokens",
     "reasoning_tokens",
+    "id_scheme",
 ];
 /// What a spreadsheet takes for a formula when a cell begins with it.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
@@ -158,6 +160,16 @@ async fn write<W: Write + Send>(
     }
 }
 
+/// A line of NDJSON.
+#[derive(Serialize)]
+struct Line {
+    #[serde(flatten)]
+    event: EventBody,
+    /// What the id means, unless it is the client's own or an assigned one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_scheme: Option<&'static str>,
+}
+
 /// A file being written in one of the formats.
 enum Sheet<W: Write + Send> {
     Csv(Box<csv::Writer<W>>),
@@ -183,7 +195,9 @@ impl<W: Write + Send> Sheet<W> {
             Self::Csv(writer) => events.iter().try_for_each(|event| push_row(writer, event)),
             Self::Ndjson(out) => {
                 for event in events {
-                    out.write_all(&serde_json::to_vec(&EventBody::new(scope, event)?)?)?;
+                    let id_scheme = event.id_scheme.name();
+                    let line = Line { event: EventBody::new(scope, event)?, id_scheme };
+                    out.write_all(&serde_json::to_vec(&line)?)?;
                     out.write_all(b"\n")?;
                 }
                 Ok(())
@@ -231,6 +245,7 @@ fn push_row<W: Write>(writer: &mut csv::Writer<W>, event: &StoredEvent) -> anyho
         Cow::Owned(count(event.cache_read_tokens)),
         Cow::Owned(count(event.cache_write_tokens)),
         Cow::Owned(count(event.reasoning_tokens)),
+        Cow::Borrowed(event.id_scheme.name().unwrap_or_default()),
     ];
     for cell in &cells {
         writer.write_field(cell.as_bytes()).map_err(plain)?;

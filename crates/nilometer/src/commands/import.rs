@@ -38,7 +38,8 @@ async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let destination = Destination::open(into, strict).await?;
-    let purpose = format!("{} {format:?} {map:?} {null:?} {delimiter:?} {rejects:?}", destination.identity());
+    let purpose =
+        format!("{} {format:?} {map:?} {null:?} {delimiter:?} {rejects:?} {strict} {now}", destination.identity());
     let mut inputs = files.iter().map(|file| Input::find(file, &purpose)).collect::<anyhow::Result<Vec<_>>>()?;
     let beside_rejects = || rejects.as_ref().map(|path| with_suffix(path, ".checkpoint"));
     let path = destination.folder().map(|folder| folder.join(IMPORT_CHECKPOINT_FILE)).or_else(beside_rejects);

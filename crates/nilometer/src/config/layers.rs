@@ -104,12 +104,22 @@ pub(super) fn defaults() -> Table {
     Table::try_from(Settings::default()).unwrap_or_default()
 }
 
-/// Whether Kubernetes makes a variable of this name for a Service called `nilometer`: `NILOMETER_SERVICE_HOST`,
-/// `NILOMETER_SERVICE_PORT` with or without the name of a port, `NILOMETER_PORT`, and
-/// `NILOMETER_PORT_8080_TCP` with or without `_PROTO`, `_PORT` or `_ADDR`.
-fn is_of_kubernetes(name: &str) -> bool {
+/// Whether Kubernetes makes a variable of this name for a Service called `nilometer`, or one whose name begins so,
+/// such as `nilometer-metrics`: `NILOMETER_SERVICE_HOST`, `NILOMETER_SERVICE_PORT` with or without the name of a
+/// port, `NILOMETER_PORT`, and `NILOMETER_PORT_8080_TCP` with or without `_PROTO`, `_PORT` or `_ADDR`. A `…_PORT` of
+/// a longer name is one only beside its `…_SERVICE_HOST`, of which `has` tells.
+fn is_of_kubernetes(name: &str, has: impl Fn(&str) -> bool) -> bool {
     let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) else { return false };
-    if matches!(rest, "PORT" | "SERVICE_HOST" | "SERVICE_PORT") || rest.starts_with("SERVICE_PORT_") {
+    if rest == "PORT" || name.strip_suffix("_PORT").is_some_and(|service| has(&format!("{service}_SERVICE_HOST"))) {
+        return true;
+    }
+    let ends = std::iter::once(0).chain(rest.match_indices('_').map(|(at, _)| at + 1));
+    ends.filter_map(|at| rest.get(at..)).any(is_variable_of_a_service)
+}
+
+/// Whether `rest` is what stands behind the name of a Service.
+fn is_variable_of_a_service(rest: &str) -> bool {
+    if matches!(rest, "SERVICE_HOST" | "SERVICE_PORT") || rest.starts_with("SERVICE_PORT_") {
         return true;
     }
     let mut parts = rest.split('_');
@@ -121,10 +131,13 @@ fn is_of_kubernetes(name: &str) -> bool {
 
 /// Refuses a variable that looks like a setting and is none.
 pub(super) fn check_environment(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
-    for name in names {
-        let name = name.to_string_lossy();
-        let known = name == CONFIG_VARIABLE || SETTINGS.iter().any(|setting| variable(setting.name) == name);
-        if name.starts_with(VARIABLE_PREFIX) && !known && !is_of_kubernetes(&name) {
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    for name in &names {
+        let known = *name == CONFIG_VARIABLE || SETTINGS.iter().any(|setting| variable(setting.name) == *name);
+        if name.starts_with(VARIABLE_PREFIX)
+            && !known
+            && !is_of_kubernetes(name, |other| names.iter().any(|name| name == other))
+        {
             return Err(ConfigError::new(format!("unknown environment variable {name}: no setting has this name")));
         }
     }

@@ -138,7 +138,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "retention_delay_sec",
         "SECONDS",
-        "How long a new or shorter retention_days waits before it drops anything (0 to 2592000); 0: not at all",
+        "How long a new or shorter retention_days waits before it drops anything; 0: not at all",
     ),
     setting("flush_rows", "EVENTS", "Events in memory that start a flush"),
     setting("flush_bytes", "BYTES", "Bytes of events in memory that start a flush"),
@@ -156,7 +156,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "clock_drift_max_sec",
         "SECONDS",
-        "How far the clock may be off the trusted time (1 to 300); beyond it writes get 503 until it is believed",
+        "How far the clock may be off the trusted time; beyond it writes get 503 until it is believed",
     ),
     setting("endpoints_max", "NAMES", "Most distinct endpoints of one tenant"),
     setting("types_max", "NAMES", "Most distinct event types of one tenant"),
@@ -165,7 +165,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("backlog_bytes_max", "BYTES", "Most bytes accepted but not yet applied; above it writes get 503"),
     setting("live_retention_sec", "SECONDS", "How far the live view reaches back: its longest window"),
     setting("live_bytes_max", "BYTES", "Memory of the live view; above it the oldest seconds are dropped"),
-    setting("connections_max", "CONNECTIONS", "Most connections open at once; more wait to be accepted"),
+    setting(
+        "connections_max",
+        "CONNECTIONS",
+        "Most connections open at once; those with nothing to do make room for more",
+    ),
     setting("header_timeout_ms", "MILLISECONDS", "Longest wait for the head of a request, from its first byte"),
     setting("body_timeout_ms", "MILLISECONDS", "Longest wait for the body of a request"),
     setting("idle_timeout_ms", "MILLISECONDS", "Longest silence on a connection between two requests"),

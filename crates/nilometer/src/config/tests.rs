@@ -56,6 +56,16 @@ fn help_shows_name_unit_default_and_variable_of_every_setting() {
     assert!(help.contains("[default: 8388608]"), "{help}");
 }
 
+/// What a setting may be, as its refusal says; a dash for what is no number.
+fn range(name: &str) -> String {
+    if !defaults()[name].is_integer() {
+        return "–".to_owned();
+    }
+    let refusal = with(name, i64::MAX).err().unwrap().to_string();
+    let range = refusal.strip_prefix(&format!("{name} must be ")).and_then(|rest| rest.split_once(", is"));
+    range.unwrap().0.to_owned()
+}
+
 #[test]
 fn the_operations_guide_shows_every_setting_as_it_is() {
     let guide = include_str!("../../../../docs/operations.md");
@@ -66,7 +76,7 @@ fn the_operations_guide_shows_every_setting_as_it_is() {
             other => other.to_string(),
         };
         let unit = setting.unit.replace('|', "\\|");
-        let row = format!("| `{}` | {unit} | {default} | {} |", setting.name, setting.help);
+        let row = format!("| `{}` | {unit} | {default} | {} | {} |", setting.name, range(setting.name), setting.help);
         assert!(guide.contains(&row), "docs/operations.md lacks this row:\n{row}");
     }
 }
@@ -94,6 +104,10 @@ fn unknown_settings_are_named() {
     for near in ["NILOMETER_PORTS", "NILOMETER_PORT_HTTP_TCP", "NILOMETER_PORT_8080", "NILOMETER_PORT_8080_TCP_NAME"] {
         assert!(check_environment([near].map(Into::into).into_iter()).is_err(), "{near}");
     }
+    let of_a_longer_name =
+        ["NILOMETER_METRICS_SERVICE_HOST", "NILOMETER_METRICS_PORT", "NILOMETER_METRICS_PORT_80_TCP_ADDR"];
+    assert!(check_environment(of_a_longer_name.map(Into::into).into_iter()).is_ok());
+    assert!(check_environment(["NILOMETER_METRICS_PORT"].map(Into::into).into_iter()).is_err(), "a mistake alone");
 }
 
 #[test]

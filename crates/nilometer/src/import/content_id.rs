@@ -15,6 +15,12 @@ const HASH_BYTES: usize = 16;
 /// The id of `candidate`.
 pub(super) fn content_id(candidate: &Candidate<'_>) -> String {
     let Candidate { source, time, kind, project, customer, user, endpoint, properties, usage, .. } = candidate;
+    // What a provider's usage in the properties says is part of their text; an earlier release read other measures
+    // of it, and the id is the same all the same.
+    let usage = match candidate.first_reading.as_deref() {
+        Some(first) if first.properties.is_some() => &first.usage,
+        _ => usage,
+    };
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     let mut part = |text: Option<&str>| match text {
         // The length tells where a part ends, and an absent one from an empty one.
@@ -42,7 +48,8 @@ pub(super) fn content_id(candidate: &Candidate<'_>) -> String {
             hasher.update(text.as_bytes());
         }
     }
-    if let Some(tokens) = &candidate.provider {
+    // In the properties it is part of their text.
+    if let Some(tokens) = candidate.provider.filter(|tokens| tokens.beside) {
         for part in [tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.reasoning] {
             hasher.update(&[0xFE, u8::from(part.is_some())]);
             hasher.update(&part.unwrap_or(0).to_le_bytes());

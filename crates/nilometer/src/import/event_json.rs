@@ -1,13 +1,20 @@
 //! Writes an event as a line of JSON, as `POST /v1/events` takes it, under the first name of each field.
 
-use domain::event::{Candidate, ProviderTokens, TimeText};
+use domain::event::{Candidate, ProviderTokens, TimeText, split_cloud_event_id};
 
 /// Appends `candidate` with the id `id` and an end of line.
 pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str) {
     let Candidate { source, time, kind, tenant, project, customer, user, endpoint, properties, usage, .. } = candidate;
+    // The id of an export holds the source.
+    let stored = candidate.stored_scheme.and_then(|_| split_cloud_event_id(id));
+    let (source, id) = match &stored {
+        Some((source, id)) => (Some(source.as_str()), id.as_str()),
+        None => (source.as_deref(), id),
+    };
     out.extend_from_slice(b"{\"id\":");
     push_text(out, id);
-    if let Some(source) = source {
+    // Without an id of its own it is known by its content alone, wherever it is imported.
+    if let Some(source) = source.filter(|_| candidate.id.is_some()) {
         push_member(out, "specversion", "1.0");
         push_member(out, "source", source);
     }
@@ -34,9 +41,6 @@ pub(crate) fn push_event(out: &mut Vec<u8>, candidate: &Candidate<'_>, id: &str)
         ("tokens", &usage.tokens),
         ("inputTokens", &usage.input_tokens),
         ("outputTokens", &usage.output_tokens),
-        ("cacheReadTokens", &usage.cache_read_tokens),
-        ("cacheWriteTokens", &usage.cache_write_tokens),
-        ("reasoningTokens", &usage.reasoning_tokens),
         ("latencyMs", &usage.latency_ms),
         ("cacheReadTokens", &usage.cache_read_tokens),
         ("cacheWriteTokens", &usage.cache_write_tokens),
@@ -72,8 +76,7 @@ fn usage_object(tokens: &ProviderTokens) -> String {
     };
     let cached = vec![part("cached_tokens", cache_read), part("cache_write_tokens", cache_write)];
     let members = join(vec![
-        // The member that tells the shape.
-        part("prompt_tokens", Some(input.unwrap_or(0))),
+        part("prompt_tokens", input),
         part("completion_tokens", output),
         details("prompt_tokens_details", cached),
         details("completion_tokens_details", vec![part("reasoning_tokens", reasoning)]),
@@ -120,6 +123,8 @@ mod tests {
             r#"{"id":"e","usage":{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4}}}"#,
             r#"{"id":"e","usage":{"promptTokenCount":9,"candidatesTokenCount":5,"thoughtsTokenCount":4}}"#,
             r#"{"id":"e","properties":{"usage":{"input_tokens":9,"output_tokens":5,"cache_read_input_tokens":4}}}"#,
+            r#"{"id":"e","usage":{"candidatesTokenCount":5,"thoughtsTokenCount":4}}"#,
+            r#"{"id":"e","usage":{"completion_tokens":5}}"#,
             r#"{"id":"e","cacheReadTokens":1,"inputTokens":5,"reasoningTokens":0}"#,
         ] {
             let limits = Limits::default();
@@ -129,5 +134,15 @@ mod tests {
             let again = wire::line(1, &out, &limits).unwrap().unwrap();
             assert_eq!(again, candidate, "{json}");
         }
+    }
+
+    #[test]
+    fn i2_the_id_of_an_export_is_sent_as_the_source_and_the_id_that_it_holds() {
+        let (limits, mut out) = (Limits::default(), Vec::new());
+        let exported = r#"{"event_id":"ce:a%23b#c%25d","customer":"c","id_scheme":"cloudevent"}"#;
+        let candidate = wire::line(1, exported.as_bytes(), &limits).unwrap().unwrap();
+        push_event(&mut out, &candidate, candidate.id.as_deref().unwrap());
+        let sent = r#"{"id":"c%d","specversion":"1.0","source":"a#b","customer":"c"}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{sent}\n"));
     }
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use clock::Stopwatch;
-use domain::event::Candidate;
+use domain::event::{Candidate, split_cloud_event_id};
 use domain::limits::REJECT_RAW_BYTES_MAX;
-use domain::rejection::Rejection;
+use domain::rejection::{RejectCode, Rejection};
 use domain::warning::Warning;
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
@@ -47,6 +47,9 @@ const RECEIPT_INTERVAL: Duration = Duration::from_millis(500);
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 /// The code of an event that alone is larger than the server takes.
 const TOO_LARGE: &str = "too_large";
+/// Why an event is not sent whose id an export gave as a hash.
+const HASHED_ID: &str =
+    "the id is a hash of a CloudEvent's source and id, which cannot be sent; import the file into the data folder";
 
 /// How events are sent.
 #[derive(Debug, Clone, Copy)]
@@ -312,6 +315,9 @@ impl IngestAnswer {
     /// Adds what the server warned about to `findings`; its request began with event number `start` of `post`.
     fn tell(&self, post: &Post, start: usize, file: usize, findings: &mut Findings) {
         for WarningSum { code, field, count, first, message } in &self.warnings {
+            if !is_found_by_server_alone(code) {
+                continue;
+            }
             let line = post.lines.get(start.saturating_add(*first)).map_or(0, |origin| origin.line);
             let field = field.as_deref().unwrap_or_default();
             findings.add_warnings(code, field, *count, Place { file, line }, message);
@@ -372,9 +378,10 @@ impl Post {
     }
 }
 
-/// Whether the server warns of what was sent in any case, so that only its count is taken.
-fn is_found_by_server(code: &str) -> bool {
-    matches!(code, "no_customer_or_user" | "missing_source")
+/// Whether admission tells, which reading a row does not. What reading tells, the server may find again in what is
+/// sent; it is told once.
+fn is_found_by_server_alone(code: &str) -> bool {
+    matches!(code, "no_customer_or_user" | "zero_time" | "placeholder_value")
 }
 
 /// Makes bodies.
@@ -394,13 +401,17 @@ impl Packer for ServerPacker {
         if let Some(warning) = candidate.warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
             return Err(Rejection::strict(warning));
         }
+        let id = candidate.id.as_deref();
+        if candidate.stored_scheme.is_some() && id.and_then(split_cloud_event_id).is_none() {
+            return Err(Rejection::of(RejectCode::InvalidValue, "id_scheme", HASHED_ID));
+        }
         self.lines.push(RowOrigin { line, raw_start: self.raw.len(), body_start: self.body.len() });
         self.raw.extend_from_slice(&raw[..raw.len().min(REJECT_RAW_BYTES_MAX)]);
-        match candidate.id.as_deref() {
+        match id {
             Some(id) => push_event(&mut self.body, candidate, id),
             None => push_event(&mut self.body, candidate, &content_id(candidate)),
         }
-        let is_found_here = |warning: &&Warning<'_>| !is_found_by_server(warning.code.as_str());
+        let is_found_here = |warning: &&Warning<'_>| !is_found_by_server_alone(warning.code.as_str());
         Ok(candidate.warnings.iter().filter(is_found_here).cloned().collect())
     }
 

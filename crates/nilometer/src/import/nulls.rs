@@ -77,9 +77,10 @@ impl<'o> Nulls<'o> {
     }
 
     /// Warns about what was found in the row on line `line`.
-    pub(super) fn warn(&self, columns: &Columns, line: u64, rows: &mut impl RowSink) {
-        for (index, text) in &self.found {
-            rows.warn(line, CODE, columns.name(*index), &|| {
+    pub(super) fn warn(&mut self, columns: &Columns, line: u64, rows: &mut impl RowSink) {
+        // A row that cannot be cut into cells is not read, and says nothing of the one before it once more.
+        for (index, text) in self.found.drain(..) {
+            rows.warn(line, CODE, columns.name(index), &|| {
                 format!("the text {text:?} is taken as it is; --null '{text}' takes such cells for empty")
             });
         }

@@ -128,7 +128,7 @@ fn i9_what_needs_events_that_retention_has_dropped_is_gone_for_a_reason_that_is_
     post(&server, old);
     server.stop();
 
-    let server = launch.clone().set("retention_days", 2).start_ready();
+    let server = launch.clone().set("retention_days", 2).set("retention_delay_sec", 0).start_ready();
     let mut client = server.client();
     // Something new makes a flush, and after it retention has its turn.
     let mut round = 0;

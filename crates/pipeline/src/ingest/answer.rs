@@ -144,6 +144,21 @@ pub enum IngestError {
     Unavailable,
 }
 
+/// The labels of all errors in metrics.
+pub(crate) const ERROR_REASONS: [&str; 11] = [
+    "malformed",
+    "unsupported_media_type",
+    "unsupported_encoding",
+    "too_large",
+    "overloaded",
+    "clock_unsure",
+    "disk_full",
+    "request_running",
+    "idempotency_key_reused",
+    "replaying",
+    "unavailable",
+];
+
 impl IngestError {
     /// The label of this error in metrics.
     pub(crate) const fn reason(&self) -> &'static str {

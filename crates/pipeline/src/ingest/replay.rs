@@ -17,7 +17,7 @@ use domain::time::Timestamp;
 use ports::ledger::Sighting;
 use wire::Parsed;
 
-use super::answer::{EventResult, Status, WarningSum};
+use super::answer::{EventResult, Status};
 use super::judge::{CheckedEvent, EarlierSightings, Verdicts, check, ids};
 use super::keyed::EarlierRequest;
 use super::warning_sums::WarningSums;
@@ -66,8 +66,7 @@ impl Ingest {
         let sightings = self.seen_exactly(scope, &ids(read.iter().flatten(), context.former_ids)).await?;
         let sightings = EarlierSightings::of(read.iter().flatten().count(), sightings);
         self.metrics.request_replayed();
-        let results = tell(&checks, &read, sightings, &earlier.sighting);
-        Ok(Verdicts::new(results, told(&read)))
+        Ok(tell(&checks, &read, sightings, &earlier.sighting))
     }
 }
 
@@ -77,10 +76,11 @@ fn tell(
     read: &[Option<Checked<'_>>],
     mut sightings: EarlierSightings,
     request: &Sighting,
-) -> Vec<EventResult> {
+) -> Verdicts {
+    let mut warnings = WarningSums::default();
     let mut accepted: HashSet<EventId<'_>> = HashSet::with_capacity(read.len());
     let mut results = Vec::with_capacity(checks.len());
-    for (checked, read) in checks.iter().zip(read) {
+    for (index, (checked, read)) in checks.iter().zip(read).enumerate() {
         let known = read.as_ref().and_then(|event| Some((event, sightings.next_of(event)?)));
         let mut result = match known {
             None => EventResult::not_taken(checked),
@@ -98,17 +98,9 @@ fn tell(
         };
         if let Some(event) = read.as_ref().filter(|_| result.status != Status::Rejected) {
             result.warnings = event.warnings().iter().map(|warning| warning.code).collect();
+            warnings.add(index, event.warnings());
         }
         results.push(result);
     }
-    results
-}
-
-/// What looks like a mistake in the events that can be read.
-fn told(read: &[Option<Checked<'_>>]) -> Vec<WarningSum> {
-    let mut sums = WarningSums::default();
-    for (index, event) in read.iter().enumerate() {
-        sums.add(index, event.as_ref().map_or(&[], |event| event.warnings()));
-    }
-    sums.into_sums()
+    Verdicts::new(results, warnings.into_sums())
 }

@@ -35,13 +35,21 @@ impl Ingest {
             biased;
             keyed = self.find_or_begin(scope, &name, body) => keyed?,
             () = self.clock.sleep(self.limits.wait_applied_max) => {
-                let replaying = self.receipts.applied() < self.replay_until;
-                return Err(if replaying { IngestError::Replaying } else { IngestError::RequestRunning });
+                return Err(IngestError::RequestRunning);
             }
         };
         match keyed {
             Keyed::Again(EarlierRequest { sighting, .. }) if sighting.payload != body => Err(IngestError::KeyReused),
             keyed => Ok(keyed),
+        }
+    }
+
+    /// Waits until the records from before the start are applied: a key could stand in any of them.
+    pub(super) async fn wait_replayed(&self) -> Result<(), IngestError> {
+        tokio::select! {
+            biased;
+            () = self.receipts.wait_for(self.replay_until) => Ok(()),
+            () = self.clock.sleep(self.limits.wait_applied_max) => Err(IngestError::Replaying),
         }
     }
 
@@ -51,8 +59,6 @@ impl Ingest {
         name: &RequestName,
         body: PayloadHash,
     ) -> Result<Keyed, IngestError> {
-        // A key could stand in any record that was durable before the start.
-        self.receipts.wait_for(self.replay_until).await;
         loop {
             if let Some(earlier) = self.find_request(scope, &name.1).await? {
                 return Ok(Keyed::Again(earlier));

@@ -60,7 +60,6 @@ struct State {
 struct Counted {
     tenant: TenantId,
     event: StoredEvent,
-    id_scheme: IdScheme,
     payload: PayloadHash,
     late: bool,
 }
@@ -142,7 +141,6 @@ impl State {
         self.events.push(Counted {
             tenant: record.tenant().clone(),
             event: stored(position, record.received_at(), event),
-            id_scheme: event.id_scheme,
             payload,
             late: rule.is_late(event.time, record.times().late_from()),
         });
@@ -172,6 +170,7 @@ fn stored(position: Position, received_at: Timestamp, event: &EventView<'_>) -> 
     StoredEvent {
         position: position.into(),
         id: event.id.to_owned(),
+        id_scheme: event.id_scheme,
         time: event.time,
         received_at,
         kind: event.kind.to_owned(),

@@ -64,6 +64,19 @@ fn measures_are_read_from_their_columns_and_from_the_properties_first() {
 }
 
 #[test]
+fn columns_of_a_provider_are_read_as_its_usage_in_json_is() {
+    let names =
+        ["id", "customer", "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
+    let columns = columns(&names);
+    let mut scratch = String::new();
+    let item = read(&columns, &["e", "c", "100", "50", "50", "10"], &mut scratch);
+    let found = item.unwrap();
+    let tokens = found.provider.unwrap();
+    assert_eq!((tokens.input, tokens.output, tokens.cache_read), (Some(160), Some(50), Some(50)));
+    assert_eq!((found.usage.input_tokens, found.warnings), (None, Vec::new()));
+}
+
+#[test]
 fn i9_what_is_wrong_with_a_row_names_the_column() {
     let columns = columns(&["id", "eventId", "Data", "plan"]);
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100));
@@ -110,6 +123,21 @@ fn a_mapping_decides_over_names() {
     assert!(matches!(Columns::of(["a", "b"], &[]), Err(ColumnsError::NoField(_))));
     assert!(matches!(Columns::of(["id", "id"], &[]), Err(ColumnsError::Twice(_))));
     assert!(matches!(Columns::of(vec!["x"; 5_000], &[]), Err(ColumnsError::TooMany)));
+}
+
+#[test]
+fn i2_a_column_of_an_export_says_what_the_id_means() {
+    let columns = columns(&["event_id", "customer", "id_scheme"]);
+    let mut scratch = [(); 4].map(|()| String::new());
+    let [first, second, third, fourth] = &mut scratch;
+    same_as(
+        read(&columns, &["ce:a#1", "c", "cloudevent"], first),
+        r#"{"id":"ce:a#1","customer":"c","id_scheme":"cloudevent"}"#,
+    );
+    same_as(read(&columns, &["ce:a#1", "c", ""], second), r#"{"id":"ce:a#1","customer":"c"}"#);
+    let wanted = ("invalid_value", Some("id_scheme".to_owned()));
+    assert_eq!(code(read(&columns, &["ce:a#1", "c", "other"], third)), wanted);
+    assert_eq!(code(read(&columns, &["a", "c", "cloudevent"], fourth)), wanted);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is a count: a whole number from 0 to the limit, in quotes or not, however it is written.
 //! Nothing goes through a float, so a fraction is never lost by rounding.
 
+use domain::admit::whole;
 use domain::limits::TOKENS_MAX;
 
 use crate::json::{self, JsonKind};
@@ -17,44 +18,6 @@ pub(super) fn count(value: JsonKind<'_>) -> Result<Option<u64>, ()> {
         JsonKind::Bool | JsonKind::Array(_) | JsonKind::Object(_) => None,
     };
     number.filter(|number| *number <= TOKENS_MAX).map(Some).ok_or(())
-}
-
-/// A whole number as digits, or in another form of JSON's (`12.0`, `1.2e1`); `None` also when it is
-/// beyond the limit.
-fn whole(text: &str) -> Option<u64> {
-    if let Ok(number) = text.parse() {
-        return Some(number);
-    }
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (is_negative, digits) = mantissa.strip_prefix('-').map_or((false, mantissa), |digits| (true, digits));
-    let (before, behind) = digits.split_once('.').unwrap_or((digits, "0"));
-    if before.is_empty() || behind.is_empty() {
-        return None;
-    }
-    // How many digits stand before the point, once the exponent has moved it.
-    let point = i64::try_from(before.len()).ok()?.checked_add(i64::from(exponent))?;
-    let (mut number, mut at) = (0_u64, 0_i64);
-    for digit in before.chars().chain(behind.chars()) {
-        let digit = u64::from(digit.to_digit(10)?);
-        if at < point {
-            number = shifted(number)? + digit;
-        } else if digit != 0 {
-            return None;
-        }
-        at += 1;
-    }
-    while at < point && number != 0 {
-        number = shifted(number)?;
-        at += 1;
-    }
-    (!is_negative || number == 0).then_some(number)
-}
-
-fn shifted(number: u64) -> Option<u64> {
-    (number <= TOKENS_MAX).then_some(number * 10)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! CloudEvents 1.0 in JSON: the attributes, what is looked for in the data, and what is refused.
 
+use domain::event::IdScheme;
+use domain::limits::Limits;
 use domain::rejection::RejectCode;
 use domain::warning::{Warning, WarningCode};
 
-use crate::{CLOUD, event, items, refused_for};
+use crate::{CLOUD, JSON, LINES, event, events, items, refused_for};
 
 #[test]
 fn the_attributes_become_fields() {
@@ -77,4 +79,35 @@ fn the_content_type_demands_the_version() {
     let found = items(CLOUD, r#"[{"id":"a"},{"id":"b","specversion":"1.0"}]"#);
     let [Err((Some(id), why)), Ok(_)] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((id.as_str(), why.field.as_deref()), ("a", Some("specversion")));
+}
+
+#[test]
+fn i2_what_an_id_means_is_read_from_files_alone() {
+    let plain = r#"{"id":"ce:a#1"}"#;
+    for scheme in [r#""cloudevent""#, r#""other""#, "7", "{}", "null"] {
+        for name in ["id_scheme", "idScheme", "ID_SCHEME"] {
+            let body = format!(r#"{{"id":"ce:a#1","{name}":{scheme}}}"#);
+            assert_eq!(events(JSON, &body), events(JSON, plain), "{body}");
+            assert_eq!(events(LINES, &body), events(LINES, plain), "{body}");
+            assert_eq!(events(JSON, &format!("[{body}]")), events(JSON, plain), "{body}");
+            assert_eq!(events(JSON, &format!(r#"{{"events":[{body}]}}"#)), events(JSON, plain), "{body}");
+        }
+    }
+    let limits = Limits::default();
+    let of_file = |line: &str| {
+        let read = wire::line(1, line.as_bytes(), &limits).unwrap();
+        read.map(|candidate| candidate.stored_scheme).map_err(|(_, why)| (why.code, why.field))
+    };
+    let invalid = || Err((RejectCode::InvalidValue, Some("id_scheme".to_owned())));
+    for (line, wanted) in [
+        (r#"{"event_id":"ce:a#1","id_scheme":"cloudevent"}"#, Ok(Some(IdScheme::CloudEvent))),
+        (r#"{"idScheme":"cloudevent","id":"ce:a#1"}"#, Ok(Some(IdScheme::CloudEvent))),
+        (r#"{"id":"ce:a#1","id_scheme":""}"#, Ok(None)),
+        (r#"{"id":"ce:a#1","id_scheme":null}"#, Ok(None)),
+        (r#"{"type":"t","id_scheme":"cloudevent"}"#, Ok(None)),
+        (r#"{"id":"ce:a#1","id_scheme":"native"}"#, invalid()),
+        (r#"{"id":"a#1","id_scheme":"cloudevent"}"#, invalid()),
+    ] {
+        assert_eq!(of_file(line), wanted, "{line}");
+    }
 }

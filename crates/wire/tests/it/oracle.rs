@@ -155,7 +155,18 @@ fn counts(text: &str, names: &[&str]) -> bool {
 /// A field that is present and not null: its listed names, else others that differ in case and separators.
 fn pick(object: &Map<String, Value>, names: &[&str], form: Form, faults: &mut BTreeSet<RejectCode>) -> Option<Value> {
     let listed = names.iter().filter_map(|name| object.get(*name)).collect();
-    pick_of(listed, names, form, faults).or_else(|| pick_of(unlisted(object, names), names, form, faults))
+    pick_of(listed, names, form, faults).or_else(|| {
+        // What the field cannot be is not read under such a name.
+        let others = unlisted(object, names).into_iter().filter(|value| fits(value, names, form)).collect();
+        pick_of(others, names, form, faults)
+    })
+}
+
+/// Whether the value has a type that the field may have.
+fn fits(value: &Value, names: &[&str], form: Form) -> bool {
+    let mut faults = BTreeSet::new();
+    pick_of(vec![value], names, form, &mut faults);
+    faults.is_empty()
 }
 
 /// The value of members of one meaning, when all agree and have the right type.

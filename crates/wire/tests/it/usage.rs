@@ -68,6 +68,12 @@ fn what_is_no_usage_or_cannot_be_read_is_told() {
     let response = r#"{"user":"u","response":{"usage":{"prompt_tokens":1.5},"model":"m"}}"#;
     assert_eq!(told(response), invalid("response.usage.prompt_tokens"));
     assert_eq!(event(response).usage.model.as_deref(), Some("m"));
+    for body in [
+        r#"{"user":"u","properties":{"usage":{"cpu":3},"usageMetadata":{"promptTokenCount":9}}}"#,
+        r#"{"user":"u","properties":{"usageMetadata":{"promptTokenCount":9},"usage":{"cpu":3}}}"#,
+    ] {
+        assert_eq!(tokens(body), Some((Some(9), None)), "{body}");
+    }
     let cut = event(r#"{"user":"u","usage":{"prompt_tokens":100,"prompt_tokens_details":{"cached_tokens":150}}}"#);
     assert_eq!(cut.warnings, [Warning::of(WarningCode::UsageConflict, "usage")]);
     assert_eq!(cut.provider.unwrap().cache_read, Some(100));

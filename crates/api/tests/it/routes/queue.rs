@@ -7,7 +7,7 @@ use crate::harness::TestApi;
 #[tokio::test]
 async fn verdicts_are_success_or_error_with_a_reason() {
     let api = TestApi::start().await;
-    let body = r#"[{"event_id": "a"}, {"event_id": "a"}, {"event_id": ""}]"#;
+    let body = r#"[{"event_id": "a", "user": "u"}, {"event_id": "a", "user": "u"}, {"event_id": ""}]"#;
     let taken = api.post("/events", body).await.json(202);
     assert_eq!(taken["statusCode"], 202);
     assert_eq!((&taken["queued"], &taken["accepted"]), (&json!(1), &json!(1)));

@@ -9,7 +9,7 @@ async fn the_answer_has_counts_verdicts_and_a_receipt() {
     let api = TestApi::start().await;
     for (path, id) in [("/v1/events", "x"), ("/v1/ingest", "y")] {
         let body =
-            format!(r#"[{{"id": "{id}", "type": "t"}}, {{"id": "{id}", "type": "t"}}, {{"id": 1.5, "time": "?"}}]"#);
+            format!(r#"[{{"id": "{id}", "user": "u"}}, {{"id": "{id}", "user": "u"}}, {{"id": 1.5, "time": "?"}}]"#);
         let taken = api.send("POST", path, &[], body).await.json(202);
         assert_eq!((&taken["accepted"], &taken["duplicates"], &taken["rejected"]), (&json!(1), &json!(1), &json!(1)));
         assert_eq!(taken["results"][0], json!({"event_id": id, "status": "accepted"}));

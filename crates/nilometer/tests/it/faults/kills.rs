@@ -41,7 +41,7 @@ fn f1_to_f7_i1_i2_i3_i4_200_kills_under_load_lose_nothing_and_count_nothing_twic
 fn f7_i3_kills_while_old_events_are_dropped_change_no_sum() {
     let seed = Seed::new();
     let data = tempfile::tempdir().unwrap();
-    let launch = Launch::on(data.path()).restless().set("retention_days", 1);
+    let launch = Launch::on(data.path()).restless().set("retention_days", 1).set("retention_delay_sec", 0);
     let log = Arc::new(ClientLog::new(seed));
     kill_under_load(&launch, Load::of_writers(&log, BATCH_EVENTS_MAX), 20, seed);
     let server = launch.start_ready();

@@ -202,8 +202,8 @@ fn i2_rows_without_an_id_count_once_whatever_the_format_and_the_order_of_columns
 #[test]
 fn i6_the_limits_of_requests_hold_for_imports() {
     let folder = tempfile::tempdir().unwrap();
-    let rows: String = (0..10).map(|row| format!("{row},t{row}\n")).collect();
-    write(&folder.path().join("f.csv"), format!("id,type\n{rows}"));
+    let rows: String = (0..10).map(|row| format!("{row},t{row},u\n")).collect();
+    write(&folder.path().join("f.csv"), format!("id,type,user\n{rows}"));
     let mut command = import(&folder.path().join("data"), &folder.path().join("f.csv"), &[]);
     let output = command.env("NILOMETER_TYPES_MAX", "4").output().unwrap();
     assert_eq!(counts(&output), [10, 4, 0, 6]);

@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
 use super::{counts, export, import, imported, read, web_requests, write};
-use crate::harness::{nilometer, run, stderr, stdout};
+use crate::harness::{Server, nilometer, run, stderr, stdout};
 
 /// All events of a folder as JSON, without what the server stamps.
 fn events(data: &Path) -> Vec<Value> {
@@ -83,6 +83,56 @@ fn i3_random_events_survive_every_format() {
             Ok(())
         })
         .unwrap();
+}
+
+/// A CloudEvent of day `day`.
+fn cloud_event(day: usize, source: &str, id: &str) -> Value {
+    json!({
+        "specversion": "1.0", "source": source, "id": id, "type": "call", "time": format!("2026-01-0{day}T00:00:00Z"),
+        "subject": "acme", "data": {"user": "u", "tokens": 5},
+    })
+}
+
+#[test]
+fn i2_cloud_events_are_known_again_after_an_export_and_an_import() {
+    let (data, long) = (tempfile::tempdir().unwrap(), "x".repeat(300));
+    let sent = [cloud_event(1, "/a", "1"), cloud_event(2, "a#b%23", "c%d#"), cloud_event(3, &long, "1")];
+    let native = json!({"id": "ce:/a#1", "type": "call", "time": "2026-01-04T00:00:00Z", "customer": "acme"});
+    let file = data.path().join("events.ndjson");
+    write(&file, sent.iter().chain([&native]).map(|event| format!("{event}\n")).collect::<String>());
+    assert_eq!(imported(data.path(), &file, &[]), [4, 4, 0, 0]);
+    check_round_trip(data.path());
+
+    let folder = tempfile::tempdir().unwrap();
+    for ending in ["csv", "ndjson", "parquet"] {
+        let exported = folder.path().join(format!("export.{ending}"));
+        export(data.path(), &exported);
+        let copy = tempfile::tempdir().unwrap();
+        assert_eq!(imported(copy.path(), &exported, &[]), [4, 4, 0, 0], "{ending}");
+        let server = Server::start(copy.path());
+        let (status, answer) = server.post("/v1/events?wait=applied", json!(sent).to_string());
+        assert_eq!((status, &answer["duplicates"]), (202, &json!(3)), "{ending}: {answer}");
+        server.stop();
+    }
+}
+
+#[test]
+fn i2_cloud_events_of_an_export_are_sent_to_a_server_as_such() {
+    let [data, copy, folder] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let sent = [cloud_event(1, "/a", "1"), cloud_event(2, "a#b%23", "c%d#")];
+    let hashed = cloud_event(3, &"x".repeat(300), "1");
+    let (file, exported) = (folder.path().join("events.ndjson"), folder.path().join("export.csv"));
+    write(&file, sent.iter().chain([&hashed]).map(|event| format!("{event}\n")).collect::<String>());
+    assert_eq!(imported(data.path(), &file, &[]), [3, 3, 0, 0]);
+    export(data.path(), &exported);
+    let server = Server::start(copy.path());
+    let url = server.url();
+    let output = nilometer(&["import", exported.to_str().unwrap(), "--url", url.as_str()]).output().unwrap();
+    assert_eq!(counts(&output), [3, 2, 0, 1], "{}", stderr(&output));
+    assert!(stderr(&output).contains("hash of a CloudEvent's source and id"), "{}", stderr(&output));
+    let (status, answer) = server.post("/v1/events?wait=applied", json!(sent).to_string());
+    assert_eq!((status, &answer["duplicates"]), (202, &json!(2)), "{answer}");
+    server.stop();
 }
 
 #[test]

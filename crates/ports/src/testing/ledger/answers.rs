@@ -46,7 +46,7 @@ impl Counted {
         let event = &self.event;
         EventView {
             id: &event.id,
-            id_scheme: self.id_scheme,
+            id_scheme: event.id_scheme,
             time: event.time,
             kind: &event.kind,
             project: event.project.as_deref(),
@@ -135,7 +135,7 @@ impl Reports for MemoryLedger {
         let state = self.state.lock();
         Ok(state
             .of(scope)
-            .find(|counted| counted.event.id == id.text && counted.id_scheme == id.scheme)
+            .find(|counted| counted.event.id == id.text && counted.event.id_scheme == id.scheme)
             .map(|counted| counted.event.clone()))
     }
 

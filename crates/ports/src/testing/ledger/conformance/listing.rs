@@ -1,6 +1,6 @@
 //! Cases about events and customers as they are listed.
 
-use domain::event::EventId;
+use domain::event::{EventId, IdScheme};
 use domain::position::{EventPosition, Seq};
 use domain::time::TimeRange;
 
@@ -43,6 +43,7 @@ pub(super) async fn an_event_comes_back_as_it_was_sent<L: Ledger + Reports>(mut 
     let expected = StoredEvent {
         position: found.as_ref().expect("the event").position,
         id: "full".to_owned(),
+        id_scheme: IdScheme::Native,
         time: at(5),
         received_at: at(6),
         kind: "call".to_owned(),

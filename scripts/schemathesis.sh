@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Tests a server against its own OpenAPI document: what Schemathesis generates from it must be answered as it says,
+# and generated events must be taken. Bounded in cases and time. Needs Python with venv; where that, or the package
+# index, is missing, it says so and ends well.
+#
+#   scripts/schemathesis.sh BINARY
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/schemathesis"
+
+readonly BINARY=${1:?the nilometer to test}
+readonly EXAMPLES=15
+readonly ENVIRONMENT="${XDG_CACHE_HOME:-$HOME/.cache}/nilometer/schemathesis"
+
+say() { printf 'schemathesis: %s\n' "$*" >&2; }
+skip() {
+    say "skipped: $*"
+    exit 0
+}
+
+python3 -c 'import venv, ensurepip' 2>/dev/null || skip "Python 3 with venv is missing (apt-get install python3-venv)"
+if ! cmp -s requirements.txt "$ENVIRONMENT/requirements.txt"; then
+    say "installing into $ENVIRONMENT, once"
+    rm -rf "$ENVIRONMENT"
+    python3 -m venv "$ENVIRONMENT"
+    timeout 300 "$ENVIRONMENT/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt ||
+        { rm -rf "$ENVIRONMENT"; skip "its packages cannot be installed"; }
+    cp requirements.txt "$ENVIRONMENT/"
+fi
+
+data=$(mktemp -d)
+"$BINARY" serve --data "$data" --listen 127.0.0.1:0 --log-format human --types-max 1000000 --endpoints-max 1000000 \
+    --models-max 1000000 --projects-max 1000000 2>"$data/log" &
+server=$!
+trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$data"' EXIT
+url=
+for _ in $(seq 150); do
+    url=$(sed -n 's#.*listening on \(http://[0-9.:]*\).*#\1#p' "$data/log")
+    [[ -n $url ]] && break
+    kill -0 "$server" 2>/dev/null || { cat "$data/log" >&2; exit 1; }
+    sleep 0.2
+done
+
+run() {
+    PYTHONPATH=. SCHEMATHESIS_HOOKS=hooks "$ENVIRONMENT/bin/python" -m schemathesis.cli run "$url/openapi.json" \
+        --seed 1 --workers 2 --request-timeout 30 --max-failures 20 --no-color "$@"
+}
+say "answers are what the document says"
+run --phases examples,coverage,fuzzing --max-examples "$EXAMPLES" --exclude-path-regex '/stream|/ws' \
+    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
+say "generated events are taken"
+run --phases fuzzing --mode positive --max-examples 200 --checks positive_data_acceptance,not_a_server_error \
+    --include-operation-id take_events
+kill -0 "$server" || { say "the server ended"; exit 1; }
