@@ -5,9 +5,8 @@
 #
 #   scripts/schemathesis.sh BINARY
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/schemathesis"
-
 readonly BINARY=${1:?the nilometer to test}
+readonly HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")/schemathesis" && pwd)"
 readonly EXAMPLES=15
 readonly ENVIRONMENT="${XDG_CACHE_HOME:-$HOME/.cache}/nilometer/schemathesis"
 
@@ -18,17 +17,19 @@ skip() {
 }
 
 python3 -c 'import venv, ensurepip' 2>/dev/null || skip "Python 3 with venv is missing (apt-get install python3-venv)"
-if ! cmp -s requirements.txt "$ENVIRONMENT/requirements.txt"; then
+if ! cmp -s "$HERE/requirements.txt" "$ENVIRONMENT/requirements.txt"; then
     say "installing into $ENVIRONMENT, once"
     rm -rf "$ENVIRONMENT"
     python3 -m venv "$ENVIRONMENT"
-    timeout 300 "$ENVIRONMENT/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt ||
+    timeout 300 "$ENVIRONMENT/bin/pip" install --quiet --disable-pip-version-check -r "$HERE/requirements.txt" ||
         { rm -rf "$ENVIRONMENT"; skip "its packages cannot be installed"; }
-    cp requirements.txt "$ENVIRONMENT/"
+    cp "$HERE/requirements.txt" "$ENVIRONMENT/"
 fi
 
+# What it keeps of its own goes with the folder.
 data=$(mktemp -d)
-"$BINARY" serve --data "$data" --listen 127.0.0.1:0 --log-format human --types-max 1000000 --endpoints-max 1000000 \
+cd "$data"
+"$BINARY" serve --data "$data/folder" --listen 127.0.0.1:0 --log-format human --types-max 1000000 --endpoints-max 1000000 \
     --models-max 1000000 --projects-max 1000000 2>"$data/log" &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$data"' EXIT
@@ -41,7 +42,7 @@ for _ in $(seq 150); do
 done
 
 run() {
-    PYTHONPATH=. SCHEMATHESIS_HOOKS=hooks "$ENVIRONMENT/bin/python" -m schemathesis.cli run "$url/openapi.json" \
+    PYTHONPATH="$HERE" PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=hooks "$ENVIRONMENT/bin/python" -m schemathesis.cli run "$url/openapi.json" \
         --seed 1 --workers 2 --request-timeout 30 --max-failures 20 --no-color "$@"
 }
 say "answers are what the document says"

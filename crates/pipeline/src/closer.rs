@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::time::Timestamp;
 use domain::window::WindowRule;
 use ports::clock::Clock;
 use ports::journal::OrderedJournal;
@@ -38,7 +37,11 @@ impl Closer {
         loop {
             tokio::select! {
                 biased;
-                () = stop.ended() => return,
+                () = stop.ended() => {
+                    // What a correction has begun is not left to a start that would be in doubt again.
+                    self.reopen_if_corrected().await;
+                    return;
+                }
                 () = self.plan(&mut closing) => {}
             }
             let Some(through) = closing.due(self.receipts.applied()) else { continue };
@@ -57,8 +60,11 @@ impl Closer {
     }
 
     /// Opens the windows again that a clock of the future has closed, which would make all that comes in time
-    /// a revision.
-    async fn reopen(&self, closed: Timestamp, open_from: Timestamp) {
+    /// a revision; whether there are any.
+    async fn reopen_if_corrected(&self) -> bool {
+        let (closed, now) = (self.ledger.closed_through(), self.clock.now());
+        let open_from = self.in_flight.reopens(closed, now).filter(|_| self.clock.doubt().is_none());
+        let Some(open_from) = open_from else { return false };
         match self.ledger.reopen_after(open_from).await {
             Ok(()) => tracing::warn!(
                 %closed, %open_from,
@@ -66,6 +72,7 @@ impl Closer {
             ),
             Err(error) => tracing::warn!(error = error_chain(&error), "windows were not opened again; trying again"),
         }
+        true
     }
 
     /// Waits until a close is planned and its target record is visible.
@@ -80,11 +87,10 @@ impl Closer {
             if self.clock.doubt().is_some() {
                 continue;
             }
-            let closed = self.ledger.closed_through();
-            if let Some(open_from) = self.in_flight.reopens(closed, now) {
-                self.reopen(closed, open_from).await;
+            if self.reopen_if_corrected().await {
                 continue;
             }
+            let closed = self.ledger.closed_through();
             closing.plan(now, &self.in_flight, closed, || self.journal.last_durable());
         }
         if let Some(target) = closing.target() {

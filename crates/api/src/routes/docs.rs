@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{ArrayBuilder, Schema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required};
 use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
@@ -14,7 +14,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::{ProblemBody, ProblemKind};
-use events_in::{EventIn, EventsIn};
+use events_in::{CloudEventIn, EventIn, EventsIn};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,7 +28,7 @@ use events_in::{EventIn, EventsIn};
             Times of events without an offset are UTC. Write a `+` in a query string as `%2B`. Lists are paged: give `next_cursor` back as `cursor`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemBody, EventIn, EventsIn)),
+    components(schemas(ProblemBody, CloudEventIn, EventIn, EventsIn)),
     modifiers(&Credentials),
     security(("bearer" = []), ("api_key" = []), ()),
     tags(
@@ -71,11 +71,13 @@ pub(crate) fn ui(document: utoipa::openapi::OpenApi) -> SwaggerUi {
 pub(crate) fn with_events<S>(mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
     let content = |schema: RefOr<Schema>| ContentBuilder::new().schema(Some(schema)).build();
     let events = || content(Ref::from_schema_name(EventsIn::name()).into());
+    let cloud_event = || Ref::from_schema_name(CloudEventIn::name());
+    let cloud_events = Schema::from(ArrayBuilder::new().items(cloud_event()).min_items(Some(1)).build());
     let body = RequestBodyBuilder::new()
         .content("application/json", events())
         .content("application/x-ndjson", content(String::schema()))
-        .content("application/cloudevents+json", events())
-        .content("application/cloudevents-batch+json", events())
+        .content("application/cloudevents+json", content(cloud_event().into()))
+        .content("application/cloudevents-batch+json", content(RefOr::T(cloud_events)))
         .required(Some(Required::True))
         .build();
     for operation in routes.1.paths.values_mut().filter_map(|path| path.post.as_mut()) {

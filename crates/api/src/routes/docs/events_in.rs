@@ -70,6 +70,35 @@ impl PartialSchema for EventIn {
 
 impl ToSchema for EventIn {}
 
+/// One CloudEvent in structured mode.
+pub(super) struct CloudEventIn;
+
+impl PartialSchema for CloudEventIn {
+    fn schema() -> RefOr<Schema> {
+        let version = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["1.0"]));
+        let data = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+            .description(Some(
+                "The properties. What the envelope lacks of customer, user, endpoint and project is looked for in it.",
+            ));
+        let source = "With the id the identity of the event.";
+        let event = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .property("specversion", version)
+            .property("id", text("Unique per source.", NAME_CHARS_MAX, "1"))
+            .property("source", text(source, ENDPOINT_CHARS_MAX, "/gateway/eu"))
+            .property("type", text("What happened.", NAME_CHARS_MAX, "call"))
+            .property("subject", text("Who is charged.", NAME_CHARS_MAX, "acme"))
+            .property("time", time())
+            .property("data", data);
+        let required = ["specversion", "id", "source", "type"];
+        RefOr::T(required.into_iter().fold(event, ObjectBuilder::required).build().into())
+    }
+}
+
+impl ToSchema for CloudEventIn {}
+
 /// One event, an array of events, or an object with an array `events`.
 pub(super) struct EventsIn;
 

@@ -236,8 +236,8 @@ fn the_same_seed_gives_the_same_events_in_a_folder_and_over_http() {
     let export = |folder: &str| {
         let exported = run(&["export", "--data", folder, "--format", "csv"]);
         let text = String::from_utf8(exported.stdout).unwrap();
-        // All but when they were received, and the three columns behind that.
-        let mut rows: Vec<_> = text.lines().map(|row| row.rsplitn(5, ',').last().unwrap().to_owned()).collect();
+        // All but when they were received, and the four columns behind that.
+        let mut rows: Vec<_> = text.lines().map(|row| row.rsplitn(6, ',').last().unwrap().to_owned()).collect();
         rows.sort();
         rows
     };
