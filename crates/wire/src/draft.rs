@@ -136,7 +136,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The tenant named so far, or why none can be told.
-    pub(crate) fn into_tenant(self) -> Result<Option<Cow<'a, str>>, Rejection> {
+    pub(crate) fn into_tenant(mut self) -> Result<Option<Cow<'a, str>>, Rejection> {
         match self.refusal {
             Some(refusal) => Err(refusal),
             None => self.tenant.settle().map(|(tenant, _)| tenant),
@@ -144,11 +144,12 @@ impl<'a> Draft<'a> {
     }
 
     /// The event, when all of its members have been taken.
-    pub(crate) fn finish(mut self, cloud_only: bool) -> Item<'a> {
+    pub(crate) fn finish(&mut self, cloud_only: bool) -> Item<'a> {
         let id = self.id.value().filter(|id| id.len() <= EVENT_ID_BYTES_MAX).cloned();
         let id_scheme = std::mem::take(&mut self.id_scheme);
         let outcome = match self.refusal.take() {
             Some(refusal) => Err(refusal),
+            None if id_scheme.value().is_none() => self.complete(cloud_only),
             None => self.complete(cloud_only).and_then(|candidate| with_scheme(candidate, id_scheme)),
         };
         outcome.map_err(|refusal| (id.map(Cow::into_owned), refusal))
@@ -291,12 +292,12 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn complete(mut self, cloud_only: bool) -> Result<Candidate<'a>, Rejection> {
+    fn complete(&mut self, cloud_only: bool) -> Result<Candidate<'a>, Rejection> {
         if !self.named {
             return Err(Rejection::whole(RejectCode::InvalidValue, "names no field of an event"));
         }
-        let outer = std::mem::take(&mut self.properties).settle()?;
-        let object = self.object.clone();
+        let outer = self.properties.settle()?;
+        let object = std::mem::take(&mut self.object);
         let (usage, said) = self.settle_usage(&object, self.is_row || outer.1 || outer.0.is_none())?;
         let Usage { all: usage, first: first_usage } = usage;
         let (time, kind, project) = (self.time.settle()?, self.kind.settle()?, self.project.settle()?);
@@ -315,7 +316,7 @@ impl<'a> Draft<'a> {
             properties: outer.0,
             usage,
             provider: said.tokens,
-            warnings: self.warnings,
+            warnings: std::mem::take(&mut self.warnings),
             first_reading: None,
         };
         let listed = [time.1, kind.1, project.1, customer.1, user.1, endpoint.1, outer.1];
@@ -351,7 +352,7 @@ impl<'a> Draft<'a> {
         if let Some(warning) = said.warning.filter(is_told) {
             candidate.warnings.push(warning);
         }
-        self.hints.tell(&mut candidate, &object, lacks_usage);
+        std::mem::take(&mut self.hints).tell(&mut candidate, &object, lacks_usage);
         Ok(candidate)
     }
 
@@ -362,10 +363,9 @@ impl<'a> Draft<'a> {
         object: &str,
         properties_listed: bool,
     ) -> Result<(Usage<'a>, ProviderSaid<'a>), Rejection> {
-        let mut inside = std::mem::take(&mut self.inside);
-        inside.settle_shared(Some(object), &mut self.warnings)?;
-        let flat_inside = inside.flat();
-        let (mut all, mut first) = inside.settle(false)?;
+        self.inside.settle_shared(Some(object), &mut self.warnings)?;
+        let flat_inside = self.inside.flat();
+        let (mut all, mut first) = self.inside.settle(false)?;
         if !properties_listed {
             first = Some(UsageText::default());
         }
@@ -389,7 +389,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Takes what an export says of the id, which is the text under which the event was stored.
-fn with_scheme<'a>(candidate: Candidate<'a>, id_scheme: Text<'a>) -> Result<Candidate<'a>, Rejection> {
+fn with_scheme<'a>(candidate: Candidate<'a>, mut id_scheme: Text<'a>) -> Result<Candidate<'a>, Rejection> {
     let name = id_scheme.name().to_owned();
     let Some(scheme) = id_scheme.settle()?.0 else { return Ok(candidate) };
     let refused = |message: &str| Err(Rejection::of(RejectCode::InvalidValue, &name, message));

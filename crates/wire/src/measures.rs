@@ -34,6 +34,10 @@ const SHARED: [&str; 2] = ["input_tokens", "output_tokens"];
 impl<'a> Measures<'a> {
     /// Takes a member that may belong to a usage object lying flat among others.
     pub(crate) fn offer(&mut self, name: &str, value: &'a str) {
+        // No usage object has members in camel case that are measures too.
+        if !name.contains('_') && !is_of_usage(name) {
+            return;
+        }
         self.is_usage |= self.flat.offer(name, value) && usage::is_telling(name);
     }
 
@@ -115,10 +119,10 @@ impl<'a> Measures<'a> {
     /// The measures; and what an earlier release would have read, where that differs: it took listed names alone, and
     /// the members of a flat usage object as measures.
     /// `is_row` says that it took folded names too.
-    pub(crate) fn settle(self, is_row: bool) -> Result<(UsageText<'a>, Option<UsageText<'a>>), Rejection> {
+    pub(crate) fn settle(&mut self, is_row: bool) -> Result<(UsageText<'a>, Option<UsageText<'a>>), Rejection> {
         let (mut all, mut differs) = (UsageText::default(), !self.snake.is_empty());
         let mut folded = [false; Measure::COUNT];
-        for ((slot, which), folded) in self.slots.into_iter().zip(MEASURES).zip(&mut folded) {
+        for ((slot, which), folded) in self.slots.iter_mut().zip(MEASURES).zip(&mut folded) {
             let (value, exact) = slot.settle()?;
             *folded = value.is_some() && !exact && !is_row;
             differs |= *folded;
@@ -131,7 +135,7 @@ impl<'a> Measures<'a> {
         for (which, _) in MEASURES.into_iter().zip(folded).filter(|(_, folded)| *folded) {
             *member(&mut first, which) = None;
         }
-        for (which, name, value) in self.snake {
+        for (which, name, value) in std::mem::take(&mut self.snake) {
             let slot = member(&mut first, which);
             if slot.is_none() {
                 *slot = read(which, &name, value).unwrap_or_default();
@@ -187,7 +191,8 @@ pub(crate) fn names_tokens(usage: &UsageText<'_>) -> bool {
 
 /// Whether a usage object may have a member of this name.
 pub(crate) fn is_of_usage(name: &str) -> bool {
-    name.contains("oken") || name.contains("cache") || name == "iterations"
+    // The shortest of these names has ten letters; most properties have fewer.
+    name.len() >= 10 && (name.contains("oken") || name.contains("cache") || name == "iterations")
 }
 
 fn read<'a>(which: Measure, name: &str, value: JsonKind<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {

@@ -297,27 +297,21 @@ const LIMITS_OF_TOKENS: [&str; 16] = [
     "tokenspersecond",
 ];
 
-struct Entry {
-    meaning: Meaning,
-    /// How it is listed.
-    spellings: &'static [&'static str],
-}
-
-static TABLE: LazyLock<HashMap<Vec<u8>, Entry>> = LazyLock::new(|| {
+static TABLE: LazyLock<HashMap<Vec<u8>, Meaning>> = LazyLock::new(|| {
     let mut table = HashMap::new();
     let hints = [(&TIMES[..], Hint::Time), (&IDS[..], Hint::Id), (&PEOPLE[..], Hint::Who)];
     for (names, hint) in hints {
         for name in names {
-            table.entry(name.as_bytes().to_vec()).or_insert(Entry { meaning: Meaning::Hint(hint), spellings: &[] });
+            table.entry(name.as_bytes().to_vec()).or_insert(Meaning::Hint(hint));
         }
     }
-    table.insert(b"usage".to_vec(), Entry { meaning: Meaning::Hint(Hint::Usage), spellings: &[] });
-    table.insert(b"usagemetadata".to_vec(), Entry { meaning: Meaning::Hint(Hint::Usage), spellings: &[] });
-    table.insert(b"response".to_vec(), Entry { meaning: Meaning::Hint(Hint::Response), spellings: &[] });
+    table.insert(b"usage".to_vec(), Meaning::Hint(Hint::Usage));
+    table.insert(b"usagemetadata".to_vec(), Meaning::Hint(Hint::Usage));
+    table.insert(b"response".to_vec(), Meaning::Hint(Hint::Response));
     for (spellings, field) in FIELDS {
         let mut buffer = [0; FOLDED_BYTES_MAX];
         let key = spellings.first().and_then(|name| fold(name, &mut buffer)).unwrap_or_default();
-        table.insert(key.to_vec(), Entry { meaning: Meaning::Field { field, exact: true }, spellings });
+        table.insert(key.to_vec(), Meaning::Field { field, exact: false });
     }
     table
 });
@@ -347,16 +341,62 @@ fn fold<'b>(name: &str, buffer: &'b mut [u8; FOLDED_BYTES_MAX]) -> Option<&'b [u
 
 /// What `name` means.
 pub(crate) fn meaning(name: &str) -> Option<Meaning> {
+    // Nearly all names that mean something are listed, and nearly all others cannot be.
+    if let Some(field) = listed(name) {
+        return Some(Meaning::Field { field, exact: true });
+    }
     let mut buffer = [0; FOLDED_BYTES_MAX];
-    let entry = TABLE.get(fold(name, &mut buffer)?)?;
-    match entry.meaning {
-        Meaning::Field { field, .. } => {
-            let exact = entry.spellings.contains(&name);
-            (exact || !field.has_fixed_name()).then_some(Meaning::Field { field, exact })
-        }
+    let folded = fold(name, &mut buffer)?;
+    let first = folded.first()?;
+    if LENGTHS.get(usize::from(*first))? >> folded.len() & 1 == 0 {
+        return None;
+    }
+    let meaning = *TABLE.get(folded)?;
+    match meaning {
+        Meaning::Field { field, .. } => (!field.has_fixed_name()).then_some(Meaning::Field { field, exact: false }),
         hint => Some(hint),
     }
 }
+
+/// The field that is listed under this very name: [`FIELDS`] once more, as the compiler looks them up best.
+fn listed(name: &str) -> Option<Field> {
+    Some(match name {
+        "id" | "event_id" | "eventId" | "idempotency_key" | "idempotencyKey" => Field::Id,
+        "time" | "timestamp" | "ts" | "occurred_at" | "event_time" => Field::Time,
+        "type" | "event_type" | "eventType" | "event" => Field::Kind,
+        "customer" | "customer_id" | "customerId" | "account_id" | "accountId" | "subject" => Field::Customer,
+        "user" | "user_id" | "userId" => Field::User,
+        "endpoint" | "api_endpoint" | "apiEndpoint" => Field::Endpoint,
+        "project" | "project_id" | "projectId" => Field::Project,
+        "tenant" | "tenant_id" | "tenantId" | "workspace_id" => Field::Tenant,
+        "properties" | "metadata" | "data" | "payload" => Field::Properties,
+        "tokens" => Field::Measure(Measure::Tokens),
+        "inputTokens" | "input_tokens" => Field::Measure(Measure::InputTokens),
+        "outputTokens" | "output_tokens" => Field::Measure(Measure::OutputTokens),
+        "cacheReadTokens" | "cache_read_tokens" => Field::Measure(Measure::CacheReadTokens),
+        "cacheWriteTokens" | "cache_write_tokens" => Field::Measure(Measure::CacheWriteTokens),
+        "reasoningTokens" | "reasoning_tokens" => Field::Measure(Measure::ReasoningTokens),
+        "latencyMs" | "latency_ms" => Field::Measure(Measure::LatencyMs),
+        "model" => Field::Measure(Measure::Model),
+        "specversion" => Field::SpecVersion,
+        "source" => Field::Source,
+        "data_base64" => Field::BinaryData,
+        "received_at" | "receivedAt" | "position" => Field::Stamp,
+        "id_scheme" | "idScheme" => Field::IdScheme,
+        _ => return None,
+    })
+}
+
+/// How long names are that mean something, without case and separators: a bit for each length, by the first byte.
+static LENGTHS: LazyLock<[u64; 128]> = LazyLock::new(|| {
+    let mut lengths = [0; 128];
+    for name in TABLE.keys() {
+        if let Some(of_first) = name.first().and_then(|first| lengths.get_mut(usize::from(*first))) {
+            *of_first |= 1 << name.len();
+        }
+    }
+    lengths
+});
 
 /// The field that `name` means, with or without the case and separators of its listed names.
 pub(crate) fn field_of(name: &str) -> Option<(Field, bool)> {

@@ -132,10 +132,10 @@ impl<'a, T: PartialEq> Slot<'a, T> {
     ///
     /// # Errors
     /// The refusal of the event that no listed name has averted.
-    pub(crate) fn settle(self) -> Result<(Option<T>, bool), Rejection> {
-        match self.fault {
+    pub(crate) fn settle(&mut self) -> Result<(Option<T>, bool), Rejection> {
+        match self.fault.take() {
             Some(fault) => Err(*fault),
-            None => Ok((self.value, self.exact)),
+            None => Ok((self.value.take(), self.exact)),
         }
     }
 }
