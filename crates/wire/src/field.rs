@@ -60,9 +60,29 @@ impl Measure {
     /// How many there are.
     pub(crate) const COUNT: usize = 8;
 
-    /// Its place among all.
-    pub(crate) const fn index(self) -> usize {
-        self as usize
+    /// Its bit among all.
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    /// Its listed name, with underscores or without.
+    pub(crate) const fn spelling(self, snake_case: bool) -> &'static str {
+        match (self, snake_case) {
+            (Self::Tokens, _) => "tokens",
+            (Self::InputTokens, false) => "inputTokens",
+            (Self::InputTokens, true) => "input_tokens",
+            (Self::OutputTokens, false) => "outputTokens",
+            (Self::OutputTokens, true) => "output_tokens",
+            (Self::LatencyMs, false) => "latencyMs",
+            (Self::LatencyMs, true) => "latency_ms",
+            (Self::Model, _) => "model",
+            (Self::CacheReadTokens, false) => "cacheReadTokens",
+            (Self::CacheReadTokens, true) => "cache_read_tokens",
+            (Self::CacheWriteTokens, false) => "cacheWriteTokens",
+            (Self::CacheWriteTokens, true) => "cache_write_tokens",
+            (Self::ReasoningTokens, false) => "reasoningTokens",
+            (Self::ReasoningTokens, true) => "reasoning_tokens",
+        }
     }
 }
 

@@ -10,16 +10,25 @@ use domain::warning::{Warning, WarningCode};
 
 use crate::field::Measure;
 use crate::json::{self, JsonKind};
-use crate::slot::{Named, Slot};
+use crate::slot::{Named, conflict};
 use crate::usage::{self, Members, Reading};
 use crate::values::{filled, inside, number, text};
 
-/// Measures under names of their own, in one object.
+/// Measures under names of their own, in one object. Of a listed name only how it is written is kept: nearly every
+/// event has some, and is moved.
 #[derive(Debug, Default)]
 pub(crate) struct Measures<'a> {
-    slots: [Slot<'a, Cow<'a, str>>; Measure::COUNT],
+    usage: UsageText<'a>,
+    /// Those that were read from a listed name: a bit for each.
+    exact: u8,
+    /// Those of these whose listed name has underscores.
+    snake_case: u8,
+    /// The names of the others.
+    folded: Vec<(Measure, Cow<'a, str>)>,
+    /// Why the event is refused unless a listed name comes: two names of this measure that are not listed differ.
+    fault: Option<(Measure, Box<Rejection>)>,
     /// Members that are measures unless the object around them is itself a usage object.
-    snake: Vec<(Measure, Cow<'a, str>, JsonKind<'a>)>,
+    shared: Vec<(Measure, Cow<'a, str>, JsonKind<'a>)>,
     /// Members that a usage object has.
     flat: Members<'a>,
     /// Whether some member tells that the object is a usage object.
@@ -50,11 +59,11 @@ impl<'a> Measures<'a> {
         warnings: &mut Vec<Warning<'a>>,
     ) -> Result<(), Rejection> {
         if SHARED.contains(&&*name.text) {
-            self.snake.push((which, name.text, value));
+            self.shared.push((which, name.text, value));
             return Ok(());
         }
         let value = read(which, &name.text, value);
-        self.slot(which).map_or(Ok(()), |slot| slot.put(name, value, warnings))
+        self.take(which, None, name, value, warnings)
     }
 
     /// Takes a measure of a row of a table.
@@ -65,7 +74,7 @@ impl<'a> Measures<'a> {
         text: Cow<'a, str>,
         warnings: &mut Vec<Warning<'a>>,
     ) -> Result<(), Rejection> {
-        self.slot(which).map_or(Ok(()), |slot| slot.put(name, Ok(Some(text)), warnings))
+        self.take(which, None, name, Ok(Some(text)), warnings)
     }
 
     /// Takes a measure that stands in the properties, which are named `object`.
@@ -78,12 +87,82 @@ impl<'a> Measures<'a> {
         warnings: &mut Vec<Warning<'a>>,
     ) -> Result<(), Rejection> {
         if SHARED.contains(&&*name.text) {
-            self.snake.push((which, name.text, value));
+            self.shared.push((which, name.text, value));
             return Ok(());
         }
         let value = read(which, &name.text, value).map_err(|why| inside(object, why));
         let value = if name.exact { value } else { value.and_then(|value| readable(which, object, &name.text, value)) };
-        self.slot(which).map_or(Ok(()), |slot| slot.put_inside(object, name, value, warnings))
+        self.take(which, Some(object), name, value, warnings)
+    }
+
+    /// Takes a value; `object` is the name of the properties when it stands in them, where only a listed name can
+    /// refuse the event.
+    fn take(
+        &mut self,
+        which: Measure,
+        object: Option<&str>,
+        name: Named<'a>,
+        value: Result<Option<Cow<'a, str>>, Rejection>,
+        warnings: &mut Vec<Warning<'a>>,
+    ) -> Result<(), Rejection> {
+        let path = |name: &str| object.map_or_else(|| name.to_owned(), |object| format!("{object}.{name}"));
+        let value = match value {
+            Ok(Some(value)) => value,
+            Ok(None) => return Ok(()),
+            Err(refusal) if name.exact => return Err(refusal),
+            Err(_) => {
+                warnings.push(Warning::of(WarningCode::FieldNotRead, path(&name.text)));
+                return Ok(());
+            }
+        };
+        let was_exact = self.exact & which.bit() != 0;
+        let slot = member(&mut self.usage, which);
+        match slot.as_ref().map(|known| *known == value) {
+            None => {
+                *slot = Some(value);
+                self.named(which, name);
+            }
+            Some(true) if name.exact && !was_exact => self.named(which, name),
+            Some(true) => {}
+            Some(false) if was_exact && name.exact => {
+                let first = which.spelling(self.snake_case & which.bit() != 0);
+                return Err(conflict(&path(first), &path(&name.text)));
+            }
+            Some(false) if name.exact => {
+                *slot = Some(value);
+                self.folded.retain(|(other, name)| {
+                    let is_it = *other == which;
+                    if is_it {
+                        warnings.push(Warning::of(WarningCode::AmbiguousField, path(name)));
+                    }
+                    !is_it
+                });
+                self.fault = self.fault.take().filter(|(other, _)| *other != which);
+                self.named(which, name);
+            }
+            Some(false) if was_exact || object.is_some() => {
+                warnings.push(Warning::of(WarningCode::AmbiguousField, path(&name.text)));
+            }
+            Some(false) => {
+                let first = self.folded.iter().find(|(other, _)| *other == which).map_or("", |(_, name)| name);
+                let refusal = conflict(first, &name.text);
+                self.folded.push((which, name.text));
+                self.fault.get_or_insert_with(|| (which, Box::new(refusal)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes which name gave a measure.
+    fn named(&mut self, which: Measure, name: Named<'a>) {
+        if !name.exact {
+            self.folded.push((which, name.text));
+            return;
+        }
+        self.exact |= which.bit();
+        if name.text.contains('_') {
+            self.snake_case |= which.bit();
+        }
     }
 
     /// Takes what is a measure after all, since nothing tells that it belongs to a usage object; `object` is the
@@ -96,17 +175,12 @@ impl<'a> Measures<'a> {
         if self.is_usage {
             return Ok(());
         }
-        for (which, name, value) in std::mem::take(&mut self.snake) {
+        for (which, name, value) in std::mem::take(&mut self.shared) {
             let read = read(which, &name, value).map_err(|why| match object {
                 Some(object) => inside(object, why),
                 None => why,
             });
-            let name = Named { text: name, exact: true };
-            let Some(slot) = self.slot(which) else { continue };
-            match object {
-                Some(object) => slot.put_inside(object, name, read, warnings)?,
-                None => slot.put(name, read, warnings)?,
-            }
+            self.take(which, object, Named { text: name, exact: true }, read, warnings)?;
         }
         Ok(())
     }
@@ -120,32 +194,25 @@ impl<'a> Measures<'a> {
     /// the members of a flat usage object as measures.
     /// `is_row` says that it took folded names too.
     pub(crate) fn settle(&mut self, is_row: bool) -> Result<(UsageText<'a>, Option<UsageText<'a>>), Rejection> {
-        let (mut all, mut differs) = (UsageText::default(), !self.snake.is_empty());
-        let mut folded = [false; Measure::COUNT];
-        for ((slot, which), folded) in self.slots.iter_mut().zip(MEASURES).zip(&mut folded) {
-            let (value, exact) = slot.settle()?;
-            *folded = value.is_some() && !exact && !is_row;
-            differs |= *folded;
-            *member(&mut all, which) = value;
+        if let Some((_, fault)) = self.fault.take() {
+            return Err(*fault);
         }
-        if !differs {
+        let all = std::mem::take(&mut self.usage);
+        let unread = if is_row { 0 } else { !self.exact };
+        if self.shared.is_empty() && (is_row || self.folded.is_empty()) {
             return Ok((all, None));
         }
         let mut first = all.clone();
-        for (which, _) in MEASURES.into_iter().zip(folded).filter(|(_, folded)| *folded) {
+        for which in MEASURES.into_iter().filter(|which| unread & which.bit() != 0) {
             *member(&mut first, which) = None;
         }
-        for (which, name, value) in std::mem::take(&mut self.snake) {
+        for (which, name, value) in std::mem::take(&mut self.shared) {
             let slot = member(&mut first, which);
             if slot.is_none() {
                 *slot = read(which, &name, value).unwrap_or_default();
             }
         }
         Ok((all, Some(first)))
-    }
-
-    fn slot(&mut self, which: Measure) -> Option<&mut Slot<'a, Cow<'a, str>>> {
-        self.slots.get_mut(which.index())
     }
 }
 

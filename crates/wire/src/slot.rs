@@ -140,7 +140,8 @@ impl<'a, T: PartialEq> Slot<'a, T> {
     }
 }
 
-fn conflict(first: &str, second: &str) -> Rejection {
+/// The refusal of an event whose members `first` and `second` mean the same and differ.
+pub(crate) fn conflict(first: &str, second: &str) -> Rejection {
     let message = if first == second {
         "stands twice, with two values".to_owned()
     } else {
