@@ -117,11 +117,6 @@ impl Position {
     pub const fn seq(self) -> Seq {
         Seq(self.0 >> 16)
     }
-
-    /// The index in the record.
-    pub const fn index(self) -> u16 {
-        (self.0 & 0xffff) as u16
-    }
 }
 
 const _: () = assert!(RECORD_EVENTS_MAX == 1 << 16);

@@ -19,9 +19,9 @@ use crate::values::{filled, inside, number, text};
 #[derive(Debug, Default)]
 pub(crate) struct Measures<'a> {
     usage: UsageText<'a>,
-    /// Those that were read from a listed name: a bit for each.
+    /// Measures that were read from a listed name: a bit for each.
     exact: u8,
-    /// Those of these whose listed name has underscores.
+    /// Which of them have a name with underscores.
     snake_case: u8,
     /// The names of the others.
     folded: Vec<(Measure, Cow<'a, str>)>,

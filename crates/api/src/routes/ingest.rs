@@ -25,8 +25,10 @@ const VERDICT_BYTES: usize = 128;
 #[into_params(parameter_in = Query)]
 pub(crate) struct IngestParameters {
     /// `applied`: answer only when the events are visible in queries, within a time limit.
+    #[param(pattern = "^applied$")]
     wait: Option<String>,
     /// `true`: refuse the events that would be taken with a strict warning.
+    #[param(pattern = "^(true|false)$")]
     strict: Option<String>,
 }
 
