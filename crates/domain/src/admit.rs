@@ -243,7 +243,7 @@ impl<'p> Admission<'p> {
             let message = format!("longer than {} bytes", self.limits.properties_bytes_max);
             return Err(Rejection::of(RejectCode::PropertiesTooLarge, "properties", message));
         }
-        let (usage, is_cut) = check_usage(&candidate.usage, candidate.provider.as_ref())?;
+        let (usage, is_cut) = check_usage(&candidate.usage, candidate.provider.as_deref())?;
         let warnings = warnings(candidate, (!time_assigned).then_some(time), is_cut);
         if let Some(warning) = warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
             return Err(Rejection::strict(warning));

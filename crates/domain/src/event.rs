@@ -35,8 +35,9 @@ pub struct Candidate<'a> {
     pub properties: Option<Cow<'a, str>>,
     /// The measured properties, found in `properties` (or beside it).
     pub usage: UsageText<'a>,
-    /// The tokens of a provider's usage object, where there is one; what `usage` says goes before it.
-    pub provider: Option<ProviderTokens>,
+    /// The tokens of a provider's usage object, where there is one; what `usage` says goes before it. Boxed because
+    /// few events have any.
+    pub provider: Option<Box<ProviderTokens>>,
     /// What looks like a mistake.
     pub warnings: Vec<Warning<'a>>,
     /// The event as the release that made hashes by [`HashRule::EncodedBody`] would have read it, where that

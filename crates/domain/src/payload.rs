@@ -110,8 +110,8 @@ impl PayloadHasher {
             keyed.write(text.as_bytes());
         }
         // In the properties it is part of their text, which says more than what was read from it.
-        if let Some(provider) = candidate.provider.filter(|provider| provider.beside) {
-            let ProviderTokens { input, output, cache_read, cache_write, reasoning, .. } = provider;
+        if let Some(provider) = candidate.provider.as_deref().filter(|provider| provider.beside) {
+            let ProviderTokens { input, output, cache_read, cache_write, reasoning, .. } = *provider;
             for part in [input, output, cache_read, cache_write, reasoning] {
                 keyed.write_u8(u8::from(part.is_some()));
                 keyed.write_u64(part.unwrap_or(0));

@@ -207,14 +207,14 @@ impl Core {
     /// Earlier sightings in all that no longer changes, looked up without holding the lock.
     fn flushed_sightings(&self, events: &[FreshEvent<'_>]) -> Result<Vec<Option<FirstSeen>>, PortError> {
         let snapshot = self.state.read().snapshot();
-        let find = |event: &FreshEvent<'_>| -> std::io::Result<Option<FirstSeen>> {
-            if let Some(seen) = snapshot.find_id(event.hash)? {
-                return Ok(Some(seen));
-            }
-            let former = event.former.map(|hash| snapshot.find_id(hash)).transpose()?;
-            Ok(former.flatten().filter(|seen| event.was(seen)))
+        let hashes: Vec<_> = events.iter().map(|event| event.hash).collect();
+        let with_former = |(event, seen): (&FreshEvent<'_>, Option<FirstSeen>)| match event.former {
+            Some(former) if seen.is_none() => Ok(snapshot.find_id(former)?.filter(|seen| event.was(seen))),
+            _ => Ok(seen),
         };
-        events.iter().map(find).collect::<Result<_, _>>().map_err(|why| corrupt("an id run", why))
+        let found = snapshot.find_ids(&hashes);
+        let found = found.and_then(|found| events.iter().zip(found).map(with_former).collect());
+        found.map_err(|why| corrupt("an id run", why))
     }
 
     /// The key of a record, unless an earlier record that no longer changes has left it.

@@ -73,13 +73,22 @@ impl Core {
             RetentionStep::Wait(_) => self.drop_before(look.target).await?,
             RetentionStep::Drop(floor) => self.drop_before(floor).await?,
         }
-        self.retention.lock().now = false;
+        let mut run = self.retention.lock();
+        (run.now, run.is_settled) = (false, true);
         Ok(())
     }
 
-    /// What retention will drop after a wait, if anything.
+    /// What retention will drop after a wait, if anything. What an earlier run waited for may be kept by today's
+    /// settings, so nothing is said of it before this run has decided anew.
     pub(crate) fn retention_notice(&self) -> Option<RetentionNotice> {
-        let wait = self.retention.lock().wait;
+        let wait = {
+            let run = self.retention.lock();
+            run.is_settled.then_some(run.wait)?
+        };
+        self.notice_of(wait)
+    }
+
+    fn notice_of(&self, wait: RetentionWait) -> Option<RetentionNotice> {
         if wait.floor <= self.state.read().retention_floor {
             return None;
         }
@@ -117,7 +126,7 @@ impl Core {
             self.retention.lock().wait = wait;
         }
         let said_before = !is_new && look.elapsed > Duration::ZERO;
-        if let Some(notice) = self.retention_notice().filter(|_| !said_before) {
+        if let Some(notice) = self.notice_of(wait).filter(|_| !said_before) {
             tracing::warn!(
                 before = %notice.before,
                 segments = notice.segments,

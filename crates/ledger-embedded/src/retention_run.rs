@@ -14,10 +14,12 @@ pub(crate) struct RetentionRun {
     pub(crate) stored: RetentionWait,
     /// Whether what is due at the first look goes without a wait.
     pub(crate) now: bool,
+    /// Whether this run has looked and done what came of it, so that `wait` is its own.
+    pub(crate) is_settled: bool,
 }
 
 impl RetentionRun {
     pub(crate) fn new(stored: RetentionWait, now: bool) -> Self {
-        Self { looked: None, wait: stored, stored, now }
+        Self { looked: None, wait: stored, stored, now, is_settled: false }
     }
 }

@@ -45,11 +45,12 @@ impl Sightings {
     /// Looks in memory only. `active` is what the memtable being filled says of each of `hashes`.
     pub(crate) fn in_memory(hashes: &[IdHash], active: Vec<Option<FirstSeen>>, snapshot: &Snapshot) -> Self {
         let (mut found, mut unread) = (active, Vec::new());
-        for (at, (hash, found)) in hashes.iter().zip(&mut found).enumerate() {
+        let marks = snapshot.marks(hashes);
+        for (at, ((hash, is_marked), found)) in hashes.iter().zip(marks).zip(&mut found).enumerate() {
             if found.is_none() {
                 *found = snapshot.frozen.as_ref().and_then(|frozen| frozen.find_id(*hash));
             }
-            if found.is_none() && snapshot.segments.iter().any(|segment| segment.ids().may_hold(*hash)) {
+            if found.is_none() && is_marked {
                 unread.push((*hash, at));
             }
         }

@@ -88,4 +88,22 @@ impl Snapshot {
         }
         Ok(None)
     }
+
+    /// Whether each of `hashes` may be in some segment, as their filters say.
+    pub(crate) fn marks(&self, hashes: &[IdHash]) -> Vec<bool> {
+        let mut marks = vec![false; hashes.len()];
+        self.segments.iter().for_each(|segment| segment.ids().mark(hashes, &mut marks));
+        marks
+    }
+
+    /// [`Self::find_id`] of each of `hashes`.
+    pub(crate) fn find_ids(&self, hashes: &[IdHash]) -> std::io::Result<Vec<Option<FirstSeen>>> {
+        let marks = self.marks(hashes);
+        let find = |(hash, is_marked): (&IdHash, bool)| match &self.frozen {
+            _ if is_marked => self.find_id(*hash),
+            Some(frozen) => Ok(frozen.find_id(*hash)),
+            None => Ok(None),
+        };
+        hashes.iter().zip(marks).map(find).collect()
+    }
 }

@@ -9,13 +9,13 @@ use domain::rejection::{RejectCode, Rejection};
 use domain::warning::{Warning, WarningCode};
 use serde_json::value::RawValue;
 
+use crate::cloud_event;
 use crate::field::Field;
 use crate::hints::{Hints, Shape};
 use crate::json::{self, JsonKind};
 use crate::measures::{Measures, ProviderSaid, UsageObjects, complete, is_of_usage, names_tokens};
-use crate::members::for_members;
 use crate::names::{Hint, Meaning, Name};
-use crate::slot::{Named, Slot};
+use crate::slot::{Named, Slot, Text};
 use crate::values::{LONE_SURROGATE, filled, identifier, text, time, wrong_type};
 
 /// The `type` of a message whose `event` says what happened.
@@ -24,9 +24,10 @@ const CALL_OF_TRACKERS: &str = "track";
 const SPEC_VERSION: &str = "1.0";
 
 /// One event of a body: read, or refused under its id as far as that was readable.
-pub type Item<'a> = Result<Candidate<'a>, (Option<String>, Rejection)>;
+pub type Item<'a> = Result<Candidate<'a>, Refused>;
 
-type Text<'a> = Slot<'a, Cow<'a, str>>;
+/// The id of a refused event, as far as it was readable, and why it is refused.
+type Refused = (Option<String>, Rejection);
 
 /// An event as far as it has been read.
 #[derive(Debug, Default)]
@@ -46,12 +47,15 @@ pub(crate) struct Draft<'a> {
     object: Cow<'a, str>,
     /// The measures in the properties, which go first.
     inside: Measures<'a>,
+    /// The first thing that is wrong with those, when the properties have a name that a listed one would replace.
+    inside_fault: Option<Box<Rejection>>,
     /// The measures beside the properties; boxed because few events have any.
     beside: Option<Box<Measures<'a>>>,
-    usage_objects: UsageObjects<'a>,
+    /// Where a provider's usage may stand; boxed as the others are.
+    usage_objects: Option<Box<UsageObjects<'a>>>,
     source: Option<JsonKind<'a>>,
     spec_version: Text<'a>,
-    hints: Hints<'a>,
+    hints: Option<Box<Hints<'a>>>,
     warnings: Vec<Warning<'a>>,
     /// Whether it is a row of a table, whose columns an earlier release read in any case already.
     is_row: bool,
@@ -60,7 +64,7 @@ pub(crate) struct Draft<'a> {
     /// Whether any name was one of a field.
     named: bool,
     /// The first thing that was wrong.
-    refusal: Option<Rejection>,
+    refusal: Option<Box<Rejection>>,
 }
 
 impl<'a> Draft<'a> {
@@ -78,14 +82,14 @@ impl<'a> Draft<'a> {
     pub(crate) fn take(&mut self, name: Name<'a>, value: &'a RawValue, limits: &Limits) {
         let kind = JsonKind::of(value.get());
         if let Err(refusal) = self.set(name, value.get(), kind, limits) {
-            self.refusal.get_or_insert(refusal);
+            self.refusal.get_or_insert_with(|| Box::new(refusal));
         }
     }
 
     /// Refuses the event, unless it is refused already.
     pub(crate) fn refuse(&mut self, refusal: Rejection) {
         self.named = true;
-        self.refusal.get_or_insert(refusal);
+        self.refusal.get_or_insert_with(|| Box::new(refusal));
     }
 
     /// Takes the properties of a row of a table.
@@ -98,7 +102,7 @@ impl<'a> Draft<'a> {
 
     /// Takes a property of a row of a table, which looks like something else.
     pub(crate) fn hint(&mut self, name: &'a str, hint: Option<Hint>, value: Shape) {
-        self.hints.beside(Cow::Borrowed(name), hint, value);
+        self.hints.get_or_insert_default().beside(Cow::Borrowed(name), hint, value);
     }
 
     /// Takes a field other than the properties from a row of a table; `number` says that the table
@@ -138,19 +142,20 @@ impl<'a> Draft<'a> {
     /// The tenant named so far, or why none can be told.
     pub(crate) fn into_tenant(mut self) -> Result<Option<Cow<'a, str>>, Rejection> {
         match self.refusal {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => Err(*refusal),
             None => self.tenant.settle().map(|(tenant, _)| tenant),
         }
     }
 
-    /// The event, when all of its members have been taken.
-    pub(crate) fn finish(&mut self, cloud_only: bool) -> Item<'a> {
+    /// Fills in `candidate`, which is empty, when all members have been taken.
+    ///
+    /// # Errors
+    /// When the event is refused; what `candidate` holds then means nothing.
+    pub(crate) fn finish(&mut self, cloud_only: bool, candidate: &mut Candidate<'a>) -> Result<(), Refused> {
         let id = self.id.value().filter(|id| id.len() <= EVENT_ID_BYTES_MAX).cloned();
-        let id_scheme = std::mem::take(&mut self.id_scheme);
-        let outcome = match self.refusal.take() {
-            Some(refusal) => Err(refusal),
-            None if id_scheme.value().is_none() => self.complete(cloud_only),
-            None => self.complete(cloud_only).and_then(|candidate| with_scheme(candidate, id_scheme)),
+        let outcome = match self.refusal.take().or_else(|| self.inside_fault.take()) {
+            Some(refusal) => Err(*refusal),
+            None => self.complete(cloud_only, candidate),
         };
         outcome.map_err(|refusal| (id.map(Cow::into_owned), refusal))
     }
@@ -170,11 +175,11 @@ impl<'a> Draft<'a> {
         match meaning {
             Some(Meaning::Field { field, exact }) => self.set_field(field, Named { text: name, exact }, raw, value),
             Some(Meaning::Hint(Hint::Usage)) => {
-                self.usage_objects.usage(false, name, value);
+                self.usage_objects.get_or_insert_default().usage(false, name, value);
                 Ok(())
             }
             Some(Meaning::Hint(Hint::Response)) => {
-                self.usage_objects.response(false, name, value);
+                self.usage_objects.get_or_insert_default().response(false, name, value);
                 Ok(())
             }
             _ => {
@@ -184,7 +189,7 @@ impl<'a> Draft<'a> {
                 let hint =
                     meaning.and_then(|meaning| if let Meaning::Hint(hint) = meaning { Some(hint) } else { None });
                 let name = if name.len() <= NAME_BYTES_MAX { name } else { return Ok(()) };
-                self.hints.beside(name, hint, Shape::of(value));
+                self.hints.get_or_insert_default().beside(name, hint, Shape::of(value));
                 Ok(())
             }
         }
@@ -223,7 +228,7 @@ impl<'a> Draft<'a> {
             Field::Properties => self.set_properties(name, value),
             Field::Measure(which) => {
                 let beside = self.beside.get_or_insert_default();
-                beside.offer(&name.text, raw);
+                beside.offer_measure(which, &name.text, raw);
                 beside.put(which, name, value, warnings)
             }
             Field::SpecVersion => {
@@ -259,7 +264,7 @@ impl<'a> Draft<'a> {
             let refusal = Rejection::of(RejectCode::InvalidJson, &name.text, LONE_SURROGATE);
             return self.properties.put(refusing, Err(refusal), &mut self.warnings);
         }
-        let outer = name.text.clone();
+        let (outer, is_listed) = (name.text.clone(), name.exact);
         let is_other = self.properties.value().is_some_and(|known| known != object);
         self.properties.put(name, Ok(Some(Cow::Borrowed(object))), &mut self.warnings)?;
         if self.properties.name() != outer {
@@ -268,31 +273,52 @@ impl<'a> Draft<'a> {
         }
         if is_other {
             self.inside = Measures::default();
-            self.usage_objects.forget_inside();
+            self.inside_fault = None;
+            if let Some(objects) = &mut self.usage_objects {
+                objects.forget_inside();
+            }
+            if let Some(hints) = &mut self.hints {
+                hints.forget_inside();
+            }
         }
-        self.object = outer.clone();
-        let Self { inside, warnings, usage_objects, hints, .. } = self;
-        for_members(&outer, object, |Name { text, meaning }, raw| {
+        self.object = outer;
+        match self.set_inside(object) {
+            Err(refusal) if !is_listed => {
+                self.inside_fault.get_or_insert_with(|| Box::new(refusal));
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Takes the members of the properties: all of them, whatever is wrong with one.
+    fn set_inside(&mut self, object: &'a str) -> Result<(), Rejection> {
+        let Self { inside, warnings, usage_objects, hints, object: outer, .. } = self;
+        let mut outcome = Ok(());
+        for (name, raw) in json::members(object) {
+            let Name { text, meaning } = Name::of(name);
             let value = JsonKind::of(raw);
             match meaning {
                 Some(Meaning::Field { field: Field::Measure(which), exact }) => {
-                    inside.offer(&text, raw);
-                    return inside.put_inside(which, &outer, Named { text, exact }, value, warnings);
+                    inside.offer_measure(which, &text, raw);
+                    outcome = outcome.and(inside.put_inside(which, outer, Named { text, exact }, value, warnings));
                 }
-                Some(Meaning::Hint(Hint::Usage)) => usage_objects.usage(true, text, value),
-                Some(Meaning::Hint(Hint::Response)) => usage_objects.response(true, text, value),
+                Some(Meaning::Hint(Hint::Usage)) => usage_objects.get_or_insert_default().usage(true, text, value),
+                Some(Meaning::Hint(Hint::Response)) => {
+                    usage_objects.get_or_insert_default().response(true, text, value);
+                }
                 _ => {
                     if is_of_usage(&text) {
                         inside.offer(&text, raw);
                     }
-                    hints.inside(text, meaning, Shape::of(value));
+                    Hints::inside(hints, text, meaning, Shape::of(value));
                 }
             }
-            Ok(())
-        })
+        }
+        outcome
     }
 
-    fn complete(&mut self, cloud_only: bool) -> Result<Candidate<'a>, Rejection> {
+    fn complete(&mut self, cloud_only: bool, candidate: &mut Candidate<'a>) -> Result<(), Rejection> {
         if !self.named {
             return Err(Rejection::whole(RejectCode::InvalidValue, "names no field of an event"));
         }
@@ -302,23 +328,18 @@ impl<'a> Draft<'a> {
         let Usage { all: usage, first: first_usage } = usage;
         let (time, kind, project) = (self.time.settle()?, self.kind.settle()?, self.project.settle()?);
         let (customer, user, endpoint) = (self.customer.settle()?, self.user.settle()?, self.endpoint.settle()?);
-        let mut candidate = Candidate {
-            id: self.id.settle()?.0,
-            stored_scheme: None,
-            source: None,
-            time: time.0,
-            kind: kind.0,
-            tenant: self.tenant.settle()?.0,
-            project: project.0,
-            customer: customer.0,
-            user: user.0,
-            endpoint: endpoint.0,
-            properties: outer.0,
-            usage,
-            provider: said.tokens,
-            warnings: std::mem::take(&mut self.warnings),
-            first_reading: None,
-        };
+        candidate.id = self.id.settle()?.0;
+        candidate.time = time.0;
+        candidate.kind = kind.0;
+        candidate.tenant = self.tenant.settle()?.0;
+        candidate.project = project.0;
+        candidate.customer = customer.0;
+        candidate.user = user.0;
+        candidate.endpoint = endpoint.0;
+        candidate.properties = outer.0;
+        candidate.usage = usage;
+        candidate.provider = said.tokens;
+        candidate.warnings = std::mem::take(&mut self.warnings);
         let listed = [time.1, kind.1, project.1, customer.1, user.1, endpoint.1, outer.1];
         let is_there = [
             candidate.time.is_some(),
@@ -333,13 +354,13 @@ impl<'a> Draft<'a> {
         let is_folded = is_there.iter().zip(listed).any(|(is_there, listed)| *is_there && !listed);
         if is_folded || first_usage.is_some() || candidate.provider.is_some() || said.model.is_some() {
             let usage = first_usage.unwrap_or_else(|| candidate.usage.clone());
-            candidate.first_reading = Some(Box::new(first_reading(&candidate, listed, usage)));
+            candidate.first_reading = Some(Box::new(first_reading(candidate, listed, usage)));
         }
         if candidate.usage.model.is_none() {
             candidate.usage.model = said.model;
         }
         match self.spec_version.settle()?.0.as_deref() {
-            Some(SPEC_VERSION) => complete_cloud_event(&mut candidate, self.source)?,
+            Some(SPEC_VERSION) => cloud_event::complete(candidate, self.source)?,
             None if !cloud_only => {}
             _ => {
                 let message = format!("must be \"{SPEC_VERSION}\"");
@@ -352,8 +373,10 @@ impl<'a> Draft<'a> {
         if let Some(warning) = said.warning.filter(is_told) {
             candidate.warnings.push(warning);
         }
-        std::mem::take(&mut self.hints).tell(&mut candidate, &object, lacks_usage);
-        Ok(candidate)
+        if let Some(hints) = self.hints.take() {
+            hints.tell(candidate, &object, lacks_usage);
+        }
+        if self.id_scheme.value().is_some() { set_scheme(candidate, &mut self.id_scheme) } else { Ok(()) }
     }
 
     /// The measures of the event's own names and what a provider's usage object says. `properties_listed` is false
@@ -381,23 +404,29 @@ impl<'a> Draft<'a> {
             }
             complete(&mut all, beside);
         }
-        let objects = std::mem::take(&mut self.usage_objects);
-        let is_said = !objects.is_empty() || flat_inside.is_some() || flat_beside.is_some();
-        let said = if is_said { objects.read(object, [flat_inside, flat_beside]) } else { ProviderSaid::default() };
+        let flat = [flat_inside, flat_beside];
+        let said = match self.usage_objects.take() {
+            Some(objects) => objects.read(object, flat),
+            None if flat.iter().any(Option::is_some) => UsageObjects::default().read(object, flat),
+            None => ProviderSaid::default(),
+        };
         Ok((Usage { all, first }, said))
     }
 }
 
 /// Takes what an export says of the id, which is the text under which the event was stored.
-fn with_scheme<'a>(candidate: Candidate<'a>, mut id_scheme: Text<'a>) -> Result<Candidate<'a>, Rejection> {
+fn set_scheme<'a>(candidate: &mut Candidate<'a>, id_scheme: &mut Text<'a>) -> Result<(), Rejection> {
     let name = id_scheme.name().to_owned();
-    let Some(scheme) = id_scheme.settle()?.0 else { return Ok(candidate) };
+    let Some(scheme) = id_scheme.settle()?.0 else { return Ok(()) };
     let refused = |message: &str| Err(Rejection::of(RejectCode::InvalidValue, &name, message));
     let Some(scheme) = IdScheme::of_name(&scheme) else { return refused("is not what an export writes") };
     match candidate.id.as_deref().map(is_cloud_event_id) {
-        None => Ok(candidate),
+        None => Ok(()),
         Some(false) => refused("the id is not one of a CloudEvent as an export writes it"),
-        Some(true) => Ok(Candidate { stored_scheme: Some(scheme), ..candidate }),
+        Some(true) => {
+            candidate.stored_scheme = Some(scheme);
+            Ok(())
+        }
     }
 }
 
@@ -423,54 +452,6 @@ struct Usage<'a> {
     all: UsageText<'a>,
     /// What an earlier release would have read, where that differs.
     first: Option<UsageText<'a>>,
-}
-
-/// Takes the source, and looks in the data for what the envelope of a `CloudEvent` has no attribute for. Its data is
-/// free, so that only listed names are looked for, and a member of another type than text or integer is not the
-/// field.
-fn complete_cloud_event<'a>(candidate: &mut Candidate<'a>, source: Option<JsonKind<'a>>) -> Result<(), Rejection> {
-    candidate.source = filled(source.map_or(Ok(None), |source| text("source", source))?);
-    if candidate.source.is_none() {
-        candidate.warnings.push(Warning::whole(WarningCode::MissingSource));
-    }
-    let Some(Cow::Borrowed(data)) = candidate.properties else { return Ok(()) };
-    let [mut customer, mut user, mut endpoint, mut project, mut tenant] = [(); 5].map(|()| Text::default());
-    let mut warnings = Vec::new();
-    for_members("data", data, |Name { text: name, meaning }, value| {
-        let Some(Meaning::Field { field, exact: true }) = meaning else { return Ok(()) };
-        let slot = match field {
-            Field::Customer => &mut customer,
-            Field::User => &mut user,
-            Field::Endpoint => &mut endpoint,
-            Field::Project => &mut project,
-            Field::Tenant => &mut tenant,
-            _ => return Ok(()),
-        };
-        let value = filled(identifier(&name, JsonKind::of(value)).unwrap_or_default());
-        slot.put_inside("data", Named { text: name, exact: true }, Ok(value), &mut warnings)
-    })?;
-    let found = [customer, user, endpoint, project, tenant].map(Slot::into_value);
-    if let Some(first) = candidate.first_reading.as_deref_mut().filter(|first| first.properties.is_some()) {
-        fill(first, found.clone());
-    }
-    fill(candidate, found);
-    Ok(())
-}
-
-/// Gives an event what its data says and it lacks.
-fn fill<'a>(candidate: &mut Candidate<'a>, found: [Option<Cow<'a, str>>; 5]) {
-    let slots = [
-        &mut candidate.customer,
-        &mut candidate.user,
-        &mut candidate.endpoint,
-        &mut candidate.project,
-        &mut candidate.tenant,
-    ];
-    for (slot, found) in slots.into_iter().zip(found) {
-        if slot.is_none() {
-            *slot = found;
-        }
-    }
 }
 
 /// Takes the type. Libraries that track users write what they do (`track`) as `type` and what happened as

@@ -1,9 +1,9 @@
-//! Reads one event: a JSON object into a [`Candidate`](domain::event::Candidate), in one pass that borrows every text without
-//! escapes. What is wrong with a field becomes this event's [`Rejection`]; only broken syntax is an
+//! Reads one event: a JSON object into a [`Candidate`], in one pass that borrows every text without escapes. What is wrong with a field becomes this event's [`Rejection`]; only broken syntax is an
 //! error of the deserializer, because after it nothing behind can be told apart.
 
 use std::fmt;
 
+use domain::event::Candidate;
 use domain::limits::Limits;
 use domain::rejection::{RejectCode, Rejection};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -14,7 +14,7 @@ use crate::names::Name;
 
 const NOT_AN_OBJECT: &str = "an event must be a JSON object";
 
-/// How events are read; as a seed it reads the next value of a document as an event.
+/// How events are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules<'l> {
     pub(crate) limits: &'l Limits,
@@ -25,67 +25,92 @@ pub(crate) struct Rules<'l> {
 }
 
 impl Rules<'_> {
-    /// Reads `text`, one JSON value and nothing else.
-    pub(crate) fn read<'a>(self, text: &'a str) -> serde_json::Result<Item<'a>> {
+    /// Reads `text`, one JSON value and nothing else, and puts the event behind `items`.
+    pub(crate) fn read<'a>(self, text: &'a str, items: &mut Vec<Item<'a>>) -> serde_json::Result<()> {
+        let before = items.len();
         let mut json = serde_json::Deserializer::from_str(text);
-        let item = self.deserialize(&mut json)?;
-        json.end().map(|()| item)
+        let read = Event { rules: self, items }.deserialize(&mut json).and_then(|()| json.end());
+        if read.is_err() {
+            items.truncate(before);
+        }
+        read
     }
 }
 
-fn not_an_object<'a>() -> Item<'a> {
-    Err((None, Rejection::whole(RejectCode::InvalidJson, NOT_AN_OBJECT)))
+/// Puts the event that `draft` holds behind `items`, where it is built: an event is too large to be moved often.
+pub(crate) fn finish<'a>(mut draft: Draft<'a>, cloud_only: bool, items: &mut Vec<Item<'a>>) {
+    items.push(Ok(Candidate::default()));
+    if let Some(Ok(candidate)) = items.last_mut()
+        && let Err(refused) = draft.finish(cloud_only, candidate)
+    {
+        items.pop();
+        items.push(Err(refused));
+    }
 }
 
-impl<'de> DeserializeSeed<'de> for Rules<'_> {
-    type Value = Item<'de>;
+/// Reads the next value of a document as an event and puts it behind `items`.
+pub(crate) struct Event<'i, 'a, 'l> {
+    pub(crate) rules: Rules<'l>,
+    pub(crate) items: &'i mut Vec<Item<'a>>,
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+impl Event<'_, '_, '_> {
+    fn not_an_object<E>(self) -> Result<(), E> {
+        self.items.push(Err((None, Rejection::whole(RejectCode::InvalidJson, NOT_AN_OBJECT))));
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Event<'_, 'de, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Rules<'_> {
-    type Value = Item<'de>;
+impl<'de> Visitor<'de> for Event<'_, 'de, '_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an event")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut draft = if self.is_file { Draft::of_line() } else { Draft::default() };
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut draft = if self.rules.is_file { Draft::of_line() } else { Draft::default() };
         while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-            draft.take(name, value, self.limits);
+            draft.take(name, value, self.rules.limits);
         }
-        Ok(draft.finish(self.cloud_only))
+        finish(draft, self.rules.cloud_only, self.items);
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(not_an_object())
+        self.not_an_object()
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(not_an_object())
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.not_an_object()
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(not_an_object())
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.not_an_object()
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(not_an_object())
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.not_an_object()
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(not_an_object())
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.not_an_object()
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(not_an_object())
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.not_an_object()
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(not_an_object())
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.not_an_object()
     }
 }

@@ -100,8 +100,13 @@ impl<'a> Hints<'a> {
         }
     }
 
-    /// Takes a member of the properties that is no measure.
-    pub(crate) fn inside(&mut self, name: Cow<'a, str>, meaning: Option<names::Meaning>, value: Shape) {
+    /// Takes a member of the properties that is no measure; `hints` are made with the first that is kept.
+    pub(crate) fn inside(
+        hints: &mut Option<Box<Self>>,
+        name: Cow<'a, str>,
+        meaning: Option<names::Meaning>,
+        value: Shape,
+    ) {
         let hint = match meaning {
             Some(names::Meaning::Hint(Hint::Time)) | Some(names::Meaning::Field { field: Field::Time, .. }) => {
                 Hint::Time
@@ -111,13 +116,21 @@ impl<'a> Hints<'a> {
             Some(names::Meaning::Field { field: Field::Id, .. }) if name != "id" => Hint::Id,
             Some(names::Meaning::Field { field: Field::Customer | Field::User, .. }) => Hint::Who,
             Some(names::Meaning::Hint(Hint::Who)) if name.starts_with('$') => Hint::Who,
-            None if value == Shape::Number && self.tokens.is_none() && names::counts_tokens(&name) => {
-                self.tokens = Some(Member { inside: true, name });
+            None if value == Shape::Number && names::counts_tokens(&name) => {
+                hints.get_or_insert_default().tokens.get_or_insert(Member { inside: true, name });
                 return;
             }
             _ => return,
         };
-        self.keep(name, hint, true, value);
+        hints.get_or_insert_default().keep(name, hint, true, value);
+    }
+
+    /// Forgets what stood in properties that another name goes before.
+    pub(crate) fn forget_inside(&mut self) {
+        let Self { time, id, who, tokens, unknown: _ } = self;
+        for member in [time, id, who, tokens] {
+            member.take_if(|member| member.inside);
+        }
     }
 
     fn keep(&mut self, name: Cow<'a, str>, hint: Hint, inside: bool, value: Shape) {

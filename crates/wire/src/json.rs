@@ -40,16 +40,78 @@ impl<'a> JsonKind<'a> {
 /// The text that a JSON string means, borrowed when it has no escapes; `None` when an escape is no
 /// character.
 pub(crate) fn unescape(string: &str) -> Option<Cow<'_, str>> {
-    if string.as_bytes().contains(&b'\\') {
+    if memchr::memchr(b'\\', string.as_bytes()).is_some() {
         return serde_json::from_str(string).ok().map(Cow::Owned);
     }
     string.get(1..string.len().saturating_sub(1)).map(Cow::Borrowed)
 }
 
+/// The members of `object`, the text of a JSON object, in their order: name, and value as written. A member whose
+/// name holds half of a surrogate pair is left out; a text that is no object has no members.
+pub(crate) fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let mut rest = object.strip_prefix('{').unwrap_or_default();
+    std::iter::from_fn(move || {
+        loop {
+            let name = next_value(&mut rest).filter(|name| name.starts_with('"'))?;
+            let value = next_value(&mut rest)?;
+            if let Some(name) = unescape(name) {
+                return Some((name, value));
+            }
+        }
+    })
+}
+
+/// Takes the next value off the front of `rest`, with whatever separates it from the one before.
+fn next_value<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let bytes = rest.as_bytes();
+    let is_between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b':');
+    let start = bytes.iter().position(|byte| !is_between(byte))?;
+    let value = bytes.get(start..)?;
+    let length = match value.first()? {
+        b'"' => text_length(value)?,
+        b'{' | b'[' => nested_length(value)?,
+        b'}' | b']' => return None,
+        _ => value.iter().position(|byte| is_between(byte) || matches!(byte, b'}' | b']')).unwrap_or(value.len()),
+    };
+    let (value, after) = rest.get(start..)?.split_at_checked(length)?;
+    *rest = after;
+    Some(value)
+}
+
+/// How long the JSON string is that `json` begins with.
+fn text_length(json: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
+        if json.get(at) == Some(&b'"') {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// How long the array or object is that `json` begins with.
+fn nested_length(json: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_usize);
+    loop {
+        match json.get(at)? {
+            b'"' => {
+                at += text_length(&json[at..])?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 1 => return Some(at + 1),
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
 /// Whether some `\u` escape is half of a surrogate pair, which no text can hold.
 pub(crate) fn has_lone_surrogate(json: &str) -> bool {
     let mut rest = json;
-    while let Some(at) = rest.find('\\') {
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
         let escape = &rest[at..];
         rest = match code_unit(escape) {
             None => escape.get(2..).unwrap_or_default(),

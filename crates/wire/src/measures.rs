@@ -41,13 +41,17 @@ const USAGE_OBJECTS_MAX: usize = 4;
 const SHARED: [&str; 2] = ["input_tokens", "output_tokens"];
 
 impl<'a> Measures<'a> {
-    /// Takes a member that may belong to a usage object lying flat among others.
+    /// Takes a member that is no measure and may belong to a usage object lying flat among others.
     pub(crate) fn offer(&mut self, name: &str, value: &'a str) {
-        // No usage object has members in camel case that are measures too.
-        if !name.contains('_') && !is_of_usage(name) {
-            return;
-        }
         self.is_usage |= self.flat.offer(name, value) && usage::is_telling(name);
+    }
+
+    /// Takes a measure that a usage object may have under the same name. None of those tells that it is one.
+    pub(crate) fn offer_measure(&mut self, which: Measure, name: &str, value: &'a str) {
+        let is_shared = matches!(which, Measure::InputTokens | Measure::OutputTokens | Measure::CacheReadTokens);
+        if is_shared && name.contains('_') {
+            self.flat.offer(name, value);
+        }
     }
 
     /// Takes a measure that stands beside the properties.
@@ -303,7 +307,7 @@ struct Places<'a> {
 /// What became of a provider's usage.
 #[derive(Debug, Default)]
 pub(crate) struct ProviderSaid<'a> {
-    pub(crate) tokens: Option<ProviderTokens>,
+    pub(crate) tokens: Option<Box<ProviderTokens>>,
     pub(crate) model: Option<Cow<'a, str>>,
     /// What is wrong with it; that it is none is told only when the event names no tokens itself.
     pub(crate) warning: Option<Warning<'a>>,
@@ -330,11 +334,6 @@ impl<'a> UsageObjects<'a> {
     /// Forgets what stood in properties that another name goes before.
     pub(crate) fn forget_inside(&mut self) {
         self.inside = Places::default();
-    }
-
-    /// Whether there is anything to look at.
-    pub(crate) fn is_empty(&self) -> bool {
-        [&self.inside, &self.beside].iter().all(|places| places.usage.is_empty() && places.response.is_none())
     }
 
     /// Reads the first usage object there is; `object` is the name of the properties. `flat` are the readings of the
@@ -385,7 +384,8 @@ impl<'a> ProviderSaid<'a> {
             }
             Reading::Read(usage) => {
                 let usage::ProviderUsage { input, output, cache_read, cache_write, reasoning, conflict } = usage;
-                self.tokens = Some(ProviderTokens { input, output, cache_read, cache_write, reasoning, beside });
+                let tokens = ProviderTokens { input, output, cache_read, cache_write, reasoning, beside };
+                self.tokens = Some(Box::new(tokens));
                 self.warning = conflict.then(|| Warning::of(WarningCode::UsageConflict, path));
             }
         }

@@ -408,6 +408,9 @@ pub(crate) fn field_of(name: &str) -> Option<(Field, bool)> {
 
 /// Whether a number under `name` is likely to be a count of tokens.
 pub(crate) fn counts_tokens(name: &str) -> bool {
+    if memchr::memchr2(b'k', b'K', name.as_bytes()).is_none() {
+        return false;
+    }
     let mut buffer = [0; FOLDED_BYTES_MAX];
     let Some(folded) = fold(name, &mut buffer).and_then(|folded| std::str::from_utf8(folded).ok()) else {
         return false;
@@ -457,6 +460,14 @@ pub(crate) struct Name<'a> {
     pub(crate) meaning: Option<Meaning>,
 }
 
+impl<'a> Name<'a> {
+    /// The name `text`, without escapes.
+    pub(crate) fn of(text: Cow<'a, str>) -> Self {
+        let meaning = meaning(&text);
+        Self { text, meaning }
+    }
+}
+
 impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(NameVisitor)
@@ -473,11 +484,11 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
-        Ok(Name { text: Cow::Borrowed(text), meaning: meaning(text) })
+        Ok(Name::of(Cow::Borrowed(text)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-        Ok(Name { text: Cow::Owned(text.to_owned()), meaning: meaning(text) })
+        Ok(Name::of(Cow::Owned(text.to_owned())))
     }
 }
 

@@ -12,12 +12,14 @@ use serde_json::value::RawValue;
 
 use crate::draft::{Draft, Item};
 use crate::error::BodyError;
-use crate::event::Rules;
+use crate::event::{Event, Rules, finish};
 use crate::field::Field;
 use crate::json;
 use crate::media::Media;
 use crate::names::{Meaning, Name};
 
+/// Bytes of a document per event, for which room is made before they are known.
+const EVENT_BYTES_GUESS: usize = 512;
 /// What a document may be.
 const EXPECTED: &str = "an event, an array of events, or an object with an array `events`";
 
@@ -51,7 +53,12 @@ pub fn parse<'a>(content_type: Option<&str>, body: &'a [u8], limits: &Limits) ->
 /// Reads one line of a file, `number` of it counted from 1; `None` when nothing stands in it.
 pub fn line<'a>(number: u64, line: &'a [u8], limits: &Limits) -> Option<Item<'a>> {
     let rules = Rules { limits, cloud_only: false, is_file: true };
-    (!json::trim(line).is_empty()).then(|| line_item(number, line, rules))
+    if json::trim(line).is_empty() {
+        return None;
+    }
+    let mut items = Vec::with_capacity(1);
+    read_line(number, line, rules, &mut items);
+    items.pop()
 }
 
 fn lines<'a>(body: &'a [u8], rules: Rules<'_>) -> Result<Vec<Item<'a>>, BodyError> {
@@ -63,17 +70,21 @@ fn lines<'a>(body: &'a [u8], rules: Rules<'_>) -> Result<Vec<Item<'a>>, BodyErro
         if items.len() >= rules.limits.batch_events_max {
             return Err(too_many(rules.limits));
         }
-        items.push(line_item(index as u64 + 1, line, rules));
+        read_line(index as u64 + 1, line, rules, &mut items);
     }
     Ok(items)
 }
 
-fn line_item<'a>(number: u64, line: &'a [u8], rules: Rules<'_>) -> Item<'a> {
-    match str::from_utf8(line) {
-        Ok(text) => rules.read(text).unwrap_or_else(|error| {
-            unreadable(format!("line {number}, column {}: {}", error.column(), reason(&error)))
-        }),
-        Err(error) => unreadable(format!("line {number} is not UTF-8 at byte {}", error.valid_up_to() + 1)),
+/// Puts the event of one line behind `items`.
+fn read_line<'a>(number: u64, line: &'a [u8], rules: Rules<'_>, items: &mut Vec<Item<'a>>) {
+    let read = match str::from_utf8(line) {
+        Ok(text) => rules
+            .read(text, items)
+            .map_err(|error| format!("line {number}, column {}: {}", error.column(), reason(&error))),
+        Err(error) => Err(format!("line {number} is not UTF-8 at byte {}", error.valid_up_to() + 1)),
+    };
+    if let Err(why) = read {
+        items.push(unreadable(why));
     }
 }
 
@@ -136,7 +147,8 @@ impl<'a, 'l> DocumentItems<'a, 'l> {
     }
 
     fn read(text: &'a str, rules: Rules<'l>, sift: bool) -> Result<Vec<Item<'a>>, BodyError> {
-        let mut batch = Self { rules, sift, items: Vec::new(), fault: None };
+        let room = (text.len() / EVENT_BYTES_GUESS).min(rules.limits.batch_events_max);
+        let mut batch = Self { rules, sift, items: Vec::with_capacity(room + 1), fault: None };
         let mut json = serde_json::Deserializer::from_str(text);
         let outcome = json.deserialize_any(Document(&mut batch)).and_then(|()| json.end());
         match (outcome, batch.fault) {
@@ -148,21 +160,25 @@ impl<'a, 'l> DocumentItems<'a, 'l> {
     }
 
     fn collect<A: SeqAccess<'a>>(&mut self, mut elements: A) -> Result<(), A::Error> {
-        while let Some(item) = self.next(&mut elements)? {
-            if self.items.len() >= self.rules.limits.batch_events_max {
+        while self.next(&mut elements)? {
+            if self.items.len() > self.rules.limits.batch_events_max {
                 return self.fail(too_many(self.rules.limits));
             }
-            self.items.push(item);
         }
         Ok(())
     }
 
-    fn next<A: SeqAccess<'a>>(&self, elements: &mut A) -> Result<Option<Item<'a>>, A::Error> {
+    /// Reads the next element, if there is one, and puts its event behind the others.
+    fn next<A: SeqAccess<'a>>(&mut self, elements: &mut A) -> Result<bool, A::Error> {
         if !self.sift {
-            return elements.next_element_seed(self.rules);
+            let event = Event { rules: self.rules, items: &mut self.items };
+            return Ok(elements.next_element_seed(event)?.is_some());
         }
-        let element = elements.next_element::<&RawValue>()?;
-        Ok(element.map(|element| self.rules.read(element.get()).unwrap_or_else(|error| unreadable(reason(&error)))))
+        let Some(element) = elements.next_element::<&RawValue>()? else { return Ok(false) };
+        if let Err(error) = self.rules.read(element.get(), &mut self.items) {
+            self.items.push(unreadable(reason(&error)));
+        }
+        Ok(true)
     }
 
     fn fail<T, E: Error>(&mut self, fault: BodyError) -> Result<T, E> {
@@ -206,7 +222,7 @@ impl<'de> Visitor<'de> for Document<'_, 'de, '_> {
         if is_envelope {
             batch.belong_to(envelope.into_tenant());
         } else {
-            batch.items.push(draft.finish(batch.rules.cloud_only));
+            finish(draft, batch.rules.cloud_only, &mut batch.items);
         }
         Ok(())
     }

@@ -15,6 +15,9 @@ pub(crate) struct Named<'a> {
     pub(crate) exact: bool,
 }
 
+/// A field that is a text.
+pub(crate) type Text<'a> = Slot<'a, Cow<'a, str>>;
+
 /// A field as far as it has been read.
 #[derive(Debug)]
 pub(crate) struct Slot<'a, T> {

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use domain::event::Candidate;
 use domain::limits::{IMPORT_COLUMNS_MAX, Limits};
 use domain::rejection::{RejectCode, Rejection};
 use domain::table::Cell;
@@ -222,7 +223,8 @@ impl Columns {
         } else if let Some((column, text)) = properties {
             draft.put_properties(Named { text: Cow::Borrowed(&column.name), exact: column.is_listed() }, text, limits);
         }
-        draft.finish(false)
+        let mut candidate = Candidate::default();
+        draft.finish(false, &mut candidate).map(|()| candidate)
     }
 
     /// Puts the properties of columns of their own behind those of the column of properties.
@@ -352,19 +354,16 @@ impl<'a> Draft<'a> {
 
     /// Takes the text of the properties, which nothing has checked yet.
     fn put_properties(&mut self, name: Named<'a>, text: &'a str, limits: &Limits) {
-        let is_deep = |object| json::is_deeper_than(object, limits.json_depth_max.saturating_sub(1));
-        match JsonKind::of(text.trim_matches(json::SPACES)) {
-            // Its syntax is checked where its members are looked at.
-            kind @ JsonKind::Object(object) if !is_deep(object) => self.put_object(name, kind),
-            kind => match serde_json::from_str::<&RawValue>(text) {
-                Ok(_) if matches!(kind, JsonKind::Object(_)) => {
-                    let message = format!("nested deeper than {} levels", limits.json_depth_max);
-                    self.refuse(Rejection::of(RejectCode::TooDeep, &name.text, message));
-                }
-                Ok(_) => self.put_object(name, kind),
-                Err(error) => self.refuse(not_json(&name.text, &error)),
-            },
+        if let Err(error) = serde_json::from_str::<&RawValue>(text) {
+            return self.refuse(not_json(&name.text, &error));
         }
+        let value = JsonKind::of(text.trim_matches(json::SPACES));
+        let is_deep = |object| json::is_deeper_than(object, limits.json_depth_max.saturating_sub(1));
+        if matches!(value, JsonKind::Object(object) if is_deep(object)) {
+            let message = format!("nested deeper than {} levels", limits.json_depth_max);
+            return self.refuse(Rejection::of(RejectCode::TooDeep, &name.text, message));
+        }
+        self.put_object(name, value);
     }
 }
 

@@ -195,11 +195,22 @@ impl IdRun {
     /// Whether `hash` may be in this run, as its filter says from memory: never no for one that is,
     /// and yes for about one in 256 that are not.
     pub(crate) fn may_hold(&self, hash: IdHash) -> bool {
-        if self.count == 0 {
-            return false;
+        self.filter().is_some_and(|filter| filter.contains(&filter_key(hash)))
+    }
+
+    /// Marks those of `hashes` that may be in this run, as [`Self::may_hold`] says: asked for all in one go, the
+    /// processor fetches what one of them needs while it looks at another.
+    pub(crate) fn mark(&self, hashes: &[IdHash], marks: &mut [bool]) {
+        let Some(filter) = self.filter() else { return };
+        for (hash, mark) in hashes.iter().zip(marks) {
+            *mark |= filter.contains(&filter_key(*hash));
         }
-        let (descriptor, fingerprints) = self.filter.split_at(BinaryFuse8::DESCRIPTOR_LEN);
-        BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&filter_key(hash))
+    }
+
+    /// The filter; none when the run has no ids.
+    fn filter(&self) -> Option<BinaryFuse8Ref<'_>> {
+        let (descriptor, fingerprints) = self.filter.split_at_checked(BinaryFuse8::DESCRIPTOR_LEN)?;
+        (self.count > 0).then(|| BinaryFuse8Ref::from_dma(descriptor, fingerprints))
     }
 
     fn read<'b>(&self, first: u64, last: u64, page: &'b mut [u8]) -> io::Result<&'b [[u8; RECORD_BYTES]]> {

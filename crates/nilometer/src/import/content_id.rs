@@ -49,7 +49,7 @@ pub(super) fn content_id(candidate: &Candidate<'_>) -> String {
         }
     }
     // In the properties it is part of their text.
-    if let Some(tokens) = candidate.provider.filter(|tokens| tokens.beside) {
+    if let Some(tokens) = candidate.provider.as_deref().filter(|tokens| tokens.beside) {
         for part in [tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.reasoning] {
             hasher.update(&[0xFE, u8::from(part.is_some())]);
             hasher.update(&part.unwrap_or(0).to_le_bytes());

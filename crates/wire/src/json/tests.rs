@@ -42,6 +42,28 @@ fn nothing_panics_on_text_that_is_no_json() {
         has_lone_surrogate(text);
         is_deeper_than(text, 0);
         unescape(text);
+        members(text).count();
+        members(&format!("{{\"a\":{text}")).count();
         JsonKind::of(text);
+    }
+}
+
+#[test]
+fn members_are_those_that_a_reader_of_json_finds() {
+    for (object, wanted) in [
+        ("{}", vec![]),
+        (" { } ", vec![]),
+        (r#"{"a":1}"#, vec![("a", "1")]),
+        (r#"{"":"","a":null,"a":-1e5}"#, vec![("", r#""""#), ("a", "null"), ("a", "-1e5")]),
+        ("{\n \"a\" :\ttrue , \"b\" : [ ] }", vec![("a", "true"), ("b", "[ ]")]),
+        (r#"{"x":{"y":["}",{"z":"]\""}]},"é":"ü,:"}"#, vec![("x", r#"{"y":["}",{"z":"]\""}]}"#), ("é", r#""ü,:""#)]),
+        (r#"{"a\u0062\"":"\\"}"#, vec![("ab\"", r#""\\""#)]),
+        (r#"{"\ud800":1,"c":2}"#, vec![("c", "2")]),
+        ("[1,2]", vec![]),
+    ] {
+        let object = object.trim();
+        let found: Vec<_> = members(object).collect();
+        let found: Vec<_> = found.iter().map(|(name, value)| (&**name, *value)).collect();
+        assert_eq!(found, wanted, "{object}");
     }
 }

@@ -5,31 +5,26 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::count::count;
 use crate::json::{self, JsonKind};
-use crate::names::Name;
 
 /// What some shape reads, besides the members that [`is_creation`] knows.
 const READ: [&str; 41] = [
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
     "prompt_tokens",
     "prompt_tokens_details",
     "prompt_cache_hit_tokens",
     "completion_tokens",
     "completion_tokens_details",
     "total_tokens",
-    "input_tokens",
     "input_tokens_details",
     "input_token_details",
-    "output_tokens",
     "output_tokens_details",
     "output_token_details",
     "cache_read_input_tokens",
-    "cache_read_tokens",
     "iterations",
     "promptTokenCount",
     "prompt_token_count",
@@ -104,10 +99,11 @@ impl<'a> Members<'a> {
 
     /// Takes all that the object `text` has; `None` when it is no JSON object.
     pub(super) fn of(text: &'a str) -> Option<Self> {
+        let JsonKind::Object(object) = JsonKind::of(text) else { return None };
         let mut found = Self::default();
-        each_member(text, |name, value| {
+        for (name, value) in json::members(object) {
             found.offer(&name, value);
-        })?;
+        }
         Some(found)
     }
 
@@ -176,7 +172,7 @@ impl<'a> Members<'a> {
         for name in names {
             match self.get(name)? {
                 None => {}
-                Some(JsonKind::Object(text)) => return self.inner(text, name),
+                Some(JsonKind::Object(text)) => return Ok(self.inner(text, name)),
                 Some(_) => return Err(self.unreadable(name)),
             }
         }
@@ -184,10 +180,8 @@ impl<'a> Members<'a> {
     }
 
     /// All members of the object `text`, which lies under `name` here.
-    pub(super) fn inner(&self, text: &'a str, name: &str) -> Result<Self, Unreadable> {
-        let mut inner = Self { members: Vec::new(), path: format!("{}{name}.", self.path) };
-        let read = each_member(text, |name, value| inner.members.push((name, value)));
-        read.map(|()| inner).ok_or_else(|| self.unreadable(name))
+    pub(super) fn inner(&self, text: &'a str, name: &str) -> Self {
+        Self { members: json::members(text).collect(), path: format!("{}{name}.", self.path) }
     }
 
     /// The sum of all members whose names are `wanted`, each of which must be a count; `None` without any.
@@ -217,28 +211,5 @@ fn says_something(value: &str) -> bool {
         JsonKind::Null => false,
         JsonKind::Text(string) => json::unescape(string).is_none_or(|text| !text.is_empty()),
         _ => true,
-    }
-}
-
-/// Shows the members of the JSON object `text` in their order; `None` when it is none.
-pub(super) fn each_member<'a>(text: &'a str, visit: impl FnMut(Cow<'a, str>, &'a str)) -> Option<()> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    json.deserialize_map(Each(visit)).and_then(|()| json.end()).ok()
-}
-
-struct Each<F>(F);
-
-impl<'de, F: FnMut(Cow<'de, str>, &'de str)> Visitor<'de> for Each<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-            (self.0)(name.text, value.get());
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use super::members::each_member;
 use crate::json::{self, JsonKind};
 
 /// Where a usage object stands, in the order in which they are looked for.
@@ -26,16 +25,15 @@ pub(crate) struct Response<'a> {
 /// one that is looked for; of two with one name the last is taken, as readers of JSON do.
 pub(crate) fn response(object: &str) -> Response<'_> {
     let (mut usage, mut model, mut id) = ([None; USAGE.len()], [None; MODEL.len()], [None; ID.len()]);
-    let visited = each_member(object, |name, value| match JsonKind::of(value) {
-        JsonKind::Object(text) => keep(&mut usage, &USAGE, &name, text),
-        JsonKind::Text(text) if text.len() > "\"\"".len() => {
-            keep(&mut model, &MODEL, &name, text);
-            keep(&mut id, &ID, &name, text);
+    for (name, value) in json::members(object) {
+        match JsonKind::of(value) {
+            JsonKind::Object(text) => keep(&mut usage, &USAGE, &name, text),
+            JsonKind::Text(text) if text.len() > "\"\"".len() => {
+                keep(&mut model, &MODEL, &name, text);
+                keep(&mut id, &ID, &name, text);
+            }
+            _ => {}
         }
-        _ => {}
-    });
-    if visited.is_none() {
-        return Response::default();
     }
     let usage = USAGE.into_iter().zip(usage).find_map(|(name, text)| Some((name, text?)));
     let text = |found: [Option<_>; 3]| found.into_iter().flatten().find_map(json::unescape);

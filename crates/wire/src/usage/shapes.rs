@@ -40,7 +40,7 @@ const TOLD_BY: [(Shape, &[&str], &[&str]); 4] = [
     (Shape::Interactions, &["total_input_tokens"], &[]),
 ];
 
-/// Reads `object`, the text of a JSON object; `provider` is who made it, as far as that is known.
+/// Reads `object`, a JSON value whose syntax was checked; `provider` is who made it, as far as that is known.
 pub(crate) fn read(object: &str, provider: Option<&str>) -> Reading {
     Members::of(object).map_or(Reading::NotUsage, |members| read_members(&members, provider))
 }
@@ -155,7 +155,7 @@ fn with_compaction(
     name: &str,
     iteration: &str,
 ) -> Result<ProviderUsage, Unreadable> {
-    let iteration = members.inner(iteration, name)?;
+    let iteration = members.inner(iteration, name);
     if iteration.text("type").as_deref() == Some(COMPACTION) {
         return usage.plus(input_output(&iteration)?, ["iterations", "iterations"]);
     }

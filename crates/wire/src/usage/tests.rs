@@ -139,8 +139,7 @@ fn a_shape_is_told_by_its_own_members() {
     ] {
         assert_eq!(native(object), Reading::NotUsage, "{object}");
     }
-    for text in ["", "[]", "5", "null", r#""prompt_tokens""#, "{", r#"{"prompt_tokens":10"#, r#"{"prompt_tokens":10}x"#]
-    {
+    for text in ["[]", "5", "null", r#""prompt_tokens""#] {
         assert_eq!(native(text), Reading::NotUsage, "{text}");
     }
     for read in [posthog, polar, span] {

@@ -60,6 +60,24 @@ fn a_listed_name_wins_in_either_order_and_the_other_is_told() {
 }
 
 #[test]
+fn properties_under_another_name_count_for_nothing_beside_listed_ones() {
+    let (other, listed) =
+        (r#""Properties":{"tokens":"many","timestamp":"2026-01-01"}"#, r#""properties":{"tokens":2}"#);
+    for body in [format!("{{{other},{listed}}}"), format!("{{{listed},{other}}}")] {
+        let found = event(&body);
+        assert_eq!((found.usage.tokens.as_deref(), found.properties.as_deref()), (Some("2"), Some(r#"{"tokens":2}"#)));
+        let told: Vec<_> = found.warnings.iter().map(|warning| (warning.code, warning.field.as_deref())).collect();
+        assert_eq!(told, [(WarningCode::AmbiguousField, Some("Properties"))], "{body}");
+    }
+    let of_wrong_type = |members: &str| format!("{{{members}}}");
+    let other = r#""Properties":{"tokens":{}}"#;
+    for members in [format!("{other},{listed}"), format!("{listed},{other}")] {
+        assert_eq!(event(&of_wrong_type(&members)).usage.tokens.as_deref(), Some("2"), "{members}");
+    }
+    refused_for(&of_wrong_type(other), RejectCode::InvalidType, "Properties.tokens");
+}
+
+#[test]
 fn two_names_of_one_rank_that_differ_are_a_conflict_that_names_both() {
     for (body, first, second) in [
         (r#"{"customer":"a","account_id":"b"}"#, "customer", "account_id"),

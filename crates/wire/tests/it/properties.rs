@@ -130,7 +130,7 @@ fn differ(body: &[u8]) -> Result<(), TestCaseError> {
     }
     // A tree cannot hold all that JSON can (1e400, half pairs) nor show a name that stands twice.
     let Ok(tree) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
-    if tree.to_string().len() != body.len() {
+    if sorted(tree.to_string().as_bytes()) != sorted(body) {
         return Ok(());
     }
     let wanted = match &tree {
@@ -151,6 +151,12 @@ fn differ(body: &[u8]) -> Result<(), TestCaseError> {
         oracle::agrees(item, value).map_err(TestCaseError::fail)?;
     }
     Ok(())
+}
+
+fn sorted(bytes: &[u8]) -> Vec<u8> {
+    let mut sorted = bytes.to_vec();
+    sorted.sort_unstable();
+    sorted
 }
 
 fn is_malformed<T>(parsed: &Result<T, BodyError>) -> Result<(), TestCaseError> {

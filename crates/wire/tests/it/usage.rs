@@ -1,6 +1,5 @@
 //! What a provider of models says of a call is counted wherever people put it.
 
-use domain::event::ProviderTokens;
 use domain::warning::{Warning, WarningCode};
 
 use crate::event;
@@ -8,7 +7,7 @@ use crate::event;
 const CHAT: &str = r#"{"prompt_tokens":10,"completion_tokens":25,"total_tokens":35}"#;
 
 fn tokens(body: &str) -> Option<(Option<u64>, Option<u64>)> {
-    event(body).provider.map(|ProviderTokens { input, output, .. }| (input, output))
+    event(body).provider.map(|tokens| (tokens.input, tokens.output))
 }
 
 #[test]
