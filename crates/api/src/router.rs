@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use http::{Method, Uri};
-use utoipa::openapi::OpenApi;
+use utoipa::Number;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::observe;
 use crate::problem::{Problem, ProblemKind};
@@ -21,12 +23,30 @@ pub fn router(state: Arc<ApiState>) -> Router {
         let keyless = SecurityRequirement::default();
         document.security.iter_mut().for_each(|accepted| accepted.retain(|one| *one != keyless));
     }
+    if let Ok(live) = state.pipeline.live() {
+        bound_windows(&mut document, live.retention_sec());
+    }
     routes
         .merge(routes::docs::ui(document))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state)
+}
+
+/// Says in the document how long the windows of the live view can be, which depends on the settings.
+fn bound_windows(document: &mut OpenApi, longest_sec: u32) {
+    let operations = document.paths.paths.values_mut().filter_map(|path| path.get.as_mut());
+    let parameters = operations.filter_map(|operation| operation.parameters.as_mut()).flatten();
+    for parameter in parameters {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == "window"
+            && let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+            && schema.minimum.is_some()
+        {
+            schema.maximum = usize::try_from(longest_sec).ok().map(Number::UInt);
+        }
+    }
 }
 
 /// The OpenAPI document of the API.

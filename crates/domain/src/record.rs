@@ -333,13 +333,12 @@ fn decode(bytes: &[u8]) -> Result<(EventView<'_>, EventIdentity<'_>), RecordErro
     let cache_read_tokens = has(flag::CACHE_READ).then(|| reader.u64()).transpose()?;
     let cache_write_tokens = has(flag::CACHE_WRITE).then(|| reader.u64()).transpose()?;
     let reasoning_tokens = has(flag::REASONING).then(|| reader.u64()).transpose()?;
-    let id = reader.short()?;
-    let kind = reader.short()?;
-    let project = has(flag::PROJECT).then(|| reader.short()).transpose()?;
-    let customer = has(flag::CUSTOMER).then(|| reader.short()).transpose()?;
-    let user = has(flag::USER).then(|| reader.short()).transpose()?;
-    let endpoint = has(flag::ENDPOINT).then(|| reader.short()).transpose()?;
-    let model = has(flag::MODEL).then(|| reader.short()).transpose()?;
+    let names = [has(flag::PROJECT), has(flag::CUSTOMER), has(flag::USER), has(flag::ENDPOINT), has(flag::MODEL)];
+    let [project, customer, user, endpoint, model] = names;
+    let texts = reader.shorts([true, true, project, customer, user, endpoint, model])?;
+    let [Some(id), Some(kind), project, customer, user, endpoint, model] = texts else {
+        return Err(RecordError::Truncated);
+    };
     let properties = has(flag::PROPERTIES).then(|| reader.long()).transpose()?;
     let former = has(flag::FORMER).then(|| former_id(&mut reader)).transpose()?;
     if !reader.is_at_end() {

@@ -19,7 +19,7 @@ pub enum WarningCode {
     UsageNotRead,
     /// A provider's usage has a member that is no count.
     UsageInvalid,
-    /// A part of the tokens was said to be larger than the whole.
+    /// Tokens contradict each other: a part is larger than its whole, or two places say other counts.
     UsageConflict,
     /// The time is one that clocks and programs show when they know none.
     ZeroTime,
@@ -81,15 +81,17 @@ impl WarningCode {
     pub const fn message(self) -> &'static str {
         match self {
             Self::TimeNotRead => "looks like a time but is not read as one: the receive time stands for it",
-            Self::IdNotRead => "looks like an id but is not read as one: a retry of the event counts again",
+            Self::IdNotRead => "looks like an id but is not read as one: it does not tell a retry from another event",
             Self::NoCustomerOrUser => "neither a customer nor a user is named",
             Self::TokensNotRead => "looks like a count of tokens but is not read as one: no tokens are counted",
-            Self::UsageNotRead => "has no known shape of a provider's usage: no tokens are counted",
+            Self::UsageNotRead => "is no object of a known shape of a provider's usage: no tokens are counted",
             Self::UsageInvalid => "is no count: no tokens are counted from this usage",
-            Self::UsageConflict => "a part of the tokens is larger than the whole and was cut to it",
+            Self::UsageConflict => {
+                "tokens contradict each other: a part is larger than its whole, or two places differ"
+            }
             Self::ZeroTime => "is what clocks and programs show when they know no time",
             Self::MissingSource => "a CloudEvent without a source is known by its id alone",
-            Self::AmbiguousField => "differs from a listed name of the same field and is not read",
+            Self::AmbiguousField => "differs from another name of the same field and is not read",
             Self::FieldNotRead => "is named like a field, which cannot have such a value, and is not read",
             Self::PlaceholderValue => "is a word that programs write for nothing",
             Self::NearField => "is nearly the name of a field that the event lacks, and not read",
@@ -120,7 +122,8 @@ impl<'a> Warning<'a> {
 
 /// Whether a customer or user of this name is one that a program wrote because it knew none.
 pub fn is_placeholder(name: &str) -> bool {
-    const WORDS: [&str; 9] = ["null", "undefined", "none", "nil", "nan", "n/a", "\\n", "[object object]", "(null)"];
+    const WORDS: [&str; 10] =
+        ["null", "undefined", "none", "nil", "<nil>", "nan", "n/a", "\\n", "[object object]", "(null)"];
     name.len() <= 15 && WORDS.iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 

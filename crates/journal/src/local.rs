@@ -99,18 +99,18 @@ impl Journal for LocalJournal {
         self.queue.backlog()
     }
 
-    /// A full disk is looked at again, so that the journal is ready as soon as there is space, even
-    /// without an append.
+    /// The disk is looked at anew, so that the journal is known to be full, and ready again, even without an append.
     async fn health(&self) -> JournalHealth {
         let (health, bytes) = self.queue.health();
-        let needed = self.reserve_bytes.saturating_add(bytes);
+        let needed = self.reserve_bytes.saturating_add(bytes).max(1);
         let has_space = || self.folder.free_bytes().is_ok_and(|free| free >= needed);
-        if health != JournalHealth::Full || !has_space() {
-            return health;
-        }
-        match self.settle().await {
-            Ok(()) => JournalHealth::Ready,
-            Err(_) => self.queue.health().0,
+        match health {
+            JournalHealth::Ready if !has_space() => JournalHealth::Full,
+            JournalHealth::Full if has_space() => match self.settle().await {
+                Ok(()) => JournalHealth::Ready,
+                Err(_) => self.queue.health().0,
+            },
+            health => health,
         }
     }
 

@@ -245,8 +245,8 @@ fn waiting_retention(notice: &RetentionNotice) -> ReadinessCheck {
     let RetentionNotice { before, segments, events, due_in, .. } = notice;
     let since = notice.oldest.map_or_else(String::new, |oldest| format!(" from {oldest} on"));
     let message = format!(
-        "retention is new or shorter, or the clock is ahead: in {} s of uptime events before {before} are no longer shown, \
-         and {segments} segments with {events} of them{since} are dropped; a longer retention_days keeps them",
+        "retention is new or shorter, or the clock is ahead: in {} s of uptime raw events before {before} are dropped, \
+         at most {events} in {segments} segments{since}; a longer retention_days keeps them",
         due_in.as_secs()
     );
     ReadinessCheck { name: "retention", ok: true, required: false, message }

@@ -143,7 +143,8 @@ impl Metrics {
             drop(self.ingested.get_or_create(&TypeLabel { event_type }));
         }
         drop(self.received.get_or_create(&TypeLabel { event_type: UNKNOWN_TYPE }));
-        for reason in RejectCode::ALL.iter().map(|code| code.as_str()).chain(ERROR_REASONS) {
+        let strict = WarningCode::ALL.iter().filter(|code| code.is_strict()).map(|code| code.as_str());
+        for reason in RejectCode::ALL.iter().map(|code| code.as_str()).chain(ERROR_REASONS).chain(strict) {
             drop(self.failed.get_or_create(&ReasonLabel { reason }));
         }
         for reason in HEAD_REFUSALS {
@@ -381,6 +382,7 @@ mod tests {
             "events_ingested_total{event_type=\"custom\"} 0",
             "events_failed_total{reason=\"conflicting_fields\"} 0",
             "events_failed_total{reason=\"clock_unsure\"} 0",
+            "events_failed_total{reason=\"time_not_read\"} 0",
             "events_warned_total{code=\"time_not_read\"} 0",
         ] {
             assert_eq!(lines(&metrics, line), [line]);

@@ -13,9 +13,10 @@ use crate::cloud_event;
 use crate::field::Field;
 use crate::hints::{Hints, Shape};
 use crate::json::{self, JsonKind};
-use crate::measures::{Measures, ProviderSaid, UsageObjects, complete, is_of_usage, names_tokens};
+use crate::measures::{Measures, complete, is_of_usage, names_tokens};
 use crate::names::{Hint, Meaning, Name};
-use crate::slot::{Named, Slot, Text};
+use crate::slot::{Named, Slot, Text, conflict};
+use crate::usage_objects::{ProviderSaid, UsageObjects};
 use crate::values::{LONE_SURROGATE, filled, identifier, text, time, wrong_type};
 
 /// The `type` of a message whose `event` says what happened.
@@ -37,6 +38,10 @@ pub(crate) struct Draft<'a> {
     id_scheme: Text<'a>,
     time: Slot<'a, TimeText<'a>>,
     kind: Text<'a>,
+    /// What happened under the name `event`, which libraries that track users write beside a `type`.
+    event: Text<'a>,
+    /// Whether some `type` is [`CALL_OF_TRACKERS`].
+    is_tracked: bool,
     customer: Text<'a>,
     user: Text<'a>,
     endpoint: Text<'a>,
@@ -54,6 +59,7 @@ pub(crate) struct Draft<'a> {
     /// Where a provider's usage may stand; boxed as the others are.
     usage_objects: Option<Box<UsageObjects<'a>>>,
     source: Option<JsonKind<'a>>,
+    has_two_sources: bool,
     spec_version: Text<'a>,
     hints: Option<Box<Hints<'a>>>,
     warnings: Vec<Warning<'a>>,
@@ -112,10 +118,12 @@ impl<'a> Draft<'a> {
         if text.is_empty() && !matches!(field, Field::Id | Field::Tenant | Field::Time) {
             return;
         }
+        self.is_tracked |= is_call_of_trackers(field, &name.text, Some(&*text));
         let warnings = &mut self.warnings;
         let slot = match field {
             Field::Id => &mut self.id,
             Field::IdScheme => &mut self.id_scheme,
+            Field::Kind if name.text.eq_ignore_ascii_case("event") => &mut self.event,
             Field::Kind => &mut self.kind,
             Field::Customer => &mut self.customer,
             Field::User => &mut self.user,
@@ -132,11 +140,7 @@ impl<'a> Draft<'a> {
             }
             Field::Properties | Field::Source | Field::Stamp | Field::SpecVersion | Field::BinaryData => return,
         };
-        let put = match field {
-            Field::Kind => put_kind(slot, name, Ok(Some(text)), warnings),
-            _ => slot.put(name, Ok(Some(text)), warnings),
-        };
-        put.unwrap_or_else(|refusal| self.refuse(refusal));
+        slot.put(name, Ok(Some(text)), warnings).unwrap_or_else(|refusal| self.refuse(refusal));
     }
 
     /// The tenant named so far, or why none can be told.
@@ -175,11 +179,11 @@ impl<'a> Draft<'a> {
         match meaning {
             Some(Meaning::Field { field, exact }) => self.set_field(field, Named { text: name, exact }, raw, value),
             Some(Meaning::Hint(Hint::Usage)) => {
-                self.usage_objects.get_or_insert_default().usage(false, name, value);
+                self.usage_objects.get_or_insert_default().usage(false, name, raw);
                 Ok(())
             }
             Some(Meaning::Hint(Hint::Response)) => {
-                self.usage_objects.get_or_insert_default().response(false, name, value);
+                self.usage_objects.get_or_insert_default().response(false, name, raw);
                 Ok(())
             }
             _ => {
@@ -210,7 +214,10 @@ impl<'a> Draft<'a> {
             }
             Field::Kind => {
                 let read = text_of(&name);
-                put_kind(&mut self.kind, name, read, warnings)
+                let value = read.as_ref().ok().and_then(|value| value.as_deref());
+                self.is_tracked |= is_call_of_trackers(field, &name.text, value);
+                let is_event = name.text.eq_ignore_ascii_case("event");
+                if is_event { &mut self.event } else { &mut self.kind }.put(name, read, warnings)
             }
             Field::Customer | Field::User | Field::Project => {
                 let read = name_of(&name);
@@ -236,6 +243,7 @@ impl<'a> Draft<'a> {
                 self.spec_version.put(name, read, warnings)
             }
             Field::Source => {
+                self.has_two_sources |= self.source.is_some_and(|source| source != value);
                 self.source = Some(value);
                 Ok(())
             }
@@ -246,7 +254,12 @@ impl<'a> Draft<'a> {
                 let read = text_of(&name);
                 self.id_scheme.put(name, read, warnings)
             }
-            Field::BinaryData | Field::Stamp | Field::IdScheme => Ok(()),
+            Field::Stamp => {
+                // What exports show stands beside a time there; alone it is meant to be one.
+                self.hints.get_or_insert_default().beside(name.text, None, Shape::of(value));
+                Ok(())
+            }
+            Field::BinaryData | Field::IdScheme => Ok(()),
         }
     }
 
@@ -303,9 +316,9 @@ impl<'a> Draft<'a> {
                     inside.offer_measure(which, &text, raw);
                     outcome = outcome.and(inside.put_inside(which, outer, Named { text, exact }, value, warnings));
                 }
-                Some(Meaning::Hint(Hint::Usage)) => usage_objects.get_or_insert_default().usage(true, text, value),
+                Some(Meaning::Hint(Hint::Usage)) => usage_objects.get_or_insert_default().usage(true, text, raw),
                 Some(Meaning::Hint(Hint::Response)) => {
-                    usage_objects.get_or_insert_default().response(true, text, value);
+                    usage_objects.get_or_insert_default().response(true, text, raw);
                 }
                 _ => {
                     if is_of_usage(&text) {
@@ -326,7 +339,7 @@ impl<'a> Draft<'a> {
         let object = std::mem::take(&mut self.object);
         let (usage, said) = self.settle_usage(&object, self.is_row || outer.1 || outer.0.is_none())?;
         let Usage { all: usage, first: first_usage } = usage;
-        let (time, kind, project) = (self.time.settle()?, self.kind.settle()?, self.project.settle()?);
+        let (time, kind, project) = (self.time.settle()?, self.settle_kind()?, self.project.settle()?);
         let (customer, user, endpoint) = (self.customer.settle()?, self.user.settle()?, self.endpoint.settle()?);
         candidate.id = self.id.settle()?.0;
         candidate.time = time.0;
@@ -360,8 +373,12 @@ impl<'a> Draft<'a> {
             candidate.usage.model = said.model;
         }
         match self.spec_version.settle()?.0.as_deref() {
+            Some(SPEC_VERSION) if self.has_two_sources => return Err(conflict("source", "source")),
             Some(SPEC_VERSION) => cloud_event::complete(candidate, self.source)?,
-            None if !cloud_only => {}
+            None if !cloud_only => {
+                let id_of_response = said.id.filter(|id| id.len() <= EVENT_ID_BYTES_MAX);
+                candidate.id = candidate.id.take().or(id_of_response);
+            }
             _ => {
                 let message = format!("must be \"{SPEC_VERSION}\"");
                 return Err(Rejection::of(RejectCode::InvalidValue, "specversion", message));
@@ -377,6 +394,21 @@ impl<'a> Draft<'a> {
             hints.tell(candidate, &object, lacks_usage);
         }
         if self.id_scheme.value().is_some() { set_scheme(candidate, &mut self.id_scheme) } else { Ok(()) }
+    }
+
+    /// The type: what stands under `event` when the type is a tracker's call.
+    fn settle_kind(&mut self) -> Result<(Option<Cow<'a, str>>, bool), Rejection> {
+        let name = Cow::Owned(self.event.name().to_owned());
+        let (event, is_listed) = self.event.settle()?;
+        let Some(event) = event else { return self.kind.settle() };
+        if self.is_tracked && self.kind.value().is_some_and(|kind| kind == CALL_OF_TRACKERS) {
+            return Ok((Some(event), is_listed));
+        }
+        if self.kind.value().is_none() {
+            return self.kind.settle().map(|_| (Some(event), is_listed));
+        }
+        self.kind.put(Named { text: name, exact: is_listed }, Ok(Some(event)), &mut self.warnings)?;
+        self.kind.settle()
     }
 
     /// The measures of the event's own names and what a provider's usage object says. `properties_listed` is false
@@ -454,23 +486,8 @@ struct Usage<'a> {
     first: Option<UsageText<'a>>,
 }
 
-/// Takes the type. Libraries that track users write what they do (`track`) as `type` and what happened as
-/// `event`: of this pair `event` is the type, in whatever order they come.
-fn put_kind<'a>(
-    slot: &mut Text<'a>,
-    name: Named<'a>,
-    value: Result<Option<Cow<'a, str>>, Rejection>,
-    warnings: &mut Vec<Warning<'a>>,
-) -> Result<(), Rejection> {
-    let is = |name: &str, member: &str| name.eq_ignore_ascii_case(member);
-    if let Ok(Some(value)) = &value {
-        if is(slot.name(), "event") && is(&name.text, "type") && value == CALL_OF_TRACKERS {
-            return Ok(());
-        }
-        let known = slot.value().map(|known| &**known);
-        if is(slot.name(), "type") && is(&name.text, "event") && known == Some(CALL_OF_TRACKERS) {
-            *slot = Text::default();
-        }
-    }
-    slot.put(name, value, warnings)
+/// Whether a member says that a library that tracks users has called it: its `type` is what the user's program
+/// does (`track`), and what happened is its `event`.
+fn is_call_of_trackers(field: Field, name: &str, value: Option<&str>) -> bool {
+    field == Field::Kind && name.eq_ignore_ascii_case("type") && value == Some(CALL_OF_TRACKERS)
 }

@@ -9,9 +9,10 @@ use domain::warning::{Warning, WarningCode};
 use crate::field::{Field, Measure};
 use crate::json::JsonKind;
 use crate::names::{self, Hint};
+use crate::time_name::is_time_like;
 
-/// Most members of an event that are held against the names of fields.
-const UNKNOWN_MAX: usize = 16;
+/// Most members of an event that are told to be near the names of fields.
+const NEAR_MAX: usize = 16;
 
 /// What a value could be, as far as hints ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,16 @@ impl Shape {
         matches!(self, Self::Number | Self::Dated | Self::Text)
     }
 
+    /// Whether a member `name` with such a value may be meant to be tokens: a count, also in a text, or an object of
+    /// counts.
+    fn may_be_tokens(self, name: &str) -> bool {
+        match self {
+            Self::Number | Self::Dated => names::counts_tokens(name),
+            Self::Object => names::holds_tokens(name),
+            Self::Text | Self::Other => false,
+        }
+    }
+
     /// Whether a field can be meant that takes such values.
     fn fits(self, field: Field) -> bool {
         match field {
@@ -80,8 +91,8 @@ pub(crate) struct Hints<'a> {
     id: Option<Member<'a>>,
     who: Option<Member<'a>>,
     tokens: Option<Member<'a>>,
-    /// Members of the event's own object that mean nothing.
-    unknown: Vec<(Cow<'a, str>, Shape)>,
+    /// Members of the event's own object that are nearly named like a field.
+    near: Vec<(Cow<'a, str>, Field)>,
 }
 
 impl<'a> Hints<'a> {
@@ -89,12 +100,16 @@ impl<'a> Hints<'a> {
     pub(crate) fn beside(&mut self, name: Cow<'a, str>, hint: Option<Hint>, value: Shape) {
         match hint {
             Some(hint) => self.keep(name, hint, false, value),
-            None if value == Shape::Number && self.tokens.is_none() && names::counts_tokens(&name) => {
+            None if self.tokens.is_none() && value.may_be_tokens(&name) => {
                 self.tokens = Some(Member { inside: false, name });
             }
+            None if self.time.is_none() && value.fits(Field::Time) && is_time_like(&name) => {
+                self.keep(name, Hint::Time, false, value);
+            }
             None => {
-                if value != Shape::Other && self.unknown.len() < UNKNOWN_MAX {
-                    self.unknown.push((name, value));
+                let near = names::near(&name).filter(|field| value.fits(*field));
+                if let Some(field) = near.filter(|_| self.near.len() < NEAR_MAX) {
+                    self.near.push((name, field));
                 }
             }
         }
@@ -116,7 +131,7 @@ impl<'a> Hints<'a> {
             Some(names::Meaning::Field { field: Field::Id, .. }) if name != "id" => Hint::Id,
             Some(names::Meaning::Field { field: Field::Customer | Field::User, .. }) => Hint::Who,
             Some(names::Meaning::Hint(Hint::Who)) if name.starts_with('$') => Hint::Who,
-            None if value == Shape::Number && names::counts_tokens(&name) => {
+            None if value.may_be_tokens(&name) => {
                 hints.get_or_insert_default().tokens.get_or_insert(Member { inside: true, name });
                 return;
             }
@@ -127,7 +142,7 @@ impl<'a> Hints<'a> {
 
     /// Forgets what stood in properties that another name goes before.
     pub(crate) fn forget_inside(&mut self) {
-        let Self { time, id, who, tokens, unknown: _ } = self;
+        let Self { time, id, who, tokens, near: _ } = self;
         for member in [time, id, who, tokens] {
             member.take_if(|member| member.inside);
         }
@@ -148,7 +163,7 @@ impl<'a> Hints<'a> {
     /// Tells what `candidate` lacks; `object` is the name of its properties, and `lacks_usage` says that nothing
     /// was told of its tokens yet.
     pub(crate) fn tell(self, candidate: &mut Candidate<'a>, object: &str, lacks_usage: bool) {
-        let Self { time, id, who, tokens, unknown } = self;
+        let Self { time, id, who, tokens, near } = self;
         let usage = &candidate.usage;
         let counts = [&usage.tokens, &usage.input_tokens, &usage.output_tokens];
         let no_tokens = candidate.provider.is_none() && counts.iter().all(|count| count.is_none());
@@ -164,9 +179,8 @@ impl<'a> Hints<'a> {
                 candidate.warnings.push(Warning::of(code, field));
             }
         }
-        for (name, value) in unknown {
-            let near = names::near(&name).filter(|field| value.fits(*field));
-            if near.is_some_and(|field| lacks_field(candidate, field, no_tokens)) {
+        for (name, field) in near {
+            if lacks_field(candidate, field, no_tokens) {
                 candidate.warnings.push(Warning::of(WarningCode::NearField, name));
             }
         }

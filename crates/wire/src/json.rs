@@ -52,40 +52,56 @@ pub(crate) fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)
     let mut rest = object.strip_prefix('{').unwrap_or_default();
     std::iter::from_fn(move || {
         loop {
-            let name = next_value(&mut rest).filter(|name| name.starts_with('"'))?;
-            let value = next_value(&mut rest)?;
-            if let Some(name) = unescape(name) {
+            let name = take_text(skip_between(rest)?, &mut rest)?;
+            let value = skip_between(rest)?;
+            let length = match value.as_bytes().first()? {
+                b'"' => text_length(value.as_bytes())?.0,
+                b'{' | b'[' => nested_length(value.as_bytes())?,
+                b'}' | b']' => return None,
+                _ => value.bytes().position(|byte| is_between(byte) || matches!(byte, b'}' | b']'))?,
+            };
+            let (value, after) = value.split_at_checked(length)?;
+            rest = after;
+            if let Some(name) = name {
                 return Some((name, value));
             }
         }
     })
 }
 
-/// Takes the next value off the front of `rest`, with whatever separates it from the one before.
-fn next_value<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let bytes = rest.as_bytes();
-    let is_between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b':');
-    let start = bytes.iter().position(|byte| !is_between(byte))?;
-    let value = bytes.get(start..)?;
-    let length = match value.first()? {
-        b'"' => text_length(value)?,
-        b'{' | b'[' => nested_length(value)?,
-        b'}' | b']' => return None,
-        _ => value.iter().position(|byte| is_between(byte) || matches!(byte, b'}' | b']')).unwrap_or(value.len()),
-    };
-    let (value, after) = rest.get(start..)?.split_at_checked(length)?;
-    *rest = after;
-    Some(value)
+const fn is_between(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b':')
 }
 
-/// How long the JSON string is that `json` begins with.
-fn text_length(json: &[u8]) -> Option<usize> {
-    let mut at = 1;
+/// `rest` from its next value on.
+fn skip_between(rest: &str) -> Option<&str> {
+    let start = rest.bytes().position(|byte| !is_between(byte))?;
+    rest.get(start..)
+}
+
+/// Takes the JSON string that `json` begins with; what it means, if that is a text.
+fn take_text<'a>(json: &'a str, rest: &mut &'a str) -> Option<Option<Cow<'a, str>>> {
+    if !json.starts_with('"') {
+        return None;
+    }
+    let (length, is_escaped) = text_length(json.as_bytes())?;
+    let (text, after) = json.split_at_checked(length)?;
+    *rest = after;
+    if is_escaped {
+        return Some(unescape(text));
+    }
+    Some(text.get(1..length - 1).map(Cow::Borrowed))
+}
+
+/// How long the JSON string is that `json` begins with, and whether it has escapes.
+fn text_length(json: &[u8]) -> Option<(usize, bool)> {
+    let (mut at, mut is_escaped) = (1, false);
     loop {
         at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
         if json.get(at) == Some(&b'"') {
-            return Some(at + 1);
+            return Some((at + 1, is_escaped));
         }
+        is_escaped = true;
         at += 2;
     }
 }
@@ -96,7 +112,7 @@ fn nested_length(json: &[u8]) -> Option<usize> {
     loop {
         match json.get(at)? {
             b'"' => {
-                at += text_length(&json[at..])?;
+                at += text_length(&json[at..])?.0;
                 continue;
             }
             b'{' | b'[' => depth += 1,

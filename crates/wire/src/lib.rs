@@ -13,6 +13,7 @@ mod draft;
 mod cloud_event;
 mod slot;
 mod measures;
+mod usage_objects;
 mod hints;
 mod usage;
 mod values;

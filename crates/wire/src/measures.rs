@@ -4,14 +4,14 @@
 use std::borrow::Cow;
 
 use domain::admit::{is_count, is_latency, is_model};
-use domain::event::{ProviderTokens, UsageText};
+use domain::event::UsageText;
 use domain::rejection::{RejectCode, Rejection};
 use domain::warning::{Warning, WarningCode};
 
 use crate::field::Measure;
-use crate::json::{self, JsonKind};
+use crate::json::JsonKind;
 use crate::slot::{Named, conflict};
-use crate::usage::{self, Members, Reading};
+use crate::usage::{self, Members};
 use crate::values::{filled, inside, number, text};
 
 /// Measures under names of their own, in one object. Of a listed name only how it is written is kept: nearly every
@@ -21,6 +21,8 @@ pub(crate) struct Measures<'a> {
     usage: UsageText<'a>,
     /// Measures that were read from a listed name: a bit for each.
     exact: u8,
+    /// Measures whose names differ, and that count only when one of them is listed.
+    doubtful: u8,
     /// Which of them have a name with underscores.
     snake_case: u8,
     /// The names of the others.
@@ -35,8 +37,6 @@ pub(crate) struct Measures<'a> {
     is_usage: bool,
 }
 
-/// Most members of one object that are looked at as usage objects.
-const USAGE_OBJECTS_MAX: usize = 4;
 /// The names that a usage object has in common with measures.
 const SHARED: [&str; 2] = ["input_tokens", "output_tokens"];
 
@@ -126,7 +126,14 @@ impl<'a> Measures<'a> {
                 *slot = Some(value);
                 self.named(which, name);
             }
-            Some(true) if name.exact && !was_exact => self.named(which, name),
+            Some(true) if name.exact && !was_exact => {
+                if let Some((_, fault)) = self.fault.take_if(|(other, _)| *other == which)
+                    && let Some(field) = fault.field
+                {
+                    warnings.push(Warning::of(WarningCode::AmbiguousField, field));
+                }
+                self.named(which, name);
+            }
             Some(true) => {}
             Some(false) if was_exact && name.exact => {
                 let first = which.spelling(self.snake_case & which.bit() != 0);
@@ -145,6 +152,8 @@ impl<'a> Measures<'a> {
                 self.named(which, name);
             }
             Some(false) if was_exact || object.is_some() => {
+                // Of two names that are not listed nobody can know which is meant.
+                self.doubtful |= which.bit();
                 warnings.push(Warning::of(WarningCode::AmbiguousField, path(&name.text)));
             }
             Some(false) => {
@@ -189,9 +198,9 @@ impl<'a> Measures<'a> {
         Ok(())
     }
 
-    /// The tokens of the usage object that the object itself is, if it is one.
-    pub(crate) fn flat(&self) -> Option<Reading> {
-        self.is_usage.then(|| usage::read_members(&self.flat, None))
+    /// The members of the usage object that the object itself is, if it is one.
+    pub(crate) fn flat(&mut self) -> Option<Members<'a>> {
+        self.is_usage.then(|| std::mem::take(&mut self.flat))
     }
 
     /// The measures; and what an earlier release would have read, where that differs: it took listed names alone, and
@@ -201,7 +210,11 @@ impl<'a> Measures<'a> {
         if let Some((_, fault)) = self.fault.take() {
             return Err(*fault);
         }
-        let all = std::mem::take(&mut self.usage);
+        let mut all = std::mem::take(&mut self.usage);
+        let doubtful = self.doubtful & !self.exact;
+        for which in MEASURES.into_iter().filter(|which| doubtful & which.bit() != 0) {
+            *member(&mut all, which) = None;
+        }
         let unread = if is_row { 0 } else { !self.exact };
         if self.shared.is_empty() && (is_row || self.folded.is_empty()) {
             return Ok((all, None));
@@ -287,116 +300,4 @@ fn readable<'a>(
     });
     let field = format!("{object}.{name}");
     if is_readable { Ok(value) } else { Err(Rejection::of(RejectCode::InvalidNumber, &field, "cannot be read")) }
-}
-
-/// Where a provider's usage was found, in the order in which it is looked for.
-#[derive(Debug, Default)]
-pub(crate) struct UsageObjects<'a> {
-    inside: Places<'a>,
-    beside: Places<'a>,
-}
-
-#[derive(Debug, Default)]
-struct Places<'a> {
-    /// What stands where a usage object may stand, each with its name.
-    usage: Vec<(Cow<'a, str>, JsonKind<'a>)>,
-    /// A whole response, with its name.
-    response: Option<(Cow<'a, str>, &'a str)>,
-}
-
-/// What became of a provider's usage.
-#[derive(Debug, Default)]
-pub(crate) struct ProviderSaid<'a> {
-    pub(crate) tokens: Option<Box<ProviderTokens>>,
-    pub(crate) model: Option<Cow<'a, str>>,
-    /// What is wrong with it; that it is none is told only when the event names no tokens itself.
-    pub(crate) warning: Option<Warning<'a>>,
-}
-
-impl<'a> UsageObjects<'a> {
-    /// Takes a member in which a usage object stands if it is one.
-    pub(crate) fn usage(&mut self, is_inside: bool, name: Cow<'a, str>, value: JsonKind<'a>) {
-        let places = if is_inside { &mut self.inside } else { &mut self.beside };
-        let is_like_one = matches!(value, JsonKind::Object(_)) || is_object_in_text(value);
-        if is_like_one && places.usage.len() < USAGE_OBJECTS_MAX {
-            places.usage.push((name, value));
-        }
-    }
-
-    /// Takes a member in which a whole response stands if it is one.
-    pub(crate) fn response(&mut self, is_inside: bool, name: Cow<'a, str>, value: JsonKind<'a>) {
-        let places = if is_inside { &mut self.inside } else { &mut self.beside };
-        if let JsonKind::Object(text) = value {
-            places.response.get_or_insert((name, text));
-        }
-    }
-
-    /// Forgets what stood in properties that another name goes before.
-    pub(crate) fn forget_inside(&mut self) {
-        self.inside = Places::default();
-    }
-
-    /// Reads the first usage object there is; `object` is the name of the properties. `flat` are the readings of the
-    /// properties and of the event as usage objects themselves.
-    pub(crate) fn read(self, object: &str, flat: [Option<Reading>; 2]) -> ProviderSaid<'a> {
-        let mut said = ProviderSaid::default();
-        let [flat_inside, flat_beside] = flat;
-        for (places, prefix) in [(self.inside, Some(object)), (self.beside, None)] {
-            let path = |name: &str| prefix.map_or_else(|| name.to_owned(), |object| format!("{object}.{name}"));
-            for (name, value) in places.usage {
-                let reading = match value {
-                    JsonKind::Object(text) => usage::read(text, None),
-                    _ => Reading::NotUsage,
-                };
-                said.take(path(&name), prefix.is_none(), reading);
-            }
-            if let Some((name, text)) = places.response {
-                let response = usage::response(text);
-                said.model = said.model.take().or(response.model);
-                if let Some((usage, text)) = response.usage {
-                    said.take(path(&format!("{name}.{usage}")), prefix.is_none(), usage::read(text, None));
-                }
-            }
-        }
-        for (reading, path) in [(flat_inside, object), (flat_beside, "")] {
-            // A telling member in which nothing stands tells nothing.
-            if let Some(reading) = reading.filter(|reading| *reading != Reading::NotUsage) {
-                said.take(path.to_owned(), path.is_empty(), reading);
-            }
-        }
-        said
-    }
-}
-
-impl<'a> ProviderSaid<'a> {
-    /// Takes what the usage object at `path` says, unless another has been read.
-    fn take(&mut self, path: String, beside: bool, reading: Reading) {
-        if self.tokens.is_some() || self.is_invalid() {
-            return;
-        }
-        match reading {
-            Reading::NotUsage => {
-                self.warning.get_or_insert_with(|| Warning::of(WarningCode::UsageNotRead, path));
-            }
-            Reading::Invalid { member } => {
-                let field = if path.is_empty() { member } else { format!("{path}.{member}") };
-                self.warning = Some(Warning::of(WarningCode::UsageInvalid, field));
-            }
-            Reading::Read(usage) => {
-                let usage::ProviderUsage { input, output, cache_read, cache_write, reasoning, conflict } = usage;
-                let tokens = ProviderTokens { input, output, cache_read, cache_write, reasoning, beside };
-                self.tokens = Some(Box::new(tokens));
-                self.warning = conflict.then(|| Warning::of(WarningCode::UsageConflict, path));
-            }
-        }
-    }
-
-    fn is_invalid(&self) -> bool {
-        self.warning.as_ref().is_some_and(|warning| warning.code == WarningCode::UsageInvalid)
-    }
-}
-
-/// Whether `value` is a text that holds an object instead of being one.
-fn is_object_in_text(value: JsonKind<'_>) -> bool {
-    matches!(value, JsonKind::Text(text) if json::unescape(text).is_some_and(|text| text.trim_start().starts_with('{')))
 }

@@ -1,12 +1,16 @@
 //! What the names of members mean: the listed names of each field, names that differ from those in case and
 //! separators alone, and names that look like a field's without being one. Looks at names, never at events.
 
+mod lists;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
 use hashbrown::HashMap;
 use serde::de::{Deserialize, Deserializer, Visitor};
+
+use lists::{IDS, LIMITS_OF_TOKENS, MEANT, OBJECTS_OF_TOKENS, OTHER_WORDS, PEOPLE, TIMES};
 
 use crate::field::{Field, Measure};
 
@@ -90,211 +94,6 @@ const FIELDS: [(&[&str], Field); 42] = [
     (&["received_at", "receivedAt"], Field::Stamp),
     (&["position"], Field::Stamp),
     (&["id_scheme", "idScheme"], Field::IdScheme),
-];
-
-/// Names that look like a time, without case and separators.
-const TIMES: [&str; 60] = [
-    "createdat",
-    "created",
-    "createdon",
-    "createdtime",
-    "createddate",
-    "creationtime",
-    "creationdate",
-    "date",
-    "datetime",
-    "occurred",
-    "occurredon",
-    "occurrence",
-    "$timestamp",
-    "@timestamp",
-    "$time",
-    "eventtimestamp",
-    "eventdate",
-    "eventdatetime",
-    "eventts",
-    "originaltimestamp",
-    "sentat",
-    "clienttime",
-    "clienteventtime",
-    "clienttimestamp",
-    "servertime",
-    "servertimestamp",
-    "logtime",
-    "logtimestamp",
-    "loggedat",
-    "starttime",
-    "startedat",
-    "startat",
-    "endtime",
-    "endedat",
-    "finishedat",
-    "completedat",
-    "requesttime",
-    "requesttimestamp",
-    "requestedat",
-    "timestampms",
-    "timestampmillis",
-    "timems",
-    "timemillis",
-    "timestamputc",
-    "timeutc",
-    "epoch",
-    "epochms",
-    "unixtime",
-    "unixtimestamp",
-    "happenedat",
-    "triggeredat",
-    "trackedat",
-    "recordedat",
-    "collectedat",
-    "capturedat",
-    "insertedat",
-    "publishtime",
-    "timeunixnano",
-    "starttimeunixnano",
-    "observedtimeunixnano",
-];
-
-/// Names that look like the id of an event, without case and separators.
-const IDS: [&str; 32] = [
-    "transactionid",
-    "externalid",
-    "externaleventid",
-    "messageid",
-    "msgid",
-    "uuid",
-    "guid",
-    "insertid",
-    "$insertid",
-    "requestid",
-    "eventuuid",
-    "eventguid",
-    "eventuid",
-    "eventkey",
-    "dedupid",
-    "dedupeid",
-    "dedupkey",
-    "dedupekey",
-    "deduplicationid",
-    "deduplicationkey",
-    "uniqueid",
-    "uniquekey",
-    "clienteventid",
-    "sourceeventid",
-    "recordid",
-    "usageid",
-    "usagerecordid",
-    "identifier",
-    "idempotencyid",
-    "idempotencytoken",
-    "$id",
-    "ceid",
-];
-
-/// Names that look like a customer or a user, without case and separators.
-const PEOPLE: [&str; 46] = [
-    "client",
-    "clientid",
-    "org",
-    "orgid",
-    "organization",
-    "organizationid",
-    "organisation",
-    "organisationid",
-    "company",
-    "companyid",
-    "team",
-    "teamid",
-    "account",
-    "accountname",
-    "accountuuid",
-    "billingaccount",
-    "billingaccountid",
-    "customername",
-    "customeruid",
-    "customeruuid",
-    "externalcustomerid",
-    "externalsubscriptionid",
-    "subscriptionid",
-    "stripecustomerid",
-    "distinctid",
-    "$distinctid",
-    "anonymousid",
-    "deviceid",
-    "visitorid",
-    "uid",
-    "useruid",
-    "useruuid",
-    "username",
-    "useremail",
-    "email",
-    "externaluserid",
-    "member",
-    "memberid",
-    "actor",
-    "actorid",
-    "personid",
-    "principal",
-    "principalid",
-    "consumer",
-    "consumerid",
-    "$user",
-];
-
-/// Names that are certainly meant for a field without being near its listed ones.
-const MEANT: [(&str, Field); 27] = [
-    ("propertys", Field::Properties),
-    ("costumer", Field::Customer),
-    ("costumerid", Field::Customer),
-    ("cust", Field::Customer),
-    ("custid", Field::Customer),
-    ("customerkey", Field::Customer),
-    ("usr", Field::User),
-    ("usrid", Field::User),
-    ("evtid", Field::Id),
-    ("evttype", Field::Kind),
-    ("eventname", Field::Kind),
-    ("eventkind", Field::Kind),
-    ("typeofevent", Field::Kind),
-    ("apipath", Field::Endpoint),
-    ("apiroute", Field::Endpoint),
-    ("endpointpath", Field::Endpoint),
-    ("endpointurl", Field::Endpoint),
-    ("endpointname", Field::Endpoint),
-    ("projectname", Field::Project),
-    ("projectkey", Field::Project),
-    ("props", Field::Properties),
-    ("modelname", Field::Measure(Measure::Model)),
-    ("modelid", Field::Measure(Measure::Model)),
-    ("latency", Field::Measure(Measure::LatencyMs)),
-    ("durationms", Field::Measure(Measure::LatencyMs)),
-    ("elapsedms", Field::Measure(Measure::LatencyMs)),
-    ("responsetimems", Field::Measure(Measure::LatencyMs)),
-];
-
-/// Words that are near a field's name and mean something else.
-const OTHER_WORDS: [&str; 9] =
-    ["modal", "modes", "modem", "events", "models", "tokens", "projects", "subjects", "rejected"];
-
-/// Counts of tokens that limit or describe instead of being used, without case and separators.
-const LIMITS_OF_TOKENS: [&str; 16] = [
-    "maxtokens",
-    "maxoutputtokens",
-    "maxcompletiontokens",
-    "maxinputtokens",
-    "maxnewtokens",
-    "maxtokenstosample",
-    "mintokens",
-    "tokenslimit",
-    "tokenslimits",
-    "budgettokens",
-    "tokensbudget",
-    "tokensremaining",
-    "remainingtokens",
-    "tokensleft",
-    "contexttokens",
-    "tokenspersecond",
 ];
 
 static TABLE: LazyLock<HashMap<Vec<u8>, Meaning>> = LazyLock::new(|| {
@@ -417,6 +216,12 @@ pub(crate) fn counts_tokens(name: &str) -> bool {
     };
     let is_count = folded == "token" || ["tokens", "tokencount", "tokenusage"].iter().any(|part| folded.contains(part));
     is_count && !LIMITS_OF_TOKENS.contains(&folded)
+}
+
+/// Whether an object under `name` is likely to hold counts of tokens.
+pub(crate) fn holds_tokens(name: &str) -> bool {
+    let mut buffer = [0; FOLDED_BYTES_MAX];
+    fold(name, &mut buffer).is_some_and(|folded| OBJECTS_OF_TOKENS.iter().any(|name| name.as_bytes() == folded))
 }
 
 /// The field that `name`, which is none, is nearly the name of: one letter more, less or other, two exchanged,

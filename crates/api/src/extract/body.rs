@@ -36,9 +36,12 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
                 "CloudEvents in binary mode are not taken; send them structured (application/cloudevents+json)";
             return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail).at("ce-specversion"));
         }
+        // Lines of one header that say the same are one; others are a list, which is refused.
         let header = |name: HeaderName| {
-            let text = parts.headers.get(name)?.as_bytes();
-            Some(String::from_utf8_lossy(text).into_owned())
+            let mut lines: Vec<_> =
+                parts.headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+            lines.dedup();
+            (!lines.is_empty()).then(|| lines.join(", "))
         };
         let (bytes, reservation) = read_in_time(&mut body, limit, &api.body_bytes, limits.body_timeout).await?;
         let request = IngestRequest {

@@ -55,7 +55,7 @@ pub(crate) async fn sample(
 #[into_params(parameter_in = Query)]
 pub(crate) struct SummaryParameters {
     /// `last_24h` or `last_7d`, up to the present; `last_24h` if nothing is given.
-    #[param(example = "last_24h")]
+    #[param(pattern = "^(last_24h|last_7d)$", example = "last_24h")]
     window: Option<String>,
     /// Instead of `window`: from this day or time on.
     from: Option<String>,

@@ -148,7 +148,7 @@ pub(crate) async fn one(
             found => found,
         },
     };
-    let event =
-        event.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied").at("id"))?;
+    let event = event
+        .ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied and kept").at("id"))?;
     Ok(Json(EventBody::new(&scope, event)?))
 }

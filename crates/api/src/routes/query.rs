@@ -26,7 +26,7 @@ const ANSWER_TIMEOUT: Duration = PERMIT_WAIT_MAX.saturating_add(QUERY_TIME_MAX).
 #[into_params(parameter_in = Query)]
 pub(crate) struct QueryParameters {
     /// `number`, or `text` for numbers of rows as texts, which no reader rounds; `number` if absent.
-    #[param(example = "text")]
+    #[param(pattern = "^(number|text)$", example = "text")]
     numbers: Option<String>,
 }
 

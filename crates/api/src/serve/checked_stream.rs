@@ -138,6 +138,12 @@ impl<S> CheckedStream<S> {
         self.refusal = Some((refusal, if is_without_body { REFUSED_WITHOUT_BODY } else { REFUSED }));
     }
 
+    /// Refuses the head that is not whole, and frees it.
+    fn refuse_held(&mut self, refusal: HeadRefusal) {
+        let head = std::mem::take(&mut self.held);
+        self.refuse(refusal, &head);
+    }
+
     /// Hands the refusal over, and lets the request pass that is answered with it.
     fn pass_refusal(&mut self) {
         if let Some((refusal, request)) = self.refusal.take() {
@@ -201,14 +207,14 @@ impl<S: AsyncRead + Unpin> CheckedStream<S> {
     fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let is_evicted = self.reservation.as_ref().is_some_and(|head| head.is_evicted(context.waker()));
         if is_evicted || !self.has_room() {
-            self.refuse(NO_ROOM, &[]);
+            self.refuse_held(NO_ROOM);
             return Poll::Ready(Ok(()));
         }
         let mut bytes = [0; READ_BYTES];
         let mut buffer = ReadBuf::new(&mut bytes);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         match buffer.filled() {
-            [] => self.refuse(CUT_SHORT, &[]),
+            [] => self.refuse_held(CUT_SHORT),
             came => self.hold(came),
         }
         Poll::Ready(Ok(()))

@@ -65,6 +65,13 @@ async fn i9_what_is_no_body_of_events_is_refused_whole() {
         assert!(refused.status == status, "{kind} {encoding} {:?}: {}", String::from_utf8_lossy(body), refused.text());
         refused.problem(status);
     }
+    let lines: [[(&str, &str); 2]; 2] = [
+        [("content-encoding", "gzip"), ("content-encoding", "zstd")],
+        [("content-type", "application/json"), ("content-type", "application/x-ndjson")],
+    ];
+    for lines in lines {
+        api.send("POST", "/v1/events", &lines, gzip(br#"{"id":"e"}"#)).await.problem(415);
+    }
     assert_eq!(api.get("/v1/events").await.json(200)["data"], json!([]), "I4");
 }
 

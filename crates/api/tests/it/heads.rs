@@ -156,6 +156,11 @@ async fn an_answer_to_head_has_no_body_when_it_is_a_refusal_either() {
     let api = TestApi::start().await;
     let answers = talk(&api, b"HEAD /healthz HTTP/1.1\r\n\r\n", 100).await;
     assert!(answers.len() == 1 && answers[0].status == 400 && answers[0].body.is_empty(), "{answers:?}");
+    let mut stream = TcpStream::connect(api.address).await.unwrap();
+    stream.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: t\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answers = until_closed(&mut stream).await;
+    assert!(answers.len() == 1 && answers[0].status == 400 && answers[0].body.is_empty(), "{answers:?}");
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ fn named_measures_go_before_those_of_a_provider_and_parts_are_cut_to_their_whole
     let none = UsageText::default();
     assert_eq!(of(&none), (Some(140), Some(100), Some(40), [60, 30, 10], false));
     let total = UsageText { tokens: text("7"), ..none.clone() };
-    assert_eq!(of(&total), (Some(7), Some(100), Some(40), [60, 30, 10], false));
+    assert_eq!(of(&total), (Some(7), Some(100), Some(40), [60, 30, 10], true), "less than its parts, and told");
     let less = UsageText { input_tokens: text("70"), output_tokens: text("0"), ..none };
     assert_eq!(of(&less), (Some(70), Some(70), Some(0), [60, 10, 0], true), "the whole stands");
 }

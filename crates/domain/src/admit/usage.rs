@@ -5,8 +5,8 @@ use crate::event::{ProviderTokens, Usage, UsageText};
 use crate::limits::{LATENCY_US_MAX, NAME_BYTES_MAX, TOKENS_MAX};
 use crate::rejection::{RejectCode, Rejection};
 
-/// What an event measured: what its own fields say, and for the rest what a provider said. Also whether a part of
-/// the tokens had to be cut to its whole, which stands.
+/// What an event measured: what its own fields say, and for the rest what a provider said. Also whether they
+/// contradict each other: a part had to be cut to its whole, or the whole is less than input and output; it stands.
 pub(super) fn check_usage<'c>(
     text: &'c UsageText<'c>,
     provider: Option<&ProviderTokens>,
@@ -19,6 +19,7 @@ pub(super) fn check_usage<'c>(
         (input, output) => Some(input.unwrap_or(0) + output.unwrap_or(0)),
     };
     let tokens = count("tokens", text.tokens.as_deref())?.or(sum);
+    let is_less = tokens < sum;
     let latency_us = latency_us(text.latency_ms.as_deref())?;
     let model = optional("model", text.model.as_deref(), NAME_BYTES_MAX)?;
     let part =
@@ -30,7 +31,8 @@ pub(super) fn check_usage<'c>(
     let cache_read_tokens = cache_read.map(|tokens| tokens.min(input));
     let cache_write_tokens = cache_write.map(|tokens| tokens.min(input - cache_read_tokens.unwrap_or(0)));
     let reasoning_tokens = reasoning.map(|tokens| tokens.min(output));
-    let is_cut = (cache_read, cache_write, reasoning) != (cache_read_tokens, cache_write_tokens, reasoning_tokens);
+    let kept = (cache_read_tokens, cache_write_tokens, reasoning_tokens);
+    let contradicts = is_less || (cache_read, cache_write, reasoning) != kept;
     let usage = Usage {
         tokens,
         input_tokens,
@@ -41,7 +43,7 @@ pub(super) fn check_usage<'c>(
         cache_write_tokens,
         reasoning_tokens,
     };
-    Ok((usage, is_cut))
+    Ok((usage, contradicts))
 }
 
 /// What the release read that made hashes by `HashRule::EncodedBody`; it took no event that it could not read.

@@ -1,5 +1,7 @@
 //! Reads the parts of a record's payload one behind the other. No bytes make it panic.
 
+const NO_TEXT: RecordError = RecordError::Malformed("text");
+
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -17,6 +19,7 @@ impl<'a> Reader<'a> {
         self.at == self.bytes.len()
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
         let end = self.at.checked_add(len).ok_or(RecordError::Truncated)?;
         let taken = self.bytes.get(self.at..end).ok_or(RecordError::Truncated)?;
@@ -24,26 +27,32 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
         self.take(N)?.try_into().map_err(|_| RecordError::Truncated)
     }
 
+    #[inline]
     pub(super) fn u8(&mut self) -> Result<u8, RecordError> {
         Ok(u8::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(super) fn u16(&mut self) -> Result<u16, RecordError> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(super) fn u32(&mut self) -> Result<u32, RecordError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(super) fn u64(&mut self) -> Result<u64, RecordError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(super) fn i64(&mut self) -> Result<i64, RecordError> {
         Ok(i64::from_le_bytes(self.array()?))
     }
@@ -58,8 +67,33 @@ impl<'a> Reader<'a> {
         self.text(len as usize)
     }
 
+    /// Texts one behind the other, those that `is_there` says. Nearly always they are UTF-8 together with the
+    /// lengths between them, so that one check is enough for all.
+    pub(super) fn shorts<const N: usize>(&mut self, is_there: [bool; N]) -> Result<[Option<&'a str>; N], RecordError> {
+        let begin = self.at;
+        let mut spans = [None; N];
+        for (span, _) in spans.iter_mut().zip(is_there).filter(|(_, is_there)| *is_there) {
+            let len = self.u16()? as usize;
+            let start = self.at - begin;
+            self.take(len)?;
+            *span = Some((start, start + len));
+        }
+        let bytes = self.bytes.get(begin..self.at).unwrap_or_default();
+        let together = std::str::from_utf8(bytes).ok();
+        let mut texts = [None; N];
+        for (text, span) in texts.iter_mut().zip(spans) {
+            let Some((start, end)) = span else { continue };
+            let found = match together {
+                Some(all) => all.get(start..end),
+                None => bytes.get(start..end).and_then(|bytes| std::str::from_utf8(bytes).ok()),
+            };
+            *text = Some(found.ok_or(NO_TEXT)?);
+        }
+        Ok(texts)
+    }
+
     fn text(&mut self, len: usize) -> Result<&'a str, RecordError> {
-        std::str::from_utf8(self.take(len)?).map_err(|_| RecordError::Malformed("text"))
+        std::str::from_utf8(self.take(len)?).map_err(|_| NO_TEXT)
     }
 
     /// As many bytes as the length before them says, and where they begin.

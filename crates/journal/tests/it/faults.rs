@@ -92,6 +92,21 @@ async fn a_full_disk_refuses_and_heals() {
     }
 }
 
+/// F13: nothing was put off at the start, and nobody has tried to append.
+#[tokio::test]
+async fn a_disk_that_is_full_at_a_start_is_told_before_the_first_append() {
+    for (reserve_bytes, room, full) in [(0, 0, true), (0, 1, false), (1_000, 999, true), (1_000, 1_000, false)] {
+        let disk = SimVfs::new();
+        disk.set_capacity(Some(room));
+        let options = JournalOptions { reserve_bytes, ..JournalOptions::default() };
+        let journal = open(&disk, 0, options).unwrap();
+        let wanted = if full { JournalHealth::Full } else { JournalHealth::Ready };
+        assert_eq!(journal.health().await, wanted, "{room} free, {reserve_bytes} kept");
+        disk.set_capacity(None);
+        assert_eq!(journal.health().await, JournalHealth::Ready);
+    }
+}
+
 /// F13: recovery writes the last segment anew. Without room that is put off: everything is read, nothing is taken,
 /// and no attempt to take something harms what is there.
 #[tokio::test]

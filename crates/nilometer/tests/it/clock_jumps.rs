@@ -228,7 +228,7 @@ fn a_retention_that_is_new_or_shorter_says_what_will_go_and_waits() {
     // A typo, on an old folder.
     let server = Server::with(folder.path(), &["--retention-days", "3"]);
     let message = announced(&server);
-    assert!(message.contains("and 3 segments with 15 of them"), "{message}");
+    assert!(message.contains("at most 15 in 3 segments"), "{message}");
     assert_eq!((server.get("/readyz").0, events(&server)), (200, 20), "nothing is gone, and nothing is wrong");
     let log = server.stop().join("\n");
     assert!(log.contains("raw events will be dropped") && !log.contains("has dropped raw events"), "{log}");
@@ -259,7 +259,7 @@ fn f16_a_start_in_2100_drops_nothing_that_retention_keeps() {
     machine.set(YEAR_2100);
     let server = machine.start(&["--retention-days", "30"]);
     let message = announced(&server);
-    assert!(message.contains("and 2 segments with 10 of them"), "{message}");
+    assert!(message.contains("at most 10 in 2 segments"), "{message}");
     assert_eq!(events(&server), 10);
     machine.set(RIGHT);
     is_in_doubt(&server);

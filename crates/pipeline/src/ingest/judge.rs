@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use domain::admit::{Admission, Admitted, Checked};
 use domain::event::EventId;
@@ -66,7 +67,13 @@ pub(super) fn decide(
             }
         };
         let known = sightings.next_of(checked).map(|sighting| sighting.payload);
-        let first = known.or_else(|| taken.get(&checked.event_id()).map(|first| first.payload_hash()));
+        let first = known.or_else(|| match taken.entry(checked.event_id()) {
+            Entry::Occupied(first) => Some(first.get().payload_hash()),
+            Entry::Vacant(place) => {
+                place.insert(checked);
+                None
+            }
+        });
         let mut result = EventResult::accepted(checked.shown_id());
         result.warnings = checked.warnings().iter().map(|warning| warning.code).collect();
         warnings.add(index, checked.warnings());
@@ -76,10 +83,7 @@ pub(super) fn decide(
                 metrics.duplicate(mismatch);
                 result.turn_duplicate(mismatch);
             }
-            None => {
-                admission.push(checked);
-                taken.insert(checked.event_id(), checked);
-            }
+            None => admission.push(checked),
         }
         results.push(result);
     }

@@ -1,7 +1,7 @@
 //! Counts events by type before they reach the shared counters: one lookup there per type of a
 //! batch instead of one per event.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// Events by type.
 #[derive(Debug, Default)]

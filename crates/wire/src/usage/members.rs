@@ -107,6 +107,20 @@ impl<'a> Members<'a> {
         Some(found)
     }
 
+    /// Whether no member is in `other` too with another value.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let mut both = self.members.iter().flat_map(|(name, value)| {
+            other.members.iter().filter(move |(known, _)| known == name).map(move |(_, other)| (value, other))
+        });
+        both.all(|(value, other)| value == other)
+    }
+
+    /// These members and those of `other`.
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.members.extend(other.members);
+        self
+    }
+
     /// Replaces what a later object says anew.
     pub(super) fn follow(&mut self, later: Self) {
         let is_said = |name: &str| later.has(name);

@@ -20,8 +20,8 @@ pub(crate) struct ProviderUsage {
     pub(crate) cache_write: Option<u64>,
     /// The part of the output that is reasoning.
     pub(crate) reasoning: Option<u64>,
-    /// Whether a subset was larger than what was left of its total. It was cut to that; a span's total
-    /// was raised instead.
+    /// Whether a subset was larger than what was left of its total, or the provider's sum larger than all that it
+    /// names. The subset was cut; a span's total was raised instead.
     pub(crate) conflict: bool,
 }
 
@@ -78,7 +78,8 @@ impl Said {
         if total == Some(outside) && outside != inside {
             output = added([output, reasoning]);
         }
-        let mut conflict = false;
+        // What the provider counts in sum and nowhere else is not counted here.
+        let mut conflict = total.is_some_and(|total| total > outside);
         let (mut input_left, mut output_left) = (input.unwrap_or(0), output.unwrap_or(0));
         let cache_read = cut(cache_read, &mut input_left, &mut conflict);
         let cache_write = cut(cache_write, &mut input_left, &mut conflict);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use domain::event::{Candidate, TimeText};
 use domain::rejection::RejectCode;
 
-use crate::{event, refused_for};
+use crate::{event, refusal, refused_for};
 
 type Read = fn(&Candidate<'_>) -> Option<String>;
 
@@ -138,6 +138,17 @@ fn of_a_tracked_event_the_event_is_the_type() {
     refused_for(r#"{"type":"page","event":"Signed Up"}"#, RejectCode::ConflictingFields, "event");
     refused_for(r#"{"type":"track","event_type":"a"}"#, RejectCode::ConflictingFields, "event_type");
     refused_for(r#"{"type":"track","event":"a","event_type":"b"}"#, RejectCode::ConflictingFields, "event_type");
+    for body in [
+        r#"{"type":"track","event_type":"track","event":"x"}"#,
+        r#"{"event":"x","type":"track","event_type":"track"}"#,
+        r#"{"event_type":"track","event":"x","type":"track"}"#,
+    ] {
+        assert_eq!(event(body).kind.as_deref(), Some("x"), "{body}");
+    }
+    for body in [r#"{"type":"track","event":"x","event_type":"x"}"#, r#"{"event_type":"x","type":"track","event":"x"}"#]
+    {
+        assert_eq!(refusal(body).0, RejectCode::ConflictingFields, "{body}");
+    }
 }
 
 #[test]
@@ -147,7 +158,9 @@ fn names_of_one_field_must_agree() {
             for second in names {
                 event(&format!(r#"{{"{first}":"a","{second}":"\u0061","user_id":null}}"#));
                 let conflict = format!(r#"{{"{first}":"a","{second}":"b"}}"#);
-                refused_for(&conflict, RejectCode::ConflictingFields, second);
+                // What stands under `event` is held against the others in the end.
+                let told = if *first == "event" { first } else { second };
+                refused_for(&conflict, RejectCode::ConflictingFields, told);
             }
         }
     }

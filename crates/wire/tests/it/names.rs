@@ -122,3 +122,34 @@ fn what_an_earlier_release_did_not_read_is_left_out_of_its_reading() {
     assert_eq!(first.usage.latency_ms, wanted.usage.latency_ms);
     assert_eq!(event(r#"{"id":"e","customer":"c","data":{"tokens":5}}"#).first_reading, None::<Box<Candidate<'_>>>);
 }
+
+/// All orders of three members.
+fn orders(members: [&str; 3]) -> Vec<String> {
+    let [a, b, c] = members;
+    [[a, b, c], [a, c, b], [b, a, c], [b, c, a], [c, a, b], [c, b, a]].map(|order| order.join(",")).to_vec()
+}
+
+#[test]
+fn the_order_of_names_of_a_measure_decides_nothing() {
+    for members in orders([r#""Model":"a""#, r#""MODEL":"b""#, r#""model":"b""#]) {
+        let body = format!(r#"{{"user":"u",{members}}}"#);
+        assert_eq!(event(&body).usage.model.as_deref(), Some("b"), "{members}");
+    }
+    for members in orders([r#""Tokens":5"#, r#""TOKENS":12"#, r#""a":1"#]) {
+        let body = format!(r#"{{"user":"u","properties":{{{members}}}}}"#);
+        let found = event(&body);
+        assert_eq!((found.usage.tokens, found.warnings.len()), (None, 1), "neither is known to be meant: {members}");
+    }
+    for members in orders([r#""Tokens":5"#, r#""TOKENS":12"#, r#""tokens":7"#]) {
+        let body = format!(r#"{{"user":"u","properties":{{{members}}}}}"#);
+        assert_eq!(event(&body).usage.tokens.as_deref(), Some("7"), "{members}");
+    }
+}
+
+#[test]
+fn a_source_that_stands_twice_has_to_be_the_same() {
+    let cloud = |sources: &str| format!(r#"{{"specversion":"1.0","type":"t","id":"1",{sources}}}"#);
+    refused_for(&cloud(r#""source":"/a","source":"/b""#), RejectCode::ConflictingFields, "source");
+    assert_eq!(event(&cloud(r#""source":"/a","source":"/a""#)).source.as_deref(), Some("/a"));
+    event(r#"{"user":"u","source":"/a","source":"/b"}"#);
+}

@@ -77,3 +77,84 @@ fn what_is_no_usage_or_cannot_be_read_is_told() {
     assert_eq!(cut.warnings, [Warning::of(WarningCode::UsageConflict, "usage")]);
     assert_eq!(cut.provider.unwrap().cache_read, Some(100));
 }
+
+fn told_of(body: &str) -> Vec<(WarningCode, String)> {
+    let told = |told: Warning<'_>| (told.code, told.field.unwrap_or_default().into_owned());
+    event(body).warnings.into_iter().map(told).collect()
+}
+
+/// An event with these members in its properties, in both orders.
+fn both_orders(first: &str, second: &str) -> [String; 2] {
+    [(first, second), (second, first)].map(|(a, b)| format!(r#"{{"user":"u","properties":{{{a},{b}}}}}"#))
+}
+
+#[test]
+fn of_several_usage_objects_the_order_of_members_decides_nothing_and_a_contradiction_is_told() {
+    let gemini = r#""usageMetadata":{"promptTokenCount":900}"#;
+    for body in both_orders(r#""usage":{"prompt_tokens":10}"#, gemini) {
+        assert_eq!(tokens(&body), Some((Some(10), None)), "{body}");
+        assert_eq!(told_of(&body), [(WarningCode::UsageConflict, "properties.usageMetadata".to_owned())], "{body}");
+    }
+    for body in both_orders(r#""usage":{"prompt_tokens":-9}"#, gemini) {
+        assert_eq!(tokens(&body), None, "{body}");
+        assert_eq!(told_of(&body), [(WarningCode::UsageInvalid, "properties.usage.prompt_tokens".to_owned())]);
+    }
+    for body in both_orders(r#""usage":{"prompt_tokens":10}"#, r#""usage":{"prompt_tokens":900}"#) {
+        assert_eq!(tokens(&body), None, "nobody knows which is meant: {body}");
+        assert_eq!(told_of(&body), [(WarningCode::UsageInvalid, "properties.usage".to_owned())], "{body}");
+    }
+    for body in both_orders(r#""usage":{"prompt_tokens":9}"#, r#""Usage":{"prompt_tokens":1}"#) {
+        assert_eq!(tokens(&body), Some((Some(9), None)), "a listed name goes first: {body}");
+        assert_eq!(told_of(&body), [(WarningCode::UsageConflict, "properties.Usage".to_owned())], "{body}");
+    }
+    for body in both_orders(r#""usage":{"prompt_tokens":9}"#, r#""response":{"usage":{"prompt_tokens":9}}"#) {
+        assert_eq!((tokens(&body), told_of(&body)), (Some((Some(9), None)), vec![]), "both say the same: {body}");
+    }
+    let beside = r#"{"user":"u","usage":{"prompt_tokens":3},"properties":{"usage":{"prompt_tokens":4}}}"#;
+    assert_eq!(tokens(beside), Some((Some(4), None)));
+    assert_eq!(told_of(beside), [(WarningCode::UsageConflict, "usage".to_owned())]);
+}
+
+#[test]
+fn a_flat_object_may_lie_in_both_places() {
+    let halves = [("prompt_tokens", 10), ("completion_tokens", 25)];
+    for ((beside, tokens_beside), (inside, tokens_inside)) in [(halves[0], halves[1]), (halves[1], halves[0])] {
+        let body = format!(r#"{{"user":"u","{beside}":{tokens_beside},"properties":{{"{inside}":{tokens_inside}}}}}"#);
+        assert_eq!((tokens(&body), told_of(&body)), (Some((Some(10), Some(25))), vec![]), "{body}");
+    }
+    let differ = r#"{"user":"u","prompt_tokens":10,"properties":{"prompt_tokens":25}}"#;
+    assert_eq!(tokens(differ), Some((Some(25), None)));
+    assert_eq!(told_of(differ), [(WarningCode::UsageConflict, String::new())]);
+}
+
+#[test]
+fn usage_in_a_form_that_is_not_read_is_told() {
+    for value in ["[{\"prompt_tokens\":4}]", "7", "\"15\"", r#""[{\"prompt_tokens\":4}]""#] {
+        for (body, field) in [
+            (format!(r#"{{"user":"u","usage":{value}}}"#), "usage"),
+            (format!(r#"{{"user":"u","properties":{{"usage":{value}}}}}"#), "properties.usage"),
+        ] {
+            assert_eq!(told_of(&body), [(WarningCode::UsageNotRead, field.to_owned())], "{body}");
+        }
+    }
+    for value in ["null", "true", r#""monthly""#] {
+        assert_eq!(told_of(&format!(r#"{{"user":"u","usage":{value}}}"#)), []);
+    }
+    for name in ["token_usage", "tokenUsage", "usage_details", "llm_usage", "token_counts", "tokens_used"] {
+        let body = format!(r#"{{"user":"u","properties":{{"{name}":{CHAT}}}}}"#);
+        assert_eq!(told_of(&body), [(WarningCode::TokensNotRead, format!("properties.{name}"))]);
+    }
+    assert_eq!(told_of(r#"{"user":"u","total_tokens":"35"}"#), [(WarningCode::TokensNotRead, "total_tokens".into())]);
+    let sum = r#"{"user":"u","usage":{"prompt_tokens":10,"total_tokens":35}}"#;
+    assert_eq!(told_of(sum), [(WarningCode::UsageConflict, "usage".to_owned())], "25 are counted nowhere");
+}
+
+#[test]
+fn the_id_of_a_response_is_the_events_when_it_has_none() {
+    let response = r#""response":{"id":"r1","usage":{"prompt_tokens":3}}"#;
+    assert_eq!(event(&format!(r#"{{"user":"u",{response}}}"#)).id.as_deref(), Some("r1"));
+    assert_eq!(event(&format!(r#"{{"user":"u","properties":{{{response}}}}}"#)).id.as_deref(), Some("r1"));
+    assert_eq!(event(&format!(r#"{{"id":"own","user":"u",{response}}}"#)).id.as_deref(), Some("own"));
+    let long = format!(r#"{{"user":"u","response":{{"id":"{}"}}}}"#, "x".repeat(300));
+    assert_eq!(event(&long).id, None, "no id of an event is that long");
+}

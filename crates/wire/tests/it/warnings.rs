@@ -13,8 +13,11 @@ fn told(members: &str) -> Vec<(WarningCode, String)> {
 
 #[test]
 fn a_time_that_is_not_read_is_told() {
+    let names =
+        ["created_at", "createdAt", "date", "datetime", "occurred", "$timestamp", "@timestamp", "sent_at", "Date"];
+    // What a column of a file would be told for, and what exports show.
     for name in
-        ["created_at", "createdAt", "date", "datetime", "occurred", "$timestamp", "@timestamp", "sent_at", "Date"]
+        names.into_iter().chain(["ts_ms", "emitted_at", "when", "day", "call_time", "updated_at", "received_at"])
     {
         for value in [r#""2026-01-01T00:00:00Z""#, "1767225600"] {
             assert_eq!(told(&format!(r#""{name}":{value}"#)), [(WarningCode::TimeNotRead, name.to_owned())]);
@@ -30,7 +33,9 @@ fn a_time_that_is_not_read_is_told() {
 
 #[test]
 fn an_id_that_is_not_read_is_told() {
-    for name in ["transaction_id", "external_id", "messageId", "uuid", "insert_id", "$insert_id", "request_id"] {
+    for name in
+        ["transaction_id", "external_id", "messageId", "uuid", "insert_id", "$insert_id", "request_id", "txn_id"]
+    {
         assert_eq!(told(&format!(r#""{name}":"x1""#)), [(WarningCode::IdNotRead, name.to_owned())]);
         assert_eq!(told(&format!(r#""{name}":"x1","id":"e""#)), [], "{name}");
     }
@@ -75,6 +80,9 @@ fn a_name_that_is_nearly_a_field_is_told_when_that_is_missing() {
     ] {
         assert_eq!(told(&format!(r#""{name}":{value}"#)), [(WarningCode::NearField, name.to_owned())]);
     }
+    let many: String = (0..40).map(|n| format!(r#""other{n}":"x","#)).collect();
+    assert_eq!(told(&format!(r#"{many}"endpiont":"/x""#)), [(WarningCode::NearField, "endpiont".to_owned())]);
+    assert_eq!(told(r#""attributes":{"a":1}"#), [(WarningCode::NearField, "attributes".to_owned())]);
     assert_eq!(told(r#""custmer":"c","customer":"d""#), []);
     assert_eq!(told(r#""latency":"slow""#), []);
 }

@@ -323,6 +323,11 @@ fn started_on_a_full_disk(killed: bool, reserve_bytes: u64) {
         let mut client = server.client();
         check_running(&server, &log);
         assert_eq!(client.get("/healthz").unwrap().status, 200);
+        let is_told = |client: &mut Client| {
+            let ready = client.get("/readyz").unwrap();
+            ready.status == 503 && ready.text().contains("the disk is full")
+        };
+        assert!(wait::until(WAIT_MAX, || is_told(&mut client)), "before the first request:\n{}", server.log());
         let unsent = log.fresh(10);
         let mut refused = |what: &str, numbers: &[u64]| {
             let answer = client.post("/v1/events", &log.body(numbers)).unwrap();
