@@ -283,12 +283,30 @@ pub struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Decodes the event.
+    /// Decodes what is made known of an event whose whole body was decoded before. Looks at nothing else.
     ///
     /// # Errors
-    /// [`RecordError`] when the bytes are no event.
-    pub fn event(&self) -> Result<EventView<'a>, RecordError> {
-        decode_body(self.bytes)
+    /// [`RecordError`] when the bytes looked at are those of no event.
+    pub fn brief(&self) -> Result<EventBrief<'a>, RecordError> {
+        if !is_version_2(self.bytes) {
+            let EventView { time, kind, customer, user, .. } = first::decode(self.bytes)?;
+            return Ok(EventBrief { time, kind, customer, user });
+        }
+        let mut reader = Reader::new(self.bytes);
+        let flags = reader.u32()?;
+        let has = |bit: u32| flags & bit != 0;
+        let time = Timestamp::from_micros(reader.i64()?);
+        // The scheme of the id, the hash of the payload, and the measures.
+        let numbers = 1 + (flags & flag::NUMBERS).count_ones() as usize;
+        reader.skip(1 + numbers * size_of::<u64>())?;
+        reader.skip_short()?;
+        let kind = reader.short()?;
+        if has(flag::PROJECT) {
+            reader.skip_short()?;
+        }
+        let customer = has(flag::CUSTOMER).then(|| reader.short()).transpose()?;
+        let user = has(flag::USER).then(|| reader.short()).transpose()?;
+        Ok(EventBrief { time, kind, customer, user })
     }
 
     /// Decodes the event and what tells it from others.
@@ -302,6 +320,19 @@ impl<'a> Body<'a> {
         let payload = first::payload_hash(self.bytes);
         Ok((first::decode(self.bytes)?, EventIdentity { payload, former: None }))
     }
+}
+
+/// What is made known of an event once it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventBrief<'a> {
+    /// When it happened.
+    pub time: Timestamp,
+    /// What happened.
+    pub kind: &'a str,
+    /// Who is charged.
+    pub customer: Option<&'a str>,
+    /// Who acted.
+    pub user: Option<&'a str>,
 }
 
 /// Decodes the body of one event, as written by admission.

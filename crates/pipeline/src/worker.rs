@@ -181,7 +181,7 @@ impl ApplyObserver for Publisher<'_> {
             let Ok(record) = RecordView::parse(&delivery.payload) else { continue };
             let late = worker.announcements.late_windows(record.tenant());
             for (body, outcome) in record.bodies().zip(&applied.outcomes) {
-                match (outcome, body.and_then(|body| body.event())) {
+                match (outcome, body.and_then(|body| body.brief())) {
                     (Outcome::Fresh, Ok(event)) => {
                         effects.ingested.add(event.kind);
                         if event.time > oldest {

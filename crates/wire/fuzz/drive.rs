@@ -64,6 +64,7 @@ pub(crate) fn ingest(content_type: Option<&str>, content_encoding: Option<&str>,
     };
     let record = RecordView::parse(admitted.payload());
     let bodies = record.iter().flat_map(RecordView::bodies);
-    let stored: Vec<_> = bodies.flatten().map(|body| body.event().map(|event| event.id.to_owned())).collect();
+    let stored: Vec<_> =
+        bodies.flatten().map(|body| body.event_with_identity().map(|(event, _)| event.id.to_owned())).collect();
     assert_eq!(stored, ids.into_iter().map(Ok).collect::<Vec<_>>());
 }

@@ -274,6 +274,9 @@ proptest! {
             let (event, identity) = body.event_with_identity().map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(identity.payload, one.payload_hash());
             prop_assert_eq!(event, one.view());
+            let brief = body.brief().map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!((brief.time, brief.kind), (event.time, event.kind));
+            prop_assert_eq!((brief.customer, brief.user), (event.customer, event.user));
         }
         prop_assert_eq!(record.bodies().count(), ids.len());
         for cut in 0..payload.len() {
@@ -286,7 +289,7 @@ proptest! {
     fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         if let Ok(record) = RecordView::parse(&bytes) {
             for body in record.bodies().flatten() {
-                let _ = body.event_with_identity();
+                let _ = (body.event_with_identity(), body.brief());
             }
         }
         let _ = record::decode_body(&bytes);

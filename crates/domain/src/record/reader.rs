@@ -92,6 +92,15 @@ impl<'a> Reader<'a> {
         Ok(texts)
     }
 
+    pub(super) fn skip(&mut self, len: usize) -> Result<(), RecordError> {
+        self.take(len).map(drop)
+    }
+
+    pub(super) fn skip_short(&mut self) -> Result<(), RecordError> {
+        let len = self.u16()?;
+        self.skip(len as usize)
+    }
+
     fn text(&mut self, len: usize) -> Result<&'a str, RecordError> {
         std::str::from_utf8(self.take(len)?).map_err(|_| NO_TEXT)
     }

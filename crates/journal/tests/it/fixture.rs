@@ -6,7 +6,7 @@ use std::path::Path;
 use domain::event::{EventView, IdScheme, Usage};
 use domain::payload::{HashRule, PayloadHash};
 use domain::position::Seq;
-use domain::record::{EventIdentity, FormerId, RecordView, RequestKey};
+use domain::record::{EventIdentity, FormerId, RecordView, RequestKey, decode_body};
 use domain::time::Timestamp;
 use ports::journal::Delivery;
 use ports::testing::ledger::records::at;
@@ -44,7 +44,12 @@ fn assert_record(entry: &Delivery, tenant: &str, received_at: Timestamp, events:
         Seq::of_record(entry.id)
     );
     let bodies: Vec<_> = record.bodies().map(Result::unwrap).collect();
-    let found: Vec<_> = bodies.iter().map(|body| body.event().unwrap()).collect();
+    let found: Vec<_> = bodies.iter().map(|body| decode_body(body.bytes).unwrap()).collect();
+    for (body, event) in bodies.iter().zip(&found) {
+        let brief = body.brief().unwrap();
+        assert_eq!((brief.time, brief.kind, brief.customer), (event.time, event.kind, event.customer));
+        assert_eq!(brief.user, event.user);
+    }
     assert_eq!(found, events, "record {}", Seq::of_record(entry.id));
 }
 
