@@ -42,7 +42,7 @@ struct Place<'a> {
 pub(crate) struct ProviderSaid<'a> {
     pub(crate) tokens: Option<Box<ProviderTokens>>,
     pub(crate) model: Option<Cow<'a, str>>,
-    /// The id of the response.
+    /// The id of a response that has a usage object.
     pub(crate) id: Option<Cow<'a, str>>,
     /// What is wrong with it; that it is none is told only when the event names no tokens itself.
     pub(crate) warning: Option<Warning<'a>>,
@@ -97,10 +97,13 @@ impl<'a> UsageObjects<'a> {
             for Place { name, value, .. } in sorted(places.responses) {
                 let response = usage::response(value);
                 said.model = said.model.take().or(response.model);
-                said.id = said.id.take().or(response.id);
                 if let Some((usage, text)) = response.usage {
-                    let path = path(&format!("{name}.{usage}"));
-                    found.push(Found { path, is_beside, reading: usage::read(text, None) });
+                    let (path, reading) = (path(&format!("{name}.{usage}")), usage::read(text, None));
+                    // Responses of other services have ids too, which may be those of many events.
+                    if reading != Reading::NotUsage {
+                        said.id = said.id.take().or(response.id);
+                    }
+                    found.push(Found { path, is_beside, reading });
                 }
             }
         }

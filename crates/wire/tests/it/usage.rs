@@ -155,6 +155,9 @@ fn the_id_of_a_response_is_the_events_when_it_has_none() {
     assert_eq!(event(&format!(r#"{{"user":"u",{response}}}"#)).id.as_deref(), Some("r1"));
     assert_eq!(event(&format!(r#"{{"user":"u","properties":{{{response}}}}}"#)).id.as_deref(), Some("r1"));
     assert_eq!(event(&format!(r#"{{"id":"own","user":"u",{response}}}"#)).id.as_deref(), Some("own"));
-    let long = format!(r#"{{"user":"u","response":{{"id":"{}"}}}}"#, "x".repeat(300));
+    for other in [r#"{"id":"r1"}"#, r#"{"id":"r1","status":200,"usage":{"cpu":3}}"#] {
+        assert_eq!(event(&format!(r#"{{"user":"u","response":{other}}}"#)).id, None, "of a provider of models alone");
+    }
+    let long = format!(r#"{{"user":"u","response":{{"id":"{}","usage":{CHAT}}}}}"#, "x".repeat(300));
     assert_eq!(event(&long).id, None, "no id of an event is that long");
 }
