@@ -19,7 +19,7 @@ pub enum WarningCode {
     UsageNotRead,
     /// A provider's usage has a member that is no count.
     UsageInvalid,
-    /// Tokens contradict each other: a part is larger than its whole, or two places say other counts.
+    /// Tokens contradict each other: a part is larger than its whole, a sum differs, or two places say other counts.
     UsageConflict,
     /// The time is one that clocks and programs show when they know none.
     ZeroTime,
@@ -87,7 +87,7 @@ impl WarningCode {
             Self::UsageNotRead => "is no object of a known shape of a provider's usage: no tokens are counted",
             Self::UsageInvalid => "is no count: no tokens are counted from this usage",
             Self::UsageConflict => {
-                "tokens contradict each other: a part is larger than its whole, or two places differ"
+                "tokens contradict each other: a part is larger than its whole, a sum differs, or two places do"
             }
             Self::ZeroTime => "is what clocks and programs show when they know no time",
             Self::MissingSource => "a CloudEvent without a source is known by its id alone",

@@ -103,10 +103,10 @@ impl Journal for LocalJournal {
     async fn health(&self) -> JournalHealth {
         let (health, bytes) = self.queue.health();
         let needed = self.reserve_bytes.saturating_add(bytes).max(1);
-        let has_space = || self.folder.free_bytes().is_ok_and(|free| free >= needed);
+        let free = || self.folder.free_bytes();
         match health {
-            JournalHealth::Ready if !has_space() => JournalHealth::Full,
-            JournalHealth::Full if has_space() => match self.settle().await {
+            JournalHealth::Ready if free().is_ok_and(|free| free < needed) => JournalHealth::Full,
+            JournalHealth::Full if free().is_ok_and(|free| free >= needed) => match self.settle().await {
                 Ok(()) => JournalHealth::Ready,
                 Err(_) => self.queue.health().0,
             },

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use domain::event::Candidate;
-use domain::rejection::Rejection;
+use domain::event::{Candidate, IdScheme, is_cloud_event_id};
+use domain::rejection::{RejectCode, Rejection};
 use domain::warning::{Warning, WarningCode};
 
 use crate::field::Field;
@@ -58,6 +58,22 @@ fn fill<'a>(candidate: &mut Candidate<'a>, found: [Option<Cow<'a, str>>; 5]) {
     for (slot, found) in slots.into_iter().zip(found) {
         if slot.is_none() {
             *slot = found;
+        }
+    }
+}
+
+/// Takes what an export says of the id, which is the text under which the event was stored.
+pub(crate) fn set_scheme<'a>(candidate: &mut Candidate<'a>, id_scheme: &mut Text<'a>) -> Result<(), Rejection> {
+    let name = id_scheme.name().to_owned();
+    let Some(scheme) = id_scheme.settle()?.0 else { return Ok(()) };
+    let refused = |message: &str| Err(Rejection::of(RejectCode::InvalidValue, &name, message));
+    let Some(scheme) = IdScheme::of_name(&scheme) else { return refused("is not what an export writes") };
+    match candidate.id.as_deref().map(is_cloud_event_id) {
+        None => Ok(()),
+        Some(false) => refused("the id is not one of a CloudEvent as an export writes it"),
+        Some(true) => {
+            candidate.stored_scheme = Some(scheme);
+            Ok(())
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use domain::event::{Candidate, IdScheme, TimeText, UsageText, is_cloud_event_id};
+use domain::event::{Candidate, TimeText, UsageText};
 use domain::limits::{EVENT_ID_BYTES_MAX, Limits, NAME_BYTES_MAX};
 use domain::rejection::{RejectCode, Rejection};
 use domain::warning::{Warning, WarningCode};
@@ -243,8 +243,10 @@ impl<'a> Draft<'a> {
                 self.spec_version.put(name, read, warnings)
             }
             Field::Source => {
-                self.has_two_sources |= self.source.is_some_and(|source| source != value);
-                self.source = Some(value);
+                if value != JsonKind::Null {
+                    self.has_two_sources |= self.source.is_some_and(|source| source != value);
+                    self.source = Some(value);
+                }
                 Ok(())
             }
             Field::BinaryData if value != JsonKind::Null => {
@@ -376,7 +378,8 @@ impl<'a> Draft<'a> {
             Some(SPEC_VERSION) if self.has_two_sources => return Err(conflict("source", "source")),
             Some(SPEC_VERSION) => cloud_event::complete(candidate, self.source)?,
             None if !cloud_only => {
-                let id_of_response = said.id.filter(|id| id.len() <= EVENT_ID_BYTES_MAX);
+                let id_of_response =
+                    said.id.filter(|id| id.len() <= EVENT_ID_BYTES_MAX && !id.contains(char::is_control));
                 candidate.id = candidate.id.take().or(id_of_response);
             }
             _ => {
@@ -393,22 +396,37 @@ impl<'a> Draft<'a> {
         if let Some(hints) = self.hints.take() {
             hints.tell(candidate, &object, lacks_usage);
         }
-        if self.id_scheme.value().is_some() { set_scheme(candidate, &mut self.id_scheme) } else { Ok(()) }
+        if self.id_scheme.value().is_some() { cloud_event::set_scheme(candidate, &mut self.id_scheme) } else { Ok(()) }
     }
 
-    /// The type: what stands under `event` when the type is a tracker's call.
+    /// The type: what stands under `event` when the type is a tracker's call. Otherwise it is one more name of the
+    /// type.
     fn settle_kind(&mut self) -> Result<(Option<Cow<'a, str>>, bool), Rejection> {
-        let name = Cow::Owned(self.event.name().to_owned());
-        let (event, is_listed) = self.event.settle()?;
-        let Some(event) = event else { return self.kind.settle() };
-        if self.is_tracked && self.kind.value().is_some_and(|kind| kind == CALL_OF_TRACKERS) {
-            return Ok((Some(event), is_listed));
+        let event_name = Cow::Owned(self.event.name().to_owned());
+        let kind_name = Cow::Owned(self.kind.name().to_owned());
+        let mut averted = |fault: Rejection| {
+            self.warnings.extend(fault.field.map(|field| Warning::of(WarningCode::AmbiguousField, field)));
+        };
+        match (self.event.settle(), self.kind.settle()) {
+            (Ok((None, _)), kind) => kind,
+            (event, Ok((None, _))) => event,
+            (Err(fault), Ok((Some(kind), true))) => {
+                averted(fault);
+                Ok((Some(kind), true))
+            }
+            (Ok((Some(event), true)), Err(fault)) => {
+                averted(fault);
+                Ok((Some(event), true))
+            }
+            (Err(fault), _) | (_, Err(fault)) => Err(fault),
+            (Ok(event), Ok((Some(kind), _))) if self.is_tracked && kind == CALL_OF_TRACKERS => Ok(event),
+            (Ok((Some(event), event_listed)), Ok((kind, kind_listed))) => {
+                let mut both = Text::default();
+                both.put(Named { text: kind_name, exact: kind_listed }, Ok(kind), &mut self.warnings)?;
+                both.put(Named { text: event_name, exact: event_listed }, Ok(Some(event)), &mut self.warnings)?;
+                both.settle()
+            }
         }
-        if self.kind.value().is_none() {
-            return self.kind.settle().map(|_| (Some(event), is_listed));
-        }
-        self.kind.put(Named { text: name, exact: is_listed }, Ok(Some(event)), &mut self.warnings)?;
-        self.kind.settle()
     }
 
     /// The measures of the event's own names and what a provider's usage object says. `properties_listed` is false
@@ -443,22 +461,6 @@ impl<'a> Draft<'a> {
             None => ProviderSaid::default(),
         };
         Ok((Usage { all, first }, said))
-    }
-}
-
-/// Takes what an export says of the id, which is the text under which the event was stored.
-fn set_scheme<'a>(candidate: &mut Candidate<'a>, id_scheme: &mut Text<'a>) -> Result<(), Rejection> {
-    let name = id_scheme.name().to_owned();
-    let Some(scheme) = id_scheme.settle()?.0 else { return Ok(()) };
-    let refused = |message: &str| Err(Rejection::of(RejectCode::InvalidValue, &name, message));
-    let Some(scheme) = IdScheme::of_name(&scheme) else { return refused("is not what an export writes") };
-    match candidate.id.as_deref().map(is_cloud_event_id) {
-        None => Ok(()),
-        Some(false) => refused("the id is not one of a CloudEvent as an export writes it"),
-        Some(true) => {
-            candidate.stored_scheme = Some(scheme);
-            Ok(())
-        }
     }
 }
 

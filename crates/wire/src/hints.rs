@@ -57,7 +57,8 @@ impl Shape {
     /// counts.
     fn may_be_tokens(self, name: &str) -> bool {
         match self {
-            Self::Number | Self::Dated => names::counts_tokens(name),
+            Self::Number => names::counts_tokens(name),
+            Self::Dated => names::counts_tokens(name) && !is_time_like(name),
             Self::Object => names::holds_tokens(name),
             Self::Text | Self::Other => false,
         }

@@ -28,7 +28,7 @@ pub(crate) struct Measures<'a> {
     /// The names of the others.
     folded: Vec<(Measure, Cow<'a, str>)>,
     /// Why the event is refused unless a listed name comes: two names of this measure that are not listed differ.
-    fault: Option<(Measure, Box<Rejection>)>,
+    faults: Vec<(Measure, Rejection)>,
     /// Members that are measures unless the object around them is itself a usage object.
     shared: Vec<(Measure, Cow<'a, str>, JsonKind<'a>)>,
     /// Members that a usage object has.
@@ -127,11 +127,9 @@ impl<'a> Measures<'a> {
                 self.named(which, name);
             }
             Some(true) if name.exact && !was_exact => {
-                if let Some((_, fault)) = self.fault.take_if(|(other, _)| *other == which)
-                    && let Some(field) = fault.field
-                {
-                    warnings.push(Warning::of(WarningCode::AmbiguousField, field));
-                }
+                let averted = self.faults.extract_if(.., |(other, _)| *other == which);
+                let fields = averted.filter_map(|(_, fault)| fault.field);
+                warnings.extend(fields.map(|field| Warning::of(WarningCode::AmbiguousField, field)));
                 self.named(which, name);
             }
             Some(true) => {}
@@ -148,7 +146,7 @@ impl<'a> Measures<'a> {
                     }
                     !is_it
                 });
-                self.fault = self.fault.take().filter(|(other, _)| *other != which);
+                self.faults.retain(|(other, _)| *other != which);
                 self.named(which, name);
             }
             Some(false) if was_exact || object.is_some() => {
@@ -160,7 +158,7 @@ impl<'a> Measures<'a> {
                 let first = self.folded.iter().find(|(other, _)| *other == which).map_or("", |(_, name)| name);
                 let refusal = conflict(first, &name.text);
                 self.folded.push((which, name.text));
-                self.fault.get_or_insert_with(|| (which, Box::new(refusal)));
+                self.faults.push((which, refusal));
             }
         }
         Ok(())
@@ -207,8 +205,8 @@ impl<'a> Measures<'a> {
     /// the members of a flat usage object as measures.
     /// `is_row` says that it took folded names too.
     pub(crate) fn settle(&mut self, is_row: bool) -> Result<(UsageText<'a>, Option<UsageText<'a>>), Rejection> {
-        if let Some((_, fault)) = self.fault.take() {
-            return Err(*fault);
+        if !self.faults.is_empty() {
+            return Err(self.faults.swap_remove(0).1);
         }
         let mut all = std::mem::take(&mut self.usage);
         let doubtful = self.doubtful & !self.exact;

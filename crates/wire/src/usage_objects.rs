@@ -6,13 +6,13 @@ use std::borrow::Cow;
 use domain::event::ProviderTokens;
 use domain::warning::{Warning, WarningCode};
 
-use crate::json::JsonKind;
+use crate::json::{self, JsonKind};
 use crate::usage::{self, Members, ProviderUsage, Reading};
 
 /// Most members of one object that are looked at as usage objects.
 const USAGE_OBJECTS_MAX: usize = 16;
 /// Their names, in the order in which they are looked for; one in another case comes after all of them.
-const NAMES: [&str; 3] = ["usage", "usageMetadata", "usage_metadata"];
+const NAMES: [&str; 4] = ["usage", "usageMetadata", "usage_metadata", "response"];
 
 /// The usage objects of an event.
 #[derive(Debug, Default)]
@@ -97,11 +97,11 @@ impl<'a> UsageObjects<'a> {
             for Place { name, value, .. } in sorted(places.responses) {
                 let response = usage::response(value);
                 said.model = said.model.take().or(response.model);
-                if let Some((usage, text)) = response.usage {
+                for (usage, text) in response.usage.into_iter().filter(|(_, value)| may_be_usage(value)) {
                     let (path, reading) = (path(&format!("{name}.{usage}")), usage::read(text, None));
                     // Responses of other services have ids too, which may be those of many events.
                     if reading != Reading::NotUsage {
-                        said.id = said.id.take().or(response.id);
+                        said.id = said.id.take().or_else(|| response.id.clone());
                     }
                     found.push(Found { path, is_beside, reading });
                 }
@@ -142,9 +142,8 @@ fn sorted(mut places: Vec<Place<'_>>) -> Vec<Place<'_>> {
 fn may_be_usage(raw: &str) -> bool {
     match JsonKind::of(raw) {
         JsonKind::Object(_) | JsonKind::Array(_) | JsonKind::Number(_) => true,
-        JsonKind::Text(text) => {
-            text.trim_start_matches(['"', ' ']).starts_with(|c: char| c == '{' || c == '[' || c.is_ascii_digit())
-        }
+        JsonKind::Text(text) => json::unescape(text)
+            .is_some_and(|text| text.trim_start().starts_with(|c: char| c == '{' || c == '[' || c.is_ascii_digit())),
         JsonKind::Bool | JsonKind::Null => false,
     }
 }
@@ -160,7 +159,8 @@ impl ProviderSaid<'_> {
         let mut found = found.into_iter().skip(at);
         let Some(Found { path, is_beside, reading }) = found.next() else { return };
         let others = found.filter(|other| other.reading != Reading::NotUsage && other.reading != reading);
-        let (same, other): (Vec<_>, Vec<_>) = others.partition(|other| other.path == path);
+        let (same, mut other): (Vec<_>, Vec<_>) = others.partition(|other| other.path == path);
+        other.retain(|other| contradicts(&reading, &other.reading));
         match reading {
             Reading::Invalid { member } => {
                 let field = if path.is_empty() { member } else { format!("{path}.{member}") };
@@ -177,4 +177,15 @@ impl ProviderSaid<'_> {
             Reading::NotUsage => {}
         }
     }
+}
+
+/// Whether two usage objects cannot both be right. One may say more than the other.
+fn contradicts(first: &Reading, second: &Reading) -> bool {
+    let (Reading::Read(first), Reading::Read(second)) = (first, second) else { return true };
+    let counts =
+        |usage: &ProviderUsage| [usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning];
+    counts(first)
+        .into_iter()
+        .zip(counts(second))
+        .any(|(first, second)| first.zip(second).is_some_and(|(first, second)| first != second))
 }

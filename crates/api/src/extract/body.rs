@@ -41,6 +41,10 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             let mut lines: Vec<_> =
                 parts.headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
             lines.dedup();
+            if lines.len() > 1 {
+                // Without their parameters, behind which nothing else is looked at.
+                lines.iter_mut().for_each(|line| *line = line.split(';').next().unwrap_or_default().to_owned().into());
+            }
             (!lines.is_empty()).then(|| lines.join(", "))
         };
         let (bytes, reservation) = read_in_time(&mut body, limit, &api.body_bytes, limits.body_timeout).await?;

@@ -13,8 +13,8 @@ const ID: [&str; 3] = ["id", "responseId", "response_id"];
 /// A whole response of a provider, as far as it concerns usage.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response<'a> {
-    /// The name of the member that holds the usage object, and the text of that object.
-    pub(crate) usage: Option<(&'static str, &'a str)>,
+    /// The members that may hold the usage object, in the order in which they are looked at, whatever theirs is.
+    pub(crate) usage: Vec<(&'static str, &'a str)>,
     /// The model that answered.
     pub(crate) model: Option<Cow<'a, str>>,
     /// The provider's id of the response.
@@ -24,10 +24,12 @@ pub(crate) struct Response<'a> {
 /// Reads `object`, the text of a JSON object. A member that has not the type it should have is not the
 /// one that is looked for; of two with one name the last is taken, as readers of JSON do.
 pub(crate) fn response(object: &str) -> Response<'_> {
-    let (mut usage, mut model, mut id) = ([None; USAGE.len()], [None; MODEL.len()], [None; ID.len()]);
+    let (mut usage, mut model, mut id) = (Vec::new(), [None; MODEL.len()], [None; ID.len()]);
     for (name, value) in json::members(object) {
+        if let Some(at) = USAGE.iter().position(|known| *known == name) {
+            usage.push((at, value));
+        }
         match JsonKind::of(value) {
-            JsonKind::Object(text) => keep(&mut usage, &USAGE, &name, text),
             JsonKind::Text(text) if text.len() > "\"\"".len() => {
                 keep(&mut model, &MODEL, &name, text);
                 keep(&mut id, &ID, &name, text);
@@ -35,7 +37,8 @@ pub(crate) fn response(object: &str) -> Response<'_> {
             _ => {}
         }
     }
-    let usage = USAGE.into_iter().zip(usage).find_map(|(name, text)| Some((name, text?)));
+    usage.sort_unstable();
+    let usage = usage.into_iter().filter_map(|(at, value)| Some((*USAGE.get(at)?, value))).collect();
     let text = |found: [Option<_>; 3]| found.into_iter().flatten().find_map(json::unescape);
     Response { usage, model: text(model), id: text(id) }
 }

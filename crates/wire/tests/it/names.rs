@@ -4,7 +4,7 @@ use domain::event::Candidate;
 use domain::rejection::RejectCode;
 use domain::warning::{Warning, WarningCode};
 
-use crate::{event, items, refused_for};
+use crate::{event, items, refusal, refused_for};
 
 fn ambiguous(name: &str) -> [Warning<'_>; 1] {
     [Warning::of(WarningCode::AmbiguousField, name)]
@@ -135,6 +135,9 @@ fn the_order_of_names_of_a_measure_decides_nothing() {
         let body = format!(r#"{{"user":"u",{members}}}"#);
         assert_eq!(event(&body).usage.model.as_deref(), Some("b"), "{members}");
     }
+    for members in orders([r#""Model":"a","MODEL":"b""#, r#""Tokens":5,"TOKENS":12"#, r#""model":"a""#]) {
+        refused_for(&format!(r#"{{"user":"u",{members}}}"#), RejectCode::ConflictingFields, "TOKENS");
+    }
     for members in orders([r#""Tokens":5"#, r#""TOKENS":12"#, r#""a":1"#]) {
         let body = format!(r#"{{"user":"u","properties":{{{members}}}}}"#);
         let found = event(&body);
@@ -147,9 +150,26 @@ fn the_order_of_names_of_a_measure_decides_nothing() {
 }
 
 #[test]
+fn the_order_of_names_of_the_type_decides_nothing() {
+    for members in orders([r#""Type":"track""#, r#""EventType":"y""#, r#""Event":"x""#]) {
+        let body = format!(r#"{{"user":"u",{members}}}"#);
+        assert_eq!(refusal(&body).0, RejectCode::ConflictingFields, "{members}");
+    }
+    for members in orders([r#""Event":"x""#, r#""EVENT":"y""#, r#""type":"z""#]) {
+        let body = format!(r#"{{"user":"u",{members}}}"#);
+        assert_eq!(event(&body).kind.as_deref(), Some("z"), "{members}");
+    }
+    for members in orders([r#""event":"x""#, r#""Type":"y""#, r#""EventType":"z""#]) {
+        let body = format!(r#"{{"user":"u",{members}}}"#);
+        assert_eq!(event(&body).kind.as_deref(), Some("x"), "{members}");
+    }
+}
+
+#[test]
 fn a_source_that_stands_twice_has_to_be_the_same() {
     let cloud = |sources: &str| format!(r#"{{"specversion":"1.0","type":"t","id":"1",{sources}}}"#);
     refused_for(&cloud(r#""source":"/a","source":"/b""#), RejectCode::ConflictingFields, "source");
     assert_eq!(event(&cloud(r#""source":"/a","source":"/a""#)).source.as_deref(), Some("/a"));
+    assert_eq!(event(&cloud(r#""source":null,"source":"/a""#)).source.as_deref(), Some("/a"), "null is absent");
     event(r#"{"user":"u","source":"/a","source":"/b"}"#);
 }

@@ -161,3 +161,33 @@ fn the_id_of_a_response_is_the_events_when_it_has_none() {
     let long = format!(r#"{{"user":"u","response":{{"id":"{}","usage":{CHAT}}}}}"#, "x".repeat(300));
     assert_eq!(event(&long).id, None, "no id of an event is that long");
 }
+
+#[test]
+fn inside_a_response_the_order_of_members_decides_nothing_either() {
+    let response = |members: &str| format!(r#"{{"user":"u","response":{{{members}}}}}"#);
+    let (ten, many) = (r#""usage":{"prompt_tokens":10}"#, r#""usage":{"prompt_tokens":900}"#);
+    for members in [format!("{ten},{many}"), format!("{many},{ten}")] {
+        assert_eq!(tokens(&response(&members)), None, "{members}");
+        assert_eq!(told_of(&response(&members))[0], (WarningCode::UsageInvalid, "response.usage".to_owned()));
+    }
+    let gemini = r#""usageMetadata":{"promptTokenCount":900}"#;
+    for members in [format!("{ten},{gemini}"), format!("{gemini},{ten}")] {
+        assert_eq!(tokens(&response(&members)), Some((Some(10), None)), "{members}");
+        let told = (WarningCode::UsageConflict, "response.usageMetadata".to_owned());
+        assert_eq!(told_of(&response(&members))[0], told, "{members}");
+    }
+    let other = format!(r#""usage":{{"cpu":3}},{gemini}"#);
+    assert_eq!(tokens(&response(&other)), Some((Some(900), None)), "what is no usage object stands in no way");
+    assert_eq!(told_of(&response(r#""usage":[1]"#)), [(WarningCode::UsageNotRead, "response.usage".to_owned())]);
+    let folded = format!(r#"{{"user":"u","Response":{{{many}}},"response":{{"id":"a",{ten}}}}}"#);
+    assert_eq!((tokens(&folded), event(&folded).id.as_deref()), (Some((Some(10), None)), Some("a")));
+}
+
+#[test]
+fn a_usage_object_that_says_less_contradicts_nothing() {
+    let body =
+        r#"{"user":"u","usage":{"prompt_tokens":10,"completion_tokens":25},"properties":{"completion_tokens":25}}"#;
+    assert_eq!((tokens(body), told_of(body)), (Some((Some(10), Some(25))), vec![]), "as an import sends it");
+    let absent = r#"{"user":"u","prompt_tokens":10,"completion_tokens":null,"properties":{"completion_tokens":25}}"#;
+    assert_eq!((tokens(absent), told_of(absent)), (Some((Some(10), Some(25))), vec![]));
+}

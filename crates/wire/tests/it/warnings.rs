@@ -57,6 +57,7 @@ fn a_customer_or_user_that_is_not_read_is_told() {
 
 #[test]
 fn tokens_that_are_not_read_are_told() {
+    assert_eq!(told(r#""tokens_reset_at":"2026-03-02T00:00:00Z","time":"2026-03-02""#), []);
     for name in ["total_tokens", "token_count", "tokensUsed", "promptTokens", "num_tokens", "token"] {
         assert_eq!(told(&format!(r#""{name}":5"#)), [(WarningCode::TokensNotRead, name.to_owned())]);
         let inside = told(&format!(r#""properties":{{"{name}":5}}"#));
