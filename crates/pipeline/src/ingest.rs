@@ -31,7 +31,6 @@ use ports::ledger::Ledger;
 use ports::reports::Reports;
 use uuid::{NoContext, Uuid};
 
-pub(crate) use answer::ERROR_REASONS;
 pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, NOT_TAKEN};
 pub use answer::{PAYLOAD_MISMATCH, Status, WarningSum};
 pub(crate) use decoded_body_budget::DecodedBodyBudget;

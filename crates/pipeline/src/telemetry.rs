@@ -20,10 +20,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::ingest::{ERROR_REASONS, WarningSum};
 use gauges::PortCollector;
 pub(crate) use gauges::PortGauges;
 pub(crate) use tally::Tally;
+
+/// The labels of all errors for which a request is refused as a whole.
+pub(crate) const ERROR_REASONS: [&str; 11] = [
+    "malformed",
+    "unsupported_media_type",
+    "unsupported_encoding",
+    "too_large",
+    "overloaded",
+    "clock_unsure",
+    "disk_full",
+    "request_running",
+    "idempotency_key_reused",
+    "replaying",
+    "unavailable",
+];
 
 /// The content type of [`Metrics::encode`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -274,10 +288,8 @@ impl Metrics {
         self.requests_replayed.inc();
     }
 
-    pub(crate) fn warned(&self, warnings: &[WarningSum]) {
-        for sum in warnings {
-            self.warned.get_or_create(&CodeLabel { code: sum.code.as_str() }).inc_by(sum.count);
-        }
+    pub(crate) fn warned(&self, code: WarningCode, count: u64) {
+        self.warned.get_or_create(&CodeLabel { code: code.as_str() }).inc_by(count);
     }
 
     pub(crate) fn ingestion(&self, took: Duration) {

@@ -144,23 +144,8 @@ pub enum IngestError {
     Unavailable,
 }
 
-/// The labels of all errors in metrics.
-pub(crate) const ERROR_REASONS: [&str; 11] = [
-    "malformed",
-    "unsupported_media_type",
-    "unsupported_encoding",
-    "too_large",
-    "overloaded",
-    "clock_unsure",
-    "disk_full",
-    "request_running",
-    "idempotency_key_reused",
-    "replaying",
-    "unavailable",
-];
-
 impl IngestError {
-    /// The label of this error in metrics.
+    /// The label of this error in metrics, one of [`ERROR_REASONS`](crate::telemetry::ERROR_REASONS).
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed",

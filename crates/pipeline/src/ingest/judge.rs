@@ -87,7 +87,7 @@ pub(super) fn decide(
         }
         results.push(result);
     }
-    metrics.warned(warnings.as_slice());
+    warnings.as_slice().iter().for_each(|sum| metrics.warned(sum.code, sum.count));
     (Verdicts { results, warnings: warnings.into_sums() }, admission.finish())
 }
 
