@@ -10,9 +10,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use futures::FutureExt;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::{NoContext, Uuid};
 
+use crate::client_address::ClientAddress;
+use crate::extract::RequestId;
 use crate::problem::Problem;
 use crate::request_tenant::{Access, RequestTenant};
 use crate::serve::{HeadFault, HeadRefusal};
@@ -22,6 +25,8 @@ use crate::state::ApiState;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id that is taken from a client, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
+/// The headers that decide whose answer a request gets.
+const CREDENTIAL_HEADERS: &str = "authorization, x-api-key, cookie, nilometer-workspace";
 /// The endpoint in metrics of a path that no route has.
 const UNMATCHED: &str = "unmatched";
 
@@ -32,9 +37,12 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let clock = api.pipeline.clock();
     let started = clock.monotonic();
     let id = request_id(request.headers(), clock.now());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
+    let has_credential = [AUTHORIZATION, COOKIE].iter().any(|name| request.headers().contains_key(name));
     let path = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let client = request.extensions().get::<ClientAddress>().copied();
 
     let mut response = match request.extensions_mut().remove::<HeadRefusal>() {
         Some(refusal) => {
@@ -57,8 +65,17 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     });
 
     let elapsed = clock.monotonic().saturating_sub(started);
-    log(&id, &method, endpoint, &response, problem.as_ref(), elapsed);
+    let line = Line { id: &id, client, method: &method, path: endpoint, status: response.status().as_u16(), elapsed };
+    log(&line, problem.as_ref());
     api.metrics.request(label(&method), endpoint, response.status().as_u16(), elapsed.as_secs_f64());
+    if has_credential || tenant.tenant().is_some() {
+        // Whoever keeps answers must not give one caller's to another.
+        response.headers_mut().append(VARY, HeaderValue::from_static(CREDENTIAL_HEADERS));
+    }
+    if !matches!(method, Method::GET | Method::HEAD) {
+        // A secret may be in it, which is shown this once.
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
@@ -106,21 +123,25 @@ fn label(method: &Method) -> &str {
     }
 }
 
-fn log(
-    id: &HeaderValue,
-    method: &Method,
-    path: &str,
-    response: &Response,
-    problem: Option<&Problem>,
+/// What the log says of a request.
+struct Line<'r> {
+    id: &'r HeaderValue,
+    client: Option<ClientAddress>,
+    method: &'r Method,
+    path: &'r str,
+    status: u16,
     elapsed: Duration,
-) {
+}
+
+fn log(line: &Line<'_>, problem: Option<&Problem>) {
+    let Line { id, client, method, path, status, elapsed } = line;
     let elapsed_us = elapsed.as_micros();
     let request_id = id.to_str().unwrap_or_default();
-    let status = response.status().as_u16();
+    let client = client.map(|client| tracing::field::display(client.get()));
     let cause = problem.and_then(Problem::cause);
     if problem.is_some_and(Problem::is_failure) {
-        tracing::error!(request_id, %method, path, status, elapsed_us, cause, "request failed");
+        tracing::error!(request_id, client, %method, path, status, elapsed_us, cause, "request failed");
     } else {
-        tracing::debug!(request_id, %method, path, status, elapsed_us, cause, "request");
+        tracing::debug!(request_id, client, %method, path, status, elapsed_us, cause, "request");
     }
 }

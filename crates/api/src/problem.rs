@@ -4,8 +4,10 @@
 use std::error::Error;
 use std::fmt::Write;
 
+use access::AccessError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use domain::access::principal::Refusal;
 use domain::query::QueryRefusal;
 use domain::reference::TableRefusal;
 use http::StatusCode;
@@ -24,6 +26,7 @@ pub(crate) enum ProblemKind {
     Malformed,
     InvalidParameter,
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
@@ -34,6 +37,10 @@ pub(crate) enum ProblemKind {
     UnsupportedEncoding,
     AllRejected,
     KeyReused,
+    AlreadyCreated,
+    AlreadyExists,
+    WorkspaceRequired,
+    TooManyRequests,
     Internal,
     Overloaded,
     Unavailable,
@@ -41,6 +48,7 @@ pub(crate) enum ProblemKind {
     QueryTooLarge,
     Gone,
     PreconditionFailed,
+    Misdirected,
     ClockUnsure,
     DiskFull,
     TargetTooLong,
@@ -53,17 +61,20 @@ impl ProblemKind {
     /// The status of the answer.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::Malformed | Self::InvalidParameter => StatusCode::BAD_REQUEST,
+            Self::Malformed | Self::InvalidParameter | Self::WorkspaceRequired => StatusCode::BAD_REQUEST,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict | Self::RequestRunning => StatusCode::CONFLICT,
+            Self::Conflict | Self::RequestRunning | Self::AlreadyCreated | Self::AlreadyExists => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::AllRejected | Self::KeyReused | Self::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Gone => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Unavailable | Self::ClockUnsure => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -80,7 +91,8 @@ impl ProblemKind {
         match self {
             Self::Malformed => ("urn:nilometer:problem:malformed", "The request cannot be read"),
             Self::InvalidParameter => ("urn:nilometer:problem:invalid-parameter", "A parameter is invalid"),
-            Self::Unauthorized => ("urn:nilometer:problem:unauthorized", "A valid API key is needed"),
+            Self::Unauthorized => ("urn:nilometer:problem:unauthorized", "A valid credential is needed"),
+            Self::Forbidden => ("urn:nilometer:problem:forbidden", "Not allowed"),
             Self::NotFound => ("urn:nilometer:problem:not-found", "Not found"),
             Self::MethodNotAllowed => ("urn:nilometer:problem:method-not-allowed", "Method not allowed"),
             Self::BodyTimeout => ("urn:nilometer:problem:body-timeout", "The body took too long"),
@@ -89,6 +101,10 @@ impl ProblemKind {
                 ("urn:nilometer:problem:request-running", "A request with this key has not ended yet")
             }
             Self::KeyReused => ("urn:nilometer:problem:idempotency-key-reused", "The key was used for another request"),
+            Self::AlreadyCreated => ("urn:nilometer:problem:already_created", "Made by the same request before"),
+            Self::AlreadyExists => ("urn:nilometer:problem:already-exists", "There is one already"),
+            Self::WorkspaceRequired => ("urn:nilometer:problem:workspace_required", "The workspace has to be named"),
+            Self::TooManyRequests => ("urn:nilometer:problem:too-many-requests", "Too many attempts"),
             Self::TooLarge => ("urn:nilometer:problem:too-large", "The request is too large"),
             Self::UnsupportedMediaType => {
                 ("urn:nilometer:problem:unsupported-media-type", "The content type is not supported")
@@ -104,6 +120,7 @@ impl ProblemKind {
             Self::QueryTooLarge => ("urn:nilometer:problem:query-too-large", "The query is too large"),
             Self::Gone => ("urn:nilometer:problem:gone", "The events are gone"),
             Self::PreconditionFailed => ("urn:nilometer:problem:precondition-failed", "The precondition failed"),
+            Self::Misdirected => ("urn:nilometer:problem:misdirected", "The server does not answer to this host"),
             Self::ClockUnsure => ("urn:nilometer:problem:clock-unsure", "The clock is not believed"),
             Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
             Self::TargetTooLong => ("urn:nilometer:problem:target-too-long", "The target is too long"),
@@ -129,7 +146,10 @@ impl ProblemKind {
             Self::NotFound => Some("path"),
             Self::MethodNotAllowed => Some("method"),
             Self::AllRejected => Some("body"),
-            Self::RequestRunning | Self::KeyReused => Some("Idempotency-Key"),
+            Self::RequestRunning | Self::KeyReused | Self::AlreadyCreated => Some("Idempotency-Key"),
+            Self::WorkspaceRequired => Some("Nilometer-Workspace"),
+            Self::TooManyRequests => Some("email"),
+            Self::Conflict | Self::AlreadyExists | Self::PreconditionFailed => Some("body"),
             _ => None,
         }
     }
@@ -156,12 +176,21 @@ pub(crate) struct Problem {
     /// When every event was rejected: how many, and the verdicts on them.
     rejected: Option<Box<(u64, Verdicts)>>,
     cause: Option<String>,
+    /// How long to wait before the next attempt, in seconds.
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     /// A refusal whose `detail` is a sentence for the client.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: kind.field().map(str::to_owned), rejected: None, cause: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            field: kind.field().map(str::to_owned),
+            rejected: None,
+            cause: None,
+            retry_after_s: None,
+        }
     }
 
     /// A refusal of the query parameter or path part `name`.
@@ -177,6 +206,16 @@ impl Problem {
     /// This refusal; if it is of `kind`, because of `place` in the request.
     pub(crate) fn at_if(self, kind: ProblemKind, place: &str) -> Self {
         if self.kind == kind { self.at(place) } else { self }
+    }
+
+    /// This refusal of a credential, because of the header that it is in or the one that names the workspace.
+    pub(crate) fn at_credential(self, why: Refusal, header: &str) -> Self {
+        match why {
+            Refusal::WorkspaceRequired | Refusal::WorkspaceNotFound | Refusal::WorkspaceMismatch => {
+                self.at("Nilometer-Workspace")
+            }
+            _ => self.at(header),
+        }
     }
 
     /// A refusal of the body's `field`.
@@ -200,6 +239,12 @@ impl Problem {
     #[cfg(test)]
     pub(crate) fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// The status of the answer.
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> u16 {
+        self.kind.status().as_u16()
     }
 
     /// Whether the server failed. That it has too much to do, or is asked for what it cannot do, is no failure.
@@ -238,6 +283,9 @@ impl IntoResponse for Problem {
         let mut response = self.kind.status().into_response();
         if let Some((name, value)) = self.kind.header() {
             response.headers_mut().insert(name, value);
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
         response
@@ -339,6 +387,53 @@ impl From<HeadRefusal> for Problem {
 impl From<StreamRefusal> for Problem {
     fn from(StreamRefusal: StreamRefusal) -> Self {
         Self::new(ProblemKind::Overloaded, "too many live streams are open already")
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        let detail = error.to_string();
+        let of = |kind| Self::new(kind, detail.clone());
+        match error {
+            AccessError::Refused(why) => Self::new(refusal_kind(why), detail).at_credential(why, "Authorization"),
+            AccessError::NotFound(what) => of(ProblemKind::NotFound).at(if what == "workspace" { what } else { "id" }),
+            AccessError::Invalid { field, .. } => of(ProblemKind::InvalidParameter).at(field),
+            AccessError::Forbidden(_) => of(ProblemKind::Forbidden).at("Authorization"),
+            AccessError::Exists { field, .. } => of(ProblemKind::AlreadyExists).at(field),
+            AccessError::OtherVersion(_) => of(ProblemKind::PreconditionFailed).at("If-Match"),
+            AccessError::Raced | AccessError::State(_) => of(ProblemKind::Conflict).at("id"),
+            AccessError::AlreadyCreated(_) => of(ProblemKind::AlreadyCreated),
+            AccessError::KeyReused => of(ProblemKind::KeyReused),
+            AccessError::WrongLogin => of(ProblemKind::Unauthorized).at("password"),
+            AccessError::WrongToken => of(ProblemKind::Unauthorized).at("token"),
+            AccessError::Throttled(wait) => {
+                // Rounded up, so that who waits as long is not refused again.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Self { retry_after_s: Some(seconds.max(1)), ..of(ProblemKind::TooManyRequests) }
+            }
+            AccessError::Store(why) => why.into(),
+            AccessError::Failed(..) => Self::internal(chain(&error)),
+        }
+    }
+}
+
+/// What a refused credential is as a problem.
+const fn refusal_kind(why: Refusal) -> ProblemKind {
+    match why {
+        Refusal::Missing
+        | Refusal::UnknownKey
+        | Refusal::WrongSignature
+        | Refusal::BrokenKey
+        | Refusal::RevokedKey
+        | Refusal::ExpiredKey
+        | Refusal::SessionEnded => ProblemKind::Unauthorized,
+        Refusal::WorkspaceRequired => ProblemKind::WorkspaceRequired,
+        Refusal::WorkspaceNotFound => ProblemKind::NotFound,
+        Refusal::Address
+        | Refusal::WorkspaceMismatch
+        | Refusal::WorkspaceSuspended
+        | Refusal::NotAllowed(_)
+        | Refusal::NotOfProject => ProblemKind::Forbidden,
     }
 }
 

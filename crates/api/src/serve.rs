@@ -12,10 +12,11 @@ mod linger;
 mod service;
 mod table;
 mod timed_stream;
+mod tls;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,19 +26,25 @@ use domain::limits::{HEAD_BYTES_MAX, HTTP2_HEAD_BYTES_MAX, Limits};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pipeline::Metrics;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::base_path::BasePath;
 
 use checked_stream::CheckedStream;
-pub(crate) use connection::{ConnectionGuard, ConnectionHandle};
+pub(crate) use connection::{ConnectionGuard, ConnectionHandle, OutsideBasePath, Peer};
 use exchange::Exchange;
 pub(crate) use head::{HeadFault, HeadRefusal};
 use head_budget::HeadBudget;
 use service::ConnectionService;
+pub(crate) use service::SentTarget;
 use table::{Table, Ticket};
 use timed_stream::{ConnectionTimeouts, TimedStream};
+use tls::ALPN_HTTP2;
+pub use tls::{FileError, Tls, TlsError};
 
 /// The first bytes of a connection of HTTP/2 (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -58,10 +65,25 @@ const WEBSOCKET_POLL: Duration = Duration::from_millis(200);
 /// How long a connection without a request under way may take to end when it is asked to.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// What a server serves with, beside its routes.
+#[derive(Debug)]
+pub struct Serving {
+    /// What a connection may take.
+    pub limits: Limits,
+    /// Where connections are counted.
+    pub metrics: Arc<Metrics>,
+    /// The path that all routes lie below; probes and metrics are at the root, too.
+    pub base_path: BasePath,
+    /// Connections are of TLS if it is given, and of nothing else.
+    pub tls: Option<Tls>,
+}
+
 /// What all connections share.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Shared {
     router: Router,
+    base_path: BasePath,
+    tls: Option<TlsAcceptor>,
     timeouts: ConnectionTimeouts,
     heads: HeadBudget,
     stopped: watch::Receiver<bool>,
@@ -71,17 +93,17 @@ struct Shared {
 
 /// Answers connections on `listener` with `router` until `shutdown` resolves; then lets the requests
 /// under way finish, within a time limit. Returns what `shutdown` did.
-pub async fn serve<T>(
-    listener: TcpListener,
-    router: Router,
-    limits: &Limits,
-    metrics: Arc<Metrics>,
-    shutdown: impl Future<Output = T>,
-) -> T {
+pub async fn serve<T>(listener: TcpListener, router: Router, serving: Serving, shutdown: impl Future<Output = T>) -> T {
+    let Serving { limits, metrics, base_path, tls } = serving;
     let timeouts = ConnectionTimeouts { head: limits.header_timeout, idle: limits.idle_timeout };
     let (stop, stopped) = watch::channel(false);
     let (open, mut closed) = mpsc::channel(1);
-    let shared = Shared { router, timeouts, heads: HeadBudget::default(), stopped, open };
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    let shared = Shared { router, base_path, tls: acceptor, timeouts, heads: HeadBudget::default(), stopped, open };
+    let mut certificate = JoinSet::new();
+    if let Some(tls) = tls {
+        certificate.spawn(tls.follow());
+    }
     let mut connections = JoinSet::new();
     let mut table = Table::new(limits.connections_max, metrics);
     tokio::pin!(shutdown);
@@ -112,7 +134,7 @@ pub async fn serve<T>(
 fn accept(stream: TcpStream, peer: SocketAddr, shared: &Shared, table: &mut Table, connections: &mut JoinSet<()>) {
     // Without a place it is dropped, which closes it.
     let Some(ticket) = table.admit(peer.ip()) else { return };
-    let task = connections.spawn(connection(stream, ticket.clone(), shared.clone()));
+    let task = connections.spawn(connection(stream, peer.ip(), ticket.clone(), shared.clone()));
     table.enter(task.id(), ticket);
 }
 
@@ -126,24 +148,51 @@ async fn refused(why: &io::Error) {
     }
 }
 
-async fn connection(stream: TcpStream, ticket: Ticket, shared: Shared) {
+async fn connection(stream: TcpStream, peer: IpAddr, ticket: Ticket, shared: Shared) {
     if let Err(why) = stream.set_nodelay(true) {
         tracing::debug!(%why, "failed to set TCP_NODELAY");
     }
-    let Shared { router, timeouts, heads, mut stopped, open } = shared;
+    let stream = TimedStream::new(stream, shared.timeouts, Arc::clone(&ticket.requests));
+    let Some(acceptor) = shared.tls.clone() else {
+        return converse(stream, Peer { address: peer, is_tls: false }, false, ticket, shared).await;
+    };
+    // The stream below has its time limit for a whole head since it was made, so the handshake lies within it.
+    let mut stopped = shared.stopped.clone();
+    let shaken = tokio::select! {
+        shaken = acceptor.accept(stream) => shaken,
+        _ = stopped.changed() => return,
+        () = ticket.close.cancelled() => return,
+    };
+    match shaken {
+        Ok(stream) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
+            converse(stream, Peer { address: peer, is_tls: true }, is_http2, ticket, shared).await;
+        }
+        Err(why) => tracing::debug!(%why, "no TLS on a connection"),
+    }
+}
+
+/// Answers the requests of one connection; if `is_http2`, they must be of HTTP/2.
+async fn converse<S>(mut stream: S, peer: Peer, is_http2: bool, ticket: Ticket, shared: Shared)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Shared { router, base_path, heads, mut stopped, open, .. } = shared;
     let requests = Arc::clone(&ticket.requests);
-    let mut stream = TimedStream::new(stream, timeouts, Arc::clone(&requests));
     let first = tokio::select! {
         first = first_bytes(&mut stream) => first,
         _ = stopped.changed() => return,
         () = ticket.close.cancelled() => return,
     };
     let Ok(first) = first else { return };
+    if is_http2 && first != HTTP2_PREFACE {
+        return;
+    }
     let exchange = Arc::new(Exchange::default());
     let handle = ConnectionHandle::new(Arc::clone(&requests), stopped.clone(), open);
     let seat = ticket.seat;
     let (budget, told) = (heads.clone(), Arc::clone(&exchange));
-    let service = ConnectionService { router, seat, requests, exchange, budget: heads, handle };
+    let service = ConnectionService { router, seat, requests, exchange, budget: heads, handle, peer, base_path };
     if first == HTTP2_PREFACE {
         let stream = TokioIo::new(CheckedStream::other(stream, first, budget, told));
         let served = http2_builder().serve_connection(stream, service);
@@ -160,7 +209,7 @@ async fn connection(stream: TcpStream, ticket: Ticket, shared: Shared) {
 }
 
 /// Reads until it is known whether a connection begins with HTTP/2.
-async fn first_bytes(stream: &mut TimedStream<TcpStream>) -> io::Result<Vec<u8>> {
+async fn first_bytes<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
     let mut first = Vec::with_capacity(HTTP2_PREFACE.len());
     while first.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&first) {
         let left = HTTP2_PREFACE.len() - first.len();

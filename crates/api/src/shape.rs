@@ -1,9 +1,11 @@
 //! The JSON bodies of the API, in and out, field for field. In an answer an absent value is `null` unless said
 //! otherwise.
 
+mod access;
 mod account;
 mod event;
 mod object;
+mod people;
 mod query;
 mod series;
 mod stats;
@@ -11,10 +13,17 @@ mod live;
 mod usage;
 mod verdict;
 
+pub(crate) use access::{
+    AuditBody, CurrentWorkspaceBody, InvitationBody, KeyBody, MadeInvitationBody, MadeKeyBody, MadeSecretBody,
+    ProjectBody, SecretBody, Whole, WorkspaceBody, scopes,
+};
 pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
 pub use event::EventBody;
 pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use object::Object;
+pub(crate) use people::{
+    LoginBody, MadeMemberBody, MadeResetBody, MeBody, MemberBody, MyWorkspaceBody, TokensBody, UserBody,
+};
 pub(crate) use query::{NUMBERS, QueryAnswerBody, QueryBody};
 pub(crate) use series::SeriesBody;
 pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};

@@ -1,15 +1,16 @@
-//! What the routes work on: the pipeline, the keys, and the limits on memory and concurrency that all
+//! What the routes work on: the pipeline, the register of who may do what, and the limits on memory and concurrency that all
 //! requests share. Answers nothing itself.
 
 use std::sync::Arc;
 
+use access::AccessControl;
 use domain::limits::{REFERENCE_BODY_BYTES_MAX, REFERENCE_TEXTS_AT_ONCE_MAX};
-use domain::tenant::Keyring;
 use pipeline::{Metrics, Pipeline, ReadPorts, Settings};
 use tokio::sync::Semaphore;
 
 use crate::cache::{AnswerCache, CacheTimes};
 use crate::cursor::CursorKey;
+use crate::extract::SessionCookie;
 use crate::response_budget::ResponseBudget;
 
 /// How many request bodies of the largest size may be in memory at once; smaller ones weigh less.
@@ -22,7 +23,11 @@ pub struct ApiState {
     /// The ports that requests read, behind the gate.
     pub(crate) reads: ReadPorts,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) keyring: Keyring,
+    pub(crate) access: Arc<AccessControl>,
+    /// What the cookie of a session is called.
+    pub(crate) cookie: SessionCookie,
+    /// Who may read the server's own metrics.
+    pub(crate) metrics_readers: MetricsReaders,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cache: AnswerCache,
     pub(crate) cursor_key: CursorKey,
@@ -36,17 +41,42 @@ pub struct ApiState {
     pub(crate) table_bytes: Arc<Semaphore>,
 }
 
+/// Who may read the server's own metrics, besides its operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricsReaders {
+    /// Everyone who reaches the server.
+    Everyone,
+    /// Who presents the token with this BLAKE3 hash, if there is one.
+    Token(Option<[u8; 32]>),
+}
+
+/// What the state of a server is made of.
+#[derive(Debug)]
+pub struct ApiParts<'s> {
+    /// The roles.
+    pub pipeline: Arc<Pipeline>,
+    /// The ports that requests read, behind the gate.
+    pub reads: ReadPorts,
+    /// The settings of all tenants.
+    pub settings: Arc<Settings>,
+    /// Who may do what.
+    pub access: Arc<AccessControl>,
+    /// Where metrics are counted.
+    pub metrics: Arc<Metrics>,
+    /// How long answers are given again.
+    pub cache: CacheTimes,
+    /// What the cookie of a session is called.
+    pub cookie: SessionCookie,
+    /// Who may read the server's own metrics.
+    pub metrics_readers: MetricsReaders,
+    /// The data folder's secret.
+    pub secret: &'s [u8],
+}
+
 impl ApiState {
-    /// The state of one server, which gives answers again for the times of `cache`. `secret` is the data folder's.
-    pub fn new(
-        pipeline: Arc<Pipeline>,
-        reads: ReadPorts,
-        settings: Arc<Settings>,
-        keyring: Keyring,
-        metrics: Arc<Metrics>,
-        cache: CacheTimes,
-        secret: &[u8],
-    ) -> Arc<Self> {
+    /// The state of one server.
+    pub fn new(parts: ApiParts<'_>) -> Arc<Self> {
+        let ApiParts { pipeline, reads, settings, access, metrics, cache, cookie, metrics_readers, secret } = parts;
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * REFERENCE_TEXTS_AT_ONCE_MAX));
@@ -55,7 +85,9 @@ impl ApiState {
             pipeline,
             reads,
             settings,
-            keyring,
+            access,
+            cookie,
+            metrics_readers,
             metrics,
             cache,
             cursor_key: CursorKey::of_folder(secret),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::auth::size::AuthSize;
 use super::pair::comparison::Bounds;
 use super::pair::interval::PAIRS_MAX;
 use super::plan::IngestPlan;
@@ -34,6 +35,8 @@ pub(super) enum BenchCommand {
     Live(LiveArgs),
     /// Time the restart after a crash with events that were never flushed
     Restart(RestartArgs),
+    /// Measure what it costs to know who asks: keys, tokens, logins, memory
+    Auth(AuthArgs),
     /// Compare two builds in alternation; exits with 1 when B is worse than its bounds allow
     Pair(PairArgs),
     /// Take every number of docs/benchmarks.md, each on a fresh server, and verify each folder
@@ -228,6 +231,49 @@ pub(super) struct RestartArgs {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Measure what it costs to know who asks.
+#[derive(Debug, Args)]
+pub(super) struct AuthArgs {
+    /// Keys in the register
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    keys: u32,
+    /// Workspaces that have them
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    workspaces: u32,
+    /// Pairs of runs of each kind of load
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
+    pairs: u32,
+    /// Length of each run, in seconds
+    #[arg(long, value_name = "SEC", default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// Clients that log in without pause
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    clients: u16,
+    /// Rest before memory is read, in seconds
+    #[arg(long, value_name = "SEC", default_value_t = 12)]
+    settle: u64,
+    /// Where the data folders are made [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl AuthArgs {
+    /// How much is measured.
+    pub(super) fn size(&self) -> AuthSize {
+        AuthSize {
+            keys: self.keys,
+            workspaces: self.workspaces,
+            pairs: self.pairs,
+            run: self.seconds,
+            clients: self.clients,
+            settle: Duration::from_secs(self.settle),
+        }
+    }
 }
 
 /// Take every number.

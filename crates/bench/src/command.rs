@@ -5,16 +5,17 @@
 use anyhow::{Context, bail};
 
 use super::args::{BenchArgs, BenchCommand};
-use super::{analytics, ingest, live, pair, query, restart, suite};
+use super::inside::Inside;
+use super::{analytics, auth, ingest, live, pair, query, restart, suite};
 
-/// Runs the benchmark that `args` name and prints what it found.
+/// Runs the benchmark that `args` name and prints what it found; `inside` is what no request reaches.
 ///
 /// # Errors
 /// When the server cannot be reached or started, answers with an error, or counted wrongly, and when
 /// it is interrupted; when a build that was compared breaks a bound.
-pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
+pub async fn run(args: BenchArgs, inside: impl Inside) -> anyhow::Result<()> {
     tokio::select! {
-        done = measure(args.command) => done,
+        done = measure(args.command, &inside) => done,
         // Dropping the benchmark ends its server and removes its folder.
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.context("failed to listen for signals")?;
@@ -23,14 +24,15 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn measure(command: BenchCommand) -> anyhow::Result<()> {
+async fn measure(command: BenchCommand, inside: &impl Inside) -> anyhow::Result<()> {
     match command {
         BenchCommand::Ingest(args) => ingest::run(args).await,
         BenchCommand::Query(args) => query::run(args).await,
         BenchCommand::Analytics(args) => analytics::run(args).await,
         BenchCommand::Live(args) => live::run(args).await,
         BenchCommand::Restart(args) => restart::run(args).await,
+        BenchCommand::Auth(args) => auth::run(args, inside).await,
         BenchCommand::Pair(args) => pair::run(args).await,
-        BenchCommand::All(args) => suite::run(args).await,
+        BenchCommand::All(args) => suite::run(args, inside).await,
     }
 }

@@ -24,8 +24,11 @@ mod live;
 mod restart;
 mod measure;
 mod pair;
+mod inside;
+mod auth;
 mod suite;
 mod command;
 
 pub use args::{BenchArgs, share};
 pub use command::run;
+pub use inside::{Inside, PasswordCost, RegisterPlan, TokenRound};

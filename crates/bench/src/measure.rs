@@ -16,13 +16,21 @@ pub(super) enum Unit {
     Microseconds,
     /// KiB; less is better.
     Kib,
+    /// Nanoseconds; less is better.
+    Nanoseconds,
+    /// Things per second; more is better.
+    PerSecond,
+    /// A ratio in thousandths; more is better.
+    RatioKept,
+    /// A ratio in thousandths; less is better.
+    RatioSpent,
 }
 
 impl Unit {
     fn reaches(self, found: u64, bound: u64) -> bool {
         match self {
-            Self::EventsPerSecond | Self::RequestsPerSecond => found >= bound,
-            Self::Microseconds | Self::Kib => found <= bound,
+            Self::EventsPerSecond | Self::RequestsPerSecond | Self::PerSecond | Self::RatioKept => found >= bound,
+            Self::Microseconds | Self::Kib | Self::Nanoseconds | Self::RatioSpent => found <= bound,
         }
     }
 
@@ -35,6 +43,9 @@ impl Unit {
             }
             Self::Microseconds => format!("{}.{:02} ms", value / 1_000, value % 1_000 / 10),
             Self::Kib => format!("{} MiB", value.div_ceil(1_024)),
+            Self::Nanoseconds => format!("{}.{:02} us", value / 1_000, value % 1_000 / 10),
+            Self::PerSecond => format!("{}/s", grouped(value)),
+            Self::RatioKept | Self::RatioSpent => format!("{}.{:03}", value / 1_000, value % 1_000),
         }
     }
 }
@@ -86,6 +97,12 @@ impl Measure {
             Grade::Missed
         };
         Self { name: name.into(), unit, floor: Some(floor), goal: Some(goal), found, grade }
+    }
+
+    /// A value that has to reach `bound`, with nothing beyond it to aim for.
+    pub(super) fn bounded(name: impl Into<String>, unit: Unit, bound: u64, found: u64) -> Self {
+        let grade = if unit.reaches(found, bound) { Grade::Floor } else { Grade::Missed };
+        Self { name: name.into(), unit, floor: Some(bound), goal: None, found, grade }
     }
 
     /// A value without a floor or a goal.
@@ -156,6 +173,9 @@ mod tests {
             Measure::new("ack p99", Unit::Microseconds, (20_000, 5_000), 20_010),
             Measure::new("restart", Unit::Microseconds, (10_000_000, 2_000_000), 1_204_000),
             Measure::unjudged("memory", Unit::Kib, 1_025),
+            Measure::bounded("kept", Unit::RatioKept, 970, 969),
+            Measure::bounded("spent", Unit::RatioSpent, 1_500, 1_042),
+            Measure::unjudged("token", Unit::Nanoseconds, 1_239),
         ];
         assert_eq!(
             table(&measures),
@@ -164,7 +184,10 @@ mod tests {
              | ingest | 150,000 events/s | 400,000 events/s | 234,567 events/s | yes |\n\
              | ack p99 | 20.00 ms | 5.00 ms | 20.01 ms | **no** |\n\
              | restart | 10.00 s | 2.00 s | 1.20 s | yes, goal |\n\
-             | memory |  |  | 2 MiB |  |"
+             | memory |  |  | 2 MiB |  |\n\
+             | kept | 0.970 |  | 0.969 | **no** |\n\
+             | spent | 1.500 |  | 1.042 | yes |\n\
+             | token |  |  | 1.23 us |  |"
         );
     }
 }

@@ -149,6 +149,6 @@ impl Pair<'_> {
 
 /// Which build runs first in a pair and which second: A B, B A, A B, … so that a drift of the machine
 /// favours neither.
-fn order(pair: u32) -> [usize; 2] {
+pub(crate) fn order(pair: u32) -> [usize; 2] {
     if pair.is_multiple_of(2) { [0, 1] } else { [1, 0] }
 }

@@ -69,6 +69,12 @@ impl Server {
         Ok((Self { target, process: Some(process) }, since.elapsed()))
     }
 
+    /// This server, with requests that present `keys` in turns.
+    pub(super) fn presenting(self, keys: Vec<String>) -> anyhow::Result<Self> {
+        let target = Arc::new(self.target.with_keys(keys)?);
+        Ok(Self { target, ..self })
+    }
+
     /// Where it listens.
     pub(super) fn target(&self) -> &Arc<Target> {
         &self.target
@@ -106,8 +112,8 @@ struct Process {
 impl Process {
     async fn spawn(executable: &Path, data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<(Self, String)> {
         let mut command = Command::new(executable);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--profile", "dev", "--data"]).arg(data);
-        command.envs(settings.iter().copied());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.env("NILOMETER_PROFILE", "dev").envs(settings.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("failed to start {}", executable.display()))?;
         let stderr = child.stderr.take();

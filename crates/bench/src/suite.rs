@@ -11,8 +11,11 @@ use tokio::time::sleep;
 
 use super::analytics;
 use super::args::AllArgs;
+use super::auth;
+use super::auth::size::AuthSize;
 use super::folder::Folder;
 use super::ingest::{self, IngestReport};
+use super::inside::Inside;
 use super::live;
 use super::machine::{Machine, Usage};
 use super::measure::{Measure, Unit, table};
@@ -38,6 +41,7 @@ struct Size {
     unflushed_events: u64,
     seeded_events: u64,
     live_s: u64,
+    auth: AuthSize,
 }
 
 const FULL: Size = Size {
@@ -49,6 +53,7 @@ const FULL: Size = Size {
     unflushed_events: 1_000_000,
     seeded_events: 5_000_000,
     live_s: 300,
+    auth: AuthSize::FULL,
 };
 const QUICK: Size = Size {
     batch_s: 3,
@@ -59,6 +64,7 @@ const QUICK: Size = Size {
     unflushed_events: 50_000,
     seeded_events: 200_000,
     live_s: 5,
+    auth: AuthSize::QUICK,
 };
 
 /// All numbers, and what they were measured on.
@@ -70,7 +76,7 @@ struct SuiteReport {
 }
 
 /// Runs the command.
-pub(super) async fn run(args: AllArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: AllArgs, inside: &impl Inside) -> anyhow::Result<()> {
     let parent = args.data.unwrap_or_else(|| PathBuf::from("."));
     let machine = Machine::inspect(&parent);
     let command = format!("nilometer {}", std::env::args().skip(1).collect::<Vec<_>>().join(" "));
@@ -88,6 +94,7 @@ pub(super) async fn run(args: AllArgs) -> anyhow::Result<()> {
     suite.restarted().await?;
     suite.analytics().await?;
     suite.live().await?;
+    suite.auth(inside).await?;
     let Suite { output, measures, .. } = suite;
     let text = format!("`{command}` on {machine}\n\n{}", table(&measures));
     output.result(text, &SuiteReport { machine, command, measures })
@@ -223,6 +230,15 @@ impl Suite {
         self.add(Measure::new(name, Unit::Microseconds, (200_000, 100_000), p99_us));
         let meanwhile = report.while_replacing.p99_us;
         self.add(Measure::unjudged("live 300 s meanwhile, p99", Unit::Microseconds, meanwhile));
+        Ok(())
+    }
+
+    /// What it costs to know who asks.
+    async fn auth(&mut self, inside: &impl Inside) -> anyhow::Result<()> {
+        self.output.line("## keys, tokens and logins\n")?;
+        let report = auth::measure(&self.parent, self.size.auth, inside, self.output).await?;
+        self.output.line(format_args!("{report}\n"))?;
+        self.measures.extend(report.measures());
         Ok(())
     }
 

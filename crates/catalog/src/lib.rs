@@ -1,12 +1,17 @@
-//! The register of tenants ([`ports::catalog::Catalog`]) and their reference tables
-//! ([`ports::references::References`]), in one SQLite file beside the manifest, with a writer and a poison of
-//! its own. Tables: `docs/data-model.md`.
+//! Tenants with what they decide ([`ports::catalog::Catalog`]), their reference tables
+//! ([`ports::references::References`]), the register of workspaces, people and keys
+//! ([`ports::register::Register`]) and the audit log ([`ports::register::AuditLog`]), in one SQLite file beside the
+//! manifest, with a writer and a poison of its own. Tables: `docs/data-model.md`.
 
 mod sqlite_catalog;
 mod tenants;
 mod references;
+mod register;
+mod audit;
 mod entities;
 mod migrations;
 mod upgrade;
+#[cfg(test)]
+mod tests;
 
 pub use sqlite_catalog::SqliteCatalog;

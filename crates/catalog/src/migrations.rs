@@ -2,18 +2,59 @@
 //! never changed; every old file must open for ever. Written with the schema builder, because the catalog
 //! will live in PostgreSQL too.
 
+mod changes;
+mod catalog;
+mod register;
+
 use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
 use sea_orm_migration::prelude::*;
 use sqlite::{Failure, Schema};
 
+use changes::Changes;
+
 /// All steps in order.
+pub(crate) const STEPS: [Step; 3] = [
+    Step { name: "c0001_catalog", changes: catalog::tables },
+    Step { name: "c0002_min_time", changes: catalog::min_time },
+    Step { name: "c0003_register", changes: register::changes },
+];
+
+/// One step: what it is called in the file, and its statements. They run in one transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) changes: fn() -> Changes,
+}
+
+impl MigrationName for Step {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for Step {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for change in (self.changes)() {
+            let statement = change.build(&manager.get_database_backend());
+            manager.get_connection().execute_raw(statement).await?;
+        }
+        Ok(())
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// The schema of a catalog.
 #[derive(Debug)]
 pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Catalog), Box::new(MinTime)]
+        STEPS.into_iter().map(|step| Box::new(step) as Box<dyn MigrationTrait>).collect()
     }
 }
 
@@ -25,94 +66,4 @@ impl Schema for Migrations {
     async fn check(_: &DatabaseConnection) -> Result<(), Failure> {
         Ok(())
     }
-}
-
-/// Step 1: all tables. Those of tenants, settings and reference tables are as a manifest of format 2 had them.
-#[derive(Debug)]
-struct Catalog;
-
-impl MigrationName for Catalog {
-    fn name(&self) -> &str {
-        "c0001_catalog"
-    }
-}
-
-#[async_trait]
-impl MigrationTrait for Catalog {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [tenant(), tenant_settings(), wanted_zone(), reference_table()] {
-            manager.create_table(table).await?;
-        }
-        Ok(())
-    }
-
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-}
-
-/// Step 2: the earliest time that a tenant accepts. Rows that were there have none, and their checksums hold.
-#[derive(Debug)]
-struct MinTime;
-
-impl MigrationName for MinTime {
-    fn name(&self) -> &str {
-        "c0002_min_time"
-    }
-}
-
-#[async_trait]
-impl MigrationTrait for MinTime {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let mut column = ColumnDef::new("min_time_us");
-        manager.alter_table(Table::alter().table("tenant_settings").add_column(column.big_integer()).to_owned()).await
-    }
-
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-}
-
-fn tenant() -> TableCreateStatement {
-    Table::create()
-        .table("tenant")
-        .col(ColumnDef::new("id").text().not_null().primary_key())
-        .col(ColumnDef::new("name").text().not_null())
-        .col(ColumnDef::new("active").boolean().not_null())
-        .col(ColumnDef::new("created_us").big_integer().not_null())
-        .col(ColumnDef::new("updated_us").big_integer().not_null())
-        .to_owned()
-}
-
-fn tenant_settings() -> TableCreateStatement {
-    Table::create()
-        .table("tenant_settings")
-        .col(ColumnDef::new("tenant").text().not_null().primary_key())
-        .col(ColumnDef::new("week_start").text().not_null())
-        .col(ColumnDef::new("max_lateness_sec").big_integer().check(Expr::col("max_lateness_sec").gte(0)))
-        .col(ColumnDef::new("updated_us").big_integer().not_null())
-        .col(ColumnDef::new("seal").big_integer().not_null())
-        .to_owned()
-}
-
-fn wanted_zone() -> TableCreateStatement {
-    Table::create()
-        .table("wanted_zone")
-        .col(ColumnDef::new("tenant").text().not_null().primary_key())
-        .col(ColumnDef::new("zone").text().not_null())
-        .col(ColumnDef::new("version").big_integer().not_null().check(Expr::col("version").gt(0)))
-        .col(ColumnDef::new("updated_us").big_integer().not_null())
-        .col(ColumnDef::new("seal").big_integer().not_null())
-        .to_owned()
-}
-
-fn reference_table() -> TableCreateStatement {
-    Table::create()
-        .table("reference_table")
-        .col(ColumnDef::new("tenant").text().not_null().primary_key())
-        .col(ColumnDef::new("generation").big_integer().not_null().check(Expr::col("generation").gt(0)))
-        .col(ColumnDef::new("ts_us").big_integer().not_null())
-        .col(ColumnDef::new("seal").big_integer().not_null())
-        .col(ColumnDef::new("body").blob().not_null())
-        .to_owned()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::access::audit::AuditDraft;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use ports::references::References;
@@ -11,6 +12,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect};
 use sqlite::Failure;
 
+use crate::audit::append_one;
 use crate::entities::reference_table::{Column, Entity, Model};
 use crate::sqlite_catalog::SqliteCatalog;
 
@@ -28,13 +30,22 @@ impl References for SqliteCatalog {
         unpacked.map_err(|failure| self.file.failed(READ, failure))
     }
 
-    async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError> {
+    async fn store_reference(
+        &self,
+        scope: &TenantScope,
+        table: &Arc<ReferenceTable>,
+        audit: &AuditDraft,
+    ) -> Result<(), PortError> {
         // Packed before the turn to write has come, and on another thread: a large table delays no other write.
         let (tenant, table) = (scope.tenant().clone(), Arc::clone(table));
         let packing = tokio::task::spawn_blocking(move || Model::new(&tenant, &table));
         let packed = packing.await.map_err(|why| PortError::new(ErrorKind::Unavailable, STORE).because(why))?;
         let row = packed.map_err(|failure| self.file.failed(STORE, failure))?;
-        self.write(STORE, async |transaction| replace(transaction, row).await).await
+        let store = async |transaction: &DatabaseTransaction| {
+            replace(transaction, row).await?;
+            append_one(transaction, scope.tenant(), audit).await
+        };
+        self.write(STORE, store).await
     }
 }
 

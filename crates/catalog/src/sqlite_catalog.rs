@@ -4,7 +4,7 @@ use std::path::Path;
 
 use domain::calendar::Zone;
 use domain::tenant::TenantId;
-use ports::PortError;
+use ports::{ErrorKind, PortError};
 use sea_orm::DatabaseTransaction;
 use sqlite::{Failure, PreparedFile, SqliteFile};
 
@@ -74,15 +74,20 @@ impl SqliteCatalog {
     }
 
     /// Makes one change: all of it is durable on return, or nothing has changed.
-    pub(crate) async fn write(
+    pub(crate) async fn write<T>(
         &self,
         what: &'static str,
-        change: impl AsyncFnOnce(&DatabaseTransaction) -> Result<(), Failure>,
-    ) -> Result<(), PortError> {
+        change: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, Failure>,
+    ) -> Result<T, PortError> {
         let write = self.file.begin(what).await?;
-        let outcome = change(write.transaction()).await.and_then(|()| before_commit());
+        let mut made = None;
+        let outcome = change(write.transaction()).await.and_then(|change| {
+            made = Some(change);
+            before_commit()
+        });
         write.finish(outcome).await?;
-        after_commit().map_err(|failure| self.file.failed_write(what, failure))
+        after_commit().map_err(|failure| self.file.failed_write(what, failure))?;
+        made.ok_or_else(|| PortError::new(ErrorKind::Unavailable, what))
     }
 }
 

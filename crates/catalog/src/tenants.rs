@@ -1,30 +1,46 @@
 //! The register of tenants, and what each has decided for itself.
 
 use async_trait::async_trait;
+use domain::access::audit::AuditDraft;
+use domain::access::record::Workspace;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use ports::PortError;
 use ports::active_users::VersionedZone;
-use ports::catalog::{Catalog, Tenant, TenantSettings};
+use ports::catalog::{Catalog, TenantSettings};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
 use sqlite::Failure;
 
+use crate::audit::append_one;
 use crate::entities::{tenant, tenant_settings, wanted_zone};
+use crate::register::{PAGE_ROWS, add_workspaces};
 use crate::sqlite_catalog::SqliteCatalog;
 
 #[async_trait]
 impl Catalog for SqliteCatalog {
     async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError> {
-        self.write("register tenants in", async |transaction| insert(transaction, tenants, now).await).await
+        self.write("register tenants in", async |transaction| add_workspaces(transaction, tenants, now).await).await
     }
 
-    async fn tenants(&self) -> Result<Vec<Tenant>, PortError> {
-        let rows = tenant::Entity::find().order_by_asc(tenant::Column::Id).all(self.file.readers()).await;
-        let tenants = rows
-            .map_err(Failure::from)
-            .and_then(|rows| rows.into_iter().map(tenant::Model::into_tenant).collect::<Result<Vec<_>, _>>());
-        tenants.map_err(|failure| self.file.failed("read the tenants in", failure))
+    async fn tenants(&self) -> Result<Vec<Workspace>, PortError> {
+        let read = async {
+            let snapshot = self.file.snapshot().await?;
+            let mut tenants: Vec<Workspace> = Vec::new();
+            loop {
+                // No id is empty.
+                let last = tenants.last().map_or("", |last| last.id.as_str()).to_owned();
+                let behind = tenant::Entity::find().filter(tenant::Column::Id.gt(last));
+                let rows = behind.order_by_asc(tenant::Column::Id).limit(PAGE_ROWS).all(&snapshot).await?;
+                if rows.is_empty() {
+                    return Ok(tenants);
+                }
+                for row in rows {
+                    tenants.push(row.into_workspace()?);
+                }
+            }
+        };
+        read.await.map_err(|failure| self.file.failed("read the tenants in", failure))
     }
 
     async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
@@ -38,10 +54,14 @@ impl Catalog for SqliteCatalog {
         &self,
         scope: &TenantScope,
         settings: &TenantSettings,
-        now: Timestamp,
+        audit: &AuditDraft,
     ) -> Result<(), PortError> {
-        let row = tenant_settings::Model::new(scope.tenant(), settings, now);
-        self.write("store the settings of a tenant in", async |transaction| replace(transaction, row).await).await
+        let row = tenant_settings::Model::new(scope.tenant(), settings, audit.at);
+        let store = async |transaction: &DatabaseTransaction| {
+            replace(transaction, row).await?;
+            append_one(transaction, scope.tenant(), audit).await
+        };
+        self.write("store the settings of a tenant in", store).await
     }
 
     async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError> {
@@ -55,12 +75,16 @@ impl Catalog for SqliteCatalog {
         &self,
         scope: &TenantScope,
         wanted: &VersionedZone,
-        now: Timestamp,
+        audit: &AuditDraft,
     ) -> Result<(), PortError> {
         const STORE: &str = "store the zone of a tenant in";
-        let row = wanted_zone::Model::new(scope.tenant(), wanted, now);
+        let row = wanted_zone::Model::new(scope.tenant(), wanted, audit.at);
         let row = row.map_err(|failure| self.file.failed(STORE, failure))?;
-        self.write(STORE, async |transaction| replace_zone(transaction, row).await).await
+        let store = async |transaction: &DatabaseTransaction| {
+            replace_zone(transaction, row).await?;
+            append_one(transaction, scope.tenant(), audit).await
+        };
+        self.write(STORE, store).await
     }
 }
 
@@ -83,16 +107,5 @@ async fn replace_zone(transaction: &DatabaseTransaction, row: wanted_zone::Model
     let newest_stays = OnConflict::column(Column::Tenant).update_columns(changed).to_owned();
     let insert = Entity::insert_many([row.into_active_model()]).on_conflict(newest_stays);
     insert.exec_without_returning(transaction).await?;
-    Ok(())
-}
-
-async fn insert(transaction: &DatabaseTransaction, tenants: &[TenantId], now: Timestamp) -> Result<(), Failure> {
-    let rows = tenants.iter().map(|id| {
-        let id = id.as_str().to_owned();
-        let (created_us, updated_us) = (now.micros(), now.micros());
-        tenant::Model { name: id.clone(), id, active: true, created_us, updated_us }.into_active_model()
-    });
-    let known_stay = OnConflict::column(tenant::Column::Id).do_nothing().to_owned();
-    tenant::Entity::insert_many(rows).on_conflict(known_stay).exec_without_returning(transaction).await?;
     Ok(())
 }

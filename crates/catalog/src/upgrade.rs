@@ -19,10 +19,10 @@ use crate::migrations::Migrations;
 /// What a zone that was set before zones had versions gets; the manifest's upgrade gives it the same.
 const FIRST_VERSION: u64 = 1;
 
-/// The tables that are copied as they are: both files have them alike, checksums included.
+/// The tables that are copied, checksums included; a tenant had none.
 const COPIES: &str = "\
-INSERT INTO tenant (id, name, active, created_us, updated_us)
-    SELECT id, name, active, created_us, updated_us FROM manifest.tenant;
+INSERT INTO tenant (id, name, status, created_us, updated_us)
+    SELECT id, name, CASE WHEN active THEN 'active' ELSE 'suspended' END, created_us, updated_us FROM manifest.tenant;
 INSERT INTO tenant_settings (tenant, week_start, max_lateness_sec, updated_us, seal)
     SELECT tenant, week_start, max_lateness_sec, updated_us, seal FROM manifest.tenant_settings;
 INSERT INTO reference_table (tenant, generation, ts_us, seal, body)
@@ -62,7 +62,7 @@ async fn fill(draft: &DatabaseConnection, manifest: &Path, zones: &[(TenantId, Z
 /// Reads everything back: a damaged row is told now, while the old file is still as it was.
 async fn check(draft: &DatabaseConnection) -> Result<(), Failure> {
     for row in tenant::Entity::find().all(draft).await? {
-        row.into_tenant()?;
+        row.into_workspace()?;
     }
     for row in tenant_settings::Entity::find().all(draft).await? {
         row.into_settings()?;

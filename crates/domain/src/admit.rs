@@ -3,6 +3,7 @@
 //! unchecked. Reads no clock and makes no ids: both are handed in.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -89,6 +90,8 @@ impl Names for AnyName {
 pub struct Checked<'c> {
     id: Cow<'c, str>,
     event: EventView<'c>,
+    /// The project of its sender, when it names none itself.
+    stamped: Option<Arc<str>>,
     payload: PayloadHash,
     time_assigned: bool,
     candidate: &'c Candidate<'c>,
@@ -112,7 +115,7 @@ impl<'c> Checked<'c> {
 
     /// The event.
     pub fn view(&self) -> EventView<'_> {
-        EventView { id: &self.id, ..self.event }
+        EventView { id: &self.id, project: self.stamped.as_deref().or(self.event.project), ..self.event }
     }
 
     /// What the ledger knows the event by.
@@ -189,6 +192,7 @@ pub struct Admission<'p> {
     received_at: Timestamp,
     strict: bool,
     former_ids: bool,
+    project: Option<&'p Arc<str>>,
     writer: RecordWriter,
 }
 
@@ -209,14 +213,16 @@ pub struct AdmissionContext<'p> {
     pub strict: bool,
     /// Whether the ledger holds ids of a release that knew `CloudEvent`s by their ids alone.
     pub former_ids: bool,
+    /// The one project that the sender may name, which events get that name none.
+    pub project: Option<&'p Arc<str>>,
 }
 
 impl<'p> Admission<'p> {
     /// Begins the admission of a request whose record will take about `capacity` bytes.
     pub fn new(context: AdmissionContext<'p>, capacity: usize) -> Self {
-        let AdmissionContext { scope, limits, hasher, times, request, strict, former_ids } = context;
+        let AdmissionContext { scope, limits, hasher, times, request, strict, former_ids, project } = context;
         let writer = RecordWriter::new(scope.tenant(), times, request, capacity);
-        Self { scope, limits, hasher, received_at: times.received_at, strict, former_ids, writer }
+        Self { scope, limits, hasher, received_at: times.received_at, strict, former_ids, project, writer }
     }
 
     /// Checks one event. `assign_id` makes an id for an event without one.
@@ -236,6 +242,7 @@ impl<'p> Admission<'p> {
         let kind = optional("type", candidate.kind.as_deref(), NAME_BYTES_MAX)?;
         let kind = kind.unwrap_or_else(|| default_kind(endpoint));
         let project = optional("project", candidate.project.as_deref(), NAME_BYTES_MAX)?;
+        let stamped = self.stamped_project(project)?;
         let customer = optional("customer", candidate.customer.as_deref(), NAME_BYTES_MAX)?;
         let user = optional("user", candidate.user.as_deref(), NAME_BYTES_MAX)?;
         let properties = candidate.properties.as_deref();
@@ -252,7 +259,7 @@ impl<'p> Admission<'p> {
             (Dimension::Type, Some(kind)),
             (Dimension::Endpoint, endpoint),
             (Dimension::Model, usage.model),
-            (Dimension::Project, project),
+            (Dimension::Project, stamped.as_deref().or(project)),
         ];
         for (dimension, name) in dimensions {
             if name.is_some_and(|name| !names.admit(dimension, name)) {
@@ -260,7 +267,19 @@ impl<'p> Admission<'p> {
             }
         }
         let event = EventView { id: "", id_scheme, time, kind, project, customer, user, endpoint, properties, usage };
-        Ok(Checked { id, event, payload: self.hasher.written(candidate), time_assigned, candidate, warnings })
+        Ok(Checked { id, event, stamped, payload: self.hasher.written(candidate), time_assigned, candidate, warnings })
+    }
+
+    /// The project that an event gets which names `named`.
+    fn stamped_project(&self, named: Option<&str>) -> Result<Option<Arc<str>>, Rejection> {
+        match (self.project, named) {
+            (Some(own), Some(named)) if **own != *named => {
+                let message = "the credential is bound to another project";
+                Err(Rejection::of(RejectCode::ProjectMismatch, "project", message))
+            }
+            (Some(own), None) => Ok(Some(Arc::clone(own))),
+            _ => Ok(None),
+        }
     }
 
     /// Takes a checked event into the record.

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod time;
 pub mod trusted_time;
 pub mod tenant;
+pub mod access;
 pub mod event;
 pub mod table;
 pub mod rejection;

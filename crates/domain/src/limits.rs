@@ -32,6 +32,28 @@ pub const IMPORT_COLUMNS_MAX: usize = 1_024;
 pub const REJECT_RAW_BYTES_MAX: usize = 1_024;
 /// Codes and fields by which the summary of an import tells apart what was refused and warned about.
 pub const IMPORT_FINDINGS_MAX: usize = 200;
+/// Longest secret that is wrapped under the master key, in bytes.
+pub const WRAPPED_SECRET_BYTES_MAX: usize = 64 << 10;
+/// Fewest characters of a password.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Longest password, in bytes, once it is composed.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Most passwords that wait to be hashed or compared.
+pub const PASSWORDS_WAITING_MAX: usize = 32;
+/// Most accounts, addresses and pairs of both whose login attempts are remembered.
+pub const LOGIN_COUNTS_MAX: usize = 100_000;
+/// Longest bearer token, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 4 << 10;
+/// Most verified access tokens that are remembered.
+pub const TOKENS_REMEMBERED_MAX: usize = 10_000;
+/// Most keys that tokens of one issuer are verified with.
+pub const TOKEN_KEYS_MAX: usize = 64;
+/// Longest set of keys of an external issuer, in bytes.
+pub const TOKEN_KEY_SET_BYTES_MAX: usize = 256 << 10;
+/// Oldest signature of a request that is taken, in seconds.
+pub const SIGNATURE_AGE_S_MAX: i64 = 300;
+/// How far ahead of the clock a request may have been signed, in seconds.
+pub const SIGNATURE_AHEAD_S_MAX: i64 = 30;
 /// Most rows in one page of any listing.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Bytes after which a page of any listing ends before its last row.
@@ -213,6 +235,8 @@ pub const PROBE_CONNECTIONS_MAX: usize = 64;
 pub const CLOCK_HELD_FOR: Duration = Duration::from_secs(5 * 60);
 /// How long a retention that is new or shorter waits before it drops anything, unless it is set.
 pub const RETENTION_DELAY: Duration = Duration::from_secs(24 * 3_600);
+/// How long a process may not know what another one has changed in the register of workspaces, people and keys.
+pub const REGISTER_STALENESS_MAX: Duration = Duration::from_secs(30);
 /// Largest bound within which a clock is believed at once, in microseconds; the time between two small steps that
 /// are taken over, [`CLOCK_HELD_FOR`], is not below it.
 pub const CLOCK_DRIFT_US_MAX: i64 = 5 * 60 * 1_000_000;

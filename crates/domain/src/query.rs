@@ -49,6 +49,17 @@ impl Query {
         bucket.chain(groups).chain(self.aggregations.iter().map(|aggregation| aggregation.name.clone())).collect()
     }
 
+    /// This query, of the events of one project alone.
+    #[must_use]
+    pub fn within_project(self, project: &str) -> Self {
+        let own = Filter::Test(Source::Field(Field::Project), Condition::In(Values::Texts(vec![project.to_owned()])));
+        let filter = match self.filter {
+            Some(asked) => Filter::And(vec![own, asked]),
+            None => own,
+        };
+        Self { filter: Some(filter), ..self }
+    }
+
     /// How many leading columns name a row: the bucket and the groups.
     pub fn key_columns(&self) -> usize {
         usize::from(self.bucket.is_some()) + self.group_by.len()

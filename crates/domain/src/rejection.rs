@@ -32,6 +32,8 @@ pub enum RejectCode {
     InvalidNumber,
     /// The body names another tenant than the credential does.
     TenantMismatch,
+    /// The body names another project than the one that the credential is bound to.
+    ProjectMismatch,
     /// The properties are larger than their limit.
     PropertiesTooLarge,
     /// The JSON is nested deeper than its limit.
@@ -44,7 +46,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// All codes that need no strict request.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidJson,
         Self::InvalidRow,
         Self::InvalidType,
@@ -57,6 +59,7 @@ impl RejectCode {
         Self::TooLate,
         Self::InvalidNumber,
         Self::TenantMismatch,
+        Self::ProjectMismatch,
         Self::PropertiesTooLarge,
         Self::TooDeep,
         Self::CardinalityLimit,
@@ -77,6 +80,7 @@ impl RejectCode {
             Self::TooLate => "too_late",
             Self::InvalidNumber => "invalid_number",
             Self::TenantMismatch => "tenant_mismatch",
+            Self::ProjectMismatch => "project_mismatch",
             Self::PropertiesTooLarge => "properties_too_large",
             Self::TooDeep => "too_deep",
             Self::CardinalityLimit => "cardinality_limit",

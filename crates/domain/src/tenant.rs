@@ -70,6 +70,11 @@ impl TenantScope {
         Self { tenant }
     }
 
+    /// The scope that a credential opens; only authentication calls it.
+    pub(crate) fn granted(tenant: TenantId) -> Self {
+        Self { tenant }
+    }
+
     /// The tenant.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant

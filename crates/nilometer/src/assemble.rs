@@ -2,7 +2,7 @@
 
 mod stores;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -59,6 +59,7 @@ pub(crate) struct Engine {
     pub(crate) journal: Arc<LocalJournal>,
     pub(crate) ledger: Arc<EmbeddedLedger>,
     pub(crate) clock: Arc<TrustedClock>,
+    pub(crate) data: PathBuf,
     stores: Stores,
     live: LiveOptions,
     held: HeldFolder,
@@ -101,6 +102,11 @@ impl Engine {
     /// Records the tenants that may come.
     pub(crate) async fn ensure_tenants(&self, tenants: &[TenantId]) -> anyhow::Result<()> {
         Ok(self.stores.catalog.ensure_tenants(tenants, self.clock.now()).await?)
+    }
+
+    /// Where the register and its audit log are kept.
+    pub(crate) fn register_store(&self) -> Arc<dyn access::Store> {
+        self.stores.catalog.clone()
     }
 
     /// Starts all roles, behind one gate.
@@ -201,7 +207,8 @@ impl<'d> Folder<'d> {
         let ledger = LedgerOptions { replay_through: journal.last_durable(), ..ledger };
         let ledger = EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, clock.clone(), ledger).await?;
         held.opened();
-        Ok(Engine { journal: Arc::new(journal), ledger, clock, stores, live: options.live, held })
+        let data = data.to_owned();
+        Ok(Engine { journal: Arc::new(journal), ledger, clock, data, stores, live: options.live, held })
     }
 }
 

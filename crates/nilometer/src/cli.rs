@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::client::delivery::RETRY_TIMEOUT;
-use crate::config::SettingFlags;
+use crate::config::{ConfigError, SettingFlags, data_folder};
 use crate::exit::EXIT_CODES_HELP;
 use crate::import::files::Format;
 
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Look at raw events of a stopped server
     #[command(subcommand)]
     Events(EventsCommand),
-    /// Tell a running server something, by its data folder
+    /// Manage workspaces, people and keys, and tell a running server something
     #[command(subcommand)]
     Admin(AdminCommand),
     /// Measure ingest or queries over HTTP
@@ -86,14 +86,182 @@ pub(crate) enum AdminCommand {
     ///
     /// Prints what the server believed and what it believes now. Exits with 1 when no server runs on the folder.
     AcceptClock(FolderArgs),
+    #[command(flatten)]
+    Register(Box<RegisterCommand>),
+}
+
+/// Commands on the register of workspaces, people and keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegisterCommand {
+    /// Make a workspace, and its first owner if one is named
+    ///
+    /// As all that follow: on the folder of a stopped server, or with --url and a key of the operator on a running one.
+    /// Prints JSON. What is secret in it is shown this once.
+    CreateWorkspace {
+        /// Its id: a-z, 0-9, `-`, `_` and `.`
+        id: String,
+        /// What people call it [default: the id]
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+        /// E-mail address of its first owner, who gets an account
+        #[arg(long, value_name = "EMAIL")]
+        owner: Option<String>,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+    /// Make a person a member of a workspace, and an account first when there is none
+    CreateUser {
+        /// E-mail address of the account
+        email: String,
+        /// Which workspace
+        #[arg(long, value_name = "ID")]
+        workspace: String,
+        /// viewer, member, admin or owner
+        #[arg(long, value_name = "ROLE", default_value = "member")]
+        role: String,
+        /// What the person is called
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+    /// Make an API key of a workspace, or one of the operator
+    CreateKey(CreateKeyArgs),
+    /// Revoke an API key of the operator
+    RevokeOperatorKey {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+    /// Make a token with which a person sets a new password
+    ResetPassword {
+        /// E-mail address of the account
+        email: String,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+    /// Make a new key that access tokens are signed with
+    RotateSigningKey {
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+    /// Make a new master key when the old one is lost, and give up what only the old one opens
+    ///
+    /// On the folder of a stopped server. Revokes all signing secrets and all keys that were made elsewhere, and logs
+    /// everyone out who holds tokens. Keys that begin with nm_, passwords, events and sums stay.
+    ReplaceMasterKey {
+        /// Do it
+        #[arg(long, required = true)]
+        yes: bool,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Serve a workspace no longer; nothing of it is lost
+    Suspend {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+    /// Serve a suspended workspace again
+    Resume {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+    /// List workspaces, people, or keys of the operator
+    List {
+        /// What to list
+        #[arg(value_enum)]
+        what: ListArg,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListArg {
+    /// All workspaces.
+    Workspaces,
+    /// All people.
+    Users,
+    /// The keys of the operator.
+    OperatorKeys,
+}
+
+/// A key to be made.
+#[derive(Debug, Args)]
+pub(crate) struct CreateKeyArgs {
+    /// Which workspace the key is for
+    #[arg(long, value_name = "ID", required_unless_present = "operator", conflicts_with = "operator")]
+    pub(crate) workspace: Option<String>,
+    /// Make a key of the operator, which manages workspaces and people
+    #[arg(long)]
+    pub(crate) operator: bool,
+    /// What people call it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: String,
+    /// What it may be used for: ingest, read or admin (may be repeated)
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', conflicts_with = "operator")]
+    pub(crate) scopes: Vec<String>,
+    /// The one project that it is for
+    #[arg(long, value_name = "ID", conflicts_with = "operator")]
+    pub(crate) project: Option<String>,
+    /// When it ends, in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// Range of addresses that it may be used from (may be repeated)
+    #[arg(long = "address", value_name = "RANGE", value_delimiter = ',')]
+    pub(crate) addresses: Vec<String>,
+    /// Put the word `test` into the key instead of `live`
+    #[arg(long)]
+    pub(crate) test: bool,
+    /// Register the key in this file, which was made elsewhere, instead of making one; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "operator")]
+    pub(crate) register: Option<PathBuf>,
+    /// Allow a registered key of less than 20 bytes; its only scope is then ingest
+    #[arg(long, requires = "register")]
+    pub(crate) allow_weak: bool,
+    #[command(flatten)]
+    pub(crate) at: RegisterArgs,
+}
+
+/// Where the register is that a command works on.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// Folder that holds all state; its server must be stopped [env: NILOMETER_DATA] [default: ./nilometer-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub(crate) data: Option<PathBuf>,
+    /// File of settings of the folder, in TOML [env: NILOMETER_CONFIG]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub(crate) config: Option<PathBuf>,
+    /// A running server instead of a folder, by http:// or https://
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// File with a key of the operator for the running server; none is needed for one in profile dev on this machine
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Certificates of the authorities that the running server's own may come from, in PEM [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Which data folder.
 #[derive(Debug, Args)]
 pub(crate) struct FolderArgs {
-    /// Folder that holds all state
-    #[arg(long, env = "NILOMETER_DATA", value_name = "DIR", default_value = crate::config::DATA_DEFAULT)]
-    pub(crate) data: PathBuf,
+    /// Folder that holds all state [default: ./nilometer-data]
+    #[arg(long, env = "NILOMETER_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl FolderArgs {
+    /// The folder.
+    pub(crate) fn data(&self) -> Result<PathBuf, ConfigError> {
+        data_folder(self.data.clone())
+    }
 }
 
 /// The flags that mean something for a running server alone. That each requires the address is not looked at

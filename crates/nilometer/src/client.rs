@@ -107,6 +107,16 @@ impl HttpClient {
         Ok(HttpRequest { method: Method::POST, uri: self.uri(path)?, content_type: Some(content_type), body })
     }
 
+    /// Sends a request with a JSON body, or none, once and waits for the whole answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Bytes>) -> anyhow::Result<HttpAnswer> {
+        let content_type = body.is_some().then_some("application/json");
+        let request = HttpRequest { method, uri: self.uri(path)?, content_type, body: body.unwrap_or_default() };
+        self.send(&request, ANSWER_TIMEOUT).await
+    }
+
     /// Sends `request` once and waits for the whole answer, for at most `time` and never longer than a minute.
     async fn send(&self, request: &HttpRequest, time: Duration) -> anyhow::Result<HttpAnswer> {
         let time = time.min(ANSWER_TIMEOUT);

@@ -5,6 +5,7 @@ mod destination;
 mod events;
 mod export;
 mod import;
+mod inside;
 mod seed;
 mod serve;
 mod verify;
@@ -36,8 +37,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Seed(args) => block_on(None, seed::seed(args)),
         Command::Export(args) => block_on(None, export::export(args)),
         Command::Events(command) => block_on(None, events::events(command)),
-        Command::Bench(args) => block_on(None, bench::run(args)).map(|()| ExitCode::SUCCESS),
-        Command::Admin(command) => admin::admin(command),
+        Command::Bench(args) => block_on(None, bench::run(args, inside::OfThisProgram)).map(|()| ExitCode::SUCCESS),
+        Command::Admin(command) => block_on(None, admin::admin(command)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "nilometer", &mut io::stdout().lock());
             Ok(ExitCode::SUCCESS)

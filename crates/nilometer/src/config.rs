@@ -1,23 +1,27 @@
 //! From settings to a configuration that makes sense: a file, the environment and flags are laid
 //! over the defaults, then checked. Every refusal names the setting. Nothing is read later on.
 
+mod access;
 mod settings;
 mod error;
+mod files;
 mod layers;
 mod checked;
+mod reach;
 mod validate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub(crate) use checked::{Config, LogConfig, LogFormat};
+pub(crate) use checked::{AccessConfig, Config, ExternalIssuerFile, LogConfig, LogFormat, MetricsAccess, TlsFiles};
 pub(crate) use error::ConfigError;
 pub(crate) use layers::{CONFIG_VARIABLE, SettingFlags};
-pub(crate) use settings::DATA_DEFAULT;
+use settings::DATA_DEFAULT;
 
 impl Config {
     /// The configuration that `flags` (each read from the environment when it is not given) and `file` make.
-    pub(crate) fn load(file: Option<&Path>, flags: SettingFlags) -> Result<Self, ConfigError> {
+    pub(crate) fn load(file: Option<&Path>, mut flags: SettingFlags) -> Result<Self, ConfigError> {
         layers::check_environment(std::env::vars_os().map(|(name, _)| name))?;
+        flags.add_files(&|name| std::env::var_os(name))?;
         validate::check(layers::merge(file, flags)?)
     }
 
@@ -26,6 +30,14 @@ impl Config {
     pub(crate) fn of_folder(file: Option<&Path>) -> Result<Self, ConfigError> {
         Self::load(file, SettingFlags::of_environment()?)
     }
+}
+
+/// The data folder of a command that reads no other setting: the one that is `given`, by a flag or the environment, else
+/// the one in the file that the environment names, else the default.
+pub(crate) fn data_folder(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    let named = files::value("data", &|name| std::env::var_os(name))?;
+    let data = given.or_else(|| named.map(|(_, text)| text.into())).unwrap_or_else(|| DATA_DEFAULT.into());
+    if data.as_os_str().is_empty() { Err(ConfigError::new("data must not be empty")) } else { Ok(data) }
 }
 
 #[cfg(test)]

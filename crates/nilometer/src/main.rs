@@ -6,6 +6,8 @@ mod files;
 mod folder;
 mod exit;
 mod admin;
+mod secrets;
+mod register;
 mod assemble;
 mod logging;
 mod shutdown;

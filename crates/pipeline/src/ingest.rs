@@ -44,6 +44,7 @@ use crate::running_requests::RunningRequests;
 use crate::settings::Settings;
 use crate::stage::{self, Durable, Journaling, PendingBatch, Visible};
 use crate::telemetry::Metrics;
+use answer::SentBy;
 use judge::{Verdicts, check, count, decide, ids};
 use keyed::{Keyed, NewRequest};
 
@@ -135,7 +136,8 @@ impl Ingest {
         let parsed = wire::parse(content_type, &body, &self.limits)?;
         let keyed = match keyed {
             Some(Keyed::Again(earlier)) => {
-                let verdicts = self.verdicts_again(scope, &parsed, &earlier, request.strict).await?;
+                let sent = SentBy { strict: request.strict, project: request.project.as_ref() };
+                let verdicts = self.verdicts_again(scope, &parsed, &earlier, sent).await?;
                 return Ok(Judged::Again(verdicts, Durable::of_counted(&earlier.sighting)));
             }
             Some(Keyed::New(new)) => Some(new),
@@ -152,6 +154,7 @@ impl Ingest {
             request: keyed.as_ref().map(NewRequest::key),
             strict: request.strict,
             former_ids,
+            project: request.project.as_ref(),
         };
         let admission = Admission::new(context, body.len());
         let tenant = self.names.of(scope.tenant());

@@ -9,6 +9,7 @@ pub mod inflight;
 mod running_requests;
 mod trusted_clock;
 mod names;
+mod audited;
 pub mod settings;
 pub mod applying;
 mod worker;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::access::audit::Cause;
 use domain::limits::REFERENCE_FUTURE_US_MAX;
 use domain::reference::{Decision, Patch, ReferenceTable, TableRefusal, Users};
 use domain::tenant::{TenantId, TenantScope};
@@ -13,6 +14,8 @@ use ports::clock::Clock;
 use ports::live::Live;
 use ports::references::References;
 use ports::{ErrorKind, PortError};
+
+use crate::audited;
 
 /// A change to a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,14 @@ impl TableChange {
         match self {
             Self::Replace { ts, .. } => Some(*ts),
             Self::Patch { ts, .. } => *ts,
+        }
+    }
+
+    /// What the audit log calls it.
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Replace { .. } => "reference.replace",
+            Self::Patch { .. } => "reference.patch",
         }
     }
 }
@@ -107,7 +118,7 @@ impl ReferenceTables {
         Ok(Arc::clone(&self.inner.entry(scope)?.current.lock()))
     }
 
-    /// Changes a table; durable and in use on return. `expected` is the generation that the change was
+    /// Changes a table; durable with the audit entry about it, and in use, on return. `expected` is the generation that the change was
     /// made for, if it says so. Goes on to its end when the caller goes away; `held`, its reservation of
     /// bounded memory, is dropped then.
     ///
@@ -117,13 +128,14 @@ impl ReferenceTables {
         &self,
         scope: &TenantScope,
         change: TableChange,
+        cause: &Cause,
         expected: Option<u64>,
         held: impl Send + 'static,
     ) -> Result<Arc<ReferenceTable>, TableError> {
-        let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
+        let (inner, scope, cause) = (Arc::clone(&self.inner), scope.clone(), cause.clone());
         let task = tokio::spawn(async move {
             let _held = held;
-            inner.change(&scope, change, expected).await
+            inner.change(&scope, change, &cause, expected).await
         });
         task.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "change the reference table").because(why))?
     }
@@ -141,6 +153,7 @@ impl Inner {
         &self,
         scope: &TenantScope,
         change: TableChange,
+        cause: &Cause,
         expected: Option<u64>,
     ) -> Result<Arc<ReferenceTable>, TableError> {
         let entry = self.entry(scope)?;
@@ -155,6 +168,7 @@ impl Inner {
             let why = "'ts' lies in the future; it would refuse every later change".to_owned();
             return Err(TableRefusal::Invalid { field: "ts".to_owned(), why }.into());
         }
+        let action = change.action();
         // Comparing, checking and building tables of a million users is work for other threads.
         let deciding = tokio::task::spawn_blocking(move || match change {
             TableChange::Replace { ts, users } => before.replace(ts, users, expected),
@@ -165,7 +179,8 @@ impl Inner {
             decided.map_err(|why| PortError::new(ErrorKind::Unavailable, "decide on the table").because(why))?;
         let Decision::Changed(next) = decided? else { return Ok(current) };
         let next = Arc::new(next);
-        if let Err(error) = self.store.store_reference(scope, &next).await {
+        let audit = audited::table_change(cause, scope, now, action, [&current, &next]);
+        if let Err(error) = self.store.store_reference(scope, &next, &audit).await {
             changing.doubtful = true;
             return Err(error.into());
         }

@@ -8,6 +8,7 @@ mod recounts;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::access::audit::Cause;
 use domain::calendar::{Calendar, WeekStart, Zone};
 use domain::limits::{Limits, SETTINGS_TURN_WAIT_MAX, WAITERS_PER_TENANT_MAX};
 use domain::tenant::{TenantId, TenantScope};
@@ -19,6 +20,7 @@ use ports::clock::Clock;
 use ports::{ErrorKind, PortError};
 use tokio::sync::{MutexGuard, Notify};
 
+use crate::audited;
 use crate::stop::Stop;
 
 /// Held while a tenant's settings are being changed.
@@ -106,7 +108,7 @@ impl Settings {
         limits
     }
 
-    /// Makes a change; it holds, and is durable, when this returns. Not to be dropped half way: run it
+    /// Makes a change; it holds, and is durable with the audit entry about it, when this returns. Not to be dropped half way: run it
     /// as a task of its own.
     ///
     /// # Errors
@@ -114,11 +116,11 @@ impl Settings {
     /// the zone is applied, `Gone` when it can never be: then it is no longer wanted. After another failure of
     /// [`ActiveUsers::recount`] it still is, and applied later. As [`Catalog::store_settings`] otherwise; the
     /// zone may have changed when only the rest could not be stored.
-    pub async fn change(&self, scope: &TenantScope, change: &SettingsChange) -> Result<(), PortError> {
+    pub async fn change(&self, scope: &TenantScope, change: &SettingsChange, cause: &Cause) -> Result<(), PortError> {
         if let Some(zone) = &change.zone {
             let lock = self.zone_lock(scope);
             let _alone = turn(&lock).await?;
-            self.change_zone(scope, zone).await?;
+            self.change_zone(scope, zone, cause).await?;
         }
         let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
         let _alone = turn(&lock).await?;
@@ -129,7 +131,8 @@ impl Settings {
             min_time: change.min_time.unwrap_or(before.min_time),
         };
         if after != before {
-            self.catalog.store_settings(scope, &after, self.clock.now()).await?;
+            let audit = audited::settings_change(cause, scope, self.clock.now(), &before, &after);
+            self.catalog.store_settings(scope, &after, &audit).await?;
             self.publish(scope, after);
         }
         Ok(())

@@ -1,27 +1,14 @@
 //! Who the tenants are, and what each of them has decided.
 
 use async_trait::async_trait;
+use domain::access::audit::AuditDraft;
+use domain::access::record::Workspace;
 use domain::calendar::WeekStart;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
 use crate::PortError;
 use crate::active_users::VersionedZone;
-
-/// A tenant, also called workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenant {
-    /// Its name, unique.
-    pub id: TenantId,
-    /// What people call it.
-    pub name: String,
-    /// Whether its requests are to be served. Stored; not consulted yet.
-    pub active: bool,
-    /// When it was created.
-    pub created: Timestamp,
-    /// When it was last changed.
-    pub updated: Timestamp,
-}
 
 /// What a tenant has decided for itself and holds as soon as it is stored. Its zone is kept beside: that holds
 /// when the ledger has counted the tenant's days again, see [`Catalog::wanted_zones`].
@@ -39,7 +26,8 @@ pub struct TenantSettings {
 /// The register of tenants.
 #[async_trait]
 pub trait Catalog: Send + Sync + std::fmt::Debug {
-    /// Creates the tenants that do not exist yet, as of `now`; leaves the others as they are.
+    /// Creates the tenants that do not exist yet, as of `now`; leaves the others as they are. New ones are records of
+    /// the register, of version 1 and a revision of their own, see [`crate::register::Register`].
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -49,7 +37,7 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn tenants(&self) -> Result<Vec<Tenant>, PortError>;
+    async fn tenants(&self) -> Result<Vec<Workspace>, PortError>;
 
     /// The settings of the tenants that have decided anything.
     ///
@@ -57,15 +45,16 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// When the store cannot be read.
     async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError>;
 
-    /// Stores one tenant's settings, as of `now`. Durable on return.
+    /// Stores one tenant's settings, as of the time of `audit`, which is added to the tenant's audit log: both count,
+    /// or nothing. Durable on return.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// `Unacceptable` when `audit` is for another log than the tenant's. Otherwise when the store cannot be written.
     async fn store_settings(
         &self,
         scope: &TenantScope,
         settings: &TenantSettings,
-        now: Timestamp,
+        audit: &AuditDraft,
     ) -> Result<(), PortError>;
 
     /// The wanted zones of the tenants that have chosen one. The ledger's applied zone, see
@@ -75,15 +64,16 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// When the store cannot be read.
     async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError>;
 
-    /// Stores the zone that a tenant wants, as of `now`. Durable on return.
+    /// Stores the zone that a tenant wants, as of the time of `audit`, which is added to the tenant's audit log: both
+    /// count, or nothing. Durable on return.
     ///
     /// # Errors
-    /// `Conflict` unless its version is higher than the stored one, or than 0 when none is stored; nothing has
+    /// `Unacceptable` when `audit` is for another log than the tenant's. `Conflict` unless its version is higher than the stored one, or than 0 when none is stored; nothing has
     /// changed. Otherwise when the store cannot be written.
     async fn store_wanted_zone(
         &self,
         scope: &TenantScope,
         wanted: &VersionedZone,
-        now: Timestamp,
+        audit: &AuditDraft,
     ) -> Result<(), PortError>;
 }

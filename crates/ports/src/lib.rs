@@ -1,5 +1,5 @@
 //! The interfaces of the pipeline to the outside: journal, ledger and what is read of it, live view, reference
-//! tables, catalog and clock, as small traits with a contract per method; [`manifest`] is the embedded
+//! tables, catalog, register and clock, as small traits with a contract per method; [`manifest`] is the embedded
 //! ledger's own. Adapters live in crates of their own; memory twins, faulty twins and the conformance suites
 //! that every adapter runs are behind feature `testing`.
 
@@ -16,6 +16,7 @@ pub mod live;
 pub mod references;
 pub mod manifest;
 pub mod catalog;
+pub mod register;
 #[cfg(feature = "testing")]
 pub mod testing;
 

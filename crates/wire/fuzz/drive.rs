@@ -45,6 +45,7 @@ pub(crate) fn ingest(content_type: Option<&str>, content_encoding: Option<&str>,
         request: None,
         strict: false,
         former_ids: false,
+        project: None,
     };
     let mut admission = Admission::new(context, decoded.len());
     let mut ids = Vec::new();

@@ -26,7 +26,7 @@ pub(super) struct Owned {
 }
 
 /// All crates, in the order of the dependency chain.
-pub(super) const LAYERS: [Layer; 17] = [
+pub(super) const LAYERS: [Layer; 18] = [
     Layer { name: "domain", uses: &[], tests_use: &[] },
     Layer { name: "wire", uses: &["domain"], tests_use: &[] },
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
@@ -35,6 +35,7 @@ pub(super) const LAYERS: [Layer; 17] = [
     Layer { name: "sqlite", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "manifest", uses: &["domain", "ports", "sqlite"], tests_use: &[] },
     Layer { name: "catalog", uses: &["domain", "ports", "sqlite"], tests_use: &["manifest"] },
+    Layer { name: "access", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "live", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "ledger-embedded", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "manifest"] },
     Layer {
@@ -44,7 +45,7 @@ pub(super) const LAYERS: [Layer; 17] = [
     },
     Layer {
         name: "api",
-        uses: &["domain", "ports", "pipeline"],
+        uses: &["domain", "ports", "access", "pipeline"],
         tests_use: &["wire", "vfs", "journal", "manifest", "live", "ledger-embedded"],
     },
     Layer { name: "clock", uses: &["domain", "ports"], tests_use: &[] },
@@ -55,6 +56,7 @@ pub(super) const LAYERS: [Layer; 17] = [
             "domain",
             "wire",
             "ports",
+            "access",
             "vfs",
             "journal",
             "manifest",
@@ -73,7 +75,7 @@ pub(super) const LAYERS: [Layer; 17] = [
 ];
 
 /// All libraries with an owner.
-pub(super) const OWNED: [Owned; 7] = [
+pub(super) const OWNED: [Owned; 8] = [
     Owned {
         families: &["arrow", "parquet", "datafusion"],
         users: &["ledger-embedded"],
@@ -100,9 +102,15 @@ pub(super) const OWNED: [Owned; 7] = [
     },
     Owned {
         families: &["rustls", "hyper-rustls", "tokio-rustls"],
-        users: &["nilometer"],
+        users: &["api", "nilometer"],
         free_in_tests: false,
-        reason: "TLS has one home: the client of a running server",
+        reason: "TLS has two homes: the accept loop, and the client of a running server",
+    },
+    Owned {
+        families: &["argon2", "jsonwebtoken", "aes-gcm-siv"],
+        users: &["access"],
+        free_in_tests: false,
+        reason: "passwords, tokens and wrapped secrets have one home",
     },
     Owned {
         families: &["flate2", "zstd"],

@@ -55,6 +55,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             wait: false,
             strict: false,
             key: None,
+            project: None,
         };
         Ok(Self { request, reservation })
     }

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
+use access::By;
+use access::control::CreationKey;
 use axum::extract::{FromRequest, Request};
+use domain::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use domain::tenant::TenantScope;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
@@ -12,6 +16,9 @@ use super::body::read_in_time;
 use crate::problem::{Problem, ProblemKind};
 use crate::shape::Object;
 use crate::state::ApiState;
+
+/// The header with the key of a request that may be repeated.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// A body of at most `BYTES_MAX` bytes.
 #[derive(Debug)]
@@ -27,6 +34,50 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
             read_in_time(&mut body, BYTES_MAX, &api.body_bytes, api.pipeline.limits().body_timeout).await?;
         parse(&bytes).map(Self)
     }
+}
+
+/// A body that says what is to be made, and the `Idempotency-Key` with which the request may be repeated.
+#[derive(Debug)]
+pub(crate) struct Creating<T, const BYTES_MAX: usize> {
+    pub(crate) fields: T,
+    /// The key, the route and the body.
+    repeated: Option<(String, String, Vec<u8>)>,
+}
+
+impl<T, const BYTES_MAX: usize> Creating<T, BYTES_MAX> {
+    /// What the request is recognised by when it comes again.
+    pub(crate) fn key(&self, by: &By) -> Option<CreationKey> {
+        let (key, route, body) = self.repeated.as_ref()?;
+        let workspace = by.principal.workspace.as_ref().map(TenantScope::tenant);
+        Some(CreationKey::new(&by.cause.actor, workspace, route, key, body))
+    }
+}
+
+impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for Creating<T, BYTES_MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let (parts, mut body) = request.into_parts();
+        check_headers(&parts.headers)?;
+        let key = idempotency_key(&parts.headers)?;
+        let (bytes, _reservation) =
+            read_in_time(&mut body, BYTES_MAX, &api.body_bytes, api.pipeline.limits().body_timeout).await?;
+        let fields = parse(&bytes)?;
+        Ok(Self { fields, repeated: key.map(|key| (key, parts.uri.path().to_owned(), bytes)) })
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let fits =
+        (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+    let text = value.to_str().ok().filter(|_| fits && values.next().is_none());
+    let text = text.ok_or_else(|| {
+        let detail = format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, and be given once");
+        Problem::parameter(IDEMPOTENCY_KEY, detail)
+    })?;
+    Ok(Some(text.to_owned()))
 }
 
 /// Checks that the headers, as far as they say anything, announce JSON that can be read.

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, MatchedPath};
 use domain::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use domain::request::IdempotencyKey;
-use domain::tenant::CredentialHash;
+use http::header::HeaderValue;
 use http::request::Parts;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoParams, openapi::Required};
 
-use super::presented;
+use super::principal::Sender;
 use crate::problem::Problem;
 use crate::state::ApiState;
 
 /// The header, as it is named in refusals and in the document.
 const HEADER: &str = "Idempotency-Key";
 
-/// The key that a request may be repeated with, if it has one.
+/// The key that a request may be repeated with, if it has one. A signed request without one has its signature: sent
+/// again, it counts nothing twice. Comes after the extractor of the sender.
 #[derive(Debug)]
 pub(crate) struct RequestKey(pub(crate) Option<IdempotencyKey>);
 
@@ -27,13 +28,19 @@ impl FromRequestParts<Arc<ApiState>> for RequestKey {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<ApiState>) -> Result<Self, Problem> {
         let mut values = parts.headers.get_all(HEADER).iter();
-        let Some(value) = values.next() else { return Ok(Self(None)) };
+        let sender = parts.extensions.get::<Sender>().ok_or_else(|| Problem::internal("nobody sends the request"))?;
+        let given = values.next().map(HeaderValue::as_bytes);
+        let signature = sender.signature.as_deref().map(str::as_bytes);
+        if given.is_some() && signature.is_some() {
+            // It is not signed: with another one, a captured request would count again.
+            return Err(Problem::parameter(HEADER, "is not taken beside a signature, which stands for it"));
+        }
+        let Some(value) = given.or(signature) else { return Ok(Self(None)) };
         if values.next().is_some() {
             return Err(Problem::parameter(HEADER, "is given more than once"));
         }
-        let credential = CredentialHash::of(presented(&parts.headers)?.map(|credential| credential.key));
         let route = parts.extensions.get::<MatchedPath>().map_or_else(|| parts.uri.path(), MatchedPath::as_str);
-        let key = IdempotencyKey::new(credential, route, value.as_bytes());
+        let key = IdempotencyKey::new(sender.credential, route, value);
         key.map(|key| Self(Some(key))).map_err(|why| Problem::parameter(HEADER, why.to_string()))
     }
 }

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 
 use crate::ask::{calendar, within_time};
 use crate::cache::{self, CacheDirectives, CacheKey};
-use crate::extract::{Bounds, Parameters, ReadScope, list, number, one_of, zone};
+use crate::extract::{Bounds, Parameters, ProjectScope, list, number, one_of, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::RangeRefusals;
 use crate::shape::SeriesBody;
@@ -165,10 +165,11 @@ fn buckets(query: &SeriesQuery) -> Result<Vec<Timestamp>, Problem> {
 )]
 pub(crate) async fn analytics(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<AnalyticsParameters>,
+    ProjectScope { scope, project, .. }: ProjectScope,
+    Parameters(mut parameters): Parameters<AnalyticsParameters>,
     directives: CacheDirectives,
 ) -> Result<Response, Problem> {
+    parameters.project = project.narrow(parameters.project)?;
     let generation = api.settings.get(&scope).generation;
     let now = api.pipeline.clock().now();
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);

@@ -1,25 +1,32 @@
 //! Customers and their live counters.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use access::control::ProfileChange;
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use domain::calendar::DayRange;
+use domain::limits::QUERY_TIME_MAX;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
-use ports::reports::CustomerUsage;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use ports::reports::{Customer, CustomerUsage};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::ask::answer;
-use crate::extract::{Id, NoParameters, Parameters, ReadScope, limit};
+use crate::ask::{answer, answer_within};
+use crate::extract::{Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag, limit};
 use crate::problem::{Problem, ProblemKind};
-use crate::routes::docs::{ListRefusals, OneRefusals};
+use crate::routes::docs::{CustomerRefusals, ListRefusals, OneRefusals};
 use crate::shape::{CustomerBody, Listing, UsageBody};
 use crate::state::ApiState;
 
 const LISTING: &str = "customers";
+/// Largest body of a change, in bytes.
+const CUSTOMER_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -50,8 +57,14 @@ pub(crate) async fn list(
     let limit = limit(parameters.limit.as_deref())?;
     let page = answer(&api, |reports| reports.customers(&scope, after.as_deref(), limit)).await?;
     let next = page.next.and_then(|id| cursors.after(&id));
-    let data = page.rows.into_iter().map(|customer| CustomerBody::new(&scope, customer)).collect();
-    Ok(Json(Listing { data, next_cursor: next }))
+    let ids: Vec<String> = page.rows.iter().map(|customer| customer.id.clone()).collect();
+    let profiles = answer_within(QUERY_TIME_MAX, api.access.customers(&scope, &ids)).await?;
+    let mut profiles: HashMap<_, _> = profiles.into_iter().map(|profile| (profile.customer.clone(), profile)).collect();
+    let body = |customer: Customer| {
+        let profile = profiles.remove(&customer.id);
+        CustomerBody::new(&scope, customer, profile)
+    };
+    Ok(Json(Listing { data: page.rows.into_iter().map(body).collect(), next_cursor: next }))
 }
 
 /// Read one customer
@@ -65,9 +78,53 @@ pub(crate) async fn one(
     ReadScope(scope): ReadScope,
     Id(id): Id,
     _: Parameters<NoParameters>,
-) -> Result<Json<CustomerBody>, Problem> {
+) -> Result<Response, Problem> {
     let usage = now_of(&api, &scope, &id).await?;
-    Ok(Json(CustomerBody::new(&scope, usage.customer)))
+    let profile = answer_within(QUERY_TIME_MAX, api.access.customers(&scope, &[id])).await?.pop();
+    let tag = etag(profile.as_ref().map_or(0, |profile| profile.versioned.version));
+    Ok((tag, Json(CustomerBody::new(&scope, usage.customer, profile))).into_response())
+}
+
+/// A change of what is kept about a customer; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CustomerChange)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CustomerChangeIn {
+    /// The display name; null takes it away.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "Acme Ltd.")]
+    name: Option<Option<String>>,
+    /// Free attributes. One that is null is taken away; those that are not named stay.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"plan": "pro"}))]
+    attributes: Option<Map<String, Value>>,
+}
+
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// Change what is kept about a customer
+///
+/// A name for people and free attributes; the customer itself comes with its first event.
+#[utoipa::path(
+    patch, path = "/v1/customers/{id}", tag = "usage", operation_id = "change_customer",
+    params(("id" = String, Path, description = "The customer's id, percent-encoded")), request_body = CustomerChangeIn,
+    responses((status = 200, description = "The customer as it is now", body = CustomerBody), CustomerRefusals),
+)]
+pub(crate) async fn change(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { scope, by }: WriteScope,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+    IfMatch(version): IfMatch,
+    Document(fields): Document<CustomerChangeIn, CUSTOMER_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let usage = now_of(&api, &scope, &id).await?;
+    let change = ProfileChange { name: fields.name, attributes: fields.attributes };
+    let profile = api.access.change_customer(&by, &id, change, version).await?;
+    let tag = etag(profile.versioned.version);
+    Ok((tag, Json(CustomerBody::new(&scope, usage.customer, Some(profile)))).into_response())
 }
 
 /// Read a customer's live counters

@@ -25,18 +25,23 @@ use events_in::{CloudEventIn, EventIn, EventsIn};
             (RFC 9457), which names the part of the request that it is about in `field`. Instants are RFC 3339; \
             ranges include `from` and exclude `to`. In `from` and `to` a calendar date (YYYY-MM-DD), and a time \
             without an offset, are of the zone `tz`, or of the tenant's own; a date as `to` takes in that whole day. \
-            Times of events without an offset are UTC. Write a `+` in a query string as `%2B`. Lists are paged: give `next_cursor` back as `cursor`.",
+            Times of events without an offset are UTC. Write a `+` in a query string as `%2B`. Lists are paged: give `next_cursor` back as `cursor`.\n\n\
+            `x-permission` says what a route needs. A key acts in its workspace; a person names one in the header \
+            `Nilometer-Workspace`, unless there is only one.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemBody, CloudEventIn, EventIn, EventsIn)),
     modifiers(&Credentials),
-    security(("bearer" = []), ("api_key" = []), ()),
+    security(("bearer" = []), ("api_key" = []), ("cookie" = []), ()),
     tags(
         (name = "ingest", description = "Events in"),
         (name = "events", description = "Raw events out"),
         (name = "usage", description = "Windows, customers (also called accounts) and live counters"),
         (name = "statistics", description = "Active users, event types, retention and series"),
         (name = "settings", description = "What a tenant decides for itself"),
+        (name = "workspaces", description = "The workspace of the request: projects, members, keys, audit log"),
+        (name = "people", description = "Logging in and out, passwords"),
+        (name = "server", description = "For the operator: workspaces, people, the keys of tokens"),
         (name = "live", description = "The last seconds, enriched with what is known of users, and streams of them"),
         (name = "operations", description = "Probes and metrics; need no key"),
     )
@@ -52,6 +57,10 @@ impl Modify for Credentials {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new("__Host-nm"));
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
+        let signature = ApiKey::Header(ApiKeyValue::new("Nilometer-Signature"));
+        components.add_security_scheme("signature", SecurityScheme::ApiKey(signature));
     }
 }
 
@@ -63,7 +72,8 @@ pub(crate) fn base() -> utoipa::openapi::OpenApi {
 /// Serves the document at `/openapi.json` and its pages at `/docs`, from inside the program.
 pub(crate) fn ui(document: utoipa::openapi::OpenApi) -> SwaggerUi {
     // The pages would ask a public service whether the document is valid.
-    let config = Config::default().validator_url("none");
+    // The pages lie one level below the document, whatever path both lie below for the browser.
+    let config = Config::new(["../openapi.json"]).validator_url("none");
     SwaggerUi::new("/docs").config(config).url("/openapi.json", document)
 }
 
@@ -89,11 +99,18 @@ pub(crate) fn with_events<S>(mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodR
 /// What any route of a tenant may be refused for. Memory for its answer may be short, too.
 const ANY: &[ProblemKind] = &[
     ProblemKind::InvalidParameter,
+    ProblemKind::WorkspaceRequired,
     ProblemKind::Unauthorized,
+    ProblemKind::Forbidden,
+    // A workspace that the caller does not know of.
+    ProblemKind::NotFound,
+    ProblemKind::Misdirected,
     ProblemKind::Internal,
     ProblemKind::Overloaded,
     ProblemKind::Unavailable,
 ];
+/// What any route may be refused for: what a proxy says of it, its host, the page that it is made for.
+const OPEN: &[ProblemKind] = &[ProblemKind::Malformed, ProblemKind::Forbidden, ProblemKind::Misdirected];
 /// What a question about stored data may be refused for.
 const QUESTION: &[ProblemKind] = &[ProblemKind::QueryTimeout];
 /// What a question about one thing may be refused for.
@@ -114,6 +131,17 @@ const STORE: &[ProblemKind] = &[ProblemKind::DiskFull];
 const EVENTS: &[ProblemKind] = &[ProblemKind::AllRejected, ProblemKind::ClockUnsure];
 /// What a request with a key may be refused for.
 const KEYED: &[ProblemKind] = &[ProblemKind::RequestRunning, ProblemKind::KeyReused];
+/// What signing in may be refused for.
+const SIGN_IN: &[ProblemKind] = &[ProblemKind::TooManyRequests];
+/// What a change of the register may be refused for.
+const CHANGE: &[ProblemKind] = &[
+    ProblemKind::NotFound,
+    ProblemKind::AlreadyCreated,
+    ProblemKind::AlreadyExists,
+    ProblemKind::KeyReused,
+    ProblemKind::Conflict,
+    ProblemKind::PreconditionFailed,
+];
 /// What a change of a reference table may be refused for.
 const VERSION: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::PreconditionFailed];
 
@@ -132,6 +160,8 @@ macro_rules! refusals {
 }
 
 refusals! {
+    /// How a request that needs no key may be refused.
+    OpenRefusals: [OPEN];
     /// How a write of events may be refused.
     IngestRefusals: [ANY, BODY, STORE, EVENTS, KEYED];
     /// How a question that memory answers may be refused.
@@ -148,6 +178,12 @@ refusals! {
     QueryRefusals: [ANY, BODY, QUESTION, RANGE];
     /// How a change of settings may be refused.
     SettingsRefusals: [ANY, BODY, STORE, &[ProblemKind::Gone]];
+    /// How a change of a customer may be refused.
+    CustomerRefusals: [ANY, BODY, STORE, QUESTION, CHANGE];
+    /// How signing in may be refused.
+    AuthRefusals: [ANY, BODY, STORE, SIGN_IN, CHANGE];
+    /// How a change of the register may be refused.
+    ChangeRefusals: [ANY, BODY, STORE, CHANGE];
     /// How a change of a reference table may be refused.
     TableRefusals: [ANY, BODY, STORE, VERSION];
 }

@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar};
 use crate::cursor::Cursors;
-use crate::extract::{Bounds, Id, Parameters, ReadScope, limit, one_of, text, zone};
+use crate::extract::{Bounds, Id, Parameters, ProjectScope, limit, one_of, text, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ListRefusals, OneRefusals};
 use crate::shape::{EventBody, Listing};
@@ -85,9 +85,11 @@ impl EventParameters {
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<EventParameters>,
+    ProjectScope { scope, project, by }: ProjectScope,
+    Parameters(mut parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
+    parameters.project = project.narrow(parameters.project)?;
+    api.access.note_read(&by, "events").await?;
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
     let cursor = parameters.cursor.clone();
     let mut query = parameters.query(&calendar)?;
@@ -131,10 +133,11 @@ pub(crate) struct OneEventParameters {
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
+    ProjectScope { scope, project, by }: ProjectScope,
     Id(id): Id,
     Parameters(parameters): Parameters<OneEventParameters>,
 ) -> Result<Json<EventBody>, Problem> {
+    api.access.note_read(&by, "event").await?;
     let of = |scheme, text| EventId { scheme, text };
     let event = match parameters.source.as_deref() {
         Some(source) => {
@@ -149,6 +152,7 @@ pub(crate) async fn one(
         },
     };
     let event = event
+        .filter(|event| project.takes(event.project.as_deref()))
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied and kept").at("id"))?;
     Ok(Json(EventBody::new(&scope, event)?))
 }

@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::routes::docs::OpenRefusals;
 use crate::state::ApiState;
 
 /// The process answers.
@@ -40,7 +41,7 @@ struct CheckBody {
 /// Answer when the process runs
 #[utoipa::path(
     get, path = "/healthz", tag = "operations", operation_id = "healthz", security(()),
-    responses((status = 200, description = "The process runs", body = AliveBody)),
+    responses((status = 200, description = "The process runs", body = AliveBody), OpenRefusals),
 )]
 pub(crate) async fn healthz() -> Json<AliveBody> {
     Json(AliveBody { ok: true })
@@ -49,7 +50,7 @@ pub(crate) async fn healthz() -> Json<AliveBody> {
 /// Answer when the process runs, under another path
 #[utoipa::path(
     get, path = "/livez", tag = "operations", operation_id = "livez", security(()),
-    responses((status = 200, description = "The process runs", body = AliveBody)),
+    responses((status = 200, description = "The process runs", body = AliveBody), OpenRefusals),
 )]
 pub(crate) async fn livez() -> Json<AliveBody> {
     healthz().await
@@ -61,6 +62,7 @@ pub(crate) async fn livez() -> Json<AliveBody> {
     responses(
         (status = 200, description = "Requests can be served", body = ReadyBody),
         (status = 503, description = "Requests cannot be served; `checks` says why", body = ReadyBody),
+        OpenRefusals,
     ),
 )]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<ReadyBody>) {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use domain::tenant::TenantScope;
 use http::StatusCode;
 use pipeline::{IngestAnswer, IngestRequest};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{IngestBody, Parameters, RequestKey, WriteScope, one_of};
+use crate::extract::{IngestBody, IngestScope, Parameters, RequestKey, one_of};
 use crate::problem::Problem;
 use crate::routes::docs::IngestRefusals;
 use crate::shape::{JobBody, TakenBody, VerdictFormat, Verdicts};
@@ -60,13 +59,13 @@ struct Asked {
 )]
 pub(crate) async fn events(
     State(api): State<Arc<ApiState>>,
-    WriteScope(scope): WriteScope,
+    scope: IngestScope,
     Parameters(parameters): Parameters<IngestParameters>,
     key: RequestKey,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
     let (wait, strict) = (parameters.wait()?, parameters.strict()?);
-    let answer = take(&api, &scope, Asked { wait, strict }, key, body, VerdictFormat::Native).await?;
+    let answer = take(&api, scope, Asked { wait, strict }, key, body, VerdictFormat::Native).await?;
     Ok((StatusCode::ACCEPTED, Json(TakenBody::new(answer, wait))))
 }
 
@@ -79,7 +78,7 @@ pub(crate) async fn events(
 )]
 pub(crate) async fn ingest(
     api: State<Arc<ApiState>>,
-    scope: WriteScope,
+    scope: IngestScope,
     parameters: Parameters<IngestParameters>,
     key: RequestKey,
     body: IngestBody,
@@ -97,27 +96,29 @@ pub(crate) async fn ingest(
 )]
 pub(crate) async fn events_as_job(
     State(api): State<Arc<ApiState>>,
-    WriteScope(scope): WriteScope,
+    scope: IngestScope,
     Parameters(parameters): Parameters<IngestParameters>,
     key: RequestKey,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
     let (wait, strict) = (parameters.wait()?, parameters.strict()?);
-    let answer = take(&api, &scope, Asked { wait, strict }, key, body, VerdictFormat::Unversioned).await?;
+    let answer = take(&api, scope, Asked { wait, strict }, key, body, VerdictFormat::Unversioned).await?;
     Ok((StatusCode::ACCEPTED, Json(JobBody::new(answer, wait))))
 }
 
 /// Hands a write to the pipeline. `format` is for the refusal of a batch whose events are all rejected.
 async fn take(
     api: &ApiState,
-    scope: &TenantScope,
+    sender: IngestScope,
     Asked { wait, strict }: Asked,
     RequestKey(key): RequestKey,
     body: IngestBody,
     format: VerdictFormat,
 ) -> Result<IngestAnswer, Problem> {
     let IngestBody { request, reservation } = body;
-    let mut answer = api.pipeline.ingest()?.ingest(scope, IngestRequest { wait, strict, key, ..request }).await?;
+    let (scope, project) = sender.with_body(api, &request.body)?;
+    let request = IngestRequest { wait, strict, key, project: project.get().cloned(), ..request };
+    let mut answer = api.pipeline.ingest()?.ingest(&scope, request).await?;
     drop(reservation);
     fail::fail_point!("http::before_respond");
 

@@ -28,6 +28,25 @@ pub(crate) struct LiveParameters {
     window: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamParameters {
+    /// Length of the window in seconds: 1 to what is kept (1800 if not configured otherwise), 300 if not given.
+    #[param(value_type = Option<u32>, minimum = 1, default = 300)]
+    window: Option<String>,
+    /// The workspace, where a browser cannot send the header `Nilometer-Workspace`.
+    #[expect(dead_code, reason = "read with the credential, before any handler")]
+    workspace: Option<String>,
+}
+
+impl StreamParameters {
+    /// As [`LiveParameters::seconds`].
+    pub(crate) fn seconds(self, api: &ApiState) -> Result<u32, Problem> {
+        LiveParameters { window: self.window }.seconds(api)
+    }
+}
+
 impl LiveParameters {
     /// Whether none is given.
     pub(crate) fn is_empty(&self) -> bool {

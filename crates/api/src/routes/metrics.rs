@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
+use domain::access::rights::Permission;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use pipeline::telemetry::METRICS_CONTENT_TYPE;
 
-use crate::extract::{Parameters, ReadScope};
+use crate::extract::{Operator, Parameters, ReadScope, presents};
 use crate::problem::Problem;
 use crate::routes::docs::ListRefusals;
 use crate::routes::live::{self, LiveParameters};
 use crate::shape::LiveBody;
-use crate::state::ApiState;
+use crate::state::{ApiState, MetricsReaders};
 
 /// Read the metrics
 ///
@@ -35,8 +36,18 @@ pub(crate) async fn metrics(
     mut parts: Parts,
 ) -> Result<Response, Problem> {
     if parameters.is_empty() {
+        check_reader(&mut parts, &api).await?;
         return Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode().await).into_response());
     }
-    let ReadScope(scope) = ReadScope::from_request_parts(&mut parts, &api).await?;
+    let ReadScope(scope) = ReadScope::with(&parts, &api, Permission::ReadAggregates)?;
     Ok(live::window(&api, &scope, &parameters).await?.into_response())
+}
+
+/// Refuses the server's own metrics to whom they are not for: they say how much all workspaces do together.
+async fn check_reader(parts: &mut Parts, api: &Arc<ApiState>) -> Result<(), Problem> {
+    match &api.metrics_readers {
+        MetricsReaders::Everyone => Ok(()),
+        MetricsReaders::Token(Some(hash)) if presents(&parts.headers, hash) => Ok(()),
+        MetricsReaders::Token(_) => Operator::from_request_parts(parts, api).await.map(drop),
+    }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer_within, ready};
-use crate::extract::{Document, Parameters, ReadScope, one_of};
+use crate::extract::{Document, Parameters, ProjectScope, one_of};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::QueryRefusals;
 use crate::shape::{NUMBERS, QueryAnswerBody, QueryBody};
@@ -41,13 +41,18 @@ pub(crate) struct QueryParameters {
 )]
 pub(crate) async fn run(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
+    ProjectScope { scope, project, by }: ProjectScope,
     Parameters(parameters): Parameters<QueryParameters>,
     Document(body): Document<QueryBody, QUERY_BODY_BYTES_MAX>,
 ) -> Result<Json<QueryAnswerBody>, Problem> {
     ready(&api)?;
     let style = one_of("numbers", parameters.numbers.as_deref(), &NUMBERS)?.unwrap_or_default();
     let query = body.check(api.settings.calendar(&scope))?;
+    let query = match project.get() {
+        Some(project) => query.within_project(project),
+        None => query,
+    };
+    api.access.note_read(&by, "query").await?;
     let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
     let answer = answer_within(ANSWER_TIMEOUT, api.reads.queries.query(&scope, &query)).await;
     let answer = answer.map_err(|why| why.at_if(ProblemKind::QueryTooLarge, largest))?;

@@ -8,7 +8,7 @@ use pipeline::ReceiptState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::extract::{Id, NoParameters, Parameters, ReadScope};
+use crate::extract::{Id, NoParameters, Parameters, ProjectScope};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::OneRefusals;
 use crate::state::ApiState;
@@ -41,7 +41,7 @@ pub(crate) struct ReceiptBody {
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
+    ProjectScope { scope, .. }: ProjectScope,
     Id(receipt): Id,
     _: Parameters<NoParameters>,
 ) -> Result<Json<ReceiptBody>, Problem> {

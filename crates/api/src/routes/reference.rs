@@ -9,6 +9,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::access::audit::Cause;
 use domain::limits::REFERENCE_READ_TIME_MAX;
 use domain::reference::ReferenceTable;
 use domain::tenant::TenantScope;
@@ -82,13 +83,13 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn replace(
     State(api): State<Arc<ApiState>>,
-    WriteScope(scope): WriteScope,
+    WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    change(&api, &scope, text.replacement(&api, &scope).await?, expected).await
+    change(&api, &scope, text.replacement(&api, &scope).await?, expected, &by.cause).await
 }
 
 /// Change users of the reference table
@@ -102,13 +103,13 @@ pub(crate) async fn replace(
 )]
 pub(crate) async fn patch(
     State(api): State<Arc<ApiState>>,
-    WriteScope(scope): WriteScope,
+    WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
     headers: HeaderMap,
     text: TableText,
 ) -> Result<Response, Problem> {
     let expected = generation(&headers)?;
-    change(&api, &scope, text.patch(&api, &scope).await?, expected).await
+    change(&api, &scope, text.patch(&api, &scope).await?, expected, &by.cause).await
 }
 
 async fn change(
@@ -116,8 +117,9 @@ async fn change(
     scope: &TenantScope,
     TableBody { change, held }: TableBody,
     expected: Option<u64>,
+    cause: &Cause,
 ) -> Result<Response, Problem> {
-    let table = api.pipeline.reference_tables()?.change(scope, change, expected, held).await?;
+    let table = api.pipeline.reference_tables()?.change(scope, change, cause, expected, held).await?;
     Ok(([(ETAG, etag(&table))], Json(TableChangedBody::new(&table))).into_response())
 }
 

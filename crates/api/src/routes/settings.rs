@@ -115,7 +115,7 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
-    WriteScope(scope): WriteScope,
+    WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
     Document(fields): Document<ChangedSettings, SETTINGS_BYTES_MAX>,
 ) -> Result<Json<SettingsBody>, Problem> {
@@ -132,7 +132,7 @@ pub(crate) async fn change(
     // A task of its own: a client that goes away must not leave half a change.
     let changing = tokio::spawn({
         let scope = scope.clone();
-        async move { settings.change(&scope, &change).await }
+        async move { settings.change(&scope, &change, &by.cause).await }
     });
     match tokio::time::timeout(QUERY_TIME_MAX, changing).await {
         Ok(Ok(changed)) => changed.map_err(|why| Problem::from(why).at_if(ProblemKind::Gone, "timezone"))?,

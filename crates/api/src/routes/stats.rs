@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use crate::ask::{blocking, calendar, within_time};
-use crate::extract::{Bounds, Parameters, ReadScope, Span, flag, number, one_of, text, week_start, zone};
+use crate::extract::{Bounds, Parameters, ProjectScope, Span, flag, number, one_of, text, week_start, zone};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::RangeRefusals;
 use crate::shape::{ActiveUsersBody, RetentionBody, TopEventsBody};
@@ -100,9 +100,10 @@ impl ActiveParameters {
 )]
 pub(crate) async fn dau(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<ActiveParameters>,
+    ProjectScope { scope, project, .. }: ProjectScope,
+    Parameters(mut parameters): Parameters<ActiveParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
+    parameters.project = project.narrow(parameters.project)?;
     active(&api, &scope, parameters.weekly(None), DAILY).await
 }
 
@@ -116,9 +117,10 @@ pub(crate) async fn dau(
 )]
 pub(crate) async fn wau(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<WeeklyParameters>,
+    ProjectScope { scope, project, .. }: ProjectScope,
+    Parameters(mut parameters): Parameters<WeeklyParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
+    parameters.project = project.narrow(parameters.project)?;
     active(&api, &scope, parameters, WEEKLY).await
 }
 
@@ -132,9 +134,10 @@ pub(crate) async fn wau(
 )]
 pub(crate) async fn mau(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<ActiveParameters>,
+    ProjectScope { scope, project, .. }: ProjectScope,
+    Parameters(mut parameters): Parameters<ActiveParameters>,
 ) -> Result<Json<ActiveUsersBody>, Problem> {
+    parameters.project = project.narrow(parameters.project)?;
     active(&api, &scope, parameters.weekly(None), MONTHLY).await
 }
 
@@ -244,9 +247,10 @@ pub(crate) struct TopEventsParameters {
 )]
 pub(crate) async fn top_events(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<TopEventsParameters>,
+    ProjectScope { scope, project, .. }: ProjectScope,
+    Parameters(mut parameters): Parameters<TopEventsParameters>,
 ) -> Result<Json<TopEventsBody>, Problem> {
+    parameters.project = project.narrow(parameters.project)?;
     let limit = number("limit", parameters.limit.as_deref(), TOP_EVENTS_DEFAULT, 1..=TOP_EVENTS_MAX)?;
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
     let bounds = Bounds::read(parameters.from.as_deref(), parameters.to.as_deref())?;
@@ -318,9 +322,10 @@ impl RetentionParameters {
 )]
 pub(crate) async fn retention(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<RetentionParameters>,
+    ProjectScope { scope, project, .. }: ProjectScope,
+    Parameters(mut parameters): Parameters<RetentionParameters>,
 ) -> Result<Json<RetentionBody>, Problem> {
+    parameters.project = project.narrow(parameters.project)?;
     let time_min = api.settings.limits(&scope, api.pipeline.limits()).time_min;
     let query = parameters.query(calendar(&api, &scope, zone(parameters.tz.as_deref())?), &api, time_min)?;
     let users = ActiveUsersQuery {

@@ -15,10 +15,10 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::mpsc;
 
-use crate::extract::{Parameters, ReadScope};
+use crate::extract::{Parameters, StreamScope};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ListRefusals;
-use crate::routes::live::LiveParameters;
+use crate::routes::live::StreamParameters;
 use crate::serve::ConnectionHandle;
 use crate::state::ApiState;
 
@@ -33,22 +33,22 @@ const READER_BYTES_MAX: usize = 4 << 10;
 ///
 /// Event `live` every second with the body of `/v1/live`; event `window` for each window that closes or is
 /// revised, as in `/v1/windows`; event `lost` when more windows have changed than are announced, which
-/// `/v1/windows` then shows; event `error` before the stream ends from this side.
+/// `/v1/windows` then shows; event `error` before the stream ends from this side, as it does when its credential ends.
 #[utoipa::path(
-    get, path = "/v1/live/stream", tag = "live", operation_id = "live_stream", params(LiveParameters),
+    get, path = "/v1/live/stream", tag = "live", operation_id = "live_stream", params(StreamParameters),
     responses((status = 200, description = "The stream", body = String, content_type = "text/event-stream"), ListRefusals),
 )]
 pub(crate) async fn sse(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<LiveParameters>,
+    StreamScope { scope, standing }: StreamScope,
+    Parameters(parameters): Parameters<StreamParameters>,
     connection: Option<Extension<ConnectionHandle>>,
 ) -> Result<Response, Problem> {
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live()?.stream(&scope, seconds)?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
     let sink = EventSink { sender, budget: api.response_budget.clone(), tenant: scope.tenant().clone() };
-    let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
+    let pump = Pump::new(stream, scope, standing, seconds, connection.map(|Extension(connection)| connection));
     tokio::spawn(pump.run(sink));
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|bytes| (Ok::<_, Infallible>(bytes), receiver))
@@ -63,13 +63,13 @@ pub(crate) async fn sse(
 /// `{"type":"lost","data":{}}`. Texts from the reader are ignored; binary data, a message over 4 KiB or a
 /// broken frame ends the stream with the close code 1003, 1009 or 1002.
 #[utoipa::path(
-    get, path = "/v1/live/ws", tag = "live", operation_id = "live_ws", params(LiveParameters),
+    get, path = "/v1/live/ws", tag = "live", operation_id = "live_ws", params(StreamParameters),
     responses((status = 101, description = "The protocol changes"), ListRefusals),
 )]
 pub(crate) async fn ws(
     State(api): State<Arc<ApiState>>,
-    ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<LiveParameters>,
+    StreamScope { scope, standing }: StreamScope,
+    Parameters(parameters): Parameters<StreamParameters>,
     connection: Option<Extension<ConnectionHandle>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -80,7 +80,7 @@ pub(crate) async fn ws(
     let seconds = parameters.seconds(&api)?;
     let stream = api.pipeline.live()?.stream(&scope, seconds)?;
     let (budget, tenant) = (api.response_budget.clone(), scope.tenant().clone());
-    let pump = Pump::new(stream, scope, seconds, connection.map(|Extension(connection)| connection));
+    let pump = Pump::new(stream, scope, standing, seconds, connection.map(|Extension(connection)| connection));
     let upgrade = upgrade.max_message_size(READER_BYTES_MAX).max_frame_size(READER_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| pump.run(SocketSink::new(socket, budget, tenant))))
 }

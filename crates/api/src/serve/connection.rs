@@ -1,6 +1,7 @@
 //! The connection of a request, for handlers whose work goes on after the answer, such as a stream: they
-//! keep the connection from counting as idle, and learn that the server stops.
+//! keep the connection from counting as idle, and learn that the server stops. And who is at its other end.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hyper::Version;
@@ -14,6 +15,24 @@ pub(crate) struct ConnectionHandle {
     requests: Arc<ActiveRequests>,
     stopped: watch::Receiver<bool>,
     open: mpsc::Sender<()>,
+}
+
+/// The other end of a request's connection, among the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) is_tls: bool,
+}
+
+/// The path of a request that does not lie below the path of all routes, among its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct OutsideBasePath(pub(crate) String);
+
+/// Nobody, in whose place a request without a connection comes.
+impl Default for Peer {
+    fn default() -> Self {
+        Self { address: Ipv4Addr::UNSPECIFIED.into(), is_tls: false }
+    }
 }
 
 /// Held while work goes on after the answer: the connection is not idle, and a server that stops waits.

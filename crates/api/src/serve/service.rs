@@ -16,9 +16,11 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use tower::ServiceExt;
 
+use crate::base_path::BasePath;
+
 use super::answer_body::AnswerBody;
 use super::checked_stream::is_refused;
-use super::connection::ConnectionHandle;
+use super::connection::{ConnectionHandle, OutsideBasePath, Peer};
 use super::exchange::Exchange;
 use super::head::{HeadFault, HeadRefusal};
 use super::head_budget::{HeadBudget, HeadReservation};
@@ -42,6 +44,8 @@ pub(super) struct ConnectionService {
     pub(super) exchange: Arc<Exchange>,
     pub(super) budget: HeadBudget,
     pub(super) handle: ConnectionHandle,
+    pub(super) peer: Peer,
+    pub(super) base_path: BasePath,
 }
 
 impl Service<Request<Incoming>> for ConnectionService {
@@ -60,8 +64,18 @@ impl Service<Request<Incoming>> for ConnectionService {
                 Err(why) => refusal = Some(why),
             }
         }
-        if let Some(uri) = without_slash(&head.uri) {
-            head.uri = uri;
+        match self.inside(&head.uri) {
+            Ok(Some(uri)) => {
+                let sent = std::mem::replace(&mut head.uri, uri);
+                if let Some(target) = sent.into_parts().path_and_query {
+                    head.extensions.insert(SentTarget(target));
+                }
+            }
+            Ok(None) => {}
+            Err((uri, outside)) => {
+                head.uri = uri;
+                head.extensions.insert(outside);
+            }
         }
         if self.seat == Seat::Probe && refusal.is_none() && !PROBES.contains(&head.uri.path()) {
             let detail = "every connection is taken; this one is for probes and metrics alone";
@@ -72,6 +86,7 @@ impl Service<Request<Incoming>> for ConnectionService {
             head.extensions.insert(refusal);
         }
         head.extensions.insert(self.handle.clone());
+        head.extensions.insert(self.peer);
         let is_http1 = head.version != Version::HTTP_2;
         let body = Linger::new(&head.headers, body);
         let answer = self.router.clone().oneshot(Request::from_parts(head, body));
@@ -84,6 +99,28 @@ impl Service<Request<Incoming>> for ConnectionService {
             }
             Ok(answer.map(|body| AnswerBody { body, _active: active, _heads: heads }))
         })
+    }
+}
+
+/// Path and query as the client has sent them, among the extensions of a request whose route has another path.
+#[derive(Debug, Clone)]
+pub(crate) struct SentTarget(pub(crate) PathAndQuery);
+
+impl ConnectionService {
+    /// The URI as routes know it: without the path that they all lie below, and without a slash at its end; `None`
+    /// when it stays as it is. Of one outside that path, a URI that no route has.
+    fn inside(&self, uri: &Uri) -> Result<Option<Uri>, (Uri, OutsideBasePath)> {
+        let is_probe = PROBES.contains(&without_last_slash(uri.path()));
+        if self.base_path.as_str().is_empty() || is_probe {
+            return Ok(without_slash(uri));
+        }
+        match self.base_path.inside(uri.path()).and_then(|path| with_path(uri, path)) {
+            Some(inside) => Ok(Some(without_slash(&inside).unwrap_or(inside))),
+            None => {
+                let unknown = with_path(uri, &format!("//{}", uri.path())).unwrap_or_else(|| Uri::from_static("*"));
+                Err((unknown, OutsideBasePath(uri.path().to_owned())))
+            }
+        }
     }
 }
 
@@ -118,10 +155,19 @@ fn check_http2(head: &Parts, budget: &HeadBudget) -> Result<HeadReservation, Hea
 
 /// The path without the slash at its end, so that it finds its route; `None` when it stays as it is.
 fn without_slash(uri: &Uri) -> Option<Uri> {
-    let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty())?;
-    if uri.path().starts_with(PAGES) {
+    let path = without_last_slash(uri.path());
+    if path.is_empty() || path == uri.path() || uri.path().starts_with(PAGES) {
         return None;
     }
+    with_path(uri, path)
+}
+
+fn without_last_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// A URI like this one, with another path.
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let target = match uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use domain::access::record::CustomerProfile;
 use domain::aggregate::{Aggregate, Slice, TokenClasses};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::reports::{Customer, CustomerUsage, Window};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// The usage of one customer in one window.
@@ -141,6 +143,11 @@ pub(crate) struct CustomerBody {
     external_id: String,
     /// The display name; null until one is set.
     name: Option<String>,
+    /// Free attributes, a JSON object; empty until some are set.
+    #[schema(value_type = Object)]
+    attributes: Box<RawValue>,
+    /// The version of name and attributes, also the ETag; 0 before they are set.
+    profile_version: u64,
     /// When its first event was received.
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
@@ -152,12 +159,18 @@ pub(crate) struct CustomerBody {
 }
 
 impl CustomerBody {
-    pub(crate) fn new(scope: &TenantScope, customer: Customer) -> Self {
+    /// A customer, and what is kept about it beside the events.
+    pub(crate) fn new(scope: &TenantScope, customer: Customer, profile: Option<CustomerProfile>) -> Self {
+        let profile_version = profile.as_ref().map_or(0, |profile| profile.versioned.version);
+        let (name, attributes) =
+            profile.map_or_else(|| (None, "{}".to_owned()), |known| (known.name, known.attributes));
         Self {
             id: customer.id.clone(),
             tenant: scope.tenant().to_string(),
             external_id: customer.id,
-            name: None,
+            name,
+            attributes: RawValue::from_string(attributes).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            profile_version,
             created: customer.created,
             updated: customer.updated,
             totals: customer.total.into(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::access::audit::AuditDraft;
 use domain::limits::Limits;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
@@ -27,7 +28,7 @@ const COUNT: &str = r#"{"aggregations": [{"op": "count"}]}"#;
 const TABLE: &str = r#"{"user_metadata": {"u": {"plan": "pro"}}, "ts": "2026-11-21T10:00:00Z"}"#;
 const PATCH: &str = r#"{"user_metadata": {"u": {"plan": "free"}}}"#;
 
-const CASES: [Case; 39] = [
+const CASES: [Case; 40] = [
     ("GET", "/v1/events", "/v1/events", "", Some(WorkClass::Read)),
     ("POST", "/v1/events", "/v1/events", r#"{"id": "1"}"#, None),
     ("POST", "/v1/ingest", "/v1/ingest", r#"{"id": "2"}"#, None),
@@ -68,6 +69,7 @@ const CASES: [Case; 39] = [
     ("GET", "/accounts/{id}/summary", "/accounts/c/summary", "", None),
     ("GET", "/stats/dau", "/stats/dau?from=never", "", None),
     ("PATCH", "/v1/settings", "/v1/settings", r#"{"timezone": "Asia/Tokyo"}"#, None),
+    ("PATCH", "/v1/customers/{id}", "/v1/customers/c", r#"{"name": "C"}"#, Some(WorkClass::Read)),
     ("PUT", "/reference/users", "/reference/users", "[]", Some(WorkClass::TableChange)),
 ];
 
@@ -86,6 +88,33 @@ async fn i6_every_route_takes_one_permit_at_most() {
         let taken: Vec<_> = taken.map(|(class, (old, new))| (class, new - old)).collect();
         assert_eq!(taken, class.map(|class| (class, 1)).into_iter().collect::<Vec<_>>(), "{method} {path} {body}");
     }
+}
+
+/// The routes of the register, which is in memory and needs no permit.
+fn register_routes(document: &serde_json::Value) -> BTreeSet<(String, String)> {
+    let mut routes = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if matches!(operation["tags"][0].as_str().unwrap(), "workspaces" | "people" | "server") {
+                routes.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+    }
+    assert!(routes.len() > 40, "{routes:?}");
+    routes
+}
+
+#[tokio::test]
+async fn i6_no_route_of_the_register_takes_a_permit() {
+    let api = TestApi::live(Limits::default()).await;
+    let admitted = || WorkClass::ALL.map(|class| api.limiter.load(class).admitted);
+    let before = admitted();
+    for (method, path) in register_routes(&serde_json::to_value(api::document()).unwrap()) {
+        let headers = [("content-type", "application/json")];
+        let reply = api.send(&method, &path.replace("{id}", "none"), &headers, "{}").await;
+        assert!(reply.status < 500, "{method} {path}: {}", reply.text());
+    }
+    assert_eq!(admitted(), before);
 }
 
 #[tokio::test]
@@ -126,7 +155,7 @@ impl References for SlowReferences {
         Ok(Vec::new())
     }
 
-    async fn store_reference(&self, _: &TenantScope, _: &Arc<ReferenceTable>) -> Result<(), PortError> {
+    async fn store_reference(&self, _: &TenantScope, _: &Arc<ReferenceTable>, _: &AuditDraft) -> Result<(), PortError> {
         self.ends.acquire().await.unwrap().forget();
         Ok(())
     }
@@ -186,7 +215,9 @@ fn every_route_of_the_document_is_among_the_cases() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         routes.extend(methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
     }
-    let cases: BTreeSet<_> = CASES.iter().map(|(method, path, ..)| (method.to_string(), path.to_string())).collect();
+    let mut cases: BTreeSet<_> =
+        CASES.iter().map(|(method, path, ..)| (method.to_string(), path.to_string())).collect();
+    cases.extend(register_routes(&document));
     // What is served without a version is the same route under `/v1`.
     let is_known = |(method, path): &&(String, String)| {
         let bare = path.strip_prefix("/v1").unwrap_or(path);

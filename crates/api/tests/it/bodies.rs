@@ -151,7 +151,10 @@ async fn i6_a_body_that_does_not_come_is_given_up() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let api = TestApi::with(Limits { body_timeout: Duration::from_millis(50), ..Limits::default() }).await;
     let mut stream = tokio::net::TcpStream::connect(api.address).await.unwrap();
-    stream.write_all(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{\"id\":").await.unwrap();
+    stream
+        .write_all(b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"id\":")
+        .await
+        .unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
@@ -165,7 +168,7 @@ async fn i6_all_bodies_together_have_a_limit() {
     // Sixteen of the largest size fill the memory set aside; each leaves its last byte out.
     for _ in 0..16 {
         let mut stream = tokio::net::TcpStream::connect(api.address).await.unwrap();
-        stream.write_all(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 1024\r\n\r\n").await.unwrap();
+        stream.write_all(b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1024\r\n\r\n").await.unwrap();
         stream.write_all(&[b' '; 1_023]).await.unwrap();
         held.push(stream);
     }

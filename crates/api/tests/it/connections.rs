@@ -55,7 +55,7 @@ async fn a_kept_connection_may_be_silent_longer_than_a_head_may_take_but_not_for
     let api = TestApi::with(limits).await;
     let mut stream = connect(&api).await;
     for _ in 0..2 {
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 15];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200 OK");
@@ -71,7 +71,8 @@ async fn a_kept_connection_may_be_silent_longer_than_a_head_may_take_but_not_for
 async fn a_body_announced_over_the_limit_is_refused_before_it_is_sent() {
     let api = TestApi::start().await;
     let mut stream = connect(&api).await;
-    let head = "POST /v1/events HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 1000000000\r\n\r\n";
+    let head =
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 1000000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let said = until_closed(&mut stream).await;
     assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
@@ -82,7 +83,10 @@ async fn a_body_announced_over_the_limit_is_refused_before_it_is_sent() {
 async fn a_body_over_the_limit_in_chunks_is_refused_and_its_sender_sees_the_answer() {
     let api = TestApi::with(Limits { body_bytes_max: 10_000, ..Limits::default() }).await;
     let mut stream = connect(&api).await;
-    stream.write_all(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
     let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
     for _ in 0..8 {
         stream.write_all(chunk.as_bytes()).await.unwrap();
@@ -99,8 +103,9 @@ async fn a_client_that_sends_everything_first_still_sees_why_it_was_refused() {
         [("/v1/windows", "405"), ("/v1/nothing", "404"), ("/v1/events?wait=x", "400"), ("/v1/events", "401")]
     {
         let mut stream = connect(&api).await;
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: t\r\nx-api-key: wrong-key\r\ncontent-length: 4000000\r\n\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: wrong-key\r\ncontent-length: 4000000\r\n\r\n"
+        );
         let head = if status == "400" { head.replace("x-api-key", "x-other") } else { head };
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&vec![b' '; 4_000_000]).await.unwrap();
@@ -115,7 +120,7 @@ async fn a_body_shorter_than_announced_is_nothing_taken() {
     let api = TestApi::start().await;
     let mut stream = connect(&api).await;
     stream
-        .write_all(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{\"id\": \"e1\"}")
+        .write_all(b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\n{\"id\": \"e1\"}")
         .await
         .unwrap();
     stream.shutdown().await.unwrap();
@@ -140,7 +145,7 @@ async fn i6_connections_with_nothing_to_do_make_room_for_others() {
     let api = TestApi::with(Limits { connections_max: 2, ..Limits::default() }).await;
     let (mut one, _two) = (connect(&api).await, connect(&api).await);
     let mut third = connect(&api).await;
-    third.write_all(b"GET /v1/events HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.unwrap();
+    third.write_all(b"GET /v1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     assert!(until_closed(&mut third).await.starts_with("HTTP/1.1 200 "));
     assert_eq!(until_closed(&mut one).await, "", "the one that waited longest made room");
 }
@@ -148,7 +153,7 @@ async fn i6_connections_with_nothing_to_do_make_room_for_others() {
 /// A connection with a request under way, whose body is not all there.
 async fn busy(api: &TestApi) -> TcpStream {
     let mut stream = connect(api).await;
-    let head = "POST /v1/events HTTP/1.1\r\nhost: t\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 12\r\n\r\n";
+    let head = "POST /v1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 12\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 25];
     stream.read_exact(&mut answer).await.unwrap();
@@ -190,10 +195,11 @@ async fn a_stop_lets_the_request_under_way_finish_and_takes_no_other() {
     let address = api.address;
     let mut busy = connect(&api).await;
     let mut idle = connect(&api).await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = [0; 15];
     idle.read_exact(&mut answer).await.unwrap();
-    let (head, tail) = ("POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 12\r\n\r\n", "{\"id\": \"e1\"}");
+    let (head, tail) =
+        ("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 12\r\n\r\n", "{\"id\": \"e1\"}");
     busy.write_all(format!("{head}{}", &tail[..6]).as_bytes()).await.unwrap();
     // The answer on another connection shows that the server has had its turn at this one.
     api.get("/healthz").await;
@@ -216,7 +222,7 @@ async fn http_2_is_spoken_too_and_its_connections_end_when_idle() {
     let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     let connection = tokio::spawn(connection);
     for _ in 0..3 {
-        let request = Request::get("http://test/healthz").body(Full::<Bytes>::default()).unwrap();
+        let request = Request::get("http://localhost/healthz").body(Full::<Bytes>::default()).unwrap();
         assert_eq!(client.send_request(request).await.unwrap().status(), 200);
     }
     let _ = tokio::time::timeout(Duration::from_secs(20), connection).await.unwrap();

@@ -4,7 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{ApiState, CacheTimes};
+use access::control::NewKey;
+use access::external::ExternalVerifier;
+use access::master_key::MasterKey;
+use access::tokens::TokenNames;
+use access::{AccessControl, AccessParts, By};
+use api::{ApiParts, ApiState, CacheTimes, MetricsReaders, Serving, SessionCookie, Tls, WebOptions};
+use domain::access::audit::Cause;
+use domain::access::key_text::KeyPurpose;
+use domain::access::principal::{Principal, Subject};
+use domain::access::rights::{KeyScope, KeyScopes, Rights};
 use domain::limits::Limits;
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
@@ -38,15 +47,50 @@ use crate::statuses::DocumentedStatuses;
 
 /// Where the clock stands at first: a Saturday, 10 s into a window.
 pub(crate) const NOW: &str = "2026-11-21T10:00:10Z";
-/// Keys of the tenants `a` and `b`; requests without one act as `default`.
-pub(crate) const KEY_A: &str = "key-of-tenant-a";
-pub(crate) const KEY_B: &str = "key-of-tenant-b";
+/// Keys of the tenants `a` and `b`, which may do everything that a key may; requests without one act as `default`.
+pub(crate) const KEY_A: &str = "key-of-tenant-a-for-tests";
+pub(crate) const KEY_B: &str = "key-of-tenant-b-for-tests";
 /// The key of tenant `c`, where there is one.
-pub(crate) const KEY_C: &str = "key-of-tenant-c";
+pub(crate) const KEY_C: &str = "key-of-tenant-c-for-tests";
+
+/// How a server is reached, and by whom.
+pub(crate) struct Reach {
+    pub(crate) web: WebOptions,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) cookie: SessionCookie,
+    pub(crate) metrics_readers: MetricsReaders,
+    pub(crate) external: Option<ExternalVerifier>,
+    /// Keys that are registered, each with its workspace and all scopes.
+    pub(crate) keys: Vec<(&'static str, &'static str)>,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self {
+            web: WebOptions::default(),
+            tls: None,
+            cookie: SessionCookie::Loopback,
+            metrics_readers: MetricsReaders::Everyone,
+            external: None,
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// The keys of the tenants `a` and `b`, without which nobody is served.
+pub(crate) fn keys_alone() -> Keyring {
+    let mut keyring = Keyring::new();
+    keyring.add(TenantId::parse("a").unwrap(), KEY_A).unwrap();
+    keyring.add(TenantId::parse("b").unwrap(), KEY_B).unwrap();
+    keyring
+}
 
 pub(crate) struct TestApi {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<ManualClock>,
+    /// Who may do what.
+    pub(crate) access: Arc<AccessControl>,
+    catalog: Arc<MemoryCatalog>,
     journal: Arc<MemoryJournal>,
     /// The server's gate.
     pub(crate) limiter: FairLimiter,
@@ -62,43 +106,45 @@ impl TestApi {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        let mut keyring = Keyring::new().with_anonymous_default();
-        keyring.add(TenantId::parse("a").unwrap(), KEY_A).unwrap();
-        keyring.add(TenantId::parse("b").unwrap(), KEY_B).unwrap();
-        Self::with_keys(limits, keyring).await
+        let keys = vec![("a", KEY_A), ("b", KEY_B)];
+        Self::reached(limits, Keyring::new().with_anonymous_default(), Reach { keys, ..Reach::default() }).await
     }
 
     /// A server whose sums come from `analytics`.
     pub(crate) async fn with_analytics(analytics: Arc<dyn Analytics>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
         let change = |reads: &mut ReadPorts, limiter| reads.analytics = Gated::new(analytics, limiter);
-        Self::with_questions(Limits::default(), keyring, None, change).await
+        Self::with_questions(Limits::default(), keyring, None, Reach::default(), change).await
     }
 
     /// A server whose days of users come from `active_users`.
     pub(crate) async fn with_active_users(active_users: Arc<dyn ActiveUsers>) -> Self {
         let keyring = Keyring::new().with_anonymous_default();
         let change = |reads: &mut ReadPorts, limiter| reads.active_users = Gated::new(active_users, limiter);
-        Self::with_questions(Limits::default(), keyring, None, change).await
+        Self::with_questions(Limits::default(), keyring, None, Reach::default(), change).await
     }
 
     /// A server whose reference tables are kept by `references`, with a third tenant.
     pub(crate) async fn with_references(references: Arc<dyn References>) -> Self {
-        let mut keyring = Keyring::new().with_anonymous_default();
-        for (tenant, key) in [("a", KEY_A), ("b", KEY_B), ("c", KEY_C)] {
-            keyring.add(TenantId::parse(tenant).unwrap(), key).unwrap();
-        }
-        Self::with_questions(Limits::default(), keyring, Some(references), |_, _| {}).await
+        let keyring = Keyring::new().with_anonymous_default();
+        let reach = Reach { keys: vec![("a", KEY_A), ("b", KEY_B), ("c", KEY_C)], ..Reach::default() };
+        Self::with_questions(Limits::default(), keyring, Some(references), reach, |_, _| {}).await
     }
 
     pub(crate) async fn with_keys(limits: Limits, keyring: Keyring) -> Self {
-        Self::with_questions(limits, keyring, None, |_, _| {}).await
+        Self::reached(limits, keyring, Reach::default()).await
+    }
+
+    /// A server that is reached in another way.
+    pub(crate) async fn reached(limits: Limits, keyring: Keyring, reach: Reach) -> Self {
+        Self::with_questions(limits, keyring, None, reach, |_, _| {}).await
     }
 
     async fn with_questions(
         limits: Limits,
         keyring: Keyring,
         references: Option<Arc<dyn References>>,
+        reach: Reach,
         change: impl FnOnce(&mut ReadPorts, FairLimiter),
     ) -> Self {
         let rule = WindowRule::default();
@@ -130,15 +176,28 @@ impl TestApi {
                 live,
                 reports: ledger,
                 catalog: catalog.clone(),
-                references: references.unwrap_or(catalog),
+                references: references.unwrap_or_else(|| catalog.clone()),
             }),
         };
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
         let (cache, figures) = (CacheTimes::default(), Arc::clone(&metrics));
-        let state = ApiState::new(pipeline, reads, settings, keyring, figures, cache, &[7; 16]);
+        let access = access(&catalog, &clock, keyring, reach.external, reach.keys).await;
+        let state = ApiState::new(ApiParts {
+            pipeline,
+            reads,
+            settings,
+            access: Arc::clone(&access),
+            metrics: figures,
+            cache,
+            cookie: reach.cookie,
+            metrics_readers: reach.metrics_readers,
+            secret: &[7; 16],
+        });
         let statuses = DocumentedStatuses::new();
-        let router = statuses.watch(api::router(state));
+        let base_path = reach.web.base_path.clone();
+        let router = statuses.watch(api::router(state, reach.web));
+        let serving = Serving { limits, metrics, base_path, tls: reach.tls };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -146,9 +205,9 @@ impl TestApi {
             let stopped = async {
                 let _ = stopped.await;
             };
-            api::serve(listener, router, &limits, metrics, stopped).await;
+            api::serve(listener, router, serving, stopped).await;
         });
-        Self { address, clock, journal, limiter, _statuses: statuses, stop: Some(stop), server }
+        Self { address, clock, access, catalog, journal, limiter, _statuses: statuses, stop: Some(stop), server }
     }
 
     /// A server whose live view is whole.
@@ -156,6 +215,11 @@ impl TestApi {
         let api = Self::with(limits).await;
         while api.get("/v1/live").await.status == 503 {}
         api
+    }
+
+    /// How often the register and the audit log were asked for anything.
+    pub(crate) fn calls(&self) -> u64 {
+        self.catalog.calls()
     }
 
     /// Makes the journal refuse every append from now on, or none.
@@ -188,7 +252,10 @@ impl TestApi {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", "test");
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "localhost");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -198,6 +265,49 @@ impl TestApi {
         let body = body.collect().await.unwrap().to_bytes();
         Reply { status: parts.status.as_u16(), headers: parts.headers, body }
     }
+}
+
+/// A register over `catalog`, with these keys in it.
+async fn access(
+    catalog: &Arc<MemoryCatalog>,
+    clock: &Arc<ManualClock>,
+    configured: Keyring,
+    external: Option<ExternalVerifier>,
+    keys: Vec<(&str, &str)>,
+) -> Arc<AccessControl> {
+    let access = AccessControl::load(AccessParts {
+        store: catalog.clone(),
+        clock: clock.clone(),
+        master: MasterKey::parse(&"07".repeat(32)).unwrap(),
+        configured,
+        command: None,
+        names: TokenNames { issuer: "nilometer".to_owned(), audience: "nilometer".to_owned() },
+        external,
+    });
+    let access = access.await.unwrap();
+    for (workspace, key) in keys {
+        register(&access, workspace, key).await;
+    }
+    access
+}
+
+/// Makes a workspace, and registers a key of it with all scopes.
+async fn register(access: &Arc<AccessControl>, workspace: &str, key: &str) {
+    let principal =
+        Principal { workspace: None, rights: Rights::of_operator(), subject: Subject::Command, project: None };
+    let by = By { principal, cause: Cause::command() };
+    let made = access.create_workspace(&by, workspace, None, None).await.unwrap();
+    let new = NewKey {
+        name: "for tests".to_owned(),
+        scopes: KeyScopes::of(&KeyScope::ALL),
+        project: None,
+        expires: None,
+        addresses: Vec::new(),
+        purpose: KeyPurpose::Test,
+        registered: Some(key.to_owned()),
+        allows_weak: false,
+    };
+    access.create_key(&by, Some(&made.id), new, None).await.unwrap();
 }
 
 /// An answer.

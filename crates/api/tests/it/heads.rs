@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::TestApi;
 
-const GOOD: &str = "GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n";
+const GOOD: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// One answer of a connection.
 #[derive(Debug)]
@@ -120,10 +120,10 @@ async fn i9_every_refused_head_is_a_problem_that_names_its_part() {
 #[tokio::test]
 async fn i9_what_came_before_a_refused_head_is_answered_first_however_it_arrives() {
     let api = TestApi::start().await;
-    let bodies = "POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 11\r\n\r\n{\"id\":\"e1\"}\
-                  POST /v1/events HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n\
+    let bodies = "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{\"id\":\"e1\"}\
+                  POST /v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n\
                   5;x=y\r\n{\"id\"\r\n6\r\n:\"e2\"}\r\n0\r\nx: y\r\n\r\n";
-    let h2c = "GET /livez HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n";
+    let h2c = "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n";
     for (refused, status, _) in refused().into_iter().filter(|(refused, ..)| refused.len() < 1_000) {
         let sent = [GOOD, bodies, h2c, &refused].concat();
         for piece in [sent.len(), 1, 7, 64] {
@@ -144,7 +144,7 @@ async fn what_may_pass_passes_as_it_was_and_the_connection_stays() {
         let answers = talk(&api, many.as_bytes(), piece).await;
         assert!(answers.len() == 301 && answers.iter().all(|answer| answer.status == 200), "{}", answers.len());
     }
-    let long = format!("GET /healthz HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "y".repeat(HEAD_BYTES_MAX - 100));
+    let long = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(HEAD_BYTES_MAX - 100));
     for piece in [long.len() * 2, 5_000] {
         let answers = talk(&api, (long.clone() + &long + last).as_bytes(), piece).await;
         assert!(answers.len() == 3 && answers.iter().all(|answer| answer.status == 200), "{answers:?}");
@@ -157,7 +157,7 @@ async fn an_answer_to_head_has_no_body_when_it_is_a_refusal_either() {
     let answers = talk(&api, b"HEAD /healthz HTTP/1.1\r\n\r\n", 100).await;
     assert!(answers.len() == 1 && answers[0].status == 400 && answers[0].body.is_empty(), "{answers:?}");
     let mut stream = TcpStream::connect(api.address).await.unwrap();
-    stream.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: t\r\n").await.unwrap();
+    stream.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
     stream.shutdown().await.unwrap();
     let answers = until_closed(&mut stream).await;
     assert!(answers.len() == 1 && answers[0].status == 400 && answers[0].body.is_empty(), "{answers:?}");
@@ -175,7 +175,7 @@ async fn a_head_that_ends_in_the_middle_is_told_so() {
 #[tokio::test]
 async fn chunks_that_break_off_take_no_event() {
     let api = TestApi::start().await;
-    let head = "POST /v1/events HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     for broken in ["b\r\n{\"id\":\"e1\"}x", "b\r\n{\"id\":\"e1\"}\r\nzz\r\n", "b\n{\"id\":\"e1\"}\n0\n\n"] {
         let answers = talk(&api, [head, broken].concat().as_bytes(), 1_000).await;
         assert!(answers.iter().all(|answer| answer.status == 400), "{broken:?}: {answers:?}");
@@ -186,7 +186,7 @@ async fn chunks_that_break_off_take_no_event() {
 #[tokio::test]
 async fn i6_unfinished_heads_make_room_for_others_the_oldest_first() {
     let api = TestApi::start().await;
-    let unfinished = format!("GET /healthz HTTP/1.1\r\nhost: t\r\nx: {}", "y".repeat(HEAD_BYTES_MAX - 4_096));
+    let unfinished = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}", "y".repeat(HEAD_BYTES_MAX - 4_096));
     let count = HEADS_BYTES_MAX / unfinished.len() + 40;
     let mut streams = Vec::new();
     for _ in 0..count {
@@ -214,7 +214,7 @@ async fn i9_over_http_2_a_refused_head_is_a_problem_too() {
     let long = "x".repeat(17 << 10);
     for (fields, status) in [(("host", "other"), 400), (("x", &long[..]), 431), (("x", "y"), 200)] {
         let path = if status == 200 { "healthz/" } else { "nothing" };
-        let request = Request::get(format!("http://test/{path}")).header(fields.0, fields.1);
+        let request = Request::get(format!("http://localhost/{path}")).header(fields.0, fields.1);
         let answer = client.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), status, "{}", fields.0);
         let kind = answer.headers()["content-type"].to_str().unwrap();

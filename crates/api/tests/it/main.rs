@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod harness;
+mod access;
 mod admission;
 mod statuses;
 mod auth;
+mod browsers;
+mod reached;
+mod tls;
 mod bodies;
 mod connections;
 mod documents;

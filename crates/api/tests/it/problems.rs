@@ -35,7 +35,7 @@ async fn wrong_methods_are_problems_that_name_the_right_ones() {
         ("GET", "/v1/ingest", "POST"),
         ("PUT", "/events", "POST"),
         ("POST", "/v1/windows", "GET,HEAD"),
-        ("PATCH", "/v1/customers/c", "GET,HEAD"),
+        ("PUT", "/v1/customers/c", "GET,HEAD,PATCH"),
         ("BREW", "/healthz", "GET,HEAD"),
     ];
     for (method, path, allowed) in cases {

@@ -20,13 +20,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BYTES: usize = 16 << 10;
 /// Digits of a request's Content-Length, padded with zeros so that the head never changes size.
 const LENGTH_DIGITS: usize = 10;
+/// What stands before a key.
+const BEARER: &str = "authorization: Bearer ";
 
 /// A server.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
     host: String,
-    key: Option<String>,
+    /// What requests show themselves by, in turns; all of one length.
+    keys: Vec<String>,
 }
 
 impl Target {
@@ -37,7 +40,20 @@ impl Target {
         let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
         let mut found = lookup_host(&with_port).await.with_context(|| format!("failed to resolve {with_port}"))?;
         let address = found.next().with_context(|| format!("{with_port} has no address"))?;
-        Ok(Self { address, host: host.to_owned(), key })
+        Ok(Self { address, host: host.to_owned(), keys: key.into_iter().collect() })
+    }
+
+    /// This server as the tenants of `keys`, which have to be of one length.
+    pub(crate) fn with_keys(&self, keys: Vec<String>) -> anyhow::Result<Self> {
+        let length = keys.first().map_or(0, String::len);
+        ensure!(keys.iter().all(|key| key.len() == length), "the keys differ in length");
+        Ok(Self { keys, ..self.clone() })
+    }
+
+    /// The key of request `number`, if requests have any.
+    pub(crate) fn key_of(&self, number: usize) -> Option<&str> {
+        let turn = number.checked_rem(self.keys.len())?;
+        self.keys.get(turn).map(String::as_str)
     }
 
     /// The address as a URL.
@@ -47,11 +63,23 @@ impl Target {
 
     /// A request to get `path`.
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
-        format!("{}\r\n", self.head("GET", path)).into_bytes()
+        self.get_in_turn(path, 0)
     }
 
-    fn head(&self, method: &str, path: &str) -> String {
-        let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+    /// A request to get `path` with the key of request `number`.
+    pub(crate) fn get_in_turn(&self, path: &str, number: usize) -> Vec<u8> {
+        format!("{}\r\n", self.head("GET", path, self.key_of(number))).into_bytes()
+    }
+
+    /// A request without a credential; `headers` are whole lines.
+    pub(crate) fn post_openly(&self, path: &str, headers: &str, body: &str) -> Vec<u8> {
+        let head = self.head("POST", path, None);
+        let length = body.len();
+        format!("{head}{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
+    fn head(&self, method: &str, path: &str, key: Option<&str>) -> String {
+        let key = key.map(|key| format!("{BEARER}{key}\r\n")).unwrap_or_default();
         format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{key}", self.host)
     }
 }
@@ -60,6 +88,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct PostRequest {
     bytes: Vec<u8>,
+    key: Option<Range<usize>>,
     length: Range<usize>,
     head_bytes: usize,
 }
@@ -72,13 +101,26 @@ impl PostRequest {
 
     /// A request like that of [`Self::new`], with another method.
     pub(crate) fn with_method(target: &Target, method: &str, path: &str, content_type: &str) -> Self {
-        let mut bytes = target.head(method, path).into_bytes();
+        let first = target.key_of(0);
+        let mut bytes = target.head(method, path, first).into_bytes();
+        let key = first.map(|key| {
+            let end = bytes.len() - "\r\n".len();
+            end - key.len()..end
+        });
         bytes.extend_from_slice(format!("content-type: {content_type}\r\ncontent-length: ").as_bytes());
         let length = bytes.len()..bytes.len() + LENGTH_DIGITS;
         bytes.resize(length.end, b'0');
         bytes.extend_from_slice(b"\r\n\r\n");
         let head_bytes = bytes.len();
-        Self { bytes, length, head_bytes }
+        Self { bytes, key, length, head_bytes }
+    }
+
+    /// Replaces the key by one of the same length.
+    pub(crate) fn present(&mut self, key: &str) {
+        let place = self.key.clone().and_then(|place| self.bytes.get_mut(place));
+        if let Some(place) = place.filter(|place| place.len() == key.len()) {
+            place.copy_from_slice(key.as_bytes());
+        }
     }
 
     /// Replaces the body by what `write` appends.
@@ -186,6 +228,21 @@ mod tests {
                 body.len()
             );
             assert_eq!(std::str::from_utf8(request.bytes()).unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_take_turns_in_the_same_request() {
+        let target = Target::resolve("http://127.0.0.1:8080", None).await.unwrap();
+        assert_eq!(target.key_of(7), None);
+        assert!(target.with_keys(vec!["k1".to_owned(), "k".to_owned()]).is_err());
+        let target = target.with_keys(vec!["k1".to_owned(), "k2".to_owned()]).unwrap();
+        let mut request = PostRequest::new(&target, "/", "text/plain");
+        for (number, key) in [(1, "k2"), (2, "k1"), (5, "k2")] {
+            request.present(target.key_of(number).unwrap());
+            request.fill(|out| out.push(b'x'));
+            let expected = PostRequest::new(&target.with_keys(vec![key.to_owned()]).unwrap(), "/", "text/plain");
+            assert_eq!(&request.bytes()[..request.head_bytes - 5], &expected.bytes()[..expected.head_bytes - 5]);
         }
     }
 

@@ -7,17 +7,22 @@ use domain::time::Timestamp;
 
 use super::plan::LoadPlan;
 use super::tally::Tally;
-use crate::http::connection::{Connection, PostRequest};
+use crate::http::connection::{Connection, PostRequest, Target};
 use crate::http::delivery::{self, RETRY_TIMEOUT, RetryCounts, excerpt};
 use crate::http::reader::{Response, find, find_last};
 use crate::workload::EventWriter;
 
 /// Where events are posted.
 const PATH: &str = "/v1/events";
+/// Streams begin so many keys apart, when requests present several in turns.
+const KEYS_APART: usize = 1_009;
 
 /// Sends the events of one stream.
 #[derive(Debug)]
 pub(super) struct Sender {
+    target: Arc<Target>,
+    /// Counts requests, for the turns of their keys.
+    turn: usize,
     connection: Connection,
     request: PostRequest,
     writer: EventWriter,
@@ -29,6 +34,8 @@ impl Sender {
     /// The sender of stream `stream`.
     pub(super) fn new(plan: &LoadPlan, stream: u16) -> anyhow::Result<Self> {
         Ok(Self {
+            target: Arc::clone(&plan.target),
+            turn: usize::from(stream) * KEYS_APART,
             connection: Connection::new(Arc::clone(&plan.target)),
             request: PostRequest::new(&plan.target, PATH, "application/json"),
             writer: EventWriter::new(Arc::clone(&plan.workload), stream),
@@ -39,6 +46,10 @@ impl Sender {
 
     /// Sends one request of `events` new events and returns when it is acknowledged.
     pub(super) async fn send(&mut self, events: u64, now: Timestamp) -> anyhow::Result<()> {
+        if let Some(key) = self.target.key_of(self.turn) {
+            self.request.present(key);
+            self.turn += 1;
+        }
         self.request.fill(|out| self.writer.write_body(out, events, now));
         let mut counts = RetryCounts::default();
         let response = delivery::deliver(&mut self.connection, self.request.bytes(), RETRY_TIMEOUT, &mut counts).await;

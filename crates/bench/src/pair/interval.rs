@@ -14,18 +14,18 @@ pub(crate) const PAIRS_MAX: u32 = 100;
 
 /// A range in which the true median lies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Interval {
+pub(crate) struct Interval {
     /// The lower end.
-    pub(super) low: f64,
+    pub(crate) low: f64,
     /// The upper end.
-    pub(super) high: f64,
+    pub(crate) high: f64,
     /// With which probability, at least 0.9.
-    pub(super) coverage: f64,
+    pub(crate) coverage: f64,
 }
 
 impl Interval {
     /// The interval of `ratios` in ascending order; `None` for fewer than five, which have none of 90 %.
-    pub(super) fn of(ratios: &[f64]) -> Option<Self> {
+    pub(crate) fn of(ratios: &[f64]) -> Option<Self> {
         let (rank, coverage) = rank(ratios.len())?;
         let low = *ratios.get(rank - 1)?;
         let high = *ratios.get(ratios.len() - rank)?;
@@ -35,7 +35,7 @@ impl Interval {
 
 /// The median of `ratios` in ascending order: the middle one, or the geometric mean of both middle ones,
 /// so that comparing B with A gives the inverse of comparing A with B.
-pub(super) fn median(ratios: &[f64]) -> Option<f64> {
+pub(crate) fn median(ratios: &[f64]) -> Option<f64> {
     let upper = *ratios.get(ratios.len() / 2)?;
     let lower = *ratios.get((ratios.len() - 1) / 2)?;
     Some((lower * upper).sqrt())

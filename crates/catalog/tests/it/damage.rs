@@ -5,30 +5,36 @@
 use std::fs;
 use std::path::Path;
 
+use domain::access::audit::{AuditFilter, AuditHead};
+use domain::tenant::TenantScope;
+use domain::time::Timestamp;
 use ports::ErrorKind;
 use ports::catalog::Catalog;
 use ports::references::References;
+use ports::register::{AuditLog, Register, RegisterCommit, Revision};
 use sea_orm::sqlx;
 
 use crate::Outcome;
 use crate::fixture;
-use crate::place::{Folder, kind};
+use crate::place::{Folder, audit, kind};
 
 /// What each of the reads answers.
-async fn read(folder: &Folder) -> Result<[Option<ErrorKind>; 4], ports::PortError> {
+async fn read(folder: &Folder) -> Result<[Option<ErrorKind>; 7], ports::PortError> {
     let catalog = folder.catalog().await?;
     Ok([
         kind(catalog.tenants().await),
         kind(catalog.settings().await),
         kind(catalog.wanted_zones().await),
         kind(catalog.reference_tables().await),
+        kind(catalog.load(Revision(0), &mut |_| ()).await),
+        kind(catalog.customer_profiles(&scope(), &["c-1".to_owned()]).await),
+        kind(catalog.audit_entries(&scope(), &AuditFilter::default(), 9).await),
     ])
 }
 
 #[tokio::test]
 async fn f11_a_row_is_checked_when_it_is_read() -> Outcome {
     for (damage, place) in [
-        ("UPDATE tenant SET id = 'not a tenant'", 0),
         ("UPDATE tenant_settings SET max_lateness_sec = 1", 1),
         ("UPDATE tenant_settings SET max_lateness_sec = NULL", 1),
         ("UPDATE tenant_settings SET week_start = 'friday'", 1),
@@ -45,11 +51,113 @@ async fn f11_a_row_is_checked_when_it_is_read() -> Outcome {
         let folder = Folder::new()?;
         fixture::write(&folder.file()).await?;
         sql(&folder.file(), damage).await?;
-        let mut expected = [None; 4];
+        let mut expected = [None; 7];
         expected[place] = Some(ErrorKind::Corrupt);
         assert_eq!(read(&folder).await?, expected, "{damage}");
     }
     Ok(())
+}
+
+/// What is sealed in each table of records, but the key's last use.
+#[tokio::test]
+async fn f11_a_record_is_checked_when_it_is_read() -> Outcome {
+    for (table, columns, place) in [
+        ("tenant", "name status audits_reads takes_external_tokens", 0),
+        ("project", "tenant id name is_removed", 4),
+        ("app_user", "id email email_folded name password_hash status", 4),
+        ("membership", "tenant user_id role", 4),
+        ("api_key", "tenant id origin hash project name scopes expires_us addresses revoked_us created_by", 4),
+        ("signing_secret", "tenant id project name wrapped expires_us revoked_us created_by", 4),
+        ("invitation", "tenant id email role token_hash expires_us closed_us created_by", 4),
+        ("password_reset", "user_id token_hash expires_us closed_us", 4),
+        ("session", "id user_id cookie_hash generation expires_us ended_us", 4),
+        ("token_key", "kid wrapped retired_us", 4),
+        ("creation", "key_hash body_hash tenant made created_us expires_us revision seal", 4),
+        ("customer_profile", "name attributes", 5),
+    ] {
+        let versioned = if table == "creation" { "" } else { "created_us updated_us version revision seal" };
+        let whole = Folder::new()?;
+        fixture::write(&whole.file()).await?;
+        for column in columns.split(' ').chain(versioned.split_terminator(' ')) {
+            // One row is enough, and leaves what is unique so.
+            let row = format!("rowid = (SELECT max(rowid) FROM {table})");
+            let damage = if column.ends_with("_us") || ["version", "revision", "seal", "scopes"].contains(&column) {
+                format!("UPDATE {table} SET {column} = coalesce({column}, 0) + 1 WHERE {row}")
+            } else if column.starts_with("is_") || column.starts_with("takes_") || column == "audits_reads" {
+                format!("UPDATE {table} SET {column} = NOT {column} WHERE {row}")
+            } else if ["wrapped", "key_hash"].contains(&column) || column.ends_with("hash") && column != "password_hash"
+            {
+                format!("UPDATE {table} SET {column} = CAST('0123456789abcdef0123456789abcdef' AS BLOB) WHERE {row}")
+            } else if column == "generation" {
+                format!("UPDATE {table} SET {column} = 0 WHERE {row}")
+            } else {
+                format!("UPDATE {table} SET {column} = coalesce({column}, '') || 'x' WHERE {row}")
+            };
+            let folder = Folder::new()?;
+            fs::copy(whole.file(), folder.file())?;
+            sql(&folder.file(), &damage).await?;
+            let mut expected = [None; 7];
+            expected[place] = Some(ErrorKind::Corrupt);
+            if place == 0 {
+                expected[4] = Some(ErrorKind::Corrupt);
+            }
+            assert_eq!(read(&folder).await?, expected, "{damage}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn f11_a_tenant_is_without_a_checksum_only_as_it_was_before_there_were_any() -> Outcome {
+    let folder = Folder::new()?;
+    fixture::write(&folder.file()).await?;
+    sql(&folder.file(), "UPDATE tenant SET seal = NULL").await?;
+    assert_eq!(kind(folder.catalog().await?.tenants().await), Some(ErrorKind::Corrupt));
+    Ok(())
+}
+
+/// Neither a revision that others have seen is given again, nor an entry chained to what is not the last.
+#[tokio::test]
+async fn f11_a_damaged_revision_or_head_takes_no_change() -> Outcome {
+    for (damage, reads) in [
+        ("UPDATE register_revision SET revision = 1", Some(ErrorKind::Corrupt)),
+        ("DELETE FROM register_revision", Some(ErrorKind::Corrupt)),
+        ("UPDATE audit_head SET seq = seq - 1 WHERE seq > 1", None),
+        ("UPDATE audit_head SET hash = CAST('0123456789abcdef0123456789abcdef' AS BLOB)", None),
+        ("DELETE FROM audit_head", None),
+        ("DELETE FROM audit_entry WHERE seq = 5", None),
+        ("DELETE FROM audit_entry", None),
+    ] {
+        let folder = Folder::new()?;
+        fixture::write(&folder.file()).await?;
+        sql(&folder.file(), damage).await?;
+        let catalog = folder.catalog().await?;
+        assert_eq!(kind(catalog.load(Revision(0), &mut |_| ()).await), reads, "{damage}");
+        let audit = audit(&scope(), Timestamp::MIN);
+        let commit = RegisterCommit { records: Vec::new(), audit: vec![audit] };
+        let told = kind(folder.catalog().await?.commit(&commit).await);
+        assert_eq!(told, Some(ErrorKind::Corrupt), "{damage}");
+    }
+    Ok(())
+}
+
+/// A chain whose head is gone is found all the same.
+#[tokio::test]
+async fn f11_a_chain_without_its_head_is_still_a_chain() -> Outcome {
+    let folder = Folder::new()?;
+    fixture::write(&folder.file()).await?;
+    sql(&folder.file(), "DELETE FROM audit_head").await?;
+    let heads = folder.catalog().await?.audit_heads().await?;
+    let none = AuditHead::default();
+    assert_eq!(heads, [(None, none), (Some(scope().tenant().clone()), none)]);
+    sql(&folder.file(), "UPDATE audit_entry SET hash = x'00'").await?;
+    let told = folder.catalog().await?.audit_chain(None, 0, 9).await;
+    assert_eq!(kind(told), Some(ErrorKind::Corrupt), "no hash has one byte");
+    Ok(())
+}
+
+fn scope() -> TenantScope {
+    TenantScope::for_operator(fixture::acme())
 }
 
 #[tokio::test]

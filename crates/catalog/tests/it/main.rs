@@ -6,5 +6,7 @@ mod fixture;
 mod model;
 mod place;
 mod poison;
+mod records;
+mod scale;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;

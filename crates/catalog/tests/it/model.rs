@@ -1,8 +1,13 @@
 //! Any sequence of changes, restarts between them included, has the same effect on SQLite as on the
 //! memory twin.
 
+mod records;
+
 use std::sync::Arc;
 
+use domain::access::audit::Cause;
+use domain::access::ids::KeyId;
+use domain::access::record::Record;
 use domain::calendar::{WeekStart, Zone};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
@@ -10,13 +15,15 @@ use domain::time::Timestamp;
 use ports::active_users::VersionedZone;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::references::References;
-use ports::testing::catalog::MemoryCatalog;
+use ports::register::{AuditLog, Register, RegisterCommit, Revision};
+use ports::testing::catalog::{MemoryCatalog, WholeCatalog};
 use ports::{ErrorKind, PortError};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use crate::place::{Folder, kind};
+use crate::place::{Folder, audit, kind};
+use crate::records::sorted;
 
 const TENANTS: [&str; 3] = ["a", "b", "ä"];
 
@@ -26,6 +33,10 @@ enum Step {
     Settle(usize, TenantSettings),
     Move(usize, VersionedZone),
     Refer(usize, Arc<ReferenceTable>),
+    /// Records and what the log says; whether each version is raised to what fits at best.
+    Commit(RegisterCommit, bool),
+    Touch(Vec<(KeyId, Timestamp)>),
+    Purge(Timestamp),
     Reopen,
 }
 
@@ -61,22 +72,58 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (of.clone(), settings()).prop_map(|(of, settings)| Step::Settle(of, settings)),
         2 => (of.clone(), zone()).prop_map(|(of, zone)| Step::Move(of, zone)),
         2 => (of, reference()).prop_map(|(of, table)| Step::Refer(of, table)),
+        8 => (commit(), any::<bool>()).prop_map(|(commit, fits)| Step::Commit(commit, fits)),
+        1 => vec((key(), instant()), 0..3).prop_map(Step::Touch),
+        1 => (0_i64..6).prop_map(|before| Step::Purge(Timestamp::from_micros(before))),
         1 => Just(Step::Reopen),
     ];
-    vec(step, 1..16)
+    vec(step, 1..24)
+}
+
+fn commit() -> impl Strategy<Value = RegisterCommit> {
+    let draft = (proptest::option::of(0..TENANTS.len()), instant(), "[ab]", proptest::option::of("\\PC{0,3}"));
+    let draft = draft.prop_map(|(of, at, action, after)| {
+        Cause::server().draft(of.map(tenant).as_ref(), at, &action, action.clone()).changing(None, after)
+    });
+    (vec(records::record(), 0..4), vec(draft, 0..3)).prop_map(|(records, audit)| RegisterCommit { records, audit })
+}
+
+fn key() -> impl Strategy<Value = KeyId> {
+    let ids = ["aaaaaaaaaaaa", "AAAAAAAAAAAA", "cccccccccccc"].map(KeyId::parse);
+    proptest::sample::select(ids.into_iter().filter_map(Result::ok).collect::<Vec<_>>())
+}
+
+/// The commit, with every record in the lowest version that the store takes, if it takes any.
+async fn fitting(store: &MemoryCatalog, commit: &RegisterCommit) -> RegisterCommit {
+    let mut fitted = commit.clone();
+    for record in &mut fitted.records {
+        for version in 1..8 {
+            records::set_version(record, version);
+            // Tried on a copy: what is asked for must not be stored yet.
+            let records = vec![record.clone()];
+            if store.fork().commit(&RegisterCommit { records, audit: Vec::new() }).await.is_ok() {
+                break;
+            }
+        }
+    }
+    fitted
 }
 
 /// What a step answered.
-async fn take(store: &(impl Catalog + References), step: &Step) -> Option<ErrorKind> {
+async fn take(store: &impl WholeCatalog, step: &Step) -> Option<ErrorKind> {
     let scope = |of: usize| TenantScope::for_operator(tenant(of));
+    let draft = |of: usize| audit(&scope(of), Timestamp::MIN);
     match step {
         Step::Register(tenants, now) => {
             let tenants: Vec<_> = tenants.iter().map(|of| tenant(*of)).collect();
             kind(store.ensure_tenants(&tenants, *now).await)
         }
-        Step::Settle(of, settings) => kind(store.store_settings(&scope(*of), settings, Timestamp::MIN).await),
-        Step::Move(of, zone) => kind(store.store_wanted_zone(&scope(*of), zone, Timestamp::MIN).await),
-        Step::Refer(of, table) => kind(store.store_reference(&scope(*of), table).await),
+        Step::Settle(of, settings) => kind(store.store_settings(&scope(*of), settings, &draft(*of)).await),
+        Step::Move(of, zone) => kind(store.store_wanted_zone(&scope(*of), zone, &draft(*of)).await),
+        Step::Refer(of, table) => kind(store.store_reference(&scope(*of), table, &draft(*of)).await),
+        Step::Commit(commit, _) => kind(store.commit(commit).await),
+        Step::Touch(used) => kind(store.touch_keys(used).await),
+        Step::Purge(before) => kind(store.purge(*before).await),
         Step::Reopen => None,
     }
 }
@@ -85,7 +132,10 @@ async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let folder = Folder::new()?;
     let twin = MemoryCatalog::new();
     let mut store = folder.catalog().await.map_err(fail)?;
-    for step in steps {
+    for mut step in steps {
+        if let Step::Commit(commit, true) = &mut step {
+            *commit = fitting(&twin, commit).await;
+        }
         prop_assert_eq!(take(&store, &step).await, take(&twin, &step).await, "{:?}", step);
         if matches!(step, Step::Reopen) {
             drop(store);
@@ -95,8 +145,38 @@ async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert_eq!(store.settings().await.map_err(fail)?, twin.settings().await.map_err(fail)?);
         prop_assert_eq!(store.wanted_zones().await.map_err(fail)?, twin.wanted_zones().await.map_err(fail)?);
         prop_assert_eq!(store.reference_tables().await.map_err(fail)?, twin.reference_tables().await.map_err(fail)?);
+        same_register(&store, &twin).await?;
     }
     Ok(())
+}
+
+async fn same_register(store: &impl WholeCatalog, twin: &MemoryCatalog) -> Result<(), TestCaseError> {
+    let (all, newest) = since(twin, Revision(0)).await?;
+    prop_assert_eq!(since(store, Revision(0)).await?, (all, newest));
+    for back in 1..3 {
+        let after = Revision(newest.0.saturating_sub(back));
+        prop_assert_eq!(since(store, after).await?, since(twin, after).await?);
+    }
+    let heads = twin.audit_heads().await.map_err(fail)?;
+    prop_assert_eq!(&store.audit_heads().await.map_err(fail)?, &heads);
+    for (workspace, _) in heads {
+        let (of, limit) = (workspace.as_ref(), usize::MAX);
+        let chain = twin.audit_chain(of, 0, limit).await.map_err(fail)?;
+        prop_assert_eq!(store.audit_chain(of, 0, limit).await.map_err(fail)?, chain);
+    }
+    let customers = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"].map(str::to_owned);
+    for of in 0..TENANTS.len() {
+        let scope = TenantScope::for_operator(tenant(of));
+        let profiles = twin.customer_profiles(&scope, &customers).await.map_err(fail)?;
+        prop_assert_eq!(store.customer_profiles(&scope, &customers).await.map_err(fail)?, profiles);
+    }
+    Ok(())
+}
+
+async fn since(store: &impl WholeCatalog, after: Revision) -> Result<(Vec<Record>, Revision), TestCaseError> {
+    let mut found = Vec::new();
+    let revision = store.load(after, &mut |record| found.push(record)).await.map_err(fail)?;
+    Ok((sorted(found), revision))
 }
 
 fn fail(error: PortError) -> TestCaseError {

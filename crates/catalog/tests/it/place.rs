@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use catalog::SqliteCatalog;
+use domain::access::audit::{AuditDraft, Cause};
+use domain::tenant::TenantScope;
+use domain::time::Timestamp;
 use ports::catalog::Catalog;
 use ports::references::References;
+use ports::testing::catalog::WholeCatalog;
 use ports::testing::manifest::Place;
 use ports::{ErrorKind, PortError};
 use tempfile::TempDir;
@@ -48,6 +52,18 @@ impl Place<dyn References> for Folder {
     async fn open(&self) -> Result<Arc<dyn References>, PortError> {
         Ok(Arc::new(self.catalog().await?))
     }
+}
+
+#[async_trait]
+impl Place<dyn WholeCatalog> for Folder {
+    async fn open(&self) -> Result<Arc<dyn WholeCatalog>, PortError> {
+        Ok(Arc::new(self.catalog().await?))
+    }
+}
+
+/// What is written about a change of one tenant's.
+pub(crate) fn audit(scope: &TenantScope, at: Timestamp) -> AuditDraft {
+    Cause::server().draft(Some(scope.tenant()), at, "test.change", "test")
 }
 
 /// What went wrong, if anything.

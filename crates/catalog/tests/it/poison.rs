@@ -12,7 +12,7 @@ use ports::catalog::{Catalog, TenantSettings};
 use ports::manifest::{Commit, Identity, Manifest};
 
 use crate::Outcome;
-use crate::place::{Folder, kind};
+use crate::place::{Folder, audit, kind};
 
 fn scope() -> TenantScope {
     TenantScope::for_operator(TenantId::default_tenant())
@@ -29,7 +29,7 @@ async fn i8_a_failed_write_poisons_its_own_file_only() -> Outcome {
     let (catalog, manifest) = (folder.catalog().await?, SqliteManifest::open(&folder.manifest()).await?);
     manifest.load(&Identity { key: [7; 16], rule: WindowRule::default() }).await?;
     let decide = async |catalog: &catalog::SqliteCatalog| {
-        kind(catalog.store_settings(&scope(), &TenantSettings::default(), Timestamp::MIN).await)
+        kind(catalog.store_settings(&scope(), &TenantSettings::default(), &audit(&scope(), Timestamp::MIN)).await)
     };
     assert_eq!(decide(&catalog).await, None);
 

@@ -25,7 +25,7 @@ fn context<'p>(
     now: Timestamp,
 ) -> AdmissionContext<'p> {
     let times = ReceiptTimes { received_at: now, watermark: now };
-    AdmissionContext { scope, limits, hasher, times, request: None, strict: false, former_ids: false }
+    AdmissionContext { scope, limits, hasher, times, request: None, strict: false, former_ids: false, project: None }
 }
 
 fn text(value: &str) -> Option<Cow<'_, str>> {
@@ -294,4 +294,20 @@ proptest! {
         }
         let _ = record::decode_body(&bytes);
     }
+}
+
+#[test]
+fn a_credential_of_a_project_stamps_it_and_refuses_another() {
+    let (scope, hasher) = (TenantScope::for_operator(TenantId::default_tenant()), PayloadHasher::new(&[7; 16]));
+    let (limits, own) = (Limits::default(), Arc::from("web"));
+    let bound = AdmissionContext { project: Some(&own), ..context(&scope, &limits, &hasher, NOW) };
+    let admission = Admission::new(bound, 0);
+    let check = |project: Option<&str>| {
+        let candidate = Candidate { project: project.map(Cow::Borrowed), ..Candidate::default() };
+        let checked = admission.check(&candidate, &mut AnyName, || "assigned".into());
+        checked.map(|checked| checked.view().project.map(str::to_owned)).map_err(|why| why.code)
+    };
+    assert_eq!(check(None), Ok(Some("web".to_owned())));
+    assert_eq!(check(Some("web")), Ok(Some("web".to_owned())));
+    assert_eq!(check(Some("app")), Err(RejectCode::ProjectMismatch));
 }

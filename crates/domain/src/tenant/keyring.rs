@@ -84,6 +84,12 @@ impl CredentialHash {
         Self(presented.map_or([0; 32], hash))
     }
 
+    /// Its first bytes, by which people can tell keys apart.
+    pub fn start(&self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.0;
+        [a, b, c, d]
+    }
+
     /// Its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0

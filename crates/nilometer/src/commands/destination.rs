@@ -14,7 +14,7 @@ use ports::clock::Clock;
 use crate::assemble::Engine;
 use crate::cli::DestinationArgs;
 use crate::client::HttpClient;
-use crate::config::{CONFIG_VARIABLE, Config, ConfigError, DATA_DEFAULT};
+use crate::config::{CONFIG_VARIABLE, Config, ConfigError, data_folder};
 use crate::import::files::RowSource;
 use crate::import::into_folder;
 use crate::import::into_server::{self, SendOptions};
@@ -48,7 +48,7 @@ impl Destination {
         let mut config = Config::of_folder(or_environment(args.config, CONFIG_VARIABLE)?.as_deref())?;
         LOG_LEVEL.clone_into(&mut config.log.level);
         logging::start(&config.log)?;
-        let data = or_environment(args.data, DATA_VARIABLE)?.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let data = data_folder(or_environment(args.data, DATA_VARIABLE)?)?;
         let engine = Engine::open_to_load(&data, config.engine).await?;
         engine.ensure_tenants(std::slice::from_ref(&tenant)).await?;
         if let Some(doubt) = engine.clock.doubt() {
@@ -110,7 +110,7 @@ impl Destination {
 
 /// The path of a flag, else of the environment. Read here and not by the command line, which could not tell
 /// a flag that contradicts another one from an environment that is there for other commands too.
-fn or_environment(flag: Option<PathBuf>, variable: &str) -> Result<Option<PathBuf>, ConfigError> {
+pub(super) fn or_environment(flag: Option<PathBuf>, variable: &str) -> Result<Option<PathBuf>, ConfigError> {
     let path = flag.or_else(|| std::env::var_os(variable).map(PathBuf::from));
     match path {
         Some(path) if path.as_os_str().is_empty() => {

@@ -24,7 +24,7 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
         EventsCommand::List { filter, limit, first: FirstArg::Oldest } => (filter, Order::Ascending, limit),
     };
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
-    let (data, scope) = (args.folder.data.clone(), TenantScope::for_operator(tenant));
+    let (data, scope) = (args.folder.data()?, TenantScope::for_operator(tenant));
     let requested = RequestedEvents::read(args)?;
     let engine = Engine::open_existing(&data, IfCopy::Refuse).await?;
     let filter = requested.filter(engine.ledger.applied_zone(&scope).zone)?;

@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use api::EventBody;
+use domain::access::audit::Cause;
 use domain::tenant::{TenantId, TenantScope};
 use ledger_embedded::interchange::ParquetEvents;
 use ports::active_users::ActiveUsers;
+use ports::clock::Clock;
+use ports::register::RegisterCommit;
 use ports::reports::{EventQuery, Order, Reports, StoredEvent};
 use serde::Serialize;
 use vfs::{Publisher, UserFilesVfs};
@@ -58,7 +61,7 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
     let scope = TenantScope::for_operator(tenant);
     let format = format_of(format, output.as_deref())?;
-    let data = args.folder.data.clone();
+    let data = args.folder.data()?;
     let requested = RequestedEvents::read(args)?;
     let engine = Engine::open_existing(&data, IfCopy::Refuse).await?;
     let query = EventQuery {
@@ -69,6 +72,8 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
         bytes_max: PAGE_BYTES,
     };
     engine.catch_up().await?;
+    let noted = Cause::command().draft(Some(scope.tenant()), engine.clock.now(), "export", "events");
+    engine.register_store().commit(&RegisterCommit { records: Vec::new(), audit: vec![noted] }).await?;
     let written = match &output {
         Some(path) => to_file(&*engine.ledger, &scope, query, format, path).await,
         None => to_stdout(&*engine.ledger, &scope, query, format).await,

@@ -1,21 +1,28 @@
 //! `nilometer serve`: from an open folder to the last flush.
 
+use std::error::Error;
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use api::ApiState;
+use api::{ApiParts, ApiState, MetricsReaders, Serving, Tls, TlsError};
 use pipeline::{Metrics, Pipeline};
 use tokio::net::TcpListener;
 
 use super::verify;
 use crate::admin::Requests;
 use crate::assemble::{Engine, Running};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, MetricsAccess, TlsFiles};
 use crate::exit::Exit;
 use crate::files;
 use crate::folder::{self, IfCopy};
+use crate::register;
+use crate::secrets;
 use crate::shutdown::{Ending, Signals};
+
+/// What others than the owner and the group may do with a file.
+const OTHERS: u32 = 0o007;
 
 /// Serves until a signal or a failure.
 pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Result<ExitCode> {
@@ -34,19 +41,40 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
             return Ok(difference.into());
         }
     }
+    let tls = config.tls.map(tls).transpose()?;
     let engine = Engine::open(&config.data, config.engine).await?;
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let requests = Requests::answer(&config.data, Arc::clone(&engine.clock))?;
     let metrics = Arc::new(Metrics::new());
     let Running { pipeline, reads, settings } = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
-    let (keyring, secret) = (config.keyring, engine.ledger.identity().key);
-    let state =
-        ApiState::new(Arc::clone(&pipeline), reads, settings, keyring, Arc::clone(&metrics), config.cache, &secret);
-    let router = api::router(state);
-    tracing::info!(data = %config.data.display(), profile = %config.profile, "listening on http://{address}");
+    let metrics_readers = match &config.access.metrics {
+        MetricsAccess::Everyone => MetricsReaders::Everyone,
+        MetricsAccess::Token(file) => MetricsReaders::Token(file.as_deref().map(secrets::token_hash).transpose()?),
+    };
+    let access = register::open(&engine, &config.access, config.keyring, None).await?;
+    let keeping_up = tokio::spawn(Arc::clone(&access).keep_up());
+    let state = ApiState::new(ApiParts {
+        pipeline: Arc::clone(&pipeline),
+        reads,
+        settings,
+        access: Arc::clone(&access),
+        metrics: Arc::clone(&metrics),
+        cache: config.cache,
+        cookie: config.access.cookie,
+        metrics_readers,
+        secret: &engine.ledger.identity().key,
+    });
+    let base_path = config.web.base_path.clone();
+    let router = api::router(state, config.web);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let profile = config.profile;
+    tracing::info!(data = %config.data.display(), %profile, "listening on {scheme}://{address}{base_path}");
 
-    let ending = api::serve(listener, router, pipeline.limits(), metrics, signals.ending(&pipeline)).await;
+    let serving = Serving { limits: pipeline.limits().clone(), metrics, base_path, tls };
+    let ending = api::serve(listener, router, serving, signals.ending(&pipeline)).await;
     drop(requests);
+    keeping_up.abort();
+    access.store_uses().await;
     match ending {
         Ending::Failed(reason) => {
             tracing::error!(reason, "stopped: nothing more can be made durable; start again to recover");
@@ -64,6 +92,18 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
             }
         }
     }
+}
+
+/// Reads the certificate and its key. A key that others can read is a warning.
+fn tls(TlsFiles { certificate, key }: TlsFiles) -> anyhow::Result<Tls> {
+    if std::fs::metadata(&key).is_ok_and(|found| found.permissions().mode() & OTHERS != 0) {
+        tracing::warn!(file = %key.display(), "others than the owner and the group can read or change tls_key_file");
+    }
+    Tls::load(certificate, key).map_err(|error| {
+        let setting = if matches!(error, TlsError::Certificate { .. }) { "tls_cert_file" } else { "tls_key_file" };
+        let why = error.source().map(|why| format!(": {why}")).unwrap_or_default();
+        ConfigError::new(format!("{setting}: {error}{why}")).into()
+    })
 }
 
 /// Makes everything durable in the ledger, so that the next start has nothing to replay.

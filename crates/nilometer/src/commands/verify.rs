@@ -1,5 +1,8 @@
-//! `nilometer verify`: every aggregate against the raw events (I3).
+//! `nilometer verify`: every aggregate against the raw events (I3), and the audit log against its own hashes.
 
+mod audit;
+
+use ports::register::Revision;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,7 +15,7 @@ use crate::folder::IfCopy;
 /// Prints each difference and a summary line.
 pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let if_copy = if args.recover_copy { IfCopy::Recover } else { IfCopy::Refuse };
-    let difference = verify_folder(&args.folder.data, if_copy).await?;
+    let difference = verify_folder(&args.folder.data()?, if_copy).await?;
     Ok(difference.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
@@ -22,16 +25,18 @@ pub(super) async fn verify_folder(data: &Path, if_copy: IfCopy) -> anyhow::Resul
     let engine = Engine::open_existing(data, if_copy).await?;
     engine.catch_up().await?;
     let mut written = Ok(());
-    let summary = engine
-        .ledger
-        .verify(&mut |difference| {
-            if written.is_ok() {
-                written = writeln!(std::io::stdout(), "{difference}");
-            }
-        })
-        .await?;
+    let mut tell = |difference: String| {
+        if written.is_ok() {
+            written = writeln!(std::io::stdout(), "{difference}");
+        }
+    };
+    let summary = engine.ledger.verify(&mut |difference| tell(difference.to_string())).await?;
+    // Every record has a checksum, which is held against it on the way.
+    engine.register_store().load(Revision::default(), &mut |_| ()).await?;
+    let log = audit::follow_chains(&*engine.register_store(), &mut tell).await?;
     written?;
-    let is_whole = summary.differences == 0;
+    let differences = summary.differences + log.differences;
+    let is_whole = differences == 0;
     if is_whole {
         engine.close().await?
     } else {
@@ -39,13 +44,14 @@ pub(super) async fn verify_folder(data: &Path, if_copy: IfCopy) -> anyhow::Resul
     }
     writeln!(
         std::io::stdout(),
-        "verified {} events: {} windows, {} hours, {} customers, {} rollups, {} differences",
+        "verified {} events: {} windows, {} hours, {} customers, {} rollups, {} audit entries, {} differences",
         summary.events,
         summary.windows,
         summary.hours,
         summary.customers,
         summary.rollups,
-        summary.differences,
+        log.entries,
+        differences,
     )?;
     Ok(if is_whole { None } else { Some(Exit::Difference) })
 }

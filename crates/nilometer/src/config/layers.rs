@@ -2,8 +2,6 @@
 //! setting, only that it must be a known one and of the right type.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use clap::parser::ValueSource;
@@ -11,14 +9,11 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use toml::{Table, Value};
 
 use super::error::ConfigError;
-use super::settings::{SETTINGS, Setting, Settings};
+use super::files::{self, Environment};
+use super::settings::{SETTINGS, Setting, Settings, VARIABLE_PREFIX, variable};
 
 /// The environment variable that names the file of settings.
 pub(crate) const CONFIG_VARIABLE: &str = "NILOMETER_CONFIG";
-/// What the environment variables of all settings begin with.
-const VARIABLE_PREFIX: &str = "NILOMETER_";
-/// Largest file of settings, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The settings given as flags or in the environment.
 #[derive(Debug, Default)]
@@ -32,15 +27,24 @@ impl SettingFlags {
         for setting in SETTINGS {
             let name = variable(setting.name);
             let Some(text) = std::env::var_os(&name) else { continue };
-            let refused = |what: &str| ConfigError::new(format!("environment variable {name} is no {what}"));
-            let text = text.into_string().map_err(|_| refused("text"))?;
-            let value = match defaults.get(setting.name) {
-                Some(Value::Integer(_)) => Value::Integer(text.parse().map_err(|_| refused("whole number"))?),
-                _ => Value::String(text),
-            };
-            table.insert(setting.name.to_owned(), value);
+            let place = format!("environment variable {name}");
+            let text = text.into_string().map_err(|_| ConfigError::new(format!("{place} is no text")))?;
+            table.insert(setting.name.to_owned(), typed(&defaults, setting.name, text, &place)?);
         }
         Ok(Self(table))
+    }
+
+    /// Adds the settings whose values stand in files that the environment names. A flag goes before them.
+    pub(super) fn add_files(&mut self, environment: &Environment<'_>) -> Result<(), ConfigError> {
+        let defaults = defaults();
+        for setting in SETTINGS {
+            let Some((file, text)) = files::value(setting.name, environment)? else { continue };
+            if !self.0.contains_key(setting.name) {
+                let place = format!("file {}", file.display());
+                self.0.insert(setting.name.to_owned(), typed(&defaults, setting.name, text, &place)?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -95,9 +99,15 @@ fn flag(setting: &Setting, defaults: &Table) -> Arg {
     }
 }
 
-/// The environment variable of the setting `name`.
-fn variable(name: &str) -> String {
-    format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase())
+/// A value of the type of the setting `name`.
+fn typed(defaults: &Table, name: &str, text: String, place: &str) -> Result<Value, ConfigError> {
+    match defaults.get(name) {
+        Some(Value::Integer(_)) => {
+            let number = text.parse().map_err(|_| ConfigError::new(format!("{place} is no whole number")))?;
+            Ok(Value::Integer(number))
+        }
+        _ => Ok(Value::String(text)),
+    }
 }
 
 pub(super) fn defaults() -> Table {
@@ -133,7 +143,10 @@ fn is_variable_of_a_service(rest: &str) -> bool {
 pub(super) fn check_environment(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     for name in &names {
-        let known = *name == CONFIG_VARIABLE || SETTINGS.iter().any(|setting| variable(setting.name) == *name);
+        let is_setting = |name: &str| SETTINGS.iter().any(|setting| variable(setting.name) == name);
+        let known = *name == CONFIG_VARIABLE
+            || is_setting(name)
+            || name.strip_suffix(files::FILE_SUFFIX).is_some_and(is_setting);
         if name.starts_with(VARIABLE_PREFIX)
             && !known
             && !is_of_kubernetes(name, |other| names.iter().any(|name| name == other))
@@ -149,22 +162,11 @@ pub(super) fn merge(file: Option<&Path>, flags: SettingFlags) -> Result<Settings
     let mut table = defaults();
     if let Some(path) = file {
         let refused = |why: &dyn std::fmt::Display| ConfigError::new(format!("config file {}: {why}", path.display()));
-        let text = read(path).map_err(|why| refused(&why))?;
+        let text = files::read_text(path).map_err(|why| refused(&why))?;
         // Read as settings first: that error shows the line.
         toml::from_str::<Settings>(&text).map_err(|why| refused(&why))?;
         table.extend(toml::from_str::<Table>(&text).map_err(|why| refused(&why))?);
     }
     table.extend(flags.0);
     table.try_into().map_err(|why: toml::de::Error| ConfigError::new(why.to_string()))
-}
-
-fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = File::open(path)?;
-    #[expect(clippy::disallowed_methods, reason = "bounded by the take")]
-    let bytes = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if bytes as u64 > FILE_BYTES_MAX {
-        return Err(std::io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
-    }
-    Ok(text)
 }

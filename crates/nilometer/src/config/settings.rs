@@ -8,6 +8,8 @@ use ledger_embedded::LedgerOptions;
 use live::LiveOptions;
 use serde::{Deserialize, Serialize};
 
+/// What the environment variables of all settings begin with.
+pub(super) const VARIABLE_PREFIX: &str = "NILOMETER_";
 /// The data folder when none is named.
 pub(crate) const DATA_DEFAULT: &str = "./nilometer-data";
 
@@ -20,6 +22,19 @@ pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) profile: String,
     pub(crate) api_keys: String,
+    pub(crate) tls_cert_file: String,
+    pub(crate) tls_key_file: String,
+    pub(crate) master_key_file: String,
+    pub(crate) metrics_token_file: String,
+    pub(crate) jwt_issuer: String,
+    pub(crate) jwt_audience: String,
+    pub(crate) jwt_jwks_file: String,
+    pub(crate) jwt_workspace_claim: String,
+    pub(crate) jwt_role_claim: String,
+    pub(crate) public_url: String,
+    pub(crate) base_path: String,
+    pub(crate) cors_origins: String,
+    pub(crate) trusted_proxies: String,
     pub(crate) log_format: String,
     pub(crate) log_level: String,
     pub(crate) worker_threads: u64,
@@ -69,6 +84,19 @@ impl Default for Settings {
             listen: "127.0.0.1:8080".to_owned(),
             profile: "dev".to_owned(),
             api_keys: String::new(),
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
+            master_key_file: String::new(),
+            metrics_token_file: String::new(),
+            jwt_issuer: String::new(),
+            jwt_audience: String::new(),
+            jwt_jwks_file: String::new(),
+            jwt_workspace_claim: "workspace".to_owned(),
+            jwt_role_claim: "role".to_owned(),
+            public_url: String::new(),
+            base_path: String::new(),
+            cors_origins: String::new(),
+            trusted_proxies: String::new(),
             log_format: "auto".to_owned(),
             log_level: "info".to_owned(),
             worker_threads: 0,
@@ -119,6 +147,11 @@ pub(crate) struct Setting {
     pub(crate) help: &'static str,
 }
 
+/// The environment variable of the setting `name`.
+pub(super) fn variable(name: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase())
+}
+
 const fn setting(name: &'static str, unit: &'static str, help: &'static str) -> Setting {
     Setting { name, unit, help }
 }
@@ -129,6 +162,27 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("listen", "HOST:PORT", "Address to listen on; port 0 takes a free one"),
     setting("profile", "dev|test|prod", "dev: on a loopback address a request without a key acts as tenant 'default'"),
     setting("api_keys", "TENANT:KEY,…", "API keys, each with its tenant; a key has 8 to 512 bytes"),
+    setting(
+        "tls_cert_file",
+        "FILE",
+        "Certificates for TLS in PEM, the server's own first; read again when they change",
+    ),
+    setting("tls_key_file", "FILE", "Private key of that certificate, in PEM; set both or neither"),
+    setting(
+        "master_key_file",
+        "FILE",
+        "Key that stored secrets are encrypted with: 64 hexadecimal digits; if not set, master.key in the folder",
+    ),
+    setting("metrics_token_file", "FILE", "Token that opens /metrics; in prod it takes this or a key of the operator"),
+    setting("jwt_issuer", "TEXT", "Take access tokens of this issuer (iss) too, in workspaces that allow it"),
+    setting("jwt_audience", "TEXT", "Who such tokens must be for (aud)"),
+    setting("jwt_jwks_file", "FILE", "Public keys of that issuer, a JWK set"),
+    setting("jwt_workspace_claim", "NAME", "Claim that names the workspace"),
+    setting("jwt_role_claim", "NAME", "Claim that names the role: viewer, member, admin or owner"),
+    setting("public_url", "URL", "Where clients find the server, as https://meter.example.com"),
+    setting("base_path", "PATH", "Path that all routes lie below, as /meter; probes and metrics stay at the root, too"),
+    setting("cors_origins", "ORIGIN,…", "Origins whose pages may come with a key, as https://app.example.com"),
+    setting("trusted_proxies", "ADDRESS,…", "Addresses or ranges (10.0.0.0/8) whose forwarded headers are believed"),
     setting("log_format", "auto|human|json", "How log lines look; auto is json in profile prod, human otherwise"),
     setting("log_level", "LEVEL", "Which log lines are written: error, warn, info, debug (each request) or a filter"),
     setting("worker_threads", "THREADS", "Threads that answer requests; 0: one per core"),

@@ -1,6 +1,7 @@
 //! Settings: every one documented, every refusal named, the layers in their order.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::ffi::OsString;
 use std::io::Write;
 
 use clap::{CommandFactory, Parser};
@@ -157,6 +158,19 @@ fn impossible_values_are_named() {
         ("api_keys", "a:short"),
         ("api_keys", "a b:long-enough-key"),
         ("api_keys", "a:the-same-key,b:the-same-key"),
+        ("base_path", "meter"),
+        ("base_path", "/meter/"),
+        ("base_path", "/../a"),
+        ("public_url", "meter.example.com"),
+        ("public_url", "ftp://meter.example.com"),
+        ("public_url", "https://meter.example.com/other"),
+        ("public_url", "https://user@meter.example.com"),
+        ("cors_origins", "*"),
+        ("cors_origins", "null"),
+        ("cors_origins", "https://a.example, https://b.example/"),
+        ("trusted_proxies", "proxy.example"),
+        ("trusted_proxies", "10.0.0.1/8"),
+        ("trusted_proxies", "10.0.0.0/8, *"),
     ];
     for (name, value) in texts {
         let why = with(name, value).unwrap_err().to_string();
@@ -182,8 +196,81 @@ fn i5_only_dev_on_loopback_serves_without_a_key() {
     assert!(!anonymous(settings("dev", "0.0.0.0:0", "a:key-of-a-1")));
     assert!(!anonymous(settings("test", "127.0.0.1:0", "a:key-of-a-1")));
     assert!(!anonymous(settings("prod", "127.0.0.1:0", "a:key-of-a-1, b:key-of-b-1")));
-    for (profile, listen) in [("dev", "0.0.0.0:0"), ("test", "127.0.0.1:0"), ("prod", "127.0.0.1:0")] {
-        let why = settings(profile, listen, "").unwrap_err().to_string();
-        assert!(why.starts_with("api_keys must be set"), "{profile} on {listen}: {why}");
+    // Keys may be in the register.
+    assert!(!anonymous(settings("test", "127.0.0.1:0", "")) && !anonymous(settings("prod", "0.0.0.0:0", "")));
+    let why = settings("dev", "0.0.0.0:0", "").unwrap_err().to_string();
+    assert!(why.starts_with("api_keys must be set"), "{why}");
+}
+
+#[test]
+fn how_the_server_is_reached_is_read() {
+    let config = merge(None, SettingFlags::default()).and_then(check).unwrap();
+    assert!(config.tls.is_none() && config.web.public_url.is_none() && config.web.cors_origins.is_empty());
+    let given = [
+        ("base_path", "/meter"),
+        ("public_url", "https://meter.example/meter"),
+        ("cors_origins", "https://a.example, http://localhost:3000"),
+        ("trusted_proxies", "10.0.0.0/8,::1"),
+        ("tls_cert_file", "c.pem"),
+        ("tls_key_file", "k.pem"),
+    ];
+    let flags = given.map(|(name, value)| (name.to_owned(), Value::from(value)));
+    let config = merge(None, SettingFlags(flags.into_iter().collect())).and_then(check).unwrap();
+    assert_eq!(config.web.base_path.to_string(), "/meter");
+    assert_eq!(config.web.public_url.unwrap().to_string(), "https://meter.example/meter");
+    assert_eq!((config.web.cors_origins.len(), config.web.trusted_proxies.len()), (2, 2));
+    assert_eq!(config.tls.unwrap().key, Path::new("k.pem"));
+    for (given, missing) in [("tls_cert_file", "tls_key_file"), ("tls_key_file", "tls_cert_file")] {
+        let why = with(given, "a.pem").unwrap_err().to_string();
+        assert!(why.starts_with(&format!("{missing} must be set")), "{why}");
+    }
+}
+
+/// The flags with what files hold that this environment names.
+fn with_files(flags: SettingFlags, environment: &[(&str, &Path)]) -> Result<SettingFlags, ConfigError> {
+    let mut flags = flags;
+    let find = |name: &str| environment.iter().find(|(variable, _)| *variable == name);
+    flags.add_files(&|name| find(name).map(|(_, value)| OsString::from(value)))?;
+    Ok(flags)
+}
+
+#[test]
+fn a_file_that_the_environment_names_holds_a_setting() {
+    let keys = file("  acme:the-key-of-acme\n\n");
+    let rows = file("7\n");
+    let environment = [("NILOMETER_API_KEYS_FILE", keys.path()), ("NILOMETER_FLUSH_ROWS_FILE", rows.path())];
+    let flags = with_files(SettingFlags::default(), &environment).unwrap();
+    assert_eq!(flags.0["api_keys"].as_str(), Some("acme:the-key-of-acme"));
+    assert_eq!(flags.0["flush_rows"].as_integer(), Some(7));
+    let given = SettingFlags([("flush_rows".to_owned(), Value::from(5))].into_iter().collect());
+    assert_eq!(with_files(given, &environment).unwrap().0["flush_rows"].as_integer(), Some(5), "a flag goes before it");
+    assert!(with_files(SettingFlags::default(), &[("NILOMETER_TLS_KEY_FILE", keys.path())]).unwrap().0.is_empty());
+
+    let refused = |environment: &[(&str, &Path)]| {
+        with_files(SettingFlags::default(), environment).err().map(|why| why.to_string()).unwrap_or_default()
+    };
+    let both = refused(&[("NILOMETER_API_KEYS_FILE", keys.path()), ("NILOMETER_API_KEYS", Path::new("a:key-of-a-1"))]);
+    assert!(both.contains("NILOMETER_API_KEYS and NILOMETER_API_KEYS_FILE"), "{both}");
+    assert!(!both.contains("key-of-a-1"), "{both}");
+    let large = file(&" ".repeat((1 << 20) + 1));
+    let folder = tempfile::tempdir().unwrap();
+    for path in [Path::new("/no/such/file"), large.path(), folder.path()] {
+        let why = refused(&[("NILOMETER_API_KEYS_FILE", path)]);
+        assert!(why.contains("NILOMETER_API_KEYS_FILE") && why.contains(path.to_str().unwrap()), "{why}");
+    }
+    let why = refused(&[("NILOMETER_FLUSH_ROWS_FILE", keys.path())]);
+    assert!(why.contains("no whole number") && !why.contains("the-key"), "{why}");
+}
+
+#[test]
+fn the_variable_of_a_file_is_never_that_of_another_setting() {
+    for setting in SETTINGS {
+        let with_file = format!("{}_file", setting.name);
+        assert!(SETTINGS.iter().all(|other| other.name != with_file), "{with_file} would have two meanings");
+        let variable = format!("NILOMETER_{}", with_file.to_uppercase());
+        assert!(check_environment(std::iter::once(variable.into())).is_ok());
+    }
+    for unknown in ["NILOMETER_TLS_CERT", "NILOMETER_CONFIG_FILE", "NILOMETER_NONE_FILE", "NILOMETER__FILE"] {
+        assert!(check_environment(std::iter::once(unknown.into())).is_err(), "{unknown}");
     }
 }

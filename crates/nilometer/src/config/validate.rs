@@ -21,6 +21,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::checked::{Config, LogConfig, LogFormat, Profile};
 use super::error::ConfigError;
 use super::settings::Settings;
+use super::{access, reach};
 use crate::assemble::EngineOptions;
 
 const KIB: u64 = 1 << 10;
@@ -47,8 +48,12 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
         journal: journal(&settings)?,
         live: live(&settings)?,
     };
+    let web = reach::web(&settings)?;
     Ok(Config {
         profile,
+        access: access::access(profile, &listen, &web, &settings)?,
+        web,
+        tls: reach::tls(&settings)?,
         keyring: keyring(profile, &listen, &settings.api_keys)?,
         log: log(profile, &settings)?,
         worker_threads: NonZeroUsize::new(number("worker_threads", settings.worker_threads, 0..=1_024)?),
@@ -108,11 +113,12 @@ fn keyring(profile: Profile, listen: &[SocketAddr], keys: &str) -> Result<Keyrin
     let loopback = listen.iter().all(|address| address.ip().is_loopback());
     match (profile, pairs.is_empty()) {
         (Profile::Dev, _) if loopback => Ok(keyring.with_anonymous_default()),
-        (Profile::Dev, true) => Err(refusal("api_keys", "must be set: 'listen' is not a loopback address")),
-        (Profile::Test | Profile::Prod, true) => {
-            Err(refusal("api_keys", format!("must be set: profile {profile} serves no request without a key")))
+        (Profile::Dev, true) => {
+            let why = "must be set: 'listen' is not a loopback address; with keys from `nilometer admin create-key` \
+                       alone, run profile prod";
+            Err(refusal("api_keys", why))
         }
-        (_, false) => Ok(keyring),
+        _ => Ok(keyring),
     }
 }
 

@@ -4,7 +4,8 @@
 //! LOCK               held by the one process that uses the folder
 //! RUNNING.…          the mark of a folder that is open
 //! manifest.sqlite    what counts: segments, rollups, names, cursor
-//! catalog.sqlite     tenants, their settings and reference tables
+//! catalog.sqlite     tenants, their settings and reference tables, people, keys, the audit log
+//! master.key         what signing secrets and keys of tokens in the catalog are encrypted with
 //! journal/           records that are durable and perhaps not yet in a segment
 //! segments/          events, sums and ids
 //! import.checkpoint  how far an unfinished import has come
@@ -20,6 +21,8 @@ pub(super) const MARK_PREFIX: &str = "RUNNING.";
 pub(crate) const MANIFEST_FILE: &str = "manifest.sqlite";
 /// The file that says who the tenants are and what they have decided.
 pub(crate) const CATALOG_FILE: &str = "catalog.sqlite";
+/// The key that secrets in the catalog are encrypted with.
+pub(crate) const MASTER_KEY_FILE: &str = "master.key";
 /// The folder of the journal.
 pub(crate) const JOURNAL_FOLDER: &str = "journal";
 /// The folder of the segments.
@@ -44,6 +47,7 @@ pub(super) fn is_own(name: &str) -> bool {
     is_sqlite
         || name == LOCK_FILE
         || name.starts_with(MARK_PREFIX)
+        || plain == MASTER_KEY_FILE
         || plain == IMPORT_CHECKPOINT_FILE
         || ACCEPT_CLOCK_FILES.contains(&plain)
 }

@@ -1,5 +1,5 @@
-//! `nilometer bench pair` with the real binary on both sides: that it runs, and what it prints. What it
-//! makes of numbers is tested where that is pure, in crate `bench`.
+//! `nilometer bench pair` and `bench auth` with the real binary: that they run, and what they print. What they make
+//! of numbers is tested where that is pure, in crate `bench`.
 
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -63,4 +63,37 @@ fn a_build_that_is_not_there_is_one_clear_error() {
     let output = run(&["bench", "pair", "/nowhere/a", "/nowhere/b"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("failed to find the executable /nowhere/a"), "{}", stderr(&output));
+}
+
+#[test]
+fn keys_tokens_logins_and_memory_are_measured_and_held_against_their_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = ["--keys", "200", "--workspaces", "20", "--pairs", "1", "--seconds", "0.3", "--clients", "4"];
+    let mut command =
+        nilometer(&["bench", "auth", "--settle", "0", "--json", "--data", folder.path().to_str().unwrap()]);
+    let output = command.args(sizes).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "every folder is removed");
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!((&report["keys"], &report["presented"]), (&200.into(), &20.into()));
+    assert_eq!(report["password"]["parameters"], "argon2id v=19 m=19456,t=2,p=1");
+    for compared in [
+        &report["batches"]["throughput"],
+        &report["singles"]["throughput"],
+        &report["tokens"]["anew"],
+        &report["storm"]["one_address"]["throughput"],
+        &report["storm"]["many_addresses"]["throughput"],
+    ] {
+        assert!(compared["ratio"].as_f64().unwrap() > 0.0, "{compared}");
+    }
+    for storm in ["one_address", "many_addresses"] {
+        let answers = &report["storm"][storm]["answers"];
+        let all = ["checked", "throttled", "busy"].map(|answer| answers[answer].as_u64().unwrap());
+        assert!(all.iter().sum::<u64>() > 0, "{answers}");
+    }
+    assert_eq!(report["held"]["requests"], 20);
+    let bounds = |measure: &Value| measure["floor"].as_u64();
+    let measures = report["measures"].as_array().unwrap();
+    let bounds: Vec<_> = measures.iter().filter_map(bounds).collect();
+    assert_eq!(bounds, [970, 970, 1_500, 600, 600, 60 << 10]);
 }

@@ -152,3 +152,34 @@ fn a_changed_byte_in_a_segment_is_found() {
     }
     assert_eq!(run(&["verify", "--data", data.path().to_str().unwrap()]).status.code(), Some(0));
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "changes a row behind the program's back")]
+fn an_entry_of_the_audit_log_that_was_changed_is_found() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let server = Server::start(data.path());
+    let json = [("content-type", "application/json")];
+    for seconds in [120, 121] {
+        let change = format!(r#"{{"max_lateness_sec": {seconds}}}"#);
+        assert_eq!(server.send("PATCH", "/v1/settings", &json, change).0, 200);
+    }
+    server.stop();
+    let whole = run(&["verify", "--data", folder]);
+    assert_eq!(whole.status.code(), Some(0));
+    assert!(stdout(&whole).ends_with(" 3 audit entries, 0 differences\n"), "{}", stdout(&whole));
+    let file = data.path().join("catalog.sqlite");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let is = br#"{"max_lateness_sec":null}"#;
+    let places: Vec<_> = (0..bytes.len() - is.len()).filter(|at| bytes[*at..].starts_with(is)).collect();
+    assert!(!places.is_empty(), "what was there before the first change");
+    for place in places {
+        bytes[place..place + is.len()].copy_from_slice(br#"{"max_lateness_sec":1234}"#);
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let found = run(&["verify", "--data", folder]);
+    assert_eq!(found.status.code(), Some(3), "{}{}", stdout(&found), stderr(&found));
+    let told = "audit log of workspace default: expected entry 1 as it was written, found another\n";
+    assert!(stdout(&found).starts_with(told), "{}", stdout(&found));
+    assert!(stdout(&found).ends_with(" 3 audit entries, 1 differences\n"), "{}", stdout(&found));
+}

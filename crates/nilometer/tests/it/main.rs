@@ -12,6 +12,8 @@ mod figures;
 mod exact_sums;
 mod sending;
 mod readme;
+mod register;
+mod transport;
 mod web_requests;
 mod streams;
 mod unanswered;

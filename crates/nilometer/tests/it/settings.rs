@@ -18,8 +18,7 @@ const OF_KUBERNETES: [(&str, &str); 8] = [
 
 #[test]
 fn impossible_and_unknown_settings_are_named() {
-    let cases: [(&[&str], &str); 7] = [
-        (&["--profile", "prod"], "api_keys"),
+    let cases: [(&[&str], &str); 6] = [
         (&["--listen", "0.0.0.0:0"], "api_keys"),
         (&["--body-bytes-max", "1"], "body_bytes_max"),
         (&["--window-length-sec", "7"], "window_length_sec"),

@@ -64,7 +64,7 @@ impl Events {
 fn ask(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
-    stream.write_all(b"GET /v1/live/stream HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    stream.write_all(b"GET /v1/live/stream HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     stream
 }
 

@@ -1,6 +1,8 @@
 //! What a request asks of the pipeline, and the pipeline's answer. No HTTP here: the api decides how
 //! each of these looks on the wire.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use domain::request::IdempotencyKey;
 use domain::warning::WarningCode;
@@ -21,6 +23,17 @@ pub struct IngestRequest {
     pub strict: bool,
     /// The key with which the request may be repeated (`Idempotency-Key`).
     pub key: Option<IdempotencyKey>,
+    /// The one project that the sender may name, which events get that name none.
+    pub project: Option<Arc<str>>,
+}
+
+/// How a request was sent that comes again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SentBy<'r> {
+    /// Whether events are refused that would be taken with a strict warning.
+    pub(super) strict: bool,
+    /// The one project that the sender may name.
+    pub(super) project: Option<&'r Arc<str>>,
 }
 
 /// What became of the events of one request. Only the pipeline makes one: `accepted` above zero

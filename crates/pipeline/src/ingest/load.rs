@@ -115,6 +115,7 @@ impl Loader<'_> {
             request: None,
             strict: self.strict,
             former_ids: self.ingest.holds_former_ids(),
+            project: None,
         };
         let admission = Admission::new(context, capacity);
         LoadBatch { loader: self, admission, stamp, events: 0 }

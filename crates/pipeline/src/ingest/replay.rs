@@ -17,7 +17,7 @@ use domain::time::Timestamp;
 use ports::ledger::Sighting;
 use wire::Parsed;
 
-use super::answer::{EventResult, Status};
+use super::answer::{EventResult, SentBy, Status};
 use super::judge::{CheckedEvent, EarlierSightings, Verdicts, check, ids};
 use super::keyed::EarlierRequest;
 use super::warning_sums::WarningSums;
@@ -30,7 +30,7 @@ impl Ingest {
         scope: &TenantScope,
         parsed: &Parsed<'_>,
         earlier: &EarlierRequest,
-        strict: bool,
+        SentBy { strict, project }: SentBy<'_>,
     ) -> Result<Verdicts, IngestError> {
         let now = self.clock.now();
         let limits = self.settings.limits(scope, &self.limits);
@@ -49,6 +49,7 @@ impl Ingest {
             request: None,
             strict,
             former_ids: self.holds_former_ids(),
+            project,
         };
         let (admission, lenient) = (
             Admission::new(context, 0),

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::access::audit::Cause;
 use domain::calendar::Zone;
 use domain::tenant::TenantScope;
 use ports::active_users::VersionedZone;
 use ports::{ErrorKind, PortError};
 
 use super::Settings;
+use crate::audited;
 use crate::failure::error_chain;
 use crate::stop::StopSignal;
 
@@ -87,7 +89,7 @@ impl Settings {
     }
 
     /// Changes the zone: stored as wanted, then applied. The caller holds the tenant's lock.
-    pub(super) async fn change_zone(&self, scope: &TenantScope, zone: &Zone) -> Result<(), PortError> {
+    pub(super) async fn change_zone(&self, scope: &TenantScope, zone: &Zone, cause: &Cause) -> Result<(), PortError> {
         let applied = self.active_users.applied_zone(scope);
         let stored = self.stored_zone(scope).await?;
         if applied.zone == *zone && stored.as_ref().is_none_or(|stored| stored.zone == *zone) {
@@ -95,7 +97,7 @@ impl Settings {
         }
         let wanted = match stored {
             Some(stored) if stored.zone == *zone && stored.version > applied.version => stored,
-            stored => self.store_zone(scope, zone, &applied, stored).await?,
+            stored => self.store_zone(scope, zone, &applied, stored, cause).await?,
         };
         let changed = self.apply(scope, &wanted).await;
         if changed.as_ref().is_err_and(|error| !is_final(error)) {
@@ -134,7 +136,7 @@ impl Settings {
         let (tenant, zone) = (scope.tenant(), applied.zone.name());
         tracing::warn!(%tenant, zone, error = error_chain(why), "the zone of the tenant stays, since its days cannot be counted");
         let stored = match self.stored_zone(scope).await {
-            Ok(stored) => self.store_zone(scope, &applied.zone, &applied, stored).await.map(drop),
+            Ok(stored) => self.store_zone(scope, &applied.zone, &applied, stored, &Cause::server()).await.map(drop),
             Err(error) => Err(error),
         };
         match stored {
@@ -160,10 +162,13 @@ impl Settings {
         zone: &Zone,
         applied: &VersionedZone,
         stored: Option<VersionedZone>,
+        cause: &Cause,
     ) -> Result<VersionedZone, PortError> {
-        let version = stored.map_or(0, |stored| stored.version).max(applied.version) + 1;
+        let version = stored.as_ref().map_or(0, |stored| stored.version).max(applied.version) + 1;
+        let before = stored.map_or_else(|| applied.zone.clone(), |stored| stored.zone);
+        let audit = audited::zone_change(cause, scope, self.clock.now(), &before, zone);
         let wanted = VersionedZone { zone: zone.clone(), version };
-        self.catalog.store_wanted_zone(scope, &wanted, self.clock.now()).await?;
+        self.catalog.store_wanted_zone(scope, &wanted, &audit).await?;
         Ok(wanted)
     }
 }

@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::access::audit::AuditDraft;
 use domain::calendar::Day;
 use domain::users::UserSet;
 use ports::active_users::{ActiveUsersQuery, VersionedZone};
+use ports::register::AuditLog;
 use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::ledger::MemoryLedger;
@@ -18,6 +21,17 @@ use ports::testing::manifest::FaultPoint;
 use super::*;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
+
+fn somebody() -> &'static Cause {
+    static SOMEBODY: LazyLock<Cause> =
+        LazyLock::new(|| Cause { actor: "user:ann".to_owned(), address: None, request_id: None });
+    &SOMEBODY
+}
+
+/// What is written about a choice that these tests make behind the settings.
+fn choice() -> AuditDraft {
+    Cause::command().draft(Some(scope("a").tenant()), Timestamp::MIN, "zone.change", "settings")
+}
 
 fn settings(catalog: &Arc<MemoryCatalog>, stored: Vec<(TenantId, TenantSettings)>) -> Settings {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
@@ -41,9 +55,9 @@ fn change(max_lateness_sec: u32) -> SettingsChange {
 async fn what_holds_is_stored_and_holds_again_after_a_restart() {
     let catalog = Arc::new(MemoryCatalog::new());
     let before = settings(&catalog, Vec::new());
-    before.change(&scope("a"), &change(120)).await.unwrap();
+    before.change(&scope("a"), &change(120), somebody()).await.unwrap();
     let week = SettingsChange { week_start: Some(WeekStart::Sunday), ..SettingsChange::default() };
-    before.change(&scope("a"), &week).await.unwrap();
+    before.change(&scope("a"), &week, somebody()).await.unwrap();
     let expected = TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(120), min_time: None };
     assert_eq!(before.get(&scope("a")).settings, expected);
     assert_eq!(before.get(&scope("b")), VersionedSettings::default(), "I5");
@@ -55,12 +69,12 @@ async fn what_holds_is_stored_and_holds_again_after_a_restart() {
 async fn what_cannot_be_stored_does_not_hold() {
     let catalog = Arc::new(MemoryCatalog::new());
     let settings = settings(&catalog, Vec::new());
-    settings.change(&scope("a"), &change(120)).await.unwrap();
+    settings.change(&scope("a"), &change(120), somebody()).await.unwrap();
     let held = settings.get(&scope("a"));
     catalog.fail_next(FaultPoint::DiskFull);
-    assert_eq!(settings.change(&scope("a"), &change(7)).await.unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(settings.change(&scope("a"), &change(7), somebody()).await.unwrap_err().kind(), ErrorKind::Full);
     assert_eq!(settings.get(&scope("a")), held);
-    settings.change(&scope("a"), &change(7)).await.unwrap();
+    settings.change(&scope("a"), &change(7), somebody()).await.unwrap();
 }
 
 #[tokio::test]
@@ -77,7 +91,7 @@ async fn every_change_starts_a_generation_and_nothing_else_does() {
         (zone("Asia/Tokyo"), 2),
         (zone("Asia/Tokyo"), 2),
     ] {
-        settings.change(&scope("a"), &change).await.unwrap();
+        settings.change(&scope("a"), &change, somebody()).await.unwrap();
         assert_eq!(generation(), expected, "{change:?}");
     }
     assert_eq!(settings.calendar(&scope("a")).zone.name(), "Asia/Tokyo");
@@ -103,9 +117,9 @@ async fn a_tenants_earliest_time_goes_before_the_servers() {
     let earliest = || settings.limits(&scope("a"), &server).time_min;
     let change = |min_time| SettingsChange { min_time: Some(min_time), ..SettingsChange::default() };
     assert_eq!(earliest(), server.time_min);
-    settings.change(&scope("a"), &change(Some(Timestamp::MIN))).await.unwrap();
+    settings.change(&scope("a"), &change(Some(Timestamp::MIN)), somebody()).await.unwrap();
     assert_eq!(earliest(), Timestamp::MIN);
-    settings.change(&scope("a"), &change(None)).await.unwrap();
+    settings.change(&scope("a"), &change(None), somebody()).await.unwrap();
     assert_eq!(earliest(), server.time_min);
 }
 
@@ -133,7 +147,7 @@ async fn i9_a_change_of_zone_does_not_hold_up_the_end_of_the_server() {
     let settings = over(&Arc::new(MemoryCatalog::new()), Arc::new(Endless), Vec::new());
     let zone = SettingsChange { zone: Zone::parse("Asia/Tokyo").ok(), ..SettingsChange::default() };
     let a = scope("a");
-    let mut changing = std::pin::pin!(settings.change(&a, &zone));
+    let mut changing = std::pin::pin!(settings.change(&a, &zone, somebody()));
     let begun = tokio::time::timeout(Duration::ZERO, &mut changing).await;
     assert!(begun.is_err(), "the recount is under way");
     settings.stop();
@@ -194,7 +208,7 @@ async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_on
     let settings = over(&catalog, Arc::new(Endless), Vec::new());
     let a = scope("a");
     let change = to_tokyo();
-    let mut changing = std::pin::pin!(settings.change(&a, &change));
+    let mut changing = std::pin::pin!(settings.change(&a, &change, somebody()));
     assert!(tokio::time::timeout(Duration::ZERO, &mut changing).await.is_err(), "the recount is under way");
     assert_eq!(wanted(&catalog).await, Some(tokyo(1)));
     assert_eq!(settings.calendar(&a).zone, Zone::utc());
@@ -208,20 +222,48 @@ async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_on
 async fn a_zone_that_can_never_be_counted_is_no_longer_wanted() {
     let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Gone]));
     let settings = over(&catalog, ledger.clone(), Vec::new());
-    assert_eq!(settings.change(&scope("a"), &to_tokyo()).await.unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err().kind(), ErrorKind::Gone);
     assert_eq!(settings.pending_zone(&scope("a")), None);
     assert_eq!(wanted(&catalog).await, Some(VersionedZone { zone: Zone::utc(), version: 2 }));
     assert!(settings.resume_all().await, "nothing is left to do");
     assert_eq!(*ledger.attempts.lock(), [tokyo(1)]);
-    settings.change(&scope("a"), &to_tokyo()).await.unwrap();
+    settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap();
     assert_eq!(*ledger.attempts.lock(), [tokyo(1), tokyo(3)], "it can be asked for again");
+}
+
+/// Who did what, and what changed, of everything in the log of tenant `a`.
+async fn log(catalog: &MemoryCatalog) -> Vec<[String; 4]> {
+    let entries = catalog.audit_chain(Some(scope("a").tenant()), 0, usize::MAX).await.unwrap();
+    let told = |AuditDraft { actor, action, before, after, .. }: AuditDraft| {
+        [actor, action, before.unwrap_or_default(), after.unwrap_or_default()]
+    };
+    entries.into_iter().map(|entry| told(entry.draft)).collect()
+}
+
+#[tokio::test]
+async fn the_log_says_who_changed_what_and_what_the_server_gave_up() {
+    let catalog = Arc::new(MemoryCatalog::new());
+    let settings = over(&catalog, Failing::with(&[ErrorKind::Gone]), Vec::new());
+    settings.change(&scope("a"), &change(120), somebody()).await.unwrap();
+    settings.change(&scope("a"), &change(120), somebody()).await.unwrap();
+    settings.change(&scope("b"), &change(7), somebody()).await.unwrap();
+    settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err();
+    let expected = [
+        ["user:ann", "settings.change", r#"{"max_lateness_sec":null}"#, r#"{"max_lateness_sec":120}"#],
+        ["user:ann", "zone.change", r#"{"timezone":"UTC"}"#, r#"{"timezone":"Asia/Tokyo"}"#],
+        ["server", "zone.change", r#"{"timezone":"Asia/Tokyo"}"#, r#"{"timezone":"UTC"}"#],
+    ];
+    assert_eq!(log(&catalog).await, expected);
+    catalog.fail_next(FaultPoint::DiskFull);
+    settings.change(&scope("a"), &change(7), somebody()).await.unwrap_err();
+    assert_eq!(log(&catalog).await, expected, "what was not changed is not told");
 }
 
 #[tokio::test]
 async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
     for (failures, expected) in [(&[][..], tokyo(4).zone), (&[ErrorKind::Gone], Zone::utc())] {
         let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(failures));
-        catalog.store_wanted_zone(&scope("a"), &tokyo(4), Timestamp::MIN).await.unwrap();
+        catalog.store_wanted_zone(&scope("a"), &tokyo(4), &choice()).await.unwrap();
         let settings = over(&catalog, ledger.clone(), Vec::new());
         assert!(settings.resume_all().await);
         assert!(settings.resume_all().await);
@@ -241,7 +283,7 @@ async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
     let stop = Stop::new();
     let resuming = tokio::spawn(Arc::clone(&settings).resume_recounts(stop.signal()));
     tokio::task::yield_now().await;
-    assert_eq!(settings.change(&scope("a"), &to_tokyo()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(settings.pending_zone(&scope("a")), Some(tokyo(1).zone));
     while settings.pending_zone(&scope("a")).is_some() {
         clock.advance(Duration::from_secs(60));
@@ -258,13 +300,13 @@ async fn a_recount_holds_up_no_other_setting_and_is_not_forgotten_for_one() {
     let catalog = Arc::new(MemoryCatalog::new());
     let settings = over(&catalog, Arc::new(Endless), Vec::new());
     let (a, zone) = (scope("a"), to_tokyo());
-    let mut recounting = std::pin::pin!(settings.change(&a, &zone));
+    let mut recounting = std::pin::pin!(settings.change(&a, &zone, somebody()));
     assert!(tokio::time::timeout(Duration::ZERO, &mut recounting).await.is_err(), "the recount is under way");
-    settings.change(&a, &change(120)).await.unwrap();
+    settings.change(&a, &change(120), somebody()).await.unwrap();
     assert_eq!(settings.get(&a).settings.max_lateness_sec, Some(120));
     assert_eq!(settings.pending_zone(&a), Some(tokyo(1).zone));
     let utc = SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() };
-    let mut other = std::pin::pin!(settings.change(&a, &utc));
+    let mut other = std::pin::pin!(settings.change(&a, &utc, somebody()));
     assert!(tokio::time::timeout(Duration::ZERO, &mut other).await.is_err(), "one change of the zone at a time");
     settings.stop();
     assert_eq!(recounting.await.unwrap_err().kind(), ErrorKind::Closed);
@@ -275,13 +317,14 @@ async fn a_recount_holds_up_no_other_setting_and_is_not_forgotten_for_one() {
 async fn i6_changes_of_a_zone_that_wait_for_another_are_bounded_in_number() {
     let settings = over(&Arc::new(MemoryCatalog::new()), Arc::new(Endless), Vec::new());
     let (a, zone) = (scope("a"), to_tokyo());
-    let mut waiting: Vec<_> = (0..=WAITERS_PER_TENANT_MAX).map(|_| Box::pin(settings.change(&a, &zone))).collect();
+    let mut waiting: Vec<_> =
+        (0..=WAITERS_PER_TENANT_MAX).map(|_| Box::pin(settings.change(&a, &zone, somebody()))).collect();
     for change in &mut waiting {
         assert!(tokio::time::timeout(Duration::ZERO, change).await.is_err());
     }
-    assert_eq!(settings.change(&a, &zone).await.unwrap_err().kind(), ErrorKind::Overloaded);
+    assert_eq!(settings.change(&a, &zone, somebody()).await.unwrap_err().kind(), ErrorKind::Overloaded);
     drop(waiting);
-    let mut next = std::pin::pin!(settings.change(&a, &zone));
+    let mut next = std::pin::pin!(settings.change(&a, &zone, somebody()));
     assert!(tokio::time::timeout(Duration::ZERO, &mut next).await.is_err(), "there is room again");
 }
 
@@ -289,9 +332,9 @@ async fn i6_changes_of_a_zone_that_wait_for_another_are_bounded_in_number() {
 async fn a_zone_that_is_wanted_is_given_up_for_the_one_that_holds() {
     let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable]));
     let settings = over(&catalog, ledger.clone(), Vec::new());
-    settings.change(&scope("a"), &to_tokyo()).await.unwrap_err();
+    settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err();
     let back = SettingsChange { zone: Some(Zone::utc()), ..SettingsChange::default() };
-    settings.change(&scope("a"), &back).await.unwrap();
+    settings.change(&scope("a"), &back, somebody()).await.unwrap();
     assert_eq!((settings.pending_zone(&scope("a")), ledger.attempts.lock().len()), (None, 1));
     assert!(settings.resume_all().await);
     assert_eq!(ledger.attempts.lock().len(), 1);
@@ -304,7 +347,7 @@ async fn an_older_choice_gives_way_to_a_later_one_that_is_applied() {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
     ledger.recount(&scope("a"), &tokyo(7)).await.unwrap();
     let berlin = VersionedZone { zone: Zone::parse("Europe/Berlin").unwrap(), version: 3 };
-    catalog.store_wanted_zone(&scope("a"), &berlin, Timestamp::MIN).await.unwrap();
+    catalog.store_wanted_zone(&scope("a"), &berlin, &choice()).await.unwrap();
     let settings = over(&catalog, ledger, Vec::new());
     assert!(settings.resume_all().await);
     assert_eq!(settings.calendar(&scope("a")).zone, tokyo(7).zone);

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::access::audit::{AuditDraft, Cause};
 use domain::reference::{Attributes, Users};
 use domain::time::Timestamp;
 use pipeline::{LiveMessage, ReferenceTables, StreamEnd, TableChange};
 use ports::ErrorKind;
+use ports::register::AuditLog;
 use ports::testing::ledger::records::scope;
 
 use crate::twins::{FaultyLive, LedgerFaults};
@@ -93,7 +95,10 @@ async fn i6_a_change_keeps_its_share_of_memory_until_it_is_done() {
     let (given_back, mut back) = tokio::sync::mpsc::unbounded_channel();
     let change = TableChange::Replace { ts: START, users: Users::from([("u".to_owned(), Arc::default())]) };
     let share = Share(tables.clone(), given_back);
-    let caller = tokio::spawn(async move { tables.change(&scope("acme"), change, None, share).await.map(drop) });
+    let caller =
+        tokio::spawn(
+            async move { tables.change(&scope("acme"), change, &Cause::command(), None, share).await.map(drop) },
+        );
     tokio::task::yield_now().await;
     caller.abort();
     assert_eq!(back.recv().await, Some(1), "the generation in use when the share was given back");
@@ -113,7 +118,9 @@ async fn changes_at_the_same_time_are_made_one_after_another() {
     let mut tasks = Vec::new();
     for change in changes {
         let (tables, scope) = (tables.clone(), scope.clone());
-        tasks.push(tokio::spawn(async move { tables.change(&scope, change, None, ()).await.is_ok() }));
+        tasks.push(tokio::spawn(
+            async move { tables.change(&scope, change, &Cause::command(), None, ()).await.is_ok() },
+        ));
     }
     let mut made = 0;
     for task in tasks {
@@ -140,4 +147,27 @@ async fn i6_a_reader_that_lags_is_told_to_go() {
         .await;
     }
     assert_eq!(within("the end", slow.next()).await.unwrap_err(), StreamEnd::Lagged);
+}
+
+#[tokio::test]
+async fn the_log_tells_of_a_table_how_large_it_is_and_not_who_is_in_it() {
+    let world = World::new();
+    whole(&world).await;
+    let tables = world.pipeline.reference_tables().unwrap();
+    let user = |name: &str| (name.to_owned(), Arc::default());
+    let whole = TableChange::Replace { ts: START, users: Users::from([user("ann"), user("bob")]) };
+    tables.change(&scope("acme"), whole.clone(), &Cause::command(), None, ()).await.unwrap();
+    tables.change(&scope("acme"), whole, &Cause::command(), None, ()).await.unwrap();
+    let patch = TableChange::Patch { ts: None, users: [("ann".to_owned(), None)].into_iter().collect() };
+    tables.change(&scope("acme"), patch, &Cause::command(), None, ()).await.unwrap();
+    let entries = world.store.audit_chain(Some(scope("acme").tenant()), 0, usize::MAX).await.unwrap();
+    let told = |AuditDraft { action, target, before, after, .. }: AuditDraft| {
+        [action, target, before.unwrap_or_default(), after.unwrap_or_default()]
+    };
+    let told: Vec<_> = entries.into_iter().map(|entry| told(entry.draft)).collect();
+    let [none, two, one] =
+        [r#"{"generation":0,"users":0}"#, r#"{"generation":1,"users":2}"#, r#"{"generation":2,"users":1}"#];
+    let expected =
+        [["reference.replace", "reference:users", none, two], ["reference.patch", "reference:users", two, one]];
+    assert_eq!(told, expected, "a change that changes nothing is not told");
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::access::audit::Cause;
 use domain::limits::Limits;
 use domain::position::Seq;
 use domain::request::IdempotencyKey;
@@ -141,7 +142,7 @@ async fn what_was_accepted_stays_so_when_it_would_be_too_late_now_and_what_was_n
     let body = r#"[{"id":"now","time":"2026-01-01T00:00:00Z"},{"id":"ahead","time":"2026-01-01T00:05:00Z"}]"#;
     let first = world.taken("k", body).await;
     assert_eq!(verdicts(&first), ["now accepted", "ahead rejected time_in_future"]);
-    world.settings.change(&scope("acme"), &change).await.unwrap();
+    world.settings.change(&scope("acme"), &change, &Cause::command()).await.unwrap();
     world.clock.advance(Duration::from_secs(330));
     let again = world.send_keyed("k", body).await.unwrap();
     assert_eq!(verdicts(&again), ["now accepted".to_owned(), format!("ahead rejected {NOT_TAKEN}")]);

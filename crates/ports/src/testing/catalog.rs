@@ -1,13 +1,17 @@
-//! The memory twin of the catalog and the reference tables, and the suites that it and every adapter run. The twin
-//! is the oracle: plain maps under one lock. It keeps what a disk would keep, so that [`MemoryCatalog::reopen`]
+//! The memory twin of the catalog, the reference tables, the register and the audit log, and the suites that it and
+//! every adapter run. The twin is the oracle: plain maps under one lock. It keeps what a disk would keep, so that [`MemoryCatalog::reopen`]
 //! plays a restart, and it fails on demand as a disk would.
 
 mod conformance;
+mod records;
+mod register;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::access::audit::{AuditDraft, AuditEntry, AuditHead};
+use domain::access::record::{Record, Workspace};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -15,13 +19,23 @@ use parking_lot::Mutex;
 
 use super::manifest::FaultPoint;
 use crate::active_users::VersionedZone;
-use crate::catalog::{Catalog, Tenant, TenantSettings};
+use crate::catalog::{Catalog, TenantSettings};
 use crate::references::References;
+use crate::register::{AuditLog, Register};
 use crate::{ErrorKind, PortError};
+use records::{Records, conflict};
 
-pub use conformance::{catalog_conformance, references_conformance};
+pub use conformance::{
+    audit_conformance, audit_fault_conformance, catalog_conformance, references_conformance, register_conformance,
+};
 
-/// A catalog and store of reference tables in memory.
+/// All that one catalog keeps.
+pub trait WholeCatalog: Catalog + References + Register + AuditLog {}
+
+impl<T: Catalog + References + Register + AuditLog> WholeCatalog for T {}
+
+/// A catalog, store of reference tables, register and audit log in memory. Others that are opened from it by
+/// [`MemoryCatalog::reopen`] share what is stored.
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
     disk: Arc<Mutex<Disk>>,
@@ -29,9 +43,10 @@ pub struct MemoryCatalog {
 }
 
 /// What survives a restart.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Disk {
-    tenants: BTreeMap<TenantId, Tenant>,
+    records: Records,
+    audit: BTreeMap<Option<TenantId>, Vec<AuditEntry>>,
     settings: BTreeMap<TenantId, TenantSettings>,
     wanted_zones: BTreeMap<TenantId, VersionedZone>,
     references: BTreeMap<TenantId, Arc<ReferenceTable>>,
@@ -57,6 +72,12 @@ impl MemoryCatalog {
         Self { disk: Arc::clone(&self.disk), process: Mutex::default() }
     }
 
+    /// A store of its own that holds what this one holds.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { disk: Arc::new(Mutex::new(self.disk.lock().clone())), process: Mutex::default() }
+    }
+
     /// How often this process has asked the store for anything.
     pub fn calls(&self) -> u64 {
         self.process.lock().calls
@@ -74,9 +95,15 @@ impl MemoryCatalog {
         if process.poisoned {
             return Err(PortError::new(ErrorKind::Poisoned, "write to the catalog: an earlier write failed"));
         }
-        let Some(fault) = process.fault.take() else { return change(&mut self.disk.lock()) };
+        let mut disk = self.disk.lock();
+        let mut next = disk.clone();
+        change(&mut next)?;
+        let Some(fault) = process.fault.take() else {
+            *disk = next;
+            return Ok(());
+        };
         if fault == FaultPoint::AfterCommit {
-            change(&mut self.disk.lock())?;
+            *disk = next;
         }
         process.poisoned = fault != FaultPoint::DiskFull;
         let kind = if process.poisoned { ErrorKind::Poisoned } else { ErrorKind::Full };
@@ -90,30 +117,45 @@ impl MemoryCatalog {
     }
 }
 
-fn conflict(reason: &str) -> PortError {
-    PortError::new(ErrorKind::Conflict, format!("write to the catalog: {reason}"))
+impl Disk {
+    /// Adds an entry to the log that it is for.
+    fn log(&mut self, draft: &AuditDraft) {
+        let chain = self.audit.entry(draft.workspace.clone()).or_default();
+        let head = chain.last().map_or_else(AuditHead::default, AuditEntry::head);
+        chain.push(AuditEntry::after(head, draft.clone()));
+    }
+
+    /// Adds an entry about a change of one tenant's, which it has to be for.
+    fn log_of(&mut self, scope: &TenantScope, draft: &AuditDraft) -> Result<(), PortError> {
+        if draft.workspace.as_ref() != Some(scope.tenant()) {
+            let context = "write to the catalog: the audit entry is for another log";
+            return Err(PortError::new(ErrorKind::Unacceptable, context));
+        }
+        self.log(draft);
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Catalog for MemoryCatalog {
     async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError> {
         self.write(|disk| {
-            for id in tenants {
-                let new = || Tenant {
-                    id: id.clone(),
-                    name: id.as_str().to_owned(),
-                    active: true,
-                    created: now,
-                    updated: now,
-                };
-                disk.tenants.entry(id.clone()).or_insert_with(new);
+            let is_new = |id: &&TenantId| !disk.records.has_workspace(id);
+            let new: Vec<_> = tenants.iter().filter(is_new).cloned().collect();
+            if !new.is_empty() {
+                disk.records.begin();
+            }
+            for id in new {
+                let name = id.as_str().to_owned();
+                // Named twice, it is refused the second time.
+                let _ = disk.records.store(&Record::Workspace(Workspace::new(id, name, now)));
             }
             Ok(())
         })
     }
 
-    async fn tenants(&self) -> Result<Vec<Tenant>, PortError> {
-        Ok(self.read().tenants.values().cloned().collect())
+    async fn tenants(&self) -> Result<Vec<Workspace>, PortError> {
+        Ok(self.read().records.workspaces())
     }
 
     async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
@@ -124,11 +166,11 @@ impl Catalog for MemoryCatalog {
         &self,
         scope: &TenantScope,
         settings: &TenantSettings,
-        _: Timestamp,
+        audit: &AuditDraft,
     ) -> Result<(), PortError> {
         self.write(|disk| {
             disk.settings.insert(scope.tenant().clone(), *settings);
-            Ok(())
+            disk.log_of(scope, audit)
         })
     }
 
@@ -141,7 +183,7 @@ impl Catalog for MemoryCatalog {
         &self,
         scope: &TenantScope,
         wanted: &VersionedZone,
-        _: Timestamp,
+        audit: &AuditDraft,
     ) -> Result<(), PortError> {
         self.write(|disk| {
             let stored = disk.wanted_zones.get(scope.tenant()).map_or(0, |stored| stored.version);
@@ -149,7 +191,7 @@ impl Catalog for MemoryCatalog {
                 return Err(conflict("a later zone is wanted"));
             }
             disk.wanted_zones.insert(scope.tenant().clone(), wanted.clone());
-            Ok(())
+            disk.log_of(scope, audit)
         })
     }
 }
@@ -161,14 +203,19 @@ impl References for MemoryCatalog {
         Ok(disk.references.iter().map(|(tenant, table)| (tenant.clone(), table.clone())).collect())
     }
 
-    async fn store_reference(&self, scope: &TenantScope, table: &Arc<ReferenceTable>) -> Result<(), PortError> {
+    async fn store_reference(
+        &self,
+        scope: &TenantScope,
+        table: &Arc<ReferenceTable>,
+        audit: &AuditDraft,
+    ) -> Result<(), PortError> {
         self.write(|disk| {
             let stored = disk.references.get(scope.tenant()).map_or(0, |stored| stored.generation);
             if stored.checked_add(1) != Some(table.generation) {
                 return Err(conflict("the reference table has another generation"));
             }
             disk.references.insert(scope.tenant().clone(), Arc::clone(table));
-            Ok(())
+            disk.log_of(scope, audit)
         })
     }
 }

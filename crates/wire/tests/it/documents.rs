@@ -27,6 +27,7 @@ fn is_admitted(tenant: &str, candidate: &Candidate<'_>) -> bool {
         request: None,
         strict: false,
         former_ids: false,
+        project: None,
     };
     let admission = Admission::new(context, 0);
     admission.check(candidate, &mut AnyName, || "assigned".into()).is_ok()

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
+use crate::extract::Standing;
 use crate::response_budget::ResponseBudget;
 use crate::serve::{ConnectionGuard, ConnectionHandle};
 use crate::shape::{LiveBody, WindowBody};
@@ -39,6 +40,8 @@ pub(super) trait Sink: Send {
 /// Why a stream ends from this side.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
+    /// The credential that it was opened with is not taken any more.
+    NoRight,
     Stream(StreamEnd),
     /// The reader sent what is no WebSocket protocol.
     BadFrame,
@@ -57,6 +60,7 @@ impl Ending {
             Self::Stream(StreamEnd::Stopped) => "the server stops",
             Self::BadFrame => "the reader broke the WebSocket protocol",
             Self::Binary => "binary messages are not taken",
+            Self::NoRight => "the credential has ended, or may not read this any more",
             Self::BadText => "the text is not UTF-8",
             Self::TooLarge => "the message is too large",
         }
@@ -67,6 +71,7 @@ impl Ending {
         match self {
             Self::Stream(StreamEnd::Lagged) => close_code::POLICY,
             Self::Stream(StreamEnd::Stopped) => close_code::AWAY,
+            Self::NoRight => close_code::POLICY,
             Self::BadFrame => close_code::PROTOCOL,
             Self::Binary => close_code::UNSUPPORTED,
             Self::BadText => close_code::INVALID,
@@ -91,6 +96,7 @@ impl Ending {
 pub(super) struct Pump {
     stream: LiveStream,
     scope: TenantScope,
+    standing: Standing,
     seconds: u32,
     connection: Option<ConnectionHandle>,
     /// Taken before the answer, so that the connection never counts as idle in between.
@@ -101,15 +107,16 @@ impl Pump {
     pub(super) fn new(
         stream: LiveStream,
         scope: TenantScope,
+        standing: Standing,
         seconds: u32,
         connection: Option<ConnectionHandle>,
     ) -> Self {
         let guard = connection.as_ref().map(ConnectionHandle::guard);
-        Self { stream, scope, seconds, connection, guard }
+        Self { stream, scope, standing, seconds, connection, guard }
     }
 
     pub(super) async fn run(self, mut sink: impl Sink) {
-        let Self { mut stream, scope, seconds, mut connection, guard } = self;
+        let Self { mut stream, scope, standing, seconds, mut connection, guard } = self;
         let mut keep_alives = tokio::time::interval(KEEP_ALIVE_INTERVAL);
         let ending = loop {
             let next = tokio::select! {
@@ -125,6 +132,9 @@ impl Pump {
                     Err(why) => break Ending::Stream(why),
                 },
             };
+            if !standing.lasts() {
+                break Ending::NoRight;
+            }
             let delivering = async {
                 match next {
                     None => sink.keep_alive().await,

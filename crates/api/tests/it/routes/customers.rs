@@ -14,7 +14,7 @@ async fn a_customer_exists_from_its_first_event_on() {
     assert_eq!(
         customer,
         json!({
-            "id": "acme/eu", "tenant": "default", "external_id": "acme/eu", "name": null,
+            "id": "acme/eu", "tenant": "default", "external_id": "acme/eu", "name": null, "attributes": {}, "profile_version": 0,
             "created": "2026-11-21T10:00:10Z", "updated": "2026-11-21T10:00:10Z",
             "totals": {"totalCalls": 1, "totalTokens": 3, "totalInputTokens": 0, "totalOutputTokens": 0,
                 "tokens_by_class": {"input": 0, "cache_read": 0, "cache_write": 0, "output": 0, "reasoning": 0},

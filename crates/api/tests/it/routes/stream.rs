@@ -23,7 +23,7 @@ struct Events {
 impl Events {
     async fn open(api: &TestApi, path: &str) -> Self {
         let mut stream = TcpStream::connect(api.address).await.unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut events = Self { stream, text: String::new() };
         while !events.text.contains("\r\n\r\n") {
@@ -232,7 +232,7 @@ async fn i6_a_reader_that_takes_nothing_is_dropped_and_others_go_on() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let mut asleep = socket.connect(api.address).await.unwrap();
-    asleep.write_all(b"GET /v1/live/stream HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    asleep.write_all(b"GET /v1/live/stream HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut awake = Events::open(&api, "/v1/live/stream").await;
     let streams = |text: &str| -> u64 {
         text.lines().find_map(|line| line.strip_prefix("live_streams ")).unwrap().parse().unwrap()

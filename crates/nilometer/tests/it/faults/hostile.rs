@@ -30,7 +30,8 @@ fn assert_unharmed(server: &Server, stored: usize) {
 }
 
 fn head(extra: &str) -> Vec<u8> {
-    format!("POST /v1/events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n{extra}\r\n\r\n").into_bytes()
+    format!("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{extra}\r\n\r\n")
+        .into_bytes()
 }
 
 /// Sends raw bytes and reads what comes back, if anything does.
@@ -266,7 +267,7 @@ fn f34_i6_connections_that_send_nothing_or_next_to_nothing_are_closed() {
     let address = server.address();
     let half = [&head("content-length: 1000")[..], b"["].concat();
     let chunked = [&head("transfer-encoding: chunked")[..], b"5\r\n[    \r\n"].concat();
-    let whole = b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n";
+    let whole = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     // What is sent at once, and what is then sent again and again.
     let cases: [(&[u8], &[u8]); 7] = [
         (b"", b""),
@@ -336,9 +337,9 @@ fn f34_i6_heads_that_are_never_finished_take_bounded_memory() {
     let mut client = server.client();
     assert_eq!(client.get("/healthz").unwrap().status, 200);
     let before = server.memory_mb_max();
-    let unfinished = [&b"GET /healthz HTTP/1.1\r\nhost: t\r\nx: "[..], &vec![b'y'; 60 << 10]].concat();
+    let unfinished = [&b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: "[..], &vec![b'y'; 60 << 10]].concat();
     // Heads that are whole stay as long as their bodies do not come.
-    let head = b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\nx: ";
+    let head = b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\nx: ";
     let without_body = [&head[..], &vec![b'y'; 60 << 10], b"\r\n\r\n"].concat();
     let mut open = Vec::new();
     for number in 0..4_500 {

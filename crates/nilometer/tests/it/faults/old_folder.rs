@@ -85,6 +85,14 @@ fn as_then(path: &str, mut answer: Value) -> Value {
     if path.starts_with("/stats/top-events") {
         fields.retain(|name, _| name == "data");
     }
+    if path.starts_with("/v1/customers") && !path.contains("/usage") {
+        let rows = fields.get_mut("data").and_then(Value::as_array_mut);
+        for customer in rows.into_iter().flatten().filter_map(Value::as_object_mut) {
+            assert_eq!(customer.remove("attributes"), Some(serde_json::json!({})));
+            assert_eq!(customer.remove("profile_version"), Some(0.into()));
+        }
+        fields.retain(|name, _| name != "attributes" && name != "profile_version");
+    }
     drop_classes(&mut answer);
     let fields = answer.as_object_mut().unwrap();
     for cohort in fields.get_mut("cohorts").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -254,7 +262,8 @@ fn all_events(client: &mut Client, tenant: &str) -> Vec<Stored> {
 fn send(client: &mut Client, tenant: &str, events: &str) -> Vec<Value> {
     let key = key(tenant);
     let headers = [("x-api-key", key.as_str()), ("content-type", "application/json")];
-    let answer = client.send("POST", "/v1/events", &headers, events.as_bytes()).unwrap();
+    // Until it is applied, a verdict says only what is known so far.
+    let answer = client.send("POST", "/v1/events?wait=applied", &headers, events.as_bytes()).unwrap();
     answer.json()["results"].as_array().unwrap().clone()
 }
 

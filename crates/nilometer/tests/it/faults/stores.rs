@@ -22,8 +22,8 @@ fn get(client: &mut Client, path: &str) -> Value {
 fn i8_a_poisoned_catalog_lets_the_ledger_go_on() {
     let data = tempfile::tempdir().unwrap();
     let launch = Launch::on(data.path()).restless();
-    // The first write registers the tenants.
-    let server = launch.clone().failpoints("catalog::before_commit=1*off->1*return").start_ready();
+    // The first two writes register the tenants and the key of access tokens.
+    let server = launch.clone().failpoints("catalog::before_commit=2*off->1*return").start_ready();
     let mut client = server.client();
     assert_eq!(patch(&mut client, r#"{"week_start": "sunday"}"#).unwrap(), 503);
     assert_eq!(patch(&mut client, r#"{"week_start": "sunday"}"#).unwrap(), 503, "until it is opened again");

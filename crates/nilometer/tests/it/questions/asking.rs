@@ -69,17 +69,15 @@ impl Session {
         let given = std::env::var("QUESTIONS_SEED").ok();
         let seed = given.map_or_else(rand::random, |text| text.parse().unwrap());
         let data = tempfile::tempdir().unwrap();
-        let truths: Vec<Truth> = TENANTS.iter().map(|tenant| Truth::new(format!("key-of-{tenant}"))).collect();
-        let keys: Vec<String> =
-            TENANTS.iter().zip(&truths).map(|(tenant, truth)| format!("{tenant}:{}", truth.key)).collect();
+        let truths: Vec<Truth> =
+            TENANTS.iter().map(|tenant| Truth::new(format!("key-of-{tenant}-for-questions"))).collect();
         // Many flushes and merges of little data.
-        let launch = Launch::on(data.path())
-            .restless()
-            .set("min_time", "0001-01-01")
-            .set("flush_rows", 150)
-            .set("api_keys", keys.join(","));
+        let launch = Launch::on(data.path()).restless().set("min_time", "0001-01-01").set("flush_rows", 150);
         let server = launch.start_ready();
-        let client = server.client();
+        let mut client = server.client();
+        for (tenant, truth) in TENANTS.iter().zip(&truths) {
+            register(&mut client, tenant, &truth.key);
+        }
         Self { seed, random: StdRng::seed_from_u64(seed), truths, data, launch, server, client, asked: 0 }
     }
 
@@ -173,6 +171,18 @@ impl Session {
     pub(crate) fn end(self) {
         self.server.stop();
         assert!(self.asked > 0 && self.data.path().exists());
+    }
+}
+
+/// Makes a workspace, and a key of it that may do everything that a key may.
+fn register(client: &mut Client, tenant: &str, key: &str) {
+    let new_key = json!({"name": "for questions", "scopes": ["ingest", "read", "admin"], "key": key});
+    for (path, body) in
+        [("/v1/workspaces".to_owned(), json!({"id": tenant})), (format!("/v1/workspaces/{tenant}/keys"), new_key)]
+    {
+        let headers = [("content-type", "application/json")];
+        let made = client.send("POST", &path, &headers, body.to_string().as_bytes()).unwrap();
+        assert_eq!(made.status, 201, "{}", made.text());
     }
 }
 

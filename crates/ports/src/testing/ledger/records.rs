@@ -181,8 +181,16 @@ pub fn admitted_at(
 ) -> Admitted {
     let limits = Limits { time_min: Timestamp::MIN, future_us_max: i64::MAX, ..Limits::default() };
     let hasher = PayloadHasher::new(&HASH_KEY);
-    let context =
-        AdmissionContext { scope, limits: &limits, hasher: &hasher, times, request, strict: false, former_ids: true };
+    let context = AdmissionContext {
+        scope,
+        limits: &limits,
+        hasher: &hasher,
+        times,
+        request,
+        strict: false,
+        former_ids: true,
+        project: None,
+    };
     let mut admission = Admission::new(context, 0);
     for event in events {
         let checked = admission.check(&event.candidate, &mut AnyName, || "assigned".to_owned()).expect("an event");

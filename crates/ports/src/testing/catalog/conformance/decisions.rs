@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use domain::access::record::Workspace;
 use domain::calendar::{WeekStart, Zone};
 use domain::time::Timestamp;
 
+use super::samples::draft;
 use crate::active_users::VersionedZone;
-use crate::catalog::{Catalog, Tenant, TenantSettings};
+use crate::catalog::{Catalog, TenantSettings};
 use crate::testing::manifest::{Place, at, scope, tenant};
 use crate::{ErrorKind, PortError};
 
@@ -27,13 +29,7 @@ async fn tenants_are_created_once(place: &impl Place<dyn Catalog>) -> Result<(),
     store.ensure_tenants(&[tenant("b"), tenant("a"), tenant("b")], at(1)).await?;
     store.ensure_tenants(&[tenant("ä"), tenant("a")], at(2)).await?;
     drop(store);
-    let known = |id: &str, created| Tenant {
-        id: tenant(id),
-        name: id.to_owned(),
-        active: true,
-        created: at(created),
-        updated: at(created),
-    };
+    let known = |id: &str, created| Workspace::new(tenant(id), id, at(created));
     assert_eq!(place.open().await?.tenants().await?, [known("a", 1), known("b", 1), known("ä", 2)]);
     Ok(())
 }
@@ -57,7 +53,7 @@ async fn settings_are_of_one_tenant_and_the_last_stay(place: &impl Place<dyn Cat
     ];
     let mut expected = BTreeMap::new();
     for (now, (id, settings)) in (1..).zip(steps) {
-        store.store_settings(&scope(id), &settings, at(now)).await?;
+        store.store_settings(&scope(id), &settings, &draft(id, now)).await?;
         expected.insert(tenant(id), settings);
         assert_eq!(store.settings().await?, expected.clone().into_iter().collect::<Vec<_>>());
         drop(store);
@@ -83,7 +79,7 @@ async fn a_wanted_zone_is_replaced_by_a_later_one_only(place: &impl Place<dyn Ca
         ("a", of("Asia/Tokyo", 9), false),
         ("b", of("UTC", 1), false),
     ] {
-        let told = store.store_wanted_zone(&scope(id), &wanted, at(1)).await.err().map(|error| error.kind());
+        let told = store.store_wanted_zone(&scope(id), &wanted, &draft(id, 1)).await.err().map(|error| error.kind());
         assert_eq!(told, refused.then_some(ErrorKind::Conflict), "{wanted:?}");
         if !refused {
             expected.insert(tenant(id), wanted);
@@ -93,7 +89,7 @@ async fn a_wanted_zone_is_replaced_by_a_later_one_only(place: &impl Place<dyn Ca
         assert_eq!(store.wanted_zones().await?, expected.clone().into_iter().collect::<Vec<_>>());
     }
     assert_eq!(store.settings().await?, [], "a zone is no other decision");
-    store.store_settings(&scope("a"), &TenantSettings::default(), at(2)).await?;
+    store.store_settings(&scope("a"), &TenantSettings::default(), &draft("a", 2)).await?;
     assert_eq!(store.wanted_zones().await?, expected.into_iter().collect::<Vec<_>>());
     Ok(())
 }

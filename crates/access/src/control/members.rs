@@ -1,0 +1,219 @@
+//! The members of a workspace and the invitations to it. Only owners make owners and change them, and a workspace
+//! that has an owner keeps one.
+
+use std::sync::Arc;
+
+use domain::access::email::Email;
+use domain::access::ids::{InvitationId, UserId};
+use domain::access::principal::Subject;
+use domain::access::record::{Invitation, Membership, Record, User, UserStatus, Workspace};
+use domain::access::register::Register;
+use domain::access::rights::Role;
+use domain::tenant::TenantId;
+use domain::time::Timestamp;
+use serde_json::json;
+
+use super::creation::refuse_repeated;
+use super::joining::{MadeInvitation, NewInvitation, check_may_grant, is_open, join, token_hash};
+use super::people::{describe as describe_user, new_user};
+use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
+use crate::failure::AccessError;
+use crate::passwords::Password;
+
+impl AccessControl {
+    /// Changes the role of a member.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn change_member(
+        self: &Arc<Self>,
+        by: &By,
+        user: &str,
+        role: Role,
+        version: Option<u64>,
+    ) -> Result<Membership, AccessError> {
+        self.set_role(by, user, Some(role), version).await
+    }
+
+    /// Removes a member. Nothing that the member has made goes with that.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn remove_member(
+        self: &Arc<Self>,
+        by: &By,
+        user: &str,
+        version: Option<u64>,
+    ) -> Result<Membership, AccessError> {
+        self.set_role(by, user, None, version).await
+    }
+
+    async fn set_role(
+        self: &Arc<Self>,
+        by: &By,
+        user: &str,
+        role: Option<Role>,
+        version: Option<u64>,
+    ) -> Result<Membership, AccessError> {
+        let workspace = by.workspace()?.clone();
+        self.change_by(by, |register, now| {
+            let user = UserId::parse(user).map_err(|_| AccessError::NotFound("member"))?;
+            let before = register.membership(&workspace, user).filter(|member| member.role.is_some());
+            let before = before.ok_or(AccessError::NotFound("member"))?;
+            check_version(version, before.versioned.version)?;
+            if before.role == role {
+                return Ok((Plan::default(), before.clone()));
+            }
+            let is_own = matches!(by.principal.subject, Subject::Person(own, _) if own == user);
+            if !(is_own && role.is_none()) {
+                check_may_grant(by, before.role.max(role))?;
+            }
+            let mut plan = Plan::default();
+            if before.role == Some(Role::Owner) {
+                // So that two owners cannot leave at once, each seeing the other.
+                plan.records.push(keep_an_owner(register, &workspace, user, now)?);
+            }
+            // What the person has handed out and could not any more ends with the right to.
+            let maker = format!("user:{user}");
+            let open = register.invitations(&workspace).filter(|invitation| is_open(invitation, now));
+            let lost = open.filter(|invitation| invitation.created_by == maker && Some(invitation.role) > role);
+            plan.records.extend(lost.map(|invitation| Record::Invitation(close(invitation, now))));
+            let after = Membership { role, versioned: before.versioned.next(now), ..before.clone() };
+            let action = if role.is_some() { "member.change" } else { "member.remove" };
+            let draft = by.cause.draft(Some(&workspace), now, action, format!("user:{user}"));
+            plan.audit.push(draft.changing(describe(before.role), describe(role)));
+            plan.records.push(Record::Membership(after.clone()));
+            Ok((plan, after))
+        })
+        .await
+    }
+
+    /// Invites a person.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn invite(
+        self: &Arc<Self>,
+        by: &By,
+        email: &str,
+        role: Role,
+        repeated: Option<CreationKey>,
+    ) -> Result<MadeInvitation, AccessError> {
+        let workspace = by.workspace()?.clone();
+        let new = NewInvitation::new()?;
+        self.change_by(by, |register, now| {
+            refuse_repeated(repeated, register, now)?;
+            let email = Email::parse(email).map_err(|why| AccessError::invalid("email", why))?;
+            let (plan, made) = new.plan(register, by, &workspace, email, role, now)?;
+            let id = made.invitation.id;
+            Ok((plan.and(repeated.map(|key| key.record(Some(&workspace), id.as_str(), now))), made))
+        })
+        .await
+    }
+
+    /// Withdraws an invitation that was not accepted.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn withdraw_invitation(self: &Arc<Self>, by: &By, id: &str) -> Result<(), AccessError> {
+        let workspace = by.workspace()?.clone();
+        self.change_by(by, |register, now| {
+            let found = InvitationId::parse(id).ok().and_then(|id| register.invitation(id));
+            let found = found.filter(|found| found.workspace == workspace && is_open(found, now));
+            let found = found.ok_or(AccessError::NotFound("invitation"))?;
+            check_may_grant(by, Some(found.role))?;
+            let closed = close(found, now);
+            let draft = by.cause.draft(Some(&workspace), now, "invitation.withdraw", format!("invitation:{id}"));
+            Ok((Plan::of(Record::Invitation(closed), draft), ()))
+        })
+        .await
+    }
+
+    /// Accepts an invitation: makes the account of its address, or, when there is one, joins it after comparing the
+    /// password. The same work is done either way.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn accept_invitation(
+        self: &Arc<Self>,
+        by: &By,
+        token: &str,
+        name: Option<&str>,
+        password: &str,
+    ) -> Result<(Arc<User>, TenantId), AccessError> {
+        let password = Password::new(password).map_err(|why| AccessError::invalid("password", why))?;
+        if let Some(name) = name {
+            check_name("name", name)?;
+        }
+        let (email, known) = {
+            let register = self.register.read();
+            let invitation = open_invitation(&register, token, self.clock.now())?;
+            (invitation.email.clone(), register.user_by_email(invitation.email.folded()).cloned())
+        };
+        let hash = match &known {
+            Some(user) => {
+                let is_right = self.is_password(by, email.folded(), &password, user.password_hash.as_deref()).await?;
+                if !is_right || user.status != UserStatus::Active {
+                    return Err(AccessError::WrongLogin);
+                }
+                None
+            }
+            None => {
+                self.count_attempt(by, email.folded())?;
+                Some(self.passwords.hash(&password).await?)
+            }
+        };
+        let fresh = new_user(email, name, hash, self.clock.now())?;
+        self.change_by(by, |register, now| {
+            let invitation = open_invitation(register, token, now)?;
+            let workspace = &invitation.workspace;
+            let (user, is_new) = match register.user_by_email(invitation.email.folded()) {
+                Some(user) if known.as_ref().is_some_and(|known| **known == **user) => (User::clone(user), false),
+                Some(_) => return Err(AccessError::Raced),
+                None => (fresh.clone(), true),
+            };
+            let mut plan = Plan::default();
+            if is_new {
+                plan.records.push(Record::User(user.clone()));
+                let created = by.cause.draft(None, now, "user.create", format!("user:{}", user.id));
+                plan.audit.push(created.changing(None, describe_user(&user)));
+            }
+            plan.records.push(Record::Invitation(close(invitation, now)));
+            plan.records.push(join(register, workspace, user.id, invitation.role, now)?);
+            let mut cause = by.cause.clone();
+            cause.actor = format!("user:{}", user.id);
+            let draft = cause.draft(Some(workspace), now, "member.join", format!("user:{}", user.id));
+            plan.audit.push(draft.changing(None, describe(Some(invitation.role))));
+            Ok((plan, (Arc::new(user), workspace.clone())))
+        })
+        .await
+    }
+}
+
+/// The workspace in its next version, if an owner may go. Changed together with the membership, so that of two
+/// changes at once only one counts.
+fn keep_an_owner(
+    register: &Register,
+    workspace: &TenantId,
+    leaving: UserId,
+    now: Timestamp,
+) -> Result<Record, AccessError> {
+    if register.other_owners(workspace, leaving) == 0 {
+        return Err(AccessError::State("this is the last owner of the workspace: make another one first"));
+    }
+    let before = register.workspace(workspace).ok_or(AccessError::NotFound("workspace"))?;
+    Ok(Record::Workspace(Workspace { versioned: before.versioned.next(now), ..Workspace::clone(before) }))
+}
+
+fn open_invitation<'r>(register: &'r Register, token: &str, now: Timestamp) -> Result<&'r Invitation, AccessError> {
+    let found = register.invitation_by_token(&token_hash(token));
+    found.filter(|found| is_open(found, now)).ok_or(AccessError::WrongToken)
+}
+
+fn close(invitation: &Invitation, now: Timestamp) -> Invitation {
+    Invitation { closed: Some(now), versioned: invitation.versioned.next(now), ..invitation.clone() }
+}
+
+fn describe(role: Option<Role>) -> Option<String> {
+    role.and_then(|role| json(&json!({ "role": role.name() })))
+}

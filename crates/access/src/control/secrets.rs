@@ -1,0 +1,191 @@
+//! Secrets that requests are signed with. They are stored encrypted, since a signature can only be checked by who
+//! knows the secret.
+
+use std::sync::Arc;
+
+use domain::access::ids::SecretId;
+use domain::access::principal::{Principal, Refusal};
+use domain::access::record::{Record, SigningSecret, Versioned};
+use domain::tenant::TenantId;
+use domain::time::Timestamp;
+use serde_json::json;
+
+use super::creation::refuse_repeated;
+use super::keys::{check_project, check_secret_within};
+use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
+use crate::failure::AccessError;
+use crate::random::bytes;
+use crate::signatures::{self, SignatureHeader};
+
+/// What secrets are encrypted for.
+const PURPOSE: &str = "signing secret";
+/// Most secrets of one workspace that were not revoked.
+const SECRETS_MAX: usize = 1_000;
+
+/// A secret to be made.
+#[derive(Debug, Clone)]
+pub struct NewSecret {
+    /// What people call it.
+    pub name: String,
+    /// The one project that it is for.
+    pub project: Option<String>,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+}
+
+/// A secret that was made. Its text cannot be had again.
+#[derive(Debug, Clone)]
+pub struct MadeSecret {
+    /// Its record.
+    pub secret: Arc<SigningSecret>,
+    /// Its text.
+    pub text: String,
+}
+
+/// A signed request whose body has not been compared yet, and who it acts for if that fits.
+#[derive(Debug)]
+pub struct SignedRequest {
+    /// Who.
+    pub principal: Principal,
+    header: SignatureHeader,
+    secret: Arc<SigningSecret>,
+}
+
+impl SignedRequest {
+    /// The id of an event of the request that has none: the same for the same signature.
+    pub fn event_id(&self, index: usize) -> String {
+        self.header.event_id(index)
+    }
+}
+
+impl AccessControl {
+    /// Makes a secret.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn create_secret(
+        self: &Arc<Self>,
+        by: &By,
+        new: NewSecret,
+        repeated: Option<CreationKey>,
+    ) -> Result<MadeSecret, AccessError> {
+        let workspace = by.workspace()?.clone();
+        let made = signatures::SigningSecret::generate()?;
+        let failed = |why: Box<dyn std::error::Error + Send + Sync>| AccessError::Failed("make a secret", why);
+        let id = SecretId::parse(made.id()).map_err(|why| failed(why.into()))?;
+        let wrapped = self.master.wrap(PURPOSE, made.id(), made.bytes(), bytes::<12>()?)?;
+        let text = made.to_text().to_string();
+        self.change_by(by, |register, now| {
+            refuse_repeated(repeated, register, now)?;
+            if register.secrets(&workspace).filter(|secret| secret.revoked.is_none()).count() >= SECRETS_MAX {
+                return Err(AccessError::State("the workspace has as many signing secrets as one may have"));
+            }
+            check_secret_within(register, by, new.expires)?;
+            if new.expires.is_some_and(|expires| expires <= now) {
+                return Err(AccessError::invalid("expires", "must be in the future"));
+            }
+            let secret = SigningSecret {
+                id,
+                workspace: workspace.clone(),
+                project: check_project(register, Some(&workspace), new.project.as_deref())?,
+                name: check_name("name", &new.name)?,
+                wrapped: wrapped.into(),
+                expires: new.expires,
+                revoked: None,
+                created_by: by.cause.actor.clone(),
+                versioned: Versioned::new(now),
+            };
+            let draft = by.cause.draft(Some(&workspace), now, "secret.create", format!("secret:{id}"));
+            let plan = Plan::of(Record::SigningSecret(secret.clone()), draft.changing(None, describe(&secret)));
+            let plan = plan.and(repeated.map(|key| key.record(Some(&workspace), id.as_str(), now)));
+            Ok((plan, MadeSecret { secret: Arc::new(secret), text }))
+        })
+        .await
+    }
+
+    /// Revokes a secret.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn revoke_secret(
+        self: &Arc<Self>,
+        by: &By,
+        id: &str,
+        version: Option<u64>,
+    ) -> Result<Arc<SigningSecret>, AccessError> {
+        let workspace = by.workspace()?.clone();
+        self.change_by(by, |register, now| {
+            let before = SecretId::parse(id).ok().and_then(|id| register.secret(id));
+            let before =
+                before.filter(|secret| secret.workspace == workspace).ok_or(AccessError::NotFound("secret"))?;
+            check_version(version, before.versioned.version)?;
+            if before.revoked.is_some() {
+                return Ok((Plan::default(), Arc::clone(before)));
+            }
+            check_secret_within(register, by, before.expires)?;
+            let versioned = before.versioned.next(now);
+            let after = SigningSecret { revoked: Some(now), versioned, ..SigningSecret::clone(before) };
+            let draft = by.cause.draft(Some(&workspace), now, "secret.revoke", format!("secret:{id}"));
+            let draft = draft.changing(describe(before), describe(&after));
+            Ok((Plan::of(Record::SigningSecret(after.clone()), draft), Arc::new(after)))
+        })
+        .await
+    }
+
+    /// Who a signed request acts for, if its body fits, which is compared when it has come.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub fn begin_signed(&self, header: &str) -> Result<SignedRequest, AccessError> {
+        let header = SignatureHeader::parse(header).map_err(|why| AccessError::invalid("Nilometer-Signature", why))?;
+        let now = self.clock.now();
+        header.check_time(now).map_err(|why| AccessError::invalid("Nilometer-Signature", why))?;
+        let id = SecretId::parse(header.key_id()).map_err(|_| Refusal::WrongSignature)?;
+        let (secret, principal) = self.register.read().authenticate_signer(id, now)?;
+        Ok(SignedRequest { principal, header, secret })
+    }
+
+    /// Compares the signature with the request as it was sent.
+    ///
+    /// # Errors
+    /// [`AccessError::Refused`] with `WrongSignature` when it does not fit.
+    pub fn check_signed(
+        &self,
+        signed: &SignedRequest,
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> Result<(), AccessError> {
+        let SigningSecret { id, wrapped, versioned, .. } = &*signed.secret;
+        let known = self.opened.lock().get(&(*id, versioned.version)).cloned();
+        let secret = match known {
+            Some(secret) => secret,
+            None => {
+                let opened = self.master.unwrap(PURPOSE, id.as_str(), wrapped)?;
+                let secret = signatures::SigningSecret::from_parts(id.as_str(), &opened);
+                let secret = secret.map_err(|why| AccessError::Failed("open a signing secret", why.into()))?;
+                let secret = Arc::new(secret);
+                self.opened.lock().insert((*id, versioned.version), Arc::clone(&secret));
+                secret
+            }
+        };
+        let fits = signed.header.verify(&secret, method, target, body);
+        fits.map_err(|_| AccessError::Refused(Refusal::WrongSignature))
+    }
+
+    /// The signing secrets of a workspace, in order of id.
+    pub fn secrets(&self, workspace: &TenantId) -> Vec<Arc<SigningSecret>> {
+        let mut all: Vec<_> = self.register.read().secrets(workspace).cloned().collect();
+        all.sort_by_key(|secret| secret.id);
+        all
+    }
+}
+
+fn describe(secret: &SigningSecret) -> Option<String> {
+    json(&json!({
+        "name": secret.name,
+        "project": secret.project.as_deref(),
+        "expires": secret.expires.map(|at| at.to_string()),
+        "revoked": secret.revoked.map(|at| at.to_string()),
+    }))
+}

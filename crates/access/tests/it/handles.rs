@@ -1,0 +1,170 @@
+//! Two processes over one store: what one has changed the other knows after the time that the port allows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::control::{NewKey, forget_master, needs_master};
+use access::master_key::MasterKey;
+use access::tokens::TokenNames;
+use access::{AccessControl, AccessError, AccessParts, By, Caller, Presented};
+use domain::access::audit::Cause;
+use domain::access::key_text::KeyPurpose;
+use domain::access::principal::{Principal, Refusal, Subject};
+use domain::access::rights::{KeyScope, KeyScopes, Rights};
+use domain::limits::REGISTER_STALENESS_MAX;
+use domain::tenant::{Keyring, TenantId};
+use domain::time::Timestamp;
+use ports::testing::catalog::MemoryCatalog;
+use ports::testing::clock::ManualClock;
+use ports::testing::manifest::FaultPoint;
+
+pub(crate) fn by() -> By {
+    let principal =
+        Principal { workspace: None, rights: Rights::of_operator(), subject: Subject::Command, project: None };
+    By { principal, cause: Cause::command() }
+}
+
+pub(crate) fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+fn new_key(name: &str, registered: Option<&str>) -> NewKey {
+    NewKey {
+        name: name.to_owned(),
+        scopes: KeyScopes::of(&[KeyScope::Read]),
+        project: None,
+        expires: None,
+        addresses: Vec::new(),
+        purpose: KeyPurpose::Live,
+        registered: registered.map(str::to_owned),
+        allows_weak: false,
+    }
+}
+
+fn parts(store: &MemoryCatalog, clock: &Arc<ManualClock>, master: &str) -> AccessParts {
+    AccessParts {
+        store: Arc::new(store.reopen()),
+        clock: clock.clone(),
+        master: MasterKey::parse(&master.repeat(32)).unwrap(),
+        configured: Keyring::new(),
+        command: None,
+        names: TokenNames { issuer: "i".to_owned(), audience: "a".to_owned() },
+        external: None,
+    }
+}
+
+async fn open(store: &MemoryCatalog, clock: &Arc<ManualClock>, master: &str) -> Arc<AccessControl> {
+    AccessControl::load(parts(store, clock, master)).await.unwrap()
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::parse("2026-11-30T10:00:00Z").unwrap()))
+}
+
+fn opens(control: &AccessControl, key: &str) -> Result<(), Refusal> {
+    control.caller(Presented::Bearer(key), None).map(|caller| assert!(matches!(caller, Caller::Principal(_))))
+}
+
+#[tokio::test]
+async fn f37_a_key_that_one_process_revokes_is_refused_by_all_within_30_seconds() {
+    let (store, clock) = (MemoryCatalog::new(), clock());
+    let (one, two) = (open(&store, &clock, "07").await, open(&store, &clock, "07").await);
+    let keeping_up = tokio::spawn(Arc::clone(&two).keep_up());
+    one.create_workspace(&by(), "acme", None, None).await.unwrap();
+    let made = one.create_key(&by(), Some(&acme()), new_key("k", None), None).await.unwrap();
+    let text = made.text.unwrap();
+    assert_eq!((opens(&one, &text), opens(&two, &text)), (Ok(()), Err(Refusal::UnknownKey)));
+    let later = async |expected| {
+        clock.advance(REGISTER_STALENESS_MAX);
+        for _ in 0..1_000 {
+            if opens(&two, &text) == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(opens(&two, &text), expected, "after the time that the port allows");
+    };
+    later(Ok(())).await;
+    one.revoke_key(&by(), Some(&acme()), made.key.id.as_str(), None).await.unwrap();
+    assert_eq!((opens(&one, &text), opens(&two, &text)), (Err(Refusal::RevokedKey), Ok(())));
+    later(Err(Refusal::RevokedKey)).await;
+    keeping_up.abort();
+}
+
+#[tokio::test]
+async fn a_change_on_what_another_process_has_changed_is_refused_and_then_seen() {
+    let (store, clock) = (MemoryCatalog::new(), clock());
+    let one = open(&store, &clock, "07").await;
+    one.create_workspace(&by(), "acme", None, None).await.unwrap();
+    let made = one.create_key(&by(), Some(&acme()), new_key("k", None), None).await.unwrap();
+    let id = made.key.id.to_string();
+    let two = open(&store, &clock, "07").await;
+    one.revoke_key(&by(), Some(&acme()), &id, None).await.unwrap();
+    let raced = two.rotate_key(&by(), Some(&acme()), &id, 60, None, None).await;
+    assert!(matches!(raced, Err(AccessError::Raced)), "{raced:?}");
+    let known = two.rotate_key(&by(), Some(&acme()), &id, 60, None, None).await;
+    assert!(matches!(known, Err(AccessError::State(_))), "the change was taken with the refusal: {known:?}");
+    let third = two.create_key(&by(), Some(&acme()), new_key("k", None), None).await.unwrap();
+    one.refresh().await.unwrap();
+    assert_eq!(opens(&one, &third.text.unwrap()), Ok(()));
+}
+
+/// I8: what could not be stored is not seen.
+#[tokio::test]
+async fn i8_a_change_that_fails_is_not_seen() {
+    for point in [FaultPoint::BeforeCommit, FaultPoint::DiskFull] {
+        let (store, clock) = (Arc::new(MemoryCatalog::new()), clock());
+        let control = AccessControl::load(AccessParts { store: store.clone(), ..parts(&store, &clock, "07") });
+        let control = control.await.unwrap();
+        control.create_workspace(&by(), "acme", None, None).await.unwrap();
+        let made = control.create_key(&by(), Some(&acme()), new_key("k", None), None).await.unwrap();
+        store.fail_next(point);
+        let failed = control.revoke_key(&by(), Some(&acme()), made.key.id.as_str(), None).await;
+        assert!(matches!(failed, Err(AccessError::Store(_))), "{failed:?}");
+        assert_eq!(opens(&control, made.text.as_deref().unwrap()), Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_kept_to_the_minute_and_not_written_for_each_request() {
+    let (store, clock) = (MemoryCatalog::new(), clock());
+    let control = open(&store, &clock, "07").await;
+    control.create_workspace(&by(), "acme", None, None).await.unwrap();
+    let made = control.create_key(&by(), Some(&acme()), new_key("k", None), None).await.unwrap();
+    let (id, text) = (made.key.id.to_string(), made.text.unwrap());
+    let last = |control: &AccessControl| control.key(Some(&acme()), &id).unwrap().last_used;
+    assert_eq!(last(&control), None);
+    let first = control.now();
+    for _ in 0..100 {
+        opens(&control, &text).unwrap();
+        clock.advance(Duration::from_millis(10));
+    }
+    assert_eq!(last(&control), Some(first));
+    control.store_uses().await;
+    assert_eq!(last(&*open(&store, &clock, "07").await), Some(first));
+    clock.advance(Duration::from_secs(60));
+    opens(&control, &text).unwrap();
+    assert_eq!(last(&control), Some(control.now()));
+}
+
+#[tokio::test]
+async fn what_a_lost_master_key_opened_is_given_up_and_the_rest_goes_on() {
+    let (store, clock) = (MemoryCatalog::new(), clock());
+    let control = open(&store, &clock, "07").await;
+    control.create_workspace(&by(), "acme", None, None).await.unwrap();
+    let made = control.create_key(&by(), Some(&acme()), new_key("made", None), None).await.unwrap().text.unwrap();
+    let theirs = "a-key-that-was-made-elsewhere";
+    control.create_key(&by(), Some(&acme()), new_key("theirs", Some(theirs)), None).await.unwrap();
+    assert!(needs_master(&store.reopen()).await.unwrap() && !needs_master(&MemoryCatalog::new()).await.unwrap());
+    assert_eq!(opens(&control, theirs), Ok(()));
+    let wrong = AccessControl::load(parts(&store, &clock, "08")).await;
+    assert!(matches!(wrong, Err(AccessError::Failed(..))), "another master key is told at the start: {wrong:?}");
+
+    assert_eq!(forget_master(&store.reopen(), control.now()).await.unwrap(), 2);
+    let control = open(&store, &clock, "08").await;
+    assert_eq!((opens(&control, &made), opens(&control, theirs)), (Ok(()), Err(Refusal::UnknownKey)));
+    control.create_key(&by(), Some(&acme()), new_key("again", Some(theirs)), None).await.unwrap();
+    assert_eq!(opens(&control, theirs), Ok(()));
+    control.rotate_token_key(&by()).await.unwrap();
+    open(&store, &clock, "08").await;
+}

@@ -1,0 +1,412 @@
+//! Who a request acts for. Reads the one credential that it carries, asks the register who that is and which
+//! workspace is meant, and holds the rights against what the route needs. A handler can reach a tenant's data only
+//! through the types here, and the ones that take a key which is bound to a project hand that project over.
+
+use std::sync::Arc;
+
+use access::control::SignedRequest;
+use access::{AccessError, By, Caller, Presented};
+use axum::extract::FromRequestParts;
+use domain::access::audit::Cause;
+use domain::access::ids::{SessionId, UserId};
+use domain::access::principal::{Principal, Refusal, Subject};
+use domain::access::rights::{Permission, Rights};
+use domain::tenant::{CredentialHash, TenantScope};
+use http::Method;
+use http::header::HeaderValue;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+
+use super::credential::{Credential, bearer, credential, workspace_named};
+use crate::browser::{self, OwnOrigin, check_same_origin};
+use crate::client_address::ClientAddress;
+use crate::needs::Needs;
+use crate::problem::{Problem, ProblemKind};
+use crate::request_tenant::{Access, RequestTenant};
+use crate::serve::SentTarget;
+use crate::state::ApiState;
+
+/// The id of a request, among its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
+/// One who was let in, for what goes on after the answer has begun: whether that is still so.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    api: Arc<ApiState>,
+    principal: Principal,
+    permission: Permission,
+}
+
+impl Standing {
+    /// Whoever has sent a request that needs `permission`.
+    pub(crate) fn new(api: &Arc<ApiState>, by: &By, permission: Permission) -> Self {
+        Self { api: Arc::clone(api), principal: by.principal.clone(), permission }
+    }
+
+    /// Whether the credential is still taken and the rights still go so far.
+    pub(crate) fn lasts(&self) -> bool {
+        self.api.access.still_allows(&self.principal, self.permission)
+    }
+}
+
+/// The tenant of a request that only reads. Refuses keys that are bound to a project.
+///
+/// A handler says with its extractor what its route does; there is no other way to a tenant.
+#[derive(Debug)]
+pub(crate) struct ReadScope(pub(crate) TenantScope);
+
+/// The tenant of a request that only reads, and the one project that it may read of if its key is bound to one.
+#[derive(Debug)]
+pub(crate) struct ProjectScope {
+    pub(crate) scope: TenantScope,
+    pub(crate) project: BoundProject,
+    pub(crate) by: By,
+}
+
+/// The tenant of a request whose answer goes on, and whether its caller is still let in. Refuses keys that are bound
+/// to a project.
+#[derive(Debug)]
+pub(crate) struct StreamScope {
+    pub(crate) scope: TenantScope,
+    pub(crate) standing: Standing,
+}
+
+impl FromRequestParts<Arc<ApiState>> for StreamScope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let (scope, by) = enter(parts, api, Access::Read, None)?.unbound()?;
+        Ok(Self { scope, standing: Standing::new(api, &by, Permission::ReadAggregates) })
+    }
+}
+
+/// The tenant of a request that changes something, and who asks for that. Refused before anything is done when the
+/// tenant's own answers fill their memory, so that the answer to a change that was made is never refused.
+#[derive(Debug)]
+pub(crate) struct WriteScope {
+    pub(crate) scope: TenantScope,
+    pub(crate) by: By,
+}
+
+/// Who sends events. Whose they are is told when the body is there, since a signature covers it.
+#[derive(Debug)]
+pub(crate) struct IngestScope {
+    entered: Entered,
+    method: Method,
+    target: String,
+}
+
+impl IngestScope {
+    /// Whose events these are, and the one project that they may name.
+    ///
+    /// # Errors
+    /// 401 when the request is signed and its signature does not fit.
+    pub(crate) fn with_body(self, api: &ApiState, body: &[u8]) -> Result<(TenantScope, BoundProject), Problem> {
+        let Entered { scope, by, signed } = self.entered;
+        if let Some(signed) = signed {
+            let checked = api.access.check_signed(&signed, self.method.as_str(), &self.target, body);
+            checked.map_err(|why| Problem::from(why).at("Nilometer-Signature"))?;
+        }
+        // The body may have taken long to arrive.
+        if !api.access.still_allows(&by.principal, Permission::WriteEvents) {
+            return Err(Problem::new(ProblemKind::Unauthorized, "the credential has ended while the body was sent"));
+        }
+        Ok((scope, BoundProject(by.principal.project)))
+    }
+}
+
+/// Who sends the events of a request, as its `Idempotency-Key` is bound to. Among the extensions.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    pub(super) credential: CredentialHash,
+    /// What a signed request is known by when it has no key.
+    pub(super) signature: Option<String>,
+}
+
+/// The operator of the server.
+#[derive(Debug)]
+pub(crate) struct Operator(pub(crate) By);
+
+/// A person who has logged in.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
+    pub(crate) by: By,
+    pub(crate) cookies: Cookies,
+}
+
+/// Whoever asks, for routes that need nothing.
+#[derive(Debug)]
+pub(crate) struct Anyone {
+    pub(crate) by: By,
+    pub(crate) cookies: Cookies,
+}
+
+/// Whether the request may have a cookie set: a page of another origin must not log anybody in here.
+#[derive(Debug, Clone)]
+pub(crate) struct Cookies(Result<(), Problem>);
+
+impl Cookies {
+    fn of(parts: &Parts) -> Self {
+        let own = parts.extensions.get::<Arc<OwnOrigin>>().cloned().unwrap_or_default();
+        Self(check_same_origin(parts, &own, browser::Caller::Cookie))
+    }
+
+    /// Refuses to set a cookie that is asked for, if it may not be.
+    ///
+    /// # Errors
+    /// 403, which names the header that says that the page is not an own one.
+    pub(crate) fn check(&self, is_asked: bool) -> Result<(), Problem> {
+        if is_asked { self.0.clone() } else { Ok(()) }
+    }
+}
+
+/// Refuses a request on a route that was declared to need something else than its handler looks at.
+fn check_needs(parts: &Parts, fits: fn(&Needs) -> bool) -> Result<(), Problem> {
+    if parts.extensions.get().is_some_and(fits) {
+        return Ok(());
+    }
+    Err(Problem::internal("the route is declared to need something else than its handler looks at"))
+}
+
+/// The project that a key is bound to, if it is.
+#[derive(Debug, Clone)]
+pub(crate) struct BoundProject(Option<Arc<str>>);
+
+impl BoundProject {
+    /// The project to ask for, given the one that the request names.
+    ///
+    /// # Errors
+    /// `project_mismatch` when the request names another.
+    pub(crate) fn narrow(&self, asked: Option<String>) -> Result<Option<String>, Problem> {
+        match (&self.0, asked) {
+            (None, asked) => Ok(asked),
+            (Some(own), None) => Ok(Some(own.to_string())),
+            (Some(own), Some(asked)) if asked == **own => Ok(Some(asked)),
+            (Some(_), Some(_)) => {
+                let detail = "project_mismatch: the key is bound to another project";
+                Err(Problem::new(ProblemKind::Forbidden, detail).at("project"))
+            }
+        }
+    }
+
+    /// The project itself.
+    pub(crate) fn get(&self) -> Option<&Arc<str>> {
+        self.0.as_ref()
+    }
+
+    /// Whether what is of `project` may be read.
+    pub(crate) fn takes(&self, project: Option<&str>) -> bool {
+        self.0.as_deref().is_none_or(|own| project == Some(own))
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for ReadScope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let entered = enter(parts, api, Access::Read, None)?;
+        entered.unbound().map(|(scope, _)| Self(scope))
+    }
+}
+
+impl ReadScope {
+    /// The tenant of a request that needs `permission`, on a route that needs different ones.
+    pub(crate) fn with(parts: &Parts, api: &Arc<ApiState>, permission: Permission) -> Result<Self, Problem> {
+        enter(parts, api, Access::Read, Some(permission))?.unbound().map(|(scope, _)| Self(scope))
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for ProjectScope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let Entered { scope, by, .. } = enter(parts, api, Access::Read, None)?;
+        Ok(Self { scope, project: BoundProject(by.principal.project.clone()), by })
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for WriteScope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let (scope, by) = enter(parts, api, Access::Write, None)?.unbound()?;
+        api.write_response_budget.check_own_room(scope.tenant())?;
+        Ok(Self { scope, by })
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for IngestScope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let entered = enter(parts, api, Access::Write, None)?;
+        api.write_response_budget.check_own_room(entered.scope.tenant())?;
+        let credential = match &entered.by.principal.subject {
+            Subject::Person(..) | Subject::Signature(_) | Subject::External(_) => {
+                // No key begins with a zero byte.
+                CredentialHash::of(Some(&format!("\0{}", entered.by.principal.subject)))
+            }
+            _ => CredentialHash::of(bearer(&parts.headers)?),
+        };
+        let signature = entered.signed.as_ref().map(|signed| signed.event_id(0));
+        parts.extensions.insert(Sender { credential, signature });
+        let target = match parts.extensions.get::<SentTarget>() {
+            Some(SentTarget(target)) => target.as_str().to_owned(),
+            None => parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
+        };
+        Ok(Self { entered, method: parts.method.clone(), target })
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        check_needs(parts, |needs| matches!(needs, Needs::Permission(Permission::ManageServer) | Needs::Metrics))?;
+        let identified = identify(parts, api, false)?;
+        let principal = match identified.caller {
+            Caller::Principal(principal) => principal,
+            Caller::Person(user, session) => person(user, session),
+        };
+        let by = By { cause: cause(parts, &principal), principal };
+        check_rights(api, &by, Permission::ManageServer, identified.header)?;
+        Ok(Self(by))
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for Person {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        check_needs(parts, |needs| *needs == Needs::Login)?;
+        let identified = identify(parts, api, false)?;
+        let Caller::Person(user, session) = identified.caller else {
+            let detail = "this is for people: log in, and send the access token or the cookie";
+            return Err(Problem::new(ProblemKind::Forbidden, detail).at(identified.header));
+        };
+        let principal = person(user, session);
+        Ok(Self { user, session, by: By { cause: cause(parts, &principal), principal }, cookies: Cookies::of(parts) })
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for Anyone {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<ApiState>) -> Result<Self, Problem> {
+        check_needs(parts, |needs| *needs == Needs::Nothing)?;
+        let principal =
+            Principal { workspace: None, rights: Rights::default(), subject: Subject::Anonymous, project: None };
+        let cause = Cause { actor: "anyone".to_owned(), ..cause(parts, &principal) };
+        Ok(Self { by: By { principal, cause }, cookies: Cookies::of(parts) })
+    }
+}
+
+/// Who makes a request, and the header that says so.
+struct Identified {
+    caller: Caller,
+    header: &'static str,
+    signed: Option<SignedRequest>,
+}
+
+/// A request in its workspace.
+#[derive(Debug)]
+struct Entered {
+    scope: TenantScope,
+    by: By,
+    signed: Option<SignedRequest>,
+}
+
+impl Entered {
+    /// Refuses keys that are bound to a project: only routes that filter by project take them.
+    fn unbound(self) -> Result<(TenantScope, By), Problem> {
+        if self.by.principal.project.is_some() {
+            return Err(refused(Refusal::NotOfProject, "Authorization"));
+        }
+        Ok((self.scope, self.by))
+    }
+}
+
+/// A person outside of any workspace.
+fn person(user: UserId, session: SessionId) -> Principal {
+    Principal { workspace: None, rights: Rights::default(), subject: Subject::Person(user, session), project: None }
+}
+
+/// Who makes a request. A signature is taken by routes that hold it against the body, and by no others.
+fn identify(parts: &Parts, api: &ApiState, takes_signature: bool) -> Result<Identified, Problem> {
+    let (credential, header) = credential(&parts.headers, api.cookie)?;
+    let own = parts.extensions.get::<Arc<OwnOrigin>>().cloned().unwrap_or_default();
+    let presented = match &credential {
+        Credential::Signature(_) if !takes_signature => {
+            let detail = "a signed request can send events, and nothing else";
+            return Err(Problem::new(ProblemKind::Forbidden, detail).at(header));
+        }
+        Credential::Signature(header) => {
+            let signed = api.access.begin_signed(header);
+            let signed = signed.map_err(|why| Problem::from(why).at("Nilometer-Signature"))?;
+            let caller = Caller::Principal(signed.principal.clone());
+            return Ok(Identified { caller, header: "Nilometer-Signature", signed: Some(signed) });
+        }
+        Credential::None => Presented::Nothing,
+        Credential::Bearer(text) => Presented::Bearer(text),
+        Credential::Cookie(text) => {
+            check_same_origin(parts, &own, browser::Caller::Cookie)?;
+            Presented::Cookie(text)
+        }
+    };
+    let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
+    let caller = api.access.caller(presented, address).map_err(|why| refused(why, header))?;
+    Ok(Identified { caller, header, signed: None })
+}
+
+/// The workspace of a request, for which the caller has the permission that the route needs.
+fn enter(
+    parts: &Parts,
+    api: &Arc<ApiState>,
+    access: Access,
+    permission: Option<Permission>,
+) -> Result<Entered, Problem> {
+    let permission = match (permission, parts.extensions.get::<Needs>().copied()) {
+        (Some(permission), _) | (None, Some(Needs::Permission(permission))) => permission,
+        _ => return Err(Problem::internal("the route does not say which permission it needs")),
+    };
+    let takes_signature = access == Access::Write && permission == Permission::WriteEvents;
+    let Identified { caller, header, signed } = identify(parts, api, takes_signature)?;
+    let named = workspace_named(parts)?;
+    let principal = api.access.enter(&caller, named.as_deref()).map_err(|why| refused(why, header))?;
+    let by = By { cause: cause(parts, &principal), principal };
+    let scope = check_rights(api, &by, permission, header)?;
+    let scope = scope.ok_or_else(|| refused(Refusal::WorkspaceRequired, header))?;
+    if let Some(request) = parts.extensions.get::<RequestTenant>() {
+        request.set(scope.tenant(), access);
+    }
+    Ok(Entered { scope, by, signed })
+}
+
+/// The workspace of a caller who has `permission`. That one has not is noted in the audit log, now and then.
+fn check_rights(
+    api: &Arc<ApiState>,
+    by: &By,
+    permission: Permission,
+    header: &'static str,
+) -> Result<Option<TenantScope>, Problem> {
+    if by.principal.rights.allow(permission) {
+        return Ok(by.principal.workspace.clone());
+    }
+    let why = Refusal::NotAllowed(permission);
+    let (access, noted) = (Arc::clone(&api.access), by.clone());
+    tokio::spawn(async move { access.note_refusal(&noted.principal, &noted.cause, why).await });
+    Err(refused(why, header))
+}
+
+fn cause(parts: &Parts, principal: &Principal) -> Cause {
+    let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
+    let id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(str::to_owned);
+    access::AccessControl::cause(principal, address, id)
+}
+
+fn refused(why: Refusal, header: &str) -> Problem {
+    Problem::from(AccessError::Refused(why)).at_credential(why, header)
+}

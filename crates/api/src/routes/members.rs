@@ -1,0 +1,168 @@
+//! The members of a workspace, and invitations to it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use domain::access::principal::Subject;
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::workspaces::role;
+use crate::extract::{Creating, Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::ChangeRefusals;
+use crate::shape::{InvitationBody, MadeInvitationBody, MemberBody, Whole};
+use crate::state::ApiState;
+
+/// Largest body of these routes, in bytes.
+const MEMBER_BYTES_MAX: usize = 16 << 10;
+
+/// A change of a member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = MemberChange)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemberChangeIn {
+    /// `viewer`, `member`, `admin` or `owner`; owners are made and changed by owners alone.
+    #[schema(pattern = "^(viewer|member|admin|owner)$")]
+    role: String,
+}
+
+/// An invitation to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewInvitation)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InvitationIn {
+    /// Who is meant.
+    #[schema(example = "ann@example.com")]
+    email: String,
+    /// `viewer`, `member`, `admin` or `owner`.
+    #[schema(pattern = "^(viewer|member|admin|owner)$", example = "member")]
+    role: String,
+}
+
+/// List the members
+#[utoipa::path(
+    get, path = "/v1/members", tag = "workspaces", operation_id = "members",
+    responses((status = 200, description = "All of them", body = Whole<MemberBody>), ChangeRefusals),
+)]
+pub(crate) async fn list(
+    State(api): State<Arc<ApiState>>,
+    ReadScope(scope): ReadScope,
+    _: Parameters<NoParameters>,
+) -> Json<Whole<MemberBody>> {
+    let register = api.access.register();
+    let members = register.members(scope.tenant());
+    let body = |member| MemberBody::new(member, register.user(member.user).map(|user| &**user));
+    Json(Whole { data: members.map(body).collect() })
+}
+
+/// Change a member's role
+#[utoipa::path(
+    patch, path = "/v1/members/{id}", tag = "workspaces", operation_id = "change_member",
+    params(("id" = String, Path, description = "The person's id")), request_body = MemberChangeIn,
+    responses((status = 200, description = "The member as it is now", body = MemberBody), ChangeRefusals),
+)]
+pub(crate) async fn change(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { by, .. }: WriteScope,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+    IfMatch(version): IfMatch,
+    Document(fields): Document<MemberChangeIn, MEMBER_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let changed = api.access.change_member(&by, &id, role(&fields.role)?, version).await?;
+    let user = api.access.register().user(changed.user).cloned();
+    let body = MemberBody::new(&changed, user.as_deref());
+    Ok((etag(changed.versioned.version), Json(body)).into_response())
+}
+
+/// Remove a member
+///
+/// The person's next request is refused. The last owner of a workspace stays.
+#[utoipa::path(
+    delete, path = "/v1/members/{id}", tag = "workspaces", operation_id = "remove_member",
+    params(("id" = String, Path, description = "The person's id")),
+    responses((status = 204, description = "Removed"), ChangeRefusals),
+)]
+pub(crate) async fn remove(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { by, .. }: WriteScope,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+    IfMatch(version): IfMatch,
+) -> Result<StatusCode, Problem> {
+    api.access.remove_member(&by, &id, version).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Leave the workspace
+///
+/// For a person of any role. The last owner of a workspace stays.
+#[utoipa::path(
+    post, path = "/v1/members/leave", tag = "workspaces", operation_id = "leave",
+    responses((status = 204, description = "Left"), ChangeRefusals),
+)]
+pub(crate) async fn leave(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { by, .. }: WriteScope,
+    _: Parameters<NoParameters>,
+) -> Result<StatusCode, Problem> {
+    let Subject::Person(user, _) = by.principal.subject else {
+        return Err(Problem::new(ProblemKind::Forbidden, "only a person can leave").at("Authorization"));
+    };
+    api.access.remove_member(&by, user.as_str(), None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the open invitations
+#[utoipa::path(
+    get, path = "/v1/invitations", tag = "workspaces", operation_id = "invitations",
+    responses((status = 200, description = "All of them", body = Whole<InvitationBody>), ChangeRefusals),
+)]
+pub(crate) async fn invitations(
+    State(api): State<Arc<ApiState>>,
+    ReadScope(scope): ReadScope,
+    _: Parameters<NoParameters>,
+) -> Json<Whole<InvitationBody>> {
+    let (register, now) = (api.access.register(), api.access.now());
+    let open = register.invitations(scope.tenant()).filter(|one| one.closed.is_none() && now < one.expires);
+    let mut open: Vec<_> = open.collect();
+    open.sort_by_key(|one| (one.versioned.created, one.id));
+    Json(Whole { data: open.into_iter().map(InvitationBody::from).collect() })
+}
+
+/// Invite a person
+///
+/// The token is answered once, to be handed on; no mail is sent. It can be used once, within 72 hours.
+#[utoipa::path(
+    post, path = "/v1/invitations", tag = "workspaces", operation_id = "invite", request_body = InvitationIn,
+    responses((status = 201, description = "Made", body = MadeInvitationBody), ChangeRefusals),
+)]
+pub(crate) async fn invite(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { by, .. }: WriteScope,
+    _: Parameters<NoParameters>,
+    new: Creating<InvitationIn, MEMBER_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let made = api.access.invite(&by, &new.fields.email, role(&new.fields.role)?, new.key(&by)).await?;
+    Ok((StatusCode::CREATED, Json(MadeInvitationBody::from(made))).into_response())
+}
+
+/// Withdraw an invitation
+#[utoipa::path(
+    delete, path = "/v1/invitations/{id}", tag = "workspaces", operation_id = "withdraw_invitation",
+    params(("id" = String, Path, description = "The invitation's id")),
+    responses((status = 204, description = "Withdrawn"), ChangeRefusals),
+)]
+pub(crate) async fn withdraw(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { by, .. }: WriteScope,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+) -> Result<StatusCode, Problem> {
+    api.access.withdraw_invitation(&by, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

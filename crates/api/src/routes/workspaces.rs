@@ -1,0 +1,333 @@
+//! Workspaces: the one that a request acts in, and, for the operator, all of them.
+
+use std::sync::Arc;
+
+use access::AccessError;
+use access::control::WorkspaceChange;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use domain::access::record::WorkspaceStatus;
+use domain::access::rights::{KeyScopes, Role};
+use domain::tenant::TenantId;
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::keys::{KEY_BYTES_MAX, KeyIn};
+use crate::extract::{Creating, Document, Id, IfMatch, NoParameters, Operator, Parameters, WriteScope, etag};
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::docs::ChangeRefusals;
+use crate::shape::{CurrentWorkspaceBody, KeyBody, MadeKeyBody, MadeMemberBody, Whole, WorkspaceBody};
+use crate::state::ApiState;
+
+/// Largest body of these routes, in bytes.
+const WORKSPACE_BYTES_MAX: usize = 16 << 10;
+
+/// A workspace to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewWorkspace)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorkspaceIn {
+    /// Its id: a-z, 0-9, `-`, `_` and `.`, at most 63 of them.
+    #[schema(example = "acme")]
+    id: String,
+    /// What people call it; the id if not given.
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// A change of the workspace that a request acts in; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CurrentWorkspaceChange)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CurrentWorkspaceChangeIn {
+    /// What people call it.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    /// Whether each read of raw events is written to the audit log; for admins and owners.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    audit_reads: Option<bool>,
+    /// Whether tokens of the configured external issuer open it; for admins and owners.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    external_tokens: Option<bool>,
+}
+
+impl From<CurrentWorkspaceChangeIn> for WorkspaceChange {
+    fn from(fields: CurrentWorkspaceChangeIn) -> Self {
+        let CurrentWorkspaceChangeIn { name, audit_reads, external_tokens } = fields;
+        Self { name, status: None, audits_reads: audit_reads, takes_external_tokens: external_tokens }
+    }
+}
+
+/// A change of a workspace by the operator; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = WorkspaceChange)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorkspaceChangeIn {
+    /// What people call it.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    /// `active`, `suspended` or `deleting`.
+    #[serde(default)]
+    #[schema(nullable = false, pattern = "^(active|suspended|deleting)$")]
+    status: Option<String>,
+    /// Whether each read of raw events is written to the audit log.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    audit_reads: Option<bool>,
+    /// Whether tokens of the configured external issuer open it.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    external_tokens: Option<bool>,
+}
+
+/// A person to be made a member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewMember)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemberIn {
+    /// The address of the account, which is made if there is none.
+    email: String,
+    /// What the person is called, for a new account.
+    #[serde(default)]
+    name: Option<String>,
+    /// `viewer`, `member`, `admin` or `owner`.
+    #[schema(pattern = "^(viewer|member|admin|owner)$", example = "owner")]
+    role: String,
+}
+
+impl TryFrom<WorkspaceChangeIn> for WorkspaceChange {
+    type Error = Problem;
+
+    fn try_from(fields: WorkspaceChangeIn) -> Result<Self, Problem> {
+        let status = fields.status.as_deref().map(|name| {
+            WorkspaceStatus::parse(name)
+                .ok_or_else(|| Problem::parameter("status", "'status' must be active or suspended or deleting"))
+        });
+        Ok(Self {
+            name: fields.name,
+            status: status.transpose()?,
+            audits_reads: fields.audit_reads,
+            takes_external_tokens: fields.external_tokens,
+        })
+    }
+}
+
+/// Read the workspace
+///
+/// The one that the request acts in, and what its caller may do there.
+#[utoipa::path(
+    get, path = "/v1/workspace", tag = "workspaces", operation_id = "workspace",
+    responses((status = 200, description = "The workspace", body = CurrentWorkspaceBody), ChangeRefusals),
+)]
+pub(crate) async fn current(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { scope, by }: WriteScope,
+    _: Parameters<NoParameters>,
+) -> Result<Response, Problem> {
+    let register = api.access.register();
+    let workspace = register.workspace(scope.tenant()).ok_or_else(unknown)?;
+    let body = CurrentWorkspaceBody::new(workspace, by.principal.rights);
+    Ok((etag(workspace.versioned.version), Json(body)).into_response())
+}
+
+/// Change the workspace
+#[utoipa::path(
+    patch, path = "/v1/workspace", tag = "workspaces", operation_id = "change_workspace",
+    request_body = CurrentWorkspaceChangeIn,
+    responses((status = 200, description = "The workspace as it is now", body = WorkspaceBody), ChangeRefusals),
+)]
+pub(crate) async fn change_current(
+    State(api): State<Arc<ApiState>>,
+    WriteScope { scope, by }: WriteScope,
+    _: Parameters<NoParameters>,
+    IfMatch(version): IfMatch,
+    Document(fields): Document<CurrentWorkspaceChangeIn, WORKSPACE_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let changed = api.access.change_workspace(&by, scope.tenant(), fields.into(), version).await?;
+    Ok((etag(changed.versioned.version), Json(WorkspaceBody::from(&*changed))).into_response())
+}
+
+/// List all workspaces
+#[utoipa::path(
+    get, path = "/v1/workspaces", tag = "server", operation_id = "workspaces",
+    responses((status = 200, description = "All of them", body = Whole<WorkspaceBody>), ChangeRefusals),
+)]
+pub(crate) async fn list(
+    State(api): State<Arc<ApiState>>,
+    _: Operator,
+    _: Parameters<NoParameters>,
+) -> Json<Whole<WorkspaceBody>> {
+    let mut all: Vec<_> = api.access.register().workspaces().cloned().collect();
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    Json(Whole { data: all.iter().map(|workspace| WorkspaceBody::from(&**workspace)).collect() })
+}
+
+/// Make a workspace
+#[utoipa::path(
+    post, path = "/v1/workspaces", tag = "server", operation_id = "create_workspace", request_body = WorkspaceIn,
+    responses((status = 201, description = "Made", body = WorkspaceBody), ChangeRefusals),
+)]
+pub(crate) async fn create(
+    State(api): State<Arc<ApiState>>,
+    Operator(by): Operator,
+    _: Parameters<NoParameters>,
+    new: Creating<WorkspaceIn, WORKSPACE_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let key = new.key(&by);
+    let made = api.access.create_workspace(&by, &new.fields.id, new.fields.name.as_deref(), key).await?;
+    Ok((StatusCode::CREATED, etag(made.versioned.version), Json(WorkspaceBody::from(&*made))).into_response())
+}
+
+/// Read one workspace
+#[utoipa::path(
+    get, path = "/v1/workspaces/{id}", tag = "server", operation_id = "one_workspace",
+    params(("id" = String, Path, description = "The workspace's id")),
+    responses((status = 200, description = "The workspace", body = WorkspaceBody), ChangeRefusals),
+)]
+pub(crate) async fn one(
+    State(api): State<Arc<ApiState>>,
+    _: Operator,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+) -> Result<Response, Problem> {
+    let known = api.access.register().workspace(&tenant(&id)?).cloned().ok_or_else(unknown)?;
+    Ok((etag(known.versioned.version), Json(WorkspaceBody::from(&*known))).into_response())
+}
+
+/// Change one workspace
+///
+/// A workspace that is not `active` serves no request but this; nothing of it is lost.
+#[utoipa::path(
+    patch, path = "/v1/workspaces/{id}", tag = "server", operation_id = "change_one_workspace",
+    params(("id" = String, Path, description = "The workspace's id")), request_body = WorkspaceChangeIn,
+    responses((status = 200, description = "The workspace as it is now", body = WorkspaceBody), ChangeRefusals),
+)]
+pub(crate) async fn change(
+    State(api): State<Arc<ApiState>>,
+    Operator(by): Operator,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+    IfMatch(version): IfMatch,
+    Document(fields): Document<WorkspaceChangeIn, WORKSPACE_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let changed = api.access.change_workspace(&by, &tenant(&id)?, fields.try_into()?, version).await?;
+    Ok((etag(changed.versioned.version), Json(WorkspaceBody::from(&*changed))).into_response())
+}
+
+/// Make a person a member of a workspace
+///
+/// For the operator, who hands out the first login. A new account gets its password by the token that is answered; a
+/// person with an account is invited, and joins by the token of that.
+#[utoipa::path(
+    post, path = "/v1/workspaces/{id}/members", tag = "server", operation_id = "add_member",
+    params(("id" = String, Path, description = "The workspace's id")), request_body = MemberIn,
+    responses((status = 201, description = "Made a member", body = MadeMemberBody), ChangeRefusals),
+)]
+pub(crate) async fn add_member(
+    State(api): State<Arc<ApiState>>,
+    Operator(by): Operator,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+    new: Creating<MemberIn, WORKSPACE_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let (key, fields) = (new.key(&by), new.fields);
+    let role = role(&fields.role)?;
+    let made = api.access.add_member(&by, &tenant(&id)?, &fields.email, fields.name.as_deref(), role, key).await?;
+    Ok((StatusCode::CREATED, Json(MadeMemberBody::from(made))).into_response())
+}
+
+/// Make a key of a workspace
+///
+/// For the operator, who hands out the first key.
+#[utoipa::path(
+    post, path = "/v1/workspaces/{id}/keys", tag = "server", operation_id = "create_key_of_workspace",
+    params(("id" = String, Path, description = "The workspace's id")), request_body = KeyIn,
+    responses((status = 201, description = "Made", body = MadeKeyBody), ChangeRefusals),
+)]
+pub(crate) async fn create_key(
+    State(api): State<Arc<ApiState>>,
+    Operator(by): Operator,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+    new: Creating<KeyIn, KEY_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let key = new.key(&by);
+    let made = api.access.create_key(&by, Some(&tenant(&id)?), new.fields.read()?, key).await?;
+    Ok((StatusCode::CREATED, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
+}
+
+/// Make a key of the operator
+///
+/// With it the routes of the server are used on a running server.
+#[utoipa::path(
+    post, path = "/v1/server/keys", tag = "server", operation_id = "create_operator_key", request_body = KeyIn,
+    responses((status = 201, description = "Made", body = MadeKeyBody), ChangeRefusals),
+)]
+pub(crate) async fn create_operator_key(
+    State(api): State<Arc<ApiState>>,
+    Operator(by): Operator,
+    _: Parameters<NoParameters>,
+    new: Creating<KeyIn, KEY_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let key = new.key(&by);
+    let fields = new.fields.read()?;
+    if fields.scopes != KeyScopes::NONE || fields.registered.is_some() || fields.project.is_some() {
+        let detail = "a key of the operator has no scopes and no project, and is made here";
+        return Err(Problem::parameter("scopes", detail));
+    }
+    let made = api.access.create_key(&by, None, fields, key).await?;
+    Ok((StatusCode::CREATED, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
+}
+
+/// List the keys of the operator
+#[utoipa::path(
+    get, path = "/v1/server/keys", tag = "server", operation_id = "operator_keys",
+    responses((status = 200, description = "All of them", body = Whole<KeyBody>), ChangeRefusals),
+)]
+pub(crate) async fn operator_keys(
+    State(api): State<Arc<ApiState>>,
+    _: Operator,
+    _: Parameters<NoParameters>,
+) -> Json<Whole<KeyBody>> {
+    let (register, now) = (api.access.register(), api.access.now());
+    Json(Whole { data: register.keys(None, None).map(|key| KeyBody::new(key, now)).collect() })
+}
+
+/// Revoke a key of the operator
+#[utoipa::path(
+    delete, path = "/v1/server/keys/{id}", tag = "server", operation_id = "revoke_operator_key",
+    params(("id" = String, Path, description = "The key's id")),
+    responses((status = 200, description = "The key, revoked", body = KeyBody), ChangeRefusals),
+)]
+pub(crate) async fn revoke_operator_key(
+    State(api): State<Arc<ApiState>>,
+    Operator(by): Operator,
+    Id(id): Id,
+    _: Parameters<NoParameters>,
+    IfMatch(version): IfMatch,
+) -> Result<Response, Problem> {
+    let key = api.access.revoke_key(&by, None, &id, version).await?;
+    Ok((etag(key.versioned.version), Json(KeyBody::new(&key, api.access.now()))).into_response())
+}
+
+/// The id of a workspace in a path.
+fn tenant(id: &str) -> Result<TenantId, Problem> {
+    TenantId::parse(id).map_err(|_| unknown())
+}
+
+fn unknown() -> Problem {
+    Problem::from(AccessError::NotFound("workspace"))
+}
+
+/// A role by its name.
+pub(super) fn role(name: &str) -> Result<Role, Problem> {
+    Role::parse(name).ok_or_else(|| {
+        Problem::new(ProblemKind::InvalidParameter, "'role' must be viewer, member, admin or owner").at("role")
+    })
+}

@@ -1,0 +1,11 @@
+//! Who may do what, over real HTTP: rights, keys, people, workspaces, and that nobody learns of another workspace.
+
+mod audit;
+mod cast;
+mod keys;
+mod lasting;
+mod isolation;
+mod matrix;
+mod people;
+mod signed;
+mod workspaces;

@@ -1,0 +1,95 @@
+//! Two things measured in turns, and by how much the second differs from the first: the median of the ratios, and
+//! the interval of [`super::super::pair::interval`]. Pure.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::pair::interval::{Interval, median};
+
+/// Values of both, pair by pair.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pairs(Vec<(f64, f64)>);
+
+/// What they come to.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Compared {
+    /// The median of the first.
+    pub(super) first: f64,
+    /// The median of the second.
+    pub(super) second: f64,
+    /// The median of second / first.
+    pub(super) ratio: f64,
+    /// Where the true median of the ratio lies; none of fewer than five pairs.
+    pub(super) interval: Option<Interval>,
+    /// Second / first, pair by pair.
+    pub(super) ratios: Vec<f64>,
+}
+
+impl Pairs {
+    /// Adds a pair, both above zero.
+    pub(super) fn add(&mut self, first: f64, second: f64) {
+        if first > 0.0 && second > 0.0 {
+            self.0.push((first, second));
+        }
+    }
+
+    /// What they come to; none without a pair.
+    pub(super) fn compared(&self) -> Option<Compared> {
+        let sorted = |of: fn(&(f64, f64)) -> f64| {
+            let mut values: Vec<f64> = self.0.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let in_order = sorted(|(first, second)| second / first);
+        Some(Compared {
+            first: median(&sorted(|(first, _)| *first))?,
+            second: median(&sorted(|(_, second)| *second))?,
+            ratio: median(&in_order)?,
+            interval: Interval::of(&in_order),
+            ratios: self.0.iter().map(|(first, second)| second / first).collect(),
+        })
+    }
+}
+
+impl Compared {
+    /// The ratio in thousandths, rounded down.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ratios are above zero and small")]
+    pub(super) fn kept_thousandths(&self) -> u64 {
+        (self.ratio * 1_000.0) as u64
+    }
+
+    /// The ratio in thousandths, rounded up.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ratios are above zero and small")]
+    pub(super) fn spent_thousandths(&self) -> u64 {
+        (self.ratio * 1_000.0).ceil() as u64
+    }
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.ratio)?;
+        if let Some(Interval { low, high, coverage }) = self.interval {
+            write!(f, ", {low:.3} to {high:.3} with {:.0} %", coverage * 100.0)?;
+        }
+        write!(f, ", of {} pairs", self.ratios.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_that_of_its_pair_and_is_never_rounded_in_its_own_favour() {
+        let mut pairs = Pairs::default();
+        assert!(pairs.compared().is_none());
+        for (first, second) in [(100.0, 96.99), (200.0, 193.98), (0.0, 1.0), (50.0, 48.495)] {
+            pairs.add(first, second);
+        }
+        let found = pairs.compared().map(|compared| (compared.kept_thousandths(), compared.spent_thousandths()));
+        assert_eq!(found, Some((969, 970)));
+        let medians = pairs.compared().map(|compared| (compared.first, compared.second, compared.ratios.len()));
+        assert_eq!(medians, Some((100.0, 96.99, 3)));
+    }
+}

@@ -1,0 +1,184 @@
+//! The audit log: one chain of entries per workspace and one of the server. An entry is written in the transaction of
+//! the change that it tells of, behind the last one of its chain.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::Timestamp;
+use ports::PortError;
+use ports::register::AuditLog;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, InsertMany, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select,
+};
+use sqlite::Failure;
+
+use crate::entities::audit_entry::{self, Column, Entity};
+use crate::entities::audit_head;
+use crate::entities::columns::{workspace, workspace_text};
+use crate::sqlite_catalog::SqliteCatalog;
+
+const READ: &str = "read the audit log in";
+
+#[async_trait]
+impl AuditLog for SqliteCatalog {
+    async fn audit_entries(
+        &self,
+        scope: &TenantScope,
+        filter: &AuditFilter,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        self.entries(newest(Some(scope.tenant()), filter, limit)).await
+    }
+
+    async fn server_audit_entries(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditEntry>, PortError> {
+        self.entries(newest(None, filter, limit)).await
+    }
+
+    async fn audit_heads(&self) -> Result<Vec<(Option<TenantId>, AuditHead)>, PortError> {
+        let read = async {
+            let snapshot = self.file.snapshot().await?;
+            let mut heads = BTreeMap::new();
+            // Chains whose head is missing are there as well.
+            let mut chain = first_chain_after(None).into_tuple::<String>().one(&snapshot).await?;
+            while let Some(name) = chain {
+                chain = first_chain_after(Some(&name)).into_tuple().one(&snapshot).await?;
+                heads.insert(workspace(&name)?, AuditHead::default());
+            }
+            for row in audit_head::Entity::find().all(&snapshot).await? {
+                heads.insert(workspace(&row.chain)?, row.head()?);
+            }
+            Ok(heads.into_iter().collect())
+        };
+        read.await.map_err(|failure| self.file.failed(READ, failure))
+    }
+
+    async fn audit_chain(
+        &self,
+        workspace: Option<&TenantId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        self.entries(oldest(workspace, after, limit)).await
+    }
+}
+
+impl SqliteCatalog {
+    async fn entries(&self, wanted: Select<Entity>) -> Result<Vec<AuditEntry>, PortError> {
+        let rows = wanted.all(self.file.readers()).await.map_err(Failure::from);
+        let entries =
+            rows.and_then(|rows| rows.into_iter().map(audit_entry::Model::into_entry).collect::<Result<Vec<_>, _>>());
+        entries.map_err(|failure| self.file.failed(READ, failure))
+    }
+}
+
+/// Adds an entry about a change of one tenant's.
+pub(crate) async fn append_one(
+    transaction: &DatabaseTransaction,
+    tenant: &TenantId,
+    draft: &AuditDraft,
+) -> Result<(), Failure> {
+    if draft.workspace.as_ref() != Some(tenant) {
+        return Err(Failure::unacceptable("the audit entry is for another log"));
+    }
+    append(transaction, std::slice::from_ref(draft)).await
+}
+
+/// Adds entries to the chains that they are for.
+pub(crate) async fn append(transaction: &DatabaseTransaction, drafts: &[AuditDraft]) -> Result<(), Failure> {
+    let mut heads = BTreeMap::new();
+    for draft in drafts {
+        let chain = workspace_text(draft.workspace.as_ref());
+        let head = match heads.get(&chain) {
+            Some(head) => *head,
+            None => head_of(transaction, &chain).await?,
+        };
+        let entry = AuditEntry::after(head, draft.clone());
+        heads.insert(chain, entry.head());
+        let row = audit_entry::Model::new(entry)?.into_active_model();
+        Entity::insert(row).exec_without_returning(transaction).await?;
+    }
+    for (chain, head) in heads {
+        note_head(audit_head::Model::new(chain, head)?).exec_without_returning(transaction).await?;
+    }
+    Ok(())
+}
+
+/// The head of a chain. Nothing is chained to a head that is not the last entry.
+async fn head_of(transaction: &DatabaseTransaction, chain: &str) -> Result<AuditHead, Failure> {
+    let noted = audit_head::Entity::find_by_id(chain).one(transaction).await?;
+    let noted = noted.map(|row| row.head()).transpose()?.unwrap_or_default();
+    let last = last_of(chain).one(transaction).await?.map(audit_entry::Model::into_entry).transpose()?;
+    let last = last.map_or_else(AuditHead::default, |entry| entry.head());
+    if noted == last {
+        Ok(noted)
+    } else {
+        Err(Failure::corrupt(format!("the audit log {chain:?} does not end with its head")))
+    }
+}
+
+/// The newest entries of a chain that fit.
+pub(crate) fn newest(workspace: Option<&TenantId>, filter: &AuditFilter, limit: usize) -> Select<Entity> {
+    let AuditFilter { actor, action, target, from, to, before } = filter;
+    let before = before.map(|before| i64::try_from(before).unwrap_or(i64::MAX));
+    // Numbers follow the time, but not strictly. Were the time asked for of the entries themselves, one in the past
+    // would be looked for from the newest entry on.
+    let numbers = (from.is_some() || to.is_some()).then(|| numbers_of_time(workspace, *from, *to).into_query());
+    of_chain(workspace)
+        .apply_if(actor.as_ref(), |select, actor| select.filter(Column::Actor.eq(actor)))
+        .apply_if(action.as_ref(), |select, action| select.filter(Column::Action.eq(action)))
+        .apply_if(target.as_ref(), |select, target| select.filter(Column::Target.eq(target)))
+        .apply_if(before, |select, before| select.filter(Column::Seq.lt(before)))
+        .apply_if(numbers, |select, numbers| select.filter(Column::Seq.in_subquery(numbers)))
+        .order_by_desc(Column::Seq)
+        .limit(rows(limit))
+}
+
+fn numbers_of_time(workspace: Option<&TenantId>, from: Option<Timestamp>, to: Option<Timestamp>) -> Select<Entity> {
+    of_chain(workspace)
+        .select_only()
+        .column(Column::Seq)
+        .apply_if(from, |select, from| select.filter(Column::AtUs.gte(from.micros())))
+        .apply_if(to, |select, to| select.filter(Column::AtUs.lt(to.micros())))
+}
+
+/// The oldest entries of a chain behind one of them.
+pub(crate) fn oldest(workspace: Option<&TenantId>, after: u64, limit: usize) -> Select<Entity> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    of_chain(workspace).filter(Column::Seq.gt(after)).order_by_asc(Column::Seq).limit(rows(limit))
+}
+
+fn of_chain(workspace: Option<&TenantId>) -> Select<Entity> {
+    Entity::find().filter(Column::Chain.eq(workspace_text(workspace)))
+}
+
+/// A limit, which SQL takes up to 2^63.
+fn rows(limit: usize) -> u64 {
+    u64::try_from(limit).map_or(i64::MAX as u64, |limit| limit.min(i64::MAX as u64))
+}
+
+/// The name of the first chain behind another.
+pub(crate) fn first_chain_after(chain: Option<&str>) -> Select<Entity> {
+    Entity::find()
+        .select_only()
+        .column(Column::Chain)
+        .apply_if(chain, |select, chain| select.filter(Column::Chain.gt(chain)))
+        .order_by_asc(Column::Chain)
+        .order_by_asc(Column::Seq)
+        .limit(1)
+}
+
+/// The last entry of a chain.
+pub(crate) fn last_of(chain: &str) -> Select<Entity> {
+    Entity::find().filter(Column::Chain.eq(chain)).order_by_desc(Column::Seq).limit(1)
+}
+
+/// The statement that notes the head of a chain.
+pub(crate) fn note_head(head: audit_head::Model) -> InsertMany<audit_head::ActiveModel> {
+    use audit_head::{Column, Entity};
+    let newest_stays = OnConflict::column(Column::Chain).update_columns([Column::Seq, Column::Hash]).to_owned();
+    Entity::insert_many([head.into_active_model()]).on_conflict(newest_stays)
+}

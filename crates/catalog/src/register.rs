@@ -1,0 +1,254 @@
+//! The register: each record is a row, and a row is written only as the next version of what is there. Reads go along
+//! the index by revision, page by page in one snapshot, so that no table is in memory twice.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use domain::access::ids::KeyId;
+use domain::access::record::{Creation, CustomerProfile, Record, Workspace};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::Timestamp;
+use ports::PortError;
+use ports::register::{Register, RegisterCommit, Revision};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, DeleteMany, EntityTrait, FromQueryResult, InsertMany, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
+};
+use sqlite::{Failure, unsigned};
+
+use crate::audit;
+use crate::entities::row::{self, Row};
+use crate::entities::{
+    api_key, app_user, creation, customer_profile, invitation, membership, password_reset, project, register_revision,
+    session, signing_secret, tenant, token_key,
+};
+use crate::sqlite_catalog::SqliteCatalog;
+
+/// Rows that are read at once. A row takes many times the memory of what is made of it, and SQLite's allocator gives
+/// little of that back.
+pub(crate) const PAGE_ROWS: u64 = 250;
+/// Customers that one statement asks for.
+const CUSTOMERS_AT_ONCE: usize = 500;
+
+#[async_trait]
+impl Register for SqliteCatalog {
+    async fn load(&self, after: Revision, take: &mut (dyn FnMut(Record) + Send)) -> Result<Revision, PortError> {
+        let loaded = async {
+            let snapshot = self.file.snapshot().await?;
+            let revision = Revision(unsigned("revision", stored_revision(&snapshot).await?)?);
+            if after == Revision(0) || after != revision {
+                load_all(&snapshot, after, take).await?;
+            }
+            Ok(revision)
+        };
+        loaded.await.map_err(|failure| self.file.failed("read the register in", failure))
+    }
+
+    async fn commit(&self, commit: &RegisterCommit) -> Result<Revision, PortError> {
+        let store = async |transaction: &DatabaseTransaction| {
+            let revision = next_revision(transaction).await?;
+            for record in &commit.records {
+                store(transaction, record, revision).await?;
+            }
+            audit::append(transaction, &commit.audit).await?;
+            unsigned("revision", revision).map(Revision)
+        };
+        self.write("change the register in", store).await
+    }
+
+    async fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> Result<(), PortError> {
+        let touch = async |transaction: &DatabaseTransaction| {
+            for (key, used) in used {
+                touched(*key, *used).exec(transaction).await?;
+            }
+            Ok(())
+        };
+        self.write("note the use of keys in", touch).await
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<(), PortError> {
+        let purge = async |transaction: &DatabaseTransaction| {
+            expired::<invitation::Entity>(before).exec(transaction).await?;
+            expired::<password_reset::Entity>(before).exec(transaction).await?;
+            expired::<session::Entity>(before).exec(transaction).await?;
+            expired::<creation::Entity>(before).exec(transaction).await?;
+            Ok(())
+        };
+        self.write("remove what has expired from", purge).await
+    }
+
+    async fn customer_profiles(
+        &self,
+        scope: &TenantScope,
+        customers: &[String],
+    ) -> Result<Vec<CustomerProfile>, PortError> {
+        let mut wanted: Vec<_> = customers.iter().map(String::as_str).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let read = async {
+            let snapshot = self.file.snapshot().await?;
+            let mut profiles = Vec::new();
+            for wanted in wanted.chunks(CUSTOMERS_AT_ONCE) {
+                for row in profiles_of(scope, wanted).all(&snapshot).await? {
+                    profiles.push(row.into_profile()?);
+                }
+            }
+            Ok(profiles)
+        };
+        read.await.map_err(|failure| self.file.failed("read the profiles of customers in", failure))
+    }
+}
+
+/// Adds the workspaces that are not there yet, with a revision of their own.
+pub(crate) async fn add_workspaces(
+    transaction: &DatabaseTransaction,
+    ids: &[TenantId],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let known = tenant::Entity::find().select_only().column(tenant::Column::Id).into_tuple::<String>();
+    let known: BTreeSet<_> = known.all(transaction).await?.into_iter().collect();
+    let new: BTreeSet<_> = ids.iter().filter(|id| !known.contains(id.as_str())).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let revision = next_revision(transaction).await?;
+    for id in new {
+        let workspace = Workspace::new(id.clone(), id.as_str(), now);
+        row::store::<tenant::Model>(transaction, row::sealed(&workspace, revision)?).await?;
+    }
+    Ok(())
+}
+
+async fn store(transaction: &DatabaseTransaction, record: &Record, revision: i64) -> Result<(), Failure> {
+    match record {
+        Record::Workspace(it) => put::<tenant::Model>(transaction, it, revision).await,
+        Record::Project(it) => put::<project::Model>(transaction, it, revision).await,
+        Record::User(it) => put::<app_user::Model>(transaction, it, revision).await,
+        Record::Membership(it) => put::<membership::Model>(transaction, it, revision).await,
+        Record::ApiKey(it) => {
+            put::<api_key::Model>(transaction, it, revision).await?;
+            if let Some(used) = it.last_used {
+                touched(it.id, used).exec(transaction).await?;
+            }
+            Ok(())
+        }
+        Record::SigningSecret(it) => put::<signing_secret::Model>(transaction, it, revision).await,
+        Record::Invitation(it) => put::<invitation::Model>(transaction, it, revision).await,
+        Record::PasswordReset(it) => put::<password_reset::Model>(transaction, it, revision).await,
+        Record::Session(it) => put::<session::Model>(transaction, it, revision).await,
+        Record::TokenKey(it) => put::<token_key::Model>(transaction, it, revision).await,
+        Record::Creation(it) => {
+            forget(it).exec(transaction).await?;
+            put::<creation::Model>(transaction, it, revision).await
+        }
+        Record::Customer(it) => put::<customer_profile::Model>(transaction, it, revision).await,
+    }
+}
+
+async fn put<R: Row>(transaction: &DatabaseTransaction, record: &R::Record, revision: i64) -> Result<(), Failure> {
+    row::store::<R>(transaction, row::sealed(record, revision)?).await
+}
+
+/// Makes room for a creation with the same key that had expired when the new one was made.
+pub(crate) fn forget(new: &Creation) -> DeleteMany<creation::Entity> {
+    let known = creation::Entity::delete_many().filter(creation::Column::KeyHash.eq(new.key_hash.to_vec()));
+    known.filter(creation::Column::ExpiresUs.lte(new.created.micros()))
+}
+
+/// Removes the rows of a table that have expired before `before`.
+pub(crate) fn expired<E: EntityTrait>(before: Timestamp) -> DeleteMany<E> {
+    E::delete_many().filter(Expr::col("expires_us").lt(before.micros()))
+}
+
+/// Notes that a key was used, unless a later use is noted.
+pub(crate) fn touched(key: KeyId, used: Timestamp) -> UpdateMany<api_key::Entity> {
+    let at = api_key::Column::LastUsedUs;
+    api_key::Entity::update_many()
+        .col_expr(at, Expr::val(used.micros()))
+        .filter(api_key::Column::Id.eq(key.as_str()))
+        .filter(at.is_null().or(at.lt(used.micros())))
+}
+
+/// The profiles of some customers of one tenant, in order.
+pub(crate) fn profiles_of(scope: &TenantScope, customers: &[&str]) -> Select<customer_profile::Entity> {
+    use customer_profile::{Column, Entity};
+    Entity::find()
+        .filter(Column::Tenant.eq(scope.tenant().as_str()))
+        .filter(Column::Customer.is_in(customers.iter().copied()))
+        .order_by_asc(Column::Customer)
+}
+
+async fn stored_revision(transaction: &DatabaseTransaction) -> Result<i64, Failure> {
+    let row = register_revision::Entity::find_by_id(register_revision::Model::ID).one(transaction).await?;
+    register_revision::Model::read(row)
+}
+
+/// Counts one commit more.
+async fn next_revision(transaction: &DatabaseTransaction) -> Result<i64, Failure> {
+    use register_revision::Model;
+    let stored = stored_revision(transaction).await?;
+    let next = stored.checked_add(1).ok_or_else(|| Failure::corrupt("the revision of the register is over 2^63"))?;
+    set_revision(Model::new(next)).exec_without_returning(transaction).await?;
+    Ok(next)
+}
+
+/// The statement that stores the revision.
+pub(crate) fn set_revision(row: register_revision::Model) -> InsertMany<register_revision::ActiveModel> {
+    use register_revision::{Column, Entity};
+    let newest_stays = OnConflict::column(Column::Id).update_columns([Column::Revision, Column::Seal]).to_owned();
+    Entity::insert_many([row.into_active_model()]).on_conflict(newest_stays)
+}
+
+async fn load_all(
+    snapshot: &DatabaseTransaction,
+    after: Revision,
+    take: &mut (dyn FnMut(Record) + Send),
+) -> Result<(), Failure> {
+    // What was there before there were revisions has revision 0, and is part of everything.
+    let after = if after == Revision(0) { -1 } else { i64::try_from(after.0).unwrap_or(i64::MAX) };
+    load_table::<tenant::Model>(snapshot, after, take).await?;
+    load_table::<project::Model>(snapshot, after, take).await?;
+    load_table::<app_user::Model>(snapshot, after, take).await?;
+    load_table::<membership::Model>(snapshot, after, take).await?;
+    load_table::<api_key::Model>(snapshot, after, take).await?;
+    load_table::<signing_secret::Model>(snapshot, after, take).await?;
+    load_table::<invitation::Model>(snapshot, after, take).await?;
+    load_table::<password_reset::Model>(snapshot, after, take).await?;
+    load_table::<session::Model>(snapshot, after, take).await?;
+    load_table::<token_key::Model>(snapshot, after, take).await?;
+    load_table::<creation::Model>(snapshot, after, take).await
+}
+
+async fn load_table<R: Row + FromQueryResult>(
+    snapshot: &DatabaseTransaction,
+    after: i64,
+    take: &mut (dyn FnMut(Record) + Send),
+) -> Result<(), Failure> {
+    let mut last: Option<R> = None;
+    loop {
+        let rows = page(after, last.as_ref()).all(snapshot).await?;
+        let is_last = rows.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+        last = rows.last().cloned();
+        for row in rows {
+            take(row.read()?);
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// The rows that have come after a revision, behind the last one of the page before.
+pub(crate) fn page<R: Row>(after: i64, last: Option<&R>) -> Select<R::Entity> {
+    let order: Vec<_> = row::order_columns::<R::Entity>().collect();
+    let behind = match last {
+        None => Expr::col("revision").gt(after),
+        Some(last) => {
+            let columns = Expr::tuple(order.iter().map(|column| Expr::col(*column)));
+            columns.gt(Expr::tuple(order.iter().map(|column| Expr::val(last.get(*column)))))
+        }
+    };
+    let select = R::Entity::find().filter(behind);
+    order.into_iter().fold(select, QueryOrder::order_by_asc).limit(PAGE_ROWS)
+}

@@ -1,0 +1,5 @@
+//! The statements of this crate: what PostgreSQL would get, and along which indexes SQLite goes.
+
+mod plans;
+mod postgres;
+mod samples;

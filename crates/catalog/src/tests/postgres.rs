@@ -1,0 +1,62 @@
+//! The SQL that PostgreSQL would get, of all steps of the schema and of the statements that matter. A snapshot, so that
+//! what only SQLite knows is seen in review.
+
+use std::fmt::Write as _;
+
+use domain::access::audit::{AuditEntry, AuditFilter, AuditHead, Cause};
+use sea_orm::{DbBackend, EntityTrait, IntoActiveModel, QueryTrait};
+
+use super::samples::{Outcome, at, creation, key, scope};
+use crate::audit::{first_chain_after, last_of, newest, note_head, oldest};
+use crate::entities::row::{self, Row};
+use crate::entities::{api_key, audit_entry, audit_head, customer_profile, register_revision, session, tenant};
+use crate::migrations::STEPS;
+use crate::register::{expired, forget, page, profiles_of, set_revision, touched};
+
+#[test]
+fn the_schema_of_postgresql() {
+    let mut text = String::new();
+    for step in STEPS {
+        let _ = writeln!(text, "-- {}", step.name);
+        for change in (step.changes)() {
+            let _ = writeln!(text, "{};", change.build(&DbBackend::Postgres));
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_statements_of_postgresql() -> Outcome {
+    let mut text = String::new();
+    let mut add = |what: &str, statement: sea_orm::Statement| {
+        let _ = writeln!(text, "-- {what}\n{};", statement.sql);
+    };
+    let row = row::sealed::<api_key::Model>(&key()?, 3)?;
+    let on = DbBackend::Postgres;
+    add("load the first page of keys", page::<api_key::Model>(2, None).build(on));
+    add("load the next page of keys", page(2, Some(&row)).build(on));
+    add("load the first page of workspaces", page::<tenant::Model>(-1, None).build(on));
+    add("a new key", api_key::Entity::insert(row.clone().into_active_model()).build(on));
+    add("the next version of a key", row::update(row.clone(), row.version() - 1).build(on));
+    add("the use of a key", touched(key()?.id, at(1)).build(on));
+    add("a creation that was made before", forget(&creation()).build(on));
+    add("sessions that have expired", expired::<session::Entity>(at(1)).build(on));
+    add("the revision", set_revision(register_revision::Model::new(1)).build(on));
+    add("profiles of customers", profiles_of(&scope(), &["a", "b"]).build(on));
+    let profile = customer_profile::Entity::find_by_id(("a".to_owned(), "b".to_owned()));
+    add("one profile", profile.build(on));
+    let entry = AuditEntry::after(AuditHead::default(), Cause::server().draft(None, at(1), "test", "test"));
+    let head = audit_head::Model::new(String::new(), entry.head())?;
+    let entry = audit_entry::Model::new(entry)?;
+    add("an entry", audit_entry::Entity::insert(entry.into_active_model()).build(on));
+    add("the last entry", last_of("").build(on));
+    add("the head", note_head(head).build(on));
+    let some = |text: &str| Some(text.to_owned());
+    let (from, to, before) = (Some(at(1)), Some(at(2)), Some(9));
+    let filter = AuditFilter { actor: some("a"), action: some("b"), target: some("c"), from, to, before };
+    add("the log with every filter", newest(Some(scope().tenant()), &filter, 9).build(on));
+    add("a chain", oldest(None, 7, 9).build(on));
+    add("the next chain", first_chain_after(Some("a")).build(on));
+    insta::assert_snapshot!(text);
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! What the register answers about keys, sessions and memberships, as they are and as they change.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::access::address::AddressRange;
+use crate::access::email::Email;
+use crate::access::key_text::KeyPurpose;
+use crate::access::record::Versioned;
+use crate::access::rights::{KeyScope, Permission};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::parse(name).unwrap()
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(&format!("{name:0>12}")).unwrap()
+}
+
+fn session(name: &str) -> SessionId {
+    SessionId::parse(&format!("{name:0>12}")).unwrap()
+}
+
+fn foreign(text: &str) -> [u8; 32] {
+    *blake3::keyed_hash(&[7; 32], text.as_bytes()).as_bytes()
+}
+
+fn key_text(id: &str) -> KeyText {
+    let id = KeyId::parse(&format!("{id:0>12}")).unwrap();
+    KeyText::compose(KeyPurpose::Live, id, "0123456789abcdefghijABCDEFGHIJ").unwrap()
+}
+
+fn key(id: &str, workspace: Option<&str>) -> ApiKey {
+    let text = key_text(id);
+    ApiKey {
+        id: text.id(),
+        origin: KeyOrigin::Made(KeyPurpose::Live),
+        hash: *blake3::hash(text.expose().as_bytes()).as_bytes(),
+        workspace: workspace.map(tenant),
+        project: None,
+        name: String::new(),
+        scopes: KeyScopes::of(&[KeyScope::Ingest]),
+        expires: None,
+        addresses: Box::default(),
+        revoked: None,
+        last_used: None,
+        created_by: String::new(),
+        versioned: Versioned::new(at(0)),
+    }
+}
+
+fn register(records: impl IntoIterator<Item = Record>) -> Register {
+    let mut register = Register::default();
+    records.into_iter().for_each(|record| register.apply(record));
+    register
+}
+
+fn ask(register: &Register, text: &str, now: i64, from: &str) -> Result<Principal, Refusal> {
+    register.authenticate_key(text, foreign, at(now), from.parse().ok())
+}
+
+fn members() -> Vec<Record> {
+    let person = |name: &str| {
+        Record::User(User {
+            id: user(name),
+            email: Email::parse(&format!("{name}@example.com")).unwrap(),
+            name: name.to_owned(),
+            password_hash: None,
+            status: UserStatus::Active,
+            versioned: Versioned::new(at(0)),
+        })
+    };
+    let member = |of: &str, name: &str, role| {
+        let (workspace, user) = (tenant(of), user(name));
+        Record::Membership(Membership { workspace, user, role, versioned: Versioned::new(at(0)) })
+    };
+    let login = |name: &str| {
+        Record::Session(Session {
+            id: session(name),
+            user: user(name),
+            kind: SessionKind::Tokens(0),
+            expires: at(100),
+            ended: None,
+            versioned: Versioned::new(at(0)),
+        })
+    };
+    let workspace = |name: &str| Record::Workspace(Workspace::new(tenant(name), name, at(0)));
+    vec![
+        workspace("a"),
+        workspace("b"),
+        person("ann"),
+        person("bob"),
+        member("a", "ann", Some(Role::Owner)),
+        member("b", "bob", Some(Role::Viewer)),
+        member("a", "bob", Some(Role::Member)),
+        login("ann"),
+        login("bob"),
+    ]
+}
+
+#[test]
+fn f37_a_key_opens_its_workspace_until_it_is_revoked_or_has_expired() {
+    let with = |change: fn(&mut ApiKey)| {
+        let mut key = key("1", Some("a"));
+        change(&mut key);
+        register([Record::ApiKey(key)])
+    };
+    let text = key_text("1").expose().to_owned();
+    let of = |register: &Register, now| ask(register, &text, now, "192.0.2.1").map(|who| who.workspace);
+    assert_eq!(of(&with(|_| ()), 5), Ok(Some(TenantScope::granted(tenant("a")))));
+    assert_eq!(of(&with(|key| key.expires = Some(at(5))), 4).map(|_| ()), Ok(()));
+    assert_eq!(of(&with(|key| key.expires = Some(at(5))), 5), Err(Refusal::ExpiredKey));
+    assert_eq!(of(&with(|key| key.revoked = Some(at(9))), 5), Err(Refusal::RevokedKey), "the clock was set back");
+    assert_eq!(of(&with(|key| key.workspace = None), 5), Ok(None));
+    assert_eq!(of(&with(|key| key.hash = [0; 32]), 5), Err(Refusal::UnknownKey));
+    assert_eq!(of(&with(|key| key.origin = KeyOrigin::Registered), 5), Err(Refusal::UnknownKey));
+    assert_eq!(of(&register([]), 5), Err(Refusal::UnknownKey));
+    assert_eq!(ask(&register([]), &text[1..], 5, "").map(|_| ()), Err(Refusal::UnknownKey));
+    assert_eq!(ask(&with(|_| ()), &text[..50], 5, "").map(|_| ()), Err(Refusal::BrokenKey));
+}
+
+#[test]
+fn a_key_of_some_addresses_opens_nothing_from_others() {
+    let mut limited = key("1", Some("a"));
+    limited.addresses = [AddressRange::parse("192.0.2.0/24").unwrap()].into();
+    let register = register([Record::ApiKey(limited)]);
+    let text = key_text("1").expose().to_owned();
+    assert!(ask(&register, &text, 1, "192.0.2.9").is_ok());
+    assert!(ask(&register, &text, 1, "::ffff:192.0.2.9").is_ok());
+    assert_eq!(ask(&register, &text, 1, "192.0.3.9"), Err(Refusal::Address));
+    assert_eq!(ask(&register, &text, 1, "unknown"), Err(Refusal::Address));
+}
+
+#[test]
+fn a_registered_key_is_found_by_its_keyed_hash() {
+    let mut theirs = key("1", Some("a"));
+    (theirs.origin, theirs.hash) = (KeyOrigin::Registered, foreign("phc_their-own-key"));
+    let register = register([Record::ApiKey(theirs)]);
+    assert!(ask(&register, "phc_their-own-key", 1, "").is_ok());
+    assert_eq!(ask(&register, "phc_their-own-kez", 1, ""), Err(Refusal::UnknownKey));
+}
+
+#[test]
+fn i5_a_person_enters_only_where_the_person_is_a_member() {
+    let register = register(members());
+    let enter = |name: &str, named| {
+        let entered = register.enter(user(name), session(name), named);
+        entered.map(|who| (who.workspace.map(|scope| scope.tenant().to_string()), who.rights.role))
+    };
+    let owner = Ok((Some("a".to_owned()), Some(Role::Owner)));
+    assert_eq!(enter("ann", None), owner);
+    assert_eq!(enter("ann", Some("a")), owner);
+    for foreign in ["b", "B", "A", "nowhere", "", "a b"] {
+        assert_eq!(enter("ann", Some(foreign)), Err(Refusal::WorkspaceNotFound), "{foreign}");
+    }
+    assert_eq!(enter("bob", None), Err(Refusal::WorkspaceRequired));
+    assert_eq!(enter("bob", Some("b")), Ok((Some("b".to_owned()), Some(Role::Viewer))));
+}
+
+#[test]
+fn what_changes_holds_at_once() {
+    let ended = |now: i64, change: fn(&mut Session)| {
+        let mut register = register(members());
+        let mut session = register.session(session("ann")).unwrap().clone();
+        change(&mut session);
+        register.apply(Record::Session(session.clone()));
+        register.person(session.id, at(now)).map(|user| user.id)
+    };
+    assert_eq!(ended(1, |_| ()), Ok(user("ann")));
+    assert_eq!(ended(1, |session| session.ended = Some(at(0))), Err(Refusal::SessionEnded));
+    assert_eq!(ended(100, |_| ()), Err(Refusal::SessionEnded));
+
+    let mut register = register(members());
+    let mut ann = User::clone(register.user(user("ann")).unwrap());
+    ann.status = UserStatus::Suspended;
+    register.apply(Record::User(ann));
+    assert_eq!(register.person(session("ann"), at(1)), Err(Refusal::SessionEnded), "suspended");
+
+    let removed = Membership { role: None, ..register.membership(&tenant("b"), user("bob")).unwrap().clone() };
+    register.apply(Record::Membership(removed));
+    let only = register.enter(user("bob"), session("bob"), None).map(|who| who.rights.allow(Permission::WriteEvents));
+    assert_eq!(only, Ok(true), "of two workspaces one is left");
+    assert_eq!(register.enter(user("bob"), session("bob"), Some("b")), Err(Refusal::WorkspaceNotFound));
+
+    let closed = Workspace { status: WorkspaceStatus::Suspended, ..Workspace::new(tenant("a"), "a", at(0)) };
+    register.apply(Record::Workspace(closed));
+    assert_eq!(register.enter(user("bob"), session("bob"), None), Err(Refusal::WorkspaceSuspended));
+    register.apply(Record::ApiKey(key("1", Some("a"))));
+    assert_eq!(ask(&register, key_text("1").expose(), 1, ""), Err(Refusal::WorkspaceSuspended));
+}
+
+#[test]
+fn a_new_address_or_cookie_leaves_nothing_behind() {
+    let mut register = register(members());
+    let mut ann = User::clone(register.user(user("ann")).unwrap());
+    ann.email = Email::parse("Anna@example.com").unwrap();
+    register.apply(Record::User(ann));
+    assert!(
+        register.user_by_email("ann@example.com").is_none() && register.user_by_email("anna@example.com").is_some()
+    );
+    let cookie = |hash: u8| {
+        Record::Session(Session { kind: SessionKind::Cookie([hash; 32]), ..register_session(&session("ann")) })
+    };
+    register.apply(cookie(1));
+    register.apply(cookie(2));
+    assert_eq!(register.session_of_cookie(&[1; 32], at(1)), Err(Refusal::SessionEnded));
+    assert_eq!(register.session_of_cookie(&[2; 32], at(1)), Ok(session("ann")));
+    register.purge(at(101));
+    assert_eq!(register.session_of_cookie(&[2; 32], at(1)), Err(Refusal::SessionEnded));
+}
+
+fn register_session(id: &SessionId) -> Session {
+    register(members()).session(*id).unwrap().clone()
+}

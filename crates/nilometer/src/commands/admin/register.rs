@@ -1,0 +1,275 @@
+//! Commands on the register. Each is one or two requests of the API, sent to a running server, or to the API over the
+//! folder of a stopped one in this process: both check the same and write the same into the audit log.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use api::{ApiParts, ApiState, MetricsReaders, WebOptions};
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use domain::access::email::Email;
+use domain::tenant::Keyring;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Limited};
+use pipeline::{Metrics, Pipeline};
+use ports::clock::Clock;
+use serde_json::{Map, Value, json};
+use tower::ServiceExt;
+
+use crate::assemble::{Engine, Running};
+use crate::cli::{CreateKeyArgs, ListArg, RegisterArgs, RegisterCommand};
+use crate::client::HttpClient;
+use crate::commands::destination::or_environment;
+use crate::config::{CONFIG_VARIABLE, Config, ConfigError, data_folder};
+use crate::folder::{FolderError, IfCopy, MANIFEST_FILE};
+use crate::logging;
+use crate::register;
+use crate::secrets;
+
+/// Longest file with a key, in bytes.
+const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Longest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Runs one of them.
+pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        RegisterCommand::ReplaceMasterKey { folder, .. } => replace_master_key(&folder.data()?).await,
+        RegisterCommand::CreateWorkspace { id, name, owner, at } => {
+            let register = Register::open(at, IfMissing::Create).await?;
+            let made = create_workspace(&register, &id, name, owner).await;
+            register.close(made).await
+        }
+        RegisterCommand::CreateUser { email, workspace, role, name, at } => {
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let body = body([("email", json!(email)), ("role", json!(role)), ("name", json!(name))]);
+            let made =
+                register.ask(Method::POST, &format!("/v1/workspaces/{}/members", id(&workspace)), Some(body)).await;
+            register.close(made).await
+        }
+        RegisterCommand::CreateKey(args) => create_key(args).await,
+        RegisterCommand::RevokeOperatorKey { id: key, at } => {
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let revoked = register.ask(Method::DELETE, &format!("/v1/server/keys/{}", id(&key)), None).await;
+            register.close(revoked).await
+        }
+        RegisterCommand::ResetPassword { email, at } => {
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let made = reset_password(&register, &email).await;
+            register.close(made).await
+        }
+        RegisterCommand::RotateSigningKey { at } => {
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let made = register.ask(Method::POST, "/v1/server/token-keys/rotate", None).await;
+            register.close(made).await
+        }
+        RegisterCommand::Suspend { id, at } => set_status(at, &id, "suspended").await,
+        RegisterCommand::Resume { id, at } => set_status(at, &id, "active").await,
+        RegisterCommand::List { what, at } => {
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let path = match what {
+                ListArg::Workspaces => "/v1/workspaces",
+                ListArg::Users => "/v1/users",
+                ListArg::OperatorKeys => "/v1/server/keys",
+            };
+            let listed = register.ask(Method::GET, path, None).await;
+            register.close(listed).await
+        }
+    }
+}
+
+async fn replace_master_key(data: &Path) -> anyhow::Result<ExitCode> {
+    let config = Config::of_folder(or_environment(None, CONFIG_VARIABLE)?.as_deref())?;
+    if let Some(named) = &config.access.master_key_file {
+        // The new one has to be there already: it is not for this program to write to that place.
+        secrets::read_master_key(named)?;
+    }
+    let engine = Engine::open_existing(data, IfCopy::Refuse).await?;
+    let ended = access::control::forget_master(&*engine.register_store(), engine.clock.now()).await?;
+    if config.access.master_key_file.is_none() {
+        secrets::make_master_key(data)?;
+    }
+    engine.close().await?;
+    writeln!(std::io::stdout(), "{:#}", json!({ "ended": ended }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create_workspace(
+    register: &Register,
+    workspace: &str,
+    name: Option<String>,
+    owner: Option<String>,
+) -> anyhow::Result<Value> {
+    if let Some(email) = &owner {
+        // First, so that a mistake leaves no workspace without an owner.
+        Email::parse(email).map_err(|why| ConfigError::new(format!("--owner {email}: {why}")))?;
+    }
+    let body_of_workspace = body([("id", json!(workspace)), ("name", json!(name))]);
+    let mut made = register.ask(Method::POST, "/v1/workspaces", Some(body_of_workspace)).await?;
+    if let Some(email) = owner {
+        let path = format!("/v1/workspaces/{}/members", id(workspace));
+        let owner = body([("email", json!(email)), ("role", json!("owner"))]);
+        made["owner"] = register.ask(Method::POST, &path, Some(owner)).await?;
+    }
+    Ok(made)
+}
+
+async fn create_key(args: CreateKeyArgs) -> anyhow::Result<ExitCode> {
+    let CreateKeyArgs { workspace, name, scopes, project, expires, addresses, test, register, allow_weak, at, .. } =
+        args;
+    let registered = register.as_deref().map(read_secret).transpose()?;
+    let purpose = if test { "test" } else { "live" };
+    let body = body([
+        ("name", json!(name)),
+        ("scopes", json!(scopes)),
+        ("project", json!(project)),
+        ("expires", json!(expires)),
+        ("addresses", json!(addresses)),
+        ("purpose", json!(purpose)),
+        ("key", json!(registered)),
+        ("allow_weak", json!(allow_weak)),
+    ]);
+    let if_missing = if workspace.is_none() { IfMissing::Create } else { IfMissing::Refuse };
+    let path = workspace.map_or_else(|| "/v1/server/keys".to_owned(), |of| format!("/v1/workspaces/{}/keys", id(&of)));
+    let register = Register::open(at, if_missing).await?;
+    let made = register.ask(Method::POST, &path, Some(body)).await;
+    register.close(made).await
+}
+
+async fn reset_password(register: &Register, email: &str) -> anyhow::Result<Value> {
+    let users = register.ask(Method::GET, "/v1/users", None).await?;
+    let wanted = email.trim().to_lowercase();
+    let users = users["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let user = users.iter().find(|user| user["email"].as_str().is_some_and(|known| known.to_lowercase() == wanted));
+    let user =
+        user.and_then(|user| user["id"].as_str()).with_context(|| format!("no account has the address {email}"))?;
+    register.ask(Method::POST, &format!("/v1/users/{}/password-reset", id(user)), None).await
+}
+
+async fn set_status(at: RegisterArgs, workspace: &str, status: &str) -> anyhow::Result<ExitCode> {
+    let register = Register::open(at, IfMissing::Refuse).await?;
+    let body = body([("status", json!(status))]);
+    let changed = register.ask(Method::PATCH, &format!("/v1/workspaces/{}", id(workspace)), Some(body)).await;
+    register.close(changed).await
+}
+
+/// An object of the fields that are given.
+fn body<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let given = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(given.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+/// An id as a part of a path.
+fn id(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// What to do about a folder that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfMissing {
+    Create,
+    Refuse,
+}
+
+/// Where requests go.
+enum Register {
+    Server(Box<HttpClient>),
+    Folder { engine: Box<Engine>, pipeline: Arc<Pipeline>, router: Router, token: String },
+}
+
+impl Register {
+    /// Opens what `at` names; a folder that is not there is made for who begins with it, and for nobody else.
+    async fn open(at: RegisterArgs, if_missing: IfMissing) -> anyhow::Result<Self> {
+        if let Some(url) = &at.url {
+            let key = at.key_file.as_deref().map(read_secret).transpose()?;
+            let client = HttpClient::new(url, key.as_deref(), at.ca.as_deref());
+            return Ok(Self::Server(Box::new(client.context(ConfigError::new(format!("--url {url}")))?)));
+        }
+        let mut config = Config::of_folder(or_environment(at.config, CONFIG_VARIABLE)?.as_deref())?;
+        "warn".clone_into(&mut config.log.level);
+        logging::start(&config.log)?;
+        let data = data_folder(or_environment(at.data, "NILOMETER_DATA")?)?;
+        if if_missing == IfMissing::Refuse && !data.join(MANIFEST_FILE).is_file() {
+            return Err(FolderError::Missing { folder: data }.into());
+        }
+        let engine = Engine::open_to_load(&data, config.engine).await?;
+        // Known to this process alone, for as long as it runs.
+        let token = access::random::base62(43)?;
+        let hash = *blake3::hash(token.as_bytes()).as_bytes();
+        let access = register::open(&engine, &config.access, Keyring::new(), Some(hash)).await?;
+        let (rule, metrics) = (engine.ledger.identity().rule, Arc::new(Metrics::new()));
+        let Running { pipeline, reads, settings } = engine.start(config.limits, rule, Arc::clone(&metrics)).await?;
+        let state = ApiState::new(ApiParts {
+            pipeline: Arc::clone(&pipeline),
+            reads,
+            settings,
+            access,
+            metrics,
+            cache: config.cache,
+            cookie: config.access.cookie,
+            metrics_readers: MetricsReaders::Token(None),
+            secret: &engine.ledger.identity().key,
+        });
+        let router = api::router(state, WebOptions::default());
+        Ok(Self::Folder { engine: Box::new(engine), pipeline, router, token })
+    }
+
+    /// The answer to a request; a refusal is an error that says why.
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        let (status, answer) = match self {
+            Self::Server(client) => {
+                let answer = client.ask(method, path, body).await?;
+                (answer.status, answer.body)
+            }
+            Self::Folder { router, token, .. } => {
+                let request = Request::builder().method(method).uri(path);
+                let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+                let request = request.header(CONTENT_TYPE, "application/json");
+                let response = router.clone().oneshot(request.body(Body::from(body.unwrap_or_default()))?).await?;
+                let status = response.status().as_u16();
+                let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+                (status, body.map_err(anyhow::Error::from_boxed)?.to_bytes())
+            }
+        };
+        let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        if (200..300).contains(&status) {
+            return Ok(value);
+        }
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        if status == 400 {
+            return Err(ConfigError::new(format!("{} (field '{}')", text("detail"), text("field"))).into());
+        }
+        bail!("{} (status {status}, field '{}')", text("detail"), text("field"));
+    }
+
+    /// Prints an answer, and closes a folder tidily in any case.
+    async fn close(self, answer: anyhow::Result<Value>) -> anyhow::Result<ExitCode> {
+        if let Self::Folder { engine, pipeline, router, .. } = self {
+            drop(router);
+            pipeline.shutdown().await?;
+            drop(pipeline);
+            engine.close().await?;
+        }
+        writeln!(std::io::stdout(), "{:#}", answer?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The trimmed text of a file with a key.
+fn read_secret(path: &Path) -> anyhow::Result<String> {
+    let failed = || format!("failed to read the key in {}", path.display());
+    let mut text = String::new();
+    let source: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(std::io::stdin().lock()),
+        _ => Box::new(std::fs::File::open(path).with_context(failed)?),
+    };
+    #[expect(clippy::disallowed_methods, reason = "bounded by the take")]
+    source.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).with_context(failed)?;
+    Ok(text.trim().to_owned())
+}

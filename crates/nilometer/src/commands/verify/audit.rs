@@ -1,0 +1,146 @@
+//! The audit log against itself: every entry follows the one before, and the last one is the noted head.
+
+use domain::access::audit::AuditHead;
+use domain::tenant::TenantId;
+use ports::PortError;
+use ports::register::AuditLog;
+
+/// Entries that are read at once.
+const PAGE_ENTRIES: usize = 1_000;
+
+/// What was compared.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct AuditSummary {
+    /// Entries read.
+    pub(super) entries: u64,
+    /// Differences found.
+    pub(super) differences: u64,
+}
+
+/// Follows every chain and hands over a line for each difference. An entry that was changed is one, and so is a gap.
+pub(super) async fn follow_chains(
+    log: &dyn AuditLog,
+    tell: &mut (dyn FnMut(String) + Send),
+) -> Result<AuditSummary, PortError> {
+    let mut summary = AuditSummary::default();
+    for (workspace, head) in log.audit_heads().await? {
+        follow(log, workspace.as_ref(), head, &mut summary, tell).await?;
+    }
+    Ok(summary)
+}
+
+async fn follow(
+    log: &dyn AuditLog,
+    workspace: Option<&TenantId>,
+    head: AuditHead,
+    summary: &mut AuditSummary,
+    tell: &mut (dyn FnMut(String) + Send),
+) -> Result<(), PortError> {
+    let name = workspace.map_or_else(|| "the server".to_owned(), |workspace| format!("workspace {workspace}"));
+    let mut differs = |summary: &mut AuditSummary, expected: String, found: String| {
+        summary.differences += 1;
+        tell(format!("audit log of {name}: expected {expected}, found {found}"));
+    };
+    let mut last = AuditHead::default();
+    loop {
+        let page = log.audit_chain(workspace, last.seq, PAGE_ENTRIES).await?;
+        if page.is_empty() {
+            break;
+        }
+        for entry in page {
+            summary.entries += 1;
+            if !entry.follows(last) {
+                let expected = format!("entry {} as it was written", last.seq + 1);
+                let found =
+                    if entry.seq == last.seq + 1 { "another".to_owned() } else { format!("entry {}", entry.seq) };
+                differs(summary, expected, found);
+            }
+            last = entry.head();
+        }
+    }
+    if last.seq != head.seq {
+        differs(summary, format!("entry {} as the last", head.seq), format!("entry {}", last.seq));
+    } else if last != head {
+        differs(summary, format!("entry {} as it was noted", head.seq), "another".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use domain::access::audit::{AuditEntry, AuditFilter, Cause};
+    use domain::tenant::TenantScope;
+    use domain::time::Timestamp;
+
+    /// The log of the server, and the head that was noted.
+    #[derive(Debug, Clone)]
+    struct Log(Vec<AuditEntry>, AuditHead);
+
+    #[async_trait]
+    impl AuditLog for Log {
+        async fn audit_entries(
+            &self,
+            _: &TenantScope,
+            _: &AuditFilter,
+            _: usize,
+        ) -> Result<Vec<AuditEntry>, PortError> {
+            Ok(Vec::new())
+        }
+
+        async fn server_audit_entries(&self, _: &AuditFilter, _: usize) -> Result<Vec<AuditEntry>, PortError> {
+            Ok(Vec::new())
+        }
+
+        async fn audit_heads(&self) -> Result<Vec<(Option<TenantId>, AuditHead)>, PortError> {
+            Ok(vec![(None, self.1)])
+        }
+
+        async fn audit_chain(
+            &self,
+            _: Option<&TenantId>,
+            after: u64,
+            limit: usize,
+        ) -> Result<Vec<AuditEntry>, PortError> {
+            Ok(self.0.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_change_gap_and_end_that_is_missing_is_told_once() -> Result<(), PortError> {
+        let (mut entries, mut last) = (Vec::new(), AuditHead::default());
+        for n in 0..2_500 {
+            let entry =
+                AuditEntry::after(last, Cause::command().draft(None, Timestamp::from_micros(n), "test", "test"));
+            last = entry.head();
+            entries.push(entry);
+        }
+        let whole = Log(entries, last);
+        type Damage = fn(&mut Log);
+        let damages: [(Damage, &str); 8] = [
+            (|_| {}, ""),
+            (|log| log.0[1_000].draft.actor.push('x'), "expected entry 1001 as it was written, found another"),
+            (
+                |log| log.0[2_499].draft.after = Some(String::new()),
+                "expected entry 2500 as it was written, found another",
+            ),
+            (|log| drop(log.0.remove(0)), "expected entry 1 as it was written, found entry 2"),
+            (|log| drop(log.0.remove(1_500)), "expected entry 1501 as it was written, found entry 1502"),
+            (|log| drop(log.0.pop()), "expected entry 2500 as the last, found entry 2499"),
+            (|log| log.1 = AuditHead::default(), "expected entry 0 as the last, found entry 2500"),
+            (|log| log.1.hash[0] ^= 1, "expected entry 2500 as it was noted, found another"),
+        ];
+        for (damage, expected) in damages {
+            let mut log = whole.clone();
+            damage(&mut log);
+            let mut told = Vec::new();
+            let summary = follow_chains(&log, &mut |line| told.push(line)).await?;
+            let expected: Vec<_> = [expected].into_iter().filter(|line| !line.is_empty()).collect();
+            let expected: Vec<_> = expected.iter().map(|line| format!("audit log of the server: {line}")).collect();
+            assert_eq!(told, expected);
+            assert_eq!(summary.differences, u64::try_from(told.len()).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! The register of workspaces, people and keys, and the audit log of its changes.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
+use domain::access::ids::KeyId;
+use domain::access::record::{CustomerProfile, Record};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::Timestamp;
+
+use crate::PortError;
+
+/// Counts the commits of a register; 0 before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Revision(pub u64);
+
+/// Records that change, and what the audit log says about it: all of it counts, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RegisterCommit {
+    /// The records as they are to be.
+    pub records: Vec<Record>,
+    /// The entries to be added, in order.
+    pub audit: Vec<AuditDraft>,
+}
+
+/// The register. Each process keeps its records in memory and asks at least every
+/// [`domain::limits::REGISTER_STALENESS_MAX`] for what others have changed: what one process has revoked is refused
+/// by all after that time.
+#[async_trait]
+pub trait Register: Send + Sync + Debug {
+    /// Hands over the records that have changed since `after`, as of one moment, which is returned. All records since
+    /// the beginning; of a record that changed twice the last. Profiles of customers are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read, `Corrupt` when a record is not what was written. Some records may have been
+    /// handed over.
+    async fn load(&self, after: Revision, take: &mut (dyn FnMut(Record) + Send)) -> Result<Revision, PortError>;
+
+    /// Stores records in their order, each of which takes the place of the one with the same key, with the audit entries
+    /// about them. Of the times when a key was last used, here and in [`Register::touch_keys`], the later stays.
+    /// Durable on return, with the revision that they have.
+    ///
+    /// # Errors
+    /// `Conflict` when a record is not the next version of the one stored, a creation is known and has not expired
+    /// when the new one was made, two people would have one e-mail address but for its case, two registered keys
+    /// one hash, or two workspaces a key, signing secret or invitation of one id; nothing has changed. Otherwise when
+    /// the store cannot be written.
+    async fn commit(&self, commit: &RegisterCommit) -> Result<Revision, PortError>;
+
+    /// Notes when keys were last used; the later time stays. Changes neither versions nor the revision, and leaves
+    /// unknown keys out.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> Result<(), PortError>;
+
+    /// Removes the sessions, invitations, resets of passwords and creations that have expired before `before`.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    async fn purge(&self, before: Timestamp) -> Result<(), PortError>;
+
+    /// The profiles of those of `customers` that have one, in order of id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn customer_profiles(
+        &self,
+        scope: &TenantScope,
+        customers: &[String],
+    ) -> Result<Vec<CustomerProfile>, PortError>;
+}
+
+/// The audit log as it is read. It is written with the changes that it tells of.
+#[async_trait]
+pub trait AuditLog: Send + Sync + Debug {
+    /// At most `limit` entries of a workspace's log that fit the filter, the newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn audit_entries(
+        &self,
+        scope: &TenantScope,
+        filter: &AuditFilter,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError>;
+
+    /// At most `limit` entries of the server's own log that fit the filter, the newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn server_audit_entries(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditEntry>, PortError>;
+
+    /// The chains, each with its last entry as it was noted apart from the entries; `None` is that of the server.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn audit_heads(&self) -> Result<Vec<(Option<TenantId>, AuditHead)>, PortError>;
+
+    /// At most `limit` entries of one chain with a higher number than `after`, the oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn audit_chain(
+        &self,
+        workspace: Option<&TenantId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError>;
+}

@@ -1,0 +1,251 @@
+//! What every audit log does.
+
+use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead, Cause};
+use domain::access::record::Record;
+use domain::reference::ReferenceTable;
+use std::sync::Arc;
+
+use super::super::WholeCatalog;
+use super::samples::{draft, key, project, since};
+use crate::active_users::VersionedZone;
+use crate::catalog::TenantSettings;
+use crate::register::{RegisterCommit, Revision};
+use crate::testing::manifest::{FaultPoint, Place, at, scope, tenant};
+use crate::{ErrorKind, PortError};
+
+/// Checks every promise of [`crate::register::AuditLog`], and that every change brings its entry.
+///
+/// # Errors
+/// When the store fails where it must not.
+pub async fn audit_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn() -> P) -> Result<(), PortError> {
+    chains_are_apart_and_begin_with_one(&new_place()).await?;
+    entries_are_kept_as_they_are(&new_place()).await?;
+    filters_have_to_fit_and_pages_follow_each_other(&new_place()).await?;
+    every_decision_brings_its_entry(&new_place()).await?;
+    a_refused_decision_brings_none(&new_place()).await
+}
+
+/// Checks that a change and its entry count together or not at all, whatever fails, and that nothing is written after
+/// a write that failed. `fail_next` lets the next write to the store that was opened last fail.
+///
+/// # Errors
+/// When the store fails where it must not.
+pub async fn audit_fault_conformance<P: Place<dyn WholeCatalog>>(
+    new_place: impl Fn() -> P,
+    points: &[FaultPoint],
+    fail_next: impl Fn(&P, FaultPoint),
+) -> Result<(), PortError> {
+    for point in points {
+        for change in 0..4 {
+            let place = new_place();
+            let store = place.open().await?;
+            changed(&*store, change, 1).await?;
+            let before = state(&*store).await?;
+            fail_next(&place, *point);
+            let told = changed(&*store, change, 2).await.err().map(|error| error.kind());
+            let poisons = *point != FaultPoint::DiskFull;
+            assert_eq!(told, Some(if poisons { ErrorKind::Poisoned } else { ErrorKind::Full }), "{point:?}");
+            if poisons {
+                for other in 0..4 {
+                    let told = changed(&*store, other, 9).await.err().map(|error| error.kind());
+                    assert_eq!(told, Some(ErrorKind::Poisoned), "{point:?}, then {other}");
+                }
+            }
+            drop(store);
+            let store = place.open().await?;
+            let stayed = state(&*store).await? == before;
+            assert_eq!(stayed, *point != FaultPoint::AfterCommit, "{point:?} {change}");
+            let entries = store.audit_entries(&scope("a"), &AuditFilter::default(), 9).await?.len();
+            assert_eq!(entries, if stayed { 1 } else { 2 }, "{point:?} {change}: the entry comes with the change");
+            is_whole(&*store).await?;
+            changed(&*store, change, if stayed { 2 } else { 3 }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the `n`th change of a kind.
+async fn changed(store: &dyn WholeCatalog, kind: usize, n: u64) -> Result<(), PortError> {
+    let (a, audit) = (scope("a"), draft("a", 1));
+    match kind {
+        0 => {
+            store.commit(&RegisterCommit { records: vec![project("a", "Web", n)], audit: vec![audit] }).await.map(drop)
+        }
+        1 => {
+            let max_lateness_sec = u32::try_from(n).ok();
+            store.store_settings(&a, &TenantSettings { max_lateness_sec, ..TenantSettings::default() }, &audit).await
+        }
+        2 => store.store_wanted_zone(&a, &VersionedZone { version: n, ..VersionedZone::default() }, &audit).await,
+        _ => store.store_reference(&a, &table(n), &audit).await,
+    }
+}
+
+fn table(generation: u64) -> Arc<ReferenceTable> {
+    Arc::new(ReferenceTable { generation, ..ReferenceTable::default() })
+}
+
+/// Everything but the log, as text.
+async fn state(store: &dyn WholeCatalog) -> Result<String, PortError> {
+    let (settings, zones) = (store.settings().await?, store.wanted_zones().await?);
+    let tables = store.reference_tables().await?;
+    Ok(format!("{:?} {settings:?} {zones:?} {tables:?}", since(store, Revision(0)).await?))
+}
+
+/// Follows every chain from its first entry to its head.
+async fn is_whole(store: &dyn WholeCatalog) -> Result<(), PortError> {
+    for (workspace, head) in store.audit_heads().await? {
+        let mut at = AuditHead::default();
+        for entry in store.audit_chain(workspace.as_ref(), 0, usize::MAX).await? {
+            assert!(entry.follows(at), "{entry:?}");
+            at = entry.head();
+        }
+        assert_eq!(at, head, "{workspace:?}");
+    }
+    Ok(())
+}
+
+fn logged(audit: Vec<AuditDraft>) -> RegisterCommit {
+    RegisterCommit { records: Vec::new(), audit }
+}
+
+fn of_server(seconds: i64) -> AuditDraft {
+    Cause::command().draft(None, at(seconds), "server.test", "server")
+}
+
+async fn chains_are_apart_and_begin_with_one(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    assert_eq!(store.audit_heads().await?, []);
+    store.commit(&logged(vec![draft("b", 1), of_server(1), draft("a", 1), draft("b", 2)])).await?;
+    drop(store);
+    let store = place.open().await?;
+    store.commit(&logged(vec![of_server(2), draft("b", 3)])).await?;
+    is_whole(&*store).await?;
+    let heads: Vec<_> = store.audit_heads().await?.into_iter().map(|(chain, head)| (chain, head.seq)).collect();
+    assert_eq!(heads, [(None, 2), (Some(tenant("a")), 1), (Some(tenant("b")), 3)]);
+    let chain = |after, limit| store.audit_chain(None, after, limit);
+    assert_eq!(
+        chain(0, 9).await?.iter().map(|entry| entry.draft.clone()).collect::<Vec<_>>(),
+        [of_server(1), of_server(2)]
+    );
+    assert_eq!(chain(0, 1).await?, chain(0, 9).await?[..1]);
+    assert_eq!(chain(1, 9).await?, chain(0, 9).await?[1..]);
+    assert_eq!(chain(2, 9).await?, []);
+    assert_eq!(store.audit_chain(Some(&tenant("none")), 0, 9).await?, []);
+    Ok(())
+}
+
+async fn entries_are_kept_as_they_are(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let full = AuditDraft {
+        before: Some("{\"a\":\"ß\"}".to_owned()),
+        after: Some(String::new()),
+        address: Some("2001:db8::1".to_owned()),
+        request_id: Some("r-1".to_owned()),
+        ..draft("a", -5)
+    };
+    let bare = draft("a", 1);
+    store.commit(&logged(vec![full.clone(), bare.clone()])).await?;
+    drop(store);
+    let first = AuditEntry::after(AuditHead::default(), full);
+    let second = AuditEntry::after(first.head(), bare);
+    let store = place.open().await?;
+    let all = AuditFilter::default();
+    assert_eq!(store.audit_entries(&scope("a"), &all, 9).await?, [second.clone(), first.clone()]);
+    assert_eq!(store.audit_entries(&scope("a"), &all, 1).await?, [second]);
+    assert_eq!(store.audit_entries(&scope("a"), &all, 0).await?, []);
+    assert_eq!(store.audit_entries(&scope("b"), &all, 9).await?, []);
+    assert_eq!(store.server_audit_entries(&all, 9).await?, []);
+    Ok(())
+}
+
+async fn filters_have_to_fit_and_pages_follow_each_other(
+    place: &impl Place<dyn WholeCatalog>,
+) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let pick = |of: &[&str], n: i64| of[usize::try_from(n).unwrap_or(0) % of.len()].to_owned();
+    let made = (0..90).map(|n| AuditDraft {
+        actor: pick(&["user:a", "user:b", "key:k"], n),
+        action: pick(&["key.create", "key.revoke"], n),
+        target: pick(&["key:1", "key:2", "key:3", "key:4", "key:5"], n),
+        // Times go back now and then.
+        ..draft(&pick(&["a", "b"], n / 3), n - n % 4 * 3)
+    });
+    let server = (0..30).map(of_server);
+    store.commit(&logged(made.chain(server).collect())).await?;
+    let whole = store.audit_chain(Some(&tenant("a")), 0, usize::MAX).await?;
+    let is = |text: &str| Some(text.to_owned());
+    let none = AuditFilter::default();
+    let filters = [
+        none.clone(),
+        AuditFilter { actor: is("user:b"), ..none.clone() },
+        AuditFilter { action: is("key.revoke"), ..none.clone() },
+        AuditFilter { target: is("key:3"), ..none.clone() },
+        AuditFilter { actor: is("user:a"), action: is("key.create"), target: is("key:1"), ..none.clone() },
+        AuditFilter { from: Some(at(10)), ..none.clone() },
+        AuditFilter { to: Some(at(10)), ..none.clone() },
+        AuditFilter { from: Some(at(10)), to: Some(at(40)), actor: is("key:k"), ..none.clone() },
+        AuditFilter { before: Some(10), ..none.clone() },
+        AuditFilter { before: Some(u64::MAX), target: is("key:2"), ..none.clone() },
+        AuditFilter { before: Some(0), ..none.clone() },
+        AuditFilter { actor: is("user"), ..none.clone() },
+        AuditFilter { actor: is("USER:A"), ..none },
+    ];
+    for filter in filters {
+        let fitting: Vec<_> = whole.iter().rev().filter(|entry| filter.takes(entry)).cloned().collect();
+        assert_eq!(store.audit_entries(&scope("a"), &filter, usize::MAX).await?, fitting, "{filter:?}");
+        let (mut paged, mut page) = (Vec::new(), filter.clone());
+        loop {
+            let next = store.audit_entries(&scope("a"), &page, 4).await?;
+            let Some(last) = next.last() else { break };
+            page.before = Some(last.seq);
+            paged.extend(next);
+        }
+        assert_eq!(paged, fitting, "{filter:?}");
+    }
+    let late = AuditFilter { from: Some(at(28)), ..AuditFilter::default() };
+    let of_server: Vec<_> = store.server_audit_entries(&late, 9).await?.iter().map(|entry| entry.seq).collect();
+    assert_eq!(of_server, [30, 29]);
+    Ok(())
+}
+
+async fn every_decision_brings_its_entry(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let of = |action: &str| AuditDraft { action: action.to_owned(), ..draft("a", 1) };
+    store.store_settings(&scope("a"), &TenantSettings::default(), &of("settings")).await?;
+    store
+        .store_wanted_zone(&scope("a"), &VersionedZone { version: 1, ..VersionedZone::default() }, &of("zone"))
+        .await?;
+    store.store_reference(&scope("a"), &table(1), &of("table")).await?;
+    let keys =
+        RegisterCommit { records: vec![Record::ApiKey(key("k", None, 1))], audit: vec![of("key"), of_server(1)] };
+    store.commit(&keys).await?;
+    is_whole(&*store).await?;
+    let actions: Vec<_> = store.audit_chain(Some(&tenant("a")), 0, 9).await?;
+    let actions: Vec<_> = actions.iter().map(|entry| entry.draft.action.as_str()).collect();
+    assert_eq!(actions, ["settings", "zone", "table", "key"]);
+    assert_eq!(since(&*store, Revision(0)).await?.1, Revision(1), "what a tenant decides is no record");
+    Ok(())
+}
+
+async fn a_refused_decision_brings_none(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let (a, empty) = (scope("a"), state(&*store).await?);
+    for wrong in [draft("b", 1), of_server(1)] {
+        let zone = VersionedZone { version: 1, ..VersionedZone::default() };
+        let told = [
+            store.store_settings(&a, &TenantSettings::default(), &wrong).await,
+            store.store_wanted_zone(&a, &zone, &wrong).await,
+            store.store_reference(&a, &table(1), &wrong).await,
+        ];
+        let told = told.map(|told| told.err().map(|error| error.kind()));
+        assert_eq!(told, [Some(ErrorKind::Unacceptable); 3], "the entry is for another log");
+    }
+    let told = [
+        store.store_wanted_zone(&a, &VersionedZone::default(), &draft("a", 1)).await,
+        store.store_reference(&a, &table(2), &draft("a", 1)).await,
+    ];
+    assert_eq!(told.map(|told| told.err().map(|error| error.kind())), [Some(ErrorKind::Conflict); 2]);
+    assert_eq!(state(&*store).await?, empty);
+    assert_eq!(store.audit_heads().await?, []);
+    Ok(())
+}

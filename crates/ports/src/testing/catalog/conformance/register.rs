@@ -1,0 +1,233 @@
+//! What every register does.
+
+use domain::access::record::{Record, Versioned, Workspace};
+
+use super::super::WholeCatalog;
+use super::samples::{
+    creation, draft, invitation, key, key_id, of_every_kind, profile, project, records, reset, session, since, sorted,
+    user, workspace,
+};
+use super::uniqueness::what_is_unique_is_refused_twice;
+use crate::register::{RegisterCommit, Revision};
+use crate::testing::manifest::{Place, at, scope, tenant};
+use crate::{ErrorKind, PortError};
+
+/// Checks every promise of [`crate::register::Register`].
+///
+/// # Errors
+/// When the store fails where it must not.
+pub async fn register_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn() -> P) -> Result<(), PortError> {
+    records_of_every_kind_are_kept(&new_place()).await?;
+    only_the_next_version_is_taken(&new_place()).await?;
+    a_refused_commit_leaves_nothing(&new_place()).await?;
+    what_has_changed_since_a_revision_is_handed_over(&new_place()).await?;
+    many_records_are_handed_over_once(&new_place()).await?;
+    tenants_of_the_catalog_are_workspaces(&new_place()).await?;
+    ids_that_differ_in_case_are_different(&new_place()).await?;
+    what_is_unique_is_refused_twice(&new_place()).await?;
+    the_use_of_a_key_is_noted_without_a_version(&new_place()).await?;
+    what_has_expired_is_removed(&new_place()).await?;
+    a_creation_is_made_once_until_it_expires(&new_place()).await?;
+    profiles_are_of_one_tenant(&new_place()).await
+}
+
+async fn records_of_every_kind_are_kept(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let mut store = place.open().await?;
+    assert_eq!(since(&*store, Revision(0)).await?, (Vec::new(), Revision(0)));
+    for n in 1..4 {
+        let all = of_every_kind(n);
+        assert_eq!(store.commit(&records(&all)).await?, Revision(n));
+        drop(store);
+        store = place.open().await?;
+        assert_eq!(since(&*store, Revision(0)).await?, (sorted(all), Revision(n)), "the last version only");
+    }
+    Ok(())
+}
+
+async fn only_the_next_version_is_taken(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let refused = async |n: u64| {
+        for record in of_every_kind(n) {
+            let told = store.commit(&records(std::slice::from_ref(&record))).await.err().map(|error| error.kind());
+            assert_eq!(told, Some(ErrorKind::Conflict), "{record:?}");
+        }
+    };
+    refused(0).await;
+    refused(2).await;
+    for n in 1..4 {
+        store.commit(&records(&of_every_kind(n))).await?;
+        for wrong in [0, 1, n - 1, n, n + 2, 1 << 40] {
+            refused(wrong).await;
+        }
+        assert_eq!(since(&*store, Revision(0)).await?, (sorted(of_every_kind(n)), Revision(n)));
+    }
+    Ok(())
+}
+
+async fn a_refused_commit_leaves_nothing(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.commit(&records(&[project("a", "Web", 1)])).await?;
+    let before = since(&*store, Revision(0)).await?;
+    // The last record does not fit; all before it do.
+    let wrong = RegisterCommit {
+        records: vec![Record::Workspace(workspace("b", 1)), project("a", "Web", 2), project("b", "Web", 2)],
+        audit: vec![draft("a", 1), draft("b", 1)],
+    };
+    let told = store.commit(&wrong).await.err().map(|error| error.kind());
+    assert_eq!(told, Some(ErrorKind::Conflict));
+    assert_eq!(since(&*store, Revision(0)).await?, before);
+    assert_eq!(store.tenants().await?, []);
+    assert_eq!(store.audit_heads().await?, []);
+    assert_eq!(store.commit(&records(&[project("a", "Web", 2)])).await?, Revision(2), "and takes no revision");
+    Ok(())
+}
+
+async fn what_has_changed_since_a_revision_is_handed_over(
+    place: &impl Place<dyn WholeCatalog>,
+) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let one = store.commit(&records(&[project("a", "Web", 1), project("b", "Web", 1)])).await?;
+    let two = store.commit(&records(&[project("a", "Web", 2), Record::User(user("u", "a@b.c", 1))])).await?;
+    let three = store.commit(&records(&[project("a", "Web", 3)])).await?;
+    let second = vec![project("a", "Web", 3), Record::User(user("u", "a@b.c", 1))];
+    assert_eq!(since(&*store, one).await?, (sorted(second), three));
+    assert_eq!(since(&*store, two).await?, (vec![project("a", "Web", 3)], three));
+    assert_eq!(since(&*store, three).await?, (Vec::new(), three));
+    // A commit may store one record twice, and what is handed over is the last.
+    let twice = records(&[project("c", "Web", 1), project("c", "Web", 2)]);
+    let four = store.commit(&twice).await?;
+    assert_eq!(since(&*store, three).await?, (vec![project("c", "Web", 2)], four));
+    Ok(())
+}
+
+async fn many_records_are_handed_over_once(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let mut all = Vec::new();
+    for commit in 0..4 {
+        let of = [None, Some("a"), Some("b")].into_iter().cycle();
+        let keys = (0..700).zip(of).map(|(n, of)| Record::ApiKey(key(&format!("{commit}k{n}k"), of, 1)));
+        let keys: Vec<_> = keys.collect();
+        store.commit(&records(&keys)).await?;
+        all.push(keys);
+    }
+    for after in 0..4 {
+        let changed = all.iter().skip(after).flatten().cloned().collect();
+        let (found, revision) = since(&*store, Revision(after as u64)).await?;
+        assert!(found == sorted(changed), "{} after {after}", found.len());
+        assert_eq!(revision, Revision(4));
+    }
+    Ok(())
+}
+
+async fn tenants_of_the_catalog_are_workspaces(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.ensure_tenants(&[tenant("b"), tenant("a")], at(1)).await?;
+    store.ensure_tenants(&[tenant("a")], at(2)).await?;
+    store.ensure_tenants(&[], at(2)).await?;
+    let new = |id: &str, seconds| Workspace::new(tenant(id), id, at(seconds));
+    let both = [new("a", 1), new("b", 1)];
+    assert_eq!(since(&*store, Revision(0)).await?, (both.map(Record::Workspace).to_vec(), Revision(1)));
+    let renamed = workspace("a", 2);
+    store.commit(&records(&[Record::Workspace(renamed.clone())])).await?;
+    store.ensure_tenants(&[tenant("a"), tenant("c")], at(3)).await?;
+    assert_eq!(since(&*store, Revision(2)).await?, (vec![Record::Workspace(new("c", 3))], Revision(3)));
+    assert_eq!(store.tenants().await?, [renamed, new("b", 1), new("c", 3)]);
+    Ok(())
+}
+
+async fn ids_that_differ_in_case_are_different(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    for id in ["acme", "Acme", "ACME"] {
+        store.commit(&records(&[Record::Workspace(workspace(id, 1)), project(id, "Web", 1)])).await?;
+    }
+    let keys = [key("abc", Some("acme"), 1), key("ABC", Some("Acme"), 1)].map(Record::ApiKey);
+    store.commit(&records(&keys)).await?;
+    store.commit(&records(&[Record::Workspace(workspace("Acme", 2))])).await?;
+    let workspaces = [workspace("ACME", 1), workspace("Acme", 2), workspace("acme", 1)];
+    assert_eq!(store.tenants().await?, workspaces);
+    assert_eq!(since(&*store, Revision(0)).await?.0.len(), 3 + 3 + 2);
+    Ok(())
+}
+
+async fn the_use_of_a_key_is_noted_without_a_version(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let mut keys = [key("a", Some("a"), 1), key("b", None, 1), key("c", Some("a"), 1)];
+    let all = keys.clone().map(Record::ApiKey);
+    let revision = store.commit(&records(&all)).await?;
+    store.touch_keys(&[]).await?;
+    store.touch_keys(&[(key_id("a"), at(5)), (key_id("b"), at(-5)), (key_id("none"), at(5))]).await?;
+    store.touch_keys(&[(key_id("a"), at(4)), (key_id("b"), at(6)), (key_id("b"), at(3))]).await?;
+    keys[0].last_used = Some(at(5));
+    keys[1].last_used = Some(at(6));
+    let touched = keys.clone().map(Record::ApiKey).to_vec();
+    assert_eq!(since(&*store, Revision(0)).await?, (touched, revision), "no revision");
+    assert_eq!(since(&*store, revision).await?, (Vec::new(), revision));
+    // A change that knows of an earlier use, of none, and of a later one.
+    let versioned = Versioned { version: 2, ..keys[0].versioned };
+    for (index, (used, stays)) in [(Some(at(1)), at(5)), (None, at(6)), (Some(at(7)), at(7))].into_iter().enumerate() {
+        keys[index].versioned = versioned;
+        keys[index].last_used = used;
+        store.commit(&records(&[Record::ApiKey(keys[index].clone())])).await?;
+        keys[index].last_used = Some(stays);
+    }
+    assert_eq!(since(&*store, Revision(0)).await?.0, keys.map(Record::ApiKey));
+    Ok(())
+}
+
+async fn what_has_expired_is_removed(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let expiring = |expires| {
+        let begin = if expires < 10 { "a" } else { "b" };
+        vec![
+            Record::Invitation(invitation(begin, "a", expires, 1)),
+            Record::Session(session(begin, expires, 1)),
+            Record::Creation(creation(u8::try_from(expires).unwrap_or(0), "x", 1, expires)),
+        ]
+    };
+    let (early, late, key) = (expiring(9), expiring(10), Record::ApiKey(key("k", None, 1)));
+    store
+        .commit(&records(&[early, late.clone(), vec![key.clone(), Record::PasswordReset(reset(9, 1))]].concat()))
+        .await?;
+    store.purge(at(9)).await?;
+    assert_eq!(since(&*store, Revision(0)).await?.0.len(), 8);
+    store.purge(at(10)).await?;
+    let left = sorted([late, vec![key]].concat());
+    assert_eq!(since(&*store, Revision(0)).await?, (left, Revision(1)));
+    // What is gone begins again.
+    assert_eq!(store.commit(&records(&[Record::PasswordReset(reset(20, 1))])).await?, Revision(2));
+    Ok(())
+}
+
+async fn a_creation_is_made_once_until_it_expires(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let make = async |creation| {
+        let made = store.commit(&records(&[Record::Creation(creation)])).await;
+        made.map_err(|error| error.kind()).map(drop)
+    };
+    assert_eq!(make(creation(1, "first", 1, 10)).await, Ok(()));
+    assert_eq!(make(creation(2, "other", 1, 10)).await, Ok(()));
+    assert_eq!(make(creation(1, "first", 1, 10)).await, Err(ErrorKind::Conflict));
+    assert_eq!(make(creation(1, "second", 9, 20)).await, Err(ErrorKind::Conflict));
+    assert_eq!(make(creation(1, "second", 10, 20)).await, Ok(()));
+    let left = [creation(1, "second", 10, 20), creation(2, "other", 1, 10)].map(Record::Creation);
+    assert_eq!(since(&*store, Revision(0)).await?.0, sorted(left.to_vec()));
+    Ok(())
+}
+
+async fn profiles_are_of_one_tenant(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let all = [profile("a", "x", 1), profile("a", "ä", 1), profile("b", "x", 1), profile("b", "only", 1)];
+    store.commit(&records(&all.clone().map(Record::Customer))).await?;
+    store.commit(&records(&[Record::Customer(profile("a", "x", 2))])).await?;
+    assert_eq!(since(&*store, Revision(0)).await?, (Vec::new(), Revision(2)), "not handed over");
+    let asked = |customers: &[&str]| customers.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    let found = store.customer_profiles(&scope("a"), &asked(&["ä", "x", "only", "none", "x", ""])).await?;
+    assert_eq!(found, [profile("a", "x", 2), profile("a", "ä", 1)]);
+    assert_eq!(store.customer_profiles(&scope("c"), &asked(&["x"])).await?, []);
+    assert_eq!(store.customer_profiles(&scope("a"), &[]).await?, []);
+    let many: Vec<_> = (0..3_000).map(|n| format!("c-{n}")).chain(asked(&["x"])).collect();
+    assert_eq!(store.customer_profiles(&scope("b"), &many).await?, [profile("b", "x", 1)]);
+    let stale = store.commit(&records(&[Record::Customer(profile("a", "x", 2))])).await;
+    assert_eq!(stale.err().map(|error| error.kind()), Some(ErrorKind::Conflict));
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! The twin as a register and an audit log.
+
+use async_trait::async_trait;
+use domain::access::audit::{AuditEntry, AuditFilter, AuditHead};
+use domain::access::ids::KeyId;
+use domain::access::record::{CustomerProfile, Record};
+use domain::tenant::{TenantId, TenantScope};
+use domain::time::Timestamp;
+
+use super::MemoryCatalog;
+use crate::PortError;
+use crate::register::{AuditLog, Register, RegisterCommit, Revision};
+
+#[async_trait]
+impl Register for MemoryCatalog {
+    async fn load(&self, after: Revision, take: &mut (dyn FnMut(Record) + Send)) -> Result<Revision, PortError> {
+        let (changed, revision) = {
+            let disk = self.read();
+            let is_record = |record: &&Record| !matches!(record, Record::Customer(_));
+            (disk.records.since(after).filter(is_record).cloned().collect::<Vec<_>>(), disk.records.revision())
+        };
+        changed.into_iter().for_each(take);
+        Ok(revision)
+    }
+
+    async fn commit(&self, commit: &RegisterCommit) -> Result<Revision, PortError> {
+        let mut revision = Revision::default();
+        self.write(|disk| {
+            revision = disk.records.begin();
+            commit.records.iter().try_for_each(|record| disk.records.store(record))?;
+            commit.audit.iter().for_each(|draft| disk.log(draft));
+            Ok(())
+        })?;
+        Ok(revision)
+    }
+
+    async fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> Result<(), PortError> {
+        self.write(|disk| {
+            used.iter().for_each(|(key, used)| disk.records.touch(*key, *used));
+            Ok(())
+        })
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<(), PortError> {
+        self.write(|disk| {
+            disk.records.purge(before);
+            Ok(())
+        })
+    }
+
+    async fn customer_profiles(
+        &self,
+        scope: &TenantScope,
+        customers: &[String],
+    ) -> Result<Vec<CustomerProfile>, PortError> {
+        let profile = |record: &Record| match record {
+            Record::Customer(it) if it.workspace == *scope.tenant() && customers.contains(&it.customer) => {
+                Some(it.clone())
+            }
+            _ => None,
+        };
+        Ok(self.read().records.since(Revision(0)).filter_map(profile).collect())
+    }
+}
+
+#[async_trait]
+impl AuditLog for MemoryCatalog {
+    async fn audit_entries(
+        &self,
+        scope: &TenantScope,
+        filter: &AuditFilter,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        Ok(self.newest(Some(scope.tenant()), filter, limit))
+    }
+
+    async fn server_audit_entries(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditEntry>, PortError> {
+        Ok(self.newest(None, filter, limit))
+    }
+
+    async fn audit_heads(&self) -> Result<Vec<(Option<TenantId>, AuditHead)>, PortError> {
+        let disk = self.read();
+        let head = |chain: &Vec<AuditEntry>| chain.last().map_or_else(AuditHead::default, AuditEntry::head);
+        Ok(disk.audit.iter().map(|(workspace, chain)| (workspace.clone(), head(chain))).collect())
+    }
+
+    async fn audit_chain(
+        &self,
+        workspace: Option<&TenantId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        let disk = self.read();
+        let chain = disk.audit.get(&workspace.cloned()).into_iter().flatten();
+        Ok(chain.filter(|entry| entry.seq > after).take(limit).cloned().collect())
+    }
+}
+
+impl MemoryCatalog {
+    fn newest(&self, workspace: Option<&TenantId>, filter: &AuditFilter, limit: usize) -> Vec<AuditEntry> {
+        let disk = self.read();
+        let chain = disk.audit.get(&workspace.cloned()).into_iter().flatten();
+        chain.rev().filter(|entry| filter.takes(entry)).take(limit).cloned().collect()
+    }
+}
