@@ -17,6 +17,7 @@ mod transport;
 mod web_requests;
 mod streams;
 mod unanswered;
+mod injection;
 mod questions;
 mod import;
 mod bench;

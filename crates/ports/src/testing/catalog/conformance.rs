@@ -6,6 +6,7 @@ mod decisions;
 mod references;
 mod register;
 mod uniqueness;
+mod abandoned;
 mod audit;
 
 pub use audit::{audit_conformance, audit_fault_conformance};

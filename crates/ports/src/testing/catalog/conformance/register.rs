@@ -3,6 +3,7 @@
 use domain::access::record::{Record, Versioned, Workspace};
 
 use super::super::WholeCatalog;
+use super::abandoned::f38_what_is_given_up_reaches_no_other_workspace;
 use super::samples::{
     creation, draft, invitation, key, key_id, of_every_kind, profile, project, records, reset, session, since, sorted,
     user, workspace,
@@ -28,6 +29,7 @@ pub async fn register_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn
     the_use_of_a_key_is_noted_without_a_version(&new_place()).await?;
     what_has_expired_is_removed(&new_place()).await?;
     a_creation_is_made_once_until_it_expires(&new_place()).await?;
+    f38_what_is_given_up_reaches_no_other_workspace(&new_place()).await?;
     profiles_are_of_one_tenant(&new_place()).await
 }
 
