@@ -7,10 +7,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
-use domain::limits::{TOKEN_KEY_SET_BYTES_MAX, TOKEN_KEYS_MAX};
+use domain::limits::{TOKEN_BYTES_MAX, TOKEN_KEY_SET_BYTES_MAX, TOKEN_KEYS_MAX, TOKENS_REMEMBERED_MAX};
 use domain::time::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
@@ -80,12 +82,19 @@ pub enum InvalidKeySet {
     Empty,
 }
 
-/// Verifies tokens of one other issuer.
+/// Verifies tokens of one other issuer, and remembers those it has verified. Its keys stay as they are.
 pub struct ExternalVerifier {
     issuer: String,
     workspace_claim: String,
     role_claim: String,
     keys: HashMap<String, Key>,
+    /// By the hash of the token: to look one up tells nothing of another.
+    verified: Cache<[u8; 32], Arc<Verified>>,
+}
+
+struct Verified {
+    identity: ExternalIdentity,
+    validity: Validity,
 }
 
 struct Key {
@@ -127,14 +136,35 @@ impl ExternalVerifier {
             workspace_claim: config.workspace_claim.clone(),
             role_claim: config.role_claim.clone(),
             keys,
+            verified: Cache::new(TOKENS_REMEMBERED_MAX),
         })
     }
 
-    /// Who a token says it is, if it is valid now.
+    /// Who a token says it is, if it is valid now. One that was verified before costs a look-up; its time is checked
+    /// all the same.
     ///
     /// # Errors
     /// [`TokenError`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<ExternalIdentity, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Invalid("it is too long"));
+        }
+        let hash = *blake3::hash(token.as_bytes()).as_bytes();
+        let verified = match self.verified.get(&hash) {
+            Some(known) => known,
+            None => {
+                let read = Arc::new(self.read(token)?);
+                // Remembered before its time is checked: a token that is not valid yet will be.
+                self.verified.insert(hash, Arc::clone(&read));
+                read
+            }
+        };
+        verified.validity.check(now)?;
+        Ok(verified.identity.clone())
+    }
+
+    /// Everything but the time.
+    fn read(&self, token: &str) -> Result<Verified, TokenError> {
         let key = self.keys.get(&jose::key_id(token)?).ok_or(TokenError::UnknownKey)?;
         let read = decode::<Claims>(token, &key.decoding, &key.validation).map_err(TokenError::Refused)?;
         let claims = read.claims.0;
@@ -147,12 +177,13 @@ impl ExternalVerifier {
             return Err(TokenError::Invalid("it is of another issuer"));
         }
         let until_s = time(&claims, "exp")?.ok_or(TokenError::Invalid("it has no end"))?;
-        Validity { issued_s: time(&claims, "iat")?, from_s: time(&claims, "nbf")?, until_s }.check(now)?;
-        Ok(ExternalIdentity {
+        let identity = ExternalIdentity {
             subject: text("sub", "it names no subject")?,
             workspace: text(&self.workspace_claim, "it names no workspace")?,
             role: text(&self.role_claim, "it names no role")?,
-        })
+        };
+        let validity = Validity { issued_s: time(&claims, "iat")?, from_s: time(&claims, "nbf")?, until_s };
+        Ok(Verified { identity, validity })
     }
 }
 

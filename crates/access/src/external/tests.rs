@@ -128,6 +128,22 @@ fn a_token_is_valid_for_its_time_forward_and_back() {
 }
 
 #[test]
+fn a_remembered_token_is_still_held_against_the_time_and_no_other_is_taken_for_it() {
+    let verifier = verifier();
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+    let token = token_of("RS256");
+    let first = verifier.verify(&token, at(1_700_000_000)).unwrap();
+    assert_eq!(verifier.verify(&token, at(1_700_000_000)).unwrap(), first);
+    assert!(matches!(verifier.verify(&token, at(9_000_000_000)), Err(TokenError::Expired)));
+    assert!(matches!(verifier.verify(&token, at(1_000_000_000)), Err(TokenError::NotYet)));
+    let cut = &token[..token.len() - 1];
+    for _ in 0..2 {
+        assert!(verifier.verify(cut, at(1_700_000_000)).is_err(), "a refused token is not remembered as taken");
+    }
+    assert_eq!(verifier.verify(&token, at(1_700_000_000)).unwrap(), first);
+}
+
+#[test]
 fn claims_are_all_there_once_and_right() {
     for (name, value) in [
         ("iss", json!("https://id.example/")),
