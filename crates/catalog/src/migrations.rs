@@ -14,10 +14,11 @@ use sqlite::{Failure, Schema};
 use changes::Changes;
 
 /// All steps in order.
-pub(crate) const STEPS: [Step; 3] = [
+pub(crate) const STEPS: [Step; 4] = [
     Step { name: "c0001_catalog", changes: catalog::tables },
     Step { name: "c0002_min_time", changes: catalog::min_time },
     Step { name: "c0003_register", changes: register::changes },
+    Step { name: "c0004_retention_days", changes: catalog::retention_days },
 ];
 
 /// One step: what it is called in the file, and its statements. They run in one transaction.

@@ -90,7 +90,8 @@ impl Catalog for SqliteCatalog {
 
 async fn replace(transaction: &DatabaseTransaction, row: tenant_settings::Model) -> Result<(), Failure> {
     use tenant_settings::{Column, Entity};
-    let changed = [Column::WeekStart, Column::MaxLatenessSec, Column::MinTimeUs, Column::UpdatedUs, Column::Seal];
+    let decided = [Column::WeekStart, Column::MaxLatenessSec, Column::MinTimeUs, Column::RetentionDays];
+    let changed = decided.into_iter().chain([Column::UpdatedUs, Column::Seal]);
     let newest_stays = OnConflict::column(Column::Tenant).update_columns(changed).to_owned();
     let insert = Entity::insert_many([row.into_active_model()]).on_conflict(newest_stays);
     insert.exec_without_returning(transaction).await?;

@@ -165,6 +165,8 @@ pub const ANSWER_CACHE_BYTES_MAX: u64 = 32 << 20;
 pub const ANSWER_OVERHEAD_BYTES: u64 = 1 << 10;
 /// Longest lateness that a tenant may allow, in seconds: a hundred years.
 pub const TENANT_LATENESS_SEC_MAX: u32 = 36_525 * 24 * 3_600;
+/// Most days that raw events can be kept, unless for ever: a hundred years.
+pub const RETENTION_DAYS_MAX: u32 = 36_525;
 /// Most users in a reference table.
 pub const REFERENCE_USERS_MAX: usize = 1_000_000;
 /// Most different attributes in a reference table, hence of one user.

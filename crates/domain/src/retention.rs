@@ -8,7 +8,13 @@
 
 use std::time::Duration;
 
-use crate::time::{MICROS_PER_HOUR, Timestamp};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp};
+
+/// Where the floor belongs at `now`: at the start of the hour that lies `days` before it.
+#[must_use]
+pub fn floor_at(now: Timestamp, days: u32) -> Timestamp {
+    now.plus_micros(-i64::from(days) * MICROS_PER_DAY).floor_to(MICROS_PER_HOUR)
+}
 
 /// What will be dropped after a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +99,18 @@ mod tests {
     #![expect(clippy::panic, reason = "tests")]
 
     use super::*;
-    use crate::time::MICROS_PER_DAY;
 
     const HOUR: Duration = Duration::from_secs(3_600);
     const DAY: Duration = Duration::from_secs(24 * 3_600);
 
     fn day(days: i64) -> Timestamp {
         Timestamp::from_micros(days * MICROS_PER_DAY)
+    }
+
+    #[test]
+    fn the_floor_is_a_whole_hour() {
+        let now = day(10).plus_micros(5 * MICROS_PER_HOUR + 17);
+        assert_eq!(floor_at(now, 3), day(7).plus_micros(5 * MICROS_PER_HOUR));
     }
 
     fn hours(hours: i64) -> Timestamp {

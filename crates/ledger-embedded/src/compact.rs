@@ -1,12 +1,14 @@
 //! Merging segments. Neighbours of one level become one of the next, so that readers and dedup face
-//! few files however long the product runs. Events keep every row; partial aggregates of one key
+//! few files however long the product runs. Events keep every row that retention still shows; partial aggregates of one key
 //! become one row; ids become one run. One manifest commit swaps the parts for the whole.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
 use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
+use domain::time::Timestamp;
 use parquet::errors::ParquetError;
 use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
@@ -16,8 +18,10 @@ use crate::dedup::{IdRecord, IdRun, IdRunWriter};
 use crate::flush::RowWriter;
 use crate::merge::{Merge, Run, SumPart, SumStream};
 use crate::segment::events::{self, EventKeys};
+use crate::segment::sorted::SortedRows;
 use crate::segment::sums::{self, SumBuilder};
 use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, file_name, io_error, segment_id};
+use crate::state::Floors;
 
 /// Free space that a merge leaves to the journal and to flushes, in bytes.
 const SPACE_LEFT_BYTES: u64 = 256 << 20;
@@ -46,7 +50,8 @@ impl Core {
 
     async fn merge(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
         self.has_space_for(parts)?;
-        let meta = write_merged(&self.dir, parts).inspect_err(|_| self.delete_unfinished(parts))?;
+        let floors = Arc::clone(&self.state.read().floors);
+        let meta = write_merged(&self.dir, parts, &floors).inspect_err(|_| self.delete_unfinished(parts))?;
         let removed: Vec<_> = parts.iter().map(|part| part.meta().id.clone()).collect();
         let commit = Commit { add: vec![meta.clone()], remove: removed.clone(), ..Commit::default() };
         fail::fail_point!("merge::before_commit");
@@ -116,14 +121,14 @@ fn fitting(group: &[Arc<Segment>], rows_max: u64) -> usize {
         .count()
 }
 
-fn write_merged(dir: &SegmentDir, parts: &[Arc<Segment>]) -> Result<SegmentMeta, PortError> {
+fn write_merged(dir: &SegmentDir, parts: &[Arc<Segment>], floors: &Floors) -> Result<SegmentMeta, PortError> {
     let missing = || PortError::new(ErrorKind::Conflict, "merge no segments");
     let (first, last) = parts.first().zip(parts.last()).ok_or_else(missing)?;
     let (first_seq, last_seq, level) = (first.meta().first_seq, last.meta().last_seq, first.meta().level + 1);
     let id = merged_id(parts).ok_or_else(missing)?;
     let mut files = Vec::new();
     if parts.iter().all(|part| part.events().is_some()) {
-        files.push(merge_events(dir, &id, parts)?);
+        files.extend(merge_events(dir, &id, parts, floors)?);
     }
     files.push(merge_sums(dir, &id, parts)?);
     files.push(merge_ids(dir, &id, parts)?);
@@ -137,15 +142,24 @@ fn merged_id(parts: &[Arc<Segment>]) -> Option<String> {
     Some(segment_id(first.first_seq, last.last_seq, first.level + 1))
 }
 
-fn merge_events(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {
+/// Leaves out what lies before the own floors of tenants; nothing when that is all.
+fn merge_events(
+    dir: &SegmentDir,
+    id: &str,
+    parts: &[Arc<Segment>],
+    floors: &Floors,
+) -> Result<Option<FileMeta>, PortError> {
     let unreadable = |why: ParquetError| corrupt(id, why);
     let files = parts.iter().filter_map(|part| part.events()).map(|file| file.scan(&events::COLUMNS));
     let files = files.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     let mut merge = Merge::<EventKeys>::open(files).map_err(unreadable)?;
     let mut writer = RowWriter::create(dir, id, FileKind::Events, events::schema(), events::properties())?;
     let mut pending = PendingRows::default();
+    let own: HashMap<&str, Timestamp> = floors.own.iter().map(|(tenant, floor)| (tenant.as_str(), *floor)).collect();
     while let Some(run) = merge.next_run().map_err(unreadable)? {
-        pending.push(run);
+        for kept in kept_of(run, &own) {
+            pending.push(kept);
+        }
         if pending.is_full() {
             writer.write(&pending.take())?;
         }
@@ -153,7 +167,31 @@ fn merge_events(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<Fi
     if !pending.rows.is_empty() {
         writer.write(&pending.take())?;
     }
-    writer.finish()
+    let written = writer.finish()?;
+    if written.rows > 0 {
+        return Ok(Some(written));
+    }
+    dir.vfs.remove(&dir.path.join(&written.name)).map_err(|why| io_error(format!("delete {}", written.name), why))?;
+    Ok(None)
+}
+
+/// The rows of a run that retention still shows.
+fn kept_of(run: Run<EventKeys>, own: &HashMap<&str, Timestamp>) -> Vec<Run<EventKeys>> {
+    let is_kept = |row: usize| {
+        let key = run.columns.key(row);
+        own.get(key.tenant).is_none_or(|floor| key.time >= *floor)
+    };
+    if own.is_empty() {
+        return vec![run];
+    }
+    let mut kept: Vec<Run<EventKeys>> = Vec::new();
+    for row in run.rows.clone().filter(|row| is_kept(*row)) {
+        match kept.last_mut() {
+            Some(last) if last.rows.end == row => last.rows.end = row + 1,
+            _ => kept.push(Run { batch: run.batch.clone(), columns: Arc::clone(&run.columns), rows: row..row + 1 }),
+        }
+    }
+    kept
 }
 
 /// Rows of several batches, on their way into one.

@@ -19,7 +19,7 @@ use domain::window::WindowRule;
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
 use ports::journal::Delivery;
-use ports::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, RetentionNotice, Sighting};
+use ports::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, RetentionNotice, Sighting, TenantNotice};
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{Notify, Semaphore};
@@ -30,10 +30,10 @@ use crate::dedup::{FirstSeen, IdHasher};
 use crate::memtable::{FreshEvent, FreshRecord, Memtable, RequestEntry};
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
-use crate::retention_run::RetentionRun;
+use crate::retention_run::{RetentionRun, TenantRun};
 use crate::segment::{Segment, SegmentDir, corrupt, io_error};
 use crate::sightings::{SightingReads, Sightings};
-use crate::state::{Snapshot, State};
+use crate::state::{Floors, Snapshot, State};
 use crate::users::Users;
 
 /// The embedded ledger. Dropping it stops its threads; what is not flushed is in the journal.
@@ -74,6 +74,8 @@ impl EmbeddedLedger {
         // Only now that everything known is there and whole.
         remove_unknown(&dir, segments.iter().flat_map(|segment| segment.file_names()).collect())?;
         let hasher = IdHasher::new(&found.identity.key);
+        let own = found.tenant_retention.iter().map(|one| (one.tenant.clone(), one.floor)).collect();
+        let tenants = TenantRun::new(options.tenant_retention_days.clone(), &found.tenant_retention);
         let state = State {
             segments: Arc::new(segments),
             frozen: None,
@@ -83,7 +85,7 @@ impl EmbeddedLedger {
             applied: found.cursor,
             cursor: found.cursor,
             closed_through: found.closed_through,
-            retention_floor: found.retention_floor,
+            floors: Arc::new(Floors { server: found.retention_floor, own }),
             zones: Arc::new(found.zones.into_iter().collect()),
             recounts: 0,
         };
@@ -98,7 +100,7 @@ impl EmbeddedLedger {
             writer: tokio::sync::Mutex::new(()),
             flushing: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
-            retention: Mutex::new(RetentionRun::new(found.retention_wait, options.retention_now)),
+            retention: Mutex::new(RetentionRun::new(found.retention_wait, options.retention_now, tenants)),
             broken: Mutex::new(None),
             own_reads: Arc::new(Semaphore::new(SERVER_READS_MAX)),
             recounting: tokio::sync::Mutex::new(()),
@@ -379,6 +381,14 @@ impl Ledger for EmbeddedLedger {
 
     fn retention_notice(&self) -> Option<RetentionNotice> {
         self.core.retention_notice()
+    }
+
+    fn set_retention(&self, scope: &TenantScope, days: Option<u32>) {
+        self.core.set_tenant_days(scope.tenant(), days);
+    }
+
+    fn retention_of(&self, scope: &TenantScope) -> TenantNotice {
+        self.core.tenant_notice(scope.tenant())
     }
 
     fn failure(&self) -> Option<ErrorKind> {

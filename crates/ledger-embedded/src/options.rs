@@ -1,9 +1,11 @@
 //! Settings of the embedded ledger.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::limits::{QUERY_MEMORY_BYTES_MAX, QUERY_TIME_MAX, RETENTION_DELAY};
 use domain::position::Seq;
+use domain::tenant::TenantId;
 use domain::window::WindowRule;
 
 /// When to flush, how to merge, what to keep.
@@ -21,6 +23,8 @@ pub struct LedgerOptions {
     pub segment_rows_max: u64,
     /// Days that raw events are kept; windows, rollups and ids are kept for ever.
     pub retention_days: Option<u32>,
+    /// Days that the raw events of these tenants are kept instead, 0 for ever.
+    pub tenant_retention_days: HashMap<TenantId, u32>,
     /// How long what retention would drop at once waits, counted while the ledger is open: after a start with a
     /// retention that is new or shorter, or with a clock that is ahead.
     pub retention_delay: Duration,
@@ -55,6 +59,7 @@ impl Default for LedgerOptions {
             compact_fan_in: 8,
             segment_rows_max: 8_000_000,
             retention_days: None,
+            tenant_retention_days: HashMap::new(),
             retention_delay: RETENTION_DELAY,
             retention_now: false,
             retains: true,

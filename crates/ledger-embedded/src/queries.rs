@@ -139,7 +139,7 @@ impl Core {
     ) -> Result<Arc<Scan>, PortError> {
         let tenant = scope.tenant();
         let (snapshot, active) = self.view(|active| active.rows_of(tenant, query.range));
-        let (from, to, floor) = (query.range.from(), query.range.to(), snapshot.retention_floor);
+        let (from, to, floor) = (query.range.from(), query.range.to(), snapshot.floors.of(tenant));
         if from > Timestamp::MIN && from < floor {
             return Err(PortError::new(ErrorKind::Gone, format!("read events before {floor}")));
         }

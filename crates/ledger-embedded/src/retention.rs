@@ -1,22 +1,24 @@
-//! Dropping raw events that are older than the operator keeps. The floor moves first, durably, so that
-//! no answer ever shows a part of what is being dropped; then files whose events all lie before it
-//! go. Windows, rollups and ids stay. What goes, or will after a wait, is said in the log; when the floor may
-//! move is decided in `domain::retention`, and never while the time is in doubt.
+//! Dropping raw events that are older than the operator, or a tenant for itself, keeps. A floor moves first, durably,
+//! so that no answer ever shows a part of what is being dropped; then files go whose events all lie before the floors
+//! of their tenants. What is hidden in other files goes when they are merged. Windows, rollups and ids stay. What goes,
+//! or will after a wait, is said in the log; when the floor may move is decided in `domain::retention`, and never while
+//! the time is in doubt.
+
+mod tenants;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::retention::{RetentionLook, RetentionStep, RetentionWait};
-use domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, Timestamp};
+use domain::retention::{RetentionLook, RetentionStep, RetentionWait, floor_at};
+use domain::time::{MICROS_PER_HOUR, Timestamp};
 use ports::PortError;
 use ports::ledger::RetentionNotice;
-use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta};
+use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta, TenantRetention};
 
 use crate::core::Core;
+use crate::retention_run::WAIT_STORED_EVERY;
 use crate::segment::Segment;
-
-/// How much of a wait a crash may forget.
-const WAIT_STORED_EVERY: Duration = Duration::from_secs(600);
+use crate::state::Floors;
 
 /// Raw events that go together.
 #[derive(Debug, Default)]
@@ -41,11 +43,6 @@ impl Doomed {
     }
 }
 
-/// The floor for `now`: the start of the hour that lies `days` before it.
-fn floor(now: Timestamp, days: u32) -> Timestamp {
-    now.plus_micros(-i64::from(days) * MICROS_PER_DAY).floor_to(MICROS_PER_HOUR)
-}
-
 impl Core {
     /// Moves the floor when that is due and drops what lies before it.
     pub(crate) async fn retain_due(&self) -> Result<(), PortError> {
@@ -53,17 +50,21 @@ impl Core {
         if !self.options.retains || self.state.read().applied < self.options.replay_through {
             return Ok(());
         }
-        let Some(days) = self.options.retention_days else { return self.store_wait(RetentionWait::NONE).await };
         let (now, uptime) = (self.clock.now(), self.clock.monotonic());
         if self.clock.doubt().is_some() {
             return Ok(());
         }
-        let look = {
+        let (elapsed, delay) = {
             let mut run = self.retention.lock();
             let elapsed = uptime.saturating_sub(run.looked.replace(uptime).unwrap_or(uptime));
-            let delay = if run.now { Duration::ZERO } else { self.options.retention_delay };
-            let stands = self.state.read().retention_floor;
-            RetentionLook { floor: stands, wait: run.wait, target: floor(now, days), elapsed, delay }
+            (elapsed, if run.now { Duration::ZERO } else { self.options.retention_delay })
+        };
+        // Before the server's floor moves: from now on it is no longer that of a tenant with its own.
+        self.retain_tenants(now, elapsed, delay).await?;
+        let Some(days) = self.options.retention_days else { return self.store_wait(RetentionWait::NONE).await };
+        let look = {
+            let (floor, wait) = (self.state.read().floors.server, self.retention.lock().wait);
+            RetentionLook { floor, wait, target: floor_at(now, days), elapsed, delay }
         };
         match look.step() {
             RetentionStep::Keep => self.store_wait(RetentionWait::NONE).await?,
@@ -89,7 +90,7 @@ impl Core {
     }
 
     fn notice_of(&self, wait: RetentionWait) -> Option<RetentionNotice> {
-        if wait.floor <= self.state.read().retention_floor {
+        if wait.floor <= self.state.read().floors.server {
             return None;
         }
         let segments = Arc::clone(&self.state.read().segments);
@@ -142,8 +143,16 @@ impl Core {
 
     /// Makes durable how long was waited so far.
     pub(crate) async fn store_waited(&self) -> Result<(), PortError> {
-        let wait = self.retention.lock().wait;
-        if self.options.retains { self.store_wait(wait).await } else { Ok(()) }
+        if !self.options.retains {
+            return Ok(());
+        }
+        let (wait, tenants) = {
+            let floors = Arc::clone(&self.state.read().floors);
+            let run = self.retention.lock();
+            (run.wait, run.tenants.unstored(&floors))
+        };
+        self.store_wait(wait).await?;
+        self.store_tenants(&tenants).await
     }
 
     /// Makes durable what is waited for, unless it is already.
@@ -157,40 +166,14 @@ impl Core {
     }
 
     async fn drop_before(&self, floor: Timestamp) -> Result<(), PortError> {
-        let _merging = self.merging.lock().await;
         let segments = Arc::clone(&self.state.read().segments);
-        let expired: Vec<_> = doomed(&segments, floor).collect();
-        let forget_events: Vec<_> = expired.iter().map(|segment| segment.meta().id.clone()).collect();
-        let (stands, oldest) = (self.state.read().retention_floor, self.oldest());
+        let (stands, oldest) = (self.state.read().floors.server, self.oldest());
         let hidden = Doomed::of(touched(&segments, floor).map(|segment| segment.meta()));
-        let told = Doomed::of(expired.iter().map(|segment| segment.meta()));
-        let commit = Commit {
-            forget_events,
-            retention_floor: Some(floor),
-            retention_wait: Some(RetentionWait::NONE),
-            ..Commit::default()
-        };
-        self.manifest.commit(&commit).await?;
+        let told = self.move_floors(Some(floor), &[]).await?;
         {
             let mut run = self.retention.lock();
             (run.wait, run.stored) = (RetentionWait::NONE, RetentionWait::NONE);
         }
-        let mut dropped: Vec<FileMeta> = Vec::new();
-        let mut reopened = Vec::new();
-        for segment in expired {
-            let mut meta = segment.meta().clone();
-            dropped.extend(meta.files.extract_if(.., |file| file.kind == FileKind::Events));
-            reopened.push(Arc::new(self.dir.open(meta, false)?));
-        }
-        {
-            let mut state = self.state.write();
-            state.retention_floor = floor;
-            let segments = Arc::make_mut(&mut state.segments);
-            for new in reopened {
-                replace(segments, new);
-            }
-        }
-        self.delete(&dropped);
         // From hour to hour a segment that reaches over the floor loses events that no file tells of.
         let is_step = floor > stands.plus_micros(MICROS_PER_HOUR) && oldest.is_some_and(|oldest| oldest < floor);
         if told.events > 0 || is_step {
@@ -202,11 +185,68 @@ impl Core {
         }
         Ok(())
     }
+
+    /// Moves floors, and drops the files whose events all lie before those of their tenants: one commit.
+    async fn move_floors(&self, server: Option<Timestamp>, tenants: &[TenantRetention]) -> Result<Doomed, PortError> {
+        let _merging = self.merging.lock().await;
+        let (segments, floors) = {
+            let state = self.state.read();
+            (Arc::clone(&state.segments), moved(&state.floors, server, tenants))
+        };
+        let expired = self.doomed(&segments, &floors)?;
+        let forget_events: Vec<_> = expired.iter().map(|segment| segment.meta().id.clone()).collect();
+        let told = Doomed::of(expired.iter().map(|segment| segment.meta()));
+        let commit = Commit {
+            forget_events,
+            retention_floor: server,
+            retention_wait: server.map(|_| RetentionWait::NONE),
+            tenant_retention: tenants.to_vec(),
+            ..Commit::default()
+        };
+        self.manifest.commit(&commit).await?;
+        let mut dropped: Vec<FileMeta> = Vec::new();
+        let mut reopened = Vec::new();
+        for segment in expired {
+            let mut meta = segment.meta().clone();
+            dropped.extend(meta.files.extract_if(.., |file| file.kind == FileKind::Events));
+            reopened.push(Arc::new(self.dir.open(meta, false)?));
+        }
+        {
+            let mut state = self.state.write();
+            state.floors = Arc::new(floors);
+            let segments = Arc::make_mut(&mut state.segments);
+            for new in reopened {
+                replace(segments, new);
+            }
+        }
+        self.delete(&dropped);
+        Ok(told)
+    }
+
+    /// Segments whose raw events all lie before the floors of their tenants.
+    fn doomed(&self, segments: &[Arc<Segment>], floors: &Floors) -> Result<Vec<Arc<Segment>>, PortError> {
+        let mut doomed = Vec::new();
+        for segment in segments.iter().filter(|segment| segment.events().is_some()) {
+            let last = segment.meta().time_max;
+            let may_be = last < floors.server || floors.own.values().any(|floor| last < *floor);
+            let is_before = |tenant| last < floors.of(tenant);
+            if may_be && (floors.own.is_empty() || self.tenants_in(segment)?.iter().all(is_before)) {
+                doomed.push(Arc::clone(segment));
+            }
+        }
+        Ok(doomed)
+    }
 }
 
-/// Segments whose raw events all lie before `floor`.
-fn doomed(segments: &[Arc<Segment>], floor: Timestamp) -> impl Iterator<Item = &Arc<Segment>> {
-    segments.iter().filter(move |segment| segment.events().is_some() && segment.meta().time_max < floor)
+/// `floors` after a move, none of them back.
+fn moved(floors: &Floors, server: Option<Timestamp>, tenants: &[TenantRetention]) -> Floors {
+    let mut moved = floors.clone();
+    moved.server = moved.server.max(server.unwrap_or(moved.server));
+    for one in tenants {
+        let floor = moved.own.entry(one.tenant.clone()).or_insert(one.floor);
+        *floor = (*floor).max(one.floor);
+    }
+    moved
 }
 
 /// Segments that have raw events before `floor`, whole or in part.
@@ -217,16 +257,5 @@ fn touched(segments: &[Arc<Segment>], floor: Timestamp) -> impl Iterator<Item = 
 fn replace(segments: &mut [Arc<Segment>], new: Arc<Segment>) {
     if let Some(old) = segments.iter_mut().find(|segment| segment.meta().id == new.meta().id) {
         *old = new;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_floor_is_a_whole_hour() {
-        let now = Timestamp::from_micros(10 * MICROS_PER_DAY + 5 * MICROS_PER_HOUR + 17);
-        assert_eq!(floor(now, 3), Timestamp::from_micros(7 * MICROS_PER_DAY + 5 * MICROS_PER_HOUR));
     }
 }

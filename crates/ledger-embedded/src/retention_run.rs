@@ -1,8 +1,17 @@
 //! What retention remembers from one look at the time to the next.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::retention::RetentionWait;
+use domain::tenant::TenantId;
+use ports::manifest::TenantRetention;
+
+use crate::state::Floors;
+
+/// How much of a wait a crash may forget.
+pub(crate) const WAIT_STORED_EVERY: Duration = Duration::from_secs(600);
 
 /// Where retention stands between two looks.
 #[derive(Debug)]
@@ -16,10 +25,45 @@ pub(crate) struct RetentionRun {
     pub(crate) now: bool,
     /// Whether this run has looked and done what came of it, so that `wait` is its own.
     pub(crate) is_settled: bool,
+    /// The tenants that keep their events for another time.
+    pub(crate) tenants: TenantRun,
 }
 
 impl RetentionRun {
-    pub(crate) fn new(stored: RetentionWait, now: bool) -> Self {
-        Self { looked: None, wait: stored, stored, now, is_settled: false }
+    pub(crate) fn new(stored: RetentionWait, now: bool, tenants: TenantRun) -> Self {
+        Self { looked: None, wait: stored, stored, now, is_settled: false, tenants }
+    }
+}
+
+/// What is known of the retention of tenants between two looks.
+#[derive(Debug, Default)]
+pub(crate) struct TenantRun {
+    /// For how many days tenants keep their raw events, 0 for ever; who is not here follows the server.
+    pub(crate) days: HashMap<TenantId, u32>,
+    /// What is waited for, and that as the manifest has it.
+    pub(crate) waits: HashMap<TenantId, (RetentionWait, RetentionWait)>,
+    /// The tenants with rows in a segment, by the name of the segment.
+    pub(crate) in_segments: HashMap<String, Arc<[TenantId]>>,
+}
+
+impl TenantRun {
+    pub(crate) fn new(days: HashMap<TenantId, u32>, stored: &[TenantRetention]) -> Self {
+        let waits = stored.iter().map(|one| (one.tenant.clone(), (one.wait, one.wait))).collect();
+        Self { days, waits, in_segments: HashMap::new() }
+    }
+
+    /// What a tenant waits for.
+    pub(crate) fn wait_of(&self, tenant: &TenantId) -> RetentionWait {
+        self.waits.get(tenant).map_or(RetentionWait::NONE, |(wait, _)| *wait)
+    }
+
+    /// What the manifest does not know yet of waits.
+    pub(crate) fn unstored(&self, floors: &Floors) -> Vec<TenantRetention> {
+        let changed = self.waits.iter().filter(|(_, (wait, stored))| wait != stored);
+        let one = |(tenant, (wait, _)): (&TenantId, &(RetentionWait, RetentionWait))| {
+            let floor = *floors.own.get(tenant)?;
+            Some(TenantRetention { tenant: tenant.clone(), floor, wait: *wait })
+        };
+        changed.filter_map(one).collect()
     }
 }

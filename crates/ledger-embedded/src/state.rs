@@ -35,12 +35,33 @@ pub(crate) struct State {
     pub(crate) cursor: Seq,
     /// Up to when windows are closed.
     pub(crate) closed_through: Timestamp,
-    /// Raw events before it are not shown.
-    pub(crate) retention_floor: Timestamp,
+    /// What retention no longer shows.
+    pub(crate) floors: Arc<Floors>,
     /// The applied zones of the tenants that have any.
     pub(crate) zones: Arc<HashMap<TenantId, VersionedZone>>,
     /// How often a recount of days was begun or ended; odd while one is being committed.
     pub(crate) recounts: u64,
+}
+
+/// How far retention reaches. Raw events before a tenant's floor are not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Floors {
+    /// The floor of every other tenant.
+    pub(crate) server: Timestamp,
+    /// The floor of each tenant that has or had its own.
+    pub(crate) own: HashMap<TenantId, Timestamp>,
+}
+
+impl Floors {
+    /// The floor of a tenant.
+    pub(crate) fn of(&self, tenant: &TenantId) -> Timestamp {
+        self.own.get(tenant).copied().unwrap_or(self.server)
+    }
+
+    /// Whether any event may be gone.
+    pub(crate) fn hide_any(&self) -> bool {
+        self.server > Timestamp::MIN || self.own.values().any(|floor| *floor > Timestamp::MIN)
+    }
 }
 
 /// The immutable part of a state.
@@ -50,7 +71,7 @@ pub(crate) struct Snapshot {
     pub(crate) frozen: Option<Arc<Memtable>>,
     pub(crate) cursor: Seq,
     pub(crate) closed_through: Timestamp,
-    pub(crate) retention_floor: Timestamp,
+    pub(crate) floors: Arc<Floors>,
     pub(crate) zones: Arc<HashMap<TenantId, VersionedZone>>,
     pub(crate) recounts: u64,
 }
@@ -63,7 +84,7 @@ impl State {
             frozen: self.frozen.clone(),
             cursor: self.cursor,
             closed_through: self.closed_through,
-            retention_floor: self.retention_floor,
+            floors: Arc::clone(&self.floors),
             zones: Arc::clone(&self.zones),
             recounts: self.recounts,
         }

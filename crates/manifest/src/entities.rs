@@ -7,6 +7,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod meta;
 pub(crate) mod name;
 pub(crate) mod retention_wait;
+pub(crate) mod tenant_retention;
 pub(crate) mod segment;
 pub(crate) mod segment_file;
 pub(crate) mod tenant_users;

@@ -7,6 +7,7 @@ mod catalog_apart;
 mod manifest;
 mod token_classes;
 mod retention_wait;
+mod tenant_retention;
 
 use async_trait::async_trait;
 use domain::limits::MANIFEST_READS_MAX;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrations {
             Box::new(catalog_apart::Step),
             Box::new(token_classes::Step),
             Box::new(retention_wait::Step),
+            Box::new(tenant_retention::Step),
         ]
     }
 }

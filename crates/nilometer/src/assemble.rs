@@ -15,7 +15,7 @@ use live::{LiveOptions, MemoryLive};
 use pipeline::{
     FairLimiter, IngestRole, LiveRole, Metrics, Pipeline, PipelineParts, ReadPorts, Settings, TrustedClock, WorkerRole,
 };
-use ports::catalog::Catalog;
+use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
 use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
@@ -120,7 +120,8 @@ impl Engine {
         let reads = ReadPorts::of(&self.ledger, &limiter);
         let stored = self.stores.catalog.settings().await?;
         let active_users = Arc::new(reads.active_users.clone());
-        let settings = Arc::new(Settings::new(self.stores.catalog.clone(), active_users, self.clock.clone(), stored));
+        let (catalog, ledger) = (self.stores.catalog.clone(), self.ledger.clone());
+        let settings = Arc::new(Settings::new(catalog, active_users, ledger, self.clock.clone(), stored));
         let live: Arc<dyn Live> = Arc::new(MemoryLive::with(self.live.clone()));
         let parts = PipelineParts {
             ledger: self.ledger.clone(),
@@ -204,7 +205,10 @@ impl<'d> Folder<'d> {
         // Nothing was stamped yet in a new folder, which then has closed nothing either.
         let last_stamp = journal.last_stamp().max(Some(found.closed_through));
         let clock = TrustedClock::start(Arc::new(SystemClock), last_stamp, options.clock_drift_us_max);
-        let ledger = LedgerOptions { replay_through: journal.last_durable(), ..ledger };
+        let settings = stores.catalog.settings().await?;
+        let own = |(tenant, settings): (TenantId, TenantSettings)| Some((tenant, settings.retention_days?));
+        let tenant_retention_days = settings.into_iter().filter_map(own).collect();
+        let ledger = LedgerOptions { replay_through: journal.last_durable(), tenant_retention_days, ..ledger };
         let ledger = EmbeddedLedger::open(vfs, data.join(SEGMENTS_FOLDER), manifest, clock.clone(), ledger).await?;
         held.opened();
         let data = data.to_owned();

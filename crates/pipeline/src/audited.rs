@@ -27,11 +27,12 @@ pub(crate) fn settings_change(
 }
 
 fn fields(settings: &TenantSettings) -> Map<String, Value> {
-    let TenantSettings { week_start, max_lateness_sec, min_time } = settings;
+    let TenantSettings { week_start, max_lateness_sec, min_time, retention_days } = settings;
     let fields = [
         ("week_start", json!(week_start)),
         ("max_lateness_sec", json!(max_lateness_sec)),
         ("min_time", json!(min_time)),
+        ("retention_days", json!(retention_days)),
     ];
     fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect()
 }

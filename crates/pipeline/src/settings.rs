@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use ports::active_users::{ActiveUsers, VersionedZone};
 use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
+use ports::ledger::{Ledger, TenantNotice};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{MutexGuard, Notify};
 
@@ -31,6 +32,7 @@ type ChangeLock = tokio::sync::Mutex<()>;
 pub struct Settings {
     catalog: Arc<dyn Catalog>,
     active_users: Arc<dyn ActiveUsers>,
+    ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     current: RwLock<HashMap<TenantId, VersionedSettings>>,
     changing: Mutex<HashMap<TenantId, Arc<ChangeLock>>>,
@@ -63,6 +65,8 @@ pub struct SettingsChange {
     pub max_lateness_sec: Option<Option<u32>>,
     /// As [`TenantSettings::min_time`].
     pub min_time: Option<Option<Timestamp>>,
+    /// As [`TenantSettings::retention_days`].
+    pub retention_days: Option<Option<u32>>,
 }
 
 impl Settings {
@@ -71,6 +75,7 @@ impl Settings {
     pub fn new(
         catalog: Arc<dyn Catalog>,
         active_users: Arc<dyn ActiveUsers>,
+        ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
         stored: Vec<(TenantId, TenantSettings)>,
     ) -> Self {
@@ -79,7 +84,18 @@ impl Settings {
         let current = RwLock::new(current.collect());
         let (changing, changing_zone) = (Mutex::default(), Mutex::default());
         let (pending, unfinished) = (RwLock::default(), Notify::new());
-        Self { catalog, active_users, clock, current, changing, changing_zone, pending, unfinished, stop: Stop::new() }
+        Self {
+            catalog,
+            active_users,
+            ledger,
+            clock,
+            current,
+            changing,
+            changing_zone,
+            pending,
+            unfinished,
+            stop: Stop::new(),
+        }
     }
 
     /// The settings of a tenant; the default ones when it has changed none.
@@ -129,13 +145,22 @@ impl Settings {
             week_start: change.week_start.unwrap_or(before.week_start),
             max_lateness_sec: change.max_lateness_sec.unwrap_or(before.max_lateness_sec),
             min_time: change.min_time.unwrap_or(before.min_time),
+            retention_days: change.retention_days.unwrap_or(before.retention_days),
         };
         if after != before {
             let audit = audited::settings_change(cause, scope, self.clock.now(), &before, &after);
             self.catalog.store_settings(scope, &after, &audit).await?;
             self.publish(scope, after);
+            if after.retention_days != before.retention_days {
+                self.ledger.set_retention(scope, after.retention_days);
+            }
         }
         Ok(())
+    }
+
+    /// How far back the tenant's raw events are shown, and what retention will drop of them.
+    pub fn retention(&self, scope: &TenantScope) -> TenantNotice {
+        self.ledger.retention_of(scope)
     }
 
     /// Apart from the lock of other changes, so that a recount does not hold those up.

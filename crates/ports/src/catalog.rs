@@ -21,6 +21,8 @@ pub struct TenantSettings {
     pub max_lateness_sec: Option<u32>,
     /// The earliest time that an event may have; `None` leaves it to the server's setting.
     pub min_time: Option<Timestamp>,
+    /// For how many days raw events are kept, 0 for ever; `None` leaves it to the server's setting.
+    pub retention_days: Option<u32>,
 }
 
 /// The register of tenants.

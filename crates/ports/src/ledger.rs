@@ -136,6 +136,16 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Takes for how many days a tenant's raw events are kept, 0 for ever; `None` as long as the server keeps those of
+    /// others. Held in memory, as stored by [`crate::catalog::Catalog::store_settings`]; what would be dropped at once
+    /// waits as it does after a change of the server's setting. A ledger that keeps everything has nothing to do.
+    fn set_retention(&self, _scope: &TenantScope, _days: Option<u32>) {}
+
+    /// How far back a tenant's raw events are shown, and what retention will drop of them.
+    fn retention_of(&self, _scope: &TenantScope) -> TenantNotice {
+        TenantNotice::default()
+    }
+
     /// Figures for metrics.
     fn stats(&self) -> LedgerStats;
 }
@@ -153,6 +163,15 @@ pub struct RetentionNotice {
     pub oldest: Option<Timestamp>,
     /// How long it waits still, while the process runs.
     pub due_in: Duration,
+}
+
+/// How retention stands for one tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TenantNotice {
+    /// Raw events before this are not shown any more; `None` when all are.
+    pub kept_since: Option<Timestamp>,
+    /// Raw events before this time will go, after so much more time that the server runs.
+    pub waiting: Option<(Timestamp, Duration)>,
 }
 
 /// The size of a ledger.

@@ -113,6 +113,8 @@ pub struct ManifestState {
     pub retention_floor: Timestamp,
     /// What retention will drop after a wait.
     pub retention_wait: RetentionWait,
+    /// How far retention reaches for the tenants that have ever had their own, in order of tenant.
+    pub tenant_retention: Vec<TenantRetention>,
     /// Known names.
     pub names: Vec<Name>,
     /// How many dead letters there are.
@@ -121,6 +123,17 @@ pub struct ManifestState {
     pub users: Vec<(TenantId, Vec<String>)>,
     /// The applied zones of the tenants that have any: their days of users are counted in them.
     pub zones: Vec<(TenantId, VersionedZone)>,
+}
+
+/// How far retention reaches for a tenant that has had its own: the server's floor is not this tenant's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantRetention {
+    /// Whose events.
+    pub tenant: TenantId,
+    /// The tenant's raw events before this instant may be gone and are no longer shown.
+    pub floor: Timestamp,
+    /// What will be dropped after a wait.
+    pub wait: RetentionWait,
 }
 
 /// Which sums of hours.
@@ -167,6 +180,8 @@ pub struct Commit {
     pub retention_floor: Option<Timestamp>,
     /// New `retention_wait`.
     pub retention_wait: Option<RetentionWait>,
+    /// New `tenant_retention` of these tenants; a floor that is not later than the stored one is ignored.
+    pub tenant_retention: Vec<TenantRetention>,
 }
 
 /// Users of one tenant that are new, to be numbered from `first` on.

@@ -1,11 +1,12 @@
 //! What a tenant decides for itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use domain::calendar::{Calendar, TimeBound, WeekStart, Zone};
-use domain::limits::{QUERY_TIME_MAX, TENANT_LATENESS_SEC_MAX};
+use domain::limits::{QUERY_TIME_MAX, RETENTION_DAYS_MAX, TENANT_LATENESS_SEC_MAX};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use pipeline::SettingsChange;
@@ -44,6 +45,28 @@ pub(crate) struct SettingsBody {
     /// offset, is of the tenant's zone.
     #[schema(value_type = Option<String>, format = DateTime)]
     min_time: Option<Timestamp>,
+    /// For how many days raw events are kept; 0: for ever, null: as the server is set.
+    #[schema(minimum = 0, maximum = 36_525)]
+    retention_days: Option<u32>,
+    /// Raw events before this are no longer shown, and gone or about to be; null: all are kept.
+    #[schema(read_only, value_type = Option<String>, format = DateTime)]
+    kept_since: Option<Timestamp>,
+    /// What retention drops after a wait, since it is new or shorter; a longer `retention_days` keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only, nullable = false)]
+    retention_pending: Option<RetentionPending>,
+}
+
+/// What retention drops after a wait.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetentionPending)]
+pub(crate) struct RetentionPending {
+    /// Raw events before this will go.
+    #[schema(value_type = String, format = DateTime)]
+    before: Timestamp,
+    /// After so many more seconds in which the server runs.
+    #[schema(minimum = 0)]
+    due_in_sec: u64,
 }
 
 /// A change of settings; a field that is given is `Some`, also when it is null.
@@ -67,6 +90,10 @@ pub(crate) struct ChangedSettings {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, format = DateTime)]
     min_time: Option<Value>,
+    /// For how many days raw events are kept; 0: for ever, null: as the server is set.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, minimum = 0, maximum = 36_525)]
+    retention_days: Option<Value>,
 }
 
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
@@ -80,13 +107,19 @@ impl SettingsBody {
         let pending = settings.pending_zone(scope);
         let calendar = settings.calendar(scope);
         let pending = pending.filter(|zone| *zone != calendar.zone);
-        let TenantSettings { max_lateness_sec, min_time, .. } = settings.get(scope).settings;
+        let TenantSettings { max_lateness_sec, min_time, retention_days, .. } = settings.get(scope).settings;
+        let notice = settings.retention(scope);
+        let waiting =
+            |(before, due_in): (Timestamp, Duration)| RetentionPending { before, due_in_sec: due_in.as_secs() };
         Self {
             timezone: calendar.zone.name().to_owned(),
             timezone_pending: pending.map(|zone| zone.name().to_owned()),
             week_start: calendar.week_start,
             max_lateness_sec,
             min_time,
+            retention_days,
+            kept_since: notice.kept_since,
+            retention_pending: notice.waiting.map(waiting),
         }
     }
 }
@@ -126,6 +159,7 @@ pub(crate) async fn change(
         week_start: fields.week_start.as_ref().map(week_start).transpose()?,
         max_lateness_sec: fields.max_lateness_sec.as_ref().map(max_lateness_sec).transpose()?,
         min_time: fields.min_time.as_ref().map(|value| min_time(value, &calendar, now)).transpose()?,
+        retention_days: fields.retention_days.as_ref().map(retention_days).transpose()?,
     };
     ready(&api)?;
     let settings = Arc::clone(&api.settings);
@@ -170,6 +204,17 @@ fn min_time(value: &Value, calendar: &Calendar, now: Timestamp) -> Result<Option
     time.filter(|time| *time <= now).map(Some).ok_or_else(|| {
         let detail = "'min_time' must be null, a date (YYYY-MM-DD) or a time in RFC 3339, not after the present";
         Problem::parameter("min_time", detail)
+    })
+}
+
+fn retention_days(value: &Value) -> Result<Option<u32>, Problem> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let days = value.as_u64().and_then(|days| u32::try_from(days).ok());
+    days.filter(|days| *days <= RETENTION_DAYS_MAX).map(Some).ok_or_else(|| {
+        let detail = format!("'retention_days' must be null or a whole number from 0 to {RETENTION_DAYS_MAX}");
+        Problem::parameter("retention_days", detail)
     })
 }
 

@@ -157,7 +157,8 @@ impl TestApi {
         change(&mut reads, limiter.clone());
         let days = Arc::new(reads.active_users.clone());
         let trusted = TrustedClock::start(clock.clone(), None, limits.clock_drift_us_max);
-        let settings = Arc::new(Settings::new(catalog.clone(), days, trusted.clone(), Vec::new()));
+        let settings = Settings::new(catalog.clone(), days, ledger.clone(), trusted.clone(), Vec::new());
+        let settings = Arc::new(settings);
         let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
         let parts = PipelineParts {
             ledger: ledger.clone(),

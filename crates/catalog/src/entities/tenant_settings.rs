@@ -17,6 +17,7 @@ pub(crate) struct Model {
     pub(crate) updated_us: i64,
     pub(crate) seal: i64,
     pub(crate) min_time_us: Option<i64>,
+    pub(crate) retention_days: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -39,6 +40,7 @@ impl Model {
             updated_us: now.micros(),
             seal: 0,
             min_time_us: settings.min_time.map(Timestamp::micros),
+            retention_days: settings.retention_days.map(i64::from),
         };
         row.seal = row.expected_seal();
         row
@@ -58,13 +60,16 @@ impl Model {
         };
         let max_lateness_sec = self.max_lateness_sec.map(u32::try_from).transpose().map_err(|_| broken())?;
         let min_time = self.min_time_us.map(Timestamp::from_micros);
-        Ok((tenant_id(&self.tenant)?, TenantSettings { week_start, max_lateness_sec, min_time }))
+        let retention_days = self.retention_days.map(u32::try_from).transpose().map_err(|_| broken())?;
+        let settings = TenantSettings { week_start, max_lateness_sec, min_time, retention_days };
+        Ok((tenant_id(&self.tenant)?, settings))
     }
 
     fn expected_seal(&self) -> i64 {
         let texts = Seal::default().bytes(self.tenant.as_bytes()).bytes(self.week_start.as_bytes());
         let seal = texts.int(self.max_lateness_sec.unwrap_or(-1)).int(self.updated_us);
-        // What format 1 has sealed has no such time, and stays sealed.
-        self.min_time_us.map_or(seal, |min_time_us| seal.int(min_time_us)).value()
+        // What older formats have sealed has none of these, and stays sealed.
+        let seal = self.min_time_us.map_or(seal, |min_time_us| seal.int(min_time_us));
+        self.retention_days.map_or(seal, |days| seal.bytes(b"retention_days").int(days)).value()
     }
 }

@@ -1,4 +1,4 @@
-//! Steps 1 and 2: tenants, their settings, zones and reference tables.
+//! Steps 1, 2 and 4: tenants, their settings, zones and reference tables.
 
 use sea_orm_migration::prelude::*;
 
@@ -13,6 +13,13 @@ pub(super) fn tables() -> Changes {
 pub(super) fn min_time() -> Changes {
     let mut column = ColumnDef::new("min_time_us");
     vec![Box::new(Table::alter().table("tenant_settings").add_column(column.big_integer()).to_owned())]
+}
+
+/// Step 4: for how long a tenant keeps raw events. Rows that were there have none, and their checksums hold.
+pub(super) fn retention_days() -> Changes {
+    let mut column = ColumnDef::new("retention_days");
+    let column = column.big_integer().check(Expr::col("retention_days").gte(0));
+    vec![Box::new(Table::alter().table("tenant_settings").add_column(column).to_owned())]
 }
 
 fn tenant() -> TableCreateStatement {

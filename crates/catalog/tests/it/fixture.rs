@@ -41,7 +41,7 @@ fn at(seconds: i64) -> Timestamp {
 
 /// What format 1 can hold of them.
 fn settings_of_1() -> TenantSettings {
-    TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(86_400), min_time: None }
+    TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(86_400), ..TenantSettings::default() }
 }
 
 fn settings() -> TenantSettings {

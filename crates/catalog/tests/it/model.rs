@@ -50,8 +50,14 @@ fn instant() -> impl Strategy<Value = Timestamp> {
 
 fn settings() -> impl Strategy<Value = TenantSettings> {
     let week_start = proptest::sample::select(vec![WeekStart::Monday, WeekStart::Sunday, WeekStart::Saturday]);
-    (week_start, any::<Option<u32>>(), proptest::option::of(instant()))
-        .prop_map(|(week_start, max_lateness_sec, min_time)| TenantSettings { week_start, max_lateness_sec, min_time })
+    (week_start, any::<Option<u32>>(), proptest::option::of(instant()), any::<Option<u32>>()).prop_map(
+        |(week_start, max_lateness_sec, min_time, retention_days)| TenantSettings {
+            week_start,
+            max_lateness_sec,
+            min_time,
+            retention_days,
+        },
+    )
 }
 
 fn zone() -> impl Strategy<Value = VersionedZone> {

@@ -150,7 +150,7 @@ pub(super) fn scan_segments(
 /// Refuses ranges of which retention may have dropped events: hours before its floor in which there were
 /// any. Sums of hours are kept for ever, so they tell.
 pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &EventScan<'_>) -> Result<(), PortError> {
-    let floor = snapshot.retention_floor;
+    let floor = snapshot.floors.of(wanted.scope.tenant());
     let Some(first) = wanted.ranges.first().filter(|first| first.from() < floor) else { return Ok(()) };
     let below: Vec<_> = wanted.ranges.iter().filter(|range| range.from() < floor).collect();
     let last = below.last().map_or(first.to(), |last| last.to().min(floor));

@@ -402,7 +402,7 @@ fn what_retention_has_dropped_is_gone_unless_sums_answer_it() {
         let minutes = SeriesQuery { filters: of("new"), ..minutes };
         assert_eq!(ledger.series(&scope("t"), &minutes).await.expect("nothing there"), []);
         assert_eq!(ledger.summary(&scope("u"), "old", all, 1).await.expect("I5: another tenant"), None);
-        assert!(Timestamp::MIN < ledger.core.state.read().retention_floor);
+        assert!(Timestamp::MIN < ledger.core.state.read().floors.server);
     });
 }
 

@@ -109,7 +109,7 @@ impl Core {
             found: BTreeMap::new(),
         };
         // The floor only rises: one read before the state hides nothing that the state still shows.
-        let floor = self.state.read().retention_floor;
+        let floor = self.state.read().floors.of(scope.tenant());
         let (snapshot, mut best) = self.view(|active| {
             let mut best = best(above(filter.range, floor));
             find_in(active, scope, filter, &mut best);
@@ -155,7 +155,7 @@ impl Core {
             Some(found) => Some(found),
             None => find_flushed(&snapshot, scope, hash, cancelled)?,
         };
-        Ok(found.filter(|event| event.id == id.text && event.time >= snapshot.retention_floor))
+        Ok(found.filter(|event| event.id == id.text && event.time >= snapshot.floors.of(scope.tenant())))
     }
 }
 

@@ -195,7 +195,7 @@ impl<'r, 'd> Recompute<'r, 'd> {
 
     /// Every id is of an event, but for the keys of requests: their entries have a rule of their own.
     fn compare_counts(&mut self) -> Result<()> {
-        if self.report.floor > Timestamp::MIN {
+        if self.report.floors.hide_any() {
             return Ok(());
         }
         let mut ids = 0;

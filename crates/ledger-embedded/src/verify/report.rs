@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use domain::aggregate::Totals;
 use domain::invariant::Invariant;
@@ -13,6 +14,7 @@ use parquet::errors::Result as ParquetResult;
 use crate::memtable::Partial;
 use crate::merge::{Sum, SumStream};
 use crate::segment::grain::Grain;
+use crate::state::Floors;
 
 /// Something stored that raw events do not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl Stored {
 
 /// Counts what is compared and hands out differences.
 pub(super) struct Report<'r> {
-    pub(super) floor: Timestamp,
+    pub(super) floors: Arc<Floors>,
     pub(super) summary: VerifySummary,
     pub(super) on_difference: &'r mut dyn FnMut(&Difference),
 }
@@ -83,8 +85,9 @@ impl Report<'_> {
     }
 
     /// Whether raw events still give this sum: what begins before the floor may have lost some.
-    fn is_whole(&self, grain: Grain, start: Timestamp) -> bool {
-        self.floor == Timestamp::MIN || (grain != Grain::Total && start >= self.floor)
+    fn is_whole(&self, sum: &Sum) -> bool {
+        let floor = TenantId::parse(&sum.tenant).map_or(self.floors.server, |tenant| self.floors.of(&tenant));
+        floor == Timestamp::MIN || (sum.grain != Grain::Total && sum.partial.start >= floor)
     }
 
     /// Compares one recomputed sum with the stored one of its key.
@@ -92,7 +95,7 @@ impl Report<'_> {
         while stored.peek()?.is_some_and(|found| found.key_in_grain() < expected.key_in_grain()) {
             self.unexpected(stored.ahead.take());
         }
-        if !self.is_whole(expected.grain, expected.partial.start) {
+        if !self.is_whole(expected) {
             stored.peek()?;
             stored.ahead.take_if(|found| found.key_in_grain() == expected.key_in_grain());
             return Ok(());
@@ -115,7 +118,7 @@ impl Report<'_> {
 
     /// What is stored and has no raw events.
     pub(super) fn unexpected(&mut self, found: Option<Sum>) {
-        if let Some(found) = found.filter(|found| self.is_whole(found.grain, found.partial.start)) {
+        if let Some(found) = found.filter(|found| self.is_whole(found)) {
             self.differs(Invariant::NoPhantom, name(&found), "nothing".into(), show(&found.partial));
         }
     }
@@ -142,7 +145,7 @@ impl Report<'_> {
         expected: &BTreeMap<RollupKey, Totals>,
         mut stored: BTreeMap<RollupKey, Totals>,
     ) {
-        let floor = self.floor;
+        let floor = self.floors.of(tenant);
         for (key, totals) in expected.iter().filter(|(key, _)| key.tenant == *tenant && key.hour >= floor) {
             self.summary.rollups += 1;
             let found = stored.remove(key);

@@ -91,7 +91,7 @@ impl RawUsers {
         }
         let calendar = Calendar { zone: zone_of(&self.zones, tenant), week_start: WeekStart::Monday };
         // Of a day that begins before the floor, retention may have dropped events.
-        let floor = report.floor;
+        let floor = report.floors.of(tenant);
         let is_whole = |day: &Day| floor == Timestamp::MIN || calendar.start_of(*day) >= floor;
         for (filter, days) in expected {
             let (_, stored) = core.manifest.activity(scope, &filter, DayRange::ALL).await?;
@@ -135,7 +135,7 @@ async fn compare_names(
             report.differs(Invariant::OneTruth, subject, other.to_string(), number.to_string());
         }
     }
-    if report.floor > Timestamp::MIN {
+    if report.floors.of(tenant) > Timestamp::MIN {
         return Ok(());
     }
     let mut by_appearance: Vec<_> = users.iter().map(|(number, (_, position))| (*position, *number)).collect();

@@ -12,3 +12,4 @@ mod sightings;
 mod users;
 mod queries;
 mod questions;
+mod retention;

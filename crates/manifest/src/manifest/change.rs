@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ports::manifest::{Commit, FileKind, Name, SegmentMeta};
+use ports::manifest::{Commit, FileKind, Name, SegmentMeta, TenantRetention};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter,
@@ -13,11 +13,12 @@ use sqlite::Failure;
 
 use super::insert::insert;
 use super::{activity, rollups, users};
-use crate::entities::{meta, name, retention_wait, segment, segment_file};
+use crate::entities::{meta, name, retention_wait, segment, segment_file, tenant_retention};
 
 /// Makes every change of `commit` inside `transaction`.
 pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
     move_marks(transaction, commit).await?;
+    keep_tenants(transaction, &commit.tenant_retention).await?;
     check_stored(transaction, commit).await?;
     forget_events(transaction, &commit.forget_events).await?;
     add_segments(transaction, &commit.add).await?;
@@ -59,6 +60,18 @@ async fn move_marks(transaction: &DatabaseTransaction, commit: &Commit) -> Resul
     }
     if moved != stored {
         moved.sealed().into_active_model().reset_all().update(transaction).await?;
+    }
+    Ok(())
+}
+
+async fn keep_tenants(transaction: &DatabaseTransaction, tenants: &[TenantRetention]) -> Result<(), Failure> {
+    for one in tenants {
+        let stored = tenant_retention::Entity::find_by_id(one.tenant.as_str()).one(transaction).await?;
+        let stored = stored.map(tenant_retention::Model::into_retention).transpose()?;
+        let floor = stored.map_or(one.floor, |stored| stored.floor.max(one.floor));
+        let row = tenant_retention::Model::new(&TenantRetention { floor, ..one.clone() });
+        tenant_retention::Entity::delete_by_id(one.tenant.as_str()).exec(transaction).await?;
+        tenant_retention::Entity::insert(row.into_active_model()).exec_without_returning(transaction).await?;
     }
     Ok(())
 }

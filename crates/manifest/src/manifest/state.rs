@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use domain::position::Seq;
 use domain::retention::RetentionWait;
 use domain::time::Timestamp;
-use ports::manifest::{ManifestState, Name, SegmentMeta};
+use ports::manifest::{ManifestState, Name, SegmentMeta, TenantRetention};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder};
 use sqlite::Failure;
 
 use super::users;
-use crate::entities::{dead_letter, meta, name, retention_wait, segment, segment_file, tenant_users};
+use crate::entities::{dead_letter, meta, name, retention_wait, segment, segment_file, tenant_retention, tenant_users};
 
 /// The last record in the segments; 0 when the manifest was never set up.
 pub(super) async fn cursor(snapshot: &impl ConnectionTrait) -> Result<Seq, Failure> {
@@ -36,6 +36,7 @@ pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<Manif
         closed_through: Timestamp::from_micros(meta.closed_through_us),
         retention_floor: Timestamp::from_micros(meta.retention_floor_us),
         retention_wait: retention_wait(snapshot).await?,
+        tenant_retention: tenant_retention(snapshot).await?,
         names: names(snapshot).await?,
         dead_letters: dead_letter::Entity::find().count(snapshot).await?,
         users: known.users,
@@ -63,6 +64,11 @@ async fn segments(snapshot: &impl ConnectionTrait) -> Result<Vec<SegmentMeta>, F
 async fn retention_wait(snapshot: &impl ConnectionTrait) -> Result<RetentionWait, Failure> {
     let row = retention_wait::Entity::find().one(snapshot).await?;
     row.map_or(Ok(RetentionWait::NONE), retention_wait::Model::into_wait)
+}
+
+async fn tenant_retention(snapshot: &impl ConnectionTrait) -> Result<Vec<TenantRetention>, Failure> {
+    let rows = tenant_retention::Entity::find().order_by_asc(tenant_retention::Column::Tenant).all(snapshot).await?;
+    rows.into_iter().map(tenant_retention::Model::into_retention).collect()
 }
 
 async fn names(snapshot: &impl ConnectionTrait) -> Result<Vec<Name>, Failure> {

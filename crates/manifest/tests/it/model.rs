@@ -17,6 +17,7 @@ use domain::window::WindowRule;
 use ports::active_users::VersionedZone;
 use ports::manifest::{
     Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
+    TenantRetention,
 };
 use ports::testing::manifest::MemoryManifest;
 use ports::{ErrorKind, PortError};
@@ -159,22 +160,33 @@ fn zone() -> impl Strategy<Value = (TenantId, VersionedZone)> {
     })
 }
 
+fn wait() -> impl Strategy<Value = RetentionWait> {
+    let parts = (instant(), 0_u64..1 << 50);
+    parts.prop_map(|(floor, waited)| RetentionWait { floor, waited: Duration::from_micros(waited) })
+}
+
+fn tenant_retention() -> impl Strategy<Value = TenantRetention> {
+    (0..TENANTS.len(), instant(), wait()).prop_map(|(of, floor, wait)| TenantRetention {
+        tenant: tenant(of),
+        floor,
+        wait,
+    })
+}
+
 fn commit() -> impl Strategy<Value = Commit> {
     let cursor = proptest::option::weighted(0.3, (0_u64..3, 0_u64..3).prop_map(|(from, to)| (Seq(from), Seq(to))));
     let mark = || proptest::option::of(instant());
     let segments = (vec(segment(), 0..3), vec(segment_id(), 0..2), vec(segment_id(), 0..2));
     let sums = (vec(rollup(), 0..9), vec(name(), 0..4));
     let users = (vec(new_users(), 0..3), vec(activity(), 0..9), proptest::option::weighted(0.2, zone()));
-    let wait = (instant(), 0_u64..1 << 50);
-    let wait = wait.prop_map(|(floor, waited)| RetentionWait { floor, waited: Duration::from_micros(waited) });
-    let marks = (mark(), mark(), mark(), proptest::option::weighted(0.2, wait));
+    let marks = (mark(), mark(), mark(), proptest::option::weighted(0.2, wait()), vec(tenant_retention(), 0..3));
     (cursor, segments, sums, users, marks).prop_map(
         |(
             cursor,
             (add, remove, forget_events),
             (rollups, names),
             users,
-            (closed_through, retention_floor, reopen_after, retention_wait),
+            (closed_through, retention_floor, reopen_after, retention_wait, tenant_retention),
         )| Commit {
             cursor,
             add,
@@ -186,6 +198,7 @@ fn commit() -> impl Strategy<Value = Commit> {
             closed_through,
             retention_floor,
             retention_wait,
+            tenant_retention,
             users: users.0,
             activity: users.1,
             zone: users.2,

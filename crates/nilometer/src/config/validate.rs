@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::CacheTimes;
-use domain::limits::{CLOCK_DRIFT_US_MAX, LIVE_RETENTION_SEC_MAX, Limits, RECORD_EVENTS_MAX};
+use domain::limits::{CLOCK_DRIFT_US_MAX, LIVE_RETENTION_SEC_MAX, Limits, RECORD_EVENTS_MAX, RETENTION_DAYS_MAX};
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
@@ -189,7 +189,7 @@ fn cache(settings: &Settings) -> Result<CacheTimes, ConfigError> {
 }
 
 fn ledger(settings: &Settings, rule: WindowRule) -> Result<LedgerOptions, ConfigError> {
-    let retention_days = number("retention_days", settings.retention_days, 0..=36_525)?;
+    let retention_days = number("retention_days", settings.retention_days, 0..=u64::from(RETENTION_DAYS_MAX))?;
     Ok(LedgerOptions {
         flush_rows: number("flush_rows", settings.flush_rows, 1..=100_000_000)?,
         flush_bytes: number("flush_bytes", settings.flush_bytes, KIB..=64 * GIB)?,

@@ -174,3 +174,43 @@ fn i9_what_needs_events_that_retention_has_dropped_is_gone_for_a_reason_that_is_
     assert!(count(&server).as_u64().unwrap() > 0, "what is kept is still counted");
     server.stop();
 }
+
+#[test]
+fn a_workspace_keeps_its_events_for_another_time_than_the_others() {
+    let data = tempfile::tempdir().unwrap();
+    let launch = Launch::on(data.path()).restless().set("api_keys", "beta:the-key-of-beta");
+    let (json_body, key) = (("content-type", "application/json"), ("x-api-key", "the-key-of-beta"));
+    let server = launch.start_ready();
+    let mut client = server.client();
+    let old = br#"{"id": "old", "time": "2020-01-05T10:20:00Z"}"#;
+    for headers in [&[json_body][..], &[json_body, key]] {
+        assert_eq!(client.send("POST", "/v1/events?wait=applied", headers, old).unwrap().status, 202);
+    }
+    // One that is new waits, over a restart too, and says for what.
+    let days = br#"{"retention_days": 30}"#;
+    let changed = client.send("PATCH", "/v1/settings", &[json_body], days).unwrap();
+    assert_eq!((changed.status, &changed.json()["retention_days"]), (200, &json!(30)), "{}", changed.text());
+    let waits = wait::until(WAIT_MAX, || {
+        let pending = client.get("/v1/settings").unwrap().json()["retention_pending"].clone();
+        pending["due_in_sec"].as_u64().is_some_and(|due| (86_000..=86_400).contains(&due))
+    });
+    assert!(waits, "{}", client.get("/v1/settings").unwrap().text());
+    assert_eq!(client.get("/v1/events/old").unwrap().status, 200, "it waits");
+    server.kill();
+
+    let server = launch.clone().set("retention_delay_sec", 0).start_ready();
+    let mut client = server.client();
+    let gone = wait::until(WAIT_MAX, || client.get("/v1/events/old").unwrap().status == 404);
+    assert!(gone, "{}", server.log());
+    let settings = client.get("/v1/settings").unwrap().json();
+    assert!(settings["kept_since"].is_string() && settings["retention_pending"].is_null(), "{settings}");
+    assert_eq!(client.send("GET", "/v1/events/old", &[key], b"").unwrap().status, 200, "I5");
+    let windows = client.get("/v1/windows?to=2020-02-01").unwrap().json();
+    assert_eq!(windows["data"][0]["aggregations"]["totalCalls"], 1, "{windows}");
+    // What is gone is still known, and counts no second time.
+    let again = client.send("POST", "/v1/events?wait=applied", &[json_body], old).unwrap();
+    assert_eq!(again.json()["duplicates"], 1, "{}", again.text());
+    server.stop();
+    let verified = crate::harness::run(&["verify", "--data", data.path().to_str().unwrap()]);
+    assert_eq!(verified.status.code(), Some(0), "{}", crate::harness::stdout(&verified));
+}

@@ -44,7 +44,8 @@ fn over(
     stored: Vec<(TenantId, TenantSettings)>,
 ) -> Settings {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
-    Settings::new(catalog.clone(), active_users, clock, stored)
+    let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
+    Settings::new(catalog.clone(), active_users, ledger, clock, stored)
 }
 
 fn change(max_lateness_sec: u32) -> SettingsChange {
@@ -58,7 +59,8 @@ async fn what_holds_is_stored_and_holds_again_after_a_restart() {
     before.change(&scope("a"), &change(120), somebody()).await.unwrap();
     let week = SettingsChange { week_start: Some(WeekStart::Sunday), ..SettingsChange::default() };
     before.change(&scope("a"), &week, somebody()).await.unwrap();
-    let expected = TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(120), min_time: None };
+    let expected =
+        TenantSettings { week_start: WeekStart::Sunday, max_lateness_sec: Some(120), ..TenantSettings::default() };
     assert_eq!(before.get(&scope("a")).settings, expected);
     assert_eq!(before.get(&scope("b")), VersionedSettings::default(), "I5");
     let after = settings(&catalog, catalog.reopen().settings().await.unwrap());
@@ -278,7 +280,8 @@ async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
 async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
     let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable; 2]));
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
-    let settings = Settings::new(catalog.clone(), ledger.clone(), clock.clone(), Vec::new());
+    let whole = Arc::new(MemoryLedger::new(WindowRule::default()));
+    let settings = Settings::new(catalog.clone(), ledger.clone(), whole, clock.clone(), Vec::new());
     let settings = Arc::new(settings);
     let stop = Stop::new();
     let resuming = tokio::spawn(Arc::clone(&settings).resume_recounts(stop.signal()));

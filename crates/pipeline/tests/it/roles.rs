@@ -62,7 +62,9 @@ impl Disk {
         let parts = self.idle();
         let reads = ReadPorts::of(&self.ledger, &parts.limiter);
         let days = Arc::new(reads.active_users.clone());
-        let settings = Arc::new(Settings::new(self.store.clone(), days, self.clock.clone(), Vec::new()));
+        let ledger = self.ledger.clone();
+        let settings = Settings::new(self.store.clone(), days, ledger, self.clock.clone(), Vec::new());
+        let settings = Arc::new(settings);
         let ingest = IngestRole { journal, reports: reads.reports, settings, key: [7; 16] };
         Pipeline::start(PipelineParts { ingest: Some(ingest), ..parts }, Arc::new(Metrics::new()))
     }

@@ -94,7 +94,8 @@ impl World {
         let reads = ReadPorts::of(&stored, &limiter);
         let active_users = Arc::new(reads.active_users.clone());
         let live_port: Arc<dyn Live> = live.clone();
-        let settings = Arc::new(Settings::new(store.clone(), active_users, clock.clone(), Vec::new()));
+        let settings = Settings::new(store.clone(), active_users, ledger.clone(), clock.clone(), Vec::new());
+        let settings = Arc::new(settings);
         let parts = PipelineParts {
             ledger: ledger.clone(),
             clock: trusted.clone(),

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use crate::active_users::VersionedZone;
 use crate::manifest::{
     Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name,
-    NewUsers, SegmentMeta,
+    NewUsers, SegmentMeta, TenantRetention,
 };
 use crate::{ErrorKind, PortError};
 
@@ -57,6 +57,7 @@ struct Disk {
     closed_through: Option<Timestamp>,
     retention_floor: Option<Timestamp>,
     retention_wait: RetentionWait,
+    tenant_retention: BTreeMap<TenantId, TenantRetention>,
     segments: BTreeMap<String, SegmentMeta>,
     rollups: BTreeMap<RollupKey, Totals>,
     names: BTreeSet<Name>,
@@ -175,6 +176,11 @@ impl Disk {
         self.closed_through = self.closed_through.max(change.closed_through);
         self.retention_floor = self.retention_floor.max(change.retention_floor);
         self.retention_wait = change.retention_wait.unwrap_or(self.retention_wait);
+        for one in &change.tenant_retention {
+            let stored = self.tenant_retention.get(&one.tenant).map_or(one.floor, |stored| stored.floor);
+            let kept = TenantRetention { floor: stored.max(one.floor), ..one.clone() };
+            self.tenant_retention.insert(one.tenant.clone(), kept);
+        }
     }
 
     fn state(&self, identity: Identity) -> ManifestState {
@@ -187,6 +193,7 @@ impl Disk {
             closed_through: self.closed_through.unwrap_or(Timestamp::MIN),
             retention_floor: self.retention_floor.unwrap_or(Timestamp::MIN),
             retention_wait: self.retention_wait,
+            tenant_retention: self.tenant_retention.values().cloned().collect(),
             names: self.names.iter().cloned().collect(),
             dead_letters: self.letters.len() as u64,
             users: self.users.iter().map(|(tenant, names)| (tenant.clone(), names.clone())).collect(),

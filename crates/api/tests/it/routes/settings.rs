@@ -21,10 +21,33 @@ async fn patch(api: &TestApi, body: &str) -> crate::harness::Reply {
     api.send("PATCH", "/v1/settings", &[JSON], body.to_owned()).await
 }
 
+/// The settings of a tenant that keeps all of its events.
+fn settings_of(timezone: &str, week_start: &str, max_lateness_sec: &Value, retention_days: &Value) -> Value {
+    json!({
+        "timezone": timezone, "week_start": week_start, "max_lateness_sec": max_lateness_sec, "min_time": null,
+        "retention_days": retention_days, "kept_since": null,
+    })
+}
+
+#[tokio::test]
+async fn how_long_events_are_kept_is_set_per_tenant() {
+    let api = TestApi::start().await;
+    for days in [json!(90), json!(0), json!(36_525), Value::Null] {
+        let after = settings_of("UTC", "monday", &Value::Null, &days);
+        assert_eq!(patch(&api, &json!({"retention_days": days}).to_string()).await.json(200), after);
+        assert_eq!(patch(&api, "{}").await.json(200), after, "it stays as it is");
+    }
+    patch(&api, r#"{"retention_days": 30}"#).await.json(200);
+    let other = api.send("GET", "/v1/settings", &[("x-api-key", KEY_A)], "").await.json(200);
+    assert_eq!(other["retention_days"], Value::Null, "I5");
+}
+
 #[tokio::test]
 async fn a_change_merges_the_fields_given() {
     let api = TestApi::start().await;
-    let settings = |timezone: &str, week_start: &str, max_lateness_sec: Value| json!({"timezone": timezone, "week_start": week_start, "max_lateness_sec": max_lateness_sec, "min_time": null});
+    let settings = |timezone: &str, week_start: &str, max_lateness_sec: Value| {
+        settings_of(timezone, week_start, &max_lateness_sec, &Value::Null)
+    };
     assert_eq!(api.get("/v1/settings").await.json(200), settings("UTC", "monday", Value::Null));
     for (change, after) in [
         (r#"{"week_start": "sunday"}"#, settings("UTC", "sunday", Value::Null)),
@@ -58,6 +81,11 @@ async fn i9_bad_settings_are_named_and_change_nothing() {
         (r#"{"min_time": "2026-02-30"}"#, "min_time"),
         (r#"{"min_time": "2026-11-21T10:00:11Z"}"#, "min_time"),
         (r#"{"min_time": 315619200}"#, "min_time"),
+        (r#"{"retention_days": -1}"#, "retention_days"),
+        (r#"{"retention_days": 36526}"#, "retention_days"),
+        (r#"{"retention_days": 1.5}"#, "retention_days"),
+        (r#"{"retention_days": "30"}"#, "retention_days"),
+        (r#"{"kept_since": null}"#, "kept_since"),
         (r#"{"week_start": "sunday", "time_zone": "UTC"}"#, "time_zone"),
         (r#"{"week_start": "sunday", "week_start": "monday"}"#, "week_start"),
     ];
@@ -72,10 +100,7 @@ async fn i9_bad_settings_are_named_and_change_nothing() {
     api.send("PATCH", "/v1/settings", &[JSON, ("content-encoding", "gzip")], "{}").await.problem(415);
     assert_eq!(api.get("/v1/settings?tenant=a").await.problem(400)["field"], "tenant");
     let settings = api.get("/v1/settings").await.json(200);
-    assert_eq!(
-        settings,
-        json!({"timezone": "UTC", "week_start": "monday", "max_lateness_sec": null, "min_time": null})
-    );
+    assert_eq!(settings, settings_of("UTC", "monday", &Value::Null, &Value::Null));
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
 use super::samples::{
-    Place, SUM_MAX, at, counted, hour, identity, letter, moved, name, rollup, scope, segment, with_tenant,
+    Place, SUM_MAX, at, counted, hour, identity, letter, moved, name, rollup, scope, segment, tenant, with_tenant,
 };
-use crate::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, SegmentMeta};
+use crate::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, SegmentMeta, TenantRetention};
 use crate::{ErrorKind, PortError};
 
 /// Checks every promise of [`Manifest`] that needs no fault.
@@ -38,6 +38,12 @@ pub async fn manifest_conformance<P: Place<dyn Manifest>>(new_place: impl Fn() -
     users::conform(&new_place).await
 }
 
+/// How far retention reaches for a tenant.
+fn kept(of: &str, seconds: i64) -> TenantRetention {
+    let wait = RetentionWait { floor: at(seconds + 1), waited: Duration::from_micros(23) };
+    TenantRetention { tenant: tenant(of), floor: at(seconds), wait }
+}
+
 async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
     let empty = ManifestState {
         identity: identity(),
@@ -46,6 +52,7 @@ async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dy
         closed_through: Timestamp::MIN,
         retention_floor: Timestamp::MIN,
         retention_wait: RetentionWait::NONE,
+        tenant_retention: vec![],
         names: vec![],
         dead_letters: 0,
         users: vec![],
@@ -73,6 +80,7 @@ async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> 
         closed_through: Some(at(-5)),
         retention_floor: Some(at(-7)),
         retention_wait: Some(RetentionWait { floor: at(-6), waited: Duration::from_micros(17) }),
+        tenant_retention: vec![kept("b", -3), kept("a", -9)],
         ..Commit::default()
     };
     store.commit(&change).await?;
@@ -85,6 +93,7 @@ async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> 
         closed_through: at(-5),
         retention_floor: at(-7),
         retention_wait: RetentionWait { floor: at(-6), waited: Duration::from_micros(17) },
+        tenant_retention: vec![kept("a", -9), kept("b", -3)],
         names: vec![name("a", Dimension::Type, "k"), name("a", Dimension::Model, "m")],
         dead_letters: 1,
         users: vec![],
@@ -109,6 +118,7 @@ async fn a_conflict_changes_nothing(place: &impl Place<dyn Manifest>) -> Result<
         closed_through: Some(at(5)),
         retention_floor: Some(at(5)),
         retention_wait: Some(RetentionWait { floor: at(6), waited: Duration::ZERO }),
+        tenant_retention: vec![kept("a", 5)],
         ..moved(10, 20)
     };
     let mismatches = [
@@ -167,12 +177,15 @@ async fn marks_never_go_back(place: &impl Place<dyn Manifest>) -> Result<(), Por
     let marks = |seconds: i64| Commit {
         closed_through: Some(at(seconds)),
         retention_floor: Some(at(seconds - 100)),
+        tenant_retention: vec![kept("a", seconds - 200)],
         ..Commit::default()
     };
     for (asked, stored) in [(50, 50), (49, 50), (50, 50), (51, 51)] {
         store.commit(&marks(asked)).await?;
         let state = store.load(&identity()).await?;
         assert_eq!((state.closed_through, state.retention_floor), (at(stored), at(stored - 100)));
+        let wait = kept("a", asked - 200).wait;
+        assert_eq!(state.tenant_retention, [TenantRetention { wait, ..kept("a", stored - 200) }]);
     }
     for (after, stored) in [(60, 51), (20, 20), (30, 20)] {
         store.commit(&Commit { reopen_after: Some(at(after)), ..Commit::default() }).await?;

@@ -37,7 +37,8 @@ async fn tenants_are_created_once(place: &impl Place<dyn Catalog>) -> Result<(),
 async fn settings_are_of_one_tenant_and_the_last_stay(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
     let mut store = place.open().await?;
     assert_eq!(store.settings().await?, []);
-    let of = |week_start, max_lateness_sec| TenantSettings { week_start, max_lateness_sec, min_time: None };
+    let of =
+        |week_start, max_lateness_sec| TenantSettings { week_start, max_lateness_sec, ..TenantSettings::default() };
     let from = |min_time| TenantSettings { min_time: Some(min_time), ..TenantSettings::default() };
     // Tenants decide before and without being registered; the default is a decision as well.
     let steps = [
