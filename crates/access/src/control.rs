@@ -1,6 +1,6 @@
 //! The register of a running process: what the store holds, in memory, and the one way to change it. A change is
 //! decided on the records as they are, written with its audit entries, and then seen by all requests. Other processes
-//! over the same store see it when they look, at the latest after [`REGISTER_STALENESS_MAX`].
+//! over the same store see it when they look, at the latest after [`domain::limits::REGISTER_STALENESS_MAX`].
 
 mod authenticate;
 mod creation;
@@ -14,27 +14,26 @@ mod projects;
 mod refusals;
 mod secrets;
 mod sessions;
+mod staleness;
 mod token_keys;
 mod upkeep;
 mod workspaces;
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::access::audit::{AuditDraft, Cause};
-use domain::access::ids::{KeyId, SecretId};
 use domain::access::principal::Principal;
 use domain::access::record::Record;
 use domain::access::register::Register;
+use domain::access::removal::Removal;
 use domain::access::rights::Permission;
-use domain::limits::REGISTER_STALENESS_MAX;
 use domain::tenant::{Keyring, TenantId, TenantScope};
 use domain::time::Timestamp;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use ports::ErrorKind;
 use ports::clock::Clock;
 use ports::register::{AuditLog, RegisterCommit, Revision};
-use ports::{ErrorKind, PortError};
 
 pub use authenticate::{Caller, Presented};
 pub use creation::CreationKey;
@@ -51,9 +50,9 @@ pub use workspaces::WorkspaceChange;
 use crate::external::ExternalVerifier;
 use crate::failure::AccessError;
 use crate::master_key::MasterKey;
+use crate::opened_secrets::OpenedSecrets;
 use crate::passwords::PasswordHasher;
 use crate::refusal_log::RefusalLog;
-use crate::signatures::SigningSecret;
 use crate::throttle::LoginThrottle;
 use crate::tokens::{TokenIssuer, TokenNames, TokenVerifier};
 
@@ -100,11 +99,12 @@ pub struct AccessControl {
     /// Signs access tokens; none before the first key was made.
     issuer: RwLock<Option<Arc<TokenIssuer>>>,
     verifier: TokenVerifier,
-    /// Uses of keys that are not stored yet.
-    used: Mutex<HashMap<KeyId, Timestamp>>,
     refusals: RefusalLog,
-    /// Signing secrets that were decrypted.
-    opened: Mutex<HashMap<(SecretId, u64), Arc<SigningSecret>>>,
+    opened: OpenedSecrets,
+    /// When this process last knew all that others had changed; none while it does not look.
+    known_at: Mutex<Option<Duration>>,
+    /// When the register was last looked at for something unknown.
+    sought_at: tokio::sync::Mutex<Option<Duration>>,
 }
 
 /// Who asks for a change, and what the audit log says about that.
@@ -126,17 +126,18 @@ impl By {
     }
 }
 
-/// Records as they are to be, and what the audit log says about it.
+/// Records as they are to be or to go, and what the audit log says about it.
 #[derive(Debug, Default)]
 struct Plan {
     records: Vec<Record>,
+    removals: Vec<Removal>,
     audit: Vec<AuditDraft>,
 }
 
 impl Plan {
     /// One record, one entry.
     fn of(record: Record, audit: AuditDraft) -> Self {
-        Self { records: vec![record], audit: vec![audit] }
+        Self { records: vec![record], audit: vec![audit], ..Self::default() }
     }
 
     /// This plan and one more record.
@@ -172,9 +173,10 @@ impl AccessControl {
             changing: Arc::new(tokio::sync::Mutex::new(revision)),
             issuer: RwLock::default(),
             verifier,
-            used: Mutex::default(),
             refusals: RefusalLog::default(),
-            opened: Mutex::default(),
+            opened: OpenedSecrets::default(),
+            known_at: Mutex::default(),
+            sought_at: tokio::sync::Mutex::default(),
         };
         control.take_token_keys()?;
         let control = Arc::new(control);
@@ -199,8 +201,8 @@ impl AccessControl {
     }
 
     /// The audit log, for reading.
-    pub fn audit_log(&self) -> &dyn AuditLog {
-        &*self.store
+    pub fn audit_log(&self) -> Arc<dyn AuditLog> {
+        self.store.clone()
     }
 
     /// Makes one change: decides on the records as they are, stores what was decided, and has it seen. It goes on to
@@ -211,18 +213,20 @@ impl AccessControl {
     ) -> Result<T, AccessError> {
         let mut revision = Arc::clone(&self.changing).lock_owned().await;
         let (plan, made) = decide(&self.register.read(), self.clock.now())?;
-        if plan.records.is_empty() && plan.audit.is_empty() {
+        if plan.records.is_empty() && plan.removals.is_empty() && plan.audit.is_empty() {
             return Ok(made);
         }
         let this = Arc::clone(self);
         let changing = tokio::spawn(async move {
-            let commit = RegisterCommit { records: plan.records, audit: plan.audit };
+            let Plan { records, removals, audit } = plan;
+            let commit = RegisterCommit { records, removals, audit };
             match this.store.commit(&commit).await {
                 Ok(now) => {
                     // Between the two another process may have committed; a look finds that, and applies this again.
                     if now == Revision(revision.0 + 1) {
                         *revision = now;
                     }
+                    this.forget(&commit.removals);
                     this.take(commit.records);
                     Ok(())
                 }
@@ -262,18 +266,28 @@ impl AccessControl {
     }
 
     /// Writes to the audit log what changes nothing. Apart from changes, which do not wait for it.
-    async fn append(self: &Arc<Self>, draft: AuditDraft) -> Result<(), AccessError> {
+    async fn append(self: &Arc<Self>, audit: Vec<AuditDraft>) -> Result<(), AccessError> {
         let this = Arc::clone(self);
-        let appending = tokio::spawn(async move {
-            this.store.commit(&RegisterCommit { records: Vec::new(), audit: vec![draft] }).await
-        });
+        let appending =
+            tokio::spawn(
+                async move { this.store.commit(&RegisterCommit { audit, ..RegisterCommit::default() }).await },
+            );
         let appended = appending.await.map_err(|why| AccessError::Failed("write to the audit log", why.into()))?;
         Ok(appended.map(drop)?)
+    }
+
+    /// Has what is gone seen by all requests.
+    fn forget(&self, removals: &[Removal]) {
+        if !removals.is_empty() {
+            let mut register = self.register.write();
+            removals.iter().for_each(|removal| register.forget(removal));
+        }
     }
 
     /// Has records seen by all requests.
     fn take(&self, records: Vec<Record>) {
         let concerns_tokens = records.iter().any(|record| matches!(record, Record::TokenKey(_)));
+        self.opened.close(&records);
         {
             let mut register = self.register.write();
             records.into_iter().for_each(|record| register.apply(record));
@@ -281,29 +295,6 @@ impl AccessControl {
         if concerns_tokens && let Err(why) = self.take_token_keys() {
             tracing::error!(error = %why, "a key of access tokens in the register cannot be used");
         }
-    }
-
-    /// Takes what other processes have changed.
-    async fn look(&self, revision: &mut Revision) -> Result<(), PortError> {
-        let mut records = Vec::new();
-        let now = self.store.load(*revision, &mut |record| records.push(record)).await?;
-        self.take(records);
-        *revision = now;
-        Ok(())
-    }
-
-    /// Takes what other processes have changed by now.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn refresh(&self) -> Result<(), PortError> {
-        let mut revision = self.changing.lock().await;
-        self.look(&mut revision).await
-    }
-
-    /// A cause that names the caller.
-    pub fn cause(principal: &Principal, address: Option<IpAddr>, request_id: Option<String>) -> Cause {
-        Cause { actor: principal.subject.to_string(), address: address.map(|address| address.to_string()), request_id }
     }
 }
 
@@ -328,5 +319,5 @@ fn json(value: &serde_json::Value) -> Option<String> {
     Some(value.to_string())
 }
 
-/// The longest that a process does not look, a third of what the port allows.
-const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(REGISTER_STALENESS_MAX.as_secs() / 3);
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! one it is given; what it keeps goes through [`ports::register`].
 
 pub mod random;
+pub mod secret_text;
 pub mod master_key;
 pub mod passwords;
 pub mod throttle;
@@ -13,8 +14,10 @@ pub mod signatures;
 pub mod failure;
 pub mod control;
 mod jose;
+mod opened_secrets;
 mod refusal_log;
 mod text;
 
 pub use control::{AccessControl, AccessParts, By, Caller, Presented, Store};
 pub use failure::AccessError;
+pub use secret_text::SecretText;

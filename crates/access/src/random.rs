@@ -1,10 +1,9 @@
 //! Randomness of the operating system, for keys, salts, nonces and ids. Has no state and no fallback: where the
 //! system gives none, nothing is made.
 
+use domain::access::key_text::BASE62;
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// The alphabet of ids that people copy: no sign that a double click would stop at.
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// The bytes below it are as many of each letter: four times 62.
 const FAIR_BYTES: u8 = 248;
 

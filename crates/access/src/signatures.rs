@@ -19,9 +19,6 @@ use zeroize::Zeroizing;
 use crate::random::{self, NoRandomness};
 use crate::text::{base64url, decimal, from_base64url, from_hex, hex};
 
-/// The name of the header.
-pub const HEADER: &str = "nilometer-signature";
-
 /// Begins the text of a secret.
 const SECRET_PREFIX: &str = "nms_";
 /// Begins the id of an event without one in a signed request.

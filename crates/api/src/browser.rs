@@ -20,7 +20,7 @@ const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// Says what a page wants the answer for.
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// The routes whose answers go on for ever.
-const STREAMS: [&str; 2] = ["/v1/live/ws", "/v1/live/stream"];
+pub(crate) const STREAMS: [&str; 2] = ["/v1/live/ws", "/v1/live/stream"];
 
 /// What a request acts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

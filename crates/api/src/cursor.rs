@@ -46,7 +46,22 @@ impl CursorKey {
         zone: &Zone,
         asked: &impl Serialize,
     ) -> Result<Cursors, Problem> {
-        let bound = (CURSOR_FORMAT, scope.tenant().as_str(), listing, zone.name(), asked);
+        self.bound(scope.tenant().as_str(), listing, zone.name(), asked)
+    }
+
+    /// The cursors of a question whose answer no zone changes, in a workspace or, without one, of the operator.
+    pub(crate) fn cursors_of_list(
+        &self,
+        scope: Option<&TenantScope>,
+        listing: &str,
+        asked: &impl Serialize,
+    ) -> Result<Cursors, Problem> {
+        // No workspace and no zone has an empty name.
+        self.bound(scope.map_or("", |scope| scope.tenant().as_str()), listing, "", asked)
+    }
+
+    fn bound(&self, tenant: &str, listing: &str, zone: &str, asked: &impl Serialize) -> Result<Cursors, Problem> {
+        let bound = (CURSOR_FORMAT, tenant, listing, zone, asked);
         let bound = serde_json::to_vec(&bound).map_err(|why| Problem::internal(why.to_string()))?;
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&(bound.len() as u64).to_le_bytes());

@@ -17,14 +17,14 @@ use http::request::Parts;
 pub(crate) use body::IngestBody;
 pub use credential::SessionCookie;
 pub(crate) use credential::presents;
-pub(crate) use document::{Creating, Document};
-pub(crate) use idempotency::RequestKey;
+pub(crate) use document::{Creating, Document, Quoted};
+pub(crate) use idempotency::{CreatingKey, RequestKey};
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text};
 pub(crate) use principal::{
     Anyone, IngestScope, Operator, Person, ProjectScope, ReadScope, RequestId, Standing, StreamScope, WriteScope,
 };
 pub(crate) use span::{Bounds, Span, WEEK_STARTS, week_start, zone};
-pub(crate) use table::{TableBody, TableText, generation};
+pub(crate) use table::{TableBody, TableText};
 pub(crate) use version::{IfMatch, etag};
 
 use crate::problem::Problem;

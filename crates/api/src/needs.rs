@@ -8,9 +8,10 @@ use domain::access::rights::Permission;
 use serde_json::json;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::{OpenApi, PathItem};
+use utoipa::openapi::{OpenApi, PathItem, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use crate::headers;
 use crate::state::ApiState;
 
 /// What a route needs of its caller.
@@ -28,6 +29,14 @@ pub(crate) enum Needs {
 }
 
 impl Needs {
+    /// Whether a request acts in a workspace, which it may name.
+    const fn is_of_workspace(self) -> bool {
+        match self {
+            Self::Nothing | Self::Login | Self::Permission(Permission::ManageServer) => false,
+            Self::Permission(_) | Self::Metrics => true,
+        }
+    }
+
     /// As it stands in the document.
     const fn name(self) -> &'static str {
         match self {
@@ -55,6 +64,9 @@ impl Routes {
         more.1.paths.values_mut().flat_map(operations).for_each(|operation| {
             let told = ExtensionsBuilder::new().add("x-permission", json!(needs.name())).build();
             operation.extensions.get_or_insert_default().merge(told);
+            if needs.is_of_workspace() {
+                operation.parameters.get_or_insert_default().push(RefOr::T(headers::workspace()));
+            }
         });
         more.2 = more.2.layer(Extension(needs));
         Self(self.0.routes(more))

@@ -12,7 +12,7 @@ use domain::query::QueryRefusal;
 use domain::reference::TableRefusal;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use pipeline::{IngestError, StreamRefusal, TableError};
+use pipeline::{IngestError, SettingsError, StreamRefusal, TableError};
 use ports::{ErrorKind, PortError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -342,6 +342,17 @@ impl From<IngestError> for Problem {
             IngestError::Replaying | IngestError::Unavailable => ProblemKind::Unavailable,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::OtherVersion(_) => {
+                Self::new(ProblemKind::PreconditionFailed, error.to_string()).at("If-Match")
+            }
+            SettingsError::Port(error) => error.into(),
+        }
     }
 }
 

@@ -15,12 +15,12 @@ mod verdict;
 
 pub(crate) use access::{
     AuditBody, CurrentWorkspaceBody, InvitationBody, KeyBody, MadeInvitationBody, MadeKeyBody, MadeSecretBody,
-    ProjectBody, SecretBody, Whole, WorkspaceBody, scopes,
+    ProjectBody, SecretBody, WorkspaceBody, scopes,
 };
 pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
 pub use event::EventBody;
 pub(crate) use live::{LiveBody, TableChangedBody, TableView};
-pub(crate) use object::Object;
+pub(crate) use object::{Object, given};
 pub(crate) use people::{
     LoginBody, MadeMemberBody, MadeResetBody, MeBody, MemberBody, MyWorkspaceBody, TokensBody, UserBody,
 };

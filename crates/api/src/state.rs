@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use access::AccessControl;
 use domain::limits::{REFERENCE_BODY_BYTES_MAX, REFERENCE_TEXTS_AT_ONCE_MAX};
-use pipeline::{Metrics, Pipeline, ReadPorts, Settings};
+use pipeline::{Gated, Metrics, Pipeline, ReadPorts, Settings};
+use ports::register::AuditLog;
 use tokio::sync::Semaphore;
 
 use crate::cache::{AnswerCache, CacheTimes};
@@ -24,6 +25,8 @@ pub struct ApiState {
     pub(crate) reads: ReadPorts,
     pub(crate) settings: Arc<Settings>,
     pub(crate) access: Arc<AccessControl>,
+    /// The audit log, behind the gate.
+    pub(crate) audit: Gated<dyn AuditLog>,
     /// What the cookie of a session is called.
     pub(crate) cookie: SessionCookie,
     /// Who may read the server's own metrics.
@@ -81,11 +84,13 @@ impl ApiState {
         let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * REFERENCE_TEXTS_AT_ONCE_MAX));
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
+        let audit = Gated::new(access.audit_log(), reads.limiter.clone());
         Arc::new(Self {
             pipeline,
             reads,
             settings,
             access,
+            audit,
             cookie,
             metrics_readers,
             metrics,

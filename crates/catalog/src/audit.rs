@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
+use domain::limits::PAGE_BYTES_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
-use ports::PortError;
+use futures::TryStreamExt;
 use ports::register::AuditLog;
+use ports::{ErrorKind, PortError, held};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, InsertMany, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, InsertMany, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Select,
 };
 use sqlite::Failure;
 
@@ -31,11 +33,11 @@ impl AuditLog for SqliteCatalog {
         filter: &AuditFilter,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, PortError> {
-        self.entries(newest(Some(scope.tenant()), filter, limit)).await
+        self.page(newest(Some(scope.tenant()), filter, limit)).await
     }
 
     async fn server_audit_entries(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditEntry>, PortError> {
-        self.entries(newest(None, filter, limit)).await
+        self.page(newest(None, filter, limit)).await
     }
 
     async fn audit_heads(&self) -> Result<Vec<(Option<TenantId>, AuditHead)>, PortError> {
@@ -67,12 +69,38 @@ impl AuditLog for SqliteCatalog {
 }
 
 impl SqliteCatalog {
+    /// Reads a page. The database goes on with what the caller gives up, so what the caller holds stays until it has
+    /// ended.
+    async fn page(&self, wanted: Select<Entity>) -> Result<Vec<AuditEntry>, PortError> {
+        let (readers, held) = (self.file.readers().clone(), held::current());
+        let reading = tokio::spawn(async move {
+            let _held = held;
+            page_of(&readers, wanted).await
+        });
+        let read = reading.await.map_err(|why| PortError::new(ErrorKind::Unavailable, READ).because(why))?;
+        read.map_err(|failure| self.file.failed(READ, failure))
+    }
+
     async fn entries(&self, wanted: Select<Entity>) -> Result<Vec<AuditEntry>, PortError> {
         let rows = wanted.all(self.file.readers()).await.map_err(Failure::from);
         let entries =
             rows.and_then(|rows| rows.into_iter().map(audit_entry::Model::into_entry).collect::<Result<Vec<_>, _>>());
         entries.map_err(|failure| self.file.failed(READ, failure))
     }
+}
+
+/// Entries up to the one with which they are as long as a page may be. Rows behind it are not read.
+async fn page_of(readers: &DatabaseConnection, wanted: Select<Entity>) -> Result<Vec<AuditEntry>, Failure> {
+    let mut rows = wanted.stream(readers).await?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while bytes < PAGE_BYTES_MAX
+        && let Some(row) = rows.try_next().await?
+    {
+        let entry = row.into_entry()?;
+        bytes += entry.bytes();
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// Adds an entry about a change of one tenant's.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use domain::access::ids::KeyId;
-use domain::access::record::{Creation, CustomerProfile, Record, Workspace};
+use domain::access::record::{Creation, CustomerProfile, PasswordReset, Record, Workspace};
+use domain::access::removal::Removal;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use ports::PortError;
@@ -15,7 +16,7 @@ use sea_orm::{
     ColumnTrait, DatabaseTransaction, DeleteMany, EntityTrait, FromQueryResult, InsertMany, IntoActiveModel,
     QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
 };
-use sqlite::{Failure, unsigned};
+use sqlite::{Failure, signed, unsigned};
 
 use crate::audit;
 use crate::entities::row::{self, Row};
@@ -48,6 +49,9 @@ impl Register for SqliteCatalog {
     async fn commit(&self, commit: &RegisterCommit) -> Result<Revision, PortError> {
         let store = async |transaction: &DatabaseTransaction| {
             let revision = next_revision(transaction).await?;
+            for removal in &commit.removals {
+                remove(transaction, removal).await?;
+            }
             for record in &commit.records {
                 store(transaction, record, revision).await?;
             }
@@ -67,15 +71,8 @@ impl Register for SqliteCatalog {
         self.write("note the use of keys in", touch).await
     }
 
-    async fn purge(&self, before: Timestamp) -> Result<(), PortError> {
-        let purge = async |transaction: &DatabaseTransaction| {
-            expired::<invitation::Entity>(before).exec(transaction).await?;
-            expired::<password_reset::Entity>(before).exec(transaction).await?;
-            expired::<session::Entity>(before).exec(transaction).await?;
-            expired::<creation::Entity>(before).exec(transaction).await?;
-            Ok(())
-        };
-        self.write("remove what has expired from", purge).await
+    fn poisoned(&self) -> Option<String> {
+        self.file.poisoned().map(str::to_owned)
     }
 
     async fn customer_profiles(
@@ -135,7 +132,12 @@ async fn store(transaction: &DatabaseTransaction, record: &Record, revision: i64
         }
         Record::SigningSecret(it) => put::<signing_secret::Model>(transaction, it, revision).await,
         Record::Invitation(it) => put::<invitation::Model>(transaction, it, revision).await,
-        Record::PasswordReset(it) => put::<password_reset::Model>(transaction, it, revision).await,
+        Record::PasswordReset(it) => {
+            if it.versioned.version == 1 {
+                forget_reset(it).exec(transaction).await?;
+            }
+            put::<password_reset::Model>(transaction, it, revision).await
+        }
         Record::Session(it) => put::<session::Model>(transaction, it, revision).await,
         Record::TokenKey(it) => put::<token_key::Model>(transaction, it, revision).await,
         Record::Creation(it) => {
@@ -156,9 +158,44 @@ pub(crate) fn forget(new: &Creation) -> DeleteMany<creation::Entity> {
     known.filter(creation::Column::ExpiresUs.lte(new.created.micros()))
 }
 
-/// Removes the rows of a table that have expired before `before`.
-pub(crate) fn expired<E: EntityTrait>(before: Timestamp) -> DeleteMany<E> {
-    E::delete_many().filter(Expr::col("expires_us").lt(before.micros()))
+/// Makes room for a first reset of a password in place of one that had expired when the new one was made.
+pub(crate) fn forget_reset(new: &PasswordReset) -> DeleteMany<password_reset::Entity> {
+    let known = password_reset::Entity::delete_many().filter(password_reset::Column::UserId.eq(new.user.as_str()));
+    known.filter(password_reset::Column::ExpiresUs.lte(new.versioned.created.micros()))
+}
+
+async fn remove(transaction: &DatabaseTransaction, removal: &Removal) -> Result<(), Failure> {
+    match removal {
+        Removal::ApiKey(id, version) => {
+            removed::<api_key::Entity>("id", id.as_str(), *version)?.exec(transaction).await?;
+        }
+        Removal::SigningSecret(id, version) => {
+            removed::<signing_secret::Entity>("id", id.as_str(), *version)?.exec(transaction).await?;
+        }
+        Removal::Invitation(id, version) => {
+            removed::<invitation::Entity>("id", id.as_str(), *version)?.exec(transaction).await?;
+        }
+        Removal::PasswordReset(user, version) => {
+            removed::<password_reset::Entity>("user_id", user.as_str(), *version)?.exec(transaction).await?;
+        }
+        Removal::Session(id, version) => {
+            removed::<session::Entity>("id", id.as_str(), *version)?.exec(transaction).await?;
+        }
+        Removal::TokenKey(kid, version) => {
+            removed::<token_key::Entity>("kid", kid, *version)?.exec(transaction).await?;
+        }
+        Removal::Creation(hash, expires) => {
+            let known = creation::Entity::delete_many().filter(creation::Column::KeyHash.eq(hash.to_vec()));
+            known.filter(creation::Column::ExpiresUs.eq(expires.micros())).exec(transaction).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the row of an id that is still of this version.
+pub(crate) fn removed<E: EntityTrait>(column: &'static str, id: &str, version: u64) -> Result<DeleteMany<E>, Failure> {
+    let of_id = E::delete_many().filter(Expr::col(column).eq(id));
+    Ok(of_id.filter(Expr::col("version").eq(signed("version", version)?)))
 }
 
 /// Notes that a key was used, unless a later use is noted.

@@ -7,6 +7,7 @@ pub mod email;
 pub mod key_text;
 pub mod address;
 pub mod record;
+pub mod removal;
 pub mod audit;
 pub mod principal;
 pub mod register;

@@ -239,6 +239,28 @@ pub const CLOCK_HELD_FOR: Duration = Duration::from_secs(5 * 60);
 pub const RETENTION_DELAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long a process may not know what another one has changed in the register of workspaces, people and keys.
 pub const REGISTER_STALENESS_MAX: Duration = Duration::from_secs(30);
+/// Shortest time between two looks at the register for a credential that is unknown here: another process may just have
+/// made it.
+pub const REGISTER_SEEK_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest that a request waits for such a look.
+pub const REGISTER_SEEK_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long keys, signing secrets, sessions, invitations, resets of passwords and keys of access tokens are kept after
+/// they have ended.
+pub const ENDED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// How long what a request with an `Idempotency-Key` has made is remembered.
+pub const CREATION_KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// Records that are removed from the register in one transaction.
+pub const REMOVED_AT_ONCE_MAX: usize = 500;
+/// How exactly it is known when a key was last used.
+pub const KEY_USE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is stored when keys were last used: a crash forgets that much.
+pub const KEY_USES_STORED_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Uses of keys that are stored in one transaction.
+pub const KEY_USES_AT_ONCE_MAX: usize = 1_000;
+/// Most keys of one workspace that were not revoked.
+pub const KEYS_MAX: usize = 100_000;
+/// Most signing secrets that are kept decrypted.
+pub const SECRETS_OPENED_MAX: usize = 1_000;
 /// Largest bound within which a clock is believed at once, in microseconds; the time between two small steps that
 /// are taken over, [`CLOCK_HELD_FOR`], is not below it.
 pub const CLOCK_DRIFT_US_MAX: i64 = 5 * 60 * 1_000_000;

@@ -38,9 +38,16 @@ impl IdempotencyKey {
     /// # Errors
     /// [`InvalidIdempotencyKey`] when the key is empty, too long, or holds anything but visible ASCII.
     pub fn new(credential: CredentialHash, route: &str, key: &[u8]) -> Result<Self, InvalidIdempotencyKey> {
+        Ok(Self { credential, route: route.to_owned(), key: Self::check(key)?.to_owned() })
+    }
+
+    /// The text of a key, if it may be one.
+    ///
+    /// # Errors
+    /// [`InvalidIdempotencyKey`] when it is empty, too long, or holds anything but visible ASCII.
+    pub fn check(key: &[u8]) -> Result<&str, InvalidIdempotencyKey> {
         let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
-        let text = std::str::from_utf8(key).ok().filter(|_| fits).ok_or(InvalidIdempotencyKey)?;
-        Ok(Self { credential, route: route.to_owned(), key: text.to_owned() })
+        std::str::from_utf8(key).ok().filter(|_| fits).ok_or(InvalidIdempotencyKey)
     }
 }
 

@@ -21,6 +21,11 @@ impl TenantId {
         Self(Arc::from("default"))
     }
 
+    /// Whose turn it is where tenants take turns and the operator of the server asks. No tenant can be called so.
+    pub fn server() -> Self {
+        Self(Arc::from("server:"))
+    }
+
     /// Reads a tenant's name.
     ///
     /// # Errors

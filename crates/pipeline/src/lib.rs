@@ -34,6 +34,6 @@ pub use pipeline::{Pipeline, PipelineParts, ReadinessCheck};
 pub use receipts::ReceiptState;
 pub use references::{ReferenceTables, TableChange, TableError};
 pub use roles::{IngestRole, LiveRole, WorkerRole};
-pub use settings::{Settings, SettingsChange};
+pub use settings::{Settings, SettingsChange, SettingsError};
 pub use telemetry::Metrics;
 pub use trusted_clock::TrustedClock;

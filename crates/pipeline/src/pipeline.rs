@@ -51,7 +51,8 @@ pub struct PipelineParts {
 /// The result of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
-    /// What was checked: `journal`, `ledger`, `live`, `clock`, or `retention` when it waits.
+    /// What was checked: `journal`, `ledger`, `live`, `clock`, or `retention` when it waits; beside the pipeline
+    /// `catalog` and `register`.
     pub name: &'static str,
     /// Whether it can serve.
     pub ok: bool,
@@ -62,7 +63,8 @@ pub struct ReadinessCheck {
 }
 
 impl ReadinessCheck {
-    fn of(name: &'static str, problem: Option<String>) -> Self {
+    /// What was checked is required, and has this problem if any.
+    pub fn of(name: &'static str, problem: Option<String>) -> Self {
         Self { name, ok: problem.is_none(), required: true, message: problem.unwrap_or_else(|| "ready".to_owned()) }
     }
 }

@@ -4,6 +4,7 @@
 //! tenant's days again. A change of several settings begins with the zone, because a recount can fail.
 
 mod recounts;
+mod version;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,9 +55,22 @@ pub struct VersionedSettings {
     pub generation: u64,
 }
 
+/// Why a change of settings is not made.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// They are of another version than the caller believes.
+    #[error("the settings are of version {0} by now")]
+    OtherVersion(u64),
+    /// As the port says.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
 /// A change: what is given replaces what holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingsChange {
+    /// The version that is to be changed, and no other; any if not given. See [`Settings::version`].
+    pub expected: Option<u64>,
     /// The zone that days are counted in.
     pub zone: Option<Zone>,
     /// The day that weeks begin on.
@@ -128,18 +142,38 @@ impl Settings {
     /// as a task of its own.
     ///
     /// # Errors
-    /// `Overloaded` when other changes of this tenant take too long or too many wait, `Closed` when the server ends before
+    /// [`SettingsError::OtherVersion`] when the version is not the expected one: of two changes of one version, one is
+    /// made. `Conflict` when it became another while the zone, which holds by then, was applied. `Overloaded` when other changes of this tenant take too long or too many wait, `Closed` when the server ends before
     /// the zone is applied, `Gone` when it can never be: then it is no longer wanted. After another failure of
     /// [`ActiveUsers::recount`] it still is, and applied later. As [`Catalog::store_settings`] otherwise; the
     /// zone may have changed when only the rest could not be stored.
-    pub async fn change(&self, scope: &TenantScope, change: &SettingsChange, cause: &Cause) -> Result<(), PortError> {
+    pub async fn change(
+        &self,
+        scope: &TenantScope,
+        change: &SettingsChange,
+        cause: &Cause,
+    ) -> Result<(), SettingsError> {
+        let mut expected = change.expected;
         if let Some(zone) = &change.zone {
             let lock = self.zone_lock(scope);
             let _alone = turn(&lock).await?;
-            self.change_zone(scope, zone, cause).await?;
+            let wanted = {
+                let lock = self.change_lock(scope);
+                let _alone = turn(&lock).await?;
+                self.check_version(scope, expected)?;
+                let wanted = self.want_zone(scope, zone, cause).await?;
+                expected = expected.map(|_| self.version(scope));
+                wanted
+            };
+            if let Some(wanted) = wanted {
+                self.apply_wanted(scope, &wanted).await?;
+            }
         }
-        let lock = Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default());
+        let lock = self.change_lock(scope);
         let _alone = turn(&lock).await?;
+        if change.zone.is_none() {
+            self.check_version(scope, expected)?;
+        }
         let before = self.get(scope).settings;
         let after = TenantSettings {
             week_start: change.week_start.unwrap_or(before.week_start),
@@ -148,6 +182,10 @@ impl Settings {
             retention_days: change.retention_days.unwrap_or(before.retention_days),
         };
         if after != before {
+            if self.check_version(scope, expected).is_err() {
+                let context = "change the settings: others changed them while the zone was applied";
+                return Err(PortError::new(ErrorKind::Conflict, context).into());
+            }
             let audit = audited::settings_change(cause, scope, self.clock.now(), &before, &after);
             self.catalog.store_settings(scope, &after, &audit).await?;
             self.publish(scope, after);
@@ -161,6 +199,10 @@ impl Settings {
     /// How far back the tenant's raw events are shown, and what retention will drop of them.
     pub fn retention(&self, scope: &TenantScope) -> TenantNotice {
         self.ledger.retention_of(scope)
+    }
+
+    fn change_lock(&self, scope: &TenantScope) -> Arc<ChangeLock> {
+        Arc::clone(self.changing.lock().entry(scope.tenant().clone()).or_default())
     }
 
     /// Apart from the lock of other changes, so that a recount does not hold those up.

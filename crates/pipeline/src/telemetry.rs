@@ -104,6 +104,8 @@ pub struct Metrics {
     cache_hits: Counter,
     cache_misses: Counter,
     heads_refused: Family<ReasonLabel, Counter>,
+    catalog_poisoned: Gauge,
+    register_unknown_seconds: Gauge<f64, AtomicU64>,
     connections_open: Gauge,
     connections_closed_idle: Counter,
     connections_refused: Counter,
@@ -140,6 +142,8 @@ impl Metrics {
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
             heads_refused: Family::default(),
+            catalog_poisoned: Gauge::default(),
+            register_unknown_seconds: Gauge::default(),
             connections_open: Gauge::default(),
             connections_closed_idle: Counter::default(),
             connections_refused: Counter::default(),
@@ -192,6 +196,16 @@ impl Metrics {
         r.register("answer_cache_hits", "Answers that were given again", self.cache_hits.clone());
         r.register("answer_cache_misses", "Answers made that may be given again", self.cache_misses.clone());
         r.register("request_heads_refused", "Requests refused before any route saw them", self.heads_refused.clone());
+        r.register(
+            "catalog_poisoned",
+            "Whether keys, people and settings cannot be changed before a restart",
+            self.catalog_poisoned.clone(),
+        );
+        r.register(
+            "register_unknown_seconds",
+            "For how long the changes of other processes are not known",
+            self.register_unknown_seconds.clone(),
+        );
         r.register("connections_open", "Connections that are open", self.connections_open.clone());
         r.register(
             "connections_closed_idle",
@@ -234,6 +248,12 @@ impl Metrics {
     /// Counts a request that was refused before any route saw it.
     pub fn head_refused(&self, reason: &'static str) {
         self.heads_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Sets what is known of the register: for how long the changes of others are not, and whether it takes none.
+    pub fn register_state(&self, unknown_for: Duration, is_poisoned: bool) {
+        self.register_unknown_seconds.set(unknown_for.as_secs_f64());
+        self.catalog_poisoned.set(i64::from(is_poisoned));
     }
 
     /// Sets how many connections are open.

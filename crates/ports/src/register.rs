@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
 use domain::access::ids::KeyId;
 use domain::access::record::{CustomerProfile, Record};
+use domain::access::removal::Removal;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
@@ -15,11 +16,13 @@ use crate::PortError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Revision(pub u64);
 
-/// Records that change, and what the audit log says about it: all of it counts, or nothing.
+/// Records that change or go, and what the audit log says about it: all of it counts, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RegisterCommit {
     /// The records as they are to be.
     pub records: Vec<Record>,
+    /// The records that are to be removed, before the others are stored.
+    pub removals: Vec<Removal>,
     /// The entries to be added, in order.
     pub audit: Vec<AuditDraft>,
 }
@@ -38,14 +41,16 @@ pub trait Register: Send + Sync + Debug {
     async fn load(&self, after: Revision, take: &mut (dyn FnMut(Record) + Send)) -> Result<Revision, PortError>;
 
     /// Stores records in their order, each of which takes the place of the one with the same key, with the audit entries
-    /// about them. Of the times when a key was last used, here and in [`Register::touch_keys`], the later stays.
-    /// Durable on return, with the revision that they have.
+    /// about them. Of the times when a key was last used, here and in [`Register::touch_keys`], the later stays. What
+    /// is to be removed and is not there, or of another version, is passed over. Durable on return, with the revision
+    /// that they have. Nobody is told of rows that are gone: each process forgets by itself what has ended, and the
+    /// first version of a reset of a password takes the place of one that had expired when it was made.
     ///
     /// # Errors
     /// `Conflict` when a record is not the next version of the one stored, a creation is known and has not expired
     /// when the new one was made, two people would have one e-mail address but for its case, two registered keys
-    /// one hash, or two workspaces a key, signing secret or invitation of one id; nothing has changed. Otherwise when
-    /// the store cannot be written.
+    /// that were not revoked one hash, or two workspaces a key, signing secret or invitation of one id; nothing has
+    /// changed. Otherwise when the store cannot be written.
     async fn commit(&self, commit: &RegisterCommit) -> Result<Revision, PortError>;
 
     /// Notes when keys were last used; the later time stays. Changes neither versions nor the revision, and leaves
@@ -55,11 +60,8 @@ pub trait Register: Send + Sync + Debug {
     /// When the store cannot be written.
     async fn touch_keys(&self, used: &[(KeyId, Timestamp)]) -> Result<(), PortError>;
 
-    /// Removes the sessions, invitations, resets of passwords and creations that have expired before `before`.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    async fn purge(&self, before: Timestamp) -> Result<(), PortError>;
+    /// Why nothing can be written any more before the store is opened again, if that is so. Answered from memory.
+    fn poisoned(&self) -> Option<String>;
 
     /// The profiles of those of `customers` that have one, in order of id.
     ///
@@ -75,7 +77,8 @@ pub trait Register: Send + Sync + Debug {
 /// The audit log as it is read. It is written with the changes that it tells of.
 #[async_trait]
 pub trait AuditLog: Send + Sync + Debug {
-    /// At most `limit` entries of a workspace's log that fit the filter, the newest first.
+    /// At most `limit` entries of a workspace's log that fit the filter, the newest first. The last one is that with
+    /// which their texts take [`domain::limits::PAGE_BYTES_MAX`] bytes, if there are so many; no more are held.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -86,7 +89,8 @@ pub trait AuditLog: Send + Sync + Debug {
         limit: usize,
     ) -> Result<Vec<AuditEntry>, PortError>;
 
-    /// At most `limit` entries of the server's own log that fit the filter, the newest first.
+    /// At most `limit` entries of the server's own log that fit the filter, the newest first, and no more bytes than
+    /// [`AuditLog::audit_entries`] gives.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -148,6 +148,11 @@ impl SqliteFile {
         &self.readers
     }
 
+    /// Why nothing may be written any more before the file is opened again, if that is so.
+    pub fn poisoned(&self) -> Option<&str> {
+        self.poison.get().map(String::as_str)
+    }
+
     /// Begins a change, when its turn has come. It counts only with [`Write::finish`].
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! From what a request presents to who it acts for. Sessions and tokens name a person; what the person may do is
 //! looked up each time.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use domain::access::audit::Cause;
@@ -9,14 +10,15 @@ use domain::access::principal::{Principal, Refusal, Subject};
 use domain::access::rights::{Rights, Role};
 use domain::limits::NAME_BYTES_MAX;
 use domain::tenant::{CredentialHash, TenantScope};
+use domain::time::Timestamp;
 
 use super::joining::token_hash;
 use super::keys::looks_like_token;
 use super::{AccessControl, By};
 use crate::jose::TokenError;
 
-/// What a request presents.
-#[derive(Debug, Clone, Copy)]
+/// What a request presents. Not printed: it is a secret.
+#[derive(Clone, Copy)]
 pub enum Presented<'r> {
     /// Nothing.
     Nothing,
@@ -24,6 +26,16 @@ pub enum Presented<'r> {
     Bearer(&'r str),
     /// The cookie of a session.
     Cookie(&'r str),
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Bearer(_) => "Bearer",
+            Self::Cookie(_) => "Cookie",
+        })
+    }
 }
 
 /// Who makes a request: the person is known before the workspace is.
@@ -45,7 +57,18 @@ impl By {
 }
 
 impl AccessControl {
-    /// Who makes a request.
+    /// Who makes a request. What is unknown here may have been made by another process just now, which is looked for at
+    /// most now and then.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn authenticate(&self, presented: Presented<'_>, address: Option<IpAddr>) -> Result<Caller, Refusal> {
+        let found = self.caller(presented, address);
+        let may_be_new = matches!(found, Err(Refusal::UnknownKey | Refusal::SessionEnded));
+        if may_be_new && self.seek().await { self.caller(presented, address) } else { found }
+    }
+
+    /// Who makes a request, as far as this process knows.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -62,13 +85,12 @@ impl AccessControl {
                 let session = register.session_of_cookie(&token_hash(text), now)?;
                 Ok(Caller::Person(register.person(session, now)?.id, session))
             }
-            Presented::Bearer(text) if looks_like_token(text) => self.caller_of_token(text),
-            Presented::Bearer(text) => self.caller_of_key(text, address).map(Caller::Principal),
+            Presented::Bearer(text) if looks_like_token(text) => self.caller_of_token(text, now),
+            Presented::Bearer(text) => self.caller_of_key(text, address, now).map(Caller::Principal),
         }
     }
 
-    fn caller_of_key(&self, text: &str, address: Option<IpAddr>) -> Result<Principal, Refusal> {
-        let now = self.clock.now();
+    fn caller_of_key(&self, text: &str, address: Option<IpAddr>, now: Timestamp) -> Result<Principal, Refusal> {
         if let Ok(scope) = self.configured.authenticate(Some(text)) {
             let subject = Subject::ConfiguredKey(CredentialHash::of(Some(text)).start());
             return self.register.read().enter_configured(scope.tenant(), subject);
@@ -85,15 +107,12 @@ impl AccessControl {
         let register = self.register.read();
         let principal = register.authenticate_key(text, hash, now, address)?;
         if let Subject::Key(id) = principal.subject {
-            let last = register.key(id).and_then(|key| key.last_used);
-            drop(register);
-            self.note_use(id, last, now);
+            register.note_use(id, now);
         }
         Ok(principal)
     }
 
-    fn caller_of_token(&self, text: &str) -> Result<Caller, Refusal> {
-        let now = self.clock.now();
+    fn caller_of_token(&self, text: &str, now: Timestamp) -> Result<Caller, Refusal> {
         match self.verifier.verify(text, now) {
             Ok(token) => {
                 let session = SessionId::parse(&token.session_id).map_err(|_| Refusal::SessionEnded)?;
@@ -105,14 +124,14 @@ impl AccessControl {
                 }
                 Ok(Caller::Person(user.id, session))
             }
-            Err(TokenError::UnknownKey) => self.caller_of_external(text),
+            Err(TokenError::UnknownKey) => self.caller_of_external(text, now),
             Err(_) => Err(Refusal::SessionEnded),
         }
     }
 
-    fn caller_of_external(&self, text: &str) -> Result<Caller, Refusal> {
+    fn caller_of_external(&self, text: &str, now: Timestamp) -> Result<Caller, Refusal> {
         let external = self.external.as_ref().ok_or(Refusal::SessionEnded)?;
-        let token = external.verify(text, self.clock.now()).map_err(|_| Refusal::SessionEnded)?;
+        let token = external.verify(text, now).map_err(|_| Refusal::SessionEnded)?;
         let role = Role::parse(&token.role).ok_or(Refusal::SessionEnded)?;
         // It stands in the audit log as it is.
         if token.subject.is_empty() || token.subject.len() > NAME_BYTES_MAX || token.subject.contains(char::is_control)

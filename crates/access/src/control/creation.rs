@@ -3,13 +3,11 @@
 
 use domain::access::record::{Creation, Record};
 use domain::access::register::Register;
+use domain::limits::CREATION_KEPT;
 use domain::tenant::TenantId;
-use domain::time::{MICROS_PER_SECOND, Timestamp};
+use domain::time::Timestamp;
 
 use crate::failure::AccessError;
-
-/// How long a creation is remembered, in seconds.
-const REMEMBERED_S: i64 = 24 * 3_600;
 
 /// What a request is recognised by when it comes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +43,7 @@ impl CreationKey {
             workspace: workspace.cloned(),
             made: made.to_owned(),
             created: now,
-            expires: Timestamp::from_micros(now.micros().saturating_add(REMEMBERED_S * MICROS_PER_SECOND)),
+            expires: now.plus_micros(i64::try_from(CREATION_KEPT.as_micros()).unwrap_or(i64::MAX)),
         })
     }
 }

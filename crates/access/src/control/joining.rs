@@ -9,9 +9,10 @@ use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use serde_json::json;
 
-use super::{By, Plan, json};
+use super::{AccessControl, By, Plan, json};
 use crate::failure::AccessError;
 use crate::random::{base62, bytes};
+use crate::secret_text::SecretText;
 
 /// How long an invitation can be accepted, in seconds.
 const INVITATION_S: i64 = 72 * 3_600;
@@ -24,7 +25,7 @@ pub struct MadeInvitation {
     /// Its record.
     pub invitation: Invitation,
     /// What accepts it.
-    pub token: String,
+    pub token: SecretText,
 }
 
 /// An invitation that is to be made: what of it is chosen at random.
@@ -55,7 +56,7 @@ impl NewInvitation {
         if known.is_some_and(|known| register.role(workspace, known.id).is_some()) {
             return Err(AccessError::Exists { field: "email", why: "is the address of a member" });
         }
-        if register.invitations(workspace).filter(|open| is_open(open, now)).count() >= INVITATIONS_MAX {
+        if register.invitations(workspace, None).filter(|open| is_open(open, now)).count() >= INVITATIONS_MAX {
             return Err(AccessError::State("the workspace has as many open invitations as one may have"));
         }
         let invitation = Invitation {
@@ -66,13 +67,13 @@ impl NewInvitation {
             token_hash: token_hash(&self.token),
             expires: Timestamp::from_micros(now.micros().saturating_add(INVITATION_S * MICROS_PER_SECOND)),
             closed: None,
-            created_by: by.cause.actor.clone(),
+            created_by: by.cause.actor.to_string(),
             versioned: Versioned::new(now),
         };
         let draft = by.cause.draft(Some(workspace), now, "invitation.create", format!("invitation:{}", self.id));
         let after = json(&json!({ "email": invitation.email.as_str(), "role": role.name() }));
         let plan = Plan::of(Record::Invitation(invitation.clone()), draft.changing(None, after));
-        Ok((plan, MadeInvitation { invitation, token: self.token.clone() }))
+        Ok((plan, MadeInvitation { invitation, token: self.token.clone().into() }))
     }
 }
 
@@ -108,6 +109,15 @@ pub(super) fn is_open(invitation: &Invitation, now: Timestamp) -> bool {
 /// A token that can be used once, 256 bits behind a word that says what it is for.
 pub(super) fn one_time_token(prefix: &str) -> Result<String, AccessError> {
     Ok(format!("{prefix}{}", crate::text::base64url(&bytes::<32>()?)))
+}
+
+impl AccessControl {
+    /// Looks for a token that is taken once and unknown here: another process may have made it.
+    pub(super) async fn seek_token(&self, knows: fn(&Register, &[u8; 32]) -> bool, token: &str) {
+        if !knows(&self.register.read(), &token_hash(token)) {
+            self.seek().await;
+        }
+    }
 }
 
 /// What is stored of a token.

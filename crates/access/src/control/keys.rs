@@ -10,6 +10,7 @@ use domain::access::principal::{Refusal, Subject};
 use domain::access::record::{ApiKey, KeyOrigin, Record, Versioned};
 use domain::access::register::Register;
 use domain::access::rights::{KeyScope, KeyScopes};
+use domain::limits::KEYS_MAX;
 use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use serde_json::json;
@@ -18,6 +19,7 @@ use super::creation::refuse_repeated;
 use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
 use crate::failure::AccessError;
 use crate::random::base62;
+use crate::secret_text::SecretText;
 
 /// Shortest key that was made elsewhere, in bytes.
 const REGISTERED_BYTES_MIN: usize = 8;
@@ -29,8 +31,6 @@ const STRONG_BYTES_MIN: usize = 20;
 const ADDRESSES_MAX: usize = 64;
 /// Longest time that a rotated key goes on beside the new one, in seconds.
 pub(crate) const OVERLAP_S_MAX: u32 = 30 * 24 * 3_600;
-/// Most keys of one workspace that were not revoked.
-const KEYS_MAX: usize = 100_000;
 
 /// A key to be made.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ pub struct NewKey {
     /// The word in its text.
     pub purpose: KeyPurpose,
     /// The text of a key that was made elsewhere, to be registered instead of a new one.
-    pub registered: Option<String>,
+    pub registered: Option<SecretText>,
     /// Whether such a key may be so short that it could be guessed; it can then only send events.
     pub allows_weak: bool,
 }
@@ -70,7 +70,7 @@ pub struct MadeKey {
     /// Its record.
     pub key: Arc<ApiKey>,
     /// Its text; none for one that was made elsewhere.
-    pub text: Option<String>,
+    pub text: Option<SecretText>,
 }
 
 impl AccessControl {
@@ -86,7 +86,7 @@ impl AccessControl {
         repeated: Option<CreationKey>,
     ) -> Result<MadeKey, AccessError> {
         let text = Text::of(self, &new)?;
-        self.change_by(by, |register, now| {
+        let made = self.change_by(by, |register, now| {
             refuse_repeated(repeated, register, now)?;
             let key = new_key(register, by, workspace, &new, &text, now)?;
             let draft = by.cause.draft(workspace, now, "key.create", format!("key:{}", key.id));
@@ -94,8 +94,14 @@ impl AccessControl {
             let plan = Plan::of(Record::ApiKey(key.clone()), draft);
             let plan = plan.and(repeated.map(|repeated| repeated.record(workspace, key.id.as_str(), now)));
             Ok((plan, MadeKey { key: Arc::new(key), text: text.shown() }))
-        })
-        .await
+        });
+        let made = made.await;
+        if let (Err(AccessError::Exists { field: "key", .. }), Text::Registered { id: _, hash, configured }) =
+            (&made, &text)
+        {
+            self.note_held_text(by, workspace, hash, configured.as_ref()).await;
+        }
+        made
     }
 
     /// Changes a key of a workspace.
@@ -117,7 +123,7 @@ impl AccessControl {
                 return Err(AccessError::State("a revoked key cannot be changed"));
             }
             check_within(register, by, before)?;
-            let mut after = ApiKey::clone(before);
+            let mut after = ApiKey::clone(&register.as_used(before));
             if let Some(name) = &change.name {
                 after.name = check_name("name", name)?;
             }
@@ -127,8 +133,8 @@ impl AccessControl {
             if let Some(addresses) = &change.addresses {
                 after.addresses = check_addresses(addresses)?;
             }
-            if after == **before {
-                return Ok((Plan::default(), Arc::clone(before)));
+            if after == *register.as_used(before) {
+                return Ok((Plan::default(), Arc::new(after)));
             }
             check_within(register, by, &after)?;
             after.versioned = before.versioned.next(now);
@@ -154,10 +160,11 @@ impl AccessControl {
             let before = find(register, workspace, id)?;
             check_version(version, before.versioned.version)?;
             if before.revoked.is_some() {
-                return Ok((Plan::default(), Arc::clone(before)));
+                return Ok((Plan::default(), register.as_used(before)));
             }
             check_within(register, by, before)?;
-            let after = ApiKey { revoked: Some(now), versioned: before.versioned.next(now), ..ApiKey::clone(before) };
+            let versioned = before.versioned.next(now);
+            let after = ApiKey { revoked: Some(now), versioned, ..ApiKey::clone(&register.as_used(before)) };
             let draft = by.cause.draft(workspace, now, "key.revoke", format!("key:{id}"));
             let draft = draft.changing(describe(before), describe(&after));
             Ok((Plan::of(Record::ApiKey(after.clone()), draft), Arc::new(after)))
@@ -197,6 +204,8 @@ impl AccessControl {
                 return Err(AccessError::State("a key that has ended cannot be rotated; make a new one"));
             }
             check_within(register, by, before)?;
+            // One that is revoked by this makes its room for the next.
+            check_room(register, workspace, if overlap_s == 0 { KEYS_MAX + 1 } else { KEYS_MAX })?;
             let text = fresh.ok().and_then(|fresh| KeyText::compose(purpose, fresh, &secret).ok());
             let text = text.ok_or(AccessError::State("no key could be made"))?;
             let overlap = i64::from(overlap_s) * MICROS_PER_SECOND;
@@ -210,7 +219,7 @@ impl AccessControl {
             let new = ApiKey {
                 id: text.id(),
                 hash: *blake3::hash(text.expose().as_bytes()).as_bytes(),
-                created_by: by.cause.actor.clone(),
+                created_by: by.cause.actor.to_string(),
                 last_used: None,
                 versioned: Versioned::new(now),
                 ..ApiKey::clone(before)
@@ -222,7 +231,7 @@ impl AccessControl {
             plan.audit.push(created.changing(None, describe(&new)));
             let plan = plan.and(Some(Record::ApiKey(new.clone())));
             let plan = plan.and(repeated.map(|repeated| repeated.record(workspace, new.id.as_str(), now)));
-            Ok((plan, MadeKey { key: Arc::new(new), text: Some(text.expose().to_owned()) }))
+            Ok((plan, MadeKey { key: Arc::new(new), text: Some(text.expose().to_owned().into()) }))
         })
         .await
     }
@@ -232,20 +241,26 @@ impl AccessControl {
     /// # Errors
     /// [`AccessError::NotFound`].
     pub fn key(&self, workspace: Option<&TenantId>, id: &str) -> Result<Arc<ApiKey>, AccessError> {
-        find(&self.register.read(), workspace, id).cloned()
+        let register = self.register.read();
+        find(&register, workspace, id).map(|key| register.as_used(key))
     }
 }
 
 /// The text of a key to be made, and what it is found by.
 enum Text {
     Made(KeyText, KeyPurpose),
-    Registered(KeyId, [u8; 32]),
+    Registered {
+        id: KeyId,
+        hash: [u8; 32],
+        /// Whose the text is by the configuration.
+        configured: Option<TenantId>,
+    },
 }
 
 impl Text {
     fn of(control: &AccessControl, new: &NewKey) -> Result<Self, AccessError> {
         let id = KeyId::parse(&base62(ID_CHARS)?).map_err(|why| AccessError::Failed("make a key", why.into()))?;
-        let Some(text) = &new.registered else {
+        let Some(text) = new.registered.as_ref().map(SecretText::expose) else {
             let text = KeyText::compose(new.purpose, id, &base62(SECRET_CHARS)?);
             return text
                 .map(|text| Self::Made(text, new.purpose))
@@ -271,16 +286,14 @@ impl Text {
         if is_weak && new.scopes != KeyScopes::of(&[KeyScope::Ingest]) {
             return Err(AccessError::invalid("scopes", "must be 'ingest' alone for a key of less than 20 bytes"));
         }
-        if control.configured.authenticate(Some(text)).is_ok() {
-            return Err(AccessError::Exists { field: "key", why: "is a key of the configuration" });
-        }
-        Ok(Self::Registered(id, control.master.hash_foreign_key(text)))
+        let configured = control.configured.authenticate(Some(text)).ok().map(|scope| scope.tenant().clone());
+        Ok(Self::Registered { id, hash: control.master.hash_foreign_key(text), configured })
     }
 
-    fn shown(&self) -> Option<String> {
+    fn shown(&self) -> Option<SecretText> {
         match self {
-            Self::Made(text, _) => Some(text.expose().to_owned()),
-            Self::Registered(..) => None,
+            Self::Made(text, _) => Some(text.expose().to_owned().into()),
+            Self::Registered { .. } => None,
         }
     }
 }
@@ -308,18 +321,16 @@ fn new_key(
         return Err(AccessError::invalid("scopes", "must not hold 'admin' for a key that is bound to a project"));
     }
     let project = check_project(register, workspace, new.project.as_deref())?;
-    if register.keys(workspace, None).filter(|key| key.revoked.is_none()).take(KEYS_MAX).count() == KEYS_MAX {
-        return Err(AccessError::State("the workspace has as many keys as one may have"));
-    }
+    check_room(register, workspace, KEYS_MAX)?;
     let (id, origin, hash) = match text {
         Text::Made(text, purpose) => {
             (text.id(), KeyOrigin::Made(*purpose), *blake3::hash(text.expose().as_bytes()).as_bytes())
         }
-        Text::Registered(id, hash) => (*id, KeyOrigin::Registered, *hash),
+        Text::Registered { id, hash, configured } => {
+            check_free(register, workspace, hash, configured.as_ref())?;
+            (*id, KeyOrigin::Registered, *hash)
+        }
     };
-    if origin == KeyOrigin::Registered && register.registered_key(&hash).is_some() {
-        return Err(AccessError::Exists { field: "key", why: "is registered already" });
-    }
     let key = ApiKey {
         id,
         origin,
@@ -332,11 +343,36 @@ fn new_key(
         addresses: check_addresses(&new.addresses)?,
         revoked: None,
         last_used: None,
-        created_by: by.cause.actor.clone(),
+        created_by: by.cause.actor.to_string(),
         versioned: Versioned::new(now),
     };
     check_within(register, by, &key)?;
     Ok(key)
+}
+
+/// Refuses one more key to a workspace that has `max` which were not revoked.
+fn check_room(register: &Register, workspace: Option<&TenantId>, max: usize) -> Result<(), AccessError> {
+    if register.has_room_for_key(workspace, max) {
+        return Ok(());
+    }
+    Err(AccessError::State("the workspace has as many keys as one may have"))
+}
+
+/// Refuses a text that somebody holds: requests show it alone, so it can lead to one workspace only. Whose it is is
+/// said of the workspace's own; of all others the answer is one, be it of another workspace or of the configuration.
+fn check_free(
+    register: &Register,
+    workspace: Option<&TenantId>,
+    hash: &[u8; 32],
+    configured: Option<&TenantId>,
+) -> Result<(), AccessError> {
+    let registered = register.registered_key(hash).map(|key| key.workspace.as_ref());
+    let why = match configured.map(Some).or(registered) {
+        None => return Ok(()),
+        Some(holder) if holder == workspace => "is a key of this workspace already",
+        Some(_) => "cannot be registered: make another one",
+    };
+    Err(AccessError::Exists { field: "key", why })
 }
 
 /// The project that a credential is to be bound to, which has to be there.

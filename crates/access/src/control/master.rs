@@ -38,7 +38,7 @@ pub async fn forget_master(store: &dyn Store, now: Timestamp) -> Result<usize, P
         }
         _ => None,
     }));
-    store.commit(&RegisterCommit { records, audit }).await?;
+    store.commit(&RegisterCommit { records, audit, ..RegisterCommit::default() }).await?;
     Ok(count)
 }
 

@@ -75,7 +75,7 @@ impl AccessControl {
             }
             // What the person has handed out and could not any more ends with the right to.
             let maker = format!("user:{user}");
-            let open = register.invitations(&workspace).filter(|invitation| is_open(invitation, now));
+            let open = register.invitations(&workspace, None).filter(|invitation| is_open(invitation, now));
             let lost = open.filter(|invitation| invitation.created_by == maker && Some(invitation.role) > role);
             plan.records.extend(lost.map(|invitation| Record::Invitation(close(invitation, now))));
             let after = Membership { role, versioned: before.versioned.next(now), ..before.clone() };
@@ -115,12 +115,18 @@ impl AccessControl {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn withdraw_invitation(self: &Arc<Self>, by: &By, id: &str) -> Result<(), AccessError> {
+    pub async fn withdraw_invitation(
+        self: &Arc<Self>,
+        by: &By,
+        id: &str,
+        version: Option<u64>,
+    ) -> Result<(), AccessError> {
         let workspace = by.workspace()?.clone();
         self.change_by(by, |register, now| {
             let found = InvitationId::parse(id).ok().and_then(|id| register.invitation(id));
             let found = found.filter(|found| found.workspace == workspace && is_open(found, now));
             let found = found.ok_or(AccessError::NotFound("invitation"))?;
+            check_version(version, found.versioned.version)?;
             check_may_grant(by, Some(found.role))?;
             let closed = close(found, now);
             let draft = by.cause.draft(Some(&workspace), now, "invitation.withdraw", format!("invitation:{id}"));
@@ -145,6 +151,7 @@ impl AccessControl {
         if let Some(name) = name {
             check_name("name", name)?;
         }
+        self.seek_token(|register, hash| register.invitation_by_token(hash).is_some(), token).await;
         let (email, known) = {
             let register = self.register.read();
             let invitation = open_invitation(&register, token, self.clock.now())?;
@@ -180,9 +187,8 @@ impl AccessControl {
             }
             plan.records.push(Record::Invitation(close(invitation, now)));
             plan.records.push(join(register, workspace, user.id, invitation.role, now)?);
-            let mut cause = by.cause.clone();
-            cause.actor = format!("user:{}", user.id);
-            let draft = cause.draft(Some(workspace), now, "member.join", format!("user:{}", user.id));
+            let draft =
+                by.cause.of_user(user.id).draft(Some(workspace), now, "member.join", format!("user:{}", user.id));
             plan.audit.push(draft.changing(None, describe(Some(invitation.role))));
             Ok((plan, (Arc::new(user), workspace.clone())))
         })

@@ -19,6 +19,7 @@ use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, jso
 use crate::failure::AccessError;
 use crate::passwords::Password;
 use crate::random::base62;
+use crate::secret_text::SecretText;
 
 /// How long a reset of a password can be used, in seconds.
 const RESET_S: i64 = 3_600;
@@ -36,7 +37,7 @@ pub struct UserChange {
 #[derive(Debug, Clone)]
 pub struct MadeReset {
     /// What sets a new password.
-    pub token: String,
+    pub token: SecretText,
     /// When it ends.
     pub expires: Timestamp,
 }
@@ -82,13 +83,13 @@ impl AccessControl {
             }
             let user = fresh.clone();
             let reset = new_reset(register, user.id, &token, now);
-            let made = Some(MadeReset { token: token.clone(), expires: reset.expires });
+            let made = Some(MadeReset { token: token.clone().into(), expires: reset.expires });
             let join = join(register, workspace, user.id, role, now)?;
             let records = vec![Record::User(user.clone()), Record::PasswordReset(reset), join];
             let created = by.cause.draft(None, now, "user.create", format!("user:{}", user.id));
             let added = by.cause.draft(Some(workspace), now, "member.add", format!("user:{}", user.id));
             let added = added.changing(None, json(&json!({ "role": role.name() })));
-            let plan = Plan { records, audit: vec![created.changing(None, describe(&user)), added] };
+            let plan = Plan { records, audit: vec![created.changing(None, describe(&user)), added], ..Plan::default() };
             let plan = plan.and(repeated.map(|key| key.record(None, user.id.as_str(), now)));
             Ok((plan, MadeMember { user: Arc::new(user), reset: made, invitation: None }))
         })
@@ -137,7 +138,7 @@ impl AccessControl {
         self.change_by(by, |register, now| {
             register.user(id).ok_or(AccessError::NotFound("user"))?;
             let reset = new_reset(register, id, &token, now);
-            let made = MadeReset { token: token.clone(), expires: reset.expires };
+            let made = MadeReset { token: token.clone().into(), expires: reset.expires };
             let draft = by.cause.draft(None, now, "password.reset.create", format!("user:{id}"));
             Ok((Plan::of(Record::PasswordReset(reset), draft), made))
         })
@@ -150,6 +151,7 @@ impl AccessControl {
     /// [`AccessError`].
     pub async fn reset_password(self: &Arc<Self>, by: &By, token: &str, password: &str) -> Result<(), AccessError> {
         let password = Password::new(password).map_err(|why| AccessError::invalid("password", why))?;
+        self.seek_token(|register, hash| register.reset_by_token(hash).is_some(), token).await;
         // Looked up first, so that a wrong token costs no hash; hashed before the change, which is not to wait.
         open_reset(&self.register.read(), token, self.clock.now())?;
         let hash = self.passwords.hash(&password).await?;
@@ -159,9 +161,12 @@ impl AccessControl {
             let before = register.user(reset.user).ok_or(AccessError::WrongToken)?;
             let (mut plan, _) = new_password(register, before, &hash, now);
             plan.records.push(Record::PasswordReset(closed));
-            let mut cause = by.cause.clone();
-            cause.actor = format!("user:{}", before.id);
-            plan.audit.push(cause.draft(None, now, "password.reset", format!("user:{}", before.id)));
+            plan.audit.push(by.cause.of_user(before.id).draft(
+                None,
+                now,
+                "password.reset",
+                format!("user:{}", before.id),
+            ));
             Ok((plan, ()))
         })
         .await
@@ -234,7 +239,11 @@ fn new_reset(register: &Register, user: UserId, token: &str, now: Timestamp) -> 
         token_hash: token_hash(token),
         expires: Timestamp::from_micros(now.micros().saturating_add(RESET_S * MICROS_PER_SECOND)),
         closed: None,
-        versioned: register.reset(user).map_or(Versioned::new(now), |before| before.versioned.next(now)),
+        // One that has expired may be removed already.
+        versioned: match register.reset(user).filter(|before| now < before.expires) {
+            Some(before) => before.versioned.next(now),
+            None => Versioned::new(now),
+        },
     }
 }
 
@@ -248,7 +257,7 @@ fn new_password(register: &Register, before: &User, hash: &str, now: Timestamp) 
     let after = User { password_hash: Some(hash.into()), versioned: before.versioned.next(now), ..before.clone() };
     let mut records = vec![Record::User(after.clone())];
     records.extend(end_sessions(register, before.id, now));
-    (Plan { records, audit: Vec::new() }, after)
+    (Plan { records, ..Plan::default() }, after)
 }
 
 /// The sessions of a person, ended.

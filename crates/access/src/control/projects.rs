@@ -43,7 +43,7 @@ impl AccessControl {
                 let why = format!("must have 1 to {NAME_BYTES_MAX} bytes of text without control characters");
                 return Err(AccessError::invalid("id", why));
             }
-            if register.projects(&workspace).count() >= PROJECTS_MAX {
+            if register.projects(&workspace, None).count() >= PROJECTS_MAX {
                 return Err(AccessError::State("the workspace has as many projects as one may have"));
             }
             let before = register.project(&workspace, id);

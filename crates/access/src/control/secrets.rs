@@ -6,7 +6,6 @@ use std::sync::Arc;
 use domain::access::ids::SecretId;
 use domain::access::principal::{Principal, Refusal};
 use domain::access::record::{Record, SigningSecret, Versioned};
-use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use serde_json::json;
 
@@ -15,6 +14,7 @@ use super::keys::{check_project, check_secret_within};
 use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
 use crate::failure::AccessError;
 use crate::random::bytes;
+use crate::secret_text::SecretText;
 use crate::signatures::{self, SignatureHeader};
 
 /// What secrets are encrypted for.
@@ -39,7 +39,7 @@ pub struct MadeSecret {
     /// Its record.
     pub secret: Arc<SigningSecret>,
     /// Its text.
-    pub text: String,
+    pub text: SecretText,
 }
 
 /// A signed request whose body has not been compared yet, and who it acts for if that fits.
@@ -74,10 +74,10 @@ impl AccessControl {
         let failed = |why: Box<dyn std::error::Error + Send + Sync>| AccessError::Failed("make a secret", why);
         let id = SecretId::parse(made.id()).map_err(|why| failed(why.into()))?;
         let wrapped = self.master.wrap(PURPOSE, made.id(), made.bytes(), bytes::<12>()?)?;
-        let text = made.to_text().to_string();
+        let text = SecretText::from(made.to_text().to_string());
         self.change_by(by, |register, now| {
             refuse_repeated(repeated, register, now)?;
-            if register.secrets(&workspace).filter(|secret| secret.revoked.is_none()).count() >= SECRETS_MAX {
+            if register.secrets(&workspace, None).filter(|secret| secret.revoked.is_none()).count() >= SECRETS_MAX {
                 return Err(AccessError::State("the workspace has as many signing secrets as one may have"));
             }
             check_secret_within(register, by, new.expires)?;
@@ -92,7 +92,7 @@ impl AccessControl {
                 wrapped: wrapped.into(),
                 expires: new.expires,
                 revoked: None,
-                created_by: by.cause.actor.clone(),
+                created_by: by.cause.actor.to_string(),
                 versioned: Versioned::new(now),
             };
             let draft = by.cause.draft(Some(&workspace), now, "secret.create", format!("secret:{id}"));
@@ -136,11 +136,14 @@ impl AccessControl {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub fn begin_signed(&self, header: &str) -> Result<SignedRequest, AccessError> {
+    pub async fn begin_signed(&self, header: &str) -> Result<SignedRequest, AccessError> {
         let header = SignatureHeader::parse(header).map_err(|why| AccessError::invalid("Nilometer-Signature", why))?;
         let now = self.clock.now();
         header.check_time(now).map_err(|why| AccessError::invalid("Nilometer-Signature", why))?;
         let id = SecretId::parse(header.key_id()).map_err(|_| Refusal::WrongSignature)?;
+        if self.register.read().secret(id).is_none() {
+            self.seek().await;
+        }
         let (secret, principal) = self.register.read().authenticate_signer(id, now)?;
         Ok(SignedRequest { principal, header, secret })
     }
@@ -156,28 +159,14 @@ impl AccessControl {
         target: &str,
         body: &[u8],
     ) -> Result<(), AccessError> {
-        let SigningSecret { id, wrapped, versioned, .. } = &*signed.secret;
-        let known = self.opened.lock().get(&(*id, versioned.version)).cloned();
-        let secret = match known {
-            Some(secret) => secret,
-            None => {
-                let opened = self.master.unwrap(PURPOSE, id.as_str(), wrapped)?;
-                let secret = signatures::SigningSecret::from_parts(id.as_str(), &opened);
-                let secret = secret.map_err(|why| AccessError::Failed("open a signing secret", why.into()))?;
-                let secret = Arc::new(secret);
-                self.opened.lock().insert((*id, versioned.version), Arc::clone(&secret));
-                secret
-            }
-        };
+        let secret = self.opened.get(&signed.secret, || {
+            let SigningSecret { id, wrapped, .. } = &*signed.secret;
+            let opened = self.master.unwrap(PURPOSE, id.as_str(), wrapped)?;
+            let secret = signatures::SigningSecret::from_parts(id.as_str(), &opened);
+            secret.map_err(|why| AccessError::Failed("open a signing secret", why.into()))
+        })?;
         let fits = signed.header.verify(&secret, method, target, body);
         fits.map_err(|_| AccessError::Refused(Refusal::WrongSignature))
-    }
-
-    /// The signing secrets of a workspace, in order of id.
-    pub fn secrets(&self, workspace: &TenantId) -> Vec<Arc<SigningSecret>> {
-        let mut all: Vec<_> = self.register.read().secrets(workspace).cloned().collect();
-        all.sort_by_key(|secret| secret.id);
-        all
     }
 }
 

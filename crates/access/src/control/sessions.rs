@@ -19,6 +19,7 @@ use crate::failure::AccessError;
 use crate::passwords::{Password, PasswordError, needs_rehash};
 use crate::random::{base62, bytes};
 use crate::refresh;
+use crate::secret_text::SecretText;
 
 /// How long a session lasts after its last refresh, or a cookie after its login, in seconds.
 const SESSION_S: i64 = 14 * 24 * 3_600;
@@ -33,7 +34,7 @@ pub struct Login {
     /// The session.
     pub session: SessionId,
     /// What a cookie has to hold; none when the session is held by refresh tokens.
-    pub cookie: Option<String>,
+    pub cookie: Option<SecretText>,
     /// How long the session lasts, if it is not ended.
     pub lasts: Duration,
 }
@@ -42,11 +43,11 @@ pub struct Login {
 #[derive(Debug)]
 pub struct TokenPair {
     /// The access token.
-    pub access: String,
+    pub access: SecretText,
     /// How long it is taken.
     pub expires_in: Duration,
     /// The refresh token.
-    pub refresh: String,
+    pub refresh: SecretText,
 }
 
 impl AccessControl {
@@ -117,16 +118,14 @@ impl AccessControl {
                 cookie.as_deref().map_or(SessionKind::Tokens(0), |cookie| SessionKind::Cookie(token_hash(cookie)));
             let (expires, versioned) = (expiry(now), Versioned::new(now));
             let session = Session { id, user: user.id, kind, expires, ended: None, versioned };
-            let mut cause = by.cause.clone();
-            cause.actor = format!("user:{}", user.id);
-            let draft = cause.draft(None, now, "login", format!("session:{id}"));
+            let draft = by.cause.of_user(user.id).draft(None, now, "login", format!("session:{id}"));
             let mut plan = Plan::of(Record::Session(session), draft);
             let mut others: Vec<_> = register.sessions_of(user.id, now).collect();
             others.sort_by_key(|session| session.versioned.created);
             let surplus = (others.len() + 1).saturating_sub(SESSIONS_MAX);
             plan.records.extend(others.into_iter().take(surplus).map(|oldest| Record::Session(ended(oldest, now))));
             let lasts = Duration::from_secs(SESSION_S.unsigned_abs());
-            Ok((plan, Login { user: Arc::clone(&user), session: id, cookie: cookie.clone(), lasts }))
+            Ok((plan, Login { user: Arc::clone(&user), session: id, cookie: cookie.clone().map(Into::into), lasts }))
         })
         .await
     }
@@ -148,14 +147,16 @@ impl AccessControl {
         let parsed = refresh::parse(&self.master, token).ok_or(AccessError::Refused(SessionEnded))?;
         let id = SessionId::parse(parsed.session_id).map_err(|_| AccessError::Refused(SessionEnded))?;
         let generation = parsed.generation;
+        if self.register.read().session(id).is_none() {
+            // A genuine token of a session that another process has begun.
+            self.seek().await;
+        }
         let refreshed = self.change(|register, now| {
             let user = Arc::clone(register.person(id, now)?);
             let before = register.session(id).ok_or(AccessError::Refused(SessionEnded))?;
             let SessionKind::Tokens(next) = before.kind else { return Err(AccessError::Refused(SessionEnded)) };
             if generation != next {
-                let mut cause = by.cause.clone();
-                cause.actor = format!("user:{}", user.id);
-                let draft = cause.draft(None, now, "session.reuse", format!("session:{id}"));
+                let draft = by.cause.of_user(user.id).draft(None, now, "session.reuse", format!("session:{id}"));
                 return Ok((Plan::of(Record::Session(ended(before, now)), draft), None));
             }
             let after = Session {
@@ -164,7 +165,7 @@ impl AccessControl {
                 versioned: before.versioned.next(now),
                 ..before.clone()
             };
-            Ok((Plan { records: vec![Record::Session(after)], audit: Vec::new() }, Some((user, next + 1))))
+            Ok((Plan { records: vec![Record::Session(after)], ..Plan::default() }, Some((user, next + 1))))
         });
         match refreshed.await? {
             Some((user, next)) => self.pair(&user, id, next).await,
@@ -180,7 +181,11 @@ impl AccessControl {
         // Tokens count in whole seconds, from the one that has begun.
         let second = now.micros().div_euclid(MICROS_PER_SECOND) * MICROS_PER_SECOND;
         let lasts_us = issued.expires_at.micros().saturating_sub(second).max(0);
-        Ok(TokenPair { access: issued.text, expires_in: Duration::from_micros(lasts_us.unsigned_abs()), refresh })
+        Ok(TokenPair {
+            access: issued.text.into(),
+            expires_in: Duration::from_micros(lasts_us.unsigned_abs()),
+            refresh: refresh.into(),
+        })
     }
 
     /// Ends a session.
@@ -237,8 +242,7 @@ impl AccessControl {
 
 /// The address that a request came from.
 fn address_of(by: &By) -> IpAddr {
-    let address = by.cause.address.as_deref().and_then(|address| address.parse().ok());
-    address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    by.cause.address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
 }
 
 fn expiry(now: Timestamp) -> Timestamp {

@@ -53,7 +53,8 @@ impl AccessControl {
             let drafts = [None, Some(&id)].map(|log| {
                 by.cause.draft(log, now, "workspace.create", format!("workspace:{id}")).changing(None, after.clone())
             });
-            let plan = Plan { records: vec![Record::Workspace(workspace.clone())], audit: drafts.into() };
+            let plan =
+                Plan { records: vec![Record::Workspace(workspace.clone())], audit: drafts.into(), ..Plan::default() };
             Ok((plan.and(key.map(|key| key.record(None, id.as_str(), now))), Arc::new(workspace)))
         })
         .await
@@ -117,7 +118,7 @@ fn new_id(register: &Register, text: &str) -> Result<TenantId, AccessError> {
     }
     let id = TenantId::parse(text).map_err(|why| AccessError::invalid("id", why))?;
     let is_taken = register.workspace(&id).is_some()
-        || register.workspaces().any(|known| known.id.as_str().eq_ignore_ascii_case(text));
+        || register.workspaces(None).any(|known| known.id.as_str().eq_ignore_ascii_case(text));
     if is_taken {
         return Err(AccessError::Exists { field: "id", why: "is the id of another workspace" });
     }

@@ -3,3 +3,5 @@
 
 mod external;
 mod handles;
+mod seeking;
+mod upkeep;

@@ -6,6 +6,8 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
+use crate::browser::STREAMS;
+use crate::headers::WORKSPACE_HEADER;
 use crate::problem::{Problem, ProblemKind};
 
 /// Carries `Bearer` and a key or a token.
@@ -14,12 +16,8 @@ pub(super) const BEARER_HEADER: &str = "Authorization";
 const KEY_HEADER: &str = "X-API-Key";
 /// Carries a signature.
 const SIGNATURE_HEADER: &str = "Nilometer-Signature";
-/// Names a workspace.
-const WORKSPACE_HEADER: &str = "Nilometer-Workspace";
 /// Names a workspace where a browser cannot send the header: in the query of a stream.
 const WORKSPACE_PARAMETER: &str = "workspace";
-/// The routes that take it there.
-const STREAMS: [&str; 2] = ["/v1/live/ws", "/v1/live/stream"];
 
 /// What the cookie of a session is called. Browsers take a name with `__Host-` only over HTTPS, for the whole of one
 /// host.
@@ -47,8 +45,8 @@ impl SessionCookie {
     }
 }
 
-/// A credential as it is sent.
-#[derive(Debug, Clone, Copy)]
+/// A credential as it is sent. Not printed: it is a secret.
+#[derive(Clone, Copy)]
 pub(super) enum Credential<'h> {
     None,
     Bearer(&'h str),

@@ -5,20 +5,19 @@ use std::sync::Arc;
 
 use access::By;
 use access::control::CreationKey;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use domain::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use domain::tenant::TenantScope;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
+use super::idempotency::idempotency_key;
 use crate::problem::{Problem, ProblemKind};
 use crate::shape::Object;
 use crate::state::ApiState;
-
-/// The header with the key of a request that may be repeated.
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// A body of at most `BYTES_MAX` bytes.
 #[derive(Debug)]
@@ -28,12 +27,33 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let (parts, mut body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         check_headers(&parts.headers)?;
-        let (bytes, _reservation) =
-            read_in_time(&mut body, BYTES_MAX, &api.body_bytes, api.pipeline.limits().body_timeout).await?;
+        let (bytes, _reservation) = read(body, BYTES_MAX, api).await?;
         parse(&bytes).map(Self)
     }
+}
+
+/// As [`Document`], and its text, for who has to tell what was asked.
+#[derive(Debug)]
+pub(crate) struct Quoted<T, const BYTES_MAX: usize> {
+    pub(crate) fields: T,
+    pub(crate) text: String,
+}
+
+impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for Quoted<T, BYTES_MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        check_headers(&parts.headers)?;
+        let (bytes, _reservation) = read(body, BYTES_MAX, api).await?;
+        Ok(Self { fields: parse(&bytes)?, text: String::from_utf8_lossy(&bytes).into_owned() })
+    }
+}
+
+async fn read(mut body: Body, bytes_max: usize, api: &ApiState) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+    read_in_time(&mut body, bytes_max, &api.body_bytes, api.pipeline.limits().body_timeout).await
 }
 
 /// A body that says what is to be made, and the `Idempotency-Key` with which the request may be repeated.
@@ -49,7 +69,7 @@ impl<T, const BYTES_MAX: usize> Creating<T, BYTES_MAX> {
     pub(crate) fn key(&self, by: &By) -> Option<CreationKey> {
         let (key, route, body) = self.repeated.as_ref()?;
         let workspace = by.principal.workspace.as_ref().map(TenantScope::tenant);
-        Some(CreationKey::new(&by.cause.actor, workspace, route, key, body))
+        Some(CreationKey::new(&by.cause.actor.to_string(), workspace, route, key, body))
     }
 }
 
@@ -57,27 +77,13 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let (parts, mut body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         check_headers(&parts.headers)?;
-        let key = idempotency_key(&parts.headers)?;
-        let (bytes, _reservation) =
-            read_in_time(&mut body, BYTES_MAX, &api.body_bytes, api.pipeline.limits().body_timeout).await?;
+        let key = idempotency_key(&parts.headers)?.map(str::to_owned);
+        let (bytes, _reservation) = read(body, BYTES_MAX, api).await?;
         let fields = parse(&bytes)?;
         Ok(Self { fields, repeated: key.map(|key| (key, parts.uri.path().to_owned(), bytes)) })
     }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let fits =
-        (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
-    let text = value.to_str().ok().filter(|_| fits && values.next().is_none());
-    let text = text.ok_or_else(|| {
-        let detail = format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, and be given once");
-        Problem::parameter(IDEMPOTENCY_KEY, detail)
-    })?;
-    Ok(Some(text.to_owned()))
 }
 
 /// Checks that the headers, as far as they say anything, announce JSON that can be read.

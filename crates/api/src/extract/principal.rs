@@ -7,7 +7,7 @@ use std::sync::Arc;
 use access::control::SignedRequest;
 use access::{AccessError, By, Caller, Presented};
 use axum::extract::FromRequestParts;
-use domain::access::audit::Cause;
+use domain::access::audit::{Actor, Cause};
 use domain::access::ids::{SessionId, UserId};
 use domain::access::principal::{Principal, Refusal, Subject};
 use domain::access::rights::{Permission, Rights};
@@ -40,8 +40,8 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Whoever has sent a request that needs `permission`.
-    pub(crate) fn new(api: &Arc<ApiState>, by: &By, permission: Permission) -> Self {
-        Self { api: Arc::clone(api), principal: by.principal.clone(), permission }
+    pub(crate) fn new(api: &Arc<ApiState>, principal: Principal, permission: Permission) -> Self {
+        Self { api: Arc::clone(api), principal, permission }
     }
 
     /// Whether the credential is still taken and the rights still go so far.
@@ -76,8 +76,8 @@ impl FromRequestParts<Arc<ApiState>> for StreamScope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let (scope, by) = enter(parts, api, Access::Read, None)?.unbound()?;
-        Ok(Self { scope, standing: Standing::new(api, &by, Permission::ReadAggregates) })
+        let (scope, principal) = enter(parts, api, Access::Read, None).await?.unbound()?;
+        Ok(Self { scope, standing: Standing::new(api, principal, Permission::ReadAggregates) })
     }
 }
 
@@ -103,16 +103,16 @@ impl IngestScope {
     /// # Errors
     /// 401 when the request is signed and its signature does not fit.
     pub(crate) fn with_body(self, api: &ApiState, body: &[u8]) -> Result<(TenantScope, BoundProject), Problem> {
-        let Entered { scope, by, signed } = self.entered;
+        let Entered { scope, principal, signed } = self.entered;
         if let Some(signed) = signed {
             let checked = api.access.check_signed(&signed, self.method.as_str(), &self.target, body);
             checked.map_err(|why| Problem::from(why).at("Nilometer-Signature"))?;
         }
         // The body may have taken long to arrive.
-        if !api.access.still_allows(&by.principal, Permission::WriteEvents) {
+        if !api.access.still_allows(&principal, Permission::WriteEvents) {
             return Err(Problem::new(ProblemKind::Unauthorized, "the credential has ended while the body was sent"));
         }
-        Ok((scope, BoundProject(by.principal.project)))
+        Ok((scope, BoundProject(principal.project)))
     }
 }
 
@@ -207,15 +207,15 @@ impl FromRequestParts<Arc<ApiState>> for ReadScope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let entered = enter(parts, api, Access::Read, None)?;
+        let entered = enter(parts, api, Access::Read, None).await?;
         entered.unbound().map(|(scope, _)| Self(scope))
     }
 }
 
 impl ReadScope {
     /// The tenant of a request that needs `permission`, on a route that needs different ones.
-    pub(crate) fn with(parts: &Parts, api: &Arc<ApiState>, permission: Permission) -> Result<Self, Problem> {
-        enter(parts, api, Access::Read, Some(permission))?.unbound().map(|(scope, _)| Self(scope))
+    pub(crate) async fn with(parts: &Parts, api: &Arc<ApiState>, permission: Permission) -> Result<Self, Problem> {
+        enter(parts, api, Access::Read, Some(permission)).await?.unbound().map(|(scope, _)| Self(scope))
     }
 }
 
@@ -223,8 +223,8 @@ impl FromRequestParts<Arc<ApiState>> for ProjectScope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let Entered { scope, by, .. } = enter(parts, api, Access::Read, None)?;
-        Ok(Self { scope, project: BoundProject(by.principal.project.clone()), by })
+        let Entered { scope, principal, .. } = enter(parts, api, Access::Read, None).await?;
+        Ok(Self { scope, project: BoundProject(principal.project.clone()), by: by(parts, principal) })
     }
 }
 
@@ -232,9 +232,9 @@ impl FromRequestParts<Arc<ApiState>> for WriteScope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let (scope, by) = enter(parts, api, Access::Write, None)?.unbound()?;
+        let (scope, principal) = enter(parts, api, Access::Write, None).await?.unbound()?;
         api.write_response_budget.check_own_room(scope.tenant())?;
-        Ok(Self { scope, by })
+        Ok(Self { scope, by: by(parts, principal) })
     }
 }
 
@@ -242,12 +242,12 @@ impl FromRequestParts<Arc<ApiState>> for IngestScope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
-        let entered = enter(parts, api, Access::Write, None)?;
+        let entered = enter(parts, api, Access::Write, None).await?;
         api.write_response_budget.check_own_room(entered.scope.tenant())?;
-        let credential = match &entered.by.principal.subject {
+        let credential = match &entered.principal.subject {
             Subject::Person(..) | Subject::Signature(_) | Subject::External(_) => {
                 // No key begins with a zero byte.
-                CredentialHash::of(Some(&format!("\0{}", entered.by.principal.subject)))
+                CredentialHash::of(Some(&format!("\0{}", entered.principal.subject)))
             }
             _ => CredentialHash::of(bearer(&parts.headers)?),
         };
@@ -266,14 +266,13 @@ impl FromRequestParts<Arc<ApiState>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
         check_needs(parts, |needs| matches!(needs, Needs::Permission(Permission::ManageServer) | Needs::Metrics))?;
-        let identified = identify(parts, api, false)?;
+        let identified = identify(parts, api, false).await?;
         let principal = match identified.caller {
             Caller::Principal(principal) => principal,
             Caller::Person(user, session) => person(user, session),
         };
-        let by = By { cause: cause(parts, &principal), principal };
-        check_rights(api, &by, Permission::ManageServer, identified.header)?;
-        Ok(Self(by))
+        check_rights(parts, api, &principal, Permission::ManageServer, identified.header)?;
+        Ok(Self(by(parts, principal)))
     }
 }
 
@@ -282,13 +281,12 @@ impl FromRequestParts<Arc<ApiState>> for Person {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
         check_needs(parts, |needs| *needs == Needs::Login)?;
-        let identified = identify(parts, api, false)?;
+        let identified = identify(parts, api, false).await?;
         let Caller::Person(user, session) = identified.caller else {
             let detail = "this is for people: log in, and send the access token or the cookie";
             return Err(Problem::new(ProblemKind::Forbidden, detail).at(identified.header));
         };
-        let principal = person(user, session);
-        Ok(Self { user, session, by: By { cause: cause(parts, &principal), principal }, cookies: Cookies::of(parts) })
+        Ok(Self { user, session, by: by(parts, person(user, session)), cookies: Cookies::of(parts) })
     }
 }
 
@@ -299,7 +297,8 @@ impl FromRequestParts<Arc<ApiState>> for Anyone {
         check_needs(parts, |needs| *needs == Needs::Nothing)?;
         let principal =
             Principal { workspace: None, rights: Rights::default(), subject: Subject::Anonymous, project: None };
-        let cause = Cause { actor: "anyone".to_owned(), ..cause(parts, &principal) };
+        let By { principal, cause } = by(parts, principal);
+        let cause = Cause { actor: Actor::Anyone, ..cause };
         Ok(Self { by: By { principal, cause }, cookies: Cookies::of(parts) })
     }
 }
@@ -315,17 +314,17 @@ struct Identified {
 #[derive(Debug)]
 struct Entered {
     scope: TenantScope,
-    by: By,
+    principal: Principal,
     signed: Option<SignedRequest>,
 }
 
 impl Entered {
     /// Refuses keys that are bound to a project: only routes that filter by project take them.
-    fn unbound(self) -> Result<(TenantScope, By), Problem> {
-        if self.by.principal.project.is_some() {
+    fn unbound(self) -> Result<(TenantScope, Principal), Problem> {
+        if self.principal.project.is_some() {
             return Err(refused(Refusal::NotOfProject, "Authorization"));
         }
-        Ok((self.scope, self.by))
+        Ok((self.scope, self.principal))
     }
 }
 
@@ -335,7 +334,7 @@ fn person(user: UserId, session: SessionId) -> Principal {
 }
 
 /// Who makes a request. A signature is taken by routes that hold it against the body, and by no others.
-fn identify(parts: &Parts, api: &ApiState, takes_signature: bool) -> Result<Identified, Problem> {
+async fn identify(parts: &Parts, api: &ApiState, takes_signature: bool) -> Result<Identified, Problem> {
     let (credential, header) = credential(&parts.headers, api.cookie)?;
     let own = parts.extensions.get::<Arc<OwnOrigin>>().cloned().unwrap_or_default();
     let presented = match &credential {
@@ -344,7 +343,7 @@ fn identify(parts: &Parts, api: &ApiState, takes_signature: bool) -> Result<Iden
             return Err(Problem::new(ProblemKind::Forbidden, detail).at(header));
         }
         Credential::Signature(header) => {
-            let signed = api.access.begin_signed(header);
+            let signed = api.access.begin_signed(header).await;
             let signed = signed.map_err(|why| Problem::from(why).at("Nilometer-Signature"))?;
             let caller = Caller::Principal(signed.principal.clone());
             return Ok(Identified { caller, header: "Nilometer-Signature", signed: Some(signed) });
@@ -357,12 +356,12 @@ fn identify(parts: &Parts, api: &ApiState, takes_signature: bool) -> Result<Iden
         }
     };
     let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
-    let caller = api.access.caller(presented, address).map_err(|why| refused(why, header))?;
+    let caller = api.access.authenticate(presented, address).await.map_err(|why| refused(why, header))?;
     Ok(Identified { caller, header, signed: None })
 }
 
 /// The workspace of a request, for which the caller has the permission that the route needs.
-fn enter(
+async fn enter(
     parts: &Parts,
     api: &Arc<ApiState>,
     access: Access,
@@ -373,38 +372,39 @@ fn enter(
         _ => return Err(Problem::internal("the route does not say which permission it needs")),
     };
     let takes_signature = access == Access::Write && permission == Permission::WriteEvents;
-    let Identified { caller, header, signed } = identify(parts, api, takes_signature)?;
+    let Identified { caller, header, signed } = identify(parts, api, takes_signature).await?;
     let named = workspace_named(parts)?;
     let principal = api.access.enter(&caller, named.as_deref()).map_err(|why| refused(why, header))?;
-    let by = By { cause: cause(parts, &principal), principal };
-    let scope = check_rights(api, &by, permission, header)?;
+    let scope = check_rights(parts, api, &principal, permission, header)?;
     let scope = scope.ok_or_else(|| refused(Refusal::WorkspaceRequired, header))?;
     if let Some(request) = parts.extensions.get::<RequestTenant>() {
         request.set(scope.tenant(), access);
     }
-    Ok(Entered { scope, by, signed })
+    Ok(Entered { scope, principal, signed })
 }
 
 /// The workspace of a caller who has `permission`. That one has not is noted in the audit log, now and then.
 fn check_rights(
+    parts: &Parts,
     api: &Arc<ApiState>,
-    by: &By,
+    principal: &Principal,
     permission: Permission,
     header: &'static str,
 ) -> Result<Option<TenantScope>, Problem> {
-    if by.principal.rights.allow(permission) {
-        return Ok(by.principal.workspace.clone());
+    if principal.rights.allow(permission) {
+        return Ok(principal.workspace.clone());
     }
     let why = Refusal::NotAllowed(permission);
-    let (access, noted) = (Arc::clone(&api.access), by.clone());
+    let (access, noted) = (Arc::clone(&api.access), by(parts, principal.clone()));
     tokio::spawn(async move { access.note_refusal(&noted.principal, &noted.cause, why).await });
     Err(refused(why, header))
 }
 
-fn cause(parts: &Parts, principal: &Principal) -> Cause {
+/// Who asks and from where, for what may be written to the audit log.
+fn by(parts: &Parts, principal: Principal) -> By {
     let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
-    let id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(str::to_owned);
-    access::AccessControl::cause(principal, address, id)
+    let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(Arc::from);
+    By { cause: Cause { actor: Actor::Subject(principal.subject.clone()), address, request_id }, principal }
 }
 
 fn refused(why: Refusal, header: &str) -> Problem {

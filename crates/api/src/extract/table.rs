@@ -15,8 +15,6 @@ use domain::limits::{
 use domain::reference::{Attributes, Change, Users};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
-use http::HeaderMap;
-use http::header::IF_MATCH;
 use pipeline::{FairPermit, TableChange, WorkClass};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
@@ -149,19 +147,6 @@ fn without_null(patch: UserPatch) -> Result<Attributes, Option<String>> {
         None => Err(Some(name.clone())),
     };
     patch.iter().map(attribute).collect()
-}
-
-/// The generation that the request's `If-Match` asks for; `*` is any.
-pub(crate) fn generation(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let number = inner.and_then(|text| text.parse().ok());
-    let refused = || Problem::parameter("If-Match", "'If-Match' must be one generation in quotes, or *");
-    number.map(Some).ok_or_else(refused)
 }
 
 fn parse(bytes: &[u8]) -> Result<(Option<Timestamp>, ParsedUsers), Problem> {

@@ -3,7 +3,10 @@
 use axum::extract::FromRequestParts;
 use http::header::{ETAG, HeaderName, IF_MATCH};
 use http::request::Parts;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
+use crate::headers;
 use crate::problem::{Problem, ProblemKind};
 
 /// The version in `If-Match`, if there is one.
@@ -30,6 +33,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             let detail = "must be the ETag of what is changed, a version in quotes, as in \"3\"";
             Problem::new(ProblemKind::PreconditionFailed, detail).at("If-Match")
         })
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![headers::if_match()]
     }
 }
 

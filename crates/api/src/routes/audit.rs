@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::access::audit::{AuditEntry, AuditFilter};
 use domain::access::rights::Permission;
 use domain::calendar::Calendar;
-use domain::limits::{PAGE_ROWS_MAX, QUERY_TIME_MAX};
+use domain::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, QUERY_TIME_MAX};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -17,7 +16,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::ask::{answer_within, calendar};
-use crate::extract::{Bounds, Operator, Parameters, ProjectScope, Standing, limit, one_of, zone};
+use crate::extract::{Bounds, Operator, Parameters, ProjectScope, Standing, one_of, zone};
+use crate::page::{Answer, Page};
 use crate::problem::Problem;
 use crate::routes::docs::ListRefusals;
 use crate::shape::{AuditBody, Listing};
@@ -64,9 +64,8 @@ pub(crate) struct ServerAuditParameters {
     /// Most rows of the page: 1 to 1000, 100 if not given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
-    /// Entries before this number: the `next_cursor` of the page before.
-    #[param(value_type = Option<u64>)]
-    before: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 impl AuditParameters {
@@ -106,18 +105,22 @@ pub(crate) async fn list(
     let mut filter = parameters.filter(&calendar)?;
     let asked = (&filter.actor, &filter.action, &filter.target, &parameters.from, &parameters.to);
     let cursors = api.cursor_key.cursors(&scope, LISTING, &calendar.zone, &asked)?;
-    filter.before = cursors.read(parameters.cursor.as_deref())?;
+    let page: Page<u64> = Page::of(cursors, parameters.limit.as_deref(), parameters.cursor.as_deref())?;
+    filter.before = page.after;
     if one_of("format", parameters.format.as_deref(), &[("ndjson", true)])?.is_some() {
         api.access.note_export(&by, "audit").await?;
-        let standing = Standing::new(&api, &by, Permission::ReadAudit);
+        let standing = Standing::new(&api, by.principal, Permission::ReadAudit);
         return Ok(export(api, scope, standing, filter));
     }
-    let limit = limit(parameters.limit.as_deref())?;
-    let mut rows = entries(&api, &scope, &filter, limit + 1).await?;
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| has_more).and_then(|last| cursors.after(&last.seq));
-    Ok(Json(Listing { data: rows.into_iter().map(AuditBody::from).collect(), next_cursor: next }).into_response())
+    let rows = entries(&api, &scope, &filter, page.limit + 1).await?;
+    fill(page, rows).map(IntoResponse::into_response)
+}
+
+/// A page of entries. Where they are long, those that were read are not all.
+fn fill(page: Page<u64>, rows: Vec<AuditEntry>) -> Result<Answer, Problem> {
+    let is_cut = rows.iter().map(AuditEntry::bytes).sum::<usize>() >= PAGE_BYTES_MAX;
+    let rest = rows.last().filter(|_| is_cut).map(|last| last.seq);
+    page.fill(rows, rest, |entry| entry.seq, AuditBody::from)
 }
 
 /// Read the server's own audit log
@@ -131,23 +134,13 @@ pub(crate) async fn server(
     State(api): State<Arc<ApiState>>,
     _: Operator,
     Parameters(parameters): Parameters<ServerAuditParameters>,
-) -> Result<Json<Listing<AuditBody>>, Problem> {
-    let before = match parameters.before.as_deref() {
-        None => None,
-        Some(text) => {
-            let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
-            Some(number.ok_or_else(|| Problem::parameter("before", "'before' must be the number of an entry"))?)
-        }
-    };
-    let ServerAuditParameters { actor, action, target, .. } = parameters;
-    let filter = AuditFilter { actor, action, target, before, ..AuditFilter::default() };
-    let limit = limit(parameters.limit.as_deref())?;
-    let log = api.access.audit_log();
-    let mut rows = answer_within(QUERY_TIME_MAX, log.server_audit_entries(&filter, limit + 1)).await?;
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| has_more).map(|last| last.seq.to_string());
-    Ok(Json(Listing { data: rows.into_iter().map(AuditBody::from).collect(), next_cursor: next }))
+) -> Result<Answer, Problem> {
+    let ServerAuditParameters { actor, action, target, limit, cursor } = parameters;
+    let cursors = api.cursor_key.cursors_of_list(None, LISTING, &(&actor, &action, &target))?;
+    let page: Page<u64> = Page::of(cursors, limit.as_deref(), cursor.as_deref())?;
+    let filter = AuditFilter { actor, action, target, before: page.after, ..AuditFilter::default() };
+    let rows = answer_within(QUERY_TIME_MAX, api.audit.server_audit_entries(&filter, page.limit + 1)).await?;
+    fill(page, rows)
 }
 
 async fn entries(
@@ -156,7 +149,7 @@ async fn entries(
     filter: &AuditFilter,
     limit: usize,
 ) -> Result<Vec<AuditEntry>, Problem> {
-    answer_within(QUERY_TIME_MAX, api.access.audit_log().audit_entries(scope, filter, limit)).await
+    answer_within(QUERY_TIME_MAX, api.audit.audit_entries(scope, filter, limit)).await
 }
 
 /// All entries as lines, read a page at a time as the reader takes them.

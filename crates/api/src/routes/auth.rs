@@ -213,7 +213,7 @@ pub(crate) async fn reset(
 /// Read who is logged in
 #[utoipa::path(
     get, path = "/v1/auth/me", tag = "people", operation_id = "me",
-    responses((status = 200, description = "The person and the person's workspaces", body = MeBody), AuthRefusals),
+    responses((status = 200, description = "The person and the person's workspaces", body = MeBody, headers(("ETag" = String, description = "Its version"))), AuthRefusals),
 )]
 pub(crate) async fn me(
     State(api): State<Arc<ApiState>>,
@@ -226,8 +226,9 @@ pub(crate) async fn me(
 
 /// Change the own name
 #[utoipa::path(
-    patch, path = "/v1/auth/me", tag = "people", operation_id = "change_me", request_body = MeIn,
-    responses((status = 200, description = "The person as it is now", body = UserBody), AuthRefusals),
+    patch, path = "/v1/auth/me", tag = "people", operation_id = "change_me", params(IfMatch),
+    request_body = MeIn,
+    responses((status = 200, description = "The person as it is now", body = UserBody, headers(("ETag" = String, description = "Its version"))), AuthRefusals),
 )]
 pub(crate) async fn change_me(
     State(api): State<Arc<ApiState>>,
@@ -259,7 +260,7 @@ async fn answer(api: &ApiState, login: Login) -> Result<Response, Problem> {
     let no_store = [(CACHE_CONTROL, "no-store")];
     match &login.cookie {
         Some(cookie) => {
-            let cookie = [(SET_COOKIE, api.cookie.set(cookie, login.lasts.as_secs()))];
+            let cookie = [(SET_COOKIE, api.cookie.set(cookie.expose(), login.lasts.as_secs()))];
             Ok((no_store, cookie, Json(LoginBody { me, tokens: None })).into_response())
         }
         None => {

@@ -13,65 +13,53 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 use ports::reports::{Customer, CustomerUsage};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::ask::{answer, answer_within};
-use crate::extract::{Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag, limit};
+use crate::extract::{Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag};
+use crate::page::{Answer, Page, PageParameters};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{CustomerRefusals, ListRefusals, OneRefusals};
-use crate::shape::{CustomerBody, Listing, UsageBody};
+use crate::shape::{CustomerBody, Listing, UsageBody, given};
 use crate::state::ApiState;
 
 const LISTING: &str = "customers";
 /// Largest body of a change, in bytes.
 const CUSTOMER_BYTES_MAX: usize = 64 << 10;
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct CustomerParameters {
-    /// Most rows of the page: 1 to 1000, 100 if not given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List customers
 ///
 /// In order of id. A customer exists from its first event on.
 #[utoipa::path(
-    get, path = "/v1/customers", tag = "usage", operation_id = "customers", params(CustomerParameters),
+    get, path = "/v1/customers", tag = "usage", operation_id = "customers", params(PageParameters),
     responses((status = 200, description = "One page", body = Listing<CustomerBody>), ListRefusals),
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<CustomerParameters>,
-) -> Result<Json<Listing<CustomerBody>>, Problem> {
+    Parameters(PageParameters { limit, cursor }): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
     let zone = api.settings.calendar(&scope).zone;
     let cursors = api.cursor_key.cursors(&scope, LISTING, &zone, &())?;
-    let after: Option<String> = cursors.read(parameters.cursor.as_deref())?;
-    let limit = limit(parameters.limit.as_deref())?;
-    let page = answer(&api, |reports| reports.customers(&scope, after.as_deref(), limit)).await?;
-    let next = page.next.and_then(|id| cursors.after(&id));
-    let ids: Vec<String> = page.rows.iter().map(|customer| customer.id.clone()).collect();
+    let page: Page<String> = Page::of(cursors, limit.as_deref(), cursor.as_deref())?;
+    let found = answer(&api, |reports| reports.customers(&scope, page.after.as_deref(), page.limit)).await?;
+    let ids: Vec<String> = found.rows.iter().map(|customer| customer.id.clone()).collect();
     let profiles = answer_within(QUERY_TIME_MAX, api.access.customers(&scope, &ids)).await?;
-    let mut profiles: HashMap<_, _> = profiles.into_iter().map(|profile| (profile.customer.clone(), profile)).collect();
+    let profiles: HashMap<_, _> = profiles.into_iter().map(|profile| (profile.customer.clone(), profile)).collect();
     let body = |customer: Customer| {
-        let profile = profiles.remove(&customer.id);
+        let profile = profiles.get(&customer.id).cloned();
         CustomerBody::new(&scope, customer, profile)
     };
-    Ok(Json(Listing { data: page.rows.into_iter().map(body).collect(), next_cursor: next }))
+    page.fill(found.rows, found.next, |customer| customer.id.clone(), body)
 }
 
 /// Read one customer
 #[utoipa::path(
     get, path = "/v1/customers/{id}", tag = "usage", operation_id = "customer",
     params(("id" = String, Path, description = "The customer's id, percent-encoded")),
-    responses((status = 200, description = "The customer", body = CustomerBody), OneRefusals),
+    responses((status = 200, description = "The customer", body = CustomerBody, headers(("ETag" = String, description = "Its version"))), OneRefusals),
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
@@ -100,17 +88,14 @@ pub(crate) struct CustomerChangeIn {
     attributes: Option<Map<String, Value>>,
 }
 
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
-}
-
 /// Change what is kept about a customer
 ///
 /// A name for people and free attributes; the customer itself comes with its first event.
 #[utoipa::path(
     patch, path = "/v1/customers/{id}", tag = "usage", operation_id = "change_customer",
-    params(("id" = String, Path, description = "The customer's id, percent-encoded")), request_body = CustomerChangeIn,
-    responses((status = 200, description = "The customer as it is now", body = CustomerBody), CustomerRefusals),
+    params(("id" = String, Path, description = "The customer's id, percent-encoded"), IfMatch),
+    request_body = CustomerChangeIn,
+    responses((status = 200, description = "The customer as it is now", body = CustomerBody, headers(("ETag" = String, description = "Its version"))), CustomerRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,

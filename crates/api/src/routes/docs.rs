@@ -27,7 +27,9 @@ use events_in::{CloudEventIn, EventIn, EventsIn};
             without an offset, are of the zone `tz`, or of the tenant's own; a date as `to` takes in that whole day. \
             Times of events without an offset are UTC. Write a `+` in a query string as `%2B`. Lists are paged: give `next_cursor` back as `cursor`.\n\n\
             `x-permission` says what a route needs. A key acts in its workspace; a person names one in the header \
-            `Nilometer-Workspace`, unless there is only one.",
+            `Nilometer-Workspace`, unless there is only one.\n\n\
+            What can be changed has a version, which is its `ETag`. A change with `If-Match` counts only if it is still \
+            of that version, else it is answered 412.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemBody, CloudEventIn, EventIn, EventsIn)),
@@ -142,7 +144,7 @@ const CHANGE: &[ProblemKind] = &[
     ProblemKind::Conflict,
     ProblemKind::PreconditionFailed,
 ];
-/// What a change of a reference table may be refused for.
+/// What a change of settings or of a reference table may be refused for.
 const VERSION: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::PreconditionFailed];
 
 /// Declares types that give routes their refusals in the document, each from the lists above.
@@ -177,7 +179,7 @@ refusals! {
     /// How a structured query may be refused.
     QueryRefusals: [ANY, BODY, QUESTION, RANGE];
     /// How a change of settings may be refused.
-    SettingsRefusals: [ANY, BODY, STORE, &[ProblemKind::Gone]];
+    SettingsRefusals: [ANY, BODY, STORE, VERSION, &[ProblemKind::Gone]];
     /// How a change of a customer may be refused.
     CustomerRefusals: [ANY, BODY, STORE, QUESTION, CHANGE];
     /// How signing in may be refused.

@@ -12,6 +12,7 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::reports::{EventCursor, EventFilter, EventQuery, Order};
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 
 use crate::ask::{answer, calendar};
@@ -56,6 +57,26 @@ pub(crate) struct EventParameters {
 }
 
 impl EventParameters {
+    /// What is asked for, for the audit log: as it was written, with the project that the caller is bound to. Of the
+    /// cursor only that there is one.
+    fn asked(&self) -> Map<String, Value> {
+        let given = [
+            ("customer", &self.customer),
+            ("user", &self.user),
+            ("type", &self.kind),
+            ("endpoint", &self.endpoint),
+            ("project", &self.project),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("tz", &self.tz),
+            ("order", &self.order),
+            ("limit", &self.limit),
+        ];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
+        let page = self.cursor.is_some().then(|| ("is_next_page".to_owned(), json!(true)));
+        given.chain(page).collect()
+    }
+
     fn query(self, calendar: &Calendar) -> Result<EventQuery, Problem> {
         let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
         let bounds = Bounds::read(self.from.as_deref(), self.to.as_deref())?;
@@ -89,7 +110,7 @@ pub(crate) async fn list(
     Parameters(mut parameters): Parameters<EventParameters>,
 ) -> Result<Json<Listing<EventBody>>, Problem> {
     parameters.project = project.narrow(parameters.project)?;
-    api.access.note_read(&by, "events").await?;
+    let asked = parameters.asked();
     let calendar = calendar(&api, &scope, zone(parameters.tz.as_deref())?);
     let cursor = parameters.cursor.clone();
     let mut query = parameters.query(&calendar)?;
@@ -99,6 +120,7 @@ pub(crate) async fn list(
         time: Timestamp::from_micros(micros),
         position: EventPosition::from_bytes(position.to_be_bytes()),
     });
+    api.access.note_read(&by, "GET /v1/events", || asked).await?;
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
     let place = |at: EventCursor| (at.time.micros(), u128::from_be_bytes(at.position.to_bytes()));
     let next = page.next.and_then(|at| cursors.after(&place(at)));
@@ -137,7 +159,10 @@ pub(crate) async fn one(
     Id(id): Id,
     Parameters(parameters): Parameters<OneEventParameters>,
 ) -> Result<Json<EventBody>, Problem> {
-    api.access.note_read(&by, "event").await?;
+    let asked = [("id", Some(&id)), ("source", parameters.source.as_ref())];
+    let asked = asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+    let asked = asked.chain(project.get().map(|project| ("project".to_owned(), json!(**project))));
+    api.access.note_read(&by, "GET /v1/events/{id}", || asked.collect()).await?;
     let of = |scheme, text| EventId { scheme, text };
     let event = match parameters.source.as_deref() {
         Some(source) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use pipeline::ReadinessCheck;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,9 +22,11 @@ pub(crate) struct AliveBody {
 /// Whether requests can be served.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReadyBody {
-    /// Whether every check passed; `live` says only whether live windows are answered yet.
+    /// Whether every check passed; `live` says only whether live windows are answered yet, and `catalog` whether keys,
+    /// members and settings can be changed.
     ready: bool,
-    /// Each dependency: `journal`, `ledger`, `live`, `clock`; and `retention` while it waits to drop events.
+    /// Each dependency: `journal`, `ledger`, `live`, `clock`, `catalog`, `register`; and `retention` while it waits to
+    /// drop events.
     checks: Vec<CheckBody>,
 }
 
@@ -66,7 +69,12 @@ pub(crate) async fn livez() -> Json<AliveBody> {
     ),
 )]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> (StatusCode, Json<ReadyBody>) {
-    let checks = api.pipeline.readiness().await;
+    let mut checks = api.pipeline.readiness().await;
+    let poisoned = api.access.poisoned();
+    let poisoned = poisoned.map(|why| format!("keys, people and settings cannot be changed, restart needed: {why}"));
+    // Events are taken and answered all the same.
+    checks.push(ReadinessCheck { required: false, ..ReadinessCheck::of("catalog", poisoned) });
+    checks.push(ReadinessCheck::of("register", api.access.staleness()));
     let ready = checks.iter().all(|check| check.ok || !check.required);
     let checks = checks.into_iter();
     let checks = checks.map(|check| CheckBody { name: check.name, ok: check.ok, message: check.message }).collect();

@@ -7,28 +7,32 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::access::address::AddressRange;
-use domain::access::ids::KeyId;
+use domain::access::ids::{KeyId, SecretId};
 use domain::access::key_text::KeyPurpose;
 use domain::access::rights::KeyScopes;
+use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use http::StatusCode;
-use serde::{Deserialize, Deserializer};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::ToSchema;
 
-use crate::extract::{Creating, Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag, limit};
+use crate::extract::{
+    Creating, CreatingKey, Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag,
+};
+use crate::page::{Answer, ListPage, PageParameters};
 use crate::problem::Problem;
 use crate::routes::docs::ChangeRefusals;
-use crate::shape::{KeyBody, Listing, MadeKeyBody, MadeSecretBody, SecretBody, Whole, scopes};
+use crate::shape::{KeyBody, Listing, MadeKeyBody, MadeSecretBody, SecretBody, given, scopes};
 use crate::state::ApiState;
 
 /// Largest body of these routes, in bytes.
 pub(super) const KEY_BYTES_MAX: usize = 16 << 10;
 /// How long a rotated key goes on when the request does not say, in seconds.
 const OVERLAP_SEC_DEFAULT: u32 = 24 * 3_600;
-const LISTING: &str = "keys";
 
 /// A key to be made.
-#[derive(Debug, Deserialize, ToSchema)]
+// Not printed: it may hold a secret.
+#[derive(Deserialize, ToSchema)]
 #[schema(as = NewApiKey)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyIn {
@@ -78,7 +82,7 @@ impl KeyIn {
             expires: self.expires.as_deref().map(expires).transpose()?,
             addresses: addresses(&self.addresses)?,
             purpose,
-            registered: self.key,
+            registered: self.key.map(Into::into),
             allows_weak: self.allow_weak,
         })
     }
@@ -115,10 +119,6 @@ pub(crate) struct KeyChangeIn {
     addresses: Option<Vec<String>>,
 }
 
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
-}
-
 /// A rotation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = Rotation)]
@@ -146,40 +146,32 @@ pub(crate) struct SecretIn {
     expires: Option<String>,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct KeyParameters {
-    /// Most rows of the page: 1 to 1000, 100 if not given.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List the keys
 ///
 /// In order of id, the revoked ones included. Never with their secrets.
 #[utoipa::path(
-    get, path = "/v1/keys", tag = "workspaces", operation_id = "keys", params(KeyParameters),
+    get, path = "/v1/keys", tag = "workspaces", operation_id = "keys", params(PageParameters),
     responses((status = 200, description = "One page", body = Listing<KeyBody>), ChangeRefusals),
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
-    Parameters(parameters): Parameters<KeyParameters>,
-) -> Result<Json<Listing<KeyBody>>, Problem> {
-    let zone = api.settings.calendar(&scope).zone;
-    let cursors = api.cursor_key.cursors(&scope, LISTING, &zone, &())?;
-    let after: Option<String> = cursors.read(parameters.cursor.as_deref())?;
-    let after = after.and_then(|id| KeyId::parse(&id).ok());
-    let (limit, now) = (limit(parameters.limit.as_deref())?, api.access.now());
-    let register = api.access.register();
-    let mut rows: Vec<_> = register.keys(Some(scope.tenant()), after).take(limit + 1).collect();
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| has_more).and_then(|last| cursors.after(&last.id.to_string()));
-    Ok(Json(Listing { data: rows.into_iter().map(|key| KeyBody::new(key, now)).collect(), next_cursor: next }))
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    keys_page(&api, Some(&scope), &parameters).await
+}
+
+/// A page of the keys of a workspace, or of the operator.
+pub(super) async fn keys_page(
+    api: &ApiState,
+    scope: Option<&TenantScope>,
+    parameters: &PageParameters,
+) -> Result<Answer, Problem> {
+    let page = ListPage::begin(api, scope, "keys", &(), parameters).await?;
+    let after = page.after(|id| KeyId::parse(id).ok());
+    let (register, now) = (api.access.register(), api.access.now());
+    let keys = register.keys(scope.map(TenantScope::tenant), after);
+    page.fill(keys, |key| key.id.to_string(), |key| KeyBody::new(&register.as_used(key), now))
 }
 
 /// Make a key
@@ -187,8 +179,9 @@ pub(crate) async fn list(
 /// Its text is answered this once. A key with the scope `admin` makes keys within its own scopes, addresses and
 /// time only. With `key`, registers one that was made elsewhere.
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "workspaces", operation_id = "create_key", request_body = KeyIn,
-    responses((status = 201, description = "Made", body = MadeKeyBody), ChangeRefusals),
+    post, path = "/v1/keys", tag = "workspaces", operation_id = "create_key", params(CreatingKey),
+    request_body = KeyIn,
+    responses((status = 201, description = "Made", body = MadeKeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn create(
     State(api): State<Arc<ApiState>>,
@@ -206,7 +199,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     get, path = "/v1/keys/{id}", tag = "workspaces", operation_id = "key",
     params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, description = "The key, without its secret", body = KeyBody), ChangeRefusals),
+    responses((status = 200, description = "The key, without its secret", body = KeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
@@ -221,8 +214,8 @@ pub(crate) async fn one(
 /// Change a key
 #[utoipa::path(
     patch, path = "/v1/keys/{id}", tag = "workspaces", operation_id = "change_key",
-    params(("id" = String, Path, description = "The key's id")), request_body = KeyChangeIn,
-    responses((status = 200, description = "The key as it is now", body = KeyBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The key's id"), IfMatch), request_body = KeyChangeIn,
+    responses((status = 200, description = "The key as it is now", body = KeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
@@ -244,8 +237,8 @@ pub(crate) async fn change(
 /// It opens nothing from then on, here at once and on other instances within 30 seconds.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", tag = "workspaces", operation_id = "revoke_key",
-    params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, description = "The key, revoked", body = KeyBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The key's id"), IfMatch),
+    responses((status = 200, description = "The key, revoked", body = KeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn revoke(
     State(api): State<Arc<ApiState>>,
@@ -263,8 +256,9 @@ pub(crate) async fn revoke(
 /// Makes one that may do the same. The old one goes on for `overlap_sec` seconds, so that no request is refused.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/rotate", tag = "workspaces", operation_id = "rotate_key",
-    params(("id" = String, Path, description = "The key's id")), request_body = RotationIn,
-    responses((status = 201, description = "The new key", body = MadeKeyBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The key's id"), IfMatch, CreatingKey),
+    request_body = RotationIn,
+    responses((status = 201, description = "The new key", body = MadeKeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn rotate(
     State(api): State<Arc<ApiState>>,
@@ -276,22 +270,27 @@ pub(crate) async fn rotate(
 ) -> Result<Response, Problem> {
     let (key, overlap) = (new.key(&by), new.fields.overlap_sec.unwrap_or(OVERLAP_SEC_DEFAULT));
     let made = api.access.rotate_key(&by, Some(scope.tenant()), &id, overlap, version, key).await?;
-    Ok((StatusCode::CREATED, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
+    let tag = etag(made.key.versioned.version);
+    Ok((StatusCode::CREATED, tag, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
 }
 
 /// List the signing secrets
+///
+/// In order of id, the revoked ones included.
 #[utoipa::path(
-    get, path = "/v1/signing-secrets", tag = "workspaces", operation_id = "signing_secrets",
-    responses((status = 200, description = "All of them", body = Whole<SecretBody>), ChangeRefusals),
+    get, path = "/v1/signing-secrets", tag = "workspaces", operation_id = "signing_secrets", params(PageParameters),
+    responses((status = 200, description = "One page", body = Listing<SecretBody>), ChangeRefusals),
 )]
 pub(crate) async fn secrets(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
-    _: Parameters<NoParameters>,
-) -> Json<Whole<SecretBody>> {
-    let now = api.access.now();
-    let all = api.access.secrets(scope.tenant());
-    Json(Whole { data: all.iter().map(|secret| SecretBody::new(secret, now)).collect() })
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    let page = ListPage::begin(&api, Some(&scope), "signing-secrets", &(), &parameters).await?;
+    let after = page.after(|id| SecretId::parse(id).ok());
+    let (register, now) = (api.access.register(), api.access.now());
+    let secrets = register.secrets(scope.tenant(), after);
+    page.fill(secrets, |secret| secret.id.to_string(), |secret| SecretBody::new(secret, now))
 }
 
 /// Make a signing secret
@@ -299,8 +298,8 @@ pub(crate) async fn secrets(
 /// Its text is answered this once. Requests that it signs send events.
 #[utoipa::path(
     post, path = "/v1/signing-secrets", tag = "workspaces", operation_id = "create_signing_secret",
-    request_body = SecretIn,
-    responses((status = 201, description = "Made", body = MadeSecretBody), ChangeRefusals),
+    params(CreatingKey), request_body = SecretIn,
+    responses((status = 201, description = "Made", body = MadeSecretBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn create_secret(
     State(api): State<Arc<ApiState>>,
@@ -312,14 +311,15 @@ pub(crate) async fn create_secret(
     let SecretIn { name, project, expires: until } = new.fields;
     let secret = NewSecret { name, project, expires: until.as_deref().map(expires).transpose()? };
     let made = api.access.create_secret(&by, secret, key).await?;
-    Ok((StatusCode::CREATED, Json(MadeSecretBody::new(made, api.access.now()))).into_response())
+    let tag = etag(made.secret.versioned.version);
+    Ok((StatusCode::CREATED, tag, Json(MadeSecretBody::new(made, api.access.now()))).into_response())
 }
 
 /// Revoke a signing secret
 #[utoipa::path(
     delete, path = "/v1/signing-secrets/{id}", tag = "workspaces", operation_id = "revoke_signing_secret",
-    params(("id" = String, Path, description = "The secret's id")),
-    responses((status = 200, description = "The secret, revoked", body = SecretBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The secret's id"), IfMatch),
+    responses((status = 200, description = "The secret, revoked", body = SecretBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn revoke_secret(
     State(api): State<Arc<ApiState>>,

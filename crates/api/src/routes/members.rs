@@ -5,16 +5,21 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::access::ids::{InvitationId, UserId};
 use domain::access::principal::Subject;
+use domain::access::record::Membership;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::workspaces::role;
-use crate::extract::{Creating, Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag};
+use crate::extract::{
+    Creating, CreatingKey, Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag,
+};
+use crate::page::{Answer, ListPage, PageParameters};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ChangeRefusals;
-use crate::shape::{InvitationBody, MadeInvitationBody, MemberBody, Whole};
+use crate::shape::{InvitationBody, Listing, MadeInvitationBody, MemberBody};
 use crate::state::ApiState;
 
 /// Largest body of these routes, in bytes.
@@ -44,26 +49,29 @@ pub(crate) struct InvitationIn {
 }
 
 /// List the members
+///
+/// In order of their ids.
 #[utoipa::path(
-    get, path = "/v1/members", tag = "workspaces", operation_id = "members",
-    responses((status = 200, description = "All of them", body = Whole<MemberBody>), ChangeRefusals),
+    get, path = "/v1/members", tag = "workspaces", operation_id = "members", params(PageParameters),
+    responses((status = 200, description = "One page", body = Listing<MemberBody>), ChangeRefusals),
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
-    _: Parameters<NoParameters>,
-) -> Json<Whole<MemberBody>> {
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    let page = ListPage::begin(&api, Some(&scope), "members", &(), &parameters).await?;
+    let after = page.after(|id| UserId::parse(id).ok());
     let register = api.access.register();
-    let members = register.members(scope.tenant());
-    let body = |member| MemberBody::new(member, register.user(member.user).map(|user| &**user));
-    Json(Whole { data: members.map(body).collect() })
+    let body = |member: &Membership| MemberBody::new(member, register.user(member.user).map(|user| &**user));
+    page.fill(register.members(scope.tenant(), after), |member| member.user.to_string(), body)
 }
 
 /// Change a member's role
 #[utoipa::path(
     patch, path = "/v1/members/{id}", tag = "workspaces", operation_id = "change_member",
-    params(("id" = String, Path, description = "The person's id")), request_body = MemberChangeIn,
-    responses((status = 200, description = "The member as it is now", body = MemberBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The person's id"), IfMatch), request_body = MemberChangeIn,
+    responses((status = 200, description = "The member as it is now", body = MemberBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
@@ -84,7 +92,7 @@ pub(crate) async fn change(
 /// The person's next request is refused. The last owner of a workspace stays.
 #[utoipa::path(
     delete, path = "/v1/members/{id}", tag = "workspaces", operation_id = "remove_member",
-    params(("id" = String, Path, description = "The person's id")),
+    params(("id" = String, Path, description = "The person's id"), IfMatch),
     responses((status = 204, description = "Removed"), ChangeRefusals),
 )]
 pub(crate) async fn remove(
@@ -118,28 +126,32 @@ pub(crate) async fn leave(
 }
 
 /// List the open invitations
+///
+/// In order of their ids.
 #[utoipa::path(
-    get, path = "/v1/invitations", tag = "workspaces", operation_id = "invitations",
-    responses((status = 200, description = "All of them", body = Whole<InvitationBody>), ChangeRefusals),
+    get, path = "/v1/invitations", tag = "workspaces", operation_id = "invitations", params(PageParameters),
+    responses((status = 200, description = "One page", body = Listing<InvitationBody>), ChangeRefusals),
 )]
 pub(crate) async fn invitations(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
-    _: Parameters<NoParameters>,
-) -> Json<Whole<InvitationBody>> {
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    let page = ListPage::begin(&api, Some(&scope), "invitations", &(), &parameters).await?;
+    let after = page.after(|id| InvitationId::parse(id).ok());
     let (register, now) = (api.access.register(), api.access.now());
-    let open = register.invitations(scope.tenant()).filter(|one| one.closed.is_none() && now < one.expires);
-    let mut open: Vec<_> = open.collect();
-    open.sort_by_key(|one| (one.versioned.created, one.id));
-    Json(Whole { data: open.into_iter().map(InvitationBody::from).collect() })
+    let all = register.invitations(scope.tenant(), after);
+    let open = all.filter(|one| one.closed.is_none() && now < one.expires);
+    page.fill(open, |one| one.id.to_string(), InvitationBody::from)
 }
 
 /// Invite a person
 ///
 /// The token is answered once, to be handed on; no mail is sent. It can be used once, within 72 hours.
 #[utoipa::path(
-    post, path = "/v1/invitations", tag = "workspaces", operation_id = "invite", request_body = InvitationIn,
-    responses((status = 201, description = "Made", body = MadeInvitationBody), ChangeRefusals),
+    post, path = "/v1/invitations", tag = "workspaces", operation_id = "invite", params(CreatingKey),
+    request_body = InvitationIn,
+    responses((status = 201, description = "Made", body = MadeInvitationBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn invite(
     State(api): State<Arc<ApiState>>,
@@ -148,13 +160,14 @@ pub(crate) async fn invite(
     new: Creating<InvitationIn, MEMBER_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let made = api.access.invite(&by, &new.fields.email, role(&new.fields.role)?, new.key(&by)).await?;
-    Ok((StatusCode::CREATED, Json(MadeInvitationBody::from(made))).into_response())
+    let tag = etag(made.invitation.versioned.version);
+    Ok((StatusCode::CREATED, tag, Json(MadeInvitationBody::from(made))).into_response())
 }
 
 /// Withdraw an invitation
 #[utoipa::path(
     delete, path = "/v1/invitations/{id}", tag = "workspaces", operation_id = "withdraw_invitation",
-    params(("id" = String, Path, description = "The invitation's id")),
+    params(("id" = String, Path, description = "The invitation's id"), IfMatch),
     responses((status = 204, description = "Withdrawn"), ChangeRefusals),
 )]
 pub(crate) async fn withdraw(
@@ -162,7 +175,8 @@ pub(crate) async fn withdraw(
     WriteScope { by, .. }: WriteScope,
     Id(id): Id,
     _: Parameters<NoParameters>,
+    IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    api.access.withdraw_invitation(&by, &id).await?;
+    api.access.withdraw_invitation(&by, &id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }

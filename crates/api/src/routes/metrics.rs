@@ -37,9 +37,10 @@ pub(crate) async fn metrics(
 ) -> Result<Response, Problem> {
     if parameters.is_empty() {
         check_reader(&mut parts, &api).await?;
+        api.metrics.register_state(api.access.unknown_for(), api.access.poisoned().is_some());
         return Ok(([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], api.metrics.encode().await).into_response());
     }
-    let ReadScope(scope) = ReadScope::with(&parts, &api, Permission::ReadAggregates)?;
+    let ReadScope(scope) = ReadScope::with(&parts, &api, Permission::ReadAggregates).await?;
     Ok(live::window(&api, &scope, &parameters).await?.into_response())
 }
 

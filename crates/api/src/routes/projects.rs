@@ -10,10 +10,13 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::extract::{Creating, Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag};
+use crate::extract::{
+    Creating, CreatingKey, Document, Id, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag,
+};
+use crate::page::{Answer, ListPage, PageParameters};
 use crate::problem::Problem;
 use crate::routes::docs::ChangeRefusals;
-use crate::shape::{ProjectBody, Whole};
+use crate::shape::{Listing, ProjectBody};
 use crate::state::ApiState;
 
 /// Largest body of these routes, in bytes.
@@ -42,23 +45,29 @@ pub(crate) struct ProjectChangeIn {
 }
 
 /// List the projects
+///
+/// In order of id.
 #[utoipa::path(
-    get, path = "/v1/projects", tag = "workspaces", operation_id = "projects",
-    responses((status = 200, description = "All of them", body = Whole<ProjectBody>), ChangeRefusals),
+    get, path = "/v1/projects", tag = "workspaces", operation_id = "projects", params(PageParameters),
+    responses((status = 200, description = "One page", body = Listing<ProjectBody>), ChangeRefusals),
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
-    _: Parameters<NoParameters>,
-) -> Json<Whole<ProjectBody>> {
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    let page = ListPage::begin(&api, Some(&scope), "projects", &(), &parameters).await?;
+    let after = page.after(|id| Some(id.to_owned()));
     let register = api.access.register();
-    Json(Whole { data: register.projects(scope.tenant()).map(ProjectBody::from).collect() })
+    let projects = register.projects(scope.tenant(), after.as_deref());
+    page.fill(projects, |project| project.id.to_string(), ProjectBody::from)
 }
 
 /// Make a project
 #[utoipa::path(
-    post, path = "/v1/projects", tag = "workspaces", operation_id = "create_project", request_body = ProjectIn,
-    responses((status = 201, description = "Made", body = ProjectBody), ChangeRefusals),
+    post, path = "/v1/projects", tag = "workspaces", operation_id = "create_project", params(CreatingKey),
+    request_body = ProjectIn,
+    responses((status = 201, description = "Made", body = ProjectBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn create(
     State(api): State<Arc<ApiState>>,
@@ -74,8 +83,8 @@ pub(crate) async fn create(
 /// Change a project
 #[utoipa::path(
     patch, path = "/v1/projects/{id}", tag = "workspaces", operation_id = "change_project",
-    params(("id" = String, Path, description = "The project's id")), request_body = ProjectChangeIn,
-    responses((status = 200, description = "The project as it is now", body = ProjectBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The project's id"), IfMatch), request_body = ProjectChangeIn,
+    responses((status = 200, description = "The project as it is now", body = ProjectBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
@@ -94,7 +103,7 @@ pub(crate) async fn change(
 /// It is no longer listed, and no new key can be bound to it. Its events stay.
 #[utoipa::path(
     delete, path = "/v1/projects/{id}", tag = "workspaces", operation_id = "remove_project",
-    params(("id" = String, Path, description = "The project's id")),
+    params(("id" = String, Path, description = "The project's id"), IfMatch),
     responses((status = 204, description = "Removed"), ChangeRefusals),
 )]
 pub(crate) async fn remove(

@@ -8,10 +8,11 @@ use axum::extract::State;
 use domain::limits::{PERMIT_WAIT_MAX, QUERY_BODY_BYTES_MAX, QUERY_TIME_MAX};
 use ports::queries::Queries;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use crate::ask::{answer_within, ready};
-use crate::extract::{Document, Parameters, ProjectScope, one_of};
+use crate::extract::{Parameters, ProjectScope, Quoted, one_of};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::QueryRefusals;
 use crate::shape::{NUMBERS, QueryAnswerBody, QueryBody};
@@ -43,16 +44,21 @@ pub(crate) async fn run(
     State(api): State<Arc<ApiState>>,
     ProjectScope { scope, project, by }: ProjectScope,
     Parameters(parameters): Parameters<QueryParameters>,
-    Document(body): Document<QueryBody, QUERY_BODY_BYTES_MAX>,
+    Quoted { fields, text }: Quoted<QueryBody, QUERY_BODY_BYTES_MAX>,
 ) -> Result<Json<QueryAnswerBody>, Problem> {
     ready(&api)?;
     let style = one_of("numbers", parameters.numbers.as_deref(), &NUMBERS)?.unwrap_or_default();
-    let query = body.check(api.settings.calendar(&scope))?;
+    let query = fields.check(api.settings.calendar(&scope))?;
     let query = match project.get() {
         Some(project) => query.within_project(project),
         None => query,
     };
-    api.access.note_read(&by, "query").await?;
+    let asked = || {
+        let query = ("query".to_owned(), serde_json::from_str(&text).unwrap_or_default());
+        let bound = project.get().map(|project| ("project".to_owned(), Value::from(&**project)));
+        [query].into_iter().chain(bound).collect()
+    };
+    api.access.note_read(&by, "POST /v1/query", asked).await?;
     let largest = if query.group_by.is_empty() { "from" } else { "group_by" };
     let answer = answer_within(ANSWER_TIMEOUT, api.reads.queries.query(&scope, &query)).await;
     let answer = answer.map_err(|why| why.at_if(ProblemKind::QueryTooLarge, largest))?;

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
-use crate::extract::{NoParameters, Parameters, ReadScope, TableBody, TableText, WriteScope, generation};
+use crate::extract::{IfMatch, NoParameters, Parameters, ReadScope, TableBody, TableText, WriteScope};
 use crate::problem::Problem;
 use crate::routes::docs::{TableRefusals, TenantRefusals};
 use crate::shape::{TableChangedBody, TableView};
@@ -46,8 +46,8 @@ pub(crate) struct TableIn {
 #[utoipa::path(
     get, path = "/reference/users", tag = "live", operation_id = "reference_users",
     responses(
-        (status = 200, description = "The table", body = TableView),
-        (status = 304, description = "The table is still the one of `If-None-Match`"),
+        (status = 200, description = "The table", body = TableView, headers(("ETag" = String, description = "Its version"))),
+        (status = 304, description = "The table is still the one of `If-None-Match`", headers(("ETag" = String, description = "Its version"))),
         TenantRefusals,
     ),
 )]
@@ -78,17 +78,16 @@ pub(crate) async fn read(
 /// only a change of that generation through.
 #[utoipa::path(
     put, path = "/reference/users", tag = "live", operation_id = "replace_reference_users",
-    request_body(content = TableIn),
-    responses((status = 200, description = "Stored and in use", body = TableChangedBody), TableRefusals),
+    params(IfMatch), request_body(content = TableIn),
+    responses((status = 200, description = "Stored and in use", body = TableChangedBody, headers(("ETag" = String, description = "Its version"))), TableRefusals),
 )]
 pub(crate) async fn replace(
     State(api): State<Arc<ApiState>>,
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
-    headers: HeaderMap,
+    IfMatch(expected): IfMatch,
     text: TableText,
 ) -> Result<Response, Problem> {
-    let expected = generation(&headers)?;
     change(&api, &scope, text.replacement(&api, &scope).await?, expected, &by.cause).await
 }
 
@@ -98,17 +97,16 @@ pub(crate) async fn replace(
 /// the body are those of a replacement, and those of a table hold after the change.
 #[utoipa::path(
     patch, path = "/reference/users", tag = "live", operation_id = "patch_reference_users",
-    request_body(content = TableIn),
-    responses((status = 200, description = "Stored and in use", body = TableChangedBody), TableRefusals),
+    params(IfMatch), request_body(content = TableIn),
+    responses((status = 200, description = "Stored and in use", body = TableChangedBody, headers(("ETag" = String, description = "Its version"))), TableRefusals),
 )]
 pub(crate) async fn patch(
     State(api): State<Arc<ApiState>>,
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
-    headers: HeaderMap,
+    IfMatch(expected): IfMatch,
     text: TableText,
 ) -> Result<Response, Problem> {
-    let expected = generation(&headers)?;
     change(&api, &scope, text.patch(&api, &scope).await?, expected, &by.cause).await
 }
 

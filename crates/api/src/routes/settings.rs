@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use domain::calendar::{Calendar, TimeBound, WeekStart, Zone};
 use domain::limits::{QUERY_TIME_MAX, RETENTION_DAYS_MAX, TENANT_LATENESS_SEC_MAX};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use pipeline::SettingsChange;
 use ports::catalog::TenantSettings;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::ask::{calendar, ready};
-use crate::extract::{Document, NoParameters, Parameters, ReadScope, WEEK_STARTS, WriteScope};
+use crate::extract::{Document, IfMatch, NoParameters, Parameters, ReadScope, WEEK_STARTS, WriteScope, etag};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{SettingsRefusals, TenantRefusals};
+use crate::shape::given;
 use crate::state::ApiState;
 
 /// Largest body of a change, in bytes.
@@ -55,6 +57,10 @@ pub(crate) struct SettingsBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(read_only, nullable = false)]
     retention_pending: Option<RetentionPending>,
+    /// The version of what the tenant has decided, also the ETag: a number that is another one for other settings, and
+    /// does not grow.
+    #[schema(read_only)]
+    version: u64,
 }
 
 /// What retention drops after a wait.
@@ -96,13 +102,11 @@ pub(crate) struct ChangedSettings {
     retention_days: Option<Value>,
 }
 
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(from).map(Some)
-}
-
 impl SettingsBody {
     fn of(api: &ApiState, scope: &TenantScope) -> Self {
         let settings = &api.settings;
+        // Before what it is of: should they change meanwhile, a change of this version is refused.
+        let version = settings.version(scope);
         // First, since a zone is applied before it is no longer pending.
         let pending = settings.pending_zone(scope);
         let calendar = settings.calendar(scope);
@@ -120,21 +124,27 @@ impl SettingsBody {
             retention_days,
             kept_since: notice.kept_since,
             retention_pending: notice.waiting.map(waiting),
+            version,
         }
+    }
+
+    /// As it is answered.
+    fn answer(self) -> Response {
+        (etag(self.version), Json(self)).into_response()
     }
 }
 
 /// Read the settings
 #[utoipa::path(
     get, path = "/v1/settings", tag = "settings", operation_id = "settings",
-    responses((status = 200, description = "The tenant's settings", body = SettingsBody), TenantRefusals),
+    responses((status = 200, description = "The tenant's settings", body = SettingsBody, headers(("ETag" = String, description = "Its version"))), TenantRefusals),
 )]
 pub(crate) async fn read(
     State(api): State<Arc<ApiState>>,
     ReadScope(scope): ReadScope,
     _: Parameters<NoParameters>,
-) -> Json<SettingsBody> {
-    Json(SettingsBody::of(&api, &scope))
+) -> Response {
+    SettingsBody::of(&api, &scope).answer()
 }
 
 /// Change the settings
@@ -143,18 +153,21 @@ pub(crate) async fn read(
 /// from raw events, and is refused when retention has dropped some of them. Until that is done, and after a
 /// failure or a restart, answers are of the zone before, and `timezone_pending` names the one to come.
 #[utoipa::path(
-    patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", request_body = ChangedSettings,
-    responses((status = 200, description = "The settings as they are now", body = SettingsBody), SettingsRefusals),
+    patch, path = "/v1/settings", tag = "settings", operation_id = "change_settings", params(IfMatch),
+    request_body = ChangedSettings,
+    responses((status = 200, description = "The settings as they are now", body = SettingsBody, headers(("ETag" = String, description = "Its version"))), SettingsRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
+    IfMatch(expected): IfMatch,
     Document(fields): Document<ChangedSettings, SETTINGS_BYTES_MAX>,
-) -> Result<Json<SettingsBody>, Problem> {
+) -> Result<Response, Problem> {
     let zone = fields.timezone.as_ref().map(timezone).transpose()?;
     let (calendar, now) = (calendar(&api, &scope, zone.clone()), api.pipeline.clock().now());
     let change = SettingsChange {
+        expected,
         zone,
         week_start: fields.week_start.as_ref().map(week_start).transpose()?,
         max_lateness_sec: fields.max_lateness_sec.as_ref().map(max_lateness_sec).transpose()?,
@@ -178,7 +191,7 @@ pub(crate) async fn change(
             ));
         }
     }
-    Ok(Json(SettingsBody::of(&api, &scope)))
+    Ok(SettingsBody::of(&api, &scope).answer())
 }
 
 fn timezone(value: &Value) -> Result<Zone, Problem> {

@@ -7,16 +7,18 @@ use access::control::UserChange;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::access::email::Email;
 use domain::access::ids::UserId;
 use domain::access::record::UserStatus;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::{Document, Id, IfMatch, NoParameters, Operator, Parameters, etag};
+use crate::page::{Answer, ListPage, PageParameters};
 use crate::problem::Problem;
 use crate::routes::docs::ChangeRefusals;
-use crate::shape::{MadeResetBody, UserBody, Whole};
+use crate::shape::{Listing, MadeResetBody, UserBody};
 use crate::state::ApiState;
 
 /// Largest body of these routes, in bytes.
@@ -37,6 +39,19 @@ pub(crate) struct UserChangeIn {
     status: Option<String>,
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UserParameters {
+    /// The one of this address, whatever its case.
+    email: Option<String>,
+    /// Most rows of the page: 1 to 1000, 100 if not given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// The key that signs access tokens.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TokenKey)]
@@ -46,25 +61,34 @@ pub(crate) struct TokenKeyBody {
 }
 
 /// List all people
+///
+/// In order of their addresses.
 #[utoipa::path(
-    get, path = "/v1/users", tag = "server", operation_id = "users",
-    responses((status = 200, description = "All of them", body = Whole<UserBody>), ChangeRefusals),
+    get, path = "/v1/users", tag = "server", operation_id = "users", params(UserParameters),
+    responses((status = 200, description = "One page", body = Listing<UserBody>), ChangeRefusals),
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
     _: Operator,
-    _: Parameters<NoParameters>,
-) -> Json<Whole<UserBody>> {
-    let mut all: Vec<_> = api.access.register().users().cloned().collect();
-    all.sort_by(|a, b| a.email.folded().cmp(b.email.folded()));
-    Json(Whole { data: all.iter().map(|user| UserBody::from(&**user)).collect() })
+    Parameters(UserParameters { email, limit, cursor }): Parameters<UserParameters>,
+) -> Result<Answer, Problem> {
+    let email = email.as_deref().map(Email::parse).transpose();
+    let email = email.map_err(|why| Problem::parameter("email", why.to_string()))?;
+    let folded = email.as_ref().map(Email::folded);
+    let page = ListPage::begin(&api, None, "users", &folded, &PageParameters { limit, cursor }).await?;
+    let after = page.after(|email| Some(email.to_owned()));
+    let register = api.access.register();
+    // Of one address there is one account at most.
+    let one = folded.and_then(|folded| register.user_by_email(folded)).into_iter();
+    let all = folded.is_none().then(|| register.users(after.as_deref())).into_iter().flatten();
+    page.fill(one.chain(all), |user| user.email.folded().to_owned(), |user| UserBody::from(&**user))
 }
 
 /// Change a person
 #[utoipa::path(
     patch, path = "/v1/users/{id}", tag = "server", operation_id = "change_user",
-    params(("id" = String, Path, description = "The person's id")), request_body = UserChangeIn,
-    responses((status = 200, description = "The person as it is now", body = UserBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The person's id"), IfMatch), request_body = UserChangeIn,
+    responses((status = 200, description = "The person as it is now", body = UserBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,

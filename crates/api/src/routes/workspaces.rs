@@ -14,11 +14,14 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::keys::{KEY_BYTES_MAX, KeyIn};
-use crate::extract::{Creating, Document, Id, IfMatch, NoParameters, Operator, Parameters, WriteScope, etag};
+use super::keys::{KEY_BYTES_MAX, KeyIn, keys_page};
+use crate::extract::{
+    Creating, CreatingKey, Document, Id, IfMatch, NoParameters, Operator, Parameters, WriteScope, etag,
+};
+use crate::page::{Answer, ListPage, PageParameters};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ChangeRefusals;
-use crate::shape::{CurrentWorkspaceBody, KeyBody, MadeKeyBody, MadeMemberBody, Whole, WorkspaceBody};
+use crate::shape::{CurrentWorkspaceBody, KeyBody, Listing, MadeKeyBody, MadeMemberBody, WorkspaceBody};
 use crate::state::ApiState;
 
 /// Largest body of these routes, in bytes.
@@ -123,7 +126,7 @@ impl TryFrom<WorkspaceChangeIn> for WorkspaceChange {
 /// The one that the request acts in, and what its caller may do there.
 #[utoipa::path(
     get, path = "/v1/workspace", tag = "workspaces", operation_id = "workspace",
-    responses((status = 200, description = "The workspace", body = CurrentWorkspaceBody), ChangeRefusals),
+    responses((status = 200, description = "The workspace", body = CurrentWorkspaceBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn current(
     State(api): State<Arc<ApiState>>,
@@ -138,9 +141,9 @@ pub(crate) async fn current(
 
 /// Change the workspace
 #[utoipa::path(
-    patch, path = "/v1/workspace", tag = "workspaces", operation_id = "change_workspace",
+    patch, path = "/v1/workspace", tag = "workspaces", operation_id = "change_workspace", params(IfMatch),
     request_body = CurrentWorkspaceChangeIn,
-    responses((status = 200, description = "The workspace as it is now", body = WorkspaceBody), ChangeRefusals),
+    responses((status = 200, description = "The workspace as it is now", body = WorkspaceBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn change_current(
     State(api): State<Arc<ApiState>>,
@@ -154,24 +157,29 @@ pub(crate) async fn change_current(
 }
 
 /// List all workspaces
+///
+/// In order of id.
 #[utoipa::path(
-    get, path = "/v1/workspaces", tag = "server", operation_id = "workspaces",
-    responses((status = 200, description = "All of them", body = Whole<WorkspaceBody>), ChangeRefusals),
+    get, path = "/v1/workspaces", tag = "server", operation_id = "workspaces", params(PageParameters),
+    responses((status = 200, description = "One page", body = Listing<WorkspaceBody>), ChangeRefusals),
 )]
 pub(crate) async fn list(
     State(api): State<Arc<ApiState>>,
     _: Operator,
-    _: Parameters<NoParameters>,
-) -> Json<Whole<WorkspaceBody>> {
-    let mut all: Vec<_> = api.access.register().workspaces().cloned().collect();
-    all.sort_by(|a, b| a.id.cmp(&b.id));
-    Json(Whole { data: all.iter().map(|workspace| WorkspaceBody::from(&**workspace)).collect() })
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    let page = ListPage::begin(&api, None, "workspaces", &(), &parameters).await?;
+    let after = page.after(|id| TenantId::parse(id).ok());
+    let register = api.access.register();
+    let all = register.workspaces(after.as_ref());
+    page.fill(all, |workspace| workspace.id.to_string(), |workspace| WorkspaceBody::from(&**workspace))
 }
 
 /// Make a workspace
 #[utoipa::path(
-    post, path = "/v1/workspaces", tag = "server", operation_id = "create_workspace", request_body = WorkspaceIn,
-    responses((status = 201, description = "Made", body = WorkspaceBody), ChangeRefusals),
+    post, path = "/v1/workspaces", tag = "server", operation_id = "create_workspace", params(CreatingKey),
+    request_body = WorkspaceIn,
+    responses((status = 201, description = "Made", body = WorkspaceBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn create(
     State(api): State<Arc<ApiState>>,
@@ -188,7 +196,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     get, path = "/v1/workspaces/{id}", tag = "server", operation_id = "one_workspace",
     params(("id" = String, Path, description = "The workspace's id")),
-    responses((status = 200, description = "The workspace", body = WorkspaceBody), ChangeRefusals),
+    responses((status = 200, description = "The workspace", body = WorkspaceBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn one(
     State(api): State<Arc<ApiState>>,
@@ -205,8 +213,8 @@ pub(crate) async fn one(
 /// A workspace that is not `active` serves no request but this; nothing of it is lost.
 #[utoipa::path(
     patch, path = "/v1/workspaces/{id}", tag = "server", operation_id = "change_one_workspace",
-    params(("id" = String, Path, description = "The workspace's id")), request_body = WorkspaceChangeIn,
-    responses((status = 200, description = "The workspace as it is now", body = WorkspaceBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The workspace's id"), IfMatch), request_body = WorkspaceChangeIn,
+    responses((status = 200, description = "The workspace as it is now", body = WorkspaceBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn change(
     State(api): State<Arc<ApiState>>,
@@ -226,7 +234,7 @@ pub(crate) async fn change(
 /// person with an account is invited, and joins by the token of that.
 #[utoipa::path(
     post, path = "/v1/workspaces/{id}/members", tag = "server", operation_id = "add_member",
-    params(("id" = String, Path, description = "The workspace's id")), request_body = MemberIn,
+    params(("id" = String, Path, description = "The workspace's id"), CreatingKey), request_body = MemberIn,
     responses((status = 201, description = "Made a member", body = MadeMemberBody), ChangeRefusals),
 )]
 pub(crate) async fn add_member(
@@ -247,8 +255,8 @@ pub(crate) async fn add_member(
 /// For the operator, who hands out the first key.
 #[utoipa::path(
     post, path = "/v1/workspaces/{id}/keys", tag = "server", operation_id = "create_key_of_workspace",
-    params(("id" = String, Path, description = "The workspace's id")), request_body = KeyIn,
-    responses((status = 201, description = "Made", body = MadeKeyBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The workspace's id"), CreatingKey), request_body = KeyIn,
+    responses((status = 201, description = "Made", body = MadeKeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn create_key(
     State(api): State<Arc<ApiState>>,
@@ -259,15 +267,17 @@ pub(crate) async fn create_key(
 ) -> Result<Response, Problem> {
     let key = new.key(&by);
     let made = api.access.create_key(&by, Some(&tenant(&id)?), new.fields.read()?, key).await?;
-    Ok((StatusCode::CREATED, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
+    let tag = etag(made.key.versioned.version);
+    Ok((StatusCode::CREATED, tag, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
 }
 
 /// Make a key of the operator
 ///
 /// With it the routes of the server are used on a running server.
 #[utoipa::path(
-    post, path = "/v1/server/keys", tag = "server", operation_id = "create_operator_key", request_body = KeyIn,
-    responses((status = 201, description = "Made", body = MadeKeyBody), ChangeRefusals),
+    post, path = "/v1/server/keys", tag = "server", operation_id = "create_operator_key", params(CreatingKey),
+    request_body = KeyIn,
+    responses((status = 201, description = "Made", body = MadeKeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn create_operator_key(
     State(api): State<Arc<ApiState>>,
@@ -282,28 +292,30 @@ pub(crate) async fn create_operator_key(
         return Err(Problem::parameter("scopes", detail));
     }
     let made = api.access.create_key(&by, None, fields, key).await?;
-    Ok((StatusCode::CREATED, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
+    let tag = etag(made.key.versioned.version);
+    Ok((StatusCode::CREATED, tag, Json(MadeKeyBody::new(made, api.access.now()))).into_response())
 }
 
 /// List the keys of the operator
+///
+/// In order of id, the revoked ones included.
 #[utoipa::path(
-    get, path = "/v1/server/keys", tag = "server", operation_id = "operator_keys",
-    responses((status = 200, description = "All of them", body = Whole<KeyBody>), ChangeRefusals),
+    get, path = "/v1/server/keys", tag = "server", operation_id = "operator_keys", params(PageParameters),
+    responses((status = 200, description = "One page", body = Listing<KeyBody>), ChangeRefusals),
 )]
 pub(crate) async fn operator_keys(
     State(api): State<Arc<ApiState>>,
     _: Operator,
-    _: Parameters<NoParameters>,
-) -> Json<Whole<KeyBody>> {
-    let (register, now) = (api.access.register(), api.access.now());
-    Json(Whole { data: register.keys(None, None).map(|key| KeyBody::new(key, now)).collect() })
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    keys_page(&api, None, &parameters).await
 }
 
 /// Revoke a key of the operator
 #[utoipa::path(
     delete, path = "/v1/server/keys/{id}", tag = "server", operation_id = "revoke_operator_key",
-    params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, description = "The key, revoked", body = KeyBody), ChangeRefusals),
+    params(("id" = String, Path, description = "The key's id"), IfMatch),
+    responses((status = 200, description = "The key, revoked", body = KeyBody, headers(("ETag" = String, description = "Its version"))), ChangeRefusals),
 )]
 pub(crate) async fn revoke_operator_key(
     State(api): State<Arc<ApiState>>,

@@ -1,4 +1,5 @@
-//! Workspaces, keys and the audit log as JSON. Nothing here can hold a secret but the bodies whose name begins with `Made`.
+//! Workspaces, keys and the audit log as JSON. Nothing here can hold a secret but the bodies whose name begins with `Made`,
+//! which for that reason are not printed.
 
 use std::collections::BTreeSet;
 
@@ -118,6 +119,8 @@ pub(crate) struct InvitationBody {
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
+    /// Its version, also the ETag.
+    version: u64,
 }
 
 impl From<&Invitation> for InvitationBody {
@@ -129,12 +132,13 @@ impl From<&Invitation> for InvitationBody {
             expires: invitation.expires,
             created_by: invitation.created_by.clone(),
             created: invitation.versioned.created,
+            version: invitation.versioned.version,
         }
     }
 }
 
 /// An invitation that was made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = MadeInvitation)]
 pub(crate) struct MadeInvitationBody {
     #[serde(flatten)]
@@ -145,7 +149,7 @@ pub(crate) struct MadeInvitationBody {
 
 impl From<MadeInvitation> for MadeInvitationBody {
     fn from(made: MadeInvitation) -> Self {
-        Self { invitation: (&made.invitation).into(), token: made.token }
+        Self { invitation: (&made.invitation).into(), token: made.token.expose().to_owned() }
     }
 }
 
@@ -222,7 +226,7 @@ fn status(revoked: Option<Timestamp>, expires: Option<Timestamp>, now: Timestamp
 }
 
 /// An API key that was made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = MadeApiKey)]
 pub(crate) struct MadeKeyBody {
     #[serde(flatten)]
@@ -236,7 +240,7 @@ pub(crate) struct MadeKeyBody {
 impl MadeKeyBody {
     /// A key that was made at `now`.
     pub(crate) fn new(made: MadeKey, now: Timestamp) -> Self {
-        Self { about: KeyBody::new(&made.key, now), key: made.text }
+        Self { about: KeyBody::new(&made.key, now), key: made.text.map(|text| text.expose().to_owned()) }
     }
 }
 
@@ -281,7 +285,7 @@ impl SecretBody {
 }
 
 /// A signing secret that was made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = MadeSigningSecret)]
 pub(crate) struct MadeSecretBody {
     #[serde(flatten)]
@@ -293,7 +297,7 @@ pub(crate) struct MadeSecretBody {
 impl MadeSecretBody {
     /// A secret that was made at `now`.
     pub(crate) fn new(made: MadeSecret, now: Timestamp) -> Self {
-        Self { about: SecretBody::new(&made.secret, now), secret: made.text }
+        Self { about: SecretBody::new(&made.secret, now), secret: made.text.expose().to_owned() }
     }
 }
 
@@ -345,13 +349,6 @@ impl From<AuditEntry> for AuditBody {
             hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         }
     }
-}
-
-/// A list that is short enough to be sent whole.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Whole<T> {
-    /// The things.
-    pub(crate) data: Vec<T>,
 }
 
 /// The names of scopes, each once.

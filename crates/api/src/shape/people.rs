@@ -1,4 +1,5 @@
-//! People and their logins as JSON. Nothing here can hold a secret but what is shown once, when it is made.
+//! People and their logins as JSON. Nothing here can hold a secret but what is shown once, when it is made; that is not
+//! printed.
 
 use access::control::{MadeMember, MadeReset, TokenPair};
 use domain::access::record::{Membership, User, Versioned};
@@ -84,7 +85,7 @@ impl MemberBody {
 }
 
 /// A token that sets a password, once.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = MadeReset)]
 pub(crate) struct MadeResetBody {
     /// For `POST /v1/auth/reset`. Shown this once.
@@ -96,12 +97,12 @@ pub(crate) struct MadeResetBody {
 
 impl From<MadeReset> for MadeResetBody {
     fn from(MadeReset { token, expires }: MadeReset) -> Self {
-        Self { token, expires }
+        Self { token: token.expose().to_owned(), expires }
     }
 }
 
 /// A person who was made a member, or invited.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = MadeMember)]
 pub(crate) struct MadeMemberBody {
     user: UserBody,
@@ -126,7 +127,7 @@ impl From<MadeMember> for MadeMemberBody {
 }
 
 /// An access token, and what the next one is got with.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = Tokens)]
 pub(crate) struct TokensBody {
     /// For `Authorization: Bearer`.
@@ -142,7 +143,8 @@ pub(crate) struct TokensBody {
 impl From<TokenPair> for TokensBody {
     fn from(pair: TokenPair) -> Self {
         let expires_in = pair.expires_in.as_secs();
-        Self { access_token: pair.access, token_type: "Bearer", expires_in, refresh_token: pair.refresh }
+        let [access_token, refresh_token] = [pair.access, pair.refresh].map(|token| token.expose().to_owned());
+        Self { access_token, token_type: "Bearer", expires_in, refresh_token }
     }
 }
 
@@ -171,7 +173,7 @@ pub(crate) struct MeBody {
 }
 
 /// A login.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = Login)]
 pub(crate) struct LoginBody {
     #[serde(flatten)]

@@ -2,8 +2,10 @@
 
 mod audit;
 mod cast;
+mod headers;
 mod keys;
 mod lasting;
+mod lists;
 mod isolation;
 mod matrix;
 mod people;

@@ -90,7 +90,7 @@ async fn i6_every_route_takes_one_permit_at_most() {
     }
 }
 
-/// The routes of the register, which is in memory and needs no permit.
+/// The routes of the register, which is in memory: only its lists and the audit log need a permit.
 fn register_routes(document: &serde_json::Value) -> BTreeSet<(String, String)> {
     let mut routes = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -105,16 +105,68 @@ fn register_routes(document: &serde_json::Value) -> BTreeSet<(String, String)> {
 }
 
 #[tokio::test]
-async fn i6_no_route_of_the_register_takes_a_permit() {
+async fn i6_of_the_register_pages_take_a_permit_and_nothing_else_does() {
     let api = TestApi::live(Limits::default()).await;
     let admitted = || WorkClass::ALL.map(|class| api.limiter.load(class).admitted);
-    let before = admitted();
-    for (method, path) in register_routes(&serde_json::to_value(api::document()).unwrap()) {
+    let document = serde_json::to_value(api::document()).unwrap();
+    let mut pages = 0;
+    for (method, path) in register_routes(&document) {
+        let parameters = document["paths"][&path][method.to_lowercase()]["parameters"].as_array();
+        let is_page = parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "cursor"));
+        let before = admitted();
         let headers = [("content-type", "application/json")];
         let reply = api.send(&method, &path.replace("{id}", "none"), &headers, "{}").await;
         assert!(reply.status < 500, "{method} {path}: {}", reply.text());
+        let class = match is_page {
+            true if path.ends_with("/audit") => Some(WorkClass::Read),
+            true => Some(WorkClass::Lookup),
+            false => None,
+        };
+        let taken = WorkClass::ALL.map(|class| class as usize).map(|class| admitted()[class] - before[class]);
+        assert_eq!(taken, WorkClass::ALL.map(|one| u64::from(class == Some(one))), "{method} {path}");
+        pages += u32::from(is_page);
     }
-    assert_eq!(admitted(), before);
+    assert_eq!(pages, 10);
+}
+
+/// The audit log waits as reads of events do, in its tenant's turn; the operator's log in the operator's.
+#[tokio::test]
+async fn i6_a_tenant_that_reads_its_audit_log_holds_up_no_other() {
+    let api = Arc::new(TestApi::start().await);
+    let a = TenantId::parse("a").unwrap();
+    let bounds = WorkClass::Read.bounds();
+    let mut permits = Vec::new();
+    for _ in 0..bounds.per_tenant_max {
+        permits.push(api.limiter.admit(WorkClass::Read, &a).await.unwrap());
+    }
+    let read = |key: Option<&'static str>, path: &'static str| {
+        let api = Arc::clone(&api);
+        let headers: Vec<_> = key.map(|key| ("x-api-key", key)).into_iter().collect();
+        async move { api.send("GET", path, &headers, "").await.status }
+    };
+    let waiting = tokio::spawn(read(Some(KEY_A), "/v1/events"));
+    while api.limiter.load(WorkClass::Read).waiting < 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for path in ["/v1/audit", "/v1/audit?format=ndjson", "/v1/server/audit", "/v1/events"] {
+        assert_eq!(read(None, path).await, 200, "{path}");
+    }
+    assert!(!waiting.is_finished());
+    drop(permits);
+    assert_eq!(waiting.await.unwrap(), 200);
+    let permits = bounds.at_once_max;
+    let mut all = Vec::new();
+    for number in 0..permits {
+        let tenant = TenantId::parse(&format!("t{number}")).unwrap();
+        all.push(api.limiter.admit(WorkClass::Read, &tenant).await.unwrap());
+    }
+    let log = tokio::spawn(read(None, "/v1/audit"));
+    let server = tokio::spawn(read(None, "/v1/server/audit"));
+    while api.limiter.load(WorkClass::Read).waiting < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(all);
+    assert_eq!((log.await.unwrap(), server.await.unwrap()), (200, 200));
 }
 
 #[tokio::test]

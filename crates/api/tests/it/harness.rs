@@ -91,16 +91,23 @@ pub(crate) struct TestApi {
     /// Who may do what.
     pub(crate) access: Arc<AccessControl>,
     catalog: Arc<MemoryCatalog>,
+    ledger: Arc<MemoryLedger>,
     journal: Arc<MemoryJournal>,
     /// The server's gate.
     pub(crate) limiter: FairLimiter,
     /// Fails the test when an answer has a status that the document lacks.
-    _statuses: DocumentedStatuses,
+    #[expect(dead_code, reason = "it is dropped")]
+    statuses: DocumentedStatuses,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
 }
 
 impl TestApi {
+    /// The catalog, to let its writes fail.
+    pub(crate) fn catalog(&self) -> &MemoryCatalog {
+        &self.catalog
+    }
+
     pub(crate) async fn start() -> Self {
         Self::with(Limits::default()).await
     }
@@ -175,7 +182,7 @@ impl TestApi {
             worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live) }),
             live: Some(LiveRole {
                 live,
-                reports: ledger,
+                reports: ledger.clone(),
                 catalog: catalog.clone(),
                 references: references.unwrap_or_else(|| catalog.clone()),
             }),
@@ -208,7 +215,7 @@ impl TestApi {
             };
             api::serve(listener, router, serving, stopped).await;
         });
-        Self { address, clock, access, catalog, journal, limiter, _statuses: statuses, stop: Some(stop), server }
+        Self { address, clock, access, catalog, ledger, journal, limiter, statuses, stop: Some(stop), server }
     }
 
     /// A server whose live view is whole.
@@ -218,9 +225,9 @@ impl TestApi {
         api
     }
 
-    /// How often the register and the audit log were asked for anything.
+    /// How often the register, the audit log and the ledger were asked for anything.
     pub(crate) fn calls(&self) -> u64 {
-        self.catalog.calls()
+        self.catalog.calls() + self.ledger.questions()
     }
 
     /// Makes the journal refuse every append from now on, or none.
@@ -305,7 +312,7 @@ async fn register(access: &Arc<AccessControl>, workspace: &str, key: &str) {
         expires: None,
         addresses: Vec::new(),
         purpose: KeyPurpose::Test,
-        registered: Some(key.to_owned()),
+        registered: Some(key.to_owned().into()),
         allows_weak: false,
     };
     access.create_key(&by, Some(&made.id), new, None).await.unwrap();

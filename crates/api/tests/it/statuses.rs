@@ -1,7 +1,7 @@
 //! Holds every answer of a test server against the OpenAPI document: the status of an answer must be among
-//! those of its route there.
+//! those of its route there, and it has an `ETag` where the document says so, and nowhere else.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,13 +9,14 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use parking_lot::Mutex;
+use serde_json::Value;
 
 /// The statuses in the document, and the answers seen that lack there. Dropping it fails the test if any do.
 pub(crate) struct DocumentedStatuses(Arc<Answers>);
 
 struct Answers {
-    /// By `GET /path`.
-    documented: HashMap<String, BTreeSet<u16>>,
+    /// By `GET /path`: the statuses, and whether answers of each have an `ETag`.
+    documented: HashMap<String, BTreeMap<u16, bool>>,
     undocumented: Mutex<BTreeSet<String>>,
 }
 
@@ -27,7 +28,9 @@ impl DocumentedStatuses {
         for (path, operations) in document["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
                 let responses = operation["responses"].as_object().unwrap();
-                let statuses = responses.keys().map(|status| status.parse().unwrap()).collect();
+                let has_tag = |response: &Value| response["headers"].get("ETag").is_some();
+                let statuses = responses.iter().map(|(status, told)| (status.parse().unwrap(), has_tag(told)));
+                let statuses = statuses.collect();
                 documented.insert(format!("{} {path}", method.to_uppercase()), statuses);
             }
         }
@@ -48,15 +51,20 @@ async fn watch(State(answers): State<Arc<Answers>>, request: Request, next: Next
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let operation = format!("{} {path}", request.method());
     let response = next.run(request).await;
-    answers.note(operation, response.status().as_u16());
+    answers.note(operation, response.status().as_u16(), response.headers().contains_key("etag"));
     response
 }
 
 impl Answers {
     /// A method that a path does not have is in no document, nor is a path that no route has.
-    fn note(&self, operation: String, status: u16) {
-        if self.documented.get(&operation).is_some_and(|statuses| !statuses.contains(&status)) {
-            self.undocumented.lock().insert(format!("{operation}: {status}"));
+    fn note(&self, operation: String, status: u16, has_tag: bool) {
+        let Some(statuses) = self.documented.get(&operation) else { return };
+        match statuses.get(&status) {
+            None => drop(self.undocumented.lock().insert(format!("{operation}: {status}"))),
+            Some(documented) if *documented != has_tag => {
+                self.undocumented.lock().insert(format!("{operation}: {status}, ETag: {has_tag}"));
+            }
+            Some(_) => {}
         }
     }
 }
@@ -65,18 +73,22 @@ impl Drop for DocumentedStatuses {
     fn drop(&mut self) {
         let undocumented = self.undocumented();
         if !std::thread::panicking() {
-            assert!(undocumented.is_empty(), "answers whose status the document lacks: {undocumented:?}");
+            assert!(undocumented.is_empty(), "answers that the document tells otherwise: {undocumented:?}");
         }
     }
 }
 
 #[test]
-fn a_status_that_the_document_lacks_is_found() {
+fn an_answer_that_the_document_tells_otherwise_is_found() {
     let statuses = DocumentedStatuses::new();
-    statuses.0.note("GET /v1/windows".to_owned(), 200);
-    statuses.0.note("GET /nothing".to_owned(), 404);
+    statuses.0.note("GET /v1/windows".to_owned(), 200, false);
+    statuses.0.note("GET /v1/settings".to_owned(), 200, true);
+    statuses.0.note("GET /nothing".to_owned(), 404, true);
     assert_eq!(statuses.undocumented(), Vec::<String>::new());
-    statuses.0.note("GET /v1/windows".to_owned(), 418);
-    assert_eq!(statuses.undocumented(), ["GET /v1/windows: 418"]);
+    statuses.0.note("GET /v1/windows".to_owned(), 418, false);
+    statuses.0.note("GET /v1/windows".to_owned(), 200, true);
+    statuses.0.note("GET /v1/settings".to_owned(), 200, false);
+    let found = ["GET /v1/settings: 200, ETag: false", "GET /v1/windows: 200, ETag: true", "GET /v1/windows: 418"];
+    assert_eq!(statuses.undocumented(), found);
     statuses.0.undocumented.lock().clear();
 }

@@ -9,7 +9,7 @@ use crate::SqliteCatalog;
 use crate::audit::{first_chain_after, last_of, newest, oldest};
 use crate::entities::row;
 use crate::entities::{api_key, session};
-use crate::register::{expired, forget, page, profiles_of, touched};
+use crate::register::{forget, page, profiles_of, removed, touched};
 
 /// How SQLite would run a statement.
 async fn plan(catalog: &SqliteCatalog, statement: Statement) -> Result<String, Box<dyn std::error::Error>> {
@@ -56,9 +56,10 @@ async fn nothing_is_read_whole_for_a_part_of_it() -> Outcome {
         ),
         (touched(key()?.id, at(1)).build(on), "SEARCH api_key USING INDEX api_key_id (id=?)"),
         (forget(&creation()).build(on), "SEARCH creation USING INDEX sqlite_autoindex_creation_1 (key_hash=?)"),
+        (removed::<api_key::Entity>("id", "a", 1)?.build(on), "SEARCH api_key USING INDEX api_key_id (id=?)"),
         (
-            expired::<session::Entity>(at(1)).build(on),
-            "SEARCH session USING INDEX session_by_expires_us (expires_us<?)",
+            removed::<session::Entity>("id", "a", 1)?.build(on),
+            "SEARCH session USING INDEX sqlite_autoindex_session_1 (id=?)",
         ),
         (
             profiles_of(&scope(), &["a", "b"]).build(on),

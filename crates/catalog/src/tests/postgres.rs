@@ -11,7 +11,7 @@ use crate::audit::{first_chain_after, last_of, newest, note_head, oldest};
 use crate::entities::row::{self, Row};
 use crate::entities::{api_key, audit_entry, audit_head, customer_profile, register_revision, session, tenant};
 use crate::migrations::STEPS;
-use crate::register::{expired, forget, page, profiles_of, set_revision, touched};
+use crate::register::{forget, page, profiles_of, removed, set_revision, touched};
 
 #[test]
 fn the_schema_of_postgresql() {
@@ -40,7 +40,7 @@ fn the_statements_of_postgresql() -> Outcome {
     add("the next version of a key", row::update(row.clone(), row.version() - 1).build(on));
     add("the use of a key", touched(key()?.id, at(1)).build(on));
     add("a creation that was made before", forget(&creation()).build(on));
-    add("sessions that have expired", expired::<session::Entity>(at(1)).build(on));
+    add("a session that has ended", removed::<session::Entity>("id", "a", 1)?.build(on));
     add("the revision", set_revision(register_revision::Model::new(1)).build(on));
     add("profiles of customers", profiles_of(&scope(), &["a", "b"]).build(on));
     let profile = customer_profile::Entity::find_by_id(("a".to_owned(), "b".to_owned()));

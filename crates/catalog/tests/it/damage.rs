@@ -134,7 +134,7 @@ async fn f11_a_damaged_revision_or_head_takes_no_change() -> Outcome {
         let catalog = folder.catalog().await?;
         assert_eq!(kind(catalog.load(Revision(0), &mut |_| ()).await), reads, "{damage}");
         let audit = audit(&scope(), Timestamp::MIN);
-        let commit = RegisterCommit { records: Vec::new(), audit: vec![audit] };
+        let commit = RegisterCommit { audit: vec![audit], ..RegisterCommit::default() };
         let told = kind(folder.catalog().await?.commit(&commit).await);
         assert_eq!(told, Some(ErrorKind::Corrupt), "{damage}");
     }
@@ -153,6 +153,24 @@ async fn f11_a_chain_without_its_head_is_still_a_chain() -> Outcome {
     sql(&folder.file(), "UPDATE audit_entry SET hash = x'00'").await?;
     let told = folder.catalog().await?.audit_chain(None, 0, 9).await;
     assert_eq!(kind(told), Some(ErrorKind::Corrupt), "no hash has one byte");
+    Ok(())
+}
+
+/// What docs/operations.md tells the operator to run on a chain that has lost its head.
+#[tokio::test]
+async fn a_head_that_is_noted_anew_takes_changes_again() -> Outcome {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md"));
+    let statement = page.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+    let statement = statement.ok_or("no statement")?.replace("'acme'", &format!("'{}'", scope().tenant()));
+    let folder = Folder::new()?;
+    fixture::write(&folder.file()).await?;
+    let heads = folder.catalog().await?.audit_heads().await?;
+    sql(&folder.file(), &format!("DELETE FROM audit_head WHERE chain = '{}'", scope().tenant())).await?;
+    sql(&folder.file(), &statement).await?;
+    let catalog = folder.catalog().await?;
+    assert_eq!(catalog.audit_heads().await?, heads);
+    let audit = vec![audit(&scope(), Timestamp::MIN)];
+    catalog.commit(&RegisterCommit { audit, ..RegisterCommit::default() }).await?;
     Ok(())
 }
 

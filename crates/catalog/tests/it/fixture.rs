@@ -70,7 +70,13 @@ pub(crate) async fn write(path: &Path) -> Outcome {
     let records = [of_every_kind(&acme())?, vec![Record::Customer(profile(&acme()))]].concat();
     let server = Cause::command().draft(None, at(1_400_000_004), "workspace.change", "workspace:acme");
     let server = server.changing(Some("{}".to_owned()), Some(r#"{"name":"Acme Inc."}"#.to_owned()));
-    catalog.commit(&RegisterCommit { records, audit: vec![audit(&scope, at(1_400_000_004)), server] }).await?;
+    catalog
+        .commit(&RegisterCommit {
+            records,
+            audit: vec![audit(&scope, at(1_400_000_004)), server],
+            ..RegisterCommit::default()
+        })
+        .await?;
     Ok(catalog.close().await?)
 }
 
@@ -94,7 +100,7 @@ async fn check_old(catalog: &SqliteCatalog, wanted: VersionedZone, settings: Ten
     check(catalog, wanted, settings).await?;
     let versioned = workspace().versioned.next(at(1_400_000_009));
     let renamed = Workspace { name: "Acme Inc.".to_owned(), versioned, ..workspace() };
-    let commit = RegisterCommit { records: vec![Record::Workspace(renamed.clone())], audit: Vec::new() };
+    let commit = RegisterCommit { records: vec![Record::Workspace(renamed.clone())], ..RegisterCommit::default() };
     assert_eq!(catalog.commit(&commit).await?, Revision(1));
     assert_eq!(register(catalog).await?, (vec![Record::Workspace(renamed)], Revision(1)));
     Ok(())

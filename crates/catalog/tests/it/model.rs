@@ -36,7 +36,6 @@ enum Step {
     /// Records and what the log says; whether each version is raised to what fits at best.
     Commit(RegisterCommit, bool),
     Touch(Vec<(KeyId, Timestamp)>),
-    Purge(Timestamp),
     Reopen,
 }
 
@@ -80,7 +79,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (of, reference()).prop_map(|(of, table)| Step::Refer(of, table)),
         8 => (commit(), any::<bool>()).prop_map(|(commit, fits)| Step::Commit(commit, fits)),
         1 => vec((key(), instant()), 0..3).prop_map(Step::Touch),
-        1 => (0_i64..6).prop_map(|before| Step::Purge(Timestamp::from_micros(before))),
         1 => Just(Step::Reopen),
     ];
     vec(step, 1..24)
@@ -91,7 +89,8 @@ fn commit() -> impl Strategy<Value = RegisterCommit> {
     let draft = draft.prop_map(|(of, at, action, after)| {
         Cause::server().draft(of.map(tenant).as_ref(), at, &action, action.clone()).changing(None, after)
     });
-    (vec(records::record(), 0..4), vec(draft, 0..3)).prop_map(|(records, audit)| RegisterCommit { records, audit })
+    (vec(records::record(), 0..4), vec(records::removal(), 0..3), vec(draft, 0..3))
+        .prop_map(|(records, removals, audit)| RegisterCommit { records, removals, audit })
 }
 
 fn key() -> impl Strategy<Value = KeyId> {
@@ -107,7 +106,7 @@ async fn fitting(store: &MemoryCatalog, commit: &RegisterCommit) -> RegisterComm
             records::set_version(record, version);
             // Tried on a copy: what is asked for must not be stored yet.
             let records = vec![record.clone()];
-            if store.fork().commit(&RegisterCommit { records, audit: Vec::new() }).await.is_ok() {
+            if store.fork().commit(&RegisterCommit { records, ..RegisterCommit::default() }).await.is_ok() {
                 break;
             }
         }
@@ -129,7 +128,6 @@ async fn take(store: &impl WholeCatalog, step: &Step) -> Option<ErrorKind> {
         Step::Refer(of, table) => kind(store.store_reference(&scope(*of), table, &draft(*of)).await),
         Step::Commit(commit, _) => kind(store.commit(commit).await),
         Step::Touch(used) => kind(store.touch_keys(used).await),
-        Step::Purge(before) => kind(store.purge(*before).await),
         Step::Reopen => None,
     }
 }

@@ -9,6 +9,12 @@
 //!
 //! Numbers are 8 bytes, little endian. A text is its length and its bytes; one that is missing is the length 2^64-1.
 
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::ids::UserId;
+use super::principal::Subject;
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
 
@@ -38,26 +44,57 @@ pub struct AuditDraft {
     pub request_id: Option<String>,
 }
 
-/// Who causes a change, and from where: what every entry about it has in common.
+/// Who does something. Its text is what [`AuditDraft::actor`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// The server itself.
+    Server,
+    /// Whoever asks, for what needs no credential.
+    Anyone,
+    /// Who has shown a credential.
+    Subject(Subject),
+    /// A person who has shown a password or a token that is taken once.
+    User(UserId),
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server => f.write_str("server"),
+            Self::Anyone => f.write_str("anyone"),
+            Self::Subject(subject) => subject.fmt(f),
+            Self::User(user) => write!(f, "user:{user}"),
+        }
+    }
+}
+
+/// Who causes a change, and from where: what every entry about it has in common. Its texts are made when something is
+/// written, which most requests never do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// As [`AuditDraft::actor`].
-    pub actor: String,
+    /// Who.
+    pub actor: Actor,
     /// The address that the request came from.
-    pub address: Option<String>,
+    pub address: Option<IpAddr>,
     /// The id of the request.
-    pub request_id: Option<String>,
+    pub request_id: Option<Arc<str>>,
 }
 
 impl Cause {
     /// The server itself.
     pub fn server() -> Self {
-        Self { actor: "server".to_owned(), address: None, request_id: None }
+        Self { actor: Actor::Server, address: None, request_id: None }
     }
 
     /// A command of the one who holds the data folder.
     pub fn command() -> Self {
-        Self { actor: "command".to_owned(), address: None, request_id: None }
+        Self { actor: Actor::Subject(Subject::Command), address: None, request_id: None }
+    }
+
+    /// A person, where this one came from.
+    #[must_use]
+    pub fn of_user(&self, user: UserId) -> Self {
+        Self { actor: Actor::User(user), ..self.clone() }
     }
 
     /// What is to be written about `action` on `target` in the log of `workspace`.
@@ -71,13 +108,13 @@ impl Cause {
         AuditDraft {
             workspace: workspace.cloned(),
             at,
-            actor: self.actor.clone(),
+            actor: self.actor.to_string(),
             action: action.to_owned(),
             target: target.into(),
             before: None,
             after: None,
-            address: self.address.clone(),
-            request_id: self.request_id.clone(),
+            address: self.address.map(|address| address.to_string()),
+            request_id: self.request_id.as_deref().map(str::to_owned),
         }
     }
 }
@@ -121,6 +158,13 @@ impl AuditEntry {
     /// The head of the chain that ends with this entry.
     pub fn head(&self) -> AuditHead {
         AuditHead { seq: self.seq, hash: self.hash }
+    }
+
+    /// What its texts take, in bytes.
+    pub fn bytes(&self) -> usize {
+        let AuditDraft { actor, action, target, before, after, address, request_id, .. } = &self.draft;
+        let optional = [before, after, address, request_id].map(|text| text.as_ref().map_or(0, String::len));
+        optional.into_iter().sum::<usize>() + actor.len() + action.len() + target.len()
     }
 
     /// Whether this is the entry that follows `head`, as it was written.

@@ -18,7 +18,8 @@ pub const KEY_PREFIX: &str = "nm_";
 /// Characters of the secret.
 pub const SECRET_CHARS: usize = 30;
 const CHECKSUM_CHARS: usize = 6;
-const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// The digits of base 62, least first: no sign that a double click would stop at.
+pub const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// What a key was made for; a word for people and for programs that look for leaked keys. Both kinds count alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,7 +116,7 @@ fn checksum(text: &str) -> [u8; CHECKSUM_CHARS] {
     let mut rest = crc32fast::hash(text.as_bytes());
     let mut digits = [b'0'; CHECKSUM_CHARS];
     for digit in digits.iter_mut().rev() {
-        *digit = DIGITS[(rest % 62) as usize];
+        *digit = BASE62[(rest % 62) as usize];
         rest /= 62;
     }
     digits

@@ -4,7 +4,10 @@
 //! A token or a session names a person, never rights: the person, the membership and the workspace are looked up for
 //! each request, so that a change of any of them holds at once.
 
+mod ended;
+mod held_key;
 mod lookup;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -20,17 +23,19 @@ use super::record::{
 use super::rights::{KeyScopes, Rights, Role};
 use crate::tenant::{TenantId, TenantScope};
 use crate::time::Timestamp;
+use held_key::HeldKey;
 
 /// The records of the register.
 #[derive(Debug, Default)]
 pub struct Register {
     workspaces: HashMap<TenantId, Arc<Workspace>>,
+    workspace_ids: BTreeSet<TenantId>,
     projects: BTreeMap<(TenantId, Arc<str>), Project>,
     users: HashMap<UserId, Arc<User>>,
-    users_by_email: HashMap<Box<str>, UserId>,
+    users_by_email: BTreeMap<Box<str>, UserId>,
     memberships: BTreeMap<(TenantId, UserId), Membership>,
     workspaces_of: HashMap<UserId, BTreeSet<TenantId>>,
-    keys: HashMap<KeyId, Arc<ApiKey>>,
+    keys: HashMap<KeyId, HeldKey>,
     registered_keys: HashMap<[u8; 32], KeyId>,
     keys_of: BTreeMap<Option<TenantId>, BTreeSet<KeyId>>,
     secrets: HashMap<SecretId, Arc<SigningSecret>>,
@@ -52,6 +57,7 @@ impl Register {
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Workspace(workspace) => {
+                self.workspace_ids.insert(workspace.id.clone());
                 self.workspaces.insert(workspace.id.clone(), Arc::new(workspace));
             }
             Record::Project(project) => {
@@ -113,10 +119,16 @@ impl Register {
             key.workspace = Some(known.id.clone());
         }
         if key.origin == KeyOrigin::Registered {
-            self.registered_keys.insert(key.hash, key.id);
+            // A text is free again when its key is revoked: it leads to the key that was not, if there is one.
+            let other = self.registered_keys.get(&key.hash).filter(|other| **other != key.id);
+            let is_held = other.and_then(|other| self.keys.get(other)).is_some_and(|it| it.key.revoked.is_none());
+            if key.revoked.is_none() || !is_held {
+                self.registered_keys.insert(key.hash, key.id);
+            }
         }
         self.keys_of.entry(key.workspace.clone()).or_default().insert(key.id);
-        self.keys.insert(key.id, Arc::new(key));
+        let before = self.keys.remove(&key.id);
+        self.keys.insert(key.id, HeldKey::after(before, key));
     }
 
     fn apply_session(&mut self, session: Session) {
@@ -128,27 +140,6 @@ impl Register {
         }
         self.sessions_by_user.entry(session.user).or_default().insert(session.id);
         self.sessions.insert(session.id, session);
-    }
-
-    /// Notes that a key was used.
-    pub fn touch(&mut self, key: KeyId, now: Timestamp) {
-        if let Some(key) = self.keys.get_mut(&key) {
-            let key = Arc::make_mut(key);
-            key.last_used = key.last_used.max(Some(now));
-        }
-    }
-
-    /// Forgets the sessions, invitations, resets of passwords and creations that have expired before `before`.
-    pub fn purge(&mut self, before: Timestamp) {
-        self.sessions.retain(|_, session| session.expires >= before);
-        self.sessions_by_cookie.retain(|_, id| self.sessions.contains_key(id));
-        self.sessions_by_user.values_mut().for_each(|ids| ids.retain(|id| self.sessions.contains_key(id)));
-        self.invitations.retain(|_, invitation| invitation.expires >= before);
-        self.invitations_by_token.retain(|_, id| self.invitations.contains_key(id));
-        self.invitations_by_workspace.values_mut().for_each(|ids| ids.retain(|id| self.invitations.contains_key(id)));
-        self.resets.retain(|_, reset| reset.expires >= before);
-        self.resets_by_token.retain(|_, user| self.resets.contains_key(user));
-        self.creations.retain(|_, creation| creation.expires >= before);
     }
 
     /// Who a key of the register acts for. `registered_hash` is what keys that were made elsewhere are hashed with.
@@ -164,11 +155,11 @@ impl Register {
     ) -> Result<Principal, Refusal> {
         let key = if text.starts_with(KEY_PREFIX) {
             let id = KeyText::id_of(text).map_err(|_| Refusal::BrokenKey)?;
-            let key = self.keys.get(&id).filter(|key| key.origin != KeyOrigin::Registered);
+            let key = self.key(id).filter(|key| key.origin != KeyOrigin::Registered);
             // Compared in constant time.
             key.filter(|key| blake3::Hash::from_bytes(key.hash) == blake3::hash(text.as_bytes()))
         } else {
-            self.registered_keys.get(&registered_hash(text)).and_then(|id| self.keys.get(id))
+            self.registered_keys.get(&registered_hash(text)).and_then(|id| self.key(*id))
         };
         let key = key.ok_or(Refusal::UnknownKey)?;
         check_times(key.revoked, key.expires, now)?;
@@ -280,7 +271,7 @@ impl Register {
         }
         match &principal.subject {
             Subject::Key(id) => {
-                let key = self.keys.get(id).ok_or(Refusal::UnknownKey)?;
+                let key = self.key(*id).ok_or(Refusal::UnknownKey)?;
                 check_times(key.revoked, key.expires, now)?;
             }
             Subject::Signature(id) => {

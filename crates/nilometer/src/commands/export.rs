@@ -73,7 +73,7 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     };
     engine.catch_up().await?;
     let noted = Cause::command().draft(Some(scope.tenant()), engine.clock.now(), "export", "events");
-    engine.register_store().commit(&RegisterCommit { records: Vec::new(), audit: vec![noted] }).await?;
+    engine.register_store().commit(&RegisterCommit { audit: vec![noted], ..RegisterCommit::default() }).await?;
     let written = match &output {
         Some(path) => to_file(&*engine.ledger, &scope, query, format, path).await,
         None => to_stdout(&*engine.ledger, &scope, query, format).await,

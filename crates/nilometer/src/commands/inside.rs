@@ -114,7 +114,7 @@ async fn fill(engine: &Engine, plan: RegisterPlan) -> anyhow::Result<Vec<String>
             texts.sort_unstable();
             return Ok(texts);
         }
-        engine.register_store().commit(&RegisterCommit { records, audit: Vec::new() }).await?;
+        engine.register_store().commit(&RegisterCommit { records, ..RegisterCommit::default() }).await?;
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     };
     let access = register::open(&engine, &config.access, config.keyring, None).await?;
     let keeping_up = tokio::spawn(Arc::clone(&access).keep_up());
+    let clearing = tokio::spawn(Arc::clone(&access).keep_clearing());
     let state = ApiState::new(ApiParts {
         pipeline: Arc::clone(&pipeline),
         reads,
@@ -74,6 +75,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     let ending = api::serve(listener, router, serving, signals.ending(&pipeline)).await;
     drop(requests);
     keeping_up.abort();
+    clearing.abort();
     access.store_uses().await;
     match ending {
         Ending::Failed(reason) => {

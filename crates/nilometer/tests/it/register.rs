@@ -89,6 +89,27 @@ fn an_operator_begins_with_one_command_and_goes_on_while_the_server_runs() {
 }
 
 #[test]
+fn a_list_of_more_than_a_page_is_listed_whole() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let ids: Vec<_> = (0..1_001).map(|n| format!("w{n:04}")).collect();
+    for id in &ids {
+        assert_eq!(server.post("/v1/workspaces", json!({"id": id}).to_string()).0, 201);
+    }
+    let (_, page) = server.get("/v1/workspaces?limit=1000");
+    assert!(page["next_cursor"].is_string(), "one page does not hold them");
+    let listed = |at: &[&str]| {
+        let listed = answer(&[&["admin", "list", "workspaces"], at].concat());
+        let rows = listed["data"].as_array().unwrap().iter();
+        let made = rows.map(|row| row["id"].as_str().unwrap().to_owned()).filter(|id| id != "default");
+        made.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&["--url", &server.url()]), ids);
+    server.stop();
+    assert_eq!(listed(&["--data", data.path().to_str().unwrap()]), ids);
+}
+
+#[test]
 fn a_mistyped_folder_is_no_new_folder() {
     let data = tempfile::tempdir().unwrap();
     let missing = data.path().join("typo");

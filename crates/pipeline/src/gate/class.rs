@@ -16,9 +16,10 @@ use domain::time::{TimeRange, Timestamp};
 /// A class of work; each has a gate of its own, so that no class waits for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkClass {
-    /// Needs no segment file: sums of whole hours, which are kept, and whether a record is a dead letter.
+    /// Needs no segment file: sums of whole hours, which are kept, whether a record is a dead letter, and a page of a
+    /// list that memory holds.
     Lookup,
-    /// Reads segment files.
+    /// Reads segment files, or the audit log.
     Read,
     /// Holds the sets of users of days, from the first one read until all are counted.
     Statistics,

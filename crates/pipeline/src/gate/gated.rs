@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::access::audit::{AuditEntry, AuditFilter};
 use domain::activity::DailyUsers;
 use domain::calendar::Day;
 use domain::event::EventId;
@@ -23,6 +24,7 @@ use ports::analytics::{Analytics, Summary};
 use ports::held::{self, Held};
 use ports::live::{Live, LiveEvent, LiveWindow};
 use ports::queries::{Queries, QueryAnswer};
+use ports::register::AuditLog;
 use ports::reports::{
     Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
 };
@@ -67,7 +69,19 @@ impl<P: ?Sized> Gated<P> {
     where
         C: Future<Output = Result<T, PortError>>,
     {
-        let permit = Arc::new(self.limiter.admit(class, scope.tenant()).await?);
+        self.run_in_turn_of(scope.tenant(), class, call).await
+    }
+
+    async fn run_in_turn_of<T, C>(
+        &self,
+        tenant: &TenantId,
+        class: WorkClass,
+        call: impl FnOnce() -> C,
+    ) -> Result<(T, Arc<FairPermit>), PortError>
+    where
+        C: Future<Output = Result<T, PortError>>,
+    {
+        let permit = Arc::new(self.limiter.admit(class, tenant).await?);
         let answer = held::during(Held::new(permit.clone()), call()).await?;
         Ok((answer, permit))
     }
@@ -183,6 +197,31 @@ impl ActiveUsers for Gated<dyn ActiveUsers> {
 impl Queries for Gated<dyn Queries> {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
         self.run(WorkClass::Query, scope, || self.port.query(scope, query)).await
+    }
+}
+
+/// What requests read of the audit log; its chains are for those who verify them.
+impl Gated<dyn AuditLog> {
+    /// As [`AuditLog::audit_entries`].
+    ///
+    /// # Errors
+    /// As there, and `Overloaded` when too much waits.
+    pub async fn audit_entries(
+        &self,
+        scope: &TenantScope,
+        filter: &AuditFilter,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        self.run(WorkClass::Read, scope, || self.port.audit_entries(scope, filter, limit)).await
+    }
+
+    /// As [`AuditLog::server_audit_entries`]; the operator takes turns with the tenants.
+    ///
+    /// # Errors
+    /// As there, and `Overloaded` when too much waits.
+    pub async fn server_audit_entries(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditEntry>, PortError> {
+        let call = || self.port.server_audit_entries(filter, limit);
+        self.run_in_turn_of(&TenantId::server(), WorkClass::Read, call).await.map(|(entries, _permit)| entries)
     }
 }
 

@@ -88,18 +88,35 @@ impl Settings {
         }
     }
 
-    /// Changes the zone: stored as wanted, then applied. The caller holds the tenant's lock.
-    pub(super) async fn change_zone(&self, scope: &TenantScope, zone: &Zone, cause: &Cause) -> Result<(), PortError> {
+    /// Stores the zone as wanted; `None` when it holds already. The caller holds both locks of the tenant, and goes on
+    /// with [`Settings::apply_wanted`].
+    pub(super) async fn want_zone(
+        &self,
+        scope: &TenantScope,
+        zone: &Zone,
+        cause: &Cause,
+    ) -> Result<Option<VersionedZone>, PortError> {
         let applied = self.active_users.applied_zone(scope);
         let stored = self.stored_zone(scope).await?;
         if applied.zone == *zone && stored.as_ref().is_none_or(|stored| stored.zone == *zone) {
-            return Ok(());
+            return Ok(None);
         }
         let wanted = match stored {
             Some(stored) if stored.zone == *zone && stored.version > applied.version => stored,
             stored => self.store_zone(scope, zone, &applied, stored, cause).await?,
         };
-        let changed = self.apply(scope, &wanted).await;
+        let mut pending = self.pending.write();
+        if applied.zone == wanted.zone {
+            pending.remove(scope.tenant());
+        } else {
+            pending.insert(scope.tenant().clone(), wanted.clone());
+        }
+        Ok(Some(wanted))
+    }
+
+    /// Applies a zone that was stored as wanted. The caller holds the tenant's lock of zones.
+    pub(super) async fn apply_wanted(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
+        let changed = self.apply(scope, wanted).await;
         if changed.as_ref().is_err_and(|error| !is_final(error)) {
             self.unfinished.notify_one();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::access::audit::AuditDraft;
+use domain::access::ids::UserId;
 use domain::calendar::Day;
 use domain::users::UserSet;
 use ports::active_users::{ActiveUsersQuery, VersionedZone};
@@ -24,13 +25,20 @@ use domain::window::WindowRule;
 
 fn somebody() -> &'static Cause {
     static SOMEBODY: LazyLock<Cause> =
-        LazyLock::new(|| Cause { actor: "user:ann".to_owned(), address: None, request_id: None });
+        LazyLock::new(|| Cause::server().of_user(UserId::parse("annannannann").unwrap()));
     &SOMEBODY
 }
 
 /// What is written about a choice that these tests make behind the settings.
 fn choice() -> AuditDraft {
     Cause::command().draft(Some(scope("a").tenant()), Timestamp::MIN, "zone.change", "settings")
+}
+
+fn kind(why: SettingsError) -> ErrorKind {
+    match why {
+        SettingsError::Port(why) => why.kind(),
+        SettingsError::OtherVersion(_) => unreachable!("{why}"),
+    }
 }
 
 fn settings(catalog: &Arc<MemoryCatalog>, stored: Vec<(TenantId, TenantSettings)>) -> Settings {
@@ -74,7 +82,7 @@ async fn what_cannot_be_stored_does_not_hold() {
     settings.change(&scope("a"), &change(120), somebody()).await.unwrap();
     let held = settings.get(&scope("a"));
     catalog.fail_next(FaultPoint::DiskFull);
-    assert_eq!(settings.change(&scope("a"), &change(7), somebody()).await.unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(kind(settings.change(&scope("a"), &change(7), somebody()).await.unwrap_err()), ErrorKind::Full);
     assert_eq!(settings.get(&scope("a")), held);
     settings.change(&scope("a"), &change(7), somebody()).await.unwrap();
 }
@@ -153,7 +161,7 @@ async fn i9_a_change_of_zone_does_not_hold_up_the_end_of_the_server() {
     let begun = tokio::time::timeout(Duration::ZERO, &mut changing).await;
     assert!(begun.is_err(), "the recount is under way");
     settings.stop();
-    assert_eq!(changing.await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(kind(changing.await.unwrap_err()), ErrorKind::Closed);
     assert_eq!(settings.get(&a).generation, 0);
 }
 
@@ -216,7 +224,7 @@ async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_on
     assert_eq!(settings.calendar(&a).zone, Zone::utc());
     assert_eq!((settings.pending_zone(&a), settings.pending_zone(&scope("b"))), (Some(tokyo(1).zone), None));
     settings.stop();
-    assert_eq!(changing.await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(kind(changing.await.unwrap_err()), ErrorKind::Closed);
     assert_eq!(wanted(&catalog).await, Some(tokyo(1)), "the next start goes on with it");
 }
 
@@ -224,7 +232,7 @@ async fn a_zone_is_wanted_before_it_is_applied_and_answers_are_of_the_applied_on
 async fn a_zone_that_can_never_be_counted_is_no_longer_wanted() {
     let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Gone]));
     let settings = over(&catalog, ledger.clone(), Vec::new());
-    assert_eq!(settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(kind(settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err()), ErrorKind::Gone);
     assert_eq!(settings.pending_zone(&scope("a")), None);
     assert_eq!(wanted(&catalog).await, Some(VersionedZone { zone: Zone::utc(), version: 2 }));
     assert!(settings.resume_all().await, "nothing is left to do");
@@ -251,8 +259,8 @@ async fn the_log_says_who_changed_what_and_what_the_server_gave_up() {
     settings.change(&scope("b"), &change(7), somebody()).await.unwrap();
     settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err();
     let expected = [
-        ["user:ann", "settings.change", r#"{"max_lateness_sec":null}"#, r#"{"max_lateness_sec":120}"#],
-        ["user:ann", "zone.change", r#"{"timezone":"UTC"}"#, r#"{"timezone":"Asia/Tokyo"}"#],
+        ["user:annannannann", "settings.change", r#"{"max_lateness_sec":null}"#, r#"{"max_lateness_sec":120}"#],
+        ["user:annannannann", "zone.change", r#"{"timezone":"UTC"}"#, r#"{"timezone":"Asia/Tokyo"}"#],
         ["server", "zone.change", r#"{"timezone":"Asia/Tokyo"}"#, r#"{"timezone":"UTC"}"#],
     ];
     assert_eq!(log(&catalog).await, expected);
@@ -286,7 +294,7 @@ async fn i7_a_recount_that_failed_is_made_again_until_it_succeeds() {
     let stop = Stop::new();
     let resuming = tokio::spawn(Arc::clone(&settings).resume_recounts(stop.signal()));
     tokio::task::yield_now().await;
-    assert_eq!(settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(kind(settings.change(&scope("a"), &to_tokyo(), somebody()).await.unwrap_err()), ErrorKind::Unavailable);
     assert_eq!(settings.pending_zone(&scope("a")), Some(tokyo(1).zone));
     while settings.pending_zone(&scope("a")).is_some() {
         clock.advance(Duration::from_secs(60));
@@ -312,7 +320,7 @@ async fn a_recount_holds_up_no_other_setting_and_is_not_forgotten_for_one() {
     let mut other = std::pin::pin!(settings.change(&a, &utc, somebody()));
     assert!(tokio::time::timeout(Duration::ZERO, &mut other).await.is_err(), "one change of the zone at a time");
     settings.stop();
-    assert_eq!(recounting.await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(kind(recounting.await.unwrap_err()), ErrorKind::Closed);
     assert!(other.await.is_ok(), "it had its turn, and found that the zone it wants is the one that holds");
 }
 
@@ -325,7 +333,7 @@ async fn i6_changes_of_a_zone_that_wait_for_another_are_bounded_in_number() {
     for change in &mut waiting {
         assert!(tokio::time::timeout(Duration::ZERO, change).await.is_err());
     }
-    assert_eq!(settings.change(&a, &zone, somebody()).await.unwrap_err().kind(), ErrorKind::Overloaded);
+    assert_eq!(kind(settings.change(&a, &zone, somebody()).await.unwrap_err()), ErrorKind::Overloaded);
     drop(waiting);
     let mut next = std::pin::pin!(settings.change(&a, &zone, somebody()));
     assert!(tokio::time::timeout(Duration::ZERO, &mut next).await.is_err(), "there is room again");
@@ -356,4 +364,89 @@ async fn an_older_choice_gives_way_to_a_later_one_that_is_applied() {
     assert_eq!(settings.calendar(&scope("a")).zone, tokyo(7).zone);
     assert_eq!(wanted(&catalog).await, Some(tokyo(8)));
     assert_eq!(settings.pending_zone(&scope("a")), None);
+}
+
+#[tokio::test]
+async fn of_changes_of_one_version_one_is_made() {
+    let catalog = Arc::new(MemoryCatalog::new());
+    let settings = Arc::new(settings(&catalog, Vec::new()));
+    for round in 0..20 {
+        let expected = Some(settings.version(&scope("a")));
+        let writers = (0..8).map(|writer| {
+            let settings = Arc::clone(&settings);
+            let change = SettingsChange { expected, ..change(1 + 8 * round + writer) };
+            tokio::spawn(async move { settings.change(&scope("a"), &change, somebody()).await.is_ok() })
+        });
+        let mut made = 0;
+        for writer in writers.collect::<Vec<_>>() {
+            made += u32::from(writer.await.unwrap());
+        }
+        assert_eq!(made, 1, "{round}");
+    }
+    assert_eq!(log(&catalog).await.len(), 20);
+    let stale = SettingsChange { expected: Some(7), ..SettingsChange::default() };
+    let told = settings.change(&scope("a"), &stale, somebody()).await.unwrap_err();
+    assert!(matches!(told, SettingsError::OtherVersion(is) if is == settings.version(&scope("a"))), "{told}");
+}
+
+#[tokio::test]
+async fn the_version_is_that_of_the_wanted_zone_and_goes_back_with_it() {
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(&[ErrorKind::Unavailable, ErrorKind::Gone]));
+    let settings = over(&catalog, ledger, Vec::new());
+    let (a, version) = (scope("a"), || settings.version(&scope("a")));
+    let (first, zone) = (version(), |expected| SettingsChange { expected: Some(expected), ..to_tokyo() });
+    assert_eq!(kind(settings.change(&a, &zone(first), somebody()).await.unwrap_err()), ErrorKind::Unavailable);
+    let second = version();
+    assert_ne!(first, second, "it is wanted, and not applied yet");
+    for other in [zone(first), SettingsChange { expected: Some(first), ..change(1) }] {
+        let told = settings.change(&a, &other, somebody()).await.unwrap_err();
+        assert!(matches!(told, SettingsError::OtherVersion(is) if is == second), "{told}");
+    }
+    assert_eq!(kind(settings.change(&a, &zone(second), somebody()).await.unwrap_err()), ErrorKind::Gone);
+    assert_eq!(version(), first, "the zone that cannot be applied was taken back");
+    let both = SettingsChange { expected: Some(first), ..change(7) };
+    settings.change(&a, &SettingsChange { zone: to_tokyo().zone, ..both }, somebody()).await.unwrap();
+    assert_eq!((settings.calendar(&a).zone, settings.get(&a).settings.max_lateness_sec), (tokyo(0).zone, Some(7)));
+    let after = over(&catalog, Failing::with(&[]), catalog.settings().await.unwrap());
+    assert_eq!(after.version(&scope("b")), first, "I5");
+}
+
+/// Recounts that wait until they are let go on.
+#[derive(Debug, Default)]
+struct Slow {
+    go: Notify,
+    applied: Mutex<VersionedZone>,
+}
+
+#[async_trait]
+impl ActiveUsers for Slow {
+    async fn active_users(&self, _: &TenantScope, _: &ActiveUsersQuery) -> Result<BTreeMap<Day, UserSet>, PortError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn applied_zone(&self, _: &TenantScope) -> VersionedZone {
+        self.applied.lock().clone()
+    }
+
+    async fn recount(&self, _: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
+        self.go.notified().await;
+        *self.applied.lock() = wanted.clone();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_others_set_while_a_zone_was_applied_is_not_overwritten_unseen() {
+    let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Arc::new(Slow::default()));
+    let settings = over(&catalog, ledger.clone(), Vec::new());
+    let a = scope("a");
+    let expected = Some(settings.version(&a));
+    let both = SettingsChange { zone: to_tokyo().zone, expected, ..change(7) };
+    let mut changing = std::pin::pin!(settings.change(&a, &both, somebody()));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut changing).await.is_err(), "the recount is under way");
+    let other = SettingsChange { expected: Some(settings.version(&a)), ..change(8) };
+    settings.change(&a, &other, somebody()).await.unwrap();
+    ledger.go.notify_one();
+    assert_eq!(kind(changing.await.unwrap_err()), ErrorKind::Conflict);
+    assert_eq!((settings.calendar(&a).zone, settings.get(&a).settings.max_lateness_sec), (tokyo(0).zone, Some(8)));
 }

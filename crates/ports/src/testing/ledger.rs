@@ -12,6 +12,7 @@ pub mod hours;
 pub mod records;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
@@ -22,7 +23,7 @@ use domain::record::{Body, EventIdentity, RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::active_users::VersionedZone;
 use crate::journal::Delivery;
@@ -37,6 +38,7 @@ pub use active_users::set_zone;
 pub struct MemoryLedger {
     rule: WindowRule,
     state: Mutex<State>,
+    questions: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,18 @@ impl MemoryLedger {
             closed_through: Timestamp::MIN,
             zones: HashMap::new(),
         };
-        Self { rule, state: Mutex::new(state) }
+        Self { rule, state: Mutex::new(state), questions: AtomicU64::new(0) }
+    }
+
+    /// How often its reports, sums and queries were asked for.
+    pub fn questions(&self) -> u64 {
+        self.questions.load(Ordering::Relaxed)
+    }
+
+    /// What a question is answered from.
+    fn ask(&self) -> MutexGuard<'_, State> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        self.state.lock()
     }
 }
 

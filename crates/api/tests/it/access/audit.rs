@@ -1,5 +1,6 @@
 //! The audit log.
 
+use domain::limits::PAGE_BYTES_MAX;
 use serde_json::{Value, json};
 
 use super::cast::{Cast, PASSWORD, send};
@@ -74,16 +75,85 @@ async fn i5_the_log_of_one_workspace_says_nothing_of_another_nor_of_the_server()
 #[tokio::test]
 async fn reads_of_raw_events_are_logged_when_the_workspace_asks_for_that() {
     let cast = Cast::new().await;
+    cast.ask("admin", "POST", "/v1/projects", json!({"id": "web"})).await.json(201);
+    let bound = json!({"name": "of web", "scopes": ["read"], "project": "web"});
+    let bound = cast.ask("admin", "POST", "/v1/keys", bound).await.json(201)["key"].as_str().unwrap().to_owned();
     let reads = async || {
         let found = cast.ask("admin", "GET", "/v1/audit?action=events.read", Value::Null).await.json(200);
-        found["data"].as_array().unwrap().len()
+        let told = |entry: &Value| (entry["target"].as_str().unwrap().to_owned(), entry["after"].clone());
+        found["data"].as_array().unwrap().iter().rev().map(told).collect::<Vec<_>>()
     };
     cast.ask("member", "GET", "/v1/events", Value::Null).await.json(200);
-    assert_eq!(reads().await, 0);
+    assert_eq!(reads().await, []);
     cast.ask("admin", "PATCH", "/v1/workspace", json!({"audit_reads": true})).await.json(200);
-    cast.ask("member", "GET", "/v1/events", Value::Null).await.json(200);
-    cast.ask("member", "GET", "/v1/events/none", Value::Null).await.problem(404);
-    cast.ask("key read", "POST", "/v1/query", json!({"aggregations": [{"op": "count"}]})).await.json(200);
+    let filtered = "/v1/events?from=2026-11-01&to=2026-11-20T10:00&tz=Asia/Tokyo&customer=&type=call&limit=5";
+    for path in ["/v1/events", filtered] {
+        cast.ask("member", "GET", path, Value::Null).await.json(200);
+    }
+    cast.ask("member", "GET", "/v1/events/none?source=s", Value::Null).await.problem(404);
+    let query = json!({"from": "2026-11-01", "aggregations": [{"op": "count"}], "group_by": ["type"]});
+    cast.ask("key read", "POST", "/v1/query", query.clone()).await.json(200);
+    let web = format!("Bearer {bound}");
+    send(&cast.api, &web, "GET", "/v1/events?user=u", &[], Value::Null).await.json(200);
+    send(&cast.api, &web, "POST", "/v1/query", &[], query.clone()).await.json(200);
+    // What is refused reads nothing, and sums are no raw events.
+    cast.ask("member", "GET", "/v1/events?from=never", Value::Null).await.problem(400);
+    cast.ask("member", "POST", "/v1/query", json!({})).await.problem(400);
     cast.ask("viewer", "GET", "/v1/customers", Value::Null).await.json(200);
-    assert_eq!(reads().await, 3);
+    let given = json!({
+        "from": "2026-11-01", "to": "2026-11-20T10:00", "tz": "Asia/Tokyo", "customer": "", "type": "call",
+        "limit": "5",
+    });
+    let expected = [
+        ("GET /v1/events", json!({})),
+        ("GET /v1/events", given),
+        ("GET /v1/events/{id}", json!({"id": "none", "source": "s"})),
+        ("POST /v1/query", json!({"query": query})),
+        ("GET /v1/events", json!({"user": "u", "project": "web"})),
+        ("POST /v1/query", json!({"query": query, "project": "web"})),
+    ];
+    assert_eq!(reads().await, expected.map(|(route, asked)| (route.to_owned(), asked)));
+
+    let long =
+        json!({"aggregations": [{"op": "count"}], "filter": {"field": "type", "op": "eq", "value": "x".repeat(250)}});
+    let many = json!({"aggregations": [{"op": "count"}], "filter": {"or": vec![long["filter"].clone(); 20]}});
+    cast.ask("member", "POST", "/v1/query", many).await.json(200);
+    let (_, told) = reads().await.pop().unwrap();
+    assert!(told["begins"].as_str().unwrap().starts_with("{\"query\":{"), "{told}");
+    assert!(told["bytes"].as_u64().unwrap() > 4_096 && told.to_string().len() < 5_000, "{told}");
+    for (caller, event) in [("member", "e1"), ("member", "e2")] {
+        cast.ask(caller, "POST", "/v1/events?wait=applied", json!({"id": event})).await.json(202);
+    }
+    let page = cast.ask("member", "GET", "/v1/events?limit=1", Value::Null).await.json(200);
+    let next = format!("/v1/events?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());
+    cast.ask("member", "GET", &next, Value::Null).await.json(200);
+    assert_eq!(reads().await.pop().unwrap().1, json!({"limit": "1", "is_next_page": true}));
+}
+
+/// Entries that are long fill a page before its rows do; the pages are the whole log all the same.
+#[tokio::test]
+async fn i6_a_page_of_long_entries_is_not_longer_than_any_page() {
+    let cast = Cast::new().await;
+    cast.ask("member", "POST", "/v1/events?wait=applied", json!({"id": "e1", "customer": "c"})).await.json(202);
+    // An entry tells the names of all attributes: 15 KiB.
+    let names = (0..60).map(|n| (format!("{n:0>250}"), json!(1)));
+    let attributes: serde_json::Map<_, _> = names.collect();
+    cast.ask("admin", "PATCH", "/v1/customers/c", json!({"attributes": attributes})).await.json(200);
+    for n in 0..300 {
+        cast.ask("admin", "PATCH", "/v1/customers/c", json!({"name": format!("n{n}")})).await.json(200);
+    }
+    let (mut seqs, mut next, mut pages) = (Vec::new(), Some(String::new()), 0);
+    while let Some(cursor) = next {
+        let begin = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+        let reply = cast.ask("admin", "GET", &format!("/v1/audit?limit=1000{begin}"), Value::Null).await;
+        assert!(reply.body.len() < PAGE_BYTES_MAX + (64 << 10), "{}", reply.body.len());
+        let page = reply.json(200);
+        seqs.extend(page["data"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()));
+        next = page["next_cursor"].as_str().map(str::to_owned);
+        pages += 1;
+    }
+    assert!(pages >= 2, "{pages}");
+    assert_eq!(seqs, (1..=seqs.len() as u64).rev().collect::<Vec<_>>());
+    let lines = cast.ask("admin", "GET", "/v1/audit?format=ndjson", Value::Null).await;
+    assert_eq!(lines.text().lines().count(), seqs.len() + 1, "with the entry of this export");
 }

@@ -58,7 +58,11 @@ impl Cast {
     }
 
     pub(super) async fn reached(reach: Reach) -> Self {
-        let api = TestApi::reached(Limits::default(), Keyring::new(), reach).await;
+        Self::with(Keyring::new(), reach).await
+    }
+
+    pub(super) async fn with(configured: Keyring, reach: Reach) -> Self {
+        let api = TestApi::reached(Limits::default(), configured, reach).await;
         let mut credentials = BTreeMap::new();
         for workspace in ["a", "b"] {
             api.access.create_workspace(&by(), workspace, None, None).await.unwrap();
@@ -70,10 +74,10 @@ impl Cast {
         let scopes = [("key ingest", KeyScope::Ingest), ("key read", KeyScope::Read), ("key admin", KeyScope::Admin)];
         for (name, scope) in scopes {
             let made = api.access.create_key(&by(), Some(&tenant("a")), new_key(&[scope]), None).await.unwrap();
-            credentials.insert(name, made.text.unwrap());
+            credentials.insert(name, made.text.unwrap().expose().to_owned());
         }
         let made = api.access.create_key(&by(), None, new_key(&[]), None).await.unwrap();
-        credentials.insert("operator", made.text.unwrap());
+        credentials.insert("operator", made.text.unwrap().expose().to_owned());
         Self { api, credentials }
     }
 
@@ -123,7 +127,7 @@ pub(super) async fn send(
 pub(super) async fn person(api: &TestApi, workspace: &str, email: &str, role: Role) -> String {
     let made = api.access.add_member(&by(), &tenant(workspace), email, None, role, None).await.unwrap();
     if let Some(reset) = made.reset {
-        api.access.reset_password(&by(), &reset.token, PASSWORD).await.unwrap();
+        api.access.reset_password(&by(), reset.token.expose(), PASSWORD).await.unwrap();
     }
     log_in(api, email).await["access_token"].as_str().unwrap().to_owned()
 }

@@ -1,10 +1,11 @@
 //! API keys: made, used, bound, rotated, revoked, registered.
 
 use domain::access::rights::KeyScope;
+use domain::tenant::Keyring;
 use serde_json::{Value, json};
 
 use super::cast::{Cast, by, new_key, send, tenant};
-use crate::harness::Reply;
+use crate::harness::{Reach, Reply};
 
 fn id_of(key: &str) -> String {
     key.split('_').nth(2).unwrap().to_owned()
@@ -173,6 +174,60 @@ async fn a_key_made_elsewhere_is_registered_and_opens_the_workspace() {
     with(&cast, theirs, "POST", "/v1/events", json!({"id": "e"})).await.problem(401);
 }
 
+/// I5: whose text it is, in another workspace or in the configuration, is not told, and the server's log tells it.
+#[tokio::test]
+async fn i5_a_text_that_another_holds_is_refused_alike_whoever_that_is_and_free_when_it_is_revoked() {
+    let mut configured = Keyring::new();
+    configured.add(tenant("b"), "configured-key-of-b-0001").unwrap();
+    let cast = Cast::with(configured, Reach::default()).await;
+    let theirs = "phc_0123456789abcdefghij";
+    let register = async |workspace: &str, key: &str| {
+        let fields = json!({"name": "theirs", "scopes": ["ingest"], "key": key});
+        match workspace {
+            "a" => cast.ask("admin", "POST", "/v1/keys", fields).await,
+            _ => cast.ask("operator", "POST", &format!("/v1/workspaces/{workspace}/keys"), fields).await,
+        }
+    };
+    let of_b = register("b", theirs).await.json(201);
+    let (foreign, of_configuration) =
+        (register("a", theirs).await.problem(409), register("a", "configured-key-of-b-0001").await.problem(409));
+    for field in ["type", "detail", "field"] {
+        assert_eq!(foreign[field], of_configuration[field]);
+    }
+    let (all, id) = (foreign.to_string(), of_b["id"].as_str().unwrap());
+    assert!(!all.contains(id) && !all.contains(theirs), "{all}");
+    // The own workspace may know: it sees its keys.
+    let own = register("b", theirs).await.problem(409);
+    assert!(own["detail"].as_str().unwrap().contains("of this workspace"), "{own}");
+
+    let log = async |caller: &str, path: &str| {
+        let found = cast.ask(caller, "GET", path, Value::Null).await.json(200);
+        let is_it = |entry: &&Value| entry["action"] == "key.register.refused";
+        found["data"].as_array().unwrap().iter().filter(is_it).cloned().collect::<Vec<_>>()
+    };
+    let of_server = log("operator", "/v1/server/audit").await;
+    assert_eq!(of_server.len(), 1, "once a minute for one who tries: {of_server:?}");
+    assert_eq!(of_server[0]["target"], format!("key:{id}"));
+    assert_eq!((&of_server[0]["after"]["workspace"], &of_server[0]["after"]["holder"]), (&json!("a"), &json!("b")));
+    let of_a = log("admin", "/v1/audit?limit=1000").await;
+    assert_eq!(of_a.len(), 1);
+    assert!(of_a[0]["target"] == "key" && of_a[0]["after"].is_null(), "the holder is not named: {of_a:?}");
+    cast.api.clock.advance(std::time::Duration::from_secs(61));
+    register("a", "configured-key-of-b-0001").await.problem(409);
+    let of_server = log("operator", "/v1/server/audit").await;
+    assert_eq!(
+        (&of_server[0]["target"], &of_server[0]["after"]["not_noted_before"]),
+        (&json!("configuration"), &json!(1))
+    );
+
+    cast.api.access.revoke_key(&by(), Some(&tenant("b")), id, None).await.unwrap();
+    with(&cast, theirs, "POST", "/v1/events", json!({"id": "e"})).await.problem(401);
+    register("a", theirs).await.json(201);
+    with(&cast, theirs, "POST", "/v1/events?wait=applied", json!({"id": "e"})).await.json(202);
+    assert_eq!(cast.ask("member", "GET", "/v1/events/e", Value::Null).await.json(200)["tenant"], "a");
+    register("b", theirs).await.problem(409);
+}
+
 #[tokio::test]
 async fn a_repeated_creation_makes_nothing_new() {
     let cast = Cast::new().await;
@@ -246,7 +301,7 @@ async fn a_key_from_a_wrong_address_is_refused_and_a_key_of_another_workspace_is
         let of_nobody = cast.ask("owner", method, "/v1/keys/AAAAAAAAAAAA", body).await.problem(404);
         assert_eq!(of_b["detail"], of_nobody["detail"]);
     }
-    with(&cast, theirs.text.as_deref().unwrap(), "GET", "/v1/events", Value::Null).await.json(200);
+    with(&cast, theirs.text.as_ref().unwrap().expose(), "GET", "/v1/events", Value::Null).await.json(200);
 }
 
 /// Found in November 2026: a key shortened the life of one that it may not revoke, and the operator's made a wider one.

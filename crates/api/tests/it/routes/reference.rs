@@ -70,9 +70,9 @@ async fn what_is_stale_or_made_for_another_generation_is_refused() {
         assert_eq!(problem["field"], "ts", "{problem}");
     }
     let newer = table("free", "2025-10-08T13:00:00Z");
-    for (tag, status) in [("\"2\"", 412), ("\"0\"", 412), ("1", 400), ("\"x\"", 400), ("W/\"1\"", 400)] {
+    for tag in ["\"2\"", "\"0\"", "1", "\"x\"", "W/\"1\""] {
         for (method, body) in [("PUT", newer.as_str()), ("PATCH", r#"{"user_metadata": {}}"#)] {
-            let problem = api.send(method, PATH, &[("if-match", tag)], body.to_owned()).await.problem(status);
+            let problem = api.send(method, PATH, &[("if-match", tag)], body.to_owned()).await.problem(412);
             assert_eq!(problem["field"], "If-Match", "{problem}");
         }
     }

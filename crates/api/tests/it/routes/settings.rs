@@ -21,6 +21,14 @@ async fn patch(api: &TestApi, body: &str) -> crate::harness::Reply {
     api.send("PATCH", "/v1/settings", &[JSON], body.to_owned()).await
 }
 
+/// The settings that are answered, without their version, which is the ETag.
+fn decided(reply: &crate::harness::Reply) -> Value {
+    let mut body = reply.json(200);
+    let version = body.as_object_mut().unwrap().remove("version").unwrap();
+    assert_eq!(reply.header("etag"), format!("\"{version}\""));
+    body
+}
+
 /// The settings of a tenant that keeps all of its events.
 fn settings_of(timezone: &str, week_start: &str, max_lateness_sec: &Value, retention_days: &Value) -> Value {
     json!({
@@ -34,8 +42,8 @@ async fn how_long_events_are_kept_is_set_per_tenant() {
     let api = TestApi::start().await;
     for days in [json!(90), json!(0), json!(36_525), Value::Null] {
         let after = settings_of("UTC", "monday", &Value::Null, &days);
-        assert_eq!(patch(&api, &json!({"retention_days": days}).to_string()).await.json(200), after);
-        assert_eq!(patch(&api, "{}").await.json(200), after, "it stays as it is");
+        assert_eq!(decided(&patch(&api, &json!({"retention_days": days}).to_string()).await), after);
+        assert_eq!(decided(&patch(&api, "{}").await), after, "it stays as it is");
     }
     patch(&api, r#"{"retention_days": 30}"#).await.json(200);
     let other = api.send("GET", "/v1/settings", &[("x-api-key", KEY_A)], "").await.json(200);
@@ -48,17 +56,17 @@ async fn a_change_merges_the_fields_given() {
     let settings = |timezone: &str, week_start: &str, max_lateness_sec: Value| {
         settings_of(timezone, week_start, &max_lateness_sec, &Value::Null)
     };
-    assert_eq!(api.get("/v1/settings").await.json(200), settings("UTC", "monday", Value::Null));
+    assert_eq!(decided(&api.get("/v1/settings").await), settings("UTC", "monday", Value::Null));
     for (change, after) in [
         (r#"{"week_start": "sunday"}"#, settings("UTC", "sunday", Value::Null)),
         (r#"{"timezone": "europe/BERLIN", "max_lateness_sec": 120}"#, settings("Europe/Berlin", "sunday", json!(120))),
         ("{}", settings("Europe/Berlin", "sunday", json!(120))),
         (r#"{"max_lateness_sec": null, "timezone": "UTC"}"#, settings("UTC", "sunday", Value::Null)),
     ] {
-        assert_eq!(patch(&api, change).await.json(200), after, "{change}");
-        assert_eq!(api.get("/v1/settings").await.json(200), after, "{change}");
+        assert_eq!(decided(&patch(&api, change).await), after, "{change}");
+        assert_eq!(decided(&api.get("/v1/settings").await), after, "{change}");
     }
-    let other = api.send("GET", "/v1/settings", &[("x-api-key", KEY_A)], "").await.json(200);
+    let other = decided(&api.send("GET", "/v1/settings", &[("x-api-key", KEY_A)], "").await);
     assert_eq!(other, settings("UTC", "monday", Value::Null), "I5");
 }
 
@@ -99,7 +107,7 @@ async fn i9_bad_settings_are_named_and_change_nothing() {
     api.send("PATCH", "/v1/settings", &[("content-type", "text/csv")], "{}").await.problem(415);
     api.send("PATCH", "/v1/settings", &[JSON, ("content-encoding", "gzip")], "{}").await.problem(415);
     assert_eq!(api.get("/v1/settings?tenant=a").await.problem(400)["field"], "tenant");
-    let settings = api.get("/v1/settings").await.json(200);
+    let settings = decided(&api.get("/v1/settings").await);
     assert_eq!(settings, settings_of("UTC", "monday", &Value::Null, &Value::Null));
 }
 

@@ -10,6 +10,7 @@ use domain::access::record::{
     ApiKey, Creation, CustomerProfile, Invitation, KeyOrigin, Membership, PasswordReset, Project, Record, Session,
     SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned, Workspace,
 };
+use domain::access::removal::Removal;
 use domain::access::rights::{KeyScopes, Role};
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
@@ -43,6 +44,25 @@ fn parts() -> impl Strategy<Value = Parts> {
 /// Any record. Its version may fit or not.
 pub(super) fn record() -> impl Strategy<Value = Record> {
     (0..12_u8, parts()).prop_map(|(kind, parts)| of_kind(kind, parts).unwrap_or_else(|| Record::Workspace(empty())))
+}
+
+/// Any removal. What it is of may be there, in that version or another, or not.
+pub(super) fn removal() -> impl Strategy<Value = Removal> {
+    (0..7_u8, parts())
+        .prop_map(|(kind, parts)| removal_of(kind, &parts).unwrap_or(Removal::Creation([9; 32], Timestamp::MIN)))
+}
+
+fn removal_of(kind: u8, parts: &Parts) -> Option<Removal> {
+    let (id, version) = (parts.id.as_str(), parts.versioned.version);
+    Some(match kind {
+        0 => Removal::ApiKey(KeyId::parse(id).ok()?, version),
+        1 => Removal::SigningSecret(SecretId::parse(id).ok()?, version),
+        2 => Removal::Invitation(InvitationId::parse(id).ok()?, version),
+        3 => Removal::PasswordReset(UserId::parse(id).ok()?, version),
+        4 => Removal::Session(SessionId::parse(id).ok()?, version),
+        5 => Removal::TokenKey(id.to_owned(), version),
+        _ => Removal::Creation([parts.hash; 32], parts.expires),
+    })
 }
 
 fn empty() -> Workspace {
@@ -117,7 +137,7 @@ fn key(origin: KeyOrigin, parts: Parts) -> Option<Record> {
         scopes: KeyScopes::from_bits(hash)?,
         expires: Some(expires),
         addresses: Box::default(),
-        revoked: None,
+        revoked: (expires < versioned.updated).then_some(expires),
         last_used: at,
         created_by: id,
         versioned,

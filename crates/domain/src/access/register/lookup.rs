@@ -1,5 +1,6 @@
 //! Looking records up, for those who decide on changes and those who list them.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -20,9 +21,10 @@ impl Register {
         self.workspaces.get(id)
     }
 
-    /// All workspaces, in no order.
-    pub fn workspaces(&self) -> impl Iterator<Item = &Arc<Workspace>> {
-        self.workspaces.values()
+    /// All workspaces in order of id, behind the one of id `after`.
+    pub fn workspaces(&self, after: Option<&TenantId>) -> impl Iterator<Item = &Arc<Workspace>> {
+        let ids = self.workspace_ids.range::<TenantId, _>((behind(after), Bound::Unbounded));
+        ids.filter_map(|id| self.workspaces.get(id))
     }
 
     /// The workspaces that a person is a member of, in order of id.
@@ -40,17 +42,20 @@ impl Register {
         self.memberships.get(&(workspace.clone(), user))
     }
 
-    /// The members of a workspace, in order of id.
-    pub fn members(&self, workspace: &TenantId) -> impl Iterator<Item = &Membership> {
-        let from = (workspace.clone(), UserId::LEAST);
-        let of = self.memberships.range(from..).take_while(move |((of, _), _)| of == workspace);
+    /// The members of a workspace in order of id, behind the one of id `after`.
+    pub fn members(&self, workspace: &TenantId, after: Option<UserId>) -> impl Iterator<Item = &Membership> {
+        let from = match after {
+            Some(after) => Bound::Excluded((workspace.clone(), after)),
+            None => Bound::Included((workspace.clone(), UserId::LEAST)),
+        };
+        let of = self.memberships.range((from, Bound::Unbounded)).take_while(move |((of, _), _)| of == workspace);
         of.map(|(_, membership)| membership).filter(|membership| membership.role.is_some())
     }
 
     /// How many owners of a workspace may log in, besides one person.
     pub fn other_owners(&self, workspace: &TenantId, besides: UserId) -> usize {
         let may_log_in = |user| self.users.get(&user).is_some_and(|user| user.status == UserStatus::Active);
-        let owners = self.members(workspace).filter(|membership| membership.role == Some(Role::Owner));
+        let owners = self.members(workspace, None).filter(|membership| membership.role == Some(Role::Owner));
         owners.filter(|owner| owner.user != besides && may_log_in(owner.user)).count()
     }
 
@@ -59,10 +64,11 @@ impl Register {
         self.projects.get(&(workspace.clone(), Arc::from(id)))
     }
 
-    /// The projects of a workspace, in order of id.
-    pub fn projects(&self, workspace: &TenantId) -> impl Iterator<Item = &Project> {
-        let from = (workspace.clone(), Arc::from(""));
-        let of = self.projects.range(from..).take_while(move |((of, _), _)| of == workspace);
+    /// The projects of a workspace in order of id, behind the one of id `after`.
+    pub fn projects(&self, workspace: &TenantId, after: Option<&str>) -> impl Iterator<Item = &Project> {
+        // No id is empty.
+        let from = Bound::Excluded((workspace.clone(), Arc::from(after.unwrap_or_default())));
+        let of = self.projects.range((from, Bound::Unbounded)).take_while(move |((of, _), _)| of == workspace);
         of.map(|(_, project)| project).filter(|project| !project.is_removed)
     }
 
@@ -76,26 +82,32 @@ impl Register {
         self.users_by_email.get(folded).and_then(|id| self.users.get(id))
     }
 
-    /// All people, in no order.
-    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
-        self.users.values()
+    /// All people in order of their folded addresses, behind the address `after`.
+    pub fn users(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<User>> {
+        let found = self.users_by_email.range::<str, _>((behind(after), Bound::Unbounded));
+        found.filter_map(|(_, id)| self.users.get(id))
     }
 
     /// A key.
     pub fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
-        self.keys.get(&id)
+        self.keys.get(&id).map(|held| &held.key)
     }
 
-    /// The key that was registered with this hash.
+    /// The key that holds the text with this hash: a text is free again when its key is revoked.
     pub fn registered_key(&self, hash: &[u8; 32]) -> Option<&Arc<ApiKey>> {
-        self.registered_keys.get(hash).and_then(|id| self.keys.get(id))
+        self.registered_keys.get(hash).and_then(|id| self.key(*id)).filter(|key| key.revoked.is_none())
+    }
+
+    /// Whether a workspace, or the operator, has fewer than `max` keys that were not revoked.
+    pub fn has_room_for_key(&self, workspace: Option<&TenantId>, max: usize) -> bool {
+        let all = self.keys_of.get(&workspace.cloned()).map_or(0, BTreeSet::len);
+        all < max || self.keys(workspace, None).filter(|key| key.revoked.is_none()).take(max).count() < max
     }
 
     /// The keys of a workspace, or of the operator, in order of id, after the one of id `after`.
     pub fn keys(&self, workspace: Option<&TenantId>, after: Option<KeyId>) -> impl Iterator<Item = &Arc<ApiKey>> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let of = self.keys_of.get(&workspace.cloned()).into_iter();
-        of.flat_map(move |ids| ids.range((from, Bound::Unbounded))).filter_map(|id| self.keys.get(id))
+        of.flat_map(move |ids| ids.range((behind(after), Bound::Unbounded))).filter_map(|id| self.key(*id))
     }
 
     /// A signing secret.
@@ -103,10 +115,10 @@ impl Register {
         self.secrets.get(&id)
     }
 
-    /// The signing secrets of a workspace, in order of id.
-    pub fn secrets(&self, workspace: &TenantId) -> impl Iterator<Item = &Arc<SigningSecret>> {
-        let ids = self.secrets_by_workspace.get(workspace).into_iter().flatten();
-        ids.filter_map(|id| self.secrets.get(id))
+    /// The signing secrets of a workspace in order of id, behind the one of id `after`.
+    pub fn secrets(&self, workspace: &TenantId, after: Option<SecretId>) -> impl Iterator<Item = &Arc<SigningSecret>> {
+        let of = self.secrets_by_workspace.get(workspace).into_iter();
+        of.flat_map(move |ids| ids.range((behind(after), Bound::Unbounded))).filter_map(|id| self.secrets.get(id))
     }
 
     /// An invitation.
@@ -119,10 +131,10 @@ impl Register {
         self.invitations_by_token.get(hash).and_then(|id| self.invitations.get(id))
     }
 
-    /// The invitations to a workspace, in order of id.
-    pub fn invitations(&self, workspace: &TenantId) -> impl Iterator<Item = &Invitation> {
-        let ids = self.invitations_by_workspace.get(workspace).into_iter().flatten();
-        ids.filter_map(|id| self.invitations.get(id))
+    /// The invitations to a workspace in order of id, behind the one of id `after`.
+    pub fn invitations(&self, workspace: &TenantId, after: Option<InvitationId>) -> impl Iterator<Item = &Invitation> {
+        let of = self.invitations_by_workspace.get(workspace).into_iter();
+        of.flat_map(move |ids| ids.range((behind(after), Bound::Unbounded))).filter_map(|id| self.invitations.get(id))
     }
 
     /// The reset of a person's password that was made last.
@@ -155,4 +167,9 @@ impl Register {
     pub fn creation(&self, key_hash: &[u8; 32], now: Timestamp) -> Option<&Creation> {
         self.creations.get(key_hash).filter(|creation| now < creation.expires)
     }
+}
+
+/// Where a page begins.
+fn behind<T>(after: Option<T>) -> Bound<T> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
 }

@@ -7,6 +7,7 @@ use crate::access::address::AddressRange;
 use crate::access::email::Email;
 use crate::access::key_text::KeyPurpose;
 use crate::access::record::Versioned;
+use crate::access::removal::Removal;
 use crate::access::rights::{KeyScope, Permission};
 
 fn at(seconds: i64) -> Timestamp {
@@ -209,10 +210,197 @@ fn a_new_address_or_cookie_leaves_nothing_behind() {
     register.apply(cookie(2));
     assert_eq!(register.session_of_cookie(&[1; 32], at(1)), Err(Refusal::SessionEnded));
     assert_eq!(register.session_of_cookie(&[2; 32], at(1)), Ok(session("ann")));
-    register.purge(at(101));
+    for removal in register.ended(at(100 + KEPT_S)) {
+        register.forget(&removal);
+    }
     assert_eq!(register.session_of_cookie(&[2; 32], at(1)), Err(Refusal::SessionEnded));
 }
 
 fn register_session(id: &SessionId) -> Session {
     register(members()).session(*id).unwrap().clone()
+}
+
+const KEPT_S: i64 = crate::limits::ENDED_KEPT.as_secs().cast_signed();
+
+fn removals(register: &Register, now: i64) -> Vec<Removal> {
+    let mut found = register.ended(at(now));
+    found.sort();
+    found
+}
+
+/// One record of every kind that ends, at second 10 by being ended or closed, or at second 20 by itself.
+fn ending() -> Vec<Record> {
+    let versioned = Versioned::new(at(0));
+    let hash = |n: u8| [n; 32];
+    let workspace = || tenant("a");
+    let secret = |id: &str, expires, revoked| {
+        Record::SigningSecret(SigningSecret {
+            id: SecretId::parse(id).unwrap(),
+            workspace: workspace(),
+            project: None,
+            name: String::new(),
+            wrapped: [1].into(),
+            expires,
+            revoked,
+            created_by: String::new(),
+            versioned,
+        })
+    };
+    let invitation = |id: &str, n, closed| {
+        Record::Invitation(Invitation {
+            id: InvitationId::parse(id).unwrap(),
+            workspace: workspace(),
+            email: Email::parse("new@example.com").unwrap(),
+            role: Role::Viewer,
+            token_hash: hash(n),
+            expires: at(20),
+            closed,
+            created_by: String::new(),
+            versioned,
+        })
+    };
+    let reset = |name: &str, n, closed| {
+        let user = user(name);
+        Record::PasswordReset(PasswordReset { user, token_hash: hash(n), expires: at(20), closed, versioned })
+    };
+    let login = |name: &str, kind, ended| {
+        let (id, user) = (session(name), user("ann"));
+        Record::Session(Session { id, user, kind, expires: at(20), ended, versioned })
+    };
+    let token_key = |kid: &str, retired| {
+        Record::TokenKey(TokenKeyRecord { kid: kid.to_owned(), wrapped: [1].into(), retired, versioned })
+    };
+    let registered = |id: &str, n| ApiKey { origin: KeyOrigin::Registered, hash: hash(n), ..key(id, Some("a")) };
+    vec![
+        Record::ApiKey(ApiKey { revoked: Some(at(10)), ..registered("k1", 1) }),
+        Record::ApiKey(ApiKey { expires: Some(at(20)), ..key("k2", None) }),
+        secret("aaaaaaaaaaaa", Some(at(20)), Some(at(10))),
+        secret("bbbbbbbbbbbb", Some(at(20)), None),
+        invitation("aaaaaaaaaaaa", 3, Some(at(10))),
+        invitation("bbbbbbbbbbbb", 4, None),
+        reset("u1", 5, Some(at(10))),
+        reset("u2", 6, None),
+        login("s1", SessionKind::Cookie(hash(7)), Some(at(10))),
+        login("s2", SessionKind::Tokens(1), None),
+        token_key("old", Some(at(10))),
+    ]
+}
+
+#[test]
+fn what_has_ended_is_removed_after_its_time_and_leaves_nothing_behind() {
+    let creation = Record::Creation(Creation {
+        key_hash: [9; 32],
+        body_hash: [9; 32],
+        workspace: None,
+        made: String::new(),
+        created: at(0),
+        expires: at(20),
+    });
+    let goes_on = [
+        Record::ApiKey(key("k9", Some("a"))),
+        Record::TokenKey(TokenKeyRecord {
+            kid: "new".to_owned(),
+            wrapped: [1].into(),
+            retired: None,
+            versioned: Versioned::new(at(0)),
+        }),
+    ];
+    let mut all = register(ending().into_iter().chain([creation]).chain(goes_on.clone()));
+    assert_eq!(removals(&all, 19), []);
+    assert_eq!(removals(&all, 20), [Removal::Creation([9; 32], at(20))], "remembered no longer than it has to be");
+    assert_eq!(removals(&all, 10 + KEPT_S - 1).len(), 1);
+    let ended_first = removals(&all, 10 + KEPT_S);
+    assert_eq!(ended_first.iter().filter_map(Removal::kind).collect::<Vec<_>>().len(), 6, "{ended_first:?}");
+    let everything = removals(&all, 20 + KEPT_S);
+    assert_eq!(everything.len(), 12, "{everything:?}");
+    assert!(everything.iter().all(|removal| all.is_ended(removal, at(20 + KEPT_S))));
+
+    // What has changed since stays: a key that had expired was given another end.
+    let renewed = ApiKey { expires: None, versioned: Versioned::new(at(0)).next(at(9)), ..key("k2", None) };
+    all.apply(Record::ApiKey(renewed.clone()));
+    let left: Vec<_> = everything.iter().filter(|removal| !all.is_ended(removal, at(20 + KEPT_S))).collect();
+    assert_eq!(left, [&Removal::ApiKey(renewed.id, 1)]);
+    for removal in removals(&all, 20 + KEPT_S) {
+        all.forget(&removal);
+        all.forget(&removal);
+    }
+    let expected = register(goes_on.into_iter().chain([Record::ApiKey(renewed)]));
+    let shown = |register: &Register| {
+        let keys_of: Vec<_> = register.keys_of.iter().filter(|(_, ids)| !ids.is_empty()).collect();
+        format!(
+            "{keys_of:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            register.registered_keys,
+            register.secrets,
+            register.secrets_by_workspace,
+            register.invitations_by_token,
+            register.invitations_by_workspace,
+            register.resets_by_token,
+            register.sessions,
+            register.sessions_by_cookie,
+            register.sessions_by_user,
+            register.token_keys,
+            register.creations,
+        )
+    };
+    assert_eq!(shown(&all), shown(&expected));
+}
+
+#[test]
+fn a_registered_text_is_free_when_its_key_is_revoked_and_leads_to_the_one_that_holds_it() {
+    let theirs = |id: &str, of: &str, revoked| {
+        let hash = foreign("phc_their-own-key");
+        Record::ApiKey(ApiKey { origin: KeyOrigin::Registered, hash, revoked, ..key(id, Some(of)) })
+    };
+    let opens = |register: &Register| {
+        let who = ask(register, "phc_their-own-key", 5, "");
+        who.map(|who| who.workspace.map(|scope| scope.tenant().to_string()))
+    };
+    let held_by = |register: &Register| register.registered_key(&foreign("phc_their-own-key")).map(|key| key.id);
+    let mut register = register([theirs("1", "a", Some(at(1)))]);
+    assert_eq!((opens(&register), held_by(&register)), (Err(Refusal::RevokedKey), None));
+    register.apply(theirs("2", "b", None));
+    let b = Ok(Some("b".to_owned()));
+    assert_eq!((opens(&register), held_by(&register)), (b.clone(), Some(key("2", None).id)));
+    // In whatever order they come, and when the one before is removed.
+    register.apply(theirs("1", "a", Some(at(1))));
+    assert_eq!(opens(&register), b);
+    register.forget(&Removal::ApiKey(key("1", None).id, 1));
+    assert_eq!(opens(&register), b);
+    register.forget(&Removal::ApiKey(key("2", None).id, 1));
+    assert_eq!(opens(&register), Err(Refusal::UnknownKey));
+}
+
+#[test]
+fn the_use_of_a_key_is_noted_to_the_minute_and_stays_until_it_is_stored() {
+    let mut register = register([Record::ApiKey(key("1", Some("a")))]);
+    let id = key("1", None).id;
+    let shown = |register: &Register| register.as_used(register.key(id).unwrap()).last_used;
+    assert_eq!((shown(&register), register.unstored_uses()), (None, vec![]));
+    for second in [5, 6, 64, 2] {
+        register.note_use(id, at(second));
+    }
+    register.note_use(KeyId::LEAST, at(5));
+    assert_eq!((shown(&register), register.unstored_uses()), (Some(at(5)), vec![(id, at(5))]));
+    register.note_use(id, at(65));
+    // A change of the key forgets no use.
+    register.apply(Record::ApiKey(ApiKey { name: "renamed".to_owned(), ..key("1", Some("a")) }));
+    let uses = register.unstored_uses();
+    assert_eq!(uses, [(id, at(65))]);
+    register.note_use(id, at(130));
+    register.uses_stored(&uses);
+    assert_eq!((shown(&register), register.unstored_uses()), (Some(at(130)), vec![(id, at(130))]));
+    register.uses_stored(&[(id, at(130)), (KeyId::LEAST, at(1))]);
+    assert_eq!((shown(&register), register.unstored_uses()), (Some(at(130)), vec![]));
+}
+
+#[test]
+fn a_workspace_has_room_for_keys_as_long_as_those_that_were_not_revoked_are_few() {
+    let revoked = |id: &str| ApiKey { revoked: Some(at(1)), ..key(id, Some("a")) };
+    let keys = [key("1", Some("a")), key("2", Some("a")), revoked("3"), key("4", None)];
+    let register = register(keys.map(Record::ApiKey));
+    let (a, b) = (tenant("a"), tenant("b"));
+    let room = |of: Option<&TenantId>| [1, 2, 3, 4].map(|max| register.has_room_for_key(of, max));
+    assert_eq!(room(Some(&a)), [false, false, true, true]);
+    assert_eq!(room(None), [false, true, true, true]);
+    assert_eq!(room(Some(&b)), [true; 4]);
 }

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use domain::access::email::Email;
+use domain::limits::PAGE_ROWS_MAX;
 use domain::tenant::Keyring;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request};
@@ -77,7 +78,7 @@ pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
                 ListArg::Users => "/v1/users",
                 ListArg::OperatorKeys => "/v1/server/keys",
             };
-            let listed = register.ask(Method::GET, path, None).await;
+            let listed = list(&register, path).await;
             register.close(listed).await
         }
     }
@@ -141,13 +142,26 @@ async fn create_key(args: CreateKeyArgs) -> anyhow::Result<ExitCode> {
     register.close(made).await
 }
 
+/// A whole list, page by page.
+async fn list(register: &Register, path: &str) -> anyhow::Result<Value> {
+    let (mut all, mut next) = (Vec::new(), None::<String>);
+    loop {
+        let cursor = next.map(|cursor| format!("&cursor={}", id(&cursor))).unwrap_or_default();
+        let mut page = register.ask(Method::GET, &format!("{path}?limit={PAGE_ROWS_MAX}{cursor}"), None).await?;
+        match page["data"].take() {
+            Value::Array(rows) => all.extend(rows),
+            _ => bail!("the answer to {path} is no list"),
+        }
+        next = page["next_cursor"].as_str().map(str::to_owned);
+        if next.is_none() {
+            return Ok(json!({ "data": all }));
+        }
+    }
+}
+
 async fn reset_password(register: &Register, email: &str) -> anyhow::Result<Value> {
-    let users = register.ask(Method::GET, "/v1/users", None).await?;
-    let wanted = email.trim().to_lowercase();
-    let users = users["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let user = users.iter().find(|user| user["email"].as_str().is_some_and(|known| known.to_lowercase() == wanted));
-    let user =
-        user.and_then(|user| user["id"].as_str()).with_context(|| format!("no account has the address {email}"))?;
+    let found = register.ask(Method::GET, &format!("/v1/users?email={}", id(email.trim())), None).await?;
+    let user = found["data"][0]["id"].as_str().with_context(|| format!("no account has the address {email}"))?;
     register.ask(Method::POST, &format!("/v1/users/{}/password-reset", id(user)), None).await
 }
 

@@ -58,7 +58,17 @@ async fn follow(
             last = entry.head();
         }
     }
-    if last.seq != head.seq {
+    if head == AuditHead::default() {
+        // A chain is there when it has an entry or a head.
+        let hash: String = last.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        differs(
+            summary,
+            format!("its head to be noted, entry {} with the hash {hash}", last.seq),
+            "no head".to_owned(),
+        );
+    } else if last.seq == 0 {
+        differs(summary, format!("entry {} as the last", head.seq), "no entry".to_owned());
+    } else if last.seq != head.seq {
         differs(summary, format!("entry {} as the last", head.seq), format!("entry {}", last.seq));
     } else if last != head {
         differs(summary, format!("entry {} as it was noted", head.seq), "another".to_owned());
@@ -117,8 +127,10 @@ mod tests {
             entries.push(entry);
         }
         let whole = Log(entries, last);
+        let hash: String = last.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let no_head = format!("expected its head to be noted, entry 2500 with the hash {hash}, found no head");
         type Damage = fn(&mut Log);
-        let damages: [(Damage, &str); 8] = [
+        let damages: [(Damage, &str); 9] = [
             (|_| {}, ""),
             (|log| log.0[1_000].draft.actor.push('x'), "expected entry 1001 as it was written, found another"),
             (
@@ -128,7 +140,8 @@ mod tests {
             (|log| drop(log.0.remove(0)), "expected entry 1 as it was written, found entry 2"),
             (|log| drop(log.0.remove(1_500)), "expected entry 1501 as it was written, found entry 1502"),
             (|log| drop(log.0.pop()), "expected entry 2500 as the last, found entry 2499"),
-            (|log| log.1 = AuditHead::default(), "expected entry 0 as the last, found entry 2500"),
+            (|log| log.1 = AuditHead::default(), &no_head),
+            (|log| log.0.clear(), "expected entry 2500 as the last, found no entry"),
             (|log| log.1.hash[0] ^= 1, "expected entry 2500 as it was noted, found another"),
         ];
         for (damage, expected) in damages {

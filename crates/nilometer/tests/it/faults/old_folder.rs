@@ -80,6 +80,7 @@ fn as_then(path: &str, mut answer: Value) -> Value {
         for name in ["min_time", "retention_days", "kept_since"] {
             assert_eq!(fields.remove(name), Some(Value::Null), "{name}");
         }
+        assert!(fields.remove("version").is_some_and(|version| version.is_u64()));
     }
     if path.starts_with("/v1/query") {
         assert!(fields.remove("aggregations").is_some());

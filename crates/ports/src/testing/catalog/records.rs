@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::access::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use domain::access::record::{ApiKey, KeyOrigin, Record, User, Workspace};
+use domain::access::removal::Removal;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 
@@ -74,6 +75,7 @@ impl Records {
         let stored = self.stored.get(&key).map(|(record, _)| record);
         match (stored, version(&record)) {
             (None, Some(1)) => {}
+            (Some(Record::PasswordReset(known)), Some(1)) if known.expires <= made(&record) => {}
             (Some(stored), Some(next)) => {
                 if version(stored).and_then(|version| version.checked_add(1)) != Some(next) {
                     return Err(conflict("it is another version"));
@@ -108,9 +110,27 @@ impl Records {
         }
     }
 
-    /// Removes what has expired before `before`.
-    pub(super) fn purge(&mut self, before: Timestamp) {
-        self.stored.retain(|_, (record, _)| expires(record).is_none_or(|expires| expires >= before));
+    /// Removes a record that is still as it is to be removed.
+    pub(super) fn remove(&mut self, removal: &Removal) {
+        let (key, wanted) = match removal {
+            Removal::ApiKey(id, version) => (Key::Api(*id), *version),
+            Removal::SigningSecret(id, version) => (Key::SigningSecret(*id), *version),
+            Removal::Invitation(id, version) => (Key::Invitation(*id), *version),
+            Removal::PasswordReset(user, version) => (Key::PasswordReset(*user), *version),
+            Removal::Session(id, version) => (Key::Session(*id), *version),
+            Removal::TokenKey(kid, version) => (Key::Token(kid.clone()), *version),
+            Removal::Creation(hash, expires) => {
+                let is_it = |record: &Record| matches!(record, Record::Creation(it) if it.expires == *expires);
+                let key = Key::Creation(*hash);
+                if self.stored.get(&key).is_some_and(|(record, _)| is_it(record)) {
+                    self.stored.remove(&key);
+                }
+                return;
+            }
+        };
+        if self.stored.get(&key).is_some_and(|(record, _)| version(record) == Some(wanted)) {
+            self.stored.remove(&key);
+        }
     }
 }
 
@@ -160,20 +180,17 @@ fn workspace(record: &Record) -> Option<&TenantId> {
     }
 }
 
-/// When a record expires that is then of no use.
-fn expires(record: &Record) -> Option<Timestamp> {
+/// When a record was made that may take the place of an expired one.
+fn made(record: &Record) -> Timestamp {
     match record {
-        Record::Invitation(it) => Some(it.expires),
-        Record::PasswordReset(it) => Some(it.expires),
-        Record::Session(it) => Some(it.expires),
-        Record::Creation(it) => Some(it.expires),
-        _ => None,
+        Record::PasswordReset(it) => it.versioned.created,
+        _ => Timestamp::MIN,
     }
 }
 
 /// Whether two records, which have different keys, may not both be there.
 fn are_one(one: &Record, other: &Record) -> bool {
-    let registered = |key: &ApiKey| key.origin == KeyOrigin::Registered;
+    let registered = |key: &ApiKey| key.origin == KeyOrigin::Registered && key.revoked.is_none();
     match (one, other) {
         (Record::User(User { email: one, .. }), Record::User(User { email: other, .. })) => one == other,
         (Record::ApiKey(one), Record::ApiKey(other)) => registered(one) && registered(other) && one.hash == other.hash,

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::access::audit::{AuditEntry, AuditFilter, AuditHead};
 use domain::access::ids::KeyId;
 use domain::access::record::{CustomerProfile, Record};
+use domain::limits::PAGE_BYTES_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
@@ -27,6 +28,7 @@ impl Register for MemoryCatalog {
         let mut revision = Revision::default();
         self.write(|disk| {
             revision = disk.records.begin();
+            commit.removals.iter().for_each(|removal| disk.records.remove(removal));
             commit.records.iter().try_for_each(|record| disk.records.store(record))?;
             commit.audit.iter().for_each(|draft| disk.log(draft));
             Ok(())
@@ -41,11 +43,8 @@ impl Register for MemoryCatalog {
         })
     }
 
-    async fn purge(&self, before: Timestamp) -> Result<(), PortError> {
-        self.write(|disk| {
-            disk.records.purge(before);
-            Ok(())
-        })
+    fn poisoned(&self) -> Option<String> {
+        self.process.lock().poisoned.then(|| "an earlier write failed".to_owned())
     }
 
     async fn customer_profiles(
@@ -100,6 +99,12 @@ impl MemoryCatalog {
     fn newest(&self, workspace: Option<&TenantId>, filter: &AuditFilter, limit: usize) -> Vec<AuditEntry> {
         let disk = self.read();
         let chain = disk.audit.get(&workspace.cloned()).into_iter().flatten();
-        chain.rev().filter(|entry| filter.takes(entry)).take(limit).cloned().collect()
+        let mut bytes = 0;
+        let fitting = chain.rev().filter(|entry| filter.takes(entry)).take(limit).take_while(|entry| {
+            let has_room = bytes < PAGE_BYTES_MAX;
+            bytes += entry.bytes();
+            has_room
+        });
+        fitting.cloned().collect()
     }
 }

@@ -49,7 +49,7 @@ impl ActiveUsers for MemoryLedger {
         scope: &TenantScope,
         query: &ActiveUsersQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let mut days: BTreeMap<Day, UserSet> = BTreeMap::new();
         for (number, name) in (0..).zip(state.users(scope)) {
             for counted in state.of(scope).filter(|counted| counted.user() == Some(name)) {

@@ -78,7 +78,7 @@ impl Analytics for MemoryLedger {
         project: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, u64)>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let inside = state.of(scope).filter(|counted| range.contains(counted.event.time));
         let asked = inside.filter(|counted| project.is_none_or(|wanted| wanted == counted.project()));
         Ok(largest(tally(asked.map(|counted| counted.event.kind.as_str())), limit))
@@ -91,7 +91,7 @@ impl Analytics for MemoryLedger {
         range: TimeRange,
         top: usize,
     ) -> Result<Option<Summary>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let of_customer = || state.of(scope).filter(|counted| counted.customer() == customer);
         if of_customer().next().is_none() {
             return Ok(None);
@@ -104,7 +104,7 @@ impl Analytics for MemoryLedger {
     }
 
     async fn series(&self, scope: &TenantScope, query: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let mut points = Points::new();
         for counted in state.of(scope).filter(|counted| counted.is_in(query)) {
             let start = civil::bucket_of(counted.event.time, query.interval, &query.calendar);

@@ -115,7 +115,7 @@ impl Reports for MemoryLedger {
         scope: &TenantScope,
         query: &EventQuery,
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let cursor = |event: &StoredEvent| EventCursor { time: event.time, position: event.position };
         let mut events: Vec<StoredEvent> =
             state.of(scope).filter(|counted| counted.matches(&query.filter)).map(|c| c.event.clone()).collect();
@@ -132,7 +132,7 @@ impl Reports for MemoryLedger {
     }
 
     async fn event(&self, scope: &TenantScope, id: EventId<'_>) -> Result<Option<StoredEvent>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         Ok(state
             .of(scope)
             .find(|counted| counted.event.id == id.text && counted.event.id_scheme == id.scheme)
@@ -144,7 +144,7 @@ impl Reports for MemoryLedger {
         scope: &TenantScope,
         query: &WindowQuery,
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let mut sums: BTreeMap<(String, Timestamp), Aggregate> = BTreeMap::new();
         for counted in state.of(scope) {
             let key = (counted.customer().to_owned(), self.rule.start_of(counted.event.time));
@@ -166,7 +166,7 @@ impl Reports for MemoryLedger {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let mut ids: Vec<&str> = state.of(scope).map(Counted::customer).filter(|id| !id.is_empty()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -184,7 +184,7 @@ impl Reports for MemoryLedger {
         now: Timestamp,
         day: TimeRange,
     ) -> Result<Option<CustomerUsage>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let Some(found) = Self::customer(&state, scope, customer) else { return Ok(None) };
         let events = || state.of(scope).filter(|counted| counted.customer() == customer);
         let start = self.rule.start_of(now);
@@ -197,7 +197,7 @@ impl Reports for MemoryLedger {
     }
 
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let letter = state.dead_letters.get(&seq).filter(|letter| letter.tenant.as_ref() == Some(scope.tenant()));
         Ok(letter.map(|letter| letter.reason.clone()))
     }

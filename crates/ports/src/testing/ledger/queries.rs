@@ -159,7 +159,7 @@ fn in_order(query: &Query, left: &[Value], right: &[Value]) -> Ordering {
 #[async_trait]
 impl Queries for MemoryLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
-        let state = self.state.lock();
+        let state = self.ask();
         let inside = state.of(scope).filter(|counted| query.range.contains(counted.event.time));
         let events = inside.filter(|counted| query.filter.as_ref().is_none_or(|filter| passes(counted, filter)));
         let mut groups: Vec<(Vec<Value>, Vec<&Counted>)> = Vec::new();

@@ -37,7 +37,11 @@ pub(super) async fn f38_what_is_given_up_reaches_no_other_workspace(
 ) -> Result<(), PortError> {
     let store = place.open().await?;
     let both = |of: &str, version| vec![project(of, "Web", version), Record::Workspace(workspace(of, version))];
-    let change = |of: &str, version| RegisterCommit { records: both(of, version), audit: vec![draft(of, 1)] };
+    let change = |of: &str, version| RegisterCommit {
+        records: both(of, version),
+        audit: vec![draft(of, 1)],
+        ..RegisterCommit::default()
+    };
     let (mut version, mut given_up) = (0, 0);
     for polls in 0..PLACES {
         given_up += u64::from(given_up_after(polls, store.commit(&change("a", version + 1))).await.is_none());

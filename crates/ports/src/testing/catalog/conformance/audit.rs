@@ -2,6 +2,7 @@
 
 use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead, Cause};
 use domain::access::record::Record;
+use domain::limits::PAGE_BYTES_MAX;
 use domain::reference::ReferenceTable;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub async fn audit_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn() 
     chains_are_apart_and_begin_with_one(&new_place()).await?;
     entries_are_kept_as_they_are(&new_place()).await?;
     filters_have_to_fit_and_pages_follow_each_other(&new_place()).await?;
+    a_page_ends_when_it_is_long_enough(&new_place()).await?;
     every_decision_brings_its_entry(&new_place()).await?;
     a_refused_decision_brings_none(&new_place()).await
 }
@@ -41,9 +43,11 @@ pub async fn audit_fault_conformance<P: Place<dyn WholeCatalog>>(
             let store = place.open().await?;
             changed(&*store, change, 1).await?;
             let before = state(&*store).await?;
+            assert_eq!(store.poisoned(), None);
             fail_next(&place, *point);
             let told = changed(&*store, change, 2).await.err().map(|error| error.kind());
             let poisons = *point != FaultPoint::DiskFull;
+            assert_eq!(store.poisoned().is_some(), poisons, "{point:?}");
             assert_eq!(told, Some(if poisons { ErrorKind::Poisoned } else { ErrorKind::Full }), "{point:?}");
             if poisons {
                 for other in 0..4 {
@@ -68,9 +72,14 @@ pub async fn audit_fault_conformance<P: Place<dyn WholeCatalog>>(
 async fn changed(store: &dyn WholeCatalog, kind: usize, n: u64) -> Result<(), PortError> {
     let (a, audit) = (scope("a"), draft("a", 1));
     match kind {
-        0 => {
-            store.commit(&RegisterCommit { records: vec![project("a", "Web", n)], audit: vec![audit] }).await.map(drop)
-        }
+        0 => store
+            .commit(&RegisterCommit {
+                records: vec![project("a", "Web", n)],
+                audit: vec![audit],
+                ..RegisterCommit::default()
+            })
+            .await
+            .map(drop),
         1 => {
             let max_lateness_sec = u32::try_from(n).ok();
             store.store_settings(&a, &TenantSettings { max_lateness_sec, ..TenantSettings::default() }, &audit).await
@@ -105,7 +114,7 @@ async fn is_whole(store: &dyn WholeCatalog) -> Result<(), PortError> {
 }
 
 fn logged(audit: Vec<AuditDraft>) -> RegisterCommit {
-    RegisterCommit { records: Vec::new(), audit }
+    RegisterCommit { audit, ..RegisterCommit::default() }
 }
 
 fn of_server(seconds: i64) -> AuditDraft {
@@ -208,6 +217,24 @@ async fn filters_have_to_fit_and_pages_follow_each_other(
     Ok(())
 }
 
+async fn a_page_ends_when_it_is_long_enough(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    // Nine of them are longer than a page, eight of them are not.
+    let long = |draft: AuditDraft| AuditDraft { after: Some("x".repeat(PAGE_BYTES_MAX / 8 - 99)), ..draft };
+    let drafts = (0..12).flat_map(|n| [long(draft("a", n)), long(of_server(n))]);
+    store.commit(&logged(drafts.collect())).await?;
+    let seqs = |entries: Vec<AuditEntry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
+    let mut filter = AuditFilter::default();
+    let whole: Vec<u64> = (4..=12).rev().collect();
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &filter, 100).await?), whole);
+    assert_eq!(seqs(store.server_audit_entries(&filter, 100).await?), whole);
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &filter, 2).await?), [12, 11]);
+    filter.before = Some(4);
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &filter, 100).await?), [3, 2, 1]);
+    assert_eq!(seqs(store.server_audit_entries(&filter, 100).await?), [3, 2, 1]);
+    Ok(())
+}
+
 async fn every_decision_brings_its_entry(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
     let store = place.open().await?;
     let of = |action: &str| AuditDraft { action: action.to_owned(), ..draft("a", 1) };
@@ -216,8 +243,11 @@ async fn every_decision_brings_its_entry(place: &impl Place<dyn WholeCatalog>) -
         .store_wanted_zone(&scope("a"), &VersionedZone { version: 1, ..VersionedZone::default() }, &of("zone"))
         .await?;
     store.store_reference(&scope("a"), &table(1), &of("table")).await?;
-    let keys =
-        RegisterCommit { records: vec![Record::ApiKey(key("k", None, 1))], audit: vec![of("key"), of_server(1)] };
+    let keys = RegisterCommit {
+        records: vec![Record::ApiKey(key("k", None, 1))],
+        audit: vec![of("key"), of_server(1)],
+        ..RegisterCommit::default()
+    };
     store.commit(&keys).await?;
     is_whole(&*store).await?;
     let actions: Vec<_> = store.audit_chain(Some(&tenant("a")), 0, 9).await?;

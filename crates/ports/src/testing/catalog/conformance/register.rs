@@ -1,12 +1,13 @@
 //! What every register does.
 
-use domain::access::record::{Record, Versioned, Workspace};
+use domain::access::audit::AuditFilter;
+use domain::access::record::{PasswordReset, Record, Versioned, Workspace};
+use domain::access::removal::Removal;
 
 use super::super::WholeCatalog;
 use super::abandoned::f38_what_is_given_up_reaches_no_other_workspace;
 use super::samples::{
-    creation, draft, invitation, key, key_id, of_every_kind, profile, project, records, reset, session, since, sorted,
-    user, workspace,
+    creation, draft, key, key_id, of_every_kind, profile, project, records, reset, since, sorted, user, workspace,
 };
 use super::uniqueness::what_is_unique_is_refused_twice;
 use crate::register::{RegisterCommit, Revision};
@@ -27,7 +28,8 @@ pub async fn register_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn
     ids_that_differ_in_case_are_different(&new_place()).await?;
     what_is_unique_is_refused_twice(&new_place()).await?;
     the_use_of_a_key_is_noted_without_a_version(&new_place()).await?;
-    what_has_expired_is_removed(&new_place()).await?;
+    what_has_ended_is_removed_as_it_was(&new_place()).await?;
+    a_first_reset_takes_the_place_of_an_expired_one(&new_place()).await?;
     a_creation_is_made_once_until_it_expires(&new_place()).await?;
     f38_what_is_given_up_reaches_no_other_workspace(&new_place()).await?;
     profiles_are_of_one_tenant(&new_place()).await
@@ -68,11 +70,12 @@ async fn only_the_next_version_is_taken(place: &impl Place<dyn WholeCatalog>) ->
 
 async fn a_refused_commit_leaves_nothing(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
     let store = place.open().await?;
-    store.commit(&records(&[project("a", "Web", 1)])).await?;
+    store.commit(&records(&[project("a", "Web", 1), Record::PasswordReset(reset(20, 1))])).await?;
     let before = since(&*store, Revision(0)).await?;
     // The last record does not fit; all before it do.
     let wrong = RegisterCommit {
         records: vec![Record::Workspace(workspace("b", 1)), project("a", "Web", 2), project("b", "Web", 2)],
+        removals: vec![Removal::PasswordReset(user("u", "a@b.c", 1).id, 1)],
         audit: vec![draft("a", 1), draft("b", 1)],
     };
     let told = store.commit(&wrong).await.err().map(|error| error.kind());
@@ -176,27 +179,67 @@ async fn the_use_of_a_key_is_noted_without_a_version(place: &impl Place<dyn Whol
     Ok(())
 }
 
-async fn what_has_expired_is_removed(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+/// The removal of a record of [`of_every_kind`], if it is one that ends, in version `n`.
+fn removal(record: &Record, n: u64) -> Option<Removal> {
+    match record {
+        Record::ApiKey(it) => Some(Removal::ApiKey(it.id, n)),
+        Record::SigningSecret(it) => Some(Removal::SigningSecret(it.id, n)),
+        Record::Invitation(it) => Some(Removal::Invitation(it.id, n)),
+        Record::PasswordReset(it) => Some(Removal::PasswordReset(it.user, n)),
+        Record::Session(it) => Some(Removal::Session(it.id, n)),
+        Record::TokenKey(it) => Some(Removal::TokenKey(it.kid.clone(), n)),
+        _ => None,
+    }
+}
+
+async fn what_has_ended_is_removed_as_it_was(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let mut store = place.open().await?;
+    let remove = |removals: Vec<Removal>| RegisterCommit { removals, audit: vec![draft("a", 1)], ..Default::default() };
+    let of_version = |n| of_every_kind(2).iter().filter_map(|record| removal(record, n)).collect::<Vec<_>>();
+    for n in 1..3 {
+        store.commit(&records(&of_every_kind(n))).await?;
+    }
+    let made = [creation(1, "first", 1, 10), creation(2, "other", 1, 10)].map(Record::Creation);
+    store.commit(&records(&made)).await?;
+    let all = sorted([of_every_kind(2), made.to_vec()].concat());
+    // Of another version, or not there.
+    let later = [Removal::Creation([1; 32], at(11)), Removal::Creation([3; 32], at(10))];
+    let others = [of_version(1), of_version(3), of_version(u64::from(u32::MAX)), later.to_vec()].concat();
+    assert_eq!(store.commit(&remove(others)).await?, Revision(4));
+    assert_eq!(since(&*store, Revision(0)).await?, (all, Revision(4)));
+    let removals = [of_version(2), vec![Removal::Creation([1; 32], at(10))]].concat();
+    assert_eq!(removals.len(), 9);
+    store.commit(&remove([removals.clone(), removals].concat())).await?;
+    drop(store);
+    store = place.open().await?;
+    let ends = |record: &Record| removal(record, 2).is_some();
+    let left: Vec<_> = of_every_kind(2).into_iter().filter(|record| !ends(record)).collect();
+    let left = sorted([left, vec![Record::Creation(creation(2, "other", 1, 10))]].concat());
+    assert_eq!(since(&*store, Revision(0)).await?, (left, Revision(5)));
+    assert_eq!(store.audit_entries(&scope("a"), &AuditFilter::default(), 9).await?.len(), 2);
+    // What is gone begins again, also in the commit that removes it.
+    let again: Vec<_> = of_every_kind(1).into_iter().filter(ends).collect();
+    store.commit(&records(&again)).await?;
+    let removals = again.iter().filter_map(|record| removal(record, 1)).collect();
+    store.commit(&RegisterCommit { records: again, removals, ..RegisterCommit::default() }).await?;
+    Ok(())
+}
+
+async fn a_first_reset_takes_the_place_of_an_expired_one(
+    place: &impl Place<dyn WholeCatalog>,
+) -> Result<(), PortError> {
     let store = place.open().await?;
-    let expiring = |expires| {
-        let begin = if expires < 10 { "a" } else { "b" };
-        vec![
-            Record::Invitation(invitation(begin, "a", expires, 1)),
-            Record::Session(session(begin, expires, 1)),
-            Record::Creation(creation(u8::try_from(expires).unwrap_or(0), "x", 1, expires)),
-        ]
+    let make = async |reset| {
+        let made = store.commit(&records(&[Record::PasswordReset(reset)])).await;
+        made.map_err(|error| error.kind()).map(drop)
     };
-    let (early, late, key) = (expiring(9), expiring(10), Record::ApiKey(key("k", None, 1)));
-    store
-        .commit(&records(&[early, late.clone(), vec![key.clone(), Record::PasswordReset(reset(9, 1))]].concat()))
-        .await?;
-    store.purge(at(9)).await?;
-    assert_eq!(since(&*store, Revision(0)).await?.0.len(), 8);
-    store.purge(at(10)).await?;
-    let left = sorted([late, vec![key]].concat());
-    assert_eq!(since(&*store, Revision(0)).await?, (left, Revision(1)));
-    // What is gone begins again.
-    assert_eq!(store.commit(&records(&[Record::PasswordReset(reset(20, 1))])).await?, Revision(2));
+    let new = |seconds, expires| PasswordReset { versioned: Versioned::new(at(seconds)), ..reset(expires, 1) };
+    assert_eq!(make(new(1, 10)).await, Ok(()));
+    assert_eq!(make(new(9, 20)).await, Err(ErrorKind::Conflict), "it has not expired");
+    assert_eq!(make(reset(15, 2)).await, Ok(()));
+    assert_eq!(make(PasswordReset { versioned: reset(0, 2).versioned, ..new(30, 40) }).await, Err(ErrorKind::Conflict));
+    assert_eq!(make(new(15, 40)).await, Ok(()));
+    assert_eq!(since(&*store, Revision(0)).await?, (vec![Record::PasswordReset(new(15, 40))], Revision(3)));
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub(super) fn draft(id: &str, seconds: i64) -> AuditDraft {
 
 /// A commit of records alone.
 pub(super) fn records(records: &[Record]) -> RegisterCommit {
-    RegisterCommit { records: records.to_vec(), audit: Vec::new() }
+    RegisterCommit { records: records.to_vec(), ..RegisterCommit::default() }
 }
 
 /// The records that have changed since `after`, in the order of their debug texts, and the revision.
