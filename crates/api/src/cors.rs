@@ -17,8 +17,9 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, X-API-Key, Content-Type, Content-Encoding, Idempotency-Key, If-Match, If-None-Match, \
      Nilometer-Workspace, Nilometer-Signature, X-Request-Id",
 );
-const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, ETag");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "RateLimit, RateLimit-Policy, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id, ETag",
+);
 /// How long a browser may keep the answer to its question, in seconds.
 const MAX_AGE_SEC: HeaderValue = HeaderValue::from_static("600");
 

@@ -1,5 +1,6 @@
 //! Around every request: the outer half finds out who sends it and where to, and says on its answer which pages may
-//! read that; the inner half refuses what no route may see, and answers the questions of browsers.
+//! read that; the inner half refuses what no route may see and who sends
+//! more than may, and answers the questions of browsers.
 
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use crate::base_path::BasePath;
 use crate::browser::{OwnOrigin, check_dev, host_of};
 use crate::client_address::ClientAddress;
 use crate::cors;
+use crate::extract::count_request;
 use crate::forwarded::Forwarded;
 use crate::origin::{Origin, Scheme};
 use crate::problem::{Problem, ProblemKind};
-use crate::serve::{HeadRefusal, OutsideBasePath, Peer};
+use crate::rate_headers;
+use crate::serve::{HeadRefusal, OutsideBasePath, Peer, is_probe};
 use crate::state::ApiState;
 use crate::web::WebOptions;
 
@@ -75,13 +78,22 @@ fn put_below(path: &BasePath, response: &mut Response) {
     }
 }
 
-/// The inner half, before any route.
+/// The inner half, before any route. Probes are not counted: who restarts the server goes by them.
 pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    match answer(&gate, &head) {
-        Some(answer) => answer,
-        None => next.run(Request::from_parts(head, body)).await,
+    let (mut head, body) = request.into_parts();
+    if let Some(answer) = answer(&gate, &head) {
+        return answer;
     }
+    if is_probe(head.uri.path()) {
+        return next.run(Request::from_parts(head, body)).await;
+    }
+    let counted = match count_request(&mut head, &gate.api).await {
+        Ok(counted) => counted,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let mut response = next.run(Request::from_parts(head, body)).await;
+    rate_headers::show(response.headers_mut(), || counted.standings(&gate.api));
+    response
 }
 
 /// The answer to a request that no route sees.

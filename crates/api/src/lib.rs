@@ -21,6 +21,7 @@ mod page;
 mod request_tenant;
 mod response_budget;
 mod cache;
+mod rate_headers;
 mod problem;
 mod ask;
 mod routes;

@@ -1,6 +1,8 @@
 //! The only map from errors to HTTP: every refusal is a [`Problem`], written as RFC 9457
 //! `application/problem+json`. Never shows a client what only the operator may see.
 
+mod kind;
+
 use std::error::Error;
 use std::fmt::Write;
 
@@ -9,162 +11,19 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use domain::access::principal::Refusal;
 use domain::query::QueryRefusal;
+use domain::rate::RateScope;
 use domain::reference::TableRefusal;
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use pipeline::{IngestError, SettingsError, StreamRefusal, TableError};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use pipeline::{IngestError, RateRefusal, RateStanding, SettingsError, StreamRefusal, TableError};
 use ports::{ErrorKind, PortError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(crate) use kind::ProblemKind;
+
+use crate::rate_headers;
 use crate::serve::{HeadFault, HeadRefusal};
 use crate::shape::{Verdict, Verdicts};
-
-/// One kind of refusal, which decides status, type and headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ProblemKind {
-    Malformed,
-    InvalidParameter,
-    Unauthorized,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    BodyTimeout,
-    Conflict,
-    RequestRunning,
-    TooLarge,
-    UnsupportedMediaType,
-    UnsupportedEncoding,
-    AllRejected,
-    KeyReused,
-    AlreadyCreated,
-    AlreadyExists,
-    WorkspaceRequired,
-    TooManyRequests,
-    Internal,
-    Overloaded,
-    Unavailable,
-    QueryTimeout,
-    QueryTooLarge,
-    Gone,
-    PreconditionFailed,
-    Misdirected,
-    ClockUnsure,
-    DiskFull,
-    TargetTooLong,
-    HeadTooLarge,
-    UnknownCoding,
-    UnknownVersion,
-}
-
-impl ProblemKind {
-    /// The status of the answer.
-    pub(crate) const fn status(self) -> StatusCode {
-        match self {
-            Self::Malformed | Self::InvalidParameter | Self::WorkspaceRequired => StatusCode::BAD_REQUEST,
-            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict | Self::RequestRunning | Self::AlreadyCreated | Self::AlreadyExists => StatusCode::CONFLICT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::AllRejected | Self::KeyReused | Self::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Gone => StatusCode::GONE,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded | Self::Unavailable | Self::ClockUnsure => StatusCode::SERVICE_UNAVAILABLE,
-            Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
-            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-        }
-    }
-
-    /// The problem type, and its title.
-    const fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Malformed => ("urn:nilometer:problem:malformed", "The request cannot be read"),
-            Self::InvalidParameter => ("urn:nilometer:problem:invalid-parameter", "A parameter is invalid"),
-            Self::Unauthorized => ("urn:nilometer:problem:unauthorized", "A valid credential is needed"),
-            Self::Forbidden => ("urn:nilometer:problem:forbidden", "Not allowed"),
-            Self::NotFound => ("urn:nilometer:problem:not-found", "Not found"),
-            Self::MethodNotAllowed => ("urn:nilometer:problem:method-not-allowed", "Method not allowed"),
-            Self::BodyTimeout => ("urn:nilometer:problem:body-timeout", "The body took too long"),
-            Self::Conflict => ("urn:nilometer:problem:conflict", "The state has changed"),
-            Self::RequestRunning => {
-                ("urn:nilometer:problem:request-running", "A request with this key has not ended yet")
-            }
-            Self::KeyReused => ("urn:nilometer:problem:idempotency-key-reused", "The key was used for another request"),
-            Self::AlreadyCreated => ("urn:nilometer:problem:already_created", "Made by the same request before"),
-            Self::AlreadyExists => ("urn:nilometer:problem:already-exists", "There is one already"),
-            Self::WorkspaceRequired => ("urn:nilometer:problem:workspace_required", "The workspace has to be named"),
-            Self::TooManyRequests => ("urn:nilometer:problem:too-many-requests", "Too many attempts"),
-            Self::TooLarge => ("urn:nilometer:problem:too-large", "The request is too large"),
-            Self::UnsupportedMediaType => {
-                ("urn:nilometer:problem:unsupported-media-type", "The content type is not supported")
-            }
-            Self::UnsupportedEncoding => {
-                ("urn:nilometer:problem:unsupported-encoding", "The content encoding is not supported")
-            }
-            Self::AllRejected => ("urn:nilometer:problem:all-rejected", "Every event was rejected"),
-            Self::Internal => ("urn:nilometer:problem:internal", "The server failed"),
-            Self::Overloaded => ("urn:nilometer:problem:overloaded", "Too much is waiting"),
-            Self::Unavailable => ("urn:nilometer:problem:unavailable", "Not available now"),
-            Self::QueryTimeout => ("urn:nilometer:problem:query-timeout", "The question took too long"),
-            Self::QueryTooLarge => ("urn:nilometer:problem:query-too-large", "The query is too large"),
-            Self::Gone => ("urn:nilometer:problem:gone", "The events are gone"),
-            Self::PreconditionFailed => ("urn:nilometer:problem:precondition-failed", "The precondition failed"),
-            Self::Misdirected => ("urn:nilometer:problem:misdirected", "The server does not answer to this host"),
-            Self::ClockUnsure => ("urn:nilometer:problem:clock-unsure", "The clock is not believed"),
-            Self::DiskFull => ("urn:nilometer:problem:disk-full", "The disk is full"),
-            Self::TargetTooLong => ("urn:nilometer:problem:target-too-long", "The target is too long"),
-            Self::HeadTooLarge => ("urn:nilometer:problem:head-too-large", "The head of the request is too large"),
-            Self::UnknownCoding => ("urn:nilometer:problem:unknown-coding", "The transfer coding is not known"),
-            Self::UnknownVersion => ("urn:nilometer:problem:unknown-version", "The version of HTTP is not known"),
-        }
-    }
-
-    /// The kind of problem in words.
-    pub(crate) const fn title(self) -> &'static str {
-        self.names().1
-    }
-
-    /// The part of the request that is refused when nothing more exact is known.
-    const fn field(self) -> Option<&'static str> {
-        match self {
-            Self::Malformed | Self::InvalidParameter | Self::BodyTimeout | Self::TooLarge => Some("body"),
-            Self::UnsupportedMediaType => Some("Content-Type"),
-            Self::UnsupportedEncoding => Some("Content-Encoding"),
-            Self::Unauthorized => Some("Authorization"),
-            Self::QueryTooLarge | Self::Gone => Some("from"),
-            Self::NotFound => Some("path"),
-            Self::MethodNotAllowed => Some("method"),
-            Self::AllRejected => Some("body"),
-            Self::RequestRunning | Self::KeyReused | Self::AlreadyCreated => Some("Idempotency-Key"),
-            Self::WorkspaceRequired => Some("Nilometer-Workspace"),
-            Self::TooManyRequests => Some("email"),
-            Self::Conflict | Self::AlreadyExists | Self::PreconditionFailed => Some("body"),
-            _ => None,
-        }
-    }
-
-    /// A header that the answer needs beside its body.
-    const fn header(self) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nilometer\""))),
-            Self::Overloaded | Self::RequestRunning => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
-            Self::ClockUnsure => Some((RETRY_AFTER, HeaderValue::from_static("10"))),
-            _ => None,
-        }
-    }
-}
 
 /// A refusal on its way out. As a response it has no body yet: `observe` writes that, because only
 /// there the request id is known.
@@ -178,6 +37,8 @@ pub(crate) struct Problem {
     cause: Option<String>,
     /// How long to wait before the next attempt, in seconds.
     retry_after_s: Option<u64>,
+    /// How the limit stands that is passed.
+    rate: Option<Box<RateStanding>>,
 }
 
 impl Problem {
@@ -190,6 +51,7 @@ impl Problem {
             rejected: None,
             cause: None,
             retry_after_s: None,
+            rate: None,
         }
     }
 
@@ -287,6 +149,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(standing) = &self.rate {
+            rate_headers::set(response.headers_mut(), &[**standing]);
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -327,6 +192,19 @@ pub(crate) struct ProblemBody<'a> {
     results: Option<&'a Verdicts>,
 }
 
+impl From<RateRefusal> for Problem {
+    fn from(refusal: RateRefusal) -> Self {
+        let RateRefusal { standing, retry_after_s, .. } = refusal;
+        let field = match standing.scope {
+            RateScope::Address | RateScope::Key => "Authorization",
+            RateScope::Workspace => "Nilometer-Workspace",
+            RateScope::Events => "body",
+        };
+        let problem = Self::new(ProblemKind::RateLimited, refusal.to_string()).at(field);
+        Self { retry_after_s: Some(retry_after_s), rate: Some(Box::new(standing)), ..problem }
+    }
+}
+
 impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
         let kind = match &error {
@@ -335,6 +213,7 @@ impl From<IngestError> for Problem {
             IngestError::UnsupportedEncoding { .. } => ProblemKind::UnsupportedEncoding,
             IngestError::TooLarge { .. } => ProblemKind::TooLarge,
             IngestError::Overloaded => ProblemKind::Overloaded,
+            IngestError::RateLimited(refusal) => return (*refusal).into(),
             IngestError::ClockUnsure => ProblemKind::ClockUnsure,
             IngestError::DiskFull => ProblemKind::DiskFull,
             IngestError::RequestRunning => ProblemKind::RequestRunning,

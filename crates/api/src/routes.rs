@@ -19,6 +19,7 @@ mod members;
 mod metrics;
 mod projects;
 mod query;
+mod rates;
 mod receipts;
 mod settings;
 mod stats;
@@ -125,6 +126,7 @@ fn server() -> Routes {
         .with(Needs::Permission(ManageServer), routes!(workspaces::one, workspaces::change))
         .with(Needs::Permission(ManageServer), routes!(workspaces::add_member))
         .with(Needs::Permission(ManageServer), routes!(workspaces::create_key))
+        .with(Needs::Permission(ManageServer), routes!(rates::change_key))
         .with(Needs::Permission(ManageServer), routes!(workspaces::operator_keys, workspaces::create_operator_key))
         .with(Needs::Permission(ManageServer), routes!(workspaces::revoke_operator_key))
         .with(Needs::Permission(ManageServer), routes!(users::list))

@@ -40,7 +40,7 @@ use exchange::Exchange;
 pub(crate) use head::{HeadFault, HeadRefusal};
 use head_budget::HeadBudget;
 use service::ConnectionService;
-pub(crate) use service::SentTarget;
+pub(crate) use service::{SentTarget, is_probe};
 use table::{Table, Ticket};
 use timed_stream::{ConnectionTimeouts, TimedStream};
 use tls::ALPN_HTTP2;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use access::AccessControl;
 use domain::limits::{REFERENCE_BODY_BYTES_MAX, REFERENCE_TEXTS_AT_ONCE_MAX};
+use pipeline::shares::Shares;
 use pipeline::{Gated, Metrics, Pipeline, ReadPorts, Settings};
 use ports::register::AuditLog;
-use tokio::sync::Semaphore;
 
 use crate::cache::{AnswerCache, CacheTimes};
 use crate::cursor::CursorKey;
@@ -38,10 +38,10 @@ pub struct ApiState {
     pub(crate) response_budget: ResponseBudget,
     /// Memory of answers to writes: slow readers must not hinder a write.
     pub(crate) write_response_budget: ResponseBudget,
-    /// Bytes of request bodies that may still be read into memory.
-    pub(crate) body_bytes: Arc<Semaphore>,
-    /// Bytes of bodies with a reference table that may still be read into memory.
-    pub(crate) table_bytes: Arc<Semaphore>,
+    /// Bytes of request bodies in memory, and whose they are.
+    pub(crate) body_bytes: Arc<Shares>,
+    /// Bytes of bodies with a reference table in memory; the gate bounds how many one tenant sends.
+    pub(crate) table_bytes: Arc<Shares>,
 }
 
 /// Who may read the server's own metrics, besides its operator.
@@ -81,8 +81,8 @@ impl ApiState {
     pub fn new(parts: ApiParts<'_>) -> Arc<Self> {
         let ApiParts { pipeline, reads, settings, access, metrics, cache, cookie, metrics_readers, secret } = parts;
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
-        let body_bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        let table_bytes = Arc::new(Semaphore::new(REFERENCE_BODY_BYTES_MAX * REFERENCE_TEXTS_AT_ONCE_MAX));
+        let body_bytes = Shares::new(bytes as u64);
+        let table_bytes = Shares::first_come((REFERENCE_BODY_BYTES_MAX * REFERENCE_TEXTS_AT_ONCE_MAX) as u64);
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
         let audit = Gated::new(access.audit_log(), reads.limiter.clone());
         Arc::new(Self {

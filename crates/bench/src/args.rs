@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::auth::size::AuthSize;
+use super::fairness::size::FairnessSize;
 use super::pair::comparison::Bounds;
 use super::pair::interval::PAIRS_MAX;
 use super::plan::IngestPlan;
@@ -37,6 +38,8 @@ pub(super) enum BenchCommand {
     Restart(RestartArgs),
     /// Measure what it costs to know who asks: keys, tokens, logins, memory
     Auth(AuthArgs),
+    /// Measure what limits cost, and how a quiet workspace fares beside one that floods
+    Fairness(FairnessArgs),
     /// Compare two builds in alternation; exits with 1 when B is worse than its bounds allow
     Pair(PairArgs),
     /// Take every number of docs/benchmarks.md, each on a fresh server, and verify each folder
@@ -273,6 +276,36 @@ impl AuthArgs {
             clients: self.clients,
             settle: Duration::from_secs(self.settle),
         }
+    }
+}
+
+/// Measure what limits cost, and what they are good for.
+#[derive(Debug, Args)]
+pub(super) struct FairnessArgs {
+    /// Pairs of runs without limits and with limits, of each kind of load
+    #[arg(long, value_name = "N", default_value_t = FairnessSize::FULL.pairs, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
+    pairs: u32,
+    /// Length of each of these, in seconds
+    #[arg(long, value_name = "SEC", default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// Runs of the quiet workspace alone, and beside the flood
+    #[arg(long, value_name = "N", default_value_t = FairnessSize::FULL.quiet_runs, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
+    runs: u32,
+    /// Length of each of these, in seconds
+    #[arg(long, value_name = "SEC", default_value = "10", value_parser = seconds)]
+    quiet_seconds: Duration,
+    /// Where the data folders are made [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl FairnessArgs {
+    /// How much is measured.
+    pub(super) fn size(&self) -> FairnessSize {
+        FairnessSize { pairs: self.pairs, run: self.seconds, quiet_runs: self.runs, quiet_run: self.quiet_seconds }
     }
 }
 

@@ -26,6 +26,7 @@ mod measure;
 mod pair;
 mod inside;
 mod auth;
+mod fairness;
 mod suite;
 mod command;
 

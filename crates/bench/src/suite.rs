@@ -13,6 +13,8 @@ use super::analytics;
 use super::args::AllArgs;
 use super::auth;
 use super::auth::size::AuthSize;
+use super::fairness;
+use super::fairness::size::FairnessSize;
 use super::folder::Folder;
 use super::ingest::{self, IngestReport};
 use super::inside::Inside;
@@ -42,6 +44,7 @@ struct Size {
     seeded_events: u64,
     live_s: u64,
     auth: AuthSize,
+    fairness: FairnessSize,
 }
 
 const FULL: Size = Size {
@@ -54,6 +57,7 @@ const FULL: Size = Size {
     seeded_events: 5_000_000,
     live_s: 300,
     auth: AuthSize::FULL,
+    fairness: FairnessSize::FULL,
 };
 const QUICK: Size = Size {
     batch_s: 3,
@@ -65,6 +69,7 @@ const QUICK: Size = Size {
     seeded_events: 200_000,
     live_s: 5,
     auth: AuthSize::QUICK,
+    fairness: FairnessSize::QUICK,
 };
 
 /// All numbers, and what they were measured on.
@@ -95,6 +100,7 @@ pub(super) async fn run(args: AllArgs, inside: &impl Inside) -> anyhow::Result<(
     suite.analytics().await?;
     suite.live().await?;
     suite.auth(inside).await?;
+    suite.fairness().await?;
     let Suite { output, measures, .. } = suite;
     let text = format!("`{command}` on {machine}\n\n{}", table(&measures));
     output.result(text, &SuiteReport { machine, command, measures })
@@ -237,6 +243,15 @@ impl Suite {
     async fn auth(&mut self, inside: &impl Inside) -> anyhow::Result<()> {
         self.output.line("## keys, tokens and logins\n")?;
         let report = auth::measure(&self.parent, self.size.auth, inside, self.output).await?;
+        self.output.line(format_args!("{report}\n"))?;
+        self.measures.extend(report.measures());
+        Ok(())
+    }
+
+    /// What limits cost, and what they are good for.
+    async fn fairness(&mut self) -> anyhow::Result<()> {
+        self.output.line("## limits\n")?;
+        let report = fairness::measure(&self.parent, self.size.fairness, self.output).await?;
         self.output.line(format_args!("{report}\n"))?;
         self.measures.extend(report.measures());
         Ok(())

@@ -6,6 +6,7 @@ mod changes;
 mod catalog;
 mod register;
 mod registered_keys;
+mod rates;
 
 use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
@@ -15,12 +16,13 @@ use sqlite::{Failure, Schema};
 use changes::Changes;
 
 /// All steps in order.
-pub(crate) const STEPS: [Step; 5] = [
+pub(crate) const STEPS: [Step; 6] = [
     Step { name: "c0001_catalog", changes: catalog::tables },
     Step { name: "c0002_min_time", changes: catalog::min_time },
     Step { name: "c0003_register", changes: register::changes },
     Step { name: "c0004_retention_days", changes: catalog::retention_days },
     Step { name: "c0005_registered_keys", changes: registered_keys::changes },
+    Step { name: "c0006_rates", changes: rates::changes },
 ];
 
 /// One step: what it is called in the file, and its statements. They run in one transaction.

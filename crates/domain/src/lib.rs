@@ -3,6 +3,7 @@
 
 pub mod invariant;
 pub mod limits;
+pub mod rate;
 pub mod time;
 pub mod trusted_time;
 pub mod tenant;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::rate::ServerRates;
 use crate::time::Timestamp;
 
 /// Longest event id, in bytes.
@@ -261,6 +262,14 @@ pub const KEY_USES_AT_ONCE_MAX: usize = 1_000;
 pub const KEYS_MAX: usize = 100_000;
 /// Most signing secrets that are kept decrypted.
 pub const SECRETS_OPENED_MAX: usize = 1_000;
+/// Addresses whose requests without a credential are counted each by itself; further ones share one count.
+pub const RATE_ADDRESSES_MAX: usize = 100_000;
+/// Credentials, and workspaces, whose requests are counted each by itself; further ones share one count.
+pub const RATE_CALLERS_MAX: usize = 1_000_000;
+/// How long after the last request a count is kept.
+pub const RATE_IDLE: Duration = Duration::from_secs(10 * 60);
+/// The time for which a rate may be used at once by who has used nothing of it before.
+pub const RATE_BURST: Duration = Duration::from_secs(10);
 /// Largest bound within which a clock is believed at once, in microseconds; the time between two small steps that
 /// are taken over, [`CLOCK_HELD_FOR`], is not below it.
 pub const CLOCK_DRIFT_US_MAX: i64 = 5 * 60 * 1_000_000;
@@ -311,6 +320,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Longest that `?wait=applied` holds a request.
     pub wait_applied_max: Duration,
+    /// How much may come in a second.
+    pub rates: ServerRates,
 }
 
 impl Limits {
@@ -343,6 +354,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             connections_max: 10_000,
             wait_applied_max: Duration::from_secs(10),
+            rates: ServerRates::default(),
         }
     }
 }

@@ -171,6 +171,24 @@ pub(crate) enum RegisterCommand {
         #[command(flatten)]
         at: RegisterArgs,
     },
+    /// Limit how much may come of a workspace, or with one of its keys
+    ///
+    /// What is not named stays. A limit is a whole number, each second: 0 lets nothing pass, `server` takes the server's.
+    Limit {
+        /// Which workspace
+        workspace: String,
+        /// Id of the key that is meant, instead of the workspace as a whole
+        #[arg(long, value_name = "ID", conflicts_with = "events_per_sec")]
+        key: Option<String>,
+        /// Most requests a second
+        #[arg(long, value_name = "N|server", required_unless_present = "events_per_sec", value_parser = limit)]
+        requests_per_sec: Option<LimitArg>,
+        /// Most events a second
+        #[arg(long, value_name = "N|server", value_parser = limit)]
+        events_per_sec: Option<LimitArg>,
+        #[command(flatten)]
+        at: RegisterArgs,
+    },
     /// List workspaces, people, or keys of the operator
     List {
         /// What to list
@@ -179,6 +197,22 @@ pub(crate) enum RegisterCommand {
         #[command(flatten)]
         at: RegisterArgs,
     },
+}
+
+/// A limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitArg {
+    /// The server's.
+    Server,
+    /// So many a second.
+    EachSecond(u64),
+}
+
+fn limit(text: &str) -> Result<LimitArg, String> {
+    match text {
+        "server" => Ok(LimitArg::Server),
+        number => number.parse().map(LimitArg::EachSecond).map_err(|_| "must be a whole number, or server".to_owned()),
+    }
 }
 
 /// What can be listed.

@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod layers;
 mod checked;
+mod rates;
 mod reach;
 mod validate;
 

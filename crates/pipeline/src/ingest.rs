@@ -39,6 +39,7 @@ pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 use crate::gate::Gated;
 use crate::inflight::InFlight;
 use crate::names::KnownNames;
+use crate::rate_limits::RateLimits;
 use crate::receipts::{ReceiptCodec, Receipts};
 use crate::running_requests::RunningRequests;
 use crate::settings::Settings;
@@ -59,6 +60,7 @@ pub struct Ingest {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) names: Arc<KnownNames>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) rate_limits: Arc<RateLimits>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) receipt_codec: ReceiptCodec,
@@ -104,6 +106,7 @@ impl Ingest {
             return Err(IngestError::ClockUnsure);
         }
         self.journaling.check_room(&self.limits).await?;
+        self.journaling.check_share(scope)?;
         self.journaling.check_settled().await?;
         let (mut verdicts, batch) = match self.judge(scope, request).await? {
             Judged::ToJournal(verdicts, batch) => (verdicts, batch),
@@ -127,13 +130,15 @@ impl Ingest {
             self.wait_replayed().await?;
         }
         let body = wire::decode(request.content_encoding.as_deref(), request.body, &self.limits)?;
-        let reservation = self.body_budget.reserve(body.len())?;
+        let reservation = self.body_budget.reserve(scope.tenant(), body.len())?;
         let content_type = request.content_type.as_deref();
         let keyed = match &request.key {
             None => None,
             Some(key) => Some(self.begin_keyed(scope, key, content_type, &body).await?),
         };
         let parsed = wire::parse(content_type, &body, &self.limits)?;
+        let counted = self.rate_limits.events(scope.tenant(), request.events_rate, parsed.items.len());
+        counted.map_err(IngestError::RateLimited)?;
         let keyed = match keyed {
             Some(Keyed::Again(earlier)) => {
                 let sent = SentBy { strict: request.strict, project: request.project.as_ref() };

@@ -3,6 +3,8 @@
 //! neither HTTP nor any adapter. The decisions in [`inflight`], [`applying`] and [`closing`] are public,
 //! since the simulation runs them too.
 
+mod rate_limits;
+pub mod shares;
 pub mod ingest;
 mod stage;
 pub mod inflight;
@@ -31,6 +33,7 @@ pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub use ingest::{PAYLOAD_MISMATCH, Status, WarningSum};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Pipeline, PipelineParts, ReadinessCheck};
+pub use rate_limits::{RateLimits, RateRefusal, RateStanding};
 pub use receipts::ReceiptState;
 pub use references::{ReferenceTables, TableChange, TableError};
 pub use roles::{IngestRole, LiveRole, WorkerRole};

@@ -21,9 +21,11 @@ use crate::inflight::InFlight;
 use crate::ingest::Ingest;
 use crate::live::{Announcements, LiveView};
 use crate::names::KnownNames;
+use crate::rate_limits::RateLimits;
 use crate::receipts::Receipts;
 use crate::references::ReferenceTables;
 use crate::roles::{IngestRole, LiveRole, RoleContext, RunningLive, RunningWorker, WorkerRole};
+use crate::shares::BacklogShares;
 use crate::stop::Stop;
 use crate::telemetry::{Metrics, PortGauges};
 
@@ -91,7 +93,11 @@ impl Pipeline {
         limits.batch_events_max = limits.batch_events_max.min(RECORD_EVENTS_MAX);
         let names = KnownNames::new(&limits);
         names.resume(ledger.names());
+        let rate_limits = RateLimits::new(limits.rates, Arc::clone(&clock), Arc::clone(&metrics));
         let context = RoleContext {
+            rate_limits: Arc::new(rate_limits),
+            backlog: Arc::new(BacklogShares::new(limits.backlog_bytes_max as u64, ledger.applied())),
+            applies: worker.is_some(),
             failure: FatalError::new(),
             stop: Stop::new(),
             receipts: Arc::new(Receipts::new(ledger.applied())),
@@ -169,7 +175,8 @@ impl Pipeline {
             JournalHealth::Closed => return Some("closed".to_owned()),
         }
         let (bytes, limit) = (journal.backlog().await.bytes, self.context.limits.backlog_bytes_max);
-        (bytes >= limit as u64).then(|| format!("{bytes} bytes wait to be applied, the limit is {limit}"))
+        let is_full = bytes >= limit as u64 || self.context.backlog.is_stuck(self.context.clock.monotonic());
+        is_full.then(|| format!("{bytes} bytes wait to be applied, the limit is {limit}, of one workspace its share"))
     }
 
     /// Whether what was durable at start is not all visible yet. Until it is, answers would show less
@@ -208,6 +215,11 @@ impl Pipeline {
     /// All limits.
     pub fn limits(&self) -> &Limits {
         &self.context.limits
+    }
+
+    /// How much may come in of whom.
+    pub fn rate_limits(&self) -> &RateLimits {
+        &self.context.rate_limits
     }
 
     /// Closes the journal; where the worker runs, applies what it still holds and makes everything

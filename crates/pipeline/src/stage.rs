@@ -7,16 +7,17 @@ use std::sync::Arc;
 use domain::admit::Admitted;
 use domain::limits::Limits;
 use domain::position::Seq;
+use domain::tenant::TenantScope;
 use ports::clock::Clock;
 use ports::journal::OrderedJournal;
 use ports::ledger::{Outcome, Sighting};
 use ports::{ErrorKind, PortError};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{FatalError, error_chain};
 use crate::inflight::Stamp;
 use crate::receipts::{BatchOutcome, Receipts};
 use crate::running_requests::RunningRequest;
+use crate::shares::{BacklogShares, Share};
 use crate::telemetry::Metrics;
 
 /// The events of one request that are to be journaled, with what they hold while they are.
@@ -25,7 +26,7 @@ pub(crate) struct PendingBatch {
     pub(crate) admitted: Admitted,
     pub(crate) stamp: Stamp,
     /// The memory reserved for its decoded body; none for a load, which has a few batches and no body.
-    pub(crate) reservation: Option<OwnedSemaphorePermit>,
+    pub(crate) reservation: Option<Share>,
     /// Holds the request's key, if it has one.
     pub(crate) request: Option<RunningRequest>,
 }
@@ -67,6 +68,8 @@ pub(crate) struct Journaling {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) failure: FatalError,
+    /// Whose the records are that wait; none where nothing is applied in this process.
+    pub(crate) backlog: Option<Arc<BacklogShares>>,
 }
 
 impl Journaling {
@@ -74,6 +77,20 @@ impl Journaling {
     pub(crate) async fn check_room(&self, limits: &Limits) -> Result<(), ErrorKind> {
         let over = self.journal.backlog().await.bytes >= limits.backlog_bytes_max as u64;
         if over { Err(ErrorKind::Overloaded) } else { Ok(()) }
+    }
+
+    /// Refuses a request before any work on it while so much of its tenant waits that the rest is for others.
+    pub(crate) fn check_share(&self, scope: &TenantScope) -> Result<(), ErrorKind> {
+        let is_over = self.backlog.as_ref().is_some_and(|backlog| backlog.is_over(scope.tenant()));
+        if is_over { Err(ErrorKind::Overloaded) } else { Ok(()) }
+    }
+
+    /// Room in the backlog for the record of a request. A load needs none: it waits for room, and has all of it.
+    fn take_share(&self, batch: &PendingBatch) -> Result<Option<Share>, ErrorKind> {
+        let Some(backlog) = self.backlog.as_ref().filter(|_| batch.reservation.is_some()) else { return Ok(None) };
+        let admitted = &batch.admitted;
+        let share = backlog.take(admitted.scope().tenant(), admitted.payload().len());
+        share.map(Some).ok_or(ErrorKind::Overloaded)
     }
 
     /// Refuses a request as long as what the journal held at the start may not survive a crash: the answer would
@@ -99,6 +116,7 @@ impl Journaling {
     }
 
     async fn run(self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
+        let share = self.take_share(&batch)?;
         let PendingBatch { admitted, stamp, reservation, request } = batch;
         let appending = stamp.begin_append();
         let started = self.clock.monotonic();
@@ -109,6 +127,9 @@ impl Journaling {
             Ok(id) => {
                 self.metrics.appended(admitted.payload().len(), self.clock.monotonic().saturating_sub(started));
                 let seq = self.journal.seq(id);
+                if let Some((backlog, share)) = self.backlog.as_ref().zip(share) {
+                    backlog.journaled(seq, share, self.clock.monotonic());
+                }
                 if let Some(request) = request {
                     request.journaled(seq);
                 }

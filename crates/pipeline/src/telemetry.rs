@@ -6,6 +6,7 @@ mod gauges;
 mod tally;
 
 use domain::admit::{TYPE_OF_CALL, TYPE_OF_OTHER};
+use domain::rate::RateScope;
 use domain::rejection::RejectCode;
 use domain::time::Timestamp;
 use domain::warning::WarningCode;
@@ -25,12 +26,13 @@ pub(crate) use gauges::PortGauges;
 pub(crate) use tally::Tally;
 
 /// The labels of all errors for which a request is refused as a whole.
-pub(crate) const ERROR_REASONS: [&str; 11] = [
+pub(crate) const ERROR_REASONS: [&str; 12] = [
     "malformed",
     "unsupported_media_type",
     "unsupported_encoding",
     "too_large",
     "overloaded",
+    "rate_limited",
     "clock_unsure",
     "disk_full",
     "request_running",
@@ -60,6 +62,11 @@ struct TypeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScopeLabel {
+    scope: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,6 +113,7 @@ pub struct Metrics {
     heads_refused: Family<ReasonLabel, Counter>,
     catalog_poisoned: Gauge,
     register_unknown_seconds: Gauge<f64, AtomicU64>,
+    rate_limited: Family<ScopeLabel, Counter>,
     connections_open: Gauge,
     connections_closed_idle: Counter,
     connections_refused: Counter,
@@ -144,6 +152,7 @@ impl Metrics {
             heads_refused: Family::default(),
             catalog_poisoned: Gauge::default(),
             register_unknown_seconds: Gauge::default(),
+            rate_limited: Family::default(),
             connections_open: Gauge::default(),
             connections_closed_idle: Counter::default(),
             connections_refused: Counter::default(),
@@ -167,6 +176,9 @@ impl Metrics {
         }
         for reason in HEAD_REFUSALS {
             drop(self.heads_refused.get_or_create(&ReasonLabel { reason }));
+        }
+        for scope in RateScope::ALL {
+            drop(self.rate_limited.get_or_create(&ScopeLabel { scope: scope.name() }));
         }
         for code in WarningCode::ALL {
             drop(self.warned.get_or_create(&CodeLabel { code: code.as_str() }));
@@ -205,6 +217,11 @@ impl Metrics {
             "register_unknown_seconds",
             "For how long the changes of other processes are not known",
             self.register_unknown_seconds.clone(),
+        );
+        r.register(
+            "rate_limit_exceeded",
+            "Requests refused for their number or that of events",
+            self.rate_limited.clone(),
         );
         r.register("connections_open", "Connections that are open", self.connections_open.clone());
         r.register(
@@ -254,6 +271,11 @@ impl Metrics {
     pub fn register_state(&self, unknown_for: Duration, is_poisoned: bool) {
         self.register_unknown_seconds.set(unknown_for.as_secs_f64());
         self.catalog_poisoned.set(i64::from(is_poisoned));
+    }
+
+    /// Counts a request that was refused because more came than may.
+    pub(crate) fn rate_limited(&self, scope: &'static str) {
+        self.rate_limited.get_or_create(&ScopeLabel { scope }).inc();
     }
 
     /// Sets how many connections are open.

@@ -22,6 +22,7 @@ use crate::failure::{FatalError, error_chain};
 use crate::live::Announcements;
 use crate::names::KnownNames;
 use crate::receipts::Receipts;
+use crate::shares::BacklogShares;
 use crate::stop::StopSignal;
 use crate::telemetry::{Metrics, Tally};
 
@@ -39,6 +40,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) live: Arc<dyn Live>,
     pub(crate) announcements: Arc<Announcements>,
+    pub(crate) backlog: Arc<BacklogShares>,
     pub(crate) stop: StopSignal,
     /// The last record that was durable at the start.
     pub(crate) replay_until: Seq,
@@ -209,6 +211,9 @@ impl ApplyObserver for Publisher<'_> {
                 );
             }
         }
+        if let Some(last) = deliveries.last() {
+            worker.backlog.applied(worker.journal.seq(last.id), worker.clock.monotonic());
+        }
         worker.receipts.publish(applied);
         deliveries.iter().for_each(|delivery| worker.caught_up(worker.journal.seq(delivery.id)));
         worker.metrics.ingested(&effects.ingested);
@@ -218,6 +223,7 @@ impl ApplyObserver for Publisher<'_> {
         let Self(worker) = self;
         let seq = worker.journal.seq(delivery.id);
         tracing::error!(seq = seq.0, %reason, "a record became a dead letter");
+        worker.backlog.applied(seq, worker.clock.monotonic());
         worker.receipts.publish_dead_letter(seq, reason);
         worker.caught_up(seq);
     }

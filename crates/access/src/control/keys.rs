@@ -11,6 +11,7 @@ use domain::access::record::{ApiKey, KeyOrigin, Record, Versioned};
 use domain::access::register::Register;
 use domain::access::rights::{KeyScope, KeyScopes};
 use domain::limits::KEYS_MAX;
+use domain::rate::Rate;
 use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use serde_json::json;
@@ -62,6 +63,8 @@ pub struct KeyChange {
     pub expires: Option<Option<Timestamp>>,
     /// Where it may be used from.
     pub addresses: Option<Vec<AddressRange>>,
+    /// How many requests a second it may make; none: as many as the server says. For the operator alone.
+    pub rate: Option<Option<Rate>>,
 }
 
 /// A key that was made. Its text cannot be had again.
@@ -123,7 +126,11 @@ impl AccessControl {
                 return Err(AccessError::State("a revoked key cannot be changed"));
             }
             check_within(register, by, before)?;
+            if change.rate.is_some() && !by.principal.rights.is_operator {
+                return Err(AccessError::Forbidden("only the operator of the server changes the limit of a key"));
+            }
             let mut after = ApiKey::clone(&register.as_used(before));
+            after.rate = change.rate.unwrap_or(after.rate);
             if let Some(name) = &change.name {
                 after.name = check_name("name", name)?;
             }
@@ -341,6 +348,7 @@ fn new_key(
         scopes: new.scopes,
         expires: check_expiry(new.expires, now)?,
         addresses: check_addresses(&new.addresses)?,
+        rate: None,
         revoked: None,
         last_used: None,
         created_by: by.cause.actor.to_string(),
@@ -452,6 +460,7 @@ fn describe(key: &ApiKey) -> Option<String> {
         "expires": key.expires.map(|at| at.to_string()),
         "revoked": key.revoked.map(|at| at.to_string()),
         "addresses": addresses,
+        "requests_per_sec": key.rate.map(Rate::get),
         "registered": key.origin == KeyOrigin::Registered,
     }))
 }

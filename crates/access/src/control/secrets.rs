@@ -43,7 +43,7 @@ pub struct MadeSecret {
 }
 
 /// A signed request whose body has not been compared yet, and who it acts for if that fits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SignedRequest {
     /// Who.
     pub principal: Principal,

@@ -6,6 +6,7 @@ use domain::access::principal::Refusal;
 use domain::access::record::{Record, Workspace, WorkspaceStatus};
 use domain::access::register::Register;
 use domain::access::rights::Permission;
+use domain::rate::Rate;
 use domain::tenant::TenantId;
 use serde_json::json;
 
@@ -26,6 +27,10 @@ pub struct WorkspaceChange {
     pub audits_reads: Option<bool>,
     /// Whether tokens of the external issuer open it.
     pub takes_external_tokens: Option<bool>,
+    /// How many requests of it a second are taken; none: as many as the server says. For the operator alone.
+    pub requests_rate: Option<Option<Rate>>,
+    /// How many events of it a second are taken; none: as many as the server says. For the operator alone.
+    pub events_rate: Option<Option<Rate>>,
 }
 
 impl AccessControl {
@@ -79,6 +84,11 @@ impl AccessControl {
                     "only the operator of the server changes the status of a workspace",
                 ));
             }
+            if (change.requests_rate.is_some() || change.events_rate.is_some()) && !by.principal.rights.is_operator {
+                return Err(AccessError::Forbidden(
+                    "only the operator of the server changes the limits of a workspace",
+                ));
+            }
             let opens_more = change.audits_reads.is_some() || change.takes_external_tokens.is_some();
             if opens_more && !by.principal.rights.allow(Permission::ManageMembers) && !by.principal.rights.is_operator {
                 return Err(Refusal::NotAllowed(Permission::ManageMembers).into());
@@ -90,6 +100,8 @@ impl AccessControl {
             after.status = change.status.unwrap_or(after.status);
             after.audits_reads = change.audits_reads.unwrap_or(after.audits_reads);
             after.takes_external_tokens = change.takes_external_tokens.unwrap_or(after.takes_external_tokens);
+            after.rates.requests = change.requests_rate.unwrap_or(after.rates.requests);
+            after.rates.events = change.events_rate.unwrap_or(after.rates.events);
             if after == **before {
                 return Ok((Plan::default(), Arc::clone(before)));
             }
@@ -126,8 +138,9 @@ fn new_id(register: &Register, text: &str) -> Result<TenantId, AccessError> {
 }
 
 fn describe(workspace: &Workspace) -> Option<String> {
-    let Workspace { name, status, audits_reads, takes_external_tokens, .. } = workspace;
+    let Workspace { name, status, audits_reads, takes_external_tokens, rates, .. } = workspace;
     json(&json!({
         "name": name, "status": status.name(), "audit_reads": audits_reads, "external_tokens": takes_external_tokens,
+        "requests_per_sec": rates.requests.map(Rate::get), "events_per_sec": rates.events.map(Rate::get),
     }))
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
+use domain::tenant::TenantId;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
 use http_body_util::BodyExt;
 use pipeline::IngestRequest;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use pipeline::shares::{Share, Shares};
 
 use crate::problem::{Problem, ProblemKind};
+use crate::request_tenant::RequestTenant;
 use crate::state::ApiState;
 
 /// Largest capacity that a declared length is trusted with before its bytes have come, in bytes.
@@ -21,7 +24,7 @@ const TRUSTED_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct IngestBody {
     pub(crate) request: IngestRequest,
-    pub(crate) reservation: OwnedSemaphorePermit,
+    pub(crate) reservation: Share,
 }
 
 impl FromRequest<Arc<ApiState>> for IngestBody {
@@ -47,7 +50,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             }
             (!lines.is_empty()).then(|| lines.join(", "))
         };
-        let (bytes, reservation) = read_in_time(&mut body, limit, &api.body_bytes, limits.body_timeout).await?;
+        let (bytes, reservation) = read_in_time(&parts, &mut body, limit, &api.body_bytes, limits.body_timeout).await?;
         let request = IngestRequest {
             content_type: header(CONTENT_TYPE),
             content_encoding: header(CONTENT_ENCODING),
@@ -56,34 +59,43 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             strict: false,
             key: None,
             project: None,
+            events_rate: None,
         };
         Ok(Self { request, reservation })
     }
 }
 
-/// Reads a whole body of at most `limit` bytes, which are reserved from `all` as they arrive.
+/// Reads a whole body of at most `limit` bytes, which are reserved from `all` as they arrive, for the tenant of the
+/// request; all requests without one are one.
 pub(super) async fn read_in_time(
+    head: &Parts,
     body: &mut Body,
     limit: usize,
-    all: &Arc<Semaphore>,
+    all: &Arc<Shares>,
     time_max: Duration,
-) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
-    let reading = tokio::time::timeout(time_max, read(body, limit, all));
+) -> Result<(Vec<u8>, Share), Problem> {
+    let tenant = head.extensions.get::<RequestTenant>().and_then(RequestTenant::tenant);
+    let reading = tokio::time::timeout(time_max, read(tenant, body, limit, all));
     reading.await.unwrap_or_else(|_| {
         let seconds = time_max.as_secs_f64();
         Err(Problem::new(ProblemKind::BodyTimeout, format!("the body did not arrive within {seconds} s")))
     })
 }
 
-async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+async fn read(
+    tenant: Option<&TenantId>,
+    body: &mut Body,
+    limit: usize,
+    all: &Arc<Shares>,
+) -> Result<(Vec<u8>, Share), Problem> {
     let too_large = || Problem::new(ProblemKind::TooLarge, format!("the body is larger than {limit} bytes"));
     let busy =
-        |_| Problem::new(ProblemKind::Overloaded, "the bodies of other requests fill the memory set aside for them");
+        || Problem::new(ProblemKind::Overloaded, "the bodies of other requests fill the memory set aside for them");
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit {
         return Err(too_large());
     }
-    let mut reservation = Arc::clone(all).try_acquire_many_owned(0).map_err(busy)?;
+    let mut reservation = all.take(tenant, 0).ok_or_else(busy)?;
     let mut bytes = Vec::with_capacity(declared.min(TRUSTED_BYTES_MAX));
     while let Some(frame) = body.frame().await {
         let frame =
@@ -92,8 +104,9 @@ async fn read(body: &mut Body, limit: usize, all: &Arc<Semaphore>) -> Result<(Ve
         if data.len() > limit - bytes.len() {
             return Err(too_large());
         }
-        let weight = u32::try_from(data.len()).map_err(|_| too_large())?;
-        reservation.merge(Arc::clone(all).try_acquire_many_owned(weight).map_err(busy)?);
+        if !reservation.grow(data.len() as u64) {
+            return Err(busy());
+        }
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, reservation))

@@ -9,9 +9,10 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use domain::tenant::TenantScope;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName};
+use pipeline::shares::Share;
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
 use super::idempotency::idempotency_key;
@@ -29,7 +30,7 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         check_headers(&parts.headers)?;
-        let (bytes, _reservation) = read(body, BYTES_MAX, api).await?;
+        let (bytes, _reservation) = read(&parts, body, BYTES_MAX, api).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -47,13 +48,13 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         check_headers(&parts.headers)?;
-        let (bytes, _reservation) = read(body, BYTES_MAX, api).await?;
+        let (bytes, _reservation) = read(&parts, body, BYTES_MAX, api).await?;
         Ok(Self { fields: parse(&bytes)?, text: String::from_utf8_lossy(&bytes).into_owned() })
     }
 }
 
-async fn read(mut body: Body, bytes_max: usize, api: &ApiState) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
-    read_in_time(&mut body, bytes_max, &api.body_bytes, api.pipeline.limits().body_timeout).await
+async fn read(head: &Parts, mut body: Body, bytes_max: usize, api: &ApiState) -> Result<(Vec<u8>, Share), Problem> {
+    read_in_time(head, &mut body, bytes_max, &api.body_bytes, api.pipeline.limits().body_timeout).await
 }
 
 /// A body that says what is to be made, and the `Idempotency-Key` with which the request may be repeated.
@@ -80,7 +81,7 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
         let (parts, body) = request.into_parts();
         check_headers(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?.map(str::to_owned);
-        let (bytes, _reservation) = read(body, BYTES_MAX, api).await?;
+        let (bytes, _reservation) = read(&parts, body, BYTES_MAX, api).await?;
         let fields = parse(&bytes)?;
         Ok(Self { fields, repeated: key.map(|key| (key, parts.uri.path().to_owned(), bytes)) })
     }

@@ -2,22 +2,25 @@
 //! workspace is meant, and holds the rights against what the route needs. A handler can reach a tenant's data only
 //! through the types here, and the ones that take a key which is bound to a project hand that project over.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::control::SignedRequest;
-use access::{AccessError, By, Caller, Presented};
+use access::{By, Caller};
 use axum::extract::FromRequestParts;
 use domain::access::audit::{Actor, Cause};
 use domain::access::ids::{SessionId, UserId};
 use domain::access::principal::{Principal, Refusal, Subject};
 use domain::access::rights::{Permission, Rights};
+use domain::rate::{CallerRates, Rate};
 use domain::tenant::{CredentialHash, TenantScope};
 use http::Method;
 use http::header::HeaderValue;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
-use super::credential::{Credential, bearer, credential, workspace_named};
+use super::arrival::{Identified, identify, refused};
+use super::credential::{bearer, workspace_named};
 use crate::browser::{self, OwnOrigin, check_same_origin};
 use crate::client_address::ClientAddress;
 use crate::needs::Needs;
@@ -95,25 +98,42 @@ pub(crate) struct IngestScope {
     entered: Entered,
     method: Method,
     target: String,
+    address: Option<IpAddr>,
 }
 
 impl IngestScope {
-    /// Whose events these are, and the one project that they may name.
+    /// Whose events these are, and what they are held to.
     ///
     /// # Errors
     /// 401 when the request is signed and its signature does not fit.
-    pub(crate) fn with_body(self, api: &ApiState, body: &[u8]) -> Result<(TenantScope, BoundProject), Problem> {
-        let Entered { scope, principal, signed } = self.entered;
+    pub(crate) fn with_body(self, api: &ApiState, body: &[u8]) -> Result<Sending, Problem> {
+        let Entered { scope, principal, signed, rates } = self.entered;
         if let Some(signed) = signed {
             let checked = api.access.check_signed(&signed, self.method.as_str(), &self.target, body);
-            checked.map_err(|why| Problem::from(why).at("Nilometer-Signature"))?;
+            if let Err(why) = checked {
+                // Whoever it was has shown nothing.
+                api.pipeline.rate_limits().address(self.address)?;
+                return Err(Problem::from(why).at("Nilometer-Signature"));
+            }
+            // Only now it is known to be the workspace's.
+            api.pipeline.rate_limits().workspace(scope.tenant(), rates.workspace.requests)?;
         }
         // The body may have taken long to arrive.
         if !api.access.still_allows(&principal, Permission::WriteEvents) {
             return Err(Problem::new(ProblemKind::Unauthorized, "the credential has ended while the body was sent"));
         }
-        Ok((scope, BoundProject(principal.project)))
+        Ok(Sending { scope, project: BoundProject(principal.project), events_rate: rates.workspace.events })
     }
+}
+
+/// Whose events a request sends.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    pub(crate) scope: TenantScope,
+    /// The one project that they may name.
+    pub(crate) project: BoundProject,
+    /// How many a second the workspace may send, if it has a limit of its own.
+    pub(crate) events_rate: Option<Rate>,
 }
 
 /// Who sends the events of a request, as its `Idempotency-Key` is bound to. Among the extensions.
@@ -243,6 +263,8 @@ impl FromRequestParts<Arc<ApiState>> for IngestScope {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
         let entered = enter(parts, api, Access::Write, None).await?;
+        // Before the body is read.
+        api.pipeline.rate_limits().check_events(entered.scope.tenant(), entered.rates.workspace.events)?;
         api.write_response_budget.check_own_room(entered.scope.tenant())?;
         let credential = match &entered.principal.subject {
             Subject::Person(..) | Subject::Signature(_) | Subject::External(_) => {
@@ -257,7 +279,8 @@ impl FromRequestParts<Arc<ApiState>> for IngestScope {
             Some(SentTarget(target)) => target.as_str().to_owned(),
             None => parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
         };
-        Ok(Self { entered, method: parts.method.clone(), target })
+        let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
+        Ok(Self { entered, method: parts.method.clone(), target, address })
     }
 }
 
@@ -303,19 +326,13 @@ impl FromRequestParts<Arc<ApiState>> for Anyone {
     }
 }
 
-/// Who makes a request, and the header that says so.
-struct Identified {
-    caller: Caller,
-    header: &'static str,
-    signed: Option<SignedRequest>,
-}
-
 /// A request in its workspace.
 #[derive(Debug)]
 struct Entered {
     scope: TenantScope,
     principal: Principal,
     signed: Option<SignedRequest>,
+    rates: CallerRates,
 }
 
 impl Entered {
@@ -331,33 +348,6 @@ impl Entered {
 /// A person outside of any workspace.
 fn person(user: UserId, session: SessionId) -> Principal {
     Principal { workspace: None, rights: Rights::default(), subject: Subject::Person(user, session), project: None }
-}
-
-/// Who makes a request. A signature is taken by routes that hold it against the body, and by no others.
-async fn identify(parts: &Parts, api: &ApiState, takes_signature: bool) -> Result<Identified, Problem> {
-    let (credential, header) = credential(&parts.headers, api.cookie)?;
-    let own = parts.extensions.get::<Arc<OwnOrigin>>().cloned().unwrap_or_default();
-    let presented = match &credential {
-        Credential::Signature(_) if !takes_signature => {
-            let detail = "a signed request can send events, and nothing else";
-            return Err(Problem::new(ProblemKind::Forbidden, detail).at(header));
-        }
-        Credential::Signature(header) => {
-            let signed = api.access.begin_signed(header).await;
-            let signed = signed.map_err(|why| Problem::from(why).at("Nilometer-Signature"))?;
-            let caller = Caller::Principal(signed.principal.clone());
-            return Ok(Identified { caller, header: "Nilometer-Signature", signed: Some(signed) });
-        }
-        Credential::None => Presented::Nothing,
-        Credential::Bearer(text) => Presented::Bearer(text),
-        Credential::Cookie(text) => {
-            check_same_origin(parts, &own, browser::Caller::Cookie)?;
-            Presented::Cookie(text)
-        }
-    };
-    let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
-    let caller = api.access.authenticate(presented, address).await.map_err(|why| refused(why, header))?;
-    Ok(Identified { caller, header, signed: None })
 }
 
 /// The workspace of a request, for which the caller has the permission that the route needs.
@@ -377,10 +367,14 @@ async fn enter(
     let principal = api.access.enter(&caller, named.as_deref()).map_err(|why| refused(why, header))?;
     let scope = check_rights(parts, api, &principal, permission, header)?;
     let scope = scope.ok_or_else(|| refused(Refusal::WorkspaceRequired, header))?;
+    let rates = api.access.register().rates_of(&principal);
+    if signed.is_none() {
+        api.pipeline.rate_limits().workspace(scope.tenant(), rates.workspace.requests)?;
+    }
     if let Some(request) = parts.extensions.get::<RequestTenant>() {
         request.set(scope.tenant(), access);
     }
-    Ok(Entered { scope, principal, signed })
+    Ok(Entered { scope, principal, signed, rates })
 }
 
 /// The workspace of a caller who has `permission`. That one has not is noted in the audit log, now and then.
@@ -405,8 +399,4 @@ fn by(parts: &Parts, principal: Principal) -> By {
     let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(Arc::from);
     By { cause: Cause { actor: Actor::Subject(principal.subject.clone()), address, request_id }, principal }
-}
-
-fn refused(why: Refusal, header: &str) -> Problem {
-    Problem::from(AccessError::Refused(why)).at_credential(why, header)
 }

@@ -15,11 +15,11 @@ use domain::limits::{
 use domain::reference::{Attributes, Change, Users};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
+use pipeline::shares::Share;
 use pipeline::{FairPermit, TableChange, WorkClass};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::read_in_time;
 use super::document::check_text;
@@ -40,7 +40,7 @@ const USERS: &str = "user_metadata";
 #[derive(Debug)]
 pub(crate) struct TableText {
     bytes: Vec<u8>,
-    reservation: OwnedSemaphorePermit,
+    reservation: Share,
     /// The permit to receive a large text.
     receiving: Option<FairPermit>,
 }
@@ -53,7 +53,7 @@ type UserPatch = Option<Arc<Change>>;
 pub(crate) struct TableBody {
     pub(crate) change: TableChange,
     /// The permits of its memory, of a large text and of the change, kept until the change is done.
-    pub(crate) held: (OwnedSemaphorePermit, Option<FairPermit>, FairPermit),
+    pub(crate) held: (Share, Option<FairPermit>, FairPermit),
 }
 
 /// The changes of all users in a body.
@@ -81,7 +81,7 @@ impl FromRequest<Arc<ApiState>> for TableText {
             None => None,
         };
         let (bytes, reservation) =
-            read_in_time(&mut body, REFERENCE_BODY_BYTES_MAX, &api.table_bytes, time_max).await?;
+            read_in_time(&parts, &mut body, REFERENCE_BODY_BYTES_MAX, &api.table_bytes, time_max).await?;
         Ok(Self { bytes, reservation, receiving })
     }
 }

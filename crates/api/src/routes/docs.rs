@@ -107,12 +107,14 @@ const ANY: &[ProblemKind] = &[
     // A workspace that the caller does not know of.
     ProblemKind::NotFound,
     ProblemKind::Misdirected,
+    ProblemKind::RateLimited,
     ProblemKind::Internal,
     ProblemKind::Overloaded,
     ProblemKind::Unavailable,
 ];
 /// What any route may be refused for: what a proxy says of it, its host, the page that it is made for.
-const OPEN: &[ProblemKind] = &[ProblemKind::Malformed, ProblemKind::Forbidden, ProblemKind::Misdirected];
+const OPEN: &[ProblemKind] =
+    &[ProblemKind::Malformed, ProblemKind::Forbidden, ProblemKind::Misdirected, ProblemKind::RateLimited];
 /// What a question about stored data may be refused for.
 const QUESTION: &[ProblemKind] = &[ProblemKind::QueryTimeout];
 /// What a question about one thing may be refused for.
@@ -143,6 +145,7 @@ const CHANGE: &[ProblemKind] = &[
     ProblemKind::KeyReused,
     ProblemKind::Conflict,
     ProblemKind::PreconditionFailed,
+    ProblemKind::OutOfRange,
 ];
 /// What a change of settings or of a reference table may be refused for.
 const VERSION: &[ProblemKind] = &[ProblemKind::Conflict, ProblemKind::PreconditionFailed];

@@ -10,7 +10,7 @@ use pipeline::{IngestAnswer, IngestRequest};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{IngestBody, IngestScope, Parameters, RequestKey, one_of};
+use crate::extract::{IngestBody, IngestScope, Parameters, RequestKey, Sending, one_of};
 use crate::problem::Problem;
 use crate::routes::docs::IngestRefusals;
 use crate::shape::{JobBody, TakenBody, VerdictFormat, Verdicts};
@@ -116,8 +116,8 @@ async fn take(
     format: VerdictFormat,
 ) -> Result<IngestAnswer, Problem> {
     let IngestBody { request, reservation } = body;
-    let (scope, project) = sender.with_body(api, &request.body)?;
-    let request = IngestRequest { wait, strict, key, project: project.get().cloned(), ..request };
+    let Sending { scope, project, events_rate } = sender.with_body(api, &request.body)?;
+    let request = IngestRequest { wait, strict, key, project: project.get().cloned(), events_rate, ..request };
     let mut answer = api.pipeline.ingest()?.ingest(&scope, request).await?;
     drop(reservation);
     fail::fail_point!("http::before_respond");

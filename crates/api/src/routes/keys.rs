@@ -227,7 +227,7 @@ pub(crate) async fn change(
 ) -> Result<Response, Problem> {
     let expires = fields.expires.map(|at| at.as_deref().map(expires).transpose()).transpose()?;
     let addresses = fields.addresses.as_deref().map(addresses).transpose()?;
-    let change = KeyChange { name: fields.name, expires, addresses };
+    let change = KeyChange { name: fields.name, expires, addresses, rate: None };
     let key = api.access.change_key(&by, Some(scope.tenant()), &id, change, version).await?;
     Ok((etag(key.versioned.version), Json(KeyBody::new(&key, api.access.now()))).into_response())
 }

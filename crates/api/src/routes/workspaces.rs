@@ -9,12 +9,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::access::record::WorkspaceStatus;
 use domain::access::rights::{KeyScopes, Role};
+use domain::rate::Rate;
 use domain::tenant::TenantId;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::keys::{KEY_BYTES_MAX, KeyIn, keys_page};
+use super::rates::{Given, given, rate};
 use crate::extract::{
     Creating, CreatingKey, Document, Id, IfMatch, NoParameters, Operator, Parameters, WriteScope, etag,
 };
@@ -62,7 +64,7 @@ pub(crate) struct CurrentWorkspaceChangeIn {
 impl From<CurrentWorkspaceChangeIn> for WorkspaceChange {
     fn from(fields: CurrentWorkspaceChangeIn) -> Self {
         let CurrentWorkspaceChangeIn { name, audit_reads, external_tokens } = fields;
-        Self { name, status: None, audits_reads: audit_reads, takes_external_tokens: external_tokens }
+        Self { name, audits_reads: audit_reads, takes_external_tokens: external_tokens, ..Self::default() }
     }
 }
 
@@ -87,6 +89,14 @@ pub(crate) struct WorkspaceChangeIn {
     #[serde(default)]
     #[schema(nullable = false)]
     external_tokens: Option<bool>,
+    /// How many requests a second are taken of it, 0: none; null: as many as the server is set to.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, maximum = 1_000_000_000)]
+    requests_per_sec: Given,
+    /// How many events a second are taken of it, 0: none; null: as many as the server is set to.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, maximum = 1_000_000_000)]
+    events_per_sec: Given,
 }
 
 /// A person to be made a member.
@@ -117,6 +127,8 @@ impl TryFrom<WorkspaceChangeIn> for WorkspaceChange {
             status: status.transpose()?,
             audits_reads: fields.audit_reads,
             takes_external_tokens: fields.external_tokens,
+            requests_rate: read_rate("requests_per_sec", &fields.requests_per_sec)?,
+            events_rate: read_rate("events_per_sec", &fields.events_per_sec)?,
         })
     }
 }
@@ -326,6 +338,10 @@ pub(crate) async fn revoke_operator_key(
 ) -> Result<Response, Problem> {
     let key = api.access.revoke_key(&by, None, &id, version).await?;
     Ok((etag(key.versioned.version), Json(KeyBody::new(&key, api.access.now()))).into_response())
+}
+
+fn read_rate(field: &str, value: &Given) -> Result<Option<Option<Rate>>, Problem> {
+    value.as_ref().map(|value| rate(field, value)).transpose()
 }
 
 /// The id of a workspace in a path.

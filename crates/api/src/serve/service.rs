@@ -29,7 +29,8 @@ use super::table::Seat;
 use super::timed_stream::ActiveRequests;
 
 /// The paths that a connection for probes answers.
-const PROBES: [&str; 4] = ["/healthz", "/livez", "/readyz", "/metrics"];
+const PROBES: [&str; 4] = ["/healthz", "/livez", "/readyz", METRICS];
+const METRICS: &str = "/metrics";
 /// The pages of the API's document lie below this path, which ends in a slash itself.
 const PAGES: &str = "/docs/";
 /// What a field over HTTP/2 is counted with beside its name and value (RFC 9113, section 6.5.2).
@@ -100,6 +101,11 @@ impl Service<Request<Incoming>> for ConnectionService {
             Ok(answer.map(|body| AnswerBody { body, _active: active, _heads: heads }))
         })
     }
+}
+
+/// Whether a path is that of a probe, of which any number is answered.
+pub(crate) fn is_probe(path: &str) -> bool {
+    path != METRICS && PROBES.contains(&path)
 }
 
 /// Path and query as the client has sent them, among the extensions of a request whose route has another path.

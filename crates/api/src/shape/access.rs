@@ -7,6 +7,7 @@ use access::control::{MadeInvitation, MadeKey, MadeSecret};
 use domain::access::audit::AuditEntry;
 use domain::access::record::{ApiKey, Invitation, KeyOrigin, Project, SigningSecret, Versioned, Workspace};
 use domain::access::rights::{KeyScope, Permission, Rights};
+use domain::rate::Rate;
 use domain::time::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -28,6 +29,12 @@ pub(crate) struct WorkspaceBody {
     audit_reads: bool,
     /// Whether tokens of the configured external issuer open it.
     external_tokens: bool,
+    /// How many requests a second are taken of it; null: as many as the server is set to. The operator sets it.
+    #[schema(maximum = 1_000_000_000)]
+    requests_per_sec: Option<u32>,
+    /// How many events a second are taken of it; null: as many as the server is set to. The operator sets it.
+    #[schema(maximum = 1_000_000_000)]
+    events_per_sec: Option<u32>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
@@ -47,6 +54,8 @@ impl From<&Workspace> for WorkspaceBody {
             status: workspace.status.name(),
             audit_reads: workspace.audits_reads,
             external_tokens: workspace.takes_external_tokens,
+            requests_per_sec: workspace.rates.requests.map(Rate::get),
+            events_per_sec: workspace.rates.events.map(Rate::get),
             created,
             updated,
             version,
@@ -174,6 +183,9 @@ pub(crate) struct KeyBody {
     expires: Option<Timestamp>,
     /// The ranges of addresses that it may be used from; everywhere when empty.
     addresses: Vec<String>,
+    /// How many requests a second are taken with it; null: as many as the server is set to. The operator sets it.
+    #[schema(maximum = 1_000_000_000)]
+    requests_per_sec: Option<u32>,
     /// `active`, `expired` or `revoked`.
     status: &'static str,
     /// When it was last used, to the minute.
@@ -207,6 +219,7 @@ impl KeyBody {
             project: key.project.as_deref().map(str::to_owned),
             expires: key.expires,
             addresses: key.addresses.iter().map(ToString::to_string).collect(),
+            requests_per_sec: key.rate.map(Rate::get),
             status: status(key.revoked, key.expires, now),
             last_used: key.last_used,
             created_by: key.created_by.clone(),

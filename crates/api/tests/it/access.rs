@@ -6,6 +6,7 @@ mod headers;
 mod keys;
 mod lasting;
 mod lists;
+mod limits;
 mod isolation;
 mod matrix;
 mod people;

@@ -69,7 +69,7 @@ pub(super) async fn measure(server: &Server, size: AuthSize, output: Output) -> 
 
 /// A run of batches in a storm or in peace: events per second, and how the logins were answered.
 async fn under(server: &Server, size: AuthSize, attempts: Option<Attempts>) -> anyhow::Result<(f64, Answers)> {
-    let plan = Kind::Batches.plan(size);
+    let plan = Kind::Batches.plan(size.run);
     sleep(CALM).await;
     let Some(attempts) = attempts else {
         return Ok((per_second(&run(server, &plan).await?), Answers::default()));

@@ -9,33 +9,33 @@ use crate::pair::interval::{Interval, median};
 
 /// Values of both, pair by pair.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pairs(Vec<(f64, f64)>);
+pub(crate) struct Pairs(Vec<(f64, f64)>);
 
 /// What they come to.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Compared {
+pub(crate) struct Compared {
     /// The median of the first.
-    pub(super) first: f64,
+    pub(crate) first: f64,
     /// The median of the second.
-    pub(super) second: f64,
+    pub(crate) second: f64,
     /// The median of second / first.
-    pub(super) ratio: f64,
+    pub(crate) ratio: f64,
     /// Where the true median of the ratio lies; none of fewer than five pairs.
-    pub(super) interval: Option<Interval>,
+    pub(crate) interval: Option<Interval>,
     /// Second / first, pair by pair.
-    pub(super) ratios: Vec<f64>,
+    pub(crate) ratios: Vec<f64>,
 }
 
 impl Pairs {
     /// Adds a pair, both above zero.
-    pub(super) fn add(&mut self, first: f64, second: f64) {
+    pub(crate) fn add(&mut self, first: f64, second: f64) {
         if first > 0.0 && second > 0.0 {
             self.0.push((first, second));
         }
     }
 
     /// What they come to; none without a pair.
-    pub(super) fn compared(&self) -> Option<Compared> {
+    pub(crate) fn compared(&self) -> Option<Compared> {
         let sorted = |of: fn(&(f64, f64)) -> f64| {
             let mut values: Vec<f64> = self.0.iter().map(of).collect();
             values.sort_by(f64::total_cmp);
@@ -55,13 +55,13 @@ impl Pairs {
 impl Compared {
     /// The ratio in thousandths, rounded down.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ratios are above zero and small")]
-    pub(super) fn kept_thousandths(&self) -> u64 {
+    pub(crate) fn kept_thousandths(&self) -> u64 {
         (self.ratio * 1_000.0) as u64
     }
 
     /// The ratio in thousandths, rounded up.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ratios are above zero and small")]
-    pub(super) fn spent_thousandths(&self) -> u64 {
+    pub(crate) fn spent_thousandths(&self) -> u64 {
         (self.ratio * 1_000.0).ceil() as u64
     }
 }

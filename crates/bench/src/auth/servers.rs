@@ -3,9 +3,9 @@
 use crate::server::Server;
 
 /// Two servers that differ in their register alone.
-pub(super) struct Servers {
+pub(crate) struct Servers {
     /// With an empty one: requests present nothing, which opens the built-in tenant in profile `dev`.
-    pub(super) empty: Server,
+    pub(crate) empty: Server,
     /// With many keys, which requests present in turns.
-    pub(super) full: Server,
+    pub(crate) full: Server,
 }

@@ -9,7 +9,7 @@ use domain::access::rights::KeyScopes;
 use sea_orm::entity::prelude::*;
 use sqlite::{Failure, signed};
 
-use super::columns::{hash, instant, micros, parsed, text, versioned, workspace, workspace_text};
+use super::columns::{hash, instant, micros, parsed, rate, stored_rate, text, versioned, workspace, workspace_text};
 use super::row::Row;
 
 /// The origin of a key that was made elsewhere; the others say what they are for.
@@ -37,6 +37,7 @@ pub(crate) struct Model {
     pub(crate) version: i64,
     pub(crate) revision: i64,
     pub(crate) seal: i64,
+    pub(crate) requests_per_sec: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -71,6 +72,7 @@ impl Row for Model {
             version: signed("version", record.versioned.version)?,
             revision,
             seal: 0,
+            requests_per_sec: stored_rate(record.rate),
         })
     }
 
@@ -91,6 +93,7 @@ impl Row for Model {
             scopes: parsed("scopes", scopes)?,
             expires: instant(self.expires_us),
             addresses: parsed("addresses", addresses.collect())?,
+            rate: rate("requests_per_sec", self.requests_per_sec)?,
             revoked: instant(self.revoked_us),
             last_used: instant(self.last_used_us),
             created_by: self.created_by,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::access::email::Email;
 use domain::access::record::Versioned;
+use domain::rate::Rate;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use sqlite::{Failure, tenant_id, unsigned};
@@ -16,6 +17,17 @@ pub(crate) fn micros(instant: Option<Timestamp>) -> Option<i64> {
 /// Reads an instant that may be missing.
 pub(crate) fn instant(stored: Option<i64>) -> Option<Timestamp> {
     stored.map(Timestamp::from_micros)
+}
+
+/// A limit that may be missing.
+pub(crate) fn stored_rate(rate: Option<Rate>) -> Option<i64> {
+    rate.map(|rate| i64::from(rate.get()))
+}
+
+/// Reads a limit that may be missing.
+pub(crate) fn rate(column: &'static str, stored: Option<i64>) -> Result<Option<Rate>, Failure> {
+    let read = |stored: i64| u64::try_from(stored).ok().and_then(|stored| Rate::new(stored).ok());
+    stored.map(|stored| parsed(column, read(stored))).transpose()
 }
 
 /// The workspace of a record, or that it is the server's.

@@ -12,6 +12,9 @@ use sqlite::{Failure, Seal};
 
 /// The checksum itself, and what changes without a new version: neither is under the checksum.
 const UNSEALED: [&str; 2] = ["seal", "last_used_us"];
+/// What rows of earlier formats do not have: it is under the checksum of those that have it, with its name, and the
+/// checksum of others stays what it was.
+const LATER: [&str; 2] = ["requests_per_sec", "events_per_sec"];
 
 /// A row of a table of records.
 pub(crate) trait Row:
@@ -63,7 +66,12 @@ pub(crate) fn sealed<R: Row>(record: &R::Record, revision: i64) -> Result<R, Fai
 
 fn expected_seal<M: ModelTrait>(row: &M) -> i64 {
     let columns = <M::Entity as EntityTrait>::Column::iter().filter(|column| !UNSEALED.contains(&column.as_str()));
-    columns.fold(Seal::default(), |seal, column| cover(seal, &row.get(column))).value()
+    let covered = columns.fold(Seal::default(), |seal, column| match (row.get(column), column.as_str()) {
+        (Value::BigInt(None), name) if LATER.contains(&name) => seal,
+        (value, name) if LATER.contains(&name) => cover(seal.bytes(name.as_bytes()), &value),
+        (value, _) => cover(seal, &value),
+    });
+    covered.value()
 }
 
 /// What is missing counts as a number that nothing else begins with.

@@ -1,10 +1,11 @@
 //! Workspaces. The oldest rows have no checksum until they are changed.
 
 use domain::access::record::{Record, Workspace, WorkspaceStatus};
+use domain::rate::WorkspaceRates;
 use sea_orm::entity::prelude::*;
 use sqlite::{Failure, signed, tenant_id};
 
-use super::columns::{parsed, versioned};
+use super::columns::{parsed, rate, stored_rate, versioned};
 use super::row::Row;
 
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -21,6 +22,8 @@ pub(crate) struct Model {
     pub(crate) version: i64,
     pub(crate) revision: i64,
     pub(crate) seal: Option<i64>,
+    pub(crate) requests_per_sec: Option<i64>,
+    pub(crate) events_per_sec: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -43,6 +46,8 @@ impl Row for Model {
             version: signed("version", record.versioned.version)?,
             revision,
             seal: None,
+            requests_per_sec: stored_rate(record.rates.requests),
+            events_per_sec: stored_rate(record.rates.events),
         })
     }
 
@@ -81,6 +86,10 @@ impl Model {
             status: parsed("status", WorkspaceStatus::parse(&self.status))?,
             audits_reads: self.audits_reads,
             takes_external_tokens: self.takes_external_tokens,
+            rates: WorkspaceRates {
+                requests: rate("requests_per_sec", self.requests_per_sec)?,
+                events: rate("events_per_sec", self.events_per_sec)?,
+            },
             versioned: versioned(self.created_us, self.updated_us, self.version)?,
             name: self.name,
         })

@@ -28,6 +28,7 @@ pub(super) fn key() -> Result<ApiKey, Box<dyn std::error::Error>> {
         scopes: KeyScopes::NONE,
         expires: None,
         addresses: Box::default(),
+        rate: None,
         revoked: None,
         last_used: None,
         created_by: "dev".to_owned(),

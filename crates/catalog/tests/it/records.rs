@@ -121,6 +121,7 @@ fn keys(workspace: &TenantId) -> Records {
         scopes: KeyScopes::of(&[KeyScope::Ingest]),
         expires: Some(at(1_000)),
         addresses: [AddressRange::parse("192.0.2.0/24")?, AddressRange::parse("2001:db8::/32")?].into(),
+        rate: None,
         revoked: None,
         last_used: Some(at(2)),
         created_by: created_by.clone(),
@@ -134,6 +135,7 @@ fn keys(workspace: &TenantId) -> Records {
         project: None,
         scopes: KeyScopes::NONE,
         addresses: Box::default(),
+        rate: None,
         revoked: Some(at(3)),
         ..made.clone()
     };

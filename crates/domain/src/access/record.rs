@@ -9,6 +9,7 @@ use super::email::Email;
 use super::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use super::key_text::KeyPurpose;
 use super::rights::{KeyScopes, Role};
+use crate::rate::{Rate, WorkspaceRates};
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
 
@@ -79,6 +80,8 @@ pub struct Workspace {
     pub audits_reads: bool,
     /// Whether tokens of the configured external issuer open it.
     pub takes_external_tokens: bool,
+    /// How much may come of it, as far as the operator has said.
+    pub rates: WorkspaceRates,
     /// When it was made and changed.
     pub versioned: Versioned,
 }
@@ -92,6 +95,7 @@ impl Workspace {
             status: WorkspaceStatus::Active,
             audits_reads: false,
             takes_external_tokens: false,
+            rates: WorkspaceRates::default(),
             versioned: Versioned::new(now),
         }
     }
@@ -196,6 +200,8 @@ pub struct ApiKey {
     pub expires: Option<Timestamp>,
     /// Where it may be used from; everywhere when empty.
     pub addresses: Box<[AddressRange]>,
+    /// How many requests a second it may make, if the operator has said so.
+    pub rate: Option<Rate>,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
     /// When it was last used, roughly; none when it never was.

@@ -131,6 +131,7 @@ fn make_key(workspace: &TenantId, number: u32, now: Timestamp) -> anyhow::Result
         scopes: KeyScopes::of(&[KeyScope::Ingest, KeyScope::Read]),
         expires: None,
         addresses: Box::default(),
+        rate: None,
         revoked: None,
         last_used: None,
         created_by: "command".to_owned(),

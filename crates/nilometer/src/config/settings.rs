@@ -6,12 +6,15 @@ use domain::limits::Limits;
 use journal::JournalOptions;
 use ledger_embedded::LedgerOptions;
 use live::LiveOptions;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What the environment variables of all settings begin with.
 pub(super) const VARIABLE_PREFIX: &str = "NILOMETER_";
 /// The data folder when none is named.
 pub(crate) const DATA_DEFAULT: &str = "./nilometer-data";
+
+/// What a limit is that the profile decides on.
+pub(super) const AUTO: &str = "auto";
 
 /// All settings, with their defaults as [`Default`]. A number is a whole number in the unit that its
 /// name ends with; 0 stands for "none" where [`SETTINGS`] says so.
@@ -68,8 +71,30 @@ pub(crate) struct Settings {
     pub(crate) body_timeout_ms: u64,
     pub(crate) idle_timeout_ms: u64,
     pub(crate) wait_applied_ms_max: u64,
+    #[serde(deserialize_with = "number_or_word")]
+    pub(crate) address_requests_per_min: String,
+    #[serde(deserialize_with = "number_or_word")]
+    pub(crate) key_requests_per_sec: String,
+    #[serde(deserialize_with = "number_or_word")]
+    pub(crate) workspace_requests_per_sec: String,
+    #[serde(deserialize_with = "number_or_word")]
+    pub(crate) workspace_events_per_sec: String,
     pub(crate) cache_summary_ms: u64,
     pub(crate) cache_series_ms: u64,
+}
+
+/// A limit is a number or a word; in the file a number may stand as one.
+fn number_or_word<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Limit {
+        Number(i64),
+        Word(String),
+    }
+    Ok(match Limit::deserialize(from)? {
+        Limit::Number(number) => number.to_string(),
+        Limit::Word(word) => word,
+    })
 }
 
 impl Default for Settings {
@@ -130,6 +155,10 @@ impl Default for Settings {
             body_timeout_ms: millis(limits.body_timeout),
             idle_timeout_ms: millis(limits.idle_timeout),
             wait_applied_ms_max: millis(limits.wait_applied_max),
+            address_requests_per_min: AUTO.to_owned(),
+            key_requests_per_sec: AUTO.to_owned(),
+            workspace_requests_per_sec: AUTO.to_owned(),
+            workspace_events_per_sec: AUTO.to_owned(),
             cache_summary_ms: millis(cache.summary),
             cache_series_ms: millis(cache.series),
         }
@@ -228,6 +257,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("body_timeout_ms", "MILLISECONDS", "Longest wait for the body of a request"),
     setting("idle_timeout_ms", "MILLISECONDS", "Longest silence on a connection between two requests"),
     setting("wait_applied_ms_max", "MILLISECONDS", "Longest that ?wait=applied holds a request"),
+    setting(
+        "address_requests_per_min",
+        "auto|none|N",
+        "Requests a minute of one address without a valid credential; auto: 500 in profile prod",
+    ),
+    setting("key_requests_per_sec", "auto|none|N", "Requests a second with one credential; auto: 1000 in profile prod"),
+    setting("workspace_requests_per_sec", "auto|none|N", "Requests a second of one workspace; auto: none"),
+    setting(
+        "workspace_events_per_sec",
+        "auto|none|N",
+        "Events a second of one workspace; auto: 100000 in profile prod",
+    ),
     setting("cache_summary_ms", "MILLISECONDS", "How long an account's summary is given again; 0: never"),
     setting("cache_series_ms", "MILLISECONDS", "How long a series over a range that is over is given again; 0: never"),
 ];

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use clap::{CommandFactory, Parser};
 use domain::limits::Limits;
+use domain::rate::{Rate, ServerRates};
 use domain::window::WindowRule;
 use toml::Value;
 
@@ -171,6 +172,10 @@ fn impossible_values_are_named() {
         ("trusted_proxies", "proxy.example"),
         ("trusted_proxies", "10.0.0.1/8"),
         ("trusted_proxies", "10.0.0.0/8, *"),
+        ("address_requests_per_min", "1000000001"),
+        ("key_requests_per_sec", "-1"),
+        ("workspace_requests_per_sec", "many"),
+        ("workspace_events_per_sec", ""),
     ];
     for (name, value) in texts {
         let why = with(name, value).unwrap_err().to_string();
@@ -224,6 +229,22 @@ fn how_the_server_is_reached_is_read() {
         let why = with(given, "a.pem").unwrap_err().to_string();
         assert!(why.starts_with(&format!("{missing} must be set")), "{why}");
     }
+}
+
+#[test]
+fn the_profile_decides_on_limits_that_are_not_set() {
+    let rates =
+        |text: &str| merge(Some(file(text).path()), SettingFlags::default()).and_then(check).unwrap().limits.rates;
+    let number = |rate: Option<Rate>| rate.map(Rate::get);
+    for profile in ["dev", "test"] {
+        assert_eq!(rates(&format!("profile = \"{profile}\"\n")), ServerRates::default());
+    }
+    let prod = rates("profile = \"prod\"\n");
+    let found = [prod.address_requests_per_min, prod.key_requests, prod.workspace_requests, prod.workspace_events];
+    assert_eq!(found.map(number), [Some(500), Some(1_000), None, Some(100_000)]);
+    let set = rates("profile = \"prod\"\naddress_requests_per_min = \"none\"\nkey_requests_per_sec = 0\n");
+    assert_eq!([set.address_requests_per_min, set.key_requests].map(number), [None, Some(0)]);
+    assert_eq!(number(rates("workspace_events_per_sec = \"1000000000\"\n").workspace_events), Some(1_000_000_000));
 }
 
 /// The flags with what files hold that this environment names.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use api::CacheTimes;
 use domain::limits::{CLOCK_DRIFT_US_MAX, LIVE_RETENTION_SEC_MAX, Limits, RECORD_EVENTS_MAX, RETENTION_DAYS_MAX};
+use domain::rate::ServerRates;
 use domain::tenant::{Keyring, TenantId};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
@@ -21,7 +22,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::checked::{Config, LogConfig, LogFormat, Profile};
 use super::error::ConfigError;
 use super::settings::Settings;
-use super::{access, reach};
+use super::{access, rates, reach};
 use crate::assemble::EngineOptions;
 
 const KIB: u64 = 1 << 10;
@@ -40,7 +41,7 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
     let profile = profile(&settings.profile)?;
     let listen = listen(&settings.listen)?;
     let rule = rule(&settings)?;
-    let limits = limits(&settings)?;
+    let limits = Limits { rates: rates::rates(profile, &settings)?, ..limits(&settings)? };
     let cache = cache(&settings)?;
     let engine = EngineOptions {
         clock_drift_us_max: limits.clock_drift_us_max,
@@ -171,6 +172,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         idle_timeout: millis("idle_timeout_ms", s.idle_timeout_ms, 1..=DAY_MS)?,
         connections_max: number("connections_max", s.connections_max, 1..=1_000_000)?,
         wait_applied_max: millis("wait_applied_ms_max", s.wait_applied_ms_max, 1..=DAY_MS)?,
+        rates: ServerRates::default(),
     };
     if limits.decoded_bytes_max < limits.body_bytes_max {
         return Err(refusal("decoded_bytes_max", "must not be below body_bytes_max"));

@@ -68,7 +68,7 @@ fn a_build_that_is_not_there_is_one_clear_error() {
 #[test]
 fn keys_tokens_logins_and_memory_are_measured_and_held_against_their_bounds() {
     let folder = tempfile::tempdir().unwrap();
-    let sizes = ["--keys", "200", "--workspaces", "20", "--pairs", "1", "--seconds", "0.3", "--clients", "4"];
+    let sizes = ["--keys", "200", "--workspaces", "20", "--pairs", "1", "--seconds", "1", "--clients", "4"];
     let mut command =
         nilometer(&["bench", "auth", "--settle", "0", "--json", "--data", folder.path().to_str().unwrap()]);
     let output = command.args(sizes).output().unwrap();
@@ -96,4 +96,27 @@ fn keys_tokens_logins_and_memory_are_measured_and_held_against_their_bounds() {
     let measures = report["measures"].as_array().unwrap();
     let bounds: Vec<_> = measures.iter().filter_map(bounds).collect();
     assert_eq!(bounds, [970, 970, 1_500, 600, 600, 60 << 10]);
+}
+
+#[test]
+fn limits_are_measured_and_held_against_their_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = ["--pairs", "1", "--seconds", "1", "--runs", "1", "--quiet-seconds", "1"];
+    let mut command = nilometer(&["bench", "fairness", "--json", "--data", folder.path().to_str().unwrap()]);
+    let output = command.args(sizes).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "every folder is removed");
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    for compared in [&report["batches"]["throughput"], &report["singles"]["throughput"]] {
+        assert!(compared["ratio"].as_f64().unwrap() > 0.0, "{compared}");
+    }
+    let flood = &report["flood"];
+    let [taken, limited] = ["taken", "limited"].map(|answer| flood[answer].as_u64().unwrap());
+    assert!(taken > 0 && limited > taken, "{flood}");
+    for side in ["alone", "beside"] {
+        assert_eq!(report[side][0]["refused"], 0, "{report}");
+    }
+    let bounds: Vec<_> =
+        report["measures"].as_array().unwrap().iter().map(|measure| measure["floor"].is_u64()).collect();
+    assert_eq!(bounds, [true, true, false, true, false]);
 }

@@ -24,6 +24,19 @@ fn with_key(server: &Server, key: &str, method: &str, path: &str, body: Value) -
     server.send(method, path, &headers, if body.is_null() { String::new() } else { body.to_string() })
 }
 
+/// Sets limits of the workspace `beta` and of its key, and takes them back.
+fn limit_workspace_and_key(server: &Server, on: &[&str], key: &str, id: &str) {
+    let ask = |args: &[&str]| answer(&[args, on].concat());
+    let limited = ask(&["admin", "limit", "beta", "--requests-per-sec", "0", "--events-per-sec", "7"]);
+    assert_eq!((&limited["requests_per_sec"], &limited["events_per_sec"]), (&json!(0), &json!(7)));
+    assert_eq!(with_key(server, key, "GET", "/v1/events", Value::Null).0, 429);
+    let limited = ask(&["admin", "limit", "beta", "--requests-per-sec", "server"]);
+    assert_eq!((&limited["requests_per_sec"], &limited["events_per_sec"]), (&Value::Null, &json!(7)));
+    assert_eq!(ask(&["admin", "limit", "beta", "--key", id, "--requests-per-sec", "5"])["requests_per_sec"], 5);
+    let refused = run(&[&["admin", "limit", "beta", "--events-per-sec", "1000000001"][..], on].concat());
+    assert!(stderr(&refused).contains("events_per_sec") && refused.status.code() == Some(2), "{}", stderr(&refused));
+}
+
 #[test]
 fn an_operator_begins_with_one_command_and_goes_on_while_the_server_runs() {
     let data = tempfile::tempdir().unwrap();
@@ -56,6 +69,7 @@ fn an_operator_begins_with_one_command_and_goes_on_while_the_server_runs() {
     let ask = |args: &[&str]| answer(&[args, &on].concat());
     ask(&["admin", "create-workspace", "beta"]);
     let second = ask(&["admin", "create-key", "--workspace", "beta", "--name", "k", "--scope", "read"]);
+    let second_id = second["id"].as_str().unwrap().to_owned();
     let second = second["key"].as_str().unwrap();
     assert_eq!(with_key(&server, second, "GET", "/v1/events", Value::Null).1["data"], json!([]));
     ask(&["admin", "create-user", "bob@example.com", "--workspace", "beta", "--role", "viewer"]);
@@ -65,6 +79,7 @@ fn an_operator_begins_with_one_command_and_goes_on_while_the_server_runs() {
     assert_eq!(with_key(&server, second, "GET", "/v1/events", Value::Null).0, 403);
     ask(&["admin", "resume", "beta"]);
     assert_eq!(with_key(&server, second, "GET", "/v1/events", Value::Null).0, 200);
+    limit_workspace_and_key(&server, &on, second, &second_id);
     assert!(ask(&["admin", "rotate-signing-key"])["kid"].is_string());
     let keys = ask(&["admin", "list", "operator-keys"]);
     let id = keys["data"][0]["id"].as_str().unwrap();

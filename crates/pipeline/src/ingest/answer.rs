@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::rate::Rate;
 use domain::request::IdempotencyKey;
 use domain::warning::WarningCode;
+
+use crate::rate_limits::RateRefusal;
 
 /// One request to take events: its body as received, the headers that say how to read it, and whether the
 /// answer waits until the events are visible.
@@ -25,6 +28,8 @@ pub struct IngestRequest {
     pub key: Option<IdempotencyKey>,
     /// The one project that the sender may name, which events get that name none.
     pub project: Option<Arc<str>>,
+    /// How many events a second the workspace may send, if it has a limit of its own.
+    pub events_rate: Option<Rate>,
 }
 
 /// How a request was sent that comes again.
@@ -137,6 +142,9 @@ pub enum IngestError {
     /// Too much is waiting to be applied; try again later. 503 with `Retry-After`.
     #[error("too many events are waiting to be applied")]
     Overloaded,
+    /// More events came than may; try again later. 429 with `Retry-After`.
+    #[error("{0}")]
+    RateLimited(RateRefusal),
     /// The machine's clock has jumped, so that nothing can be stamped; reads still work. 503 with `Retry-After`.
     #[error("the server's clock has jumped and is not believed yet (clock_unsure); nothing of the request was taken")]
     ClockUnsure,
@@ -166,6 +174,7 @@ impl IngestError {
             Self::UnsupportedEncoding { .. } => "unsupported_encoding",
             Self::TooLarge { .. } => "too_large",
             Self::Overloaded => "overloaded",
+            Self::RateLimited(_) => "rate_limited",
             Self::ClockUnsure => "clock_unsure",
             Self::DiskFull => "disk_full",
             Self::RequestRunning => "request_running",

@@ -1,52 +1,43 @@
 //! How much memory the decoded bodies of all requests may take at once, from decoding until the journal
-//! has answered (I6).
+//! has answered, and how much of it those of one tenant (I6).
 
 use std::sync::Arc;
 
 use domain::limits::Limits;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use domain::tenant::TenantId;
 
 use super::IngestError;
-
-/// Bytes that one permit stands for.
-const UNIT_BYTES: usize = 1 << 10;
+use crate::shares::{Share, Shares};
 
 /// The memory for decoded bodies: as much as the backlog may have, and enough for one body of any size.
 #[derive(Debug, Clone)]
-pub(crate) struct DecodedBodyBudget {
-    units: Arc<Semaphore>,
-}
+pub(crate) struct DecodedBodyBudget(Arc<Shares>);
 
 impl DecodedBodyBudget {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let bytes = limits.backlog_bytes_max.max(limits.decoded_bytes_max);
-        let units = units(bytes).min(Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(units)) }
+        Self(Shares::new(limits.backlog_bytes_max.max(limits.decoded_bytes_max) as u64))
     }
 
-    /// Reserves room for a body of `bytes`, until the permit is dropped.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, IngestError> {
-        let units = u32::try_from(units(bytes)).map_err(|_| IngestError::Overloaded)?;
-        Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| IngestError::Overloaded)
+    /// Reserves room for a body of `bytes`, until the share is dropped.
+    pub(crate) fn reserve(&self, tenant: &TenantId, bytes: usize) -> Result<Share, IngestError> {
+        self.0.take(Some(tenant), bytes as u64).ok_or(IngestError::Overloaded)
     }
-}
-
-fn units(bytes: usize) -> usize {
-    bytes.div_ceil(UNIT_BYTES)
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
     fn i6_bodies_share_one_budget_and_the_largest_fits_alone() {
         let limits = Limits { backlog_bytes_max: 1 << 10, decoded_bytes_max: 10 << 10, ..Limits::default() };
         let budget = DecodedBodyBudget::new(&limits);
-        let largest = budget.reserve(limits.decoded_bytes_max);
-        assert!(largest.is_ok());
-        assert_eq!(budget.reserve(1).err(), Some(IngestError::Overloaded));
+        let [a, b] = ["a", "b"].map(|name| TenantId::parse(name).unwrap());
+        let largest = budget.reserve(&a, limits.decoded_bytes_max).unwrap();
+        assert_eq!(budget.reserve(&b, 1).err(), Some(IngestError::Overloaded));
         drop(largest);
-        assert!(budget.reserve(1).is_ok());
+        assert!(budget.reserve(&b, 1).is_ok());
     }
 }

@@ -14,7 +14,9 @@ use crate::gate::FairLimiter;
 use crate::inflight::InFlight;
 use crate::live::Announcements;
 use crate::names::KnownNames;
+use crate::rate_limits::RateLimits;
 use crate::receipts::Receipts;
+use crate::shares::BacklogShares;
 use crate::stop::Stop;
 use crate::telemetry::Metrics;
 
@@ -35,6 +37,12 @@ pub(crate) struct RoleContext {
     pub(crate) receipts: Arc<Receipts>,
     /// Requests that have been stamped and not settled, which windows wait for.
     pub(crate) in_flight: Arc<InFlight>,
+    /// Whose the records are that wait to be applied.
+    pub(crate) backlog: Arc<BacklogShares>,
+    /// Whether they are applied in this process.
+    pub(crate) applies: bool,
+    /// How much may come in of whom.
+    pub(crate) rate_limits: Arc<RateLimits>,
     /// Names that tenants use.
     pub(crate) names: Arc<KnownNames>,
     /// Late windows, which the worker notes and the live view announces.

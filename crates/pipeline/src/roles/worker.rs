@@ -44,6 +44,7 @@ impl WorkerRole {
             metrics: Arc::clone(&context.metrics),
             live,
             announcements: Arc::clone(&context.announcements),
+            backlog: Arc::clone(&context.backlog),
             stop: context.stop.signal(),
             replay_until: context.replay_until,
         };

@@ -20,6 +20,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::flaws::{Flaw, FlawedJournal, FlawedLedger, flawed_disk};
 
+/// Most bytes that may wait to be applied.
+pub(crate) const BACKLOG_BYTES_MAX: usize = 5_000;
+
 /// A journal and a ledger.
 #[derive(Debug)]
 pub(crate) struct Embedded {
@@ -74,7 +77,7 @@ impl Setup {
     fn journal(self) -> JournalOptions {
         JournalOptions {
             segment_bytes: self.segment_bytes,
-            backlog_bytes_max: 5_000,
+            backlog_bytes_max: BACKLOG_BYTES_MAX,
             reserve_bytes: self.reserve_bytes,
             ..JournalOptions::default()
         }

@@ -4,6 +4,7 @@
 
 mod embedded;
 mod every_step;
+mod fairness;
 mod flaws;
 mod found;
 mod random_worlds;

@@ -58,11 +58,19 @@ impl Cast {
     }
 
     pub(super) async fn reached(reach: Reach) -> Self {
-        Self::with(Keyring::new(), reach).await
+        Self::start(Limits::default(), Keyring::new(), reach).await
     }
 
     pub(super) async fn with(configured: Keyring, reach: Reach) -> Self {
-        let api = TestApi::reached(Limits::default(), configured, reach).await;
+        Self::start(Limits::default(), configured, reach).await
+    }
+
+    pub(super) async fn limited(limits: Limits, reach: Reach) -> Self {
+        Self::start(limits, Keyring::new(), reach).await
+    }
+
+    async fn start(limits: Limits, configured: Keyring, reach: Reach) -> Self {
+        let api = TestApi::reached(limits, configured, reach).await;
         let mut credentials = BTreeMap::new();
         for workspace in ["a", "b"] {
             api.access.create_workspace(&by(), workspace, None, None).await.unwrap();

@@ -48,7 +48,7 @@ fn operations() -> Vec<Operation> {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, told) in operations.as_object().unwrap() {
             let end = if path.starts_with("/v1/live") || path == "/metrics" { "?window=0" } else { "" };
-            let target = format!("{}{end}", path.replace("{id}", "none"));
+            let target = format!("{}{end}", path.replace("{id}", "none").replace("{workspace}", "b"));
             found.push(Operation { method: method.to_uppercase(), target, path: path.clone(), told: told.clone() });
         }
     }

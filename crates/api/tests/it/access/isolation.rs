@@ -271,7 +271,8 @@ async fn things(world: &World) -> BTreeMap<&'static str, Ids> {
         ("/v1/projects", "p1".to_owned(), "p9"),
         ("/v1/members", member.clone(), nobody),
         ("/v1/invitations", id(invitation), nobody),
-        ("/v1/keys", key, nobody),
+        ("/v1/keys", key.clone(), nobody),
+        ("/v1/workspaces/{workspace}/keys", key, nobody),
         ("/v1/signing-secrets", secret, nobody),
         ("/v1/workspaces", "b".to_owned(), "nowhere"),
         ("/v1/users", member, nobody),
@@ -284,6 +285,7 @@ async fn things(world: &World) -> BTreeMap<&'static str, Ids> {
 fn body_of(method: &str, path: &str) -> Value {
     match (method, path) {
         ("PATCH", "/v1/members/{id}") => json!({"role": "viewer"}),
+        ("PATCH", "/v1/workspaces/{workspace}/keys/{id}") => json!({"requests_per_sec": 5}),
         ("PATCH", _) => json!({"name": "N"}),
         ("POST", "/v1/keys/{id}/rotate") => json!({}),
         ("POST", "/v1/workspaces/{id}/members") => json!({"email": "x@example.com", "role": "viewer"}),
@@ -327,7 +329,7 @@ async fn f36_a_foreign_id_costs_as_much_as_one_that_is_not_there() {
             let method = method.to_uppercase();
             let ask = async |id: &str| {
                 let before = cast.api.calls();
-                let target = path.replace("{id}", id);
+                let target = path.replace("{id}", id).replace("{workspace}", "b");
                 let reply = cast.ask("owner", &method, &target, body_of(&method, path)).await;
                 let mut body: Value = serde_json::from_slice(&reply.body).unwrap();
                 body.as_object_mut().unwrap().remove("request_id").unwrap();

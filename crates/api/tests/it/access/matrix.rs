@@ -41,7 +41,7 @@ fn routes() -> Vec<Route> {
             let needs = needs.unwrap_or_else(|| panic!("{method} {path} does not say what it needs")).to_owned();
             // A window that nobody may ask for is refused after the rights are known, and no stream begins.
             let end = if path.starts_with("/v1/live") { "?window=0" } else { "" };
-            let target = format!("{}{end}", path.replace("{id}", "none"));
+            let target = format!("{}{end}", path.replace("{id}", "none").replace("{workspace}", "none"));
             routes.push(Route { method: method.to_uppercase(), target, needs });
         }
     }

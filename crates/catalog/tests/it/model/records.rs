@@ -12,6 +12,7 @@ use domain::access::record::{
 };
 use domain::access::removal::Removal;
 use domain::access::rights::{KeyScopes, Role};
+use domain::rate::{Rate, WorkspaceRates};
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use proptest::prelude::*;
@@ -74,7 +75,10 @@ fn of_kind(kind: u8, parts: Parts) -> Option<Record> {
     let user = UserId::parse(&id).ok()?;
     let (token_hash, wrapped) = ([hash; 32], Arc::new([hash; 3]));
     Some(match kind {
-        0 => Record::Workspace(Workspace { versioned, ..Workspace::new(workspace, name, expires) }),
+        0 => {
+            let rates = WorkspaceRates { requests: rate(hash), events: rate(hash / 2) };
+            Record::Workspace(Workspace { versioned, rates, ..Workspace::new(workspace, name, expires) })
+        }
         1 => Record::Project(Project { workspace, id: id.into(), name, is_removed: at.is_some(), versioned }),
         2 => {
             let email = Email::parse(["ann@b.c", "ANN@b.c", "bob@b.c"].get(usize::from(hash))?).ok()?;
@@ -125,6 +129,10 @@ fn of_kind(kind: u8, parts: Parts) -> Option<Record> {
     })
 }
 
+fn rate(hash: u8) -> Option<Rate> {
+    Rate::new(u64::from(hash) << 20).ok().filter(|_| hash > 0)
+}
+
 fn key(origin: KeyOrigin, parts: Parts) -> Option<Record> {
     let Parts { id, of, hash, text: name, at, expires, versioned } = parts;
     Some(Record::ApiKey(ApiKey {
@@ -138,6 +146,7 @@ fn key(origin: KeyOrigin, parts: Parts) -> Option<Record> {
         expires: Some(expires),
         addresses: Box::default(),
         revoked: (expires < versioned.updated).then_some(expires),
+        rate: rate(hash),
         last_used: at,
         created_by: id,
         versioned,

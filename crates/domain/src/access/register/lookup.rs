@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::{Register, is_on};
 use crate::access::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
+use crate::access::principal::{Principal, Subject};
 use crate::access::record::UserStatus;
 use crate::access::record::{
     ApiKey, Creation, Invitation, Membership, PasswordReset, Project, Session, SigningSecret, TokenKeyRecord, User,
     Workspace,
 };
 use crate::access::rights::Role;
+use crate::rate::CallerRates;
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
 
@@ -161,6 +163,16 @@ impl Register {
     /// The keys of access tokens, in order of id.
     pub fn token_keys(&self) -> impl Iterator<Item = &TokenKeyRecord> {
         self.token_keys.values()
+    }
+
+    /// The limits that the operator has set for one who makes a request.
+    pub fn rates_of(&self, principal: &Principal) -> CallerRates {
+        let workspace = principal.workspace.as_ref().and_then(|scope| self.workspaces.get(scope.tenant()));
+        let key = match &principal.subject {
+            Subject::Key(id) => self.key(*id).and_then(|key| key.rate),
+            _ => None,
+        };
+        CallerRates { key, workspace: workspace.map(|workspace| workspace.rates).unwrap_or_default() }
     }
 
     /// What a request with this hash has made before, unless that is forgotten.

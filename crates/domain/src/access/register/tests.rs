@@ -47,6 +47,7 @@ fn key(id: &str, workspace: Option<&str>) -> ApiKey {
         scopes: KeyScopes::of(&[KeyScope::Ingest]),
         expires: None,
         addresses: Box::default(),
+        rate: None,
         revoked: None,
         last_used: None,
         created_by: String::new(),

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use tower::ServiceExt;
 
 use crate::assemble::{Engine, Running};
-use crate::cli::{CreateKeyArgs, ListArg, RegisterArgs, RegisterCommand};
+use crate::cli::{CreateKeyArgs, LimitArg, ListArg, RegisterArgs, RegisterCommand};
 use crate::client::HttpClient;
 use crate::commands::destination::or_environment;
 use crate::config::{CONFIG_VARIABLE, Config, ConfigError, data_folder};
@@ -71,6 +71,10 @@ pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
         }
         RegisterCommand::Suspend { id, at } => set_status(at, &id, "suspended").await,
         RegisterCommand::Resume { id, at } => set_status(at, &id, "active").await,
+        RegisterCommand::Limit { workspace, key, requests_per_sec, events_per_sec, at } => {
+            let limits = [("requests_per_sec", requests_per_sec), ("events_per_sec", events_per_sec)];
+            set_limits(at, &workspace, key.as_deref(), limits).await
+        }
         RegisterCommand::List { what, at } => {
             let register = Register::open(at, IfMissing::Refuse).await?;
             let path = match what {
@@ -172,6 +176,26 @@ async fn set_status(at: RegisterArgs, workspace: &str, status: &str) -> anyhow::
     register.close(changed).await
 }
 
+async fn set_limits(
+    at: RegisterArgs,
+    workspace: &str,
+    key: Option<&str>,
+    limits: [(&str, Option<LimitArg>); 2],
+) -> anyhow::Result<ExitCode> {
+    let register = Register::open(at, IfMissing::Refuse).await?;
+    let value = |limit| match limit {
+        LimitArg::Server => Value::Null,
+        LimitArg::EachSecond(number) => json!(number),
+    };
+    // A limit that is null is given too.
+    let given = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), value(limit?))));
+    let body = Value::Object(given.collect::<Map<_, _>>());
+    let workspace = format!("/v1/workspaces/{}", id(workspace));
+    let path = key.map_or_else(|| workspace.clone(), |key| format!("{workspace}/keys/{}", id(key)));
+    let changed = register.ask(Method::PATCH, &path, Some(body)).await;
+    register.close(changed).await
+}
+
 /// An object of the fields that are given.
 fn body<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let given = fields.into_iter().filter(|(_, value)| !value.is_null());
@@ -256,7 +280,7 @@ impl Register {
             return Ok(value);
         }
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        if status == 400 {
+        if matches!(status, 400 | 422) {
             return Err(ConfigError::new(format!("{} (field '{}')", text("detail"), text("field"))).into());
         }
         bail!("{} (status {status}, field '{}')", text("detail"), text("field"));

@@ -170,8 +170,10 @@ fn f28_i1_i6_a_backlog_at_its_limit_refuses_with_retry_after_and_drains_without_
             other => panic!("{other}: {}", answer.text()),
         }
     }
-    let readiness = client.get("/readyz").unwrap();
-    assert_eq!(readiness.status, 503, "{}", readiness.text());
+    // While the worker stands: told within a second.
+    while client.get("/readyz").unwrap().status != 503 {
+        assert_ne!(server.metric(&mut client, "backlog_records"), 0.0, "never told: {}", server.log());
+    }
     assert!(server.memory_mb_max() < 600, "I6: {} MB", server.memory_mb_max());
     server.wait_drained();
     server.wait_ready();

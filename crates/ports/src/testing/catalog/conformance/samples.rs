@@ -12,6 +12,7 @@ use domain::access::record::{
     SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned, Workspace,
 };
 use domain::access::rights::{KeyScope, KeyScopes, Role};
+use domain::rate::{Rate, WorkspaceRates};
 
 use crate::PortError;
 use crate::register::{Register, RegisterCommit, Revision};
@@ -63,10 +64,17 @@ pub(super) fn email(text: &str) -> Email {
     Email::parse(text).unwrap_or_else(|why| unreachable!("{why}"))
 }
 
+/// A limit of `each_second` in versions after the first.
+fn rate(n: u64, each_second: u64) -> Option<Rate> {
+    Rate::new(each_second).ok().filter(|_| n > 1)
+}
+
 pub(super) fn workspace(of: &str, n: u64) -> Workspace {
     let name = format!("{of}, version {n}");
     Workspace {
         takes_external_tokens: n.is_multiple_of(2),
+        // Version 1 has no limits, others have both.
+        rates: WorkspaceRates { requests: rate(n, 0), events: rate(n, u64::from(Rate::MAX)) },
         versioned: version(n),
         ..Workspace::new(tenant(of), name, at(1))
     }
@@ -99,6 +107,7 @@ pub(super) fn key(begin: &str, of: Option<&str>, n: u64) -> ApiKey {
         scopes: KeyScopes::of(&[KeyScope::Ingest, KeyScope::Admin]),
         expires: Some(at(9)),
         addresses: ["192.0.2.0/24", "2001:db8::/32"].iter().filter_map(|it| AddressRange::parse(it).ok()).collect(),
+        rate: rate(n, n),
         revoked: (n > 1).then(|| at(8)),
         last_used: None,
         created_by: "user:a".to_owned(),
