@@ -3,8 +3,10 @@
 //! over the same store see it when they look, at the latest after [`domain::limits::REGISTER_STALENESS_MAX`].
 
 mod authenticate;
+mod ciphers;
 mod creation;
 mod customers;
+mod encryption;
 mod joining;
 mod keys;
 mod master;
@@ -38,14 +40,18 @@ use ports::register::{AuditLog, RegisterCommit, Revision};
 pub use authenticate::{Caller, Presented};
 pub use creation::CreationKey;
 pub use customers::ProfileChange;
+pub use encryption::{EncryptionChange, EncryptionOfRegister};
 pub use joining::MadeInvitation;
 pub use keys::{KeyChange, MadeKey, NewKey};
-pub use master::{forget_master, needs_master};
+pub use master::{MasterReplaced, has_data_keys, needs_master, opens, replace_master};
+pub use members::MemberChange;
 pub use people::{MadeMember, MadeReset, UserChange};
 pub use projects::ProjectChange;
 pub use secrets::{MadeSecret, NewSecret, SignedRequest};
 pub use sessions::{Login, TokenPair};
 pub use workspaces::WorkspaceChange;
+
+use ciphers::Ciphers;
 
 use crate::external::ExternalVerifier;
 use crate::failure::AccessError;
@@ -99,6 +105,8 @@ pub struct AccessControl {
     /// Signs access tokens; none before the first key was made.
     issuer: RwLock<Option<Arc<TokenIssuer>>>,
     verifier: TokenVerifier,
+    /// What properties are encrypted with.
+    ciphers: Ciphers,
     refusals: RefusalLog,
     opened: OpenedSecrets,
     /// When this process last knew all that others had changed; none while it does not look.
@@ -173,11 +181,14 @@ impl AccessControl {
             changing: Arc::new(tokio::sync::Mutex::new(revision)),
             issuer: RwLock::default(),
             verifier,
+            ciphers: Ciphers::default(),
             refusals: RefusalLog::default(),
             opened: OpenedSecrets::default(),
             known_at: Mutex::default(),
             sought_at: tokio::sync::Mutex::default(),
         };
+        // First, since of all that a wrong master key does not open this is what would be missed most.
+        control.ciphers.open_all(&control.master, &control.register.read())?;
         control.take_token_keys()?;
         let control = Arc::new(control);
         // Also what shows whether this is the master key of the register.
@@ -286,11 +297,13 @@ impl AccessControl {
 
     /// Has records seen by all requests.
     fn take(&self, records: Vec<Record>) {
+        let encryption: Vec<_> = records.iter().filter_map(ciphers::concerns).cloned().collect();
         let concerns_tokens = records.iter().any(|record| matches!(record, Record::TokenKey(_)));
         self.opened.close(&records);
         {
             let mut register = self.register.write();
             records.into_iter().for_each(|record| register.apply(record));
+            self.ciphers.take(&self.master, &register, &encryption);
         }
         if concerns_tokens && let Err(why) = self.take_token_keys() {
             tracing::error!(error = %why, "a key of access tokens in the register cannot be used");

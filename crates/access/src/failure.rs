@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use domain::access::principal::Refusal;
+use domain::encryption::PathsRefusal;
+use domain::tenant::TenantId;
 use ports::{ErrorKind, PortError};
 
 use crate::master_key::WrapError;
@@ -62,6 +64,22 @@ pub enum AccessError {
     /// There were too many attempts.
     #[error("too many attempts: try again in {} s", .0.as_secs().max(1))]
     Throttled(Duration),
+    /// The list of encrypted paths is not one that can be.
+    #[error("the path {}", .0.why)]
+    Paths(PathsRefusal),
+    /// The workspace forbids deterministic paths, and there are some.
+    #[error("the workspace allows no deterministic paths, and one is listed")]
+    NoDeterministicPaths,
+    /// A data key does not open: the master key is another one than it was encrypted with, or the key is damaged.
+    #[error("failed to open data key {number} of workspace '{workspace}': {why}")]
+    DataKey {
+        /// Whose key.
+        workspace: TenantId,
+        /// Which version of it.
+        number: u32,
+        /// Why not.
+        why: WrapError,
+    },
     /// The store has failed.
     #[error(transparent)]
     Store(PortError),

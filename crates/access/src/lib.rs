@@ -13,6 +13,7 @@ pub mod external;
 pub mod signatures;
 pub mod failure;
 pub mod control;
+mod data_keys;
 mod jose;
 mod opened_secrets;
 mod refusal_log;

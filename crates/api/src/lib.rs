@@ -33,6 +33,6 @@ pub use extract::SessionCookie;
 pub use origin::{Origin, PublicUrl};
 pub use router::{document, router};
 pub use serve::{FileError, Serving, Tls, TlsError, serve};
-pub use shape::EventBody;
+pub use shape::{EventBody, shown_properties};
 pub use state::{ApiParts, ApiState, MetricsReaders};
 pub use web::WebOptions;

@@ -23,6 +23,8 @@ pub(crate) enum Needs {
     Login,
     /// This permission, in the workspace that the request acts in.
     Permission(Permission),
+    /// [`Permission::ReadEvents`]; encrypted properties are in plain text for who has [`Permission::Decrypt`] too.
+    Events,
     /// As [`Needs::Nothing`] on one's own machine and for who has the token of metrics, otherwise
     /// [`Permission::ManageServer`]; with `window` [`Permission::ReadAggregates`].
     Metrics,
@@ -33,7 +35,7 @@ impl Needs {
     const fn is_of_workspace(self) -> bool {
         match self {
             Self::Nothing | Self::Login | Self::Permission(Permission::ManageServer) => false,
-            Self::Permission(_) | Self::Metrics => true,
+            Self::Permission(_) | Self::Events | Self::Metrics => true,
         }
     }
 
@@ -43,6 +45,7 @@ impl Needs {
             Self::Nothing => "none",
             Self::Login => "login",
             Self::Permission(permission) => permission.name(),
+            Self::Events => "events:read, decrypt for plain text of encrypted properties",
             Self::Metrics => "server, with window aggregates:read",
         }
     }

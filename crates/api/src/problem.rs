@@ -10,6 +10,7 @@ use access::AccessError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use domain::access::principal::Refusal;
+use domain::encryption::PathsRefusal;
 use domain::query::QueryRefusal;
 use domain::rate::RateScope;
 use domain::reference::TableRefusal;
@@ -301,8 +302,12 @@ impl From<AccessError> for Problem {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 Self { retry_after_s: Some(seconds.max(1)), ..of(ProblemKind::TooManyRequests) }
             }
+            AccessError::Paths(PathsRefusal { index, .. }) => {
+                of(ProblemKind::NotEncryptable).at(index.map_or("paths".to_owned(), |at| format!("paths[{at}].path")))
+            }
+            AccessError::NoDeterministicPaths => of(ProblemKind::NotEncryptable).at("allow_deterministic"),
             AccessError::Store(why) => why.into(),
-            AccessError::Failed(..) => Self::internal(chain(&error)),
+            AccessError::DataKey { .. } | AccessError::Failed(..) => Self::internal(chain(&error)),
         }
     }
 }

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod customers;
 pub(crate) mod docs;
+mod encryption;
 mod events;
 mod health;
 mod home;
@@ -30,7 +31,7 @@ mod windows;
 mod workspaces;
 
 use domain::access::rights::Permission::{
-    ManageKeys, ManageMembers, ManageServer, ReadAggregates, ReadAudit, ReadEvents, ReadReference, ReadSettings,
+    ManageEncryption, ManageKeys, ManageMembers, ManageServer, ReadAggregates, ReadAudit, ReadReference, ReadSettings,
     WriteEvents, WriteSettings,
 };
 use utoipa_axum::routes;
@@ -51,9 +52,9 @@ pub(crate) fn all() -> Routes {
 
 fn events_and_usage() -> Routes {
     Routes::default()
-        .with(Needs::Permission(ReadEvents), routes!(events::list))
-        .with(Needs::Permission(ReadEvents), routes!(events::one))
-        .with(Needs::Permission(ReadEvents), routes!(query::run))
+        .with(Needs::Events, routes!(events::list))
+        .with(Needs::Events, routes!(events::one))
+        .with(Needs::Events, routes!(query::run))
         .with(Needs::Permission(WriteEvents), docs::with_events(routes!(ingest::events)))
         .with(Needs::Permission(WriteEvents), docs::with_events(routes!(ingest::ingest)))
         .with(Needs::Permission(WriteEvents), docs::with_events(routes!(ingest::events_as_job)))
@@ -68,6 +69,9 @@ fn events_and_usage() -> Routes {
         .with(Needs::Permission(ReadAggregates), routes!(stream::ws))
         .with(Needs::Permission(ReadSettings), routes!(settings::read))
         .with(Needs::Permission(WriteSettings), routes!(settings::change))
+        .with(Needs::Permission(ReadSettings), routes!(encryption::read))
+        .with(Needs::Permission(ManageEncryption), routes!(encryption::change))
+        .with(Needs::Permission(ManageEncryption), routes!(encryption::rotate))
 }
 
 /// Routes also served without `/v1`. In the API's document, where an operation has one path, their names then end

@@ -18,7 +18,7 @@ pub(crate) use access::{
     ProjectBody, SecretBody, WorkspaceBody, scopes,
 };
 pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
-pub use event::EventBody;
+pub use event::{EventBody, shown_properties};
 pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use object::{Object, given};
 pub(crate) use people::{

@@ -40,6 +40,8 @@ pub(super) enum BenchCommand {
     Auth(AuthArgs),
     /// Measure what limits cost, and how a quiet workspace fares beside one that floods
     Fairness(FairnessArgs),
+    /// Measure what it costs to encrypt two properties of each event
+    Encryption(EncryptionArgs),
     /// Compare two builds in alternation; exits with 1 when B is worse than its bounds allow
     Pair(PairArgs),
     /// Take every number of docs/benchmarks.md, each on a fresh server, and verify each folder
@@ -113,6 +115,7 @@ impl MixArgs {
             models: self.models,
             history_days: self.history,
             duplicates: self.duplicates,
+            personal: false,
             seed: self.seed,
         }
     }
@@ -307,6 +310,23 @@ impl FairnessArgs {
     pub(super) fn size(&self) -> FairnessSize {
         FairnessSize { pairs: self.pairs, run: self.seconds, quiet_runs: self.runs, quiet_run: self.quiet_seconds }
     }
+}
+
+/// Measure what it costs to encrypt.
+#[derive(Debug, Args)]
+pub(super) struct EncryptionArgs {
+    /// Pairs of runs
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
+    pub(super) pairs: u32,
+    /// Length of each run, in seconds
+    #[arg(long, value_name = "SEC", default_value = "2", value_parser = seconds)]
+    pub(super) seconds: Duration,
+    /// Where the data folders are made [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Take every number.

@@ -5,10 +5,10 @@
 
 pub(crate) mod size;
 mod servers;
-mod pairs;
+pub(crate) mod pairs;
 mod tokens;
 mod held;
-mod key_load;
+pub(crate) mod key_load;
 mod storm;
 mod login_storm;
 mod report;

@@ -27,6 +27,7 @@ mod pair;
 mod inside;
 mod auth;
 mod fairness;
+mod encryption;
 mod suite;
 mod command;
 

@@ -41,6 +41,8 @@ pub(super) struct Mix {
     pub(super) history_days: u32,
     /// Share of the events that repeats an earlier event, byte for byte.
     pub(super) duplicates: f64,
+    /// Whether events carry two more properties, an address and a telephone number.
+    pub(super) personal: bool,
     /// Makes the same choices again.
     pub(super) seed: u64,
 }
@@ -55,6 +57,7 @@ impl Mix {
         models: 4,
         history_days: 0,
         duplicates: 0.0,
+        personal: false,
         seed: 1,
     };
 }
@@ -199,6 +202,13 @@ impl EventWriter {
         push_decimal(out, input);
         out.extend_from_slice(b",\"outputTokens\":");
         push_decimal(out, output);
+        if mix.personal {
+            out.extend_from_slice(b",\"email\":\"user-");
+            push_decimal(out, u64::from(user));
+            out.extend_from_slice(b"@example.org\",\"phone\":\"+41 44 ");
+            push_decimal(out, 1_000_000 + u64::from(user));
+            out.push(b'"');
+        }
         out.extend_from_slice(b"}}");
         self.next += 1;
         self.fresh.push(customer);

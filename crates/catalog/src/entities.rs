@@ -16,6 +16,8 @@ pub(crate) mod invitation;
 pub(crate) mod password_reset;
 pub(crate) mod session;
 pub(crate) mod token_key;
+pub(crate) mod encryption_rules;
+pub(crate) mod data_key;
 pub(crate) mod creation;
 pub(crate) mod customer_profile;
 pub(crate) mod register_revision;

@@ -7,6 +7,7 @@ mod catalog;
 mod register;
 mod registered_keys;
 mod rates;
+mod encryption;
 
 use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
@@ -16,13 +17,14 @@ use sqlite::{Failure, Schema};
 use changes::Changes;
 
 /// All steps in order.
-pub(crate) const STEPS: [Step; 6] = [
+pub(crate) const STEPS: [Step; 7] = [
     Step { name: "c0001_catalog", changes: catalog::tables },
     Step { name: "c0002_min_time", changes: catalog::min_time },
     Step { name: "c0003_register", changes: register::changes },
     Step { name: "c0004_retention_days", changes: catalog::retention_days },
     Step { name: "c0005_registered_keys", changes: registered_keys::changes },
     Step { name: "c0006_rates", changes: rates::changes },
+    Step { name: "c0007_encryption", changes: encryption::changes },
 ];
 
 /// One step: what it is called in the file, and its statements. They run in one transaction.

@@ -21,8 +21,8 @@ use sqlite::{Failure, signed, unsigned};
 use crate::audit;
 use crate::entities::row::{self, Row};
 use crate::entities::{
-    api_key, app_user, creation, customer_profile, invitation, membership, password_reset, project, register_revision,
-    session, signing_secret, tenant, token_key,
+    api_key, app_user, creation, customer_profile, data_key, encryption_rules, invitation, membership, password_reset,
+    project, register_revision, session, signing_secret, tenant, token_key,
 };
 use crate::sqlite_catalog::SqliteCatalog;
 
@@ -140,6 +140,8 @@ async fn store(transaction: &DatabaseTransaction, record: &Record, revision: i64
         }
         Record::Session(it) => put::<session::Model>(transaction, it, revision).await,
         Record::TokenKey(it) => put::<token_key::Model>(transaction, it, revision).await,
+        Record::Encryption(it) => put::<encryption_rules::Model>(transaction, it, revision).await,
+        Record::DataKey(it) => put::<data_key::Model>(transaction, it, revision).await,
         Record::Creation(it) => {
             forget(it).exec(transaction).await?;
             put::<creation::Model>(transaction, it, revision).await
@@ -254,6 +256,8 @@ async fn load_all(
     load_table::<password_reset::Model>(snapshot, after, take).await?;
     load_table::<session::Model>(snapshot, after, take).await?;
     load_table::<token_key::Model>(snapshot, after, take).await?;
+    load_table::<encryption_rules::Model>(snapshot, after, take).await?;
+    load_table::<data_key::Model>(snapshot, after, take).await?;
     load_table::<creation::Model>(snapshot, after, take).await
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::encryption::FieldEncryption;
 use crate::event::{Candidate, EventId, EventView, IdScheme, TimeText, cloud_event_id};
 use crate::limits::{
     ENDPOINT_BYTES_MAX, EVENT_ID_BYTES_MAX, Limits, NAME_BYTES_MAX, RECORD_EVENTS_MAX, SOURCE_BYTES_MAX,
@@ -18,9 +19,11 @@ use crate::tenant::TenantScope;
 use crate::time::{Timestamp, first};
 use crate::warning::{Warning, WarningCode, is_placeholder};
 
+mod sealing;
 mod text;
 mod usage;
 
+use sealing::Sealing;
 use text::{checked_text, optional};
 use usage::{check_usage, first_usage};
 pub use usage::{is_count, is_latency, is_model, whole};
@@ -93,6 +96,7 @@ pub struct Checked<'c> {
     /// The project of its sender, when it names none itself.
     stamped: Option<Arc<str>>,
     payload: PayloadHash,
+    sealing: Sealing,
     time_assigned: bool,
     candidate: &'c Candidate<'c>,
     warnings: Vec<Warning<'c>>,
@@ -115,7 +119,9 @@ impl<'c> Checked<'c> {
 
     /// The event.
     pub fn view(&self) -> EventView<'_> {
-        EventView { id: &self.id, project: self.stamped.as_deref().or(self.event.project), ..self.event }
+        let project = self.stamped.as_deref().or(self.event.project);
+        let properties = self.sealing.properties().or(self.event.properties);
+        EventView { id: &self.id, project, properties, ..self.event }
     }
 
     /// What the ledger knows the event by.
@@ -143,13 +149,14 @@ impl<'c> Checked<'c> {
 
     /// What the ledger will compare to tell a retry from another event under the same id.
     pub fn payload_hash(&self) -> PayloadHash {
-        self.payload
+        if self.sealing.properties().is_some() { self.sealing.sealed_hash(self.payload) } else { self.payload }
     }
 
     /// The payload's hash by the rule of an earlier sighting, to be compared with that one.
     pub fn payload_hash_by(&self, rule: HashRule) -> PayloadHash {
         match rule {
-            HashRule::Written | HashRule::RequestBody => self.payload,
+            HashRule::Sealed => self.sealing.sealed_hash(self.payload),
+            HashRule::Written | HashRule::RequestBody | HashRule::SealedRequestBody => self.payload,
             HashRule::EncodedBody => self.first_payload_hash(),
         }
     }
@@ -193,6 +200,7 @@ pub struct Admission<'p> {
     strict: bool,
     former_ids: bool,
     project: Option<&'p Arc<str>>,
+    encryption: Option<&'p Arc<FieldEncryption>>,
     writer: RecordWriter,
 }
 
@@ -215,14 +223,18 @@ pub struct AdmissionContext<'p> {
     pub former_ids: bool,
     /// The one project that the sender may name, which events get that name none.
     pub project: Option<&'p Arc<str>>,
+    /// What of the properties is encrypted, if the tenant has ever had anything encrypted.
+    pub encryption: Option<&'p Arc<FieldEncryption>>,
 }
 
 impl<'p> Admission<'p> {
     /// Begins the admission of a request whose record will take about `capacity` bytes.
     pub fn new(context: AdmissionContext<'p>, capacity: usize) -> Self {
-        let AdmissionContext { scope, limits, hasher, times, request, strict, former_ids, project } = context;
+        let AdmissionContext { scope, limits, hasher, times, request, strict, former_ids, project, encryption } =
+            context;
         let writer = RecordWriter::new(scope.tenant(), times, request, capacity);
-        Self { scope, limits, hasher, received_at: times.received_at, strict, former_ids, project, writer }
+        let received_at = times.received_at;
+        Self { scope, limits, hasher, received_at, strict, former_ids, project, encryption, writer }
     }
 
     /// Checks one event. `assign_id` makes an id for an event without one.
@@ -250,6 +262,7 @@ impl<'p> Admission<'p> {
             let message = format!("longer than {} bytes", self.limits.properties_bytes_max);
             return Err(Rejection::of(RejectCode::PropertiesTooLarge, "properties", message));
         }
+        let sealing = Sealing::of(self.encryption, EventId { scheme: id_scheme, text: &id }, properties, self.limits)?;
         let (usage, is_cut) = check_usage(&candidate.usage, candidate.provider.as_deref())?;
         let warnings = warnings(candidate, (!time_assigned).then_some(time), is_cut);
         if let Some(warning) = warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
@@ -267,7 +280,8 @@ impl<'p> Admission<'p> {
             }
         }
         let event = EventView { id: "", id_scheme, time, kind, project, customer, user, endpoint, properties, usage };
-        Ok(Checked { id, event, stamped, payload: self.hasher.written(candidate), time_assigned, candidate, warnings })
+        let payload = self.hasher.written(candidate);
+        Ok(Checked { id, event, stamped, payload, sealing, time_assigned, candidate, warnings })
     }
 
     /// The project that an event gets which names `named`.
@@ -285,9 +299,10 @@ impl<'p> Admission<'p> {
     /// Takes a checked event into the record.
     pub fn push(&mut self, checked: &Checked<'_>) {
         debug_assert!((self.writer.count() as usize) < RECORD_EVENTS_MAX);
-        let former = checked.former_id().filter(|_| self.former_ids);
+        // The hash of an earlier release has a key that everybody knows, and would tell a value to who guesses it.
+        let former = checked.former_id().filter(|_| self.former_ids && checked.sealing.properties().is_none());
         let former = former.map(|id| FormerId { id: id.text, payload: checked.first_payload_hash() });
-        let identity = EventIdentity { payload: checked.payload, former };
+        let identity = EventIdentity { payload: checked.payload_hash(), former };
         self.writer.push(&checked.view(), &identity, checked.time_assigned);
     }
 

@@ -26,4 +26,6 @@ pub mod users;
 pub mod activity;
 pub mod series;
 pub mod reference;
+pub mod property_path;
+pub mod encryption;
 pub mod query;

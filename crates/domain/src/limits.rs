@@ -35,6 +35,10 @@ pub const REJECT_RAW_BYTES_MAX: usize = 1_024;
 pub const IMPORT_FINDINGS_MAX: usize = 200;
 /// Longest secret that is wrapped under the master key, in bytes.
 pub const WRAPPED_SECRET_BYTES_MAX: usize = 64 << 10;
+/// Most paths of one workspace that are encrypted or once were.
+pub const ENCRYPTED_PATHS_MAX: usize = 64;
+/// How many times as large properties may become by being encrypted as they may be themselves.
+pub const ENCRYPTED_GROWTH_MAX: usize = 4;
 /// Fewest characters of a password.
 pub const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password, in bytes, once it is composed.

@@ -18,6 +18,11 @@ pub enum HashRule {
     Written = 1,
     /// Over the decoded body of a whole request, with the folder's key. No event has such a hash.
     RequestBody = 2,
+    /// As [`HashRule::Written`], and then under a key that is not in the folder: the event holds encrypted values,
+    /// which nobody may guess by their hash.
+    Sealed = 3,
+    /// As [`HashRule::RequestBody`], and then under such a key.
+    SealedRequestBody = 4,
 }
 
 impl HashRule {
@@ -27,6 +32,8 @@ impl HashRule {
             0 => Some(Self::EncodedBody),
             1 => Some(Self::Written),
             2 => Some(Self::RequestBody),
+            3 => Some(Self::Sealed),
+            4 => Some(Self::SealedRequestBody),
             _ => None,
         }
     }
@@ -34,6 +41,11 @@ impl HashRule {
     /// Its number.
     pub const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Whether it hashes whole requests, and no events.
+    pub const fn is_of_requests(self) -> bool {
+        matches!(self, Self::RequestBody | Self::SealedRequestBody)
     }
 }
 

@@ -6,16 +6,17 @@ mod unchecked;
 mod number;
 mod wide;
 mod sum;
-mod path;
 mod source;
 
 pub use number::Number;
-pub use path::{PathSegment, PropertyPath};
 pub use source::{Field, Kind, Source};
 pub use sum::{Overflow, Sum, between};
 pub use unchecked::{Literal, QueryRefusal, UncheckedAggregation, UncheckedFilter, UncheckedOrder, UncheckedQuery};
 
+pub use crate::property_path::{PathSegment, PropertyPath};
+
 use crate::calendar::{Calendar, Interval};
+use crate::encryption::Lens;
 use crate::time::{TimeRange, Timestamp};
 
 /// The name of the column of time buckets.
@@ -39,6 +40,8 @@ pub struct Query {
     pub order_by: Vec<OrderBy>,
     /// Most rows to answer.
     pub limit: usize,
+    /// How encrypted values are seen.
+    pub lens: Lens,
 }
 
 impl Query {
@@ -58,6 +61,33 @@ impl Query {
             None => own,
         };
         Self { filter: Some(filter), ..self }
+    }
+
+    /// This query, with encrypted values seen through `lens`.
+    #[must_use]
+    pub fn seen_through(self, lens: Lens) -> Self {
+        Self { lens, ..self }
+    }
+
+    /// The properties whose values show in the answer, or decide what does. A count or a test of what is there tells no
+    /// value.
+    pub fn value_paths<'q>(&'q self) -> Vec<&'q PropertyPath> {
+        let measured = self.aggregations.iter().filter(|aggregation| aggregation.op != AggregateOp::Count);
+        let mut sources: Vec<&Source> = measured.filter_map(|aggregation| aggregation.source.as_ref()).collect();
+        sources.extend(&self.group_by);
+        let mut filters: Vec<&Filter> = self.filter.iter().collect();
+        while let Some(filter) = filters.pop() {
+            match filter {
+                Filter::And(all) | Filter::Or(all) => filters.extend(all),
+                Filter::Test(_, Condition::Exists(_)) => {}
+                Filter::Test(source, _) => sources.push(source),
+            }
+        }
+        let path = |source: &'q Source| match source {
+            Source::Property(path) => Some(path),
+            Source::Field(_) => None,
+        };
+        sources.into_iter().filter_map(path).collect()
     }
 
     /// How many leading columns name a row: the bucket and the groups.

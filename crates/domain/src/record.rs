@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! record  version u8 = 2 | tenant len u16, bytes | received_at i64 | watermark i64
-//!         | has key u8 | if so: key len u16, bytes, body hash u64 | count u32 | count × event
+//!         | key u8: 0 none, 1 with a hash by RequestBody, 2 by SealedRequestBody
+//!         | if there is one: key len u16, bytes, body hash u64 | count u32 | count × event
 //! event   len u32 | body
-//! body    flags u32 with bit 15 set | time i64 | id scheme u8 | payload hash u64
+//! body    flags u32 with bit 15 set, bit 16 says by which rule the payload hash is | time i64 | id scheme u8 | payload hash u64
 //!         | tokens, input, output, latency_us, cache read, cache write, reasoning: u64 each, if flagged
 //!         | id | kind | project, customer, user, endpoint, model, if flagged: len u16, bytes
 //!         | properties, if flagged: len u32, bytes
@@ -56,7 +57,7 @@ impl ReceiptTimes {
 pub struct RequestKey<'a> {
     /// The name that [`crate::request::RequestHasher`] gives the request; unique per tenant.
     pub text: &'a str,
-    /// Hash of the decoded body, by [`HashRule::RequestBody`].
+    /// Hash of the decoded body, by [`HashRule::RequestBody`] or [`HashRule::SealedRequestBody`].
     pub body: PayloadHash,
 }
 
@@ -99,7 +100,7 @@ impl RecordWriter {
         put_short(&mut bytes, tenant.as_str());
         bytes.extend_from_slice(&times.received_at.micros().to_le_bytes());
         bytes.extend_from_slice(&times.watermark.micros().to_le_bytes());
-        bytes.push(u8::from(request.is_some()));
+        bytes.push(request.map_or(0, |request| 1 + u8::from(request.body.rule == HashRule::SealedRequestBody)));
         if let Some(request) = request {
             put_short(&mut bytes, request.text);
             bytes.extend_from_slice(&request.body.hash.to_le_bytes());
@@ -152,6 +153,7 @@ fn encode_body(out: &mut Vec<u8>, event: &EventView<'_>, identity: &EventIdentit
     flags |= texts.iter().filter(|(_, value)| value.is_some()).fold(0, |all, (bit, _)| all | bit);
     flags |= if event.properties.is_some() { flag::PROPERTIES } else { 0 };
     flags |= if identity.former.is_some() { flag::FORMER } else { 0 };
+    flags |= if identity.payload.rule == HashRule::Sealed { flag::SEALED } else { 0 };
     out.extend_from_slice(&flags.to_le_bytes());
     out.extend_from_slice(&event.time.micros().to_le_bytes());
     out.push(event.id_scheme.code());
@@ -262,15 +264,14 @@ impl<'a> RecordView<'a> {
 }
 
 fn request_key<'a>(reader: &mut Reader<'a>) -> Result<Option<RequestKey<'a>>, RecordError> {
-    match reader.u8()? {
-        0 => Ok(None),
-        1 => {
-            let text = reader.short()?;
-            let body = PayloadHash { rule: HashRule::RequestBody, hash: reader.u64()? };
-            Ok(Some(RequestKey { text, body }))
-        }
-        _ => Err(RecordError::Malformed("key of a request")),
-    }
+    let rule = match reader.u8()? {
+        0 => return Ok(None),
+        1 => HashRule::RequestBody,
+        2 => HashRule::SealedRequestBody,
+        _ => return Err(RecordError::Malformed("key of a request")),
+    };
+    let text = reader.short()?;
+    Ok(Some(RequestKey { text, body: PayloadHash { rule, hash: reader.u64()? } }))
 }
 
 /// The encoded body of one event.
@@ -356,7 +357,8 @@ fn decode(bytes: &[u8]) -> Result<(EventView<'_>, EventIdentity<'_>), RecordErro
     let has = |bit: u32| flags & bit != 0;
     let time = Timestamp::from_micros(reader.i64()?);
     let id_scheme = IdScheme::of_code(reader.u8()?).ok_or(RecordError::Malformed("scheme of an id"))?;
-    let payload = PayloadHash { rule: HashRule::Written, hash: reader.u64()? };
+    let rule = if has(flag::SEALED) { HashRule::Sealed } else { HashRule::Written };
+    let payload = PayloadHash { rule, hash: reader.u64()? };
     let tokens = has(flag::TOKENS).then(|| reader.u64()).transpose()?;
     let input_tokens = has(flag::INPUT).then(|| reader.u64()).transpose()?;
     let output_tokens = has(flag::OUTPUT).then(|| reader.u64()).transpose()?;

@@ -40,13 +40,17 @@ pub enum RejectCode {
     TooDeep,
     /// The tenant has reached its limit of distinct names of this kind.
     CardinalityLimit,
+    /// The properties hold an encrypted value, or what is shown in place of one.
+    EncryptedValue,
+    /// The properties could not be encrypted.
+    NotEncrypted,
     /// What would be a warning, in a request that asks to be strict.
     Strict(WarningCode),
 }
 
 impl RejectCode {
     /// All codes that need no strict request.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidJson,
         Self::InvalidRow,
         Self::InvalidType,
@@ -63,6 +67,8 @@ impl RejectCode {
         Self::PropertiesTooLarge,
         Self::TooDeep,
         Self::CardinalityLimit,
+        Self::EncryptedValue,
+        Self::NotEncrypted,
     ];
 
     /// The code as written in answers and metric labels.
@@ -84,6 +90,8 @@ impl RejectCode {
             Self::PropertiesTooLarge => "properties_too_large",
             Self::TooDeep => "too_deep",
             Self::CardinalityLimit => "cardinality_limit",
+            Self::EncryptedValue => "encrypted_value",
+            Self::NotEncrypted => "not_encrypted",
             Self::Strict(warning) => warning.as_str(),
         }
     }

@@ -147,7 +147,7 @@ impl Core {
         let range = TimeRange::new(from, to.max(from)).unwrap_or(query.range);
         let frozen = snapshot.frozen.iter().map(|frozen| frozen.rows_of(tenant, range));
         let unflushed = frozen.chain([active]).collect();
-        Ok(Arc::new(Scan::new(scope, range, columns, &snapshot.segments, unflushed, cancelled)))
+        Ok(Arc::new(Scan::new(scope, range, columns, query.lens.clone(), &snapshot.segments, unflushed, cancelled)))
     }
 }
 

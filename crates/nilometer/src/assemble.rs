@@ -17,6 +17,7 @@ use pipeline::{
 };
 use ports::catalog::{Catalog, TenantSettings};
 use ports::clock::Clock;
+use ports::encryption::Encryption;
 use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
@@ -115,6 +116,7 @@ impl Engine {
         limits: Limits,
         rule: WindowRule,
         metrics: Arc<Metrics>,
+        encryption: Arc<dyn Encryption>,
     ) -> anyhow::Result<Running> {
         let limiter = FairLimiter::new();
         let reads = ReadPorts::of(&self.ledger, &limiter);
@@ -133,6 +135,7 @@ impl Engine {
                 journal: self.journal.clone(),
                 reports: reads.reports.clone(),
                 settings: Arc::clone(&settings),
+                encryption,
                 key: self.ledger.identity().key,
             }),
             worker: Some(WorkerRole { journal: self.journal.clone(), live: Arc::clone(&live) }),

@@ -44,6 +44,10 @@ pub(crate) enum Command {
     /// Manage workspaces, people and keys, and tell a running server something
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Look at a data folder: who else can read it, whether its master key fits, whether its disk is encrypted
+    ///
+    /// Changes nothing. Exits with 1 when a server would not start like this.
+    Doctor(FolderArgs),
     /// Measure ingest or queries over HTTP
     Bench(BenchArgs),
     /// Print a completion script for a shell
@@ -146,14 +150,19 @@ pub(crate) enum RegisterCommand {
         #[command(flatten)]
         at: RegisterArgs,
     },
-    /// Make a new master key when the old one is lost, and give up what only the old one opens
+    /// Change to a new master key
     ///
-    /// On the folder of a stopped server. Revokes all signing secrets and all keys that were made elsewhere, and logs
-    /// everyone out who holds tokens. Keys that begin with nm_, passwords, events and sums stay.
+    /// On the folder of a stopped server. What the old key has encrypted, signing secrets and the data keys of encrypted
+    /// properties, is encrypted anew; all keys that were made elsewhere are revoked, and everyone is logged out who holds
+    /// tokens. When the old key is lost, signing secrets are revoked too, and encrypted properties are never readable
+    /// again. Keys that begin with nm_, passwords, other events and sums stay.
     ReplaceMasterKey {
         /// Do it
         #[arg(long, required = true)]
         yes: bool,
+        /// File with the old key [default: master.key in the folder, if no other file is set]
+        #[arg(long, value_name = "FILE")]
+        old: Option<PathBuf>,
         #[command(flatten)]
         folder: FolderArgs,
     },
@@ -407,6 +416,9 @@ pub(crate) struct ExportArgs {
     /// File to write, whole or not at all [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Write encrypted properties in plain text, as an import needs them; otherwise "<encrypted>" stands in their place
+    #[arg(long)]
+    pub(crate) decrypt: bool,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod destination;
+mod doctor;
 mod events;
 mod export;
 mod import;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Events(command) => block_on(None, events::events(command)),
         Command::Bench(args) => block_on(None, bench::run(args, inside::OfThisProgram)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => block_on(None, admin::admin(command)),
+        Command::Doctor(folder) => block_on(None, doctor::doctor(folder)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "nilometer", &mut io::stdout().lock());
             Ok(ExitCode::SUCCESS)

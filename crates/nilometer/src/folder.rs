@@ -16,7 +16,8 @@ use vfs::{DiskVfs, Vfs};
 pub(crate) use error::FolderError;
 use layout::LOCK_FILE;
 pub(crate) use layout::{
-    CATALOG_FILE, IMPORT_CHECKPOINT_FILE, JOURNAL_FOLDER, MANIFEST_FILE, MASTER_KEY_FILE, SEGMENTS_FOLDER,
+    CATALOG_FILE, IMPORT_CHECKPOINT_FILE, JOURNAL_FOLDER, MANIFEST_FILE, MASTER_KEY_FILE, NEXT_MASTER_KEY_FILE,
+    SEGMENTS_FOLDER,
 };
 use lock::FolderLock;
 use mark::Mark;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use access::control::{EncryptionOfRegister, has_data_keys};
 use access::{AccessControl, AccessParts};
 use anyhow::Context;
 use domain::tenant::Keyring;
+use ports::encryption::{Encryption, NoEncryption};
 
 use crate::assemble::Engine;
 use crate::config::AccessConfig;
+use crate::folder::MASTER_KEY_FILE;
 use crate::secrets;
 
 /// The register of an open folder, with the keys of the configuration; a command over the folder shows itself by the
@@ -28,5 +31,16 @@ pub(crate) async fn open(
         names: config.names.clone(),
         external: config.external.as_ref().map(secrets::external).transpose()?,
     });
-    control.await.context("failed to open the register of workspaces, people and keys")
+    let named = config.master_key_file.clone().unwrap_or_else(|| engine.data.join(MASTER_KEY_FILE));
+    control.await.with_context(|| {
+        format!("failed to open the register of workspaces, people and keys with the master key in {}", named.display())
+    })
+}
+
+/// What the workspaces of an open folder encrypt. The master key is needed only if one of them ever did.
+pub(crate) async fn encryption(engine: &Engine, config: &AccessConfig) -> anyhow::Result<Arc<dyn Encryption>> {
+    if !has_data_keys(&*engine.register_store()).await? {
+        return Ok(Arc::new(NoEncryption));
+    }
+    Ok(Arc::new(EncryptionOfRegister(open(engine, config, Keyring::new(), None).await?)))
 }

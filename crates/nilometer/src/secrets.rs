@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use access::Store;
-use access::control::needs_master;
+use access::control::{needs_master, opens};
 use access::external::{ExternalIssuer, ExternalVerifier};
 use access::master_key::MasterKey;
 use anyhow::{Context, ensure};
-use vfs::{DiskVfs, Publisher};
+use vfs::{DiskVfs, Publisher, Vfs};
 
 use crate::config::{ConfigError, ExternalIssuerFile};
-use crate::folder::MASTER_KEY_FILE;
+use crate::folder::{MASTER_KEY_FILE, NEXT_MASTER_KEY_FILE};
 
 /// Longest of these files, in bytes.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
@@ -24,17 +24,57 @@ const TOKEN_BYTES_MIN: usize = 16;
 /// The master key in the file `named`, or else in the folder `data`, where it is made when there is none and the register
 /// in `store` holds nothing that another one has encrypted.
 pub(crate) async fn master_key(data: &Path, named: Option<&Path>, store: &dyn Store) -> anyhow::Result<MasterKey> {
+    if named.is_none() {
+        settle_next(data, store).await?;
+    }
     let path = named.map_or_else(|| data.join(MASTER_KEY_FILE), Path::to_owned);
     if named.is_none() && !path.exists() {
         ensure!(
             !needs_master(store).await?,
-            "{} is missing, though the catalog holds secrets that it opens: restore it, or, if it is lost, give them up \
-             with `nilometer admin replace-master-key`",
+            "{} is missing, though the catalog holds secrets that it opens: restore it, or, if it is lost, give them up, and \
+             with them all encrypted properties, with `nilometer admin replace-master-key`",
             path.display()
         );
         return make_master_key(data);
     }
     read_master_key(&path)
+}
+
+/// Ends a change of the master key that was interrupted: the new one is in its place, if it is the one that opens the
+/// register, or gone.
+pub(crate) async fn settle_next(data: &Path, store: &dyn Store) -> anyhow::Result<()> {
+    let next = data.join(NEXT_MASTER_KEY_FILE);
+    if !next.exists() {
+        return Ok(());
+    }
+    let opens_next = opens(store, &read_master_key(&next)?).await?;
+    let opens_own = match own_master_key(data)? {
+        Some(own) => opens(store, &own).await?,
+        None => !needs_master(store).await?,
+    };
+    if opens_next && !opens_own {
+        tracing::warn!("a change of the master key was interrupted, and is ended now");
+        return publish_next(data);
+    }
+    DiskVfs.remove(&next).with_context(|| format!("failed to remove {}", next.display()))
+}
+
+/// Makes a new master key beside the one in the folder `data`.
+pub(crate) fn make_next(data: &Path) -> anyhow::Result<MasterKey> {
+    write_master_key(data, NEXT_MASTER_KEY_FILE)
+}
+
+/// Puts the new master key in the place of the old one.
+pub(crate) fn publish_next(data: &Path) -> anyhow::Result<()> {
+    let (next, own) = (data.join(NEXT_MASTER_KEY_FILE), data.join(MASTER_KEY_FILE));
+    let moved = DiskVfs.rename(&next, &own).and_then(|()| DiskVfs.sync_dir(data));
+    moved.with_context(|| format!("failed to rename {}", next.display()))
+}
+
+/// The master key in the folder `data`, if there is one.
+pub(crate) fn own_master_key(data: &Path) -> anyhow::Result<Option<MasterKey>> {
+    let path = data.join(MASTER_KEY_FILE);
+    if path.exists() { read_master_key(&path).map(Some) } else { Ok(None) }
 }
 
 /// The master key in a file.
@@ -44,14 +84,18 @@ pub(crate) fn read_master_key(path: &Path) -> anyhow::Result<MasterKey> {
     Ok(key.map_err(|why| ConfigError::new(format!("master_key_file {}: {why}", path.display())))?)
 }
 
-/// Makes a master key in the folder `data`, in place of one that is there.
-pub(crate) fn make_master_key(data: &Path) -> anyhow::Result<MasterKey> {
-    let path = data.join(MASTER_KEY_FILE);
+/// Makes a master key in the folder `data`.
+fn make_master_key(data: &Path) -> anyhow::Result<MasterKey> {
+    write_master_key(data, MASTER_KEY_FILE)
+}
+
+fn write_master_key(data: &Path, name: &str) -> anyhow::Result<MasterKey> {
+    let path = data.join(name);
     let key = MasterKey::generate().context("failed to make a master key")?;
-    let mut file = Publisher::create(Arc::new(DiskVfs), data, MASTER_KEY_FILE)?;
+    let mut file = Publisher::create(Arc::new(DiskVfs), data, name)?;
     file.write_all(key.to_text().as_bytes()).and_then(|()| file.write_all(b"\n"))?;
     file.finish().with_context(|| format!("failed to write {}", path.display()))?;
-    tracing::info!(file = %path.display(), "made a master key; without it no signing secret and no token can be read");
+    tracing::info!(file = %path.display(), "made a master key; without it no signing secret, no token and no encrypted property can be read");
     Ok(key)
 }
 

@@ -27,6 +27,7 @@ use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::ErrorKind;
 use ports::clock::Clock;
+use ports::encryption::Encryption;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
 use uuid::{NoContext, Uuid};
@@ -61,6 +62,7 @@ pub struct Ingest {
     pub(crate) names: Arc<KnownNames>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) rate_limits: Arc<RateLimits>,
+    pub(crate) encryption: Arc<dyn Encryption>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) receipt_codec: ReceiptCodec,
@@ -132,16 +134,22 @@ impl Ingest {
         let body = wire::decode(request.content_encoding.as_deref(), request.body, &self.limits)?;
         let reservation = self.body_budget.reserve(scope.tenant(), body.len())?;
         let content_type = request.content_type.as_deref();
+        // Of one moment for the whole request.
+        let encryption = self.encryption.of(scope);
         let keyed = match &request.key {
             None => None,
-            Some(key) => Some(self.begin_keyed(scope, key, content_type, &body).await?),
+            Some(key) => Some(self.begin_keyed(scope, key, content_type, &body, encryption.as_deref()).await?),
         };
         let parsed = wire::parse(content_type, &body, &self.limits)?;
         let counted = self.rate_limits.events(scope.tenant(), request.events_rate, parsed.items.len());
         counted.map_err(IngestError::RateLimited)?;
         let keyed = match keyed {
             Some(Keyed::Again(earlier)) => {
-                let sent = SentBy { strict: request.strict, project: request.project.as_ref() };
+                let sent = SentBy {
+                    strict: request.strict,
+                    project: request.project.as_ref(),
+                    encryption: encryption.as_ref(),
+                };
                 let verdicts = self.verdicts_again(scope, &parsed, &earlier, sent).await?;
                 return Ok(Judged::Again(verdicts, Durable::of_counted(&earlier.sighting)));
             }
@@ -160,6 +168,7 @@ impl Ingest {
             strict: request.strict,
             former_ids,
             project: request.project.as_ref(),
+            encryption: encryption.as_ref(),
         };
         let admission = Admission::new(context, body.len());
         let tenant = self.names.of(scope.tenant());

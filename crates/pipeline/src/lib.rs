@@ -27,6 +27,8 @@ pub mod gate;
 mod roles;
 mod pipeline;
 
+pub use wire::is_read_property;
+
 pub use gate::{FairLimiter, FairPermit, Gated, ReadPorts, WorkClass};
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, NOT_TAKEN};
 pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};

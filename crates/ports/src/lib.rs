@@ -17,6 +17,7 @@ pub mod references;
 pub mod manifest;
 pub mod catalog;
 pub mod register;
+pub mod encryption;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -46,6 +46,7 @@ pub(crate) fn ingest(content_type: Option<&str>, content_encoding: Option<&str>,
         strict: false,
         former_ids: false,
         project: None,
+        encryption: None,
     };
     let mut admission = Admission::new(context, decoded.len());
     let mut ids = Vec::new();

@@ -29,6 +29,7 @@ pub use csv::{CsvReader, CsvRow, Cut, has_escaped_quote, likely_delimiters, sepa
 pub use decode::decode;
 pub use draft::Item;
 pub use error::BodyError;
+pub use names::is_read_property;
 pub use parse::{Parsed, line, parse};
 pub use stream::inflate;
 pub use table::{ColumnUse, Columns, ColumnsError, Mapping};

@@ -13,6 +13,7 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 use lists::{IDS, LIMITS_OF_TOKENS, MEANT, OBJECTS_OF_TOKENS, OTHER_WORDS, PEOPLE, TIMES};
 
 use crate::field::{Field, Measure};
+use crate::measures::is_of_usage;
 
 /// Longest name that can mean anything, without its separators.
 const FOLDED_BYTES_MAX: usize = 32;
@@ -196,6 +197,20 @@ static LENGTHS: LazyLock<[u64; 128]> = LazyLock::new(|| {
     }
     lengths
 });
+
+/// Whether the server reads a property of this name, or what is in it, as a field or a measure of its event, also in
+/// one kind of event alone.
+pub fn is_read_property(name: &str) -> bool {
+    let is_read = match meaning(name) {
+        Some(Meaning::Field { field: Field::Measure(_), .. } | Meaning::Hint(Hint::Usage | Hint::Response)) => true,
+        // Of CloudEvents, whose data says what the envelope has no attribute for.
+        Some(Meaning::Field { field, .. }) => {
+            matches!(field, Field::Customer | Field::User | Field::Endpoint | Field::Project | Field::Tenant)
+        }
+        _ => false,
+    };
+    is_read || is_of_usage(name)
+}
 
 /// The field that `name` means, with or without the case and separators of its listed names.
 pub(crate) fn field_of(name: &str) -> Option<(Field, bool)> {

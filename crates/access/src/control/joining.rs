@@ -2,6 +2,7 @@
 
 use domain::access::email::Email;
 use domain::access::ids::{ID_CHARS, InvitationId, UserId};
+use domain::access::principal::{Principal, Subject};
 use domain::access::record::{Invitation, Membership, Record, Versioned};
 use domain::access::register::Register;
 use domain::access::rights::Role;
@@ -90,7 +91,13 @@ pub(super) fn join(
         return Err(AccessError::Exists { field: "email", why: "is the address of a member" });
     }
     let versioned = before.map_or(Versioned::new(now), |before| before.versioned.next(now));
-    Ok(Record::Membership(Membership { workspace: workspace.clone(), user, role: Some(role), versioned }))
+    Ok(Record::Membership(Membership {
+        workspace: workspace.clone(),
+        user,
+        role: Some(role),
+        decrypts: false,
+        versioned,
+    }))
 }
 
 /// Refuses to give or take a role to those who are below owners and touch an owner.
@@ -100,6 +107,15 @@ pub(super) fn check_may_grant(by: &By, role: Option<Role>) -> Result<(), AccessE
         return Err(AccessError::Forbidden("only an owner makes, changes and removes owners"));
     }
     Ok(())
+}
+
+/// Refuses all but owners to let others see encrypted properties in plain text. Who holds the data folder holds the key.
+pub(super) fn check_may_let_decrypt(by: &By) -> Result<(), AccessError> {
+    let Principal { rights, subject, .. } = &by.principal;
+    if rights.role == Some(Role::Owner) || *subject == Subject::Command {
+        return Ok(());
+    }
+    Err(AccessError::Forbidden("only an owner lets others see encrypted properties"))
 }
 
 pub(super) fn is_open(invitation: &Invitation, now: Timestamp) -> bool {

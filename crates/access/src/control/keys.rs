@@ -17,6 +17,7 @@ use domain::time::{MICROS_PER_SECOND, Timestamp};
 use serde_json::json;
 
 use super::creation::refuse_repeated;
+use super::joining::check_may_let_decrypt;
 use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
 use crate::failure::AccessError;
 use crate::random::base62;
@@ -144,6 +145,11 @@ impl AccessControl {
                 return Ok((Plan::default(), Arc::new(after)));
             }
             check_within(register, by, &after)?;
+            // Another limit lets nobody see more.
+            let is_limit_alone = change.name.is_none() && change.expires.is_none() && change.addresses.is_none();
+            if !is_limit_alone {
+                check_decrypting(by, &after)?;
+            }
             after.versioned = before.versioned.next(now);
             let draft = by.cause.draft(workspace, now, "key.change", format!("key:{id}"));
             let draft = draft.changing(describe(before), describe(&after));
@@ -213,6 +219,7 @@ impl AccessControl {
             check_within(register, by, before)?;
             // One that is revoked by this makes its room for the next.
             check_room(register, workspace, if overlap_s == 0 { KEYS_MAX + 1 } else { KEYS_MAX })?;
+            check_decrypting(by, before)?;
             let text = fresh.ok().and_then(|fresh| KeyText::compose(purpose, fresh, &secret).ok());
             let text = text.ok_or(AccessError::State("no key could be made"))?;
             let overlap = i64::from(overlap_s) * MICROS_PER_SECOND;
@@ -322,7 +329,10 @@ fn new_key(
         return Err(AccessError::NotFound("workspace"));
     }
     if (new.scopes == KeyScopes::NONE) != workspace.is_none() {
-        return Err(AccessError::invalid("scopes", "must name at least one of 'ingest', 'read' and 'admin'"));
+        return Err(AccessError::invalid(
+            "scopes",
+            "must name at least one of 'ingest', 'read', 'admin' and 'decrypt'",
+        ));
     }
     if new.project.is_some() && new.scopes.contains(KeyScope::Admin) {
         return Err(AccessError::invalid("scopes", "must not hold 'admin' for a key that is bound to a project"));
@@ -355,6 +365,7 @@ fn new_key(
         versioned: Versioned::new(now),
     };
     check_within(register, by, &key)?;
+    check_decrypting(by, &key)?;
     Ok(key)
 }
 
@@ -430,6 +441,12 @@ fn check_within(register: &Register, by: &By, key: &ApiKey) -> Result<(), Access
         return Err(AccessError::Forbidden("a key may only manage keys for its own addresses"));
     }
     Ok(())
+}
+
+/// Refuses a key that shows encrypted properties to all who may not let others see them. Whoever rotates or changes one
+/// has its use.
+fn check_decrypting(by: &By, key: &ApiKey) -> Result<(), AccessError> {
+    if key.scopes.contains(KeyScope::Decrypt) { check_may_let_decrypt(by) } else { Ok(()) }
 }
 
 /// Refuses a signing secret, which sends events from anywhere, that may do more than the key that makes it.

@@ -14,14 +14,26 @@ use domain::time::Timestamp;
 use serde_json::json;
 
 use super::creation::refuse_repeated;
-use super::joining::{MadeInvitation, NewInvitation, check_may_grant, is_open, join, token_hash};
+use super::joining::{
+    MadeInvitation, NewInvitation, check_may_grant, check_may_let_decrypt, is_open, join, token_hash,
+};
 use super::people::{describe as describe_user, new_user};
 use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
 use crate::failure::AccessError;
 use crate::passwords::Password;
 
+/// A change of a member: what is given replaces what holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MemberChange {
+    /// The role.
+    pub role: Option<Role>,
+    /// Whether the member sees encrypted properties in plain text.
+    pub decrypts: Option<bool>,
+}
+
 impl AccessControl {
-    /// Changes the role of a member.
+    /// Changes the role of a member, or whether the member sees encrypted properties in plain text; what is not given
+    /// stays.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -29,10 +41,10 @@ impl AccessControl {
         self: &Arc<Self>,
         by: &By,
         user: &str,
-        role: Role,
+        change: MemberChange,
         version: Option<u64>,
     ) -> Result<Membership, AccessError> {
-        self.set_role(by, user, Some(role), version).await
+        self.set_membership(by, user, Some(change), version).await
     }
 
     /// Removes a member. Nothing that the member has made goes with that.
@@ -45,14 +57,15 @@ impl AccessControl {
         user: &str,
         version: Option<u64>,
     ) -> Result<Membership, AccessError> {
-        self.set_role(by, user, None, version).await
+        self.set_membership(by, user, None, version).await
     }
 
-    async fn set_role(
+    /// Without a change the membership ends.
+    async fn set_membership(
         self: &Arc<Self>,
         by: &By,
         user: &str,
-        role: Option<Role>,
+        change: Option<MemberChange>,
         version: Option<u64>,
     ) -> Result<Membership, AccessError> {
         let workspace = by.workspace()?.clone();
@@ -61,15 +74,20 @@ impl AccessControl {
             let before = register.membership(&workspace, user).filter(|member| member.role.is_some());
             let before = before.ok_or(AccessError::NotFound("member"))?;
             check_version(version, before.versioned.version)?;
-            if before.role == role {
+            let role = change.and_then(|change| change.role.or(before.role));
+            let decrypts = change.is_some_and(|change| change.decrypts.unwrap_or(before.decrypts));
+            if (before.role, before.decrypts) == (role, decrypts) {
                 return Ok((Plan::default(), before.clone()));
+            }
+            if decrypts && !before.decrypts {
+                check_may_let_decrypt(by)?;
             }
             let is_own = matches!(by.principal.subject, Subject::Person(own, _) if own == user);
             if !(is_own && role.is_none()) {
                 check_may_grant(by, before.role.max(role))?;
             }
             let mut plan = Plan::default();
-            if before.role == Some(Role::Owner) {
+            if before.role == Some(Role::Owner) && role != before.role {
                 // So that two owners cannot leave at once, each seeing the other.
                 plan.records.push(keep_an_owner(register, &workspace, user, now)?);
             }
@@ -78,10 +96,11 @@ impl AccessControl {
             let open = register.invitations(&workspace, None).filter(|invitation| is_open(invitation, now));
             let lost = open.filter(|invitation| invitation.created_by == maker && Some(invitation.role) > role);
             plan.records.extend(lost.map(|invitation| Record::Invitation(close(invitation, now))));
-            let after = Membership { role, versioned: before.versioned.next(now), ..before.clone() };
+            let after = Membership { role, decrypts, versioned: before.versioned.next(now), ..before.clone() };
             let action = if role.is_some() { "member.change" } else { "member.remove" };
             let draft = by.cause.draft(Some(&workspace), now, action, format!("user:{user}"));
-            plan.audit.push(draft.changing(describe(before.role), describe(role)));
+            let was = describe(before.role, before.decrypts);
+            plan.audit.push(draft.changing(was, describe(role, decrypts)));
             plan.records.push(Record::Membership(after.clone()));
             Ok((plan, after))
         })
@@ -189,7 +208,7 @@ impl AccessControl {
             plan.records.push(join(register, workspace, user.id, invitation.role, now)?);
             let draft =
                 by.cause.of_user(user.id).draft(Some(workspace), now, "member.join", format!("user:{}", user.id));
-            plan.audit.push(draft.changing(None, describe(Some(invitation.role))));
+            plan.audit.push(draft.changing(None, describe(Some(invitation.role), false)));
             Ok((plan, (Arc::new(user), workspace.clone())))
         })
         .await
@@ -220,6 +239,7 @@ fn close(invitation: &Invitation, now: Timestamp) -> Invitation {
     Invitation { closed: Some(now), versioned: invitation.versioned.next(now), ..invitation.clone() }
 }
 
-fn describe(role: Option<Role>) -> Option<String> {
-    role.and_then(|role| json(&json!({ "role": role.name() })))
+fn describe(role: Option<Role>, decrypts: bool) -> Option<String> {
+    let role = role?.name();
+    if decrypts { json(&json!({ "role": role, "decrypt": true })) } else { json(&json!({ "role": role })) }
 }

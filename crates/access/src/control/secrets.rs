@@ -8,11 +8,13 @@ use domain::access::principal::{Principal, Refusal};
 use domain::access::record::{Record, SigningSecret, Versioned};
 use domain::time::Timestamp;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::creation::refuse_repeated;
 use super::keys::{check_project, check_secret_within};
 use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
 use crate::failure::AccessError;
+use crate::master_key::{MasterKey, WrapError};
 use crate::random::bytes;
 use crate::secret_text::SecretText;
 use crate::signatures::{self, SignatureHeader};
@@ -21,6 +23,16 @@ use crate::signatures::{self, SignatureHeader};
 const PURPOSE: &str = "signing secret";
 /// Most secrets of one workspace that were not revoked.
 const SECRETS_MAX: usize = 1_000;
+
+/// Encrypts a secret for its row.
+pub(super) fn wrap(master: &MasterKey, id: SecretId, secret: &[u8], nonce: [u8; 12]) -> Result<Vec<u8>, WrapError> {
+    master.wrap(PURPOSE, id.as_str(), secret, nonce)
+}
+
+/// Decrypts a secret.
+pub(super) fn unwrap(master: &MasterKey, secret: &SigningSecret) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+    master.unwrap(PURPOSE, secret.id.as_str(), &secret.wrapped)
+}
 
 /// A secret to be made.
 #[derive(Debug, Clone)]
@@ -73,7 +85,7 @@ impl AccessControl {
         let made = signatures::SigningSecret::generate()?;
         let failed = |why: Box<dyn std::error::Error + Send + Sync>| AccessError::Failed("make a secret", why);
         let id = SecretId::parse(made.id()).map_err(|why| failed(why.into()))?;
-        let wrapped = self.master.wrap(PURPOSE, made.id(), made.bytes(), bytes::<12>()?)?;
+        let wrapped = wrap(&self.master, id, made.bytes(), bytes()?)?;
         let text = SecretText::from(made.to_text().to_string());
         self.change_by(by, |register, now| {
             refuse_repeated(repeated, register, now)?;
@@ -160,9 +172,8 @@ impl AccessControl {
         body: &[u8],
     ) -> Result<(), AccessError> {
         let secret = self.opened.get(&signed.secret, || {
-            let SigningSecret { id, wrapped, .. } = &*signed.secret;
-            let opened = self.master.unwrap(PURPOSE, id.as_str(), wrapped)?;
-            let secret = signatures::SigningSecret::from_parts(id.as_str(), &opened);
+            let opened = unwrap(&self.master, &signed.secret)?;
+            let secret = signatures::SigningSecret::from_parts(signed.secret.id.as_str(), &opened);
             secret.map_err(|why| AccessError::Failed("open a signing secret", why.into()))
         })?;
         let fits = signed.header.verify(&secret, method, target, body);

@@ -5,18 +5,26 @@ use std::sync::Arc;
 
 use domain::access::record::{Record, TokenKeyRecord, Versioned};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
+use zeroize::Zeroizing;
 
-use super::master::RETIRED_S;
 use super::{AccessControl, By, Plan};
 use crate::failure::AccessError;
+use crate::master_key::{MasterKey, WrapError};
 use crate::random::bytes;
 use crate::tokens::{PublicTokenKey, TokenIssuer, TokenKey};
 
+/// The tokens of a key that was retired so long ago have ended, in seconds.
+pub(super) const RETIRED_S: i64 = 3_600;
 /// What keys are encrypted for.
 const PURPOSE: &str = "token key";
 
 /// Most keys whose tokens may be on their way at once.
 const KEYS_IN_USE_MAX: usize = 32;
+
+/// Decrypts the private part of a key.
+pub(super) fn unwrap(master: &MasterKey, key: &TokenKeyRecord) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+    master.unwrap(PURPOSE, &key.kid, &key.wrapped)
+}
 
 /// Whether a token of the key may still be on its way.
 fn is_in_use(key: &TokenKeyRecord, now: Timestamp) -> bool {
@@ -81,7 +89,7 @@ impl AccessControl {
         let mut signing: Option<(Timestamp, TokenKey)> = None;
         let now = self.clock.now();
         for record in self.register.read().token_keys().filter(|key| is_in_use(key, now)) {
-            let seed = self.master.unwrap(PURPOSE, &record.kid, &record.wrapped)?;
+            let seed = unwrap(&self.master, record)?;
             let key = TokenKey::from_seed(&record.kid, &seed)?;
             let known = PublicTokenKey::new(&record.kid, *key.public().bytes())?;
             match record.retired {

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::control::{NewKey, forget_master, needs_master};
+use access::control::{EncryptionChange, EncryptionOfRegister, MasterReplaced, NewKey, needs_master, replace_master};
 use access::master_key::MasterKey;
 use access::tokens::TokenNames;
 use access::{AccessControl, AccessError, AccessParts, By, Caller, Presented};
 use domain::access::audit::Cause;
 use domain::access::key_text::KeyPurpose;
 use domain::access::principal::{Principal, Refusal, Subject};
-use domain::access::rights::{KeyScope, KeyScopes, Rights};
+use domain::access::rights::{KeyScope, KeyScopes, Rights, Role};
+use domain::encryption::{FieldEncryption, Lens};
+use domain::event::EventId;
 use domain::limits::REGISTER_STALENESS_MAX;
-use domain::tenant::{Keyring, TenantId};
+use domain::property_path::PropertyPath;
+use domain::tenant::{Keyring, TenantId, TenantScope};
 use domain::time::Timestamp;
+use ports::encryption::Encryption;
 use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::manifest::FaultPoint;
@@ -139,11 +143,90 @@ async fn what_a_lost_master_key_opened_is_given_up_and_the_rest_goes_on() {
     let wrong = AccessControl::load(parts(&store, &clock, "08")).await;
     assert!(matches!(wrong, Err(AccessError::Failed(..))), "another master key is told at the start: {wrong:?}");
 
-    assert_eq!(forget_master(&store.reopen(), control.now()).await.unwrap(), 2);
+    let new = MasterKey::parse(&"08".repeat(32)).unwrap();
+    let replaced = replace_master(&store.reopen(), None, &new, control.now()).await.unwrap();
+    assert_eq!(replaced, MasterReplaced { rewrapped: 0, ended: 2, data_keys_lost: 0 });
     let control = open(&store, &clock, "08").await;
     assert_eq!((opens(&control, made), opens(&control, theirs)), (Ok(()), Err(Refusal::UnknownKey)));
     control.create_key(&by(), Some(&acme()), new_key("again", Some(theirs)), None).await.unwrap();
     assert_eq!(opens(&control, theirs), Ok(()));
     control.rotate_token_key(&by()).await.unwrap();
     open(&store, &clock, "08").await;
+}
+
+/// The owner of `acme`, as one who holds the folder.
+fn owner() -> By {
+    let workspace = Some(TenantScope::for_operator(acme()));
+    let principal = Principal { workspace, rights: Rights::of_role(Role::Owner), ..by().principal };
+    By { principal, ..by() }
+}
+
+async fn encrypt(control: &Arc<AccessControl>, path: &str) {
+    let paths = Some(vec![(PropertyPath::parse(path).unwrap(), false)]);
+    let change = EncryptionChange { paths, ..EncryptionChange::default() };
+    control.change_encryption(&owner(), change, None).await.unwrap();
+}
+
+fn encryption(control: &Arc<AccessControl>) -> Arc<FieldEncryption> {
+    EncryptionOfRegister(Arc::clone(control)).of(&TenantScope::for_operator(acme())).unwrap()
+}
+
+const PLAIN: &str = r#"{"email":"a@b"}"#;
+
+fn sealed(control: &Arc<AccessControl>) -> String {
+    encryption(control).seal(EventId::native("e"), PLAIN).unwrap().unwrap()
+}
+
+fn shown(lens: &Lens, sealed: &str) -> String {
+    lens.properties(EventId::native("e"), sealed).properties.into_owned()
+}
+
+#[tokio::test]
+async fn another_master_key_opens_what_the_old_one_has_wrapped_and_a_wrong_one_says_which_key_it_does_not_open() {
+    let (store, clock) = (MemoryCatalog::new(), clock());
+    let control = open(&store, &clock, "07").await;
+    control.create_workspace(&by(), "acme", None, None).await.unwrap();
+    encrypt(&control, "email").await;
+    let first = sealed(&control);
+    assert_eq!(control.rotate_data_key(&owner()).await.unwrap(), 2);
+    let second = sealed(&control);
+    assert!(first != second && second == sealed(&control), "a retry is the same bytes");
+    let [old, new] = ["07", "08"].map(|digits| MasterKey::parse(&digits.repeat(32)).unwrap());
+    let replaced = replace_master(&store.reopen(), Some(&old), &new, control.now()).await.unwrap();
+    assert_eq!(replaced, MasterReplaced { rewrapped: 2, ended: 1, data_keys_lost: 0 }, "but for the key of tokens");
+    let wrong = AccessControl::load(parts(&store, &clock, "07")).await;
+    let why = wrong.map(drop).unwrap_err().to_string();
+    assert!(why.contains("data key 1") && why.contains("'acme'"), "{why}");
+    let control = open(&store, &clock, "08").await;
+    let lens = encryption(&control).lens();
+    assert_eq!([shown(&lens, &first), shown(&lens, &second)], [PLAIN, PLAIN]);
+    assert_eq!(sealed(&control), second, "the key is the same, under another one");
+
+    // Lost: what it has encrypted is, and what comes is encrypted under a new one.
+    let lost = MasterKey::parse(&"09".repeat(32)).unwrap();
+    let replaced = replace_master(&store.reopen(), None, &lost, control.now()).await.unwrap();
+    assert_eq!((replaced.rewrapped, replaced.data_keys_lost), (0, 2));
+    let control = open(&store, &clock, "09").await;
+    let lens = encryption(&control).lens();
+    assert_eq!(shown(&lens, &second), r#"{"email":"<unreadable>"}"#);
+    let third = sealed(&control);
+    assert!(third.contains("nmenc1.b.3."), "no number is given twice: {third}");
+    assert_eq!(shown(&lens, &third), PLAIN);
+}
+
+#[tokio::test]
+async fn what_one_process_encrypts_from_now_on_another_does_within_the_time_that_the_port_allows() {
+    let (store, clock) = (MemoryCatalog::new(), clock());
+    let one = open(&store, &clock, "07").await;
+    one.create_workspace(&by(), "acme", None, None).await.unwrap();
+    let other = open(&store, &clock, "07").await;
+    assert!(EncryptionOfRegister(Arc::clone(&other)).of(&TenantScope::for_operator(acme())).is_none());
+    encrypt(&one, "email").await;
+    other.refresh().await.unwrap();
+    assert_eq!(sealed(&one), sealed(&other));
+    one.rotate_data_key(&owner()).await.unwrap();
+    let newer = sealed(&one);
+    assert_eq!(shown(&encryption(&other).lens(), &newer), r#"{"email":"<unreadable>"}"#);
+    other.refresh().await.unwrap();
+    assert_eq!(shown(&encryption(&other).lens(), &newer), PLAIN);
 }

@@ -48,6 +48,8 @@ async fn kinds(store: &MemoryCatalog) -> BTreeMap<&'static str, usize> {
             | Record::Project(_)
             | Record::User(_)
             | Record::Membership(_)
+            | Record::Encryption(_)
+            | Record::DataKey(_)
             | Record::Customer(_) => {
                 return;
             }

@@ -359,6 +359,7 @@ async fn enter(
 ) -> Result<Entered, Problem> {
     let permission = match (permission, parts.extensions.get::<Needs>().copied()) {
         (Some(permission), _) | (None, Some(Needs::Permission(permission))) => permission,
+        (None, Some(Needs::Events)) => Permission::ReadEvents,
         _ => return Err(Problem::internal("the route does not say which permission it needs")),
     };
     let takes_signature = access == Access::Write && permission == Permission::WriteEvents;

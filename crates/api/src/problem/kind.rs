@@ -31,6 +31,8 @@ pub(crate) enum ProblemKind {
     Unavailable,
     QueryTimeout,
     QueryTooLarge,
+    NotEncryptable,
+    EncryptedPath,
     Gone,
     PreconditionFailed,
     Misdirected,
@@ -56,9 +58,12 @@ impl ProblemKind {
             Self::Conflict | Self::RequestRunning | Self::AlreadyCreated | Self::AlreadyExists => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::AllRejected | Self::KeyReused | Self::QueryTooLarge | Self::OutOfRange => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::AllRejected
+            | Self::KeyReused
+            | Self::QueryTooLarge
+            | Self::OutOfRange
+            | Self::NotEncryptable
+            | Self::EncryptedPath => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Gone => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -107,6 +112,8 @@ impl ProblemKind {
             Self::Unavailable => ("urn:nilometer:problem:unavailable", "Not available now"),
             Self::QueryTimeout => ("urn:nilometer:problem:query-timeout", "The question took too long"),
             Self::QueryTooLarge => ("urn:nilometer:problem:query-too-large", "The query is too large"),
+            Self::NotEncryptable => ("urn:nilometer:problem:not-encryptable", "This cannot be encrypted so"),
+            Self::EncryptedPath => ("urn:nilometer:problem:encrypted-path", "The values of the path are encrypted"),
             Self::Gone => ("urn:nilometer:problem:gone", "The events are gone"),
             Self::PreconditionFailed => ("urn:nilometer:problem:precondition-failed", "The precondition failed"),
             Self::Misdirected => ("urn:nilometer:problem:misdirected", "The server does not answer to this host"),
@@ -142,6 +149,8 @@ impl ProblemKind {
             Self::TooManyRequests => Some("email"),
             Self::RateLimited => Some("Authorization"),
             Self::Conflict | Self::AlreadyExists | Self::PreconditionFailed => Some("body"),
+            Self::NotEncryptable => Some("paths"),
+            Self::EncryptedPath => Some("body"),
             _ => None,
         }
     }

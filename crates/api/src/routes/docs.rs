@@ -180,7 +180,7 @@ refusals! {
     /// How a question about one thing over a range of time may be refused.
     OneRangeRefusals: [ANY, QUESTION, LOOKUP, RANGE];
     /// How a structured query may be refused.
-    QueryRefusals: [ANY, BODY, QUESTION, RANGE];
+    QueryRefusals: [ANY, BODY, QUESTION, RANGE, &[ProblemKind::EncryptedPath]];
     /// How a change of settings may be refused.
     SettingsRefusals: [ANY, BODY, STORE, VERSION, &[ProblemKind::Gone]];
     /// How a change of a customer may be refused.
@@ -189,6 +189,8 @@ refusals! {
     AuthRefusals: [ANY, BODY, STORE, SIGN_IN, CHANGE];
     /// How a change of the register may be refused.
     ChangeRefusals: [ANY, BODY, STORE, CHANGE];
+    /// How a change of what is encrypted may be refused.
+    EncryptionRefusals: [ANY, BODY, STORE, CHANGE, &[ProblemKind::NotEncryptable]];
     /// How a change of a reference table may be refused.
     TableRefusals: [ANY, BODY, STORE, VERSION];
 }

@@ -124,7 +124,8 @@ pub(crate) async fn list(
     let page = answer(&api, |reports| reports.events(&scope, &query)).await?;
     let place = |at: EventCursor| (at.time.micros(), u128::from_be_bytes(at.position.to_bytes()));
     let next = page.next.and_then(|at| cursors.after(&place(at)));
-    let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event)).collect();
+    let lens = api.access.lens(&by.principal);
+    let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event, &lens)).collect();
     Ok(Json(Listing { data: data?, next_cursor: next }))
 }
 
@@ -179,5 +180,5 @@ pub(crate) async fn one(
     let event = event
         .filter(|event| project.takes(event.project.as_deref()))
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied and kept").at("id"))?;
-    Ok(Json(EventBody::new(&scope, event)?))
+    Ok(Json(EventBody::new(&scope, event, &api.access.lens(&by.principal))?))
 }

@@ -39,7 +39,8 @@ pub(crate) struct KeyIn {
     /// What people call it.
     #[schema(example = "ingest of the web shop")]
     name: String,
-    /// What it may be used for: `ingest`, `read`, `admin`.
+    /// What it may be used for: `ingest`, `read`, `admin`, and `decrypt`, which owners alone give: to read encrypted
+    /// properties in plain text.
     #[serde(default)]
     #[schema(example = json!(["ingest"]))]
     scopes: Vec<String>,
@@ -69,7 +70,8 @@ pub(crate) struct KeyIn {
 impl KeyIn {
     /// The key that is asked for.
     pub(super) fn read(self) -> Result<NewKey, Problem> {
-        let refused = || Problem::parameter("scopes", "'scopes' must be a list of 'ingest', 'read' and 'admin'");
+        let refused =
+            || Problem::parameter("scopes", "'scopes' must be a list of 'ingest', 'read', 'admin' and 'decrypt'");
         let purpose = match self.purpose.as_deref() {
             None => KeyPurpose::Live,
             Some(name) => KeyPurpose::parse(name)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::control::MemberChange;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -31,8 +32,14 @@ const MEMBER_BYTES_MAX: usize = 16 << 10;
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberChangeIn {
     /// `viewer`, `member`, `admin` or `owner`; owners are made and changed by owners alone.
-    #[schema(pattern = "^(viewer|member|admin|owner)$")]
-    role: String,
+    #[serde(default)]
+    #[schema(pattern = "^(viewer|member|admin|owner)$", nullable = false)]
+    role: Option<String>,
+    /// Whether the person sees encrypted properties in plain text, where the role lets events be read; owners do in any
+    /// case, and they alone let others.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    decrypt: Option<bool>,
 }
 
 /// An invitation to be made.
@@ -68,6 +75,8 @@ pub(crate) async fn list(
 }
 
 /// Change a member's role
+///
+/// What is not given stays as it is.
 #[utoipa::path(
     patch, path = "/v1/members/{id}", tag = "workspaces", operation_id = "change_member",
     params(("id" = String, Path, description = "The person's id"), IfMatch), request_body = MemberChangeIn,
@@ -81,7 +90,9 @@ pub(crate) async fn change(
     IfMatch(version): IfMatch,
     Document(fields): Document<MemberChangeIn, MEMBER_BYTES_MAX>,
 ) -> Result<Response, Problem> {
-    let changed = api.access.change_member(&by, &id, role(&fields.role)?, version).await?;
+    let role = fields.role.as_deref().map(role).transpose()?;
+    let change = MemberChange { role, decrypts: fields.decrypt };
+    let changed = api.access.change_member(&by, &id, change, version).await?;
     let user = api.access.register().user(changed.user).cloned();
     let body = MemberBody::new(&changed, user.as_deref());
     Ok((etag(changed.versioned.version), Json(body)).into_response())

@@ -174,7 +174,7 @@ pub(crate) struct KeyBody {
     prefix: Option<String>,
     /// What people call it.
     name: String,
-    /// What it may be used for: `ingest`, `read`, `admin`.
+    /// What it may be used for: `ingest`, `read`, `admin`, `decrypt`.
     scopes: Vec<&'static str>,
     /// The one project that it is for, if it is for one.
     project: Option<String>,

@@ -1,5 +1,9 @@
 //! A raw event.
 
+use std::borrow::Cow;
+
+use domain::encryption::Lens;
+use domain::event::EventId;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::reports::StoredEvent;
@@ -33,7 +37,8 @@ pub struct EventBody {
     user: Option<String>,
     /// The API endpoint, if any.
     endpoint: Option<String>,
-    /// The properties as the client wrote them.
+    /// The properties as the client wrote them, with `"<encrypted>"` in place of encrypted values for who may not see
+    /// them, and `"<unreadable>"` in place of those that do not open.
     #[schema(value_type = Option<Object>)]
     properties: Option<Box<RawValue>>,
     /// Number of all tokens.
@@ -59,12 +64,13 @@ pub struct EventBody {
 }
 
 impl EventBody {
-    /// The event as the API shows it.
+    /// The event as the API shows it to who sees encrypted values through `lens`.
     ///
     /// # Errors
     /// `Corrupt` when its properties are no JSON.
-    pub fn new(scope: &TenantScope, event: StoredEvent) -> Result<Self, PortError> {
-        let properties = event.properties.map(RawValue::from_string).transpose();
+    pub fn new(scope: &TenantScope, event: StoredEvent, lens: &Lens) -> Result<Self, PortError> {
+        let properties = shown_properties(scope, &event, lens).map(|shown| RawValue::from_string(shown.into_owned()));
+        let properties = properties.transpose();
         #[expect(clippy::cast_precision_loss, reason = "latencies are at most 1e12 us")]
         let latency_ms = event.latency_us.map(|micros| micros as f64 / 1e3);
         Ok(Self {
@@ -89,4 +95,16 @@ impl EventBody {
             reasoning_tokens: event.reasoning_tokens,
         })
     }
+}
+
+/// The properties of an event as its reader sees them. Values that do not open are told in the log: somebody has
+/// changed or moved them, or their key is gone.
+pub fn shown_properties<'e>(scope: &TenantScope, event: &'e StoredEvent, lens: &Lens) -> Option<Cow<'e, str>> {
+    let id = EventId { scheme: event.id_scheme, text: &event.id };
+    let shown = lens.properties(id, event.properties.as_deref()?);
+    if shown.unreadable > 0 {
+        let (tenant, values) = (scope.tenant(), shown.unreadable);
+        tracing::warn!(%tenant, event = event.id, values, "encrypted values of an event do not open");
+    }
+    Some(shown.properties)
 }

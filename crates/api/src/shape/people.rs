@@ -58,6 +58,8 @@ pub(crate) struct MemberBody {
     name: String,
     /// `viewer`, `member`, `admin` or `owner`.
     role: &'static str,
+    /// Whether an owner has let the person see encrypted properties in plain text; owners do in any case.
+    decrypt: bool,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
@@ -77,6 +79,7 @@ impl MemberBody {
             email: user.map(|user| user.email.as_str().to_owned()).unwrap_or_default(),
             name: user.map(|user| user.name.clone()).unwrap_or_default(),
             role: member.role.map_or("none", |role| role.name()),
+            decrypt: member.decrypts,
             created,
             updated,
             version,

@@ -3,6 +3,7 @@
 mod audit;
 mod cast;
 mod headers;
+mod encryption;
 mod keys;
 mod lasting;
 mod lists;

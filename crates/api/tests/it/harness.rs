@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::control::NewKey;
+use access::control::{EncryptionOfRegister, NewKey};
 use access::external::ExternalVerifier;
 use access::master_key::MasterKey;
 use access::tokens::TokenNames;
@@ -14,8 +14,9 @@ use domain::access::audit::Cause;
 use domain::access::key_text::KeyPurpose;
 use domain::access::principal::{Principal, Subject};
 use domain::access::rights::{KeyScope, KeyScopes, Rights};
+use domain::event::EventId;
 use domain::limits::Limits;
-use domain::tenant::{Keyring, TenantId};
+use domain::tenant::{Keyring, TenantId, TenantScope};
 use domain::time::Timestamp;
 use domain::window::WindowRule;
 use http_body_util::{BodyExt, Full};
@@ -34,6 +35,7 @@ use ports::active_users::ActiveUsers;
 use ports::analytics::Analytics;
 use ports::live::Live;
 use ports::references::References;
+use ports::reports::Reports;
 use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{AppendFault, MemoryJournal};
@@ -167,6 +169,7 @@ impl TestApi {
         let settings = Settings::new(catalog.clone(), days, ledger.clone(), trusted.clone(), Vec::new());
         let settings = Arc::new(settings);
         let live: Arc<dyn Live> = Arc::new(MemoryLive::new(1_800));
+        let access = access(&catalog, &clock, keyring, reach.external, reach.keys).await;
         let parts = PipelineParts {
             ledger: ledger.clone(),
             clock: trusted,
@@ -177,6 +180,7 @@ impl TestApi {
                 journal: journal.clone(),
                 reports: reads.reports.clone(),
                 settings: Arc::clone(&settings),
+                encryption: Arc::new(EncryptionOfRegister(Arc::clone(&access))),
                 key: [7; 16],
             }),
             worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live) }),
@@ -190,7 +194,6 @@ impl TestApi {
         let metrics = Arc::new(Metrics::new());
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
         let (cache, figures) = (CacheTimes::default(), Arc::clone(&metrics));
-        let access = access(&catalog, &clock, keyring, reach.external, reach.keys).await;
         let state = ApiState::new(ApiParts {
             pipeline,
             reads,
@@ -209,12 +212,7 @@ impl TestApi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            api::serve(listener, router, serving, stopped).await;
-        });
+        let server = tokio::spawn(async move { api::serve(listener, router, serving, asked_to_stop(stopped)).await });
         Self { address, clock, access, catalog, ledger, journal, limiter, statuses, stop: Some(stop), server }
     }
 
@@ -228,6 +226,12 @@ impl TestApi {
     /// How often the register, the audit log and the ledger were asked for anything.
     pub(crate) fn calls(&self) -> u64 {
         self.catalog.calls() + self.ledger.questions()
+    }
+
+    /// The properties of an event as they are stored.
+    pub(crate) async fn stored_properties(&self, scope: &TenantScope, id: &str) -> String {
+        let event = self.ledger.event(scope, EventId::native(id)).await.unwrap().unwrap();
+        event.properties.unwrap()
     }
 
     /// Makes the journal refuse every append from now on, or none.
@@ -273,6 +277,11 @@ impl TestApi {
         let body = body.collect().await.unwrap().to_bytes();
         Reply { status: parts.status.as_u16(), headers: parts.headers, body }
     }
+}
+
+/// Ends when the server is to.
+async fn asked_to_stop(stopped: oneshot::Receiver<()>) {
+    let _ = stopped.await;
 }
 
 /// A register over `catalog`, with these keys in it.

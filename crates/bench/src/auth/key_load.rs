@@ -98,7 +98,7 @@ pub(crate) fn per_second(report: &IngestReport) -> f64 {
 
 /// Processor time of the server for an event, in microseconds; 0 when it is not known.
 #[expect(clippy::cast_precision_loss, reason = "a ratio is taken of it")]
-fn each_us(report: &IngestReport) -> f64 {
+pub(crate) fn each_us(report: &IngestReport) -> f64 {
     let used = report.server_before.zip(report.server_after).map(|(before, after)| after.cpu_s - before.cpu_s);
     used.unwrap_or(0.0) * 1e6 / report.events.max(1) as f64
 }

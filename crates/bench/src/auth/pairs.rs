@@ -1,5 +1,5 @@
 //! Two things measured in turns, and by how much the second differs from the first: the median of the ratios, and
-//! the interval of [`super::super::pair::interval`]. Pure.
+//! the interval of [`crate::pair::interval`]. Pure.
 
 use std::fmt;
 

@@ -71,6 +71,12 @@ impl Target {
         format!("{}\r\n", self.head("GET", path, self.key_of(number))).into_bytes()
     }
 
+    /// A request without a credential to change something by JSON.
+    pub(crate) fn patch_openly(&self, path: &str, body: &str) -> Vec<u8> {
+        let (head, length) = (self.head("PATCH", path, None), body.len());
+        format!("{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
     /// A request without a credential; `headers` are whole lines.
     pub(crate) fn post_openly(&self, path: &str, headers: &str, body: &str) -> Vec<u8> {
         let head = self.head("POST", path, None);

@@ -122,6 +122,7 @@ fn plan(target: Arc<Target>, schedule: Schedule) -> LoadPlan {
         models: 2,
         history_days: 1,
         duplicates: 0.2,
+        personal: false,
         seed: 3,
     };
     let now = Timestamp::from_micros(1_767_225_600_000_000);

@@ -10,8 +10,17 @@ use serde_json::Value;
 
 const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
-const MIX: Mix =
-    Mix { customers: 10, whale: None, users: 50, endpoints: 6, models: 3, history_days: 0, duplicates: 0.0, seed: 1 };
+const MIX: Mix = Mix {
+    customers: 10,
+    whale: None,
+    users: 50,
+    endpoints: 6,
+    models: 3,
+    history_days: 0,
+    duplicates: 0.0,
+    personal: false,
+    seed: 1,
+};
 
 fn writer(mix: Mix, stream: u16) -> EventWriter {
     EventWriter::new(Arc::new(Workload::new(0xab, mix, NOW)), stream)

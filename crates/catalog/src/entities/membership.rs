@@ -22,6 +22,8 @@ pub(crate) struct Model {
     pub(crate) version: i64,
     pub(crate) revision: i64,
     pub(crate) seal: i64,
+    /// Nothing in rows of an earlier schema.
+    pub(crate) decrypts: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -42,6 +44,7 @@ impl Row for Model {
             version: signed("version", record.versioned.version)?,
             revision,
             seal: 0,
+            decrypts: record.decrypts.then_some(true),
         })
     }
 
@@ -51,6 +54,7 @@ impl Row for Model {
             workspace: tenant_id(&self.tenant)?,
             user: parsed("user_id", UserId::parse(&self.user_id).ok())?,
             role,
+            decrypts: self.decrypts == Some(true),
             versioned: versioned(self.created_us, self.updated_us, self.version)?,
         };
         Ok(Record::Membership(record))

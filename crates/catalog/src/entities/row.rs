@@ -14,7 +14,7 @@ use sqlite::{Failure, Seal};
 const UNSEALED: [&str; 2] = ["seal", "last_used_us"];
 /// What rows of earlier formats do not have: it is under the checksum of those that have it, with its name, and the
 /// checksum of others stays what it was.
-const LATER: [&str; 2] = ["requests_per_sec", "events_per_sec"];
+const LATER: [&str; 3] = ["requests_per_sec", "events_per_sec", "decrypts"];
 
 /// A row of a table of records.
 pub(crate) trait Row:
@@ -67,7 +67,7 @@ pub(crate) fn sealed<R: Row>(record: &R::Record, revision: i64) -> Result<R, Fai
 fn expected_seal<M: ModelTrait>(row: &M) -> i64 {
     let columns = <M::Entity as EntityTrait>::Column::iter().filter(|column| !UNSEALED.contains(&column.as_str()));
     let covered = columns.fold(Seal::default(), |seal, column| match (row.get(column), column.as_str()) {
-        (Value::BigInt(None), name) if LATER.contains(&name) => seal,
+        (Value::BigInt(None) | Value::Bool(None), name) if LATER.contains(&name) => seal,
         (value, name) if LATER.contains(&name) => cover(seal.bytes(name.as_bytes()), &value),
         (value, _) => cover(seal, &value),
     });

@@ -222,7 +222,7 @@ fn audit() -> Changes {
 }
 
 /// A table with this key.
-fn of_records(table: &'static str, key: &[&'static str]) -> TableCreateStatement {
+pub(super) fn of_records(table: &'static str, key: &[&'static str]) -> TableCreateStatement {
     let mut primary = Index::create();
     for column in key {
         primary.col(*column);
@@ -231,7 +231,7 @@ fn of_records(table: &'static str, key: &[&'static str]) -> TableCreateStatement
 }
 
 /// What every table of records ends with.
-fn kept(mut table: TableCreateStatement) -> TableCreateStatement {
+pub(super) fn kept(mut table: TableCreateStatement) -> TableCreateStatement {
     table
         .col(ColumnDef::new("created_us").big_integer().not_null())
         .col(ColumnDef::new("updated_us").big_integer().not_null())
@@ -242,7 +242,7 @@ fn kept(mut table: TableCreateStatement) -> TableCreateStatement {
 }
 
 /// What has changed since a revision is read along this one, page by page.
-fn by_revision(table: &'static str, key: &[&'static str]) -> IndexCreateStatement {
+pub(super) fn by_revision(table: &'static str, key: &[&'static str]) -> IndexCreateStatement {
     let columns: Vec<_> = ["revision"].iter().chain(key).copied().collect();
     index(table, "revision", &columns)
 }

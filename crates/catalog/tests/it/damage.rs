@@ -65,25 +65,34 @@ async fn f11_a_record_is_checked_when_it_is_read() -> Outcome {
         ("tenant", "name status audits_reads takes_external_tokens", 0),
         ("project", "tenant id name is_removed", 4),
         ("app_user", "id email email_folded name password_hash status", 4),
-        ("membership", "tenant user_id role", 4),
+        ("membership", "tenant user_id role decrypts", 4),
         ("api_key", "tenant id origin hash project name scopes expires_us addresses revoked_us created_by", 4),
         ("signing_secret", "tenant id project name wrapped expires_us revoked_us created_by", 4),
         ("invitation", "tenant id email role token_hash expires_us closed_us created_by", 4),
         ("password_reset", "user_id token_hash expires_us closed_us", 4),
         ("session", "id user_id cookie_hash generation expires_us ended_us", 4),
         ("token_key", "kid wrapped retired_us", 4),
+        ("encryption_rules", "tenant paths allows_deterministic", 4),
+        ("data_key", "tenant number wrapped destroyed_us", 4),
         ("creation", "key_hash body_hash tenant made created_us expires_us revision seal", 4),
         ("customer_profile", "name attributes", 5),
     ] {
         let versioned = if table == "creation" { "" } else { "created_us updated_us version revision seal" };
         let whole = Folder::new()?;
         fixture::write(&whole.file()).await?;
+        fixture::add_encryption(&whole.file()).await?;
         for column in columns.split(' ').chain(versioned.split_terminator(' ')) {
             // One row is enough, and leaves what is unique so.
             let row = format!("rowid = (SELECT max(rowid) FROM {table})");
-            let damage = if column.ends_with("_us") || ["version", "revision", "seal", "scopes"].contains(&column) {
+            let damage = if column.ends_with("_us")
+                || ["version", "revision", "seal", "scopes", "number"].contains(&column)
+            {
                 format!("UPDATE {table} SET {column} = coalesce({column}, 0) + 1 WHERE {row}")
-            } else if column.starts_with("is_") || column.starts_with("takes_") || column == "audits_reads" {
+            } else if column.starts_with("is_")
+                || column.starts_with("takes_")
+                || column.starts_with("allows_")
+                || ["audits_reads", "decrypts"].contains(&column)
+            {
                 format!("UPDATE {table} SET {column} = NOT {column} WHERE {row}")
             } else if ["wrapped", "key_hash"].contains(&column) || column.ends_with("hash") && column != "password_hash"
             {

@@ -23,7 +23,7 @@ use ports::{ErrorKind, PortError};
 
 use crate::Outcome;
 use crate::place::{Folder, audit, kind};
-use crate::records::{of_every_kind, profile, sorted};
+use crate::records::{encryption, of_every_kind, profile, sorted};
 
 const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v1.sqlite");
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v3.sqlite");
@@ -77,6 +77,14 @@ pub(crate) async fn write(path: &Path) -> Outcome {
             ..RegisterCommit::default()
         })
         .await?;
+    Ok(catalog.close().await?)
+}
+
+/// Adds what has come after the fixtures: what is encrypted, and a member who sees that.
+pub(crate) async fn add_encryption(path: &Path) -> Outcome {
+    let catalog = SqliteCatalog::open(path).await?;
+    let records = encryption(&acme())?;
+    catalog.commit(&RegisterCommit { records, ..RegisterCommit::default() }).await?;
     Ok(catalog.close().await?)
 }
 

@@ -8,10 +8,13 @@ use domain::access::email::Email;
 use domain::access::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use domain::access::key_text::KeyPurpose;
 use domain::access::record::{
-    ApiKey, Creation, CustomerProfile, Invitation, KeyOrigin, Membership, PasswordReset, Project, Record, Session,
-    SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned, Workspace, WorkspaceStatus,
+    ApiKey, Creation, CustomerProfile, DataKeyRecord, EncryptionRules, Invitation, KeyOrigin, Membership,
+    PasswordReset, Project, Record, Session, SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned,
+    Workspace, WorkspaceStatus,
 };
 use domain::access::rights::{KeyScope, KeyScopes, Role};
+use domain::encryption::{EncryptedPath, EncryptedPaths};
+use domain::property_path::PropertyPath;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 
@@ -37,6 +40,30 @@ pub(crate) fn profile(workspace: &TenantId) -> CustomerProfile {
         attributes: r#"{"plan":"free"}"#.to_owned(),
         versioned: Versioned::new(at(1)),
     }
+}
+
+fn member(workspace: &TenantId, user: UserId, role: Role, decrypts: bool) -> Record {
+    let (workspace, versioned) = (workspace.clone(), Versioned::new(at(1)));
+    Record::Membership(Membership { workspace, user, role: Some(role), decrypts, versioned })
+}
+
+/// What a workspace encrypts, its key, and a member who sees that.
+pub(crate) fn encryption(workspace: &TenantId) -> Records {
+    let (versioned, workspace) = (Versioned::new(at(1)), workspace.clone());
+    let path = EncryptedPath { path: PropertyPath::parse("a.\"b.c\"")?, is_deterministic: true, is_active: true };
+    let paths = EncryptedPaths::stored(vec![path]);
+    let (wrapped, destroyed) = (Arc::new([1, 2, 3]), Some(at(9)));
+    let user = UserId::parse(&id('v'))?;
+    Ok(vec![
+        Record::Encryption(EncryptionRules {
+            workspace: workspace.clone(),
+            paths,
+            allows_deterministic: true,
+            versioned,
+        }),
+        Record::DataKey(DataKeyRecord { workspace: workspace.clone(), number: 3, wrapped, destroyed, versioned }),
+        member(&workspace, user, Role::Viewer, true),
+    ])
 }
 
 /// All other records, each in its first version, but for the workspace, which has its second.
@@ -72,7 +99,7 @@ pub(crate) fn of_every_kind(workspace: &TenantId) -> Records {
             status: UserStatus::Active,
             versioned,
         }),
-        Record::Membership(Membership { workspace: workspace.clone(), user, role: Some(Role::Owner), versioned }),
+        member(workspace, user, Role::Owner, false),
     ]
     .into_iter()
     .chain(keys(workspace)?)

@@ -9,6 +9,7 @@ use super::email::Email;
 use super::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use super::key_text::KeyPurpose;
 use super::rights::{KeyScopes, Role};
+use crate::encryption::EncryptedPaths;
 use crate::rate::{Rate, WorkspaceRates};
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
@@ -166,6 +167,8 @@ pub struct Membership {
     pub user: UserId,
     /// As what; `None` for a person who is no member any more.
     pub role: Option<Role>,
+    /// Whether an owner has let the person see encrypted properties in plain text.
+    pub decrypts: bool,
     /// When it was made and changed.
     pub versioned: Versioned,
 }
@@ -312,6 +315,34 @@ pub struct TokenKeyRecord {
     pub versioned: Versioned,
 }
 
+/// What a workspace encrypts of the properties of its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptionRules {
+    /// Whose events.
+    pub workspace: TenantId,
+    /// At which paths, and at which it once was.
+    pub paths: EncryptedPaths,
+    /// Whether paths may be deterministic, so that equal values show.
+    pub allows_deterministic: bool,
+    /// When it was made and changed.
+    pub versioned: Versioned,
+}
+
+/// One version of the key that a workspace encrypts properties with. The newest encrypts, all of them decrypt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataKeyRecord {
+    /// Whose it is.
+    pub workspace: TenantId,
+    /// Which version, from 1.
+    pub number: u32,
+    /// The key, encrypted with the server's master key; empty once it was destroyed.
+    pub wrapped: Arc<[u8]>,
+    /// When it was destroyed, and with it everything that it has encrypted.
+    pub destroyed: Option<Timestamp>,
+    /// When it was made and changed.
+    pub versioned: Versioned,
+}
+
 /// A request that made something and carried an `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creation {
@@ -367,6 +398,10 @@ pub enum Record {
     Session(Session),
     /// A key of access tokens.
     TokenKey(TokenKeyRecord),
+    /// What a workspace encrypts.
+    Encryption(EncryptionRules),
+    /// A key that it encrypts with.
+    DataKey(DataKeyRecord),
     /// A request that made something.
     Creation(Creation),
     /// What is kept about a customer.

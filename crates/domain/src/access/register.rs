@@ -17,8 +17,8 @@ use super::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use super::key_text::{KEY_PREFIX, KeyText};
 use super::principal::{Principal, Refusal, Subject};
 use super::record::{
-    ApiKey, Creation, Invitation, KeyOrigin, Membership, PasswordReset, Project, Record, Session, SessionKind,
-    SigningSecret, TokenKeyRecord, User, UserStatus, Workspace, WorkspaceStatus,
+    ApiKey, Creation, DataKeyRecord, EncryptionRules, Invitation, KeyOrigin, Membership, PasswordReset, Project,
+    Record, Session, SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Workspace, WorkspaceStatus,
 };
 use super::rights::{KeyScopes, Rights, Role};
 use crate::tenant::{TenantId, TenantScope};
@@ -49,6 +49,8 @@ pub struct Register {
     sessions_by_cookie: HashMap<[u8; 32], SessionId>,
     sessions_by_user: HashMap<UserId, BTreeSet<SessionId>>,
     token_keys: BTreeMap<String, TokenKeyRecord>,
+    encryption: HashMap<TenantId, Arc<EncryptionRules>>,
+    data_keys: BTreeMap<(TenantId, u32), DataKeyRecord>,
     creations: HashMap<[u8; 32], Creation>,
 }
 
@@ -86,6 +88,12 @@ impl Register {
             Record::Session(session) => self.apply_session(session),
             Record::TokenKey(key) => {
                 self.token_keys.insert(key.kid.clone(), key);
+            }
+            Record::Encryption(rules) => {
+                self.encryption.insert(rules.workspace.clone(), Arc::new(rules));
+            }
+            Record::DataKey(key) => {
+                self.data_keys.insert((key.workspace.clone(), key.number), key);
             }
             Record::Creation(creation) => {
                 self.creations.insert(creation.key_hash, creation);
@@ -234,10 +242,10 @@ impl Register {
                 }
             }
         };
-        let role = self.role(&workspace, user).ok_or(Refusal::WorkspaceNotFound)?;
+        let rights = self.rights_of_member(&workspace, user).ok_or(Refusal::WorkspaceNotFound)?;
         Ok(Principal {
             workspace: Some(self.open(&workspace)?),
-            rights: Rights::of_role(role),
+            rights,
             subject: Subject::Person(user, session),
             project: None,
         })
@@ -281,8 +289,7 @@ impl Register {
             Subject::Person(user, session) => {
                 self.person(*session, now)?;
                 if let Some(scope) = &principal.workspace {
-                    let role = self.role(scope.tenant(), *user).ok_or(Refusal::WorkspaceNotFound)?;
-                    return Ok(Rights::of_role(role));
+                    return self.rights_of_member(scope.tenant(), *user).ok_or(Refusal::WorkspaceNotFound);
                 }
             }
             Subject::External(_) => {

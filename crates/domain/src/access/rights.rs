@@ -2,18 +2,23 @@
 //! [`Permission`], without which no request may use it. What a caller may do *to whom* is decided with the change: an
 //! admin changes no owner, and a key makes no wider key.
 //!
-//! | permission | viewer | member | admin | owner | key `ingest` | key `read` | key `admin` | operator |
-//! |---|---|---|---|---|---|---|---|---|
-//! | `aggregates:read` | x | x | x | x |   | x |   |   |
-//! | `events:read` |   | x | x | x |   | x |   |   |
-//! | `events:write` |   | x | x | x | x |   |   |   |
-//! | `settings:read` | x | x | x | x |   | x | x |   |
-//! | `reference:read` |   | x | x | x |   | x | x |   |
-//! | `settings:write` |   |   | x | x |   |   | x |   |
-//! | `keys` |   |   | x | x |   |   | x |   |
-//! | `members` |   |   | x | x |   |   |   |   |
-//! | `audit:read` |   |   | x | x |   |   |   |   |
-//! | `server` |   |   |   |   |   |   |   | x |
+//! A person below the owner sees encrypted properties in plain text when an owner has granted that; such a person has
+//! the scope `decrypt` beside the role.
+//!
+//! | permission | viewer | member | admin | owner | key `ingest` | key `read` | key `admin` | key `decrypt` | operator |
+//! |---|---|---|---|---|---|---|---|---|---|
+//! | `aggregates:read` | x | x | x | x |   | x |   |   |   |
+//! | `events:read` |   | x | x | x |   | x |   |   |   |
+//! | `events:write` |   | x | x | x | x |   |   |   |   |
+//! | `settings:read` | x | x | x | x |   | x | x |   |   |
+//! | `reference:read` |   | x | x | x |   | x | x |   |   |
+//! | `settings:write` |   |   | x | x |   |   | x |   |   |
+//! | `keys` |   |   | x | x |   |   | x |   |   |
+//! | `members` |   |   | x | x |   |   |   |   |   |
+//! | `audit:read` |   |   | x | x |   |   |   |   |   |
+//! | `encryption` |   |   |   | x |   |   |   |   |   |
+//! | `decrypt` |   |   |   | x |   |   |   | x |   |
+//! | `server` |   |   |   |   |   |   |   |   | x |
 
 use std::fmt;
 
@@ -59,11 +64,13 @@ pub enum KeyScope {
     Read,
     /// To change settings, reference tables, customers and keys.
     Admin,
+    /// To see encrypted properties in plain text, where they may be read at all.
+    Decrypt,
 }
 
 impl KeyScope {
     /// All scopes.
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Read, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Read, Self::Admin, Self::Decrypt];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -71,6 +78,7 @@ impl KeyScope {
             Self::Ingest => "ingest",
             Self::Read => "read",
             Self::Admin => "admin",
+            Self::Decrypt => "decrypt",
         }
     }
 
@@ -79,6 +87,7 @@ impl KeyScope {
             Self::Ingest => 1,
             Self::Read => 2,
             Self::Admin => 4,
+            Self::Decrypt => 8,
         }
     }
 }
@@ -100,7 +109,7 @@ impl KeyScopes {
 
     /// The set that [`KeyScopes::bits`] gave the number of.
     pub fn from_bits(bits: u8) -> Option<Self> {
-        (bits < 8).then_some(Self(bits))
+        (bits < 16).then_some(Self(bits))
     }
 
     /// A number that stands for the set.
@@ -151,13 +160,17 @@ pub enum Permission {
     ManageMembers,
     /// Read the audit log.
     ReadAudit,
+    /// Say which properties are encrypted, and renew the key that they are encrypted with.
+    ManageEncryption,
+    /// See encrypted properties in plain text, and let others see them.
+    Decrypt,
     /// Manage workspaces, people and the keys that tokens are signed with, and read the server's own metrics.
     ManageServer,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadAggregates,
         Self::ReadEvents,
         Self::WriteEvents,
@@ -167,6 +180,8 @@ impl Permission {
         Self::ManageKeys,
         Self::ManageMembers,
         Self::ReadAudit,
+        Self::ManageEncryption,
+        Self::Decrypt,
         Self::ManageServer,
     ];
 
@@ -182,6 +197,8 @@ impl Permission {
             Self::ManageKeys => "keys",
             Self::ManageMembers => "members",
             Self::ReadAudit => "audit:read",
+            Self::ManageEncryption => "encryption",
+            Self::Decrypt => "decrypt",
             Self::ManageServer => "server",
         }
     }
@@ -192,6 +209,7 @@ impl Permission {
             Self::ReadAggregates | Self::ReadSettings => Some(Role::Viewer),
             Self::ReadEvents | Self::WriteEvents | Self::ReadReference => Some(Role::Member),
             Self::WriteSettings | Self::ManageKeys | Self::ManageMembers | Self::ReadAudit => Some(Role::Admin),
+            Self::ManageEncryption | Self::Decrypt => Some(Role::Owner),
             Self::ManageServer => None,
         }
     }
@@ -203,7 +221,8 @@ impl Permission {
             Self::WriteEvents => &[KeyScope::Ingest],
             Self::ReadSettings | Self::ReadReference => &[KeyScope::Read, KeyScope::Admin],
             Self::WriteSettings | Self::ManageKeys => &[KeyScope::Admin],
-            Self::ManageMembers | Self::ReadAudit | Self::ManageServer => &[],
+            Self::Decrypt => &[KeyScope::Decrypt],
+            Self::ManageMembers | Self::ReadAudit | Self::ManageEncryption | Self::ManageServer => &[],
         }
     }
 }
@@ -213,7 +232,7 @@ impl Permission {
 pub struct Rights {
     /// The caller's role in the workspace.
     pub role: Option<Role>,
-    /// The scopes of the caller's key.
+    /// The scopes of the caller's key; of a member, what was granted beside the role.
     pub scopes: KeyScopes,
     /// Whether the caller operates the server.
     pub is_operator: bool,
@@ -223,6 +242,12 @@ impl Rights {
     /// The rights of a member.
     pub fn of_role(role: Role) -> Self {
         Self { role: Some(role), ..Self::default() }
+    }
+
+    /// The rights of a member who may see encrypted properties in plain text whatever the role, or not.
+    pub fn of_member(role: Role, decrypts: bool) -> Self {
+        let scopes = if decrypts { KeyScopes::of(&[KeyScope::Decrypt]) } else { KeyScopes::NONE };
+        Self { scopes, ..Self::of_role(role) }
     }
 
     /// The rights of a key.
@@ -268,7 +293,7 @@ mod tests {
                 seen += usize::from(cell == "x");
             }
         }
-        assert_eq!(seen, 35);
+        assert_eq!(seen, 38);
         assert!(Permission::ALL.iter().all(|permission| !Rights::default().allow(*permission)));
     }
 
@@ -279,6 +304,6 @@ mod tests {
         assert_eq!(both.iter().map(KeyScope::name).collect::<Vec<_>>(), ["ingest", "read"]);
         assert!(both.covers(KeyScopes::of(&[KeyScope::Read])) && !both.covers(KeyScopes::of(&[KeyScope::Admin])));
         assert_eq!(KeyScopes::from_bits(both.bits()), Some(both));
-        assert_eq!(KeyScopes::from_bits(8), None);
+        assert_eq!(KeyScopes::from_bits(16), None);
     }
 }

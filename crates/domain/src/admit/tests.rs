@@ -25,7 +25,17 @@ fn context<'p>(
     now: Timestamp,
 ) -> AdmissionContext<'p> {
     let times = ReceiptTimes { received_at: now, watermark: now };
-    AdmissionContext { scope, limits, hasher, times, request: None, strict: false, former_ids: false, project: None }
+    AdmissionContext {
+        scope,
+        limits,
+        hasher,
+        times,
+        request: None,
+        strict: false,
+        former_ids: false,
+        project: None,
+        encryption: None,
+    }
 }
 
 fn text(value: &str) -> Option<Cow<'_, str>> {

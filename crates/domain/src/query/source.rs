@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::path::PropertyPath;
+use crate::property_path::PropertyPath;
 
 /// What a path into the properties begins with.
 const PROPERTIES_PREFIX: &str = "properties.";

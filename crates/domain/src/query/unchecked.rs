@@ -9,6 +9,7 @@ use super::{
     Source, Values,
 };
 use crate::calendar::{Calendar, Interval};
+use crate::encryption::Lens;
 use crate::limits::{
     NAME_BYTES_MAX, QUERY_AGGREGATIONS_MAX, QUERY_FILTER_DEPTH_MAX, QUERY_FILTER_NODES_MAX, QUERY_GROUPS_MAX,
     QUERY_IN_VALUES_MAX, QUERY_NUMBER_DIGITS_MAX, QUERY_NUMBER_EXPONENT_MAX, QUERY_ROWS_DEFAULT, QUERY_ROWS_MAX,
@@ -131,7 +132,8 @@ impl UncheckedQuery {
             },
         };
         let (range, bucket) = (self.range, self.bucket);
-        let mut query = Query { range, bucket, group_by, aggregations, filter, order_by: Vec::new(), limit };
+        let (order_by, lens) = (Vec::new(), Lens::HIDING);
+        let mut query = Query { range, bucket, group_by, aggregations, filter, order_by, limit, lens };
         let columns = query.columns();
         check_distinct(&query, &columns)?;
         query.order_by = check_order(&self.order_by, &columns)?;

@@ -19,9 +19,11 @@ pub(super) mod flag {
     pub(in crate::record) const FORMER: u32 = 1 << 14;
     /// Set in every body since version 2, never before.
     pub(in crate::record) const VERSION_2: u32 = 1 << 15;
+    /// The payload hash is of the rule for events with encrypted values.
+    pub(in crate::record) const SEALED: u32 = 1 << 16;
     /// The measures, a number each.
     pub(in crate::record) const NUMBERS: u32 = TOKENS | INPUT | OUTPUT | LATENCY | CACHE_READ | CACHE_WRITE | REASONING;
-    pub(in crate::record) const KNOWN: u32 = (1 << 16) - 1;
+    pub(in crate::record) const KNOWN: u32 = (1 << 17) - 1;
 }
 
 /// Appends a text of at most 65,535 bytes behind its length.

@@ -2,6 +2,7 @@
 //! event's time, a property read in one of its ways. What a bucket is decides `domain::calendar`
 //! alone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -12,6 +13,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicroseco
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use domain::calendar::{Calendar, Interval};
+use domain::encryption::Lens;
 use domain::query::{Field, Kind, PropertyPath};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 
@@ -72,7 +74,7 @@ impl Derived {
         }
     }
 
-    fn compute(&self, stored: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    fn compute(&self, stored: &ArrayRef, lens: &Lens) -> Result<ArrayRef, ArrowError> {
         let wrong = || ArrowError::SchemaError(format!("column {} has another type", self.stored()));
         match self {
             Self::Bucket(interval, calendar) => {
@@ -93,35 +95,37 @@ impl Derived {
             Self::Field(_) => Ok(Arc::clone(stored)),
             Self::Property(path, reading) => {
                 let objects = stored.as_string_view_opt().ok_or_else(wrong)?;
-                Ok(property(objects, path, *reading))
+                Ok(property(objects, path, *reading, lens))
             }
         }
     }
 }
 
-fn property(objects: &StringViewArray, path: &PropertyPath, reading: Reading) -> ArrayRef {
-    let path = json::Path::new(path);
+fn property(objects: &StringViewArray, path: &PropertyPath, reading: Reading, lens: &Lens) -> ArrayRef {
+    let (joined, path) = (path.joined(), json::Path::new(path));
     let found = (0..objects.len()).map(|row| {
         let object = objects.is_valid(row).then(|| objects.value(row))?;
-        path.find(object)
+        path.find(object).map(|value| lens.value_at(&joined, value))
     });
     match reading {
         Reading::Text => {
             let mut texts = StringViewBuilder::with_capacity(objects.len());
-            found.for_each(|value| texts.append_option(value.and_then(json::text)));
+            found.for_each(|value| texts.append_option(value.as_deref().and_then(json::text)));
             Arc::new(texts.finish())
         }
         Reading::Number => bits(found, numbers::read),
         Reading::Rank => bits(found, json::rank),
         Reading::Presence => Arc::new(
-            found.map(|value| value.filter(|value| json::is_there(value)).map(|_| true)).collect::<BooleanArray>(),
+            found
+                .map(|value| value.is_some_and(|value| json::is_there(&value)).then_some(true))
+                .collect::<BooleanArray>(),
         ),
     }
 }
 
-fn bits<'j>(found: impl ExactSizeIterator<Item = Option<&'j str>>, read: fn(&str) -> Option<i128>) -> ArrayRef {
+fn bits<'j>(found: impl ExactSizeIterator<Item = Option<Cow<'j, str>>>, read: fn(&str) -> Option<i128>) -> ArrayRef {
     let mut bits = Decimal128Builder::with_capacity(found.len()).with_data_type(BITS);
-    found.for_each(|value| bits.append_option(value.and_then(read)));
+    found.for_each(|value| bits.append_option(value.as_deref().and_then(read)));
     Arc::new(bits.finish())
 }
 
@@ -138,10 +142,15 @@ pub(super) fn schema(columns: &[Derived]) -> SchemaRef {
 }
 
 /// Computes the columns from a batch of stored ones.
-pub(super) fn derive(columns: &[Derived], schema: &SchemaRef, stored: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(super) fn derive(
+    columns: &[Derived],
+    schema: &SchemaRef,
+    stored: &RecordBatch,
+    lens: &Lens,
+) -> Result<RecordBatch, ArrowError> {
     let compute = |column: &Derived| {
         let missing = || ArrowError::SchemaError(format!("column {} is missing", column.stored()));
-        column.compute(stored.column_by_name(column.stored()).ok_or_else(missing)?)
+        column.compute(stored.column_by_name(column.stored()).ok_or_else(missing)?, lens)
     };
     let arrays = columns.iter().map(compute).collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(stored.num_rows()));

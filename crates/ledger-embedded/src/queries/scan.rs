@@ -16,6 +16,7 @@ use datafusion_common::{DataFusionError, Result as QueryResult};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::streaming::PartitionStream;
+use domain::encryption::Lens;
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use parquet::errors::Result as ParquetResult;
@@ -42,6 +43,8 @@ pub(super) struct Scan {
     scope: TenantScope,
     range: TimeRange,
     columns: Vec<Derived>,
+    /// How encrypted values are read.
+    lens: Lens,
     schema: SchemaRef,
     tasks: Vec<ScanTask>,
     next: AtomicUsize,
@@ -54,6 +57,7 @@ impl Scan {
         scope: &TenantScope,
         range: TimeRange,
         columns: Vec<Derived>,
+        lens: Lens,
         segments: &[Arc<Segment>],
         unflushed: Vec<MemtableRows>,
         cancelled: CancellationToken,
@@ -68,7 +72,7 @@ impl Scan {
             tasks.extend(starts.map(|first| ScanTask::Unflushed(Arc::clone(&rows), first..first + UNFLUSHED_ROWS)));
         }
         let schema = columns::schema(&columns);
-        Self { scope: scope.clone(), range, columns, schema, tasks, next: AtomicUsize::new(0), cancelled }
+        Self { scope: scope.clone(), range, columns, lens, schema, tasks, next: AtomicUsize::new(0), cancelled }
     }
 
     /// The schema of the query's own columns.
@@ -85,7 +89,7 @@ impl Scan {
     }
 
     fn derive(&self, stored: &RecordBatch) -> QueryResult<RecordBatch> {
-        Ok(columns::derive(&self.columns, &self.schema, stored)?)
+        Ok(columns::derive(&self.columns, &self.schema, stored, &self.lens)?)
     }
 
     /// The rows of a batch that are the tenant's and of the time.

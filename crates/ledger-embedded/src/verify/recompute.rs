@@ -8,7 +8,6 @@ use arrow::record_batch::RecordBatch;
 use domain::aggregate::Totals;
 use domain::event::{EventId, EventView, IdScheme, Usage};
 use domain::invariant::Invariant;
-use domain::payload::HashRule;
 use domain::record::ReceiptTimes;
 use domain::rollup::{RollupKey, hour_of};
 use domain::tenant::TenantId;
@@ -201,7 +200,7 @@ impl<'r, 'd> Recompute<'r, 'd> {
         let mut ids = 0;
         for segment in self.segments {
             for record in segment.ids().scan() {
-                ids += u64::from(record?.seen.payload.rule != HashRule::RequestBody);
+                ids += u64::from(!record?.seen.payload.rule.is_of_requests());
             }
         }
         let events = self.report.summary.events;

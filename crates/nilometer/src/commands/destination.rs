@@ -20,6 +20,7 @@ use crate::import::into_folder;
 use crate::import::into_server::{self, SendOptions};
 use crate::import::session::ImportSession;
 use crate::logging;
+use crate::register;
 
 /// What is logged while a folder is written: nothing but trouble.
 const LOG_LEVEL: &str = "warn";
@@ -61,7 +62,8 @@ impl Destination {
             );
         }
         let rule = engine.ledger.identity().rule;
-        let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new())).await?.pipeline;
+        let encryption = register::encryption(&engine, &config.access).await?;
+        let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new()), encryption).await?.pipeline;
         Ok(Self::Folder { data, engine, pipeline, scope: TenantScope::for_operator(tenant), strict })
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use api::EventBody;
 use domain::calendar::{Calendar, TimeBound, WeekStart, Zone};
+use domain::encryption::Lens;
 use domain::limits::PAGE_ROWS_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
@@ -55,7 +56,7 @@ async fn print(
         let page = reports.events(scope, &query).await?;
         left -= page.rows.len();
         for event in page.rows {
-            let line = serde_json::to_vec(&EventBody::new(scope, event)?)?;
+            let line = serde_json::to_vec(&EventBody::new(scope, event, &Lens::HIDING)?)?;
             out.write_all(&line)?;
             out.write_all(b"\n")?;
         }

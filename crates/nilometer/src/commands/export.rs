@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use api::EventBody;
+use api::{EventBody, shown_properties};
 use domain::access::audit::Cause;
+use domain::encryption::Lens;
 use domain::tenant::{TenantId, TenantScope};
 use ledger_embedded::interchange::ParquetEvents;
 use ports::active_users::ActiveUsers;
@@ -19,12 +20,14 @@ use ports::reports::{EventQuery, Order, Reports, StoredEvent};
 use serde::Serialize;
 use vfs::{Publisher, UserFilesVfs};
 
+use super::destination::or_environment;
 use super::events::RequestedEvents;
 use crate::assemble::Engine;
 use crate::cli::ExportArgs;
-use crate::config::ConfigError;
+use crate::config::{CONFIG_VARIABLE, Config, ConfigError};
 use crate::folder::IfCopy;
 use crate::import::files::Format;
+use crate::register;
 
 /// Events asked for at once. Every page looks for its beginning anew, so that few large ones are
 /// faster than many small ones.
@@ -57,7 +60,7 @@ const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// Writes the events that the command asks for.
 pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
-    let ExportArgs { filter: args, format, output } = args;
+    let ExportArgs { filter: args, format, output, decrypt } = args;
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
     let scope = TenantScope::for_operator(tenant);
     let format = format_of(format, output.as_deref())?;
@@ -72,11 +75,13 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
         bytes_max: PAGE_BYTES,
     };
     engine.catch_up().await?;
-    let noted = Cause::command().draft(Some(scope.tenant()), engine.clock.now(), "export", "events");
+    let lens = if decrypt { plain_lens(&engine, &scope).await? } else { Lens::HIDING };
+    let action = if decrypt { "export.decrypt" } else { "export" };
+    let noted = Cause::command().draft(Some(scope.tenant()), engine.clock.now(), action, "events");
     engine.register_store().commit(&RegisterCommit { audit: vec![noted], ..RegisterCommit::default() }).await?;
     let written = match &output {
-        Some(path) => to_file(&*engine.ledger, &scope, query, format, path).await,
-        None => to_stdout(&*engine.ledger, &scope, query, format).await,
+        Some(path) => to_file(&*engine.ledger, &scope, &lens, query, format, path).await,
+        None => to_stdout(&*engine.ledger, &scope, &lens, query, format).await,
     };
     engine.close().await?;
     match written {
@@ -119,9 +124,17 @@ fn format_of(asked: Option<Format>, output: Option<&Path>) -> Result<Format, Con
     }
 }
 
+/// Shows encrypted properties in plain text: who holds the folder and its master key may.
+async fn plain_lens(engine: &Engine, scope: &TenantScope) -> anyhow::Result<Lens> {
+    let config = Config::of_folder(or_environment(None, CONFIG_VARIABLE)?.as_deref())?;
+    let encryption = register::encryption(engine, &config.access).await?;
+    Ok(encryption.of(scope).map_or(Lens::HIDING, |encryption| encryption.lens()))
+}
+
 async fn to_file(
     reports: &dyn Reports,
     scope: &TenantScope,
+    lens: &Lens,
     query: EventQuery,
     format: Format,
     path: &Path,
@@ -130,7 +143,7 @@ async fn to_file(
     let name = path.file_name().and_then(|name| name.to_str()).with_context(failed)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let publisher = Publisher::create(Arc::new(UserFilesVfs), folder, name).with_context(failed)?;
-    let (publisher, events) = write(reports, scope, query, Sheet::new(format, publisher)?).await?;
+    let (publisher, events) = write(reports, scope, lens, query, Sheet::new(format, publisher)?).await?;
     publisher.finish().with_context(failed)?;
     Ok(events)
 }
@@ -138,11 +151,12 @@ async fn to_file(
 async fn to_stdout(
     reports: &dyn Reports,
     scope: &TenantScope,
+    lens: &Lens,
     query: EventQuery,
     format: Format,
 ) -> anyhow::Result<u64> {
     let out = BufWriter::with_capacity(1 << 16, io::stdout());
-    let (mut out, events) = write(reports, scope, query, Sheet::new(format, out)?).await?;
+    let (mut out, events) = write(reports, scope, lens, query, Sheet::new(format, out)?).await?;
     out.flush()?;
     Ok(events)
 }
@@ -150,13 +164,17 @@ async fn to_stdout(
 async fn write<W: Write + Send>(
     reports: &dyn Reports,
     scope: &TenantScope,
+    lens: &Lens,
     mut query: EventQuery,
     mut sheet: Sheet<W>,
 ) -> anyhow::Result<(W, u64)> {
     let mut events = 0;
     loop {
-        let page = reports.events(scope, &query).await?;
+        let mut page = reports.events(scope, &query).await?;
         events += page.rows.len() as u64;
+        for event in &mut page.rows {
+            event.properties = shown_properties(scope, event, lens).map(Cow::into_owned);
+        }
         sheet.push(scope, page.rows)?;
         match page.next {
             Some(next) => query.after = Some(next),
@@ -201,7 +219,7 @@ impl<W: Write + Send> Sheet<W> {
             Self::Ndjson(out) => {
                 for event in events {
                     let id_scheme = event.id_scheme.name();
-                    let line = Line { event: EventBody::new(scope, event)?, id_scheme };
+                    let line = Line { event: EventBody::new(scope, event, &Lens::HIDING)?, id_scheme };
                     out.write_all(&serde_json::to_vec(&line)?)?;
                     out.write_all(b"\n")?;
                 }

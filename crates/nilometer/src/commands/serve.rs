@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use access::control::EncryptionOfRegister;
 use anyhow::Context;
 use api::{ApiParts, ApiState, MetricsReaders, Serving, Tls, TlsError};
 use pipeline::{Metrics, Pipeline};
@@ -46,12 +47,11 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     engine.ensure_tenants(&config.keyring.tenants()).await?;
     let requests = Requests::answer(&config.data, Arc::clone(&engine.clock))?;
     let metrics = Arc::new(Metrics::new());
-    let Running { pipeline, reads, settings } = engine.start(config.limits, config.rule, Arc::clone(&metrics)).await?;
-    let metrics_readers = match &config.access.metrics {
-        MetricsAccess::Everyone => MetricsReaders::Everyone,
-        MetricsAccess::Token(file) => MetricsReaders::Token(file.as_deref().map(secrets::token_hash).transpose()?),
-    };
     let access = register::open(&engine, &config.access, config.keyring, None).await?;
+    let encryption = Arc::new(EncryptionOfRegister(Arc::clone(&access)));
+    let Running { pipeline, reads, settings } =
+        engine.start(config.limits, config.rule, Arc::clone(&metrics), encryption).await?;
+    let metrics_readers = metrics_readers(&config.access.metrics)?;
     let keeping_up = tokio::spawn(Arc::clone(&access).keep_up());
     let clearing = tokio::spawn(Arc::clone(&access).keep_clearing());
     let state = ApiState::new(ApiParts {
@@ -94,6 +94,14 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
             }
         }
     }
+}
+
+/// Who reads the metrics.
+fn metrics_readers(access: &MetricsAccess) -> anyhow::Result<MetricsReaders> {
+    Ok(match access {
+        MetricsAccess::Everyone => MetricsReaders::Everyone,
+        MetricsAccess::Token(file) => MetricsReaders::Token(file.as_deref().map(secrets::token_hash).transpose()?),
+    })
 }
 
 /// Reads the certificate and its key. A key that others can read is a warning.

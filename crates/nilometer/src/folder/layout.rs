@@ -6,6 +6,7 @@
 //! manifest.sqlite    what counts: segments, rollups, names, cursor
 //! catalog.sqlite     tenants, their settings and reference tables, people, keys, the audit log
 //! master.key         what signing secrets and keys of tokens in the catalog are encrypted with
+//! master.key.next    the key that is to take its place, while it is being changed
 //! journal/           records that are durable and perhaps not yet in a segment
 //! segments/          events, sums and ids
 //! import.checkpoint  how far an unfinished import has come
@@ -23,6 +24,8 @@ pub(crate) const MANIFEST_FILE: &str = "manifest.sqlite";
 pub(crate) const CATALOG_FILE: &str = "catalog.sqlite";
 /// The key that secrets in the catalog are encrypted with.
 pub(crate) const MASTER_KEY_FILE: &str = "master.key";
+/// A key that is to take its place.
+pub(crate) const NEXT_MASTER_KEY_FILE: &str = "master.key.next";
 /// The folder of the journal.
 pub(crate) const JOURNAL_FOLDER: &str = "journal";
 /// The folder of the segments.
@@ -48,6 +51,7 @@ pub(super) fn is_own(name: &str) -> bool {
         || name == LOCK_FILE
         || name.starts_with(MARK_PREFIX)
         || plain == MASTER_KEY_FILE
+        || plain == NEXT_MASTER_KEY_FILE
         || plain == IMPORT_CHECKPOINT_FILE
         || ACCEPT_CLOCK_FILES.contains(&plain)
 }

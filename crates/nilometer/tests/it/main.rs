@@ -13,6 +13,7 @@ mod exact_sums;
 mod sending;
 mod readme;
 mod register;
+mod encryption;
 mod transport;
 mod web_requests;
 mod streams;

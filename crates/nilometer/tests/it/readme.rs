@@ -1,5 +1,6 @@
-//! The README and the guide to keys and people are true: their lines, given to a shell in their order, print the
-//! answers that stand below them. In these `"…"` is any value, and as the name of a field any more fields.
+//! The README, the guide to keys and people and the one to encryption are true: their lines, given to a shell in their
+//! order, print the answers that stand below them. In these `"…"` is any value, and as the name of a field any more
+//! fields.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -126,11 +127,20 @@ fn the_readme_says_what_the_server_says() {
     server.stop();
 }
 
-/// All lines of the guide are one shell's.
 #[test]
 fn the_guide_to_keys_and_people_says_what_the_server_says() {
+    follow("docs/keys-and-people.md");
+}
+
+#[test]
+fn the_guide_to_encryption_says_what_the_server_says() {
+    follow("docs/compliance.md");
+}
+
+/// All lines of a guide are one shell's.
+fn follow(guide: &str) {
     #[expect(clippy::disallowed_methods, reason = "our own document")]
-    let guide = std::fs::read_to_string(root().join("docs/keys-and-people.md")).unwrap();
+    let guide = std::fs::read_to_string(root().join(guide)).unwrap();
     let (data, place) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let server = Server::start(data.path());
     let blocks = blocks(&guide);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::encryption::FieldEncryption;
 use domain::rate::Rate;
 use domain::request::IdempotencyKey;
 use domain::warning::WarningCode;
@@ -39,6 +40,8 @@ pub(super) struct SentBy<'r> {
     pub(super) strict: bool,
     /// The one project that the sender may name.
     pub(super) project: Option<&'r Arc<str>>,
+    /// What the tenant has encrypted.
+    pub(super) encryption: Option<&'r Arc<FieldEncryption>>,
 }
 
 /// What became of the events of one request. Only the pipeline makes one: `accepted` above zero

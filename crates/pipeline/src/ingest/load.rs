@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::admit::{Admission, AdmissionContext};
+use domain::encryption::FieldEncryption;
 use domain::event::Candidate;
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::rejection::Rejection;
@@ -29,6 +30,7 @@ pub struct Loader<'i> {
     scope: &'i TenantScope,
     limits: Limits,
     names: Arc<TenantNames>,
+    encryption: Option<Arc<FieldEncryption>>,
     strict: bool,
 }
 
@@ -70,7 +72,14 @@ impl Ingest {
     /// A loader of events of `scope`, which refuses those that look like a mistake if it is `strict`.
     pub fn loader<'i>(&'i self, scope: &'i TenantScope, strict: bool) -> Loader<'i> {
         let limits = Limits { lateness_us_max: None, ..self.settings.limits(scope, &self.limits) };
-        Loader { ingest: self, scope, limits, names: self.names.of(scope.tenant()), strict }
+        Loader {
+            ingest: self,
+            scope,
+            limits,
+            names: self.names.of(scope.tenant()),
+            encryption: self.encryption.of(scope),
+            strict,
+        }
     }
 
     /// Makes a batch durable; waits while the backlog is over its limit, and while the time is in doubt.
@@ -116,6 +125,7 @@ impl Loader<'_> {
             strict: self.strict,
             former_ids: self.ingest.holds_former_ids(),
             project: None,
+            encryption: self.encryption.as_ref(),
         };
         let admission = Admission::new(context, capacity);
         LoadBatch { loader: self, admission, stamp, events: 0 }

@@ -30,7 +30,7 @@ impl Ingest {
         scope: &TenantScope,
         parsed: &Parsed<'_>,
         earlier: &EarlierRequest,
-        SentBy { strict, project }: SentBy<'_>,
+        SentBy { strict, project, encryption }: SentBy<'_>,
     ) -> Result<Verdicts, IngestError> {
         let now = self.clock.now();
         let limits = self.settings.limits(scope, &self.limits);
@@ -50,6 +50,7 @@ impl Ingest {
             strict,
             former_ids: self.holds_former_ids(),
             project,
+            encryption,
         };
         let (admission, lenient) = (
             Admission::new(context, 0),

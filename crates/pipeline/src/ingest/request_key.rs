@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use domain::encryption::FieldEncryption;
 use domain::event::{EventId, IdScheme};
-use domain::payload::PayloadHash;
+use domain::payload::{HashRule, PayloadHash};
 use domain::request::IdempotencyKey;
 use domain::tenant::TenantScope;
 use ports::ledger::Sighting;
@@ -28,9 +29,14 @@ impl Ingest {
         key: &IdempotencyKey,
         content_type: Option<&str>,
         body: &[u8],
+        encryption: Option<&FieldEncryption>,
     ) -> Result<Keyed, IngestError> {
         let name: RequestName = (scope.tenant().clone(), self.request_hasher.name(scope.tenant(), key).into());
-        let body = self.request_hasher.body(content_type, body);
+        let written = self.request_hasher.body(content_type, body);
+        let sealed = encryption
+            .map(|encryption| PayloadHash { rule: HashRule::SealedRequestBody, hash: encryption.keyed(written.hash) });
+        // A body may hold what is encrypted before it is stored, and its hash must not tell it either.
+        let body = sealed.unwrap_or(written);
         let keyed = tokio::select! {
             biased;
             keyed = self.find_or_begin(scope, &name, body) => keyed?,
@@ -39,7 +45,11 @@ impl Ingest {
             }
         };
         match keyed {
-            Keyed::Again(EarlierRequest { sighting, .. }) if sighting.payload != body => Err(IngestError::KeyReused),
+            Keyed::Again(EarlierRequest { sighting, .. })
+                if sighting.payload != body && sighting.payload != written =>
+            {
+                Err(IngestError::KeyReused)
+            }
             keyed => Ok(keyed),
         }
     }

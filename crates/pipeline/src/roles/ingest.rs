@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use domain::payload::PayloadHasher;
 use domain::request::RequestHasher;
+use ports::encryption::Encryption;
 use ports::journal::OrderedJournal;
 use ports::reports::Reports;
 
@@ -26,13 +27,15 @@ pub struct IngestRole {
     /// What the tenants have decided for themselves. A change of a zone that a crash has ended is made
     /// again from here on.
     pub settings: Arc<Settings>,
+    /// What the tenants have encrypted of the properties of their events.
+    pub encryption: Arc<dyn Encryption>,
     /// The secret key of the data folder, which receipts, names of requests and hashes of payloads are made with.
     pub key: [u8; 16],
 }
 
 impl IngestRole {
     pub(crate) fn start(self, context: &RoleContext) -> Ingest {
-        let Self { journal, reports, settings, key } = self;
+        let Self { journal, reports, settings, encryption, key } = self;
         Ingest {
             journaling: Journaling {
                 journal,
@@ -48,6 +51,7 @@ impl IngestRole {
             names: Arc::clone(&context.names),
             settings,
             rate_limits: Arc::clone(&context.rate_limits),
+            encryption,
             in_flight: Arc::clone(&context.in_flight),
             receipts: Arc::clone(&context.receipts),
             receipt_codec: ReceiptCodec::new(key),

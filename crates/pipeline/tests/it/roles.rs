@@ -13,6 +13,7 @@ use pipeline::{
 use ports::ErrorKind;
 use ports::catalog::Catalog;
 use ports::clock::Clock;
+use ports::encryption::NoEncryption;
 use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::testing::catalog::MemoryCatalog;
@@ -65,7 +66,8 @@ impl Disk {
         let ledger = self.ledger.clone();
         let settings = Settings::new(self.store.clone(), days, ledger, self.clock.clone(), Vec::new());
         let settings = Arc::new(settings);
-        let ingest = IngestRole { journal, reports: reads.reports, settings, key: [7; 16] };
+        let ingest =
+            IngestRole { journal, reports: reads.reports, settings, encryption: Arc::new(NoEncryption), key: [7; 16] };
         Pipeline::start(PipelineParts { ingest: Some(ingest), ..parts }, Arc::new(Metrics::new()))
     }
 

@@ -16,6 +16,7 @@ use pipeline::{
 };
 use ports::catalog::Catalog;
 use ports::clock::Clock;
+use ports::encryption::NoEncryption;
 use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
@@ -106,6 +107,7 @@ impl World {
                 journal: journal.clone(),
                 reports: reads.reports,
                 settings: Arc::clone(&settings),
+                encryption: Arc::new(NoEncryption),
                 key: [7; 16],
             }),
             worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live_port) }),

@@ -28,6 +28,7 @@ fn is_admitted(tenant: &str, candidate: &Candidate<'_>) -> bool {
         strict: false,
         former_ids: false,
         project: None,
+        encryption: None,
     };
     let admission = Admission::new(context, 0);
     admission.check(candidate, &mut AnyName, || "assigned".into()).is_ok()

@@ -7,11 +7,14 @@ use domain::access::email::Email;
 use domain::access::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use domain::access::key_text::KeyPurpose;
 use domain::access::record::{
-    ApiKey, Creation, CustomerProfile, Invitation, KeyOrigin, Membership, PasswordReset, Project, Record, Session,
-    SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned, Workspace,
+    ApiKey, Creation, CustomerProfile, DataKeyRecord, EncryptionRules, Invitation, KeyOrigin, Membership,
+    PasswordReset, Project, Record, Session, SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned,
+    Workspace,
 };
 use domain::access::removal::Removal;
 use domain::access::rights::{KeyScopes, Role};
+use domain::encryption::{EncryptedPath, EncryptedPaths};
+use domain::query::PropertyPath;
 use domain::rate::{Rate, WorkspaceRates};
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
@@ -44,7 +47,7 @@ fn parts() -> impl Strategy<Value = Parts> {
 
 /// Any record. Its version may fit or not.
 pub(super) fn record() -> impl Strategy<Value = Record> {
-    (0..12_u8, parts()).prop_map(|(kind, parts)| of_kind(kind, parts).unwrap_or_else(|| Record::Workspace(empty())))
+    (0..14_u8, parts()).prop_map(|(kind, parts)| of_kind(kind, parts).unwrap_or_else(|| Record::Workspace(empty())))
 }
 
 /// Any removal. What it is of may be there, in that version or another, or not.
@@ -85,7 +88,13 @@ fn of_kind(kind: u8, parts: Parts) -> Option<Record> {
             let (password_hash, status) = (at.map(|_| id.into()), UserStatus::Active);
             Record::User(User { id: user, email, name, password_hash, status, versioned })
         }
-        3 => Record::Membership(Membership { workspace, user, role: at.map(|_| Role::Admin), versioned }),
+        3 => Record::Membership(Membership {
+            workspace,
+            user,
+            role: at.map(|_| Role::Admin),
+            decrypts: hash.is_multiple_of(2),
+            versioned,
+        }),
         4 => key(KeyOrigin::Registered, parts)?,
         5 => key(KeyOrigin::Made(KeyPurpose::Test), parts)?,
         6 => Record::SigningSecret(SigningSecret {
@@ -117,6 +126,10 @@ fn of_kind(kind: u8, parts: Parts) -> Option<Record> {
             Record::Session(Session { id, user, kind, expires, ended: at, versioned })
         }
         10 => Record::TokenKey(TokenKeyRecord { kid: id, wrapped, retired: at, versioned }),
+        11 => rules(parts)?,
+        12 => {
+            Record::DataKey(DataKeyRecord { workspace, number: 1 + u32::from(hash), wrapped, destroyed: at, versioned })
+        }
         _ if at.is_none() => Record::Creation(Creation {
             key_hash: token_hash,
             body_hash: [0; 32],
@@ -127,6 +140,14 @@ fn of_kind(kind: u8, parts: Parts) -> Option<Record> {
         }),
         _ => Record::Customer(CustomerProfile { workspace, customer: id, name: None, attributes: name, versioned }),
     })
+}
+
+fn rules(parts: Parts) -> Option<Record> {
+    let Parts { id, of: workspace, hash, at, versioned, .. } = parts;
+    let path = PropertyPath::parse(&format!("{id}.{hash}")).ok()?;
+    let path = EncryptedPath { path, is_deterministic: at.is_some(), is_active: hash == 0 };
+    let paths = EncryptedPaths::stored(vec![path; hash.into()]);
+    Some(Record::Encryption(EncryptionRules { workspace, paths, allows_deterministic: at.is_some(), versioned }))
 }
 
 fn rate(hash: u8) -> Option<Rate> {
@@ -167,6 +188,8 @@ pub(super) fn set_version(record: &mut Record, version: u64) {
         Record::Session(it) => &mut it.versioned,
         Record::TokenKey(it) => &mut it.versioned,
         Record::Customer(it) => &mut it.versioned,
+        Record::Encryption(it) => &mut it.versioned,
+        Record::DataKey(it) => &mut it.versioned,
         Record::Creation(_) => return,
     };
     versioned.version = version;

@@ -9,10 +9,10 @@ use crate::access::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use crate::access::principal::{Principal, Subject};
 use crate::access::record::UserStatus;
 use crate::access::record::{
-    ApiKey, Creation, Invitation, Membership, PasswordReset, Project, Session, SigningSecret, TokenKeyRecord, User,
-    Workspace,
+    ApiKey, Creation, DataKeyRecord, EncryptionRules, Invitation, Membership, PasswordReset, Project, Session,
+    SigningSecret, TokenKeyRecord, User, Workspace,
 };
-use crate::access::rights::Role;
+use crate::access::rights::{Rights, Role};
 use crate::rate::CallerRates;
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
@@ -37,6 +37,12 @@ impl Register {
     /// The role of a person in a workspace.
     pub fn role(&self, workspace: &TenantId, user: UserId) -> Option<Role> {
         self.membership(workspace, user).and_then(|membership| membership.role)
+    }
+
+    /// The rights of a person in a workspace.
+    pub fn rights_of_member(&self, workspace: &TenantId, user: UserId) -> Option<Rights> {
+        let membership = self.membership(workspace, user)?;
+        Some(Rights::of_member(membership.role?, membership.decrypts))
     }
 
     /// The membership of a person, also one that was ended.
@@ -173,6 +179,24 @@ impl Register {
             _ => None,
         };
         CallerRates { key, workspace: workspace.map(|workspace| workspace.rates).unwrap_or_default() }
+    }
+
+    /// What a workspace encrypts, if it has ever said so.
+    pub fn encryption(&self, workspace: &TenantId) -> Option<&Arc<EncryptionRules>> {
+        self.encryption.get(workspace)
+    }
+
+    /// The versions of a workspace's data key, the oldest first, the destroyed ones included.
+    pub fn data_keys(&self, workspace: &TenantId) -> impl Iterator<Item = &DataKeyRecord> {
+        let of = (workspace.clone(), 0)..=(workspace.clone(), u32::MAX);
+        self.data_keys.range(of).map(|(_, key)| key)
+    }
+
+    /// The workspaces that have, or had, a data key, each once.
+    pub fn workspaces_with_data_keys(&self) -> impl Iterator<Item = &TenantId> {
+        let first = self.data_keys.keys().map(|(workspace, _)| workspace);
+        let mut last = None;
+        first.filter(move |workspace| last.replace(*workspace) != Some(*workspace))
     }
 
     /// What a request with this hash has made before, unless that is forgotten.

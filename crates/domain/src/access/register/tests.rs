@@ -78,7 +78,7 @@ fn members() -> Vec<Record> {
     };
     let member = |of: &str, name: &str, role| {
         let (workspace, user) = (tenant(of), user(name));
-        Record::Membership(Membership { workspace, user, role, versioned: Versioned::new(at(0)) })
+        Record::Membership(Membership { workspace, user, role, decrypts: false, versioned: Versioned::new(at(0)) })
     };
     let login = |name: &str| {
         Record::Session(Session {

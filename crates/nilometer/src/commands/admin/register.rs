@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use access::control::{EncryptionOfRegister, MasterReplaced, replace_master};
 use anyhow::{Context, bail};
 use api::{ApiParts, ApiState, MetricsReaders, WebOptions};
 use axum::Router;
@@ -40,7 +41,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Runs one of them.
 pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
     match command {
-        RegisterCommand::ReplaceMasterKey { folder, .. } => replace_master_key(&folder.data()?).await,
+        RegisterCommand::ReplaceMasterKey { folder, old, .. } => {
+            replace_master_key(&folder.data()?, old.as_deref()).await
+        }
         RegisterCommand::CreateWorkspace { id, name, owner, at } => {
             let register = Register::open(at, IfMissing::Create).await?;
             let made = create_workspace(&register, &id, name, owner).await;
@@ -88,19 +91,32 @@ pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn replace_master_key(data: &Path) -> anyhow::Result<ExitCode> {
+async fn replace_master_key(data: &Path, old: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = Config::of_folder(or_environment(None, CONFIG_VARIABLE)?.as_deref())?;
-    if let Some(named) = &config.access.master_key_file {
-        // The new one has to be there already: it is not for this program to write to that place.
-        secrets::read_master_key(named)?;
-    }
     let engine = Engine::open_existing(data, IfCopy::Refuse).await?;
-    let ended = access::control::forget_master(&*engine.register_store(), engine.clock.now()).await?;
-    if config.access.master_key_file.is_none() {
-        secrets::make_master_key(data)?;
-    }
+    let (store, now) = (engine.register_store(), engine.clock.now());
+    let replaced = match &config.access.master_key_file {
+        // The new one has to be there already: it is not for this program to write to that place.
+        Some(named) => {
+            let new = secrets::read_master_key(named)?;
+            let old = old.map(secrets::read_master_key).transpose()?;
+            replace_master(&*store, old.as_ref(), &new, now).await?
+        }
+        None => {
+            secrets::settle_next(data, &*store).await?;
+            let old =
+                old.map_or_else(|| secrets::own_master_key(data), |old| secrets::read_master_key(old).map(Some))?;
+            // Durable before anything is wrapped under it, and in its place only after: a start finds out which one fits.
+            let new = secrets::make_next(data)?;
+            let replaced = replace_master(&*store, old.as_ref(), &new, now).await?;
+            secrets::publish_next(data)?;
+            replaced
+        }
+    };
     engine.close().await?;
-    writeln!(std::io::stdout(), "{:#}", json!({ "ended": ended }))?;
+    let MasterReplaced { rewrapped, ended, data_keys_lost } = replaced;
+    let told = json!({ "rewrapped": rewrapped, "ended": ended, "data_keys_lost": data_keys_lost });
+    writeln!(std::io::stdout(), "{told:#}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -241,7 +257,9 @@ impl Register {
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
         let access = register::open(&engine, &config.access, Keyring::new(), Some(hash)).await?;
         let (rule, metrics) = (engine.ledger.identity().rule, Arc::new(Metrics::new()));
-        let Running { pipeline, reads, settings } = engine.start(config.limits, rule, Arc::clone(&metrics)).await?;
+        let encryption = Arc::new(EncryptionOfRegister(Arc::clone(&access)));
+        let started = engine.start(config.limits, rule, Arc::clone(&metrics), encryption).await?;
+        let Running { pipeline, reads, settings } = started;
         let state = ApiState::new(ApiParts {
             pipeline: Arc::clone(&pipeline),
             reads,

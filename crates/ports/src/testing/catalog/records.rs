@@ -25,6 +25,8 @@ enum Key {
     PasswordReset(UserId),
     Session(SessionId),
     Token(String),
+    Encryption(TenantId),
+    Data(TenantId, u32),
     Creation([u8; 32]),
     Customer(TenantId, String),
 }
@@ -146,6 +148,8 @@ fn key(record: &Record) -> Key {
         Record::PasswordReset(it) => Key::PasswordReset(it.user),
         Record::Session(it) => Key::Session(it.id),
         Record::TokenKey(it) => Key::Token(it.kid.clone()),
+        Record::Encryption(it) => Key::Encryption(it.workspace.clone()),
+        Record::DataKey(it) => Key::Data(it.workspace.clone(), it.number),
         Record::Creation(it) => Key::Creation(it.key_hash),
         Record::Customer(it) => Key::Customer(it.workspace.clone(), it.customer.clone()),
     }
@@ -165,6 +169,8 @@ fn version(record: &Record) -> Option<u64> {
         Record::Session(it) => it.versioned,
         Record::TokenKey(it) => it.versioned,
         Record::Customer(it) => it.versioned,
+        Record::Encryption(it) => it.versioned,
+        Record::DataKey(it) => it.versioned,
         Record::Creation(_) => return None,
     };
     Some(versioned.version)

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use domain::encryption::Lens;
 use domain::query::{
     AggregateOp, Aggregation, Bound, Comparison, Condition, Filter, Kind, Number, Query, Source, Sum, Value, Values,
     between,
@@ -18,17 +19,19 @@ use crate::queries::{AggregationCounts, Queries, QueryAnswer};
 use read::Found;
 
 /// Whether an event takes part.
-fn passes(counted: &Counted, filter: &Filter) -> bool {
+fn passes(counted: &Counted, filter: &Filter, lens: &Lens) -> bool {
     match filter {
-        Filter::And(all) => all.iter().all(|filter| passes(counted, filter)),
-        Filter::Or(any) => any.iter().any(|filter| passes(counted, filter)),
-        Filter::Test(source, Condition::Exists(there)) => read::exists(counted, source) == *there,
-        Filter::Test(source, Condition::In(values)) => is_one_of(counted, source, values),
-        Filter::Test(source, Condition::NotIn(values)) => !is_one_of(counted, source, values),
+        Filter::And(all) => all.iter().all(|filter| passes(counted, filter, lens)),
+        Filter::Or(any) => any.iter().any(|filter| passes(counted, filter, lens)),
+        Filter::Test(source, Condition::Exists(there)) => read::exists(counted, source, lens) == *there,
+        Filter::Test(source, Condition::In(values)) => is_one_of(counted, source, values, lens),
+        Filter::Test(source, Condition::NotIn(values)) => !is_one_of(counted, source, values, lens),
         Filter::Test(source, Condition::Compare(comparison, bound)) => {
             let found = match bound {
-                Bound::Text(bound) => read::text(counted, source).map(|text| text.as_bytes().cmp(bound.as_bytes())),
-                Bound::Number(bound) => read::number(counted, source).map(|number| number.cmp(bound)),
+                Bound::Text(bound) => {
+                    read::text(counted, source, lens).map(|text| text.as_bytes().cmp(bound.as_bytes()))
+                }
+                Bound::Number(bound) => read::number(counted, source, lens).map(|number| number.cmp(bound)),
                 Bound::Time(bound) => read::time(counted, source).map(|time| time.cmp(bound)),
             };
             found.is_some_and(|found| match comparison {
@@ -41,38 +44,39 @@ fn passes(counted: &Counted, filter: &Filter) -> bool {
     }
 }
 
-fn is_one_of(counted: &Counted, source: &Source, values: &Values) -> bool {
+fn is_one_of(counted: &Counted, source: &Source, values: &Values, lens: &Lens) -> bool {
     match values {
-        Values::Texts(texts) => read::text(counted, source).is_some_and(|text| texts.contains(&text)),
-        Values::Numbers(numbers) => read::number(counted, source).is_some_and(|number| numbers.contains(&number)),
+        Values::Texts(texts) => read::text(counted, source, lens).is_some_and(|text| texts.contains(&text)),
+        Values::Numbers(numbers) => read::number(counted, source, lens).is_some_and(|number| numbers.contains(&number)),
         Values::Times(times) => read::time(counted, source).is_some_and(|time| times.contains(&time)),
     }
 }
 
 /// The bucket and the groups of an event, as the leading columns of its row.
 fn key_of(counted: &Counted, query: &Query) -> Vec<Value> {
+    let lens = &query.lens;
     let bucket = query
         .bucket
         .iter()
         .map(|(interval, calendar)| Value::Time(civil::bucket_of(counted.event.time, *interval, calendar)));
-    bucket.chain(query.group_by.iter().map(|source| read::key(counted, source))).collect()
+    bucket.chain(query.group_by.iter().map(|source| read::key(counted, source, lens))).collect()
 }
 
-fn aggregate(events: &[&Counted], aggregation: &Aggregation) -> Value {
+fn aggregate(events: &[&Counted], aggregation: &Aggregation, lens: &Lens) -> Value {
     let Some(source) = &aggregation.source else { return count(events.len()) };
-    let numbers = || events.iter().filter_map(|counted| read::number(counted, source));
+    let numbers = || events.iter().filter_map(|counted| read::number(counted, source, lens));
     let sum = || {
         let mut sum = Sum::default();
         numbers().for_each(|number| sum.add(number));
         sum
     };
     match aggregation.op {
-        AggregateOp::Count => count(events.iter().filter(|counted| read::exists(counted, source)).count()),
-        AggregateOp::Unique => count(keys(events, source).collect::<BTreeSet<_>>().len()),
+        AggregateOp::Count => count(events.iter().filter(|counted| read::exists(counted, source, lens)).count()),
+        AggregateOp::Unique => count(keys(events, source, lens).collect::<BTreeSet<_>>().len()),
         AggregateOp::Sum => sum().total().map_or(Value::Null, Value::from),
         AggregateOp::Avg => sum().mean().map_or(Value::Null, Value::from),
         AggregateOp::Min | AggregateOp::Max => {
-            let mut values: Vec<Value> = events.iter().map(|counted| read::measure(counted, source)).collect();
+            let mut values: Vec<Value> = events.iter().map(|counted| read::measure(counted, source, lens)).collect();
             values.retain(|value| *value != Value::Null);
             values.sort_by(compare);
             let found = if aggregation.op == AggregateOp::Min { values.first() } else { values.last() };
@@ -85,8 +89,8 @@ fn aggregate(events: &[&Counted], aggregation: &Aggregation) -> Value {
     }
 }
 
-fn keys(events: &[&Counted], source: &Source) -> impl Iterator<Item = String> {
-    let keys = events.iter().map(|counted| read::key(counted, source));
+fn keys(events: &[&Counted], source: &Source, lens: &Lens) -> impl Iterator<Item = String> {
+    let keys = events.iter().map(|counted| read::key(counted, source, lens));
     keys.filter(|key| *key != Value::Null).map(|key| format!("{key:?}"))
 }
 
@@ -107,18 +111,18 @@ fn percentile(mut values: Vec<Number>, percent: u8) -> Value {
 }
 
 /// What has entered an aggregation.
-fn counts(events: &[&Counted], aggregation: &Aggregation) -> AggregationCounts {
+fn counts(events: &[&Counted], aggregation: &Aggregation, lens: &Lens) -> AggregationCounts {
     let values = |values: usize| AggregationCounts { values: values as u64, ..AggregationCounts::default() };
     let Some(source) = &aggregation.source else { return values(events.len()) };
     match aggregation.op {
-        AggregateOp::Count => values(events.iter().filter(|counted| read::exists(counted, source)).count()),
-        AggregateOp::Unique => values(keys(events, source).count()),
+        AggregateOp::Count => values(events.iter().filter(|counted| read::exists(counted, source, lens)).count()),
+        AggregateOp::Unique => values(keys(events, source, lens).count()),
         _ if source.kind() == Kind::Time => {
             values(events.iter().filter(|counted| read::time(counted, source).is_some()).count())
         }
         _ => {
             let mut counts = AggregationCounts::default();
-            for found in events.iter().filter_map(|counted| read::find_number(counted, source)) {
+            for found in events.iter().filter_map(|counted| read::find_number(counted, source, lens)) {
                 match found {
                     Found::Number { is_text, .. } => {
                         counts.values += 1;
@@ -159,9 +163,9 @@ fn in_order(query: &Query, left: &[Value], right: &[Value]) -> Ordering {
 #[async_trait]
 impl Queries for MemoryLedger {
     async fn query(&self, scope: &TenantScope, query: &Query) -> Result<QueryAnswer, PortError> {
-        let state = self.ask();
+        let (state, lens) = (self.ask(), &query.lens);
         let inside = state.of(scope).filter(|counted| query.range.contains(counted.event.time));
-        let events = inside.filter(|counted| query.filter.as_ref().is_none_or(|filter| passes(counted, filter)));
+        let events = inside.filter(|counted| query.filter.as_ref().is_none_or(|filter| passes(counted, filter, lens)));
         let mut groups: Vec<(Vec<Value>, Vec<&Counted>)> = Vec::new();
         if query.key_columns() == 0 {
             groups.push((Vec::new(), Vec::new()));
@@ -174,9 +178,9 @@ impl Queries for MemoryLedger {
             }
         }
         let all: Vec<&Counted> = groups.iter().flat_map(|(_, events)| events.iter().copied()).collect();
-        let aggregations = query.aggregations.iter().map(|aggregation| counts(&all, aggregation)).collect();
+        let aggregations = query.aggregations.iter().map(|aggregation| counts(&all, aggregation, lens)).collect();
         let row = |(key, events): (Vec<Value>, Vec<&Counted>)| {
-            let values = query.aggregations.iter().map(|aggregation| aggregate(&events, aggregation));
+            let values = query.aggregations.iter().map(|aggregation| aggregate(&events, aggregation, lens));
             key.into_iter().chain(values).collect::<Vec<Value>>()
         };
         let mut rows: Vec<Vec<Value>> = groups.into_iter().map(row).collect();

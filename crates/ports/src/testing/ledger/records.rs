@@ -190,6 +190,7 @@ pub fn admitted_at(
         strict: false,
         former_ids: true,
         project: None,
+        encryption: None,
     };
     let mut admission = Admission::new(context, 0);
     for event in events {

@@ -8,10 +8,13 @@ use domain::access::email::Email;
 use domain::access::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use domain::access::key_text::KeyPurpose;
 use domain::access::record::{
-    ApiKey, Creation, CustomerProfile, Invitation, KeyOrigin, Membership, PasswordReset, Project, Record, Session,
-    SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned, Workspace,
+    ApiKey, Creation, CustomerProfile, DataKeyRecord, EncryptionRules, Invitation, KeyOrigin, Membership,
+    PasswordReset, Project, Record, Session, SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Versioned,
+    Workspace,
 };
 use domain::access::rights::{KeyScope, KeyScopes, Role};
+use domain::encryption::{EncryptedPath, EncryptedPaths};
+use domain::query::PropertyPath;
 use domain::rate::{Rate, WorkspaceRates};
 
 use crate::PortError;
@@ -188,7 +191,37 @@ pub(super) fn profile(of: &str, customer: &str, n: u64) -> CustomerProfile {
 }
 
 pub(super) fn membership(of: &str, begin: &str, role: Option<Role>, n: u64) -> Record {
-    Record::Membership(Membership { workspace: tenant(of), user: user_id(begin), role, versioned: version(n) })
+    Record::Membership(Membership {
+        workspace: tenant(of),
+        user: user_id(begin),
+        role,
+        decrypts: n > 2,
+        versioned: version(n),
+    })
+}
+
+/// Paths that grow with the version, of which one is no longer active.
+pub(super) fn encryption(of: &str, n: u64) -> Record {
+    let path = |text: &str| PropertyPath::parse(text).unwrap_or_else(|why| unreachable!("{why}"));
+    let mut paths = vec![EncryptedPath { path: path("e.\"m.a\""), is_deterministic: false, is_active: n < 3 }];
+    paths.extend((1..n.min(4)).map(|n| EncryptedPath {
+        path: path(&format!("p{n}")),
+        is_deterministic: true,
+        is_active: true,
+    }));
+    Record::Encryption(EncryptionRules {
+        workspace: tenant(of),
+        paths: EncryptedPaths::stored(paths),
+        allows_deterministic: n > 1,
+        versioned: version(n),
+    })
+}
+
+/// A data key, destroyed from its third version on.
+pub(super) fn data_key(of: &str, number: u32, n: u64) -> Record {
+    let destroyed = (n > 2).then(|| at(8));
+    let wrapped: Arc<[u8]> = if n > 2 { Arc::new([]) } else { Arc::new([6; 61]) };
+    Record::DataKey(DataKeyRecord { workspace: tenant(of), number, wrapped, destroyed, versioned: version(n) })
 }
 
 /// A record of every kind that is handed over, in version `n`.
@@ -209,5 +242,9 @@ pub(super) fn of_every_kind(n: u64) -> Vec<Record> {
         Record::Session(session("se", 20, n)),
         Record::Session(session("s", 20, n)),
         Record::TokenKey(token_key),
+        encryption("a", n),
+        data_key("a", 1, n),
+        data_key("a", 2, n),
+        data_key("b", 1, n),
     ]
 }

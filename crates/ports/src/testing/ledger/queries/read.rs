@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use domain::query::{Field, Kind, Number, PathSegment, Source, Value};
+use domain::encryption::Lens;
+use domain::query::{Field, Kind, Number, PathSegment, PropertyPath, Source, Value};
 use domain::time::Timestamp;
 use serde_json::value::RawValue;
 
 use super::Counted;
 
 /// The JSON that stands at a path of the properties; `None` for nothing and for null.
-fn property(counted: &Counted, path: &[PathSegment]) -> Option<String> {
-    let found = find(counted.event.properties.as_deref()?, path)?;
-    (found != "null").then_some(found)
+fn property(counted: &Counted, path: &PropertyPath, lens: &Lens) -> Option<String> {
+    let found = find(counted.event.properties.as_deref()?, path.segments())?;
+    (found != "null").then(|| lens.value_at(&path.joined(), &found).into_owned())
 }
 
 /// The JSON at a path: by the longest key that leads to anything.
@@ -32,15 +33,15 @@ fn find(json: &str, path: &[PathSegment]) -> Option<String> {
 }
 
 /// Whether there is anything.
-pub(super) fn exists(counted: &Counted, source: &Source) -> bool {
+pub(super) fn exists(counted: &Counted, source: &Source, lens: &Lens) -> bool {
     match source {
-        Source::Property(path) => property(counted, path.segments()).is_some(),
-        Source::Field(_) => key(counted, source) != Value::Null,
+        Source::Property(path) => property(counted, path, lens).is_some(),
+        Source::Field(_) => key(counted, source, lens) != Value::Null,
     }
 }
 
 /// The text of a text field or a property.
-pub(super) fn text(counted: &Counted, source: &Source) -> Option<String> {
+pub(super) fn text(counted: &Counted, source: &Source, lens: &Lens) -> Option<String> {
     let event = &counted.event;
     match source {
         Source::Field(Field::Id) => Some(event.id.clone()),
@@ -52,7 +53,7 @@ pub(super) fn text(counted: &Counted, source: &Source) -> Option<String> {
         Source::Field(Field::Model) => event.model.clone(),
         Source::Field(_) => None,
         Source::Property(path) => {
-            let json = property(counted, path.segments())?;
+            let json = property(counted, path, lens)?;
             match json.as_bytes().first()? {
                 b'"' => serde_json::from_str(&json).ok(),
                 b'{' | b'[' => None,
@@ -69,7 +70,7 @@ pub(super) enum Found {
 }
 
 /// What a field of numbers or a property holds; `None` for nothing.
-pub(super) fn find_number(counted: &Counted, source: &Source) -> Option<Found> {
+pub(super) fn find_number(counted: &Counted, source: &Source, lens: &Lens) -> Option<Found> {
     let event = &counted.event;
     let stored = |count: Option<u64>, places: i64| {
         let number = Number::new(i128::from(count?), -places)?;
@@ -85,7 +86,7 @@ pub(super) fn find_number(counted: &Counted, source: &Source) -> Option<Found> {
         Source::Field(Field::LatencyMs) => stored(event.latency_us, 3),
         Source::Field(_) => None,
         Source::Property(path) => {
-            let json = property(counted, path.segments())?;
+            let json = property(counted, path, lens)?;
             let content = serde_json::from_str::<String>(&json);
             let (literal, is_text) = content.map_or((json, false), |text| (text, true));
             let begins = literal.starts_with(|first: char| first == '-' || first.is_ascii_digit());
@@ -100,8 +101,8 @@ pub(super) fn find_number(counted: &Counted, source: &Source) -> Option<Found> {
 }
 
 /// The number of a field of numbers or a property.
-pub(super) fn number(counted: &Counted, source: &Source) -> Option<Number> {
-    match find_number(counted, source)? {
+pub(super) fn number(counted: &Counted, source: &Source, lens: &Lens) -> Option<Number> {
+    match find_number(counted, source, lens)? {
         Found::Number { number, .. } => Some(number),
         Found::NoNumber => None,
     }
@@ -117,18 +118,18 @@ pub(super) fn time(counted: &Counted, source: &Source) -> Option<Timestamp> {
 }
 
 /// The value as it names a group.
-pub(super) fn key(counted: &Counted, source: &Source) -> Value {
+pub(super) fn key(counted: &Counted, source: &Source, lens: &Lens) -> Value {
     match source.kind() {
-        Kind::Text | Kind::Property => text(counted, source).map_or(Value::Null, Value::Text),
-        Kind::Time | Kind::Count | Kind::Millis => measure(counted, source),
+        Kind::Text | Kind::Property => text(counted, source, lens).map_or(Value::Null, Value::Text),
+        Kind::Time | Kind::Count | Kind::Millis => measure(counted, source, lens),
     }
 }
 
 /// The value as it is measured.
-pub(super) fn measure(counted: &Counted, source: &Source) -> Value {
+pub(super) fn measure(counted: &Counted, source: &Source, lens: &Lens) -> Value {
     match source.kind() {
         Kind::Time => time(counted, source).map_or(Value::Null, Value::Time),
-        Kind::Count | Kind::Millis | Kind::Property => number(counted, source).map_or(Value::Null, Value::Number),
+        Kind::Count | Kind::Millis | Kind::Property => number(counted, source, lens).map_or(Value::Null, Value::Number),
         Kind::Text => Value::Null,
     }
 }

@@ -52,6 +52,11 @@ impl PropertyPath {
         &self.segments
     }
 
+    /// What stands between the dots, joined by dots whether or not it was written in quotes.
+    pub fn joined(&self) -> String {
+        self.segments.iter().map(|segment| segment.key.as_str()).collect::<Vec<_>>().join(".")
+    }
+
     /// The keys that an object may have on the way when the first `done` segments have been gone, the longest
     /// first, each with the segments that are done with it.
     pub fn keys_after(&self, done: usize) -> Vec<(String, usize)> {

@@ -1,0 +1,119 @@
+//! Encrypts the values of new events at the paths of their workspace.
+
+use std::sync::Arc;
+
+use super::walk::{Place, Step, rewrite};
+use super::{Binding, EncryptedPaths, FieldCipher, HIDDEN, Lens, MARK, NoDataKey, UNREADABLE};
+use crate::event::EventId;
+
+/// What a workspace encrypts, and with what.
+#[derive(Debug, Clone)]
+pub struct FieldEncryption {
+    paths: EncryptedPaths,
+    /// The paths of new events as they are compared, and whether each is deterministic.
+    active: Vec<(String, bool)>,
+    cipher: Arc<dyn FieldCipher>,
+}
+
+/// Why an event's properties are not encrypted. Names the path, never the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// At this path stands what is shown in place of an encrypted value: it comes out of an answer or an export.
+    #[error("'{0}' holds what is shown in place of an encrypted value; export in plain text to import again")]
+    Placeholder(String),
+    /// There is no key.
+    #[error(transparent)]
+    NoDataKey(#[from] NoDataKey),
+}
+
+impl FieldEncryption {
+    /// The encryption of a workspace.
+    pub fn new(paths: EncryptedPaths, cipher: Arc<dyn FieldCipher>) -> Self {
+        let active = paths.active().map(|path| (path.path.joined(), path.is_deterministic)).collect();
+        Self { paths, active, cipher }
+    }
+
+    /// The paths that are encrypted or once were.
+    pub fn paths(&self) -> &EncryptedPaths {
+        &self.paths
+    }
+
+    /// Whether new events are encrypted anywhere.
+    pub fn is_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Shows encrypted values in plain text.
+    pub fn lens(&self) -> Lens {
+        Lens::of(Arc::clone(&self.cipher))
+    }
+
+    /// As [`FieldCipher::keyed`].
+    pub fn keyed(&self, hash: u64) -> u64 {
+        self.cipher.keyed(hash)
+    }
+
+    /// The properties of an event with the values at the paths encrypted; `None` when there are none.
+    ///
+    /// # Errors
+    /// [`SealError`] when the event must not be taken.
+    pub fn seal(&self, event: EventId<'_>, properties: &str) -> Result<Option<String>, SealError> {
+        let mut failed = None;
+        let rewritten = rewrite(properties, &mut |place: &Place<'_>, value| match self.mode_at(place.path) {
+            None => Step::Keep,
+            Some(Mode::OnTheWay) => Step::Enter,
+            Some(Mode::Sealed { is_deterministic }) => match self.seal_value(event, place, value, is_deterministic) {
+                Ok(step) => step,
+                Err(why) => {
+                    failed.get_or_insert(why);
+                    Step::Keep
+                }
+            },
+        });
+        failed.map_or(Ok(rewritten), Err)
+    }
+
+    fn seal_value(
+        &self,
+        event: EventId<'_>,
+        place: &Place<'_>,
+        value: &str,
+        is_deterministic: bool,
+    ) -> Result<Step, SealError> {
+        if value == "null" {
+            return Ok(Step::Keep);
+        }
+        let text = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        if matches!(text, Some(HIDDEN | UNREADABLE)) {
+            return Err(SealError::Placeholder(place.path.to_owned()));
+        }
+        let (mode, binding) = if is_deterministic {
+            ('d', Binding::Path(place.path))
+        } else {
+            ('b', Binding::Event(event, place.location))
+        };
+        let sealed = self.cipher.encrypt(binding, value)?;
+        Ok(Step::Replace(format!("\"{MARK}{mode}.{sealed}\"")))
+    }
+
+    /// What is to be done with a value at `path`; nothing when no path leads there.
+    fn mode_at(&self, path: &str) -> Option<Mode> {
+        let mut found = None;
+        for (known, is_deterministic) in &self.active {
+            match known.strip_prefix(path) {
+                Some("") => return Some(Mode::Sealed { is_deterministic: *is_deterministic }),
+                Some(rest) if rest.starts_with('.') => found = Some(Mode::OnTheWay),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// What is to be done with a value.
+enum Mode {
+    /// It is encrypted as a whole.
+    Sealed { is_deterministic: bool },
+    /// A path leads into it.
+    OnTheWay,
+}
