@@ -39,7 +39,7 @@ struct Arrival {
 /// How the limits of a request stand that is let through.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    /// That of its address or credential.
+    /// How the limit stands of the address or credential that the request counts for; none without a limit.
     standing: Option<RateStanding>,
     /// Whose events it may bring.
     sender: Option<(TenantId, CallerRates)>,

@@ -49,7 +49,7 @@ pub(crate) struct FairnessReport {
 }
 
 impl FairnessReport {
-    /// Its numbers, with their bounds.
+    /// The numbers of the report, with their bounds.
     pub(crate) fn measures(&self) -> Vec<Measure> {
         let kept = |name: &str, compared: &Compared| {
             Measure::bounded(name, Unit::RatioKept, KEPT_WITH_LIMITS, compared.kept_thousandths())

@@ -43,7 +43,7 @@ impl Removal {
 
 /// A record that ends one day.
 pub(super) trait Ending {
-    /// Its removal, if its time has come.
+    /// What removes the record, if its time has come.
     fn removal(&self, now: Timestamp) -> Option<Removal>;
 }
 

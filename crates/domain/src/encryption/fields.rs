@@ -112,8 +112,8 @@ impl FieldEncryption {
 
 /// What is to be done with a value.
 enum Mode {
-    /// It is encrypted as a whole.
+    /// The value is encrypted as a whole.
     Sealed { is_deterministic: bool },
-    /// A path leads into it.
+    /// A listed path leads into the value, an object or array.
     OnTheWay,
 }

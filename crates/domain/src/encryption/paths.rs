@@ -24,13 +24,13 @@ pub struct EncryptedPaths(Vec<EncryptedPath>);
 /// How a path of a query stands to the encrypted ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathStanding<'p> {
-    /// Nothing was ever encrypted there.
+    /// Nothing was ever encrypted at the path.
     Plain,
-    /// Equal values can be told.
+    /// Values are encrypted deterministically: equal ones can be told.
     Deterministic,
     /// Values are bound to their events: what is equal cannot be told.
     Bound(&'p EncryptedPath),
-    /// It leads into a value that is encrypted as a whole.
+    /// The path leads into a value that is encrypted as a whole.
     Within(&'p EncryptedPath),
 }
 
@@ -65,7 +65,8 @@ impl EncryptedPaths {
         self.0.iter().filter(|path| path.is_active)
     }
 
-    /// These paths when new events are encrypted at `wanted`, each with whether it is deterministic, and nowhere else.
+    /// The list after a change: new events are encrypted at `wanted`, each with whether it is deterministic, and nowhere
+    /// else; paths that were listed before stay known, so that what they encrypted can be read.
     ///
     /// # Errors
     /// Says which path is listed twice, is bound otherwise than it was, or is one too many.

@@ -18,11 +18,11 @@ pub(super) struct Place<'w> {
 /// What becomes of a value.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// It stays, with all that is in it.
+    /// The value stays, with all that is in it.
     Keep,
-    /// It stays, but for what is in it.
+    /// The value stays, and what is in it is looked at.
     Enter,
-    /// This JSON stands in its place.
+    /// This JSON takes the place of the value.
     Replace(String),
 }
 

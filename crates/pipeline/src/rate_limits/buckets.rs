@@ -17,9 +17,9 @@ const SWEEP_FULL_EVERY: Duration = Duration::from_secs(10);
 /// How often the log says that a caller is refused.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// A count.
+/// A count of requests or events against a limit.
 pub(super) trait Bucket {
-    /// Its limit.
+    /// The limit in force.
     fn quota(&self) -> Quota;
 
     /// Has another limit from now on.

@@ -15,7 +15,7 @@ const NETWORK_BYTES: usize = 8;
 pub(super) struct Network(IpAddr);
 
 impl Network {
-    /// That of a request whose address is not known.
+    /// The network of a request whose address is not known.
     pub(super) const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
     pub(super) fn of(address: IpAddr) -> Self {
@@ -44,7 +44,8 @@ impl fmt::Display for Network {
 pub(super) enum Credential {
     Configured([u8; 4]),
     Key(KeyId),
-    /// Its signature may be anybody's, so that others must not use up what the secret's owner has.
+    /// A signing secret, counted per network: until the body is there the signature may be anybody's, who must not use
+    /// up what the secret's owner has.
     Signature(SecretId, Network),
     Person(UserId),
     External(Arc<str>),

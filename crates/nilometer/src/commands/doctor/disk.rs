@@ -15,11 +15,11 @@ const CRYPT: &str = "CRYPT-";
 /// What is known of the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DiskEncryption {
-    /// It is encrypted, by this.
+    /// The disk is encrypted, by what is named.
     Encrypted(String),
-    /// This device is not.
+    /// The named device is not encrypted.
     Plain(String),
-    /// It cannot be told, for this reason.
+    /// Whether the disk is encrypted cannot be told, for the reason given.
     Unknown(String),
 }
 
@@ -44,9 +44,9 @@ impl DiskEncryption {
 /// What is mounted where a folder lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {
-    /// Its device, as `major:minor`.
+    /// The mounted device, as `major:minor`.
     device: String,
-    /// Its file system.
+    /// The kind of file system.
     kind: String,
     /// Where that comes from.
     source: PathBuf,
