@@ -14,21 +14,24 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aes_gcm_siv::aead::{Aead, Payload};
-use aes_gcm_siv::{Aes256GcmSiv, KeyInit};
+use aes_gcm_siv::aead::{Aead, AeadInPlace, Payload};
+use aes_gcm_siv::KeyInit;
 use domain::access::record::DataKeyRecord;
 use domain::encryption::{Binding, FieldCipher, NoDataKey};
 use domain::event::EventId;
 use domain::tenant::TenantId;
 use zeroize::Zeroizing;
 
-use crate::master_key::{MasterKey, WrapError};
+use crate::master_key::{Aes256GcmSiv, MasterKey, WrapError};
 use crate::text::{base64url, decimal, from_base64url_any};
 
 /// What data keys are wrapped for.
 const PURPOSE: &str = "data key";
 const FORMAT: u8 = 1;
 const NONCE_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
+/// Bytes of a length in what is hashed.
+const LENGTH_BYTES: usize = 8;
 /// Bytes of a data key.
 pub(crate) const DATA_KEY_BYTES: usize = 32;
 
@@ -104,9 +107,9 @@ impl WorkspaceCipher {
         self.encrypts = true;
     }
 
-    fn bound(&self, number: u32, binding: Binding<'_>) -> Vec<u8> {
+    /// What a value is bound to, behind the bytes that are in `bound`.
+    fn bind(&self, number: u32, binding: Binding<'_>, bound: &mut Vec<u8>) {
         let workspace = self.workspace.as_str().as_bytes();
-        let mut bound = Vec::with_capacity(96);
         bound.push(FORMAT);
         bound.extend_from_slice(&number.to_le_bytes());
         bound.extend_from_slice(&(workspace.len() as u64).to_le_bytes());
@@ -123,23 +126,28 @@ impl WorkspaceCipher {
                 bound.extend_from_slice(path.as_bytes());
             }
         }
-        bound
     }
 }
 
 impl FieldCipher for WorkspaceCipher {
     fn encrypt(&self, binding: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
         let (number, version) = self.versions.last_key_value().filter(|_| self.encrypts).ok_or(NoDataKey)?;
-        let bound = self.bound(*number, binding);
-        let mut hasher = blake3::Hasher::new_keyed(&version.of_nonces);
         // The length keeps what it is bound to apart from the value.
-        hasher.update(&(bound.len() as u64).to_le_bytes()).update(&bound).update(plain.as_bytes());
-        let mut nonce = [0; NONCE_BYTES];
-        hasher.finalize_xof().fill(&mut nonce);
-        let payload = Payload { msg: plain.as_bytes(), aad: &bound };
-        let encrypted = version.cipher.encrypt(&nonce.into(), payload).map_err(|_| NoDataKey)?;
-        let text = base64url(&[nonce.as_slice(), encrypted.as_slice()].concat());
-        Ok(format!("{number}.{text}"))
+        let mut hashed = Vec::with_capacity(LENGTH_BYTES + 128 + plain.len());
+        hashed.extend_from_slice(&[0; LENGTH_BYTES]);
+        self.bind(*number, binding, &mut hashed);
+        let bound = LENGTH_BYTES..hashed.len();
+        hashed[..LENGTH_BYTES].copy_from_slice(&(bound.len() as u64).to_le_bytes());
+        hashed.extend_from_slice(plain.as_bytes());
+        let hash = blake3::keyed_hash(&version.of_nonces, &hashed);
+        let nonce = *hash.as_bytes().first_chunk::<NONCE_BYTES>().ok_or(NoDataKey)?;
+        let mut sealed = Vec::with_capacity(NONCE_BYTES + plain.len() + TAG_BYTES);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(plain.as_bytes());
+        let (cipher, plain) = (&version.cipher, &mut sealed[NONCE_BYTES..]);
+        let tag = cipher.encrypt_in_place_detached(&nonce.into(), &hashed[bound], plain).map_err(|_| NoDataKey)?;
+        sealed.extend_from_slice(&tag);
+        Ok(format!("{number}.{}", base64url(&sealed)))
     }
 
     fn decrypt(&self, binding: Binding<'_>, text: &str) -> Option<String> {
@@ -148,7 +156,8 @@ impl FieldCipher for WorkspaceCipher {
         let version = self.versions.get(&number)?;
         let bytes = from_base64url_any(text)?;
         let (nonce, encrypted) = bytes.split_first_chunk::<NONCE_BYTES>()?;
-        let bound = self.bound(number, binding);
+        let mut bound = Vec::with_capacity(128);
+        self.bind(number, binding, &mut bound);
         let opened = version.cipher.decrypt(&(*nonce).into(), Payload { msg: encrypted, aad: &bound }).ok()?;
         String::from_utf8(opened).ok()
     }

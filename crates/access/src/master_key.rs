@@ -9,12 +9,15 @@
 use std::fmt;
 
 use aes_gcm_siv::aead::{Aead, Payload};
-use aes_gcm_siv::{Aes256GcmSiv, KeyInit};
+use aes_gcm_siv::{AesGcmSiv, KeyInit};
 use domain::limits::WRAPPED_SECRET_BYTES_MAX;
 use zeroize::Zeroizing;
 
 use crate::random::{self, NoRandomness};
 use crate::text::{from_hex, hex};
+
+/// The cipher of all secrets and values, which wipes its keys when it is dropped.
+pub(crate) type Aes256GcmSiv = AesGcmSiv<aes::Aes256>;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;

@@ -107,7 +107,7 @@ pub(super) const OWNED: [Owned; 8] = [
         reason: "TLS has two homes: the accept loop, and the client of a running server",
     },
     Owned {
-        families: &["argon2", "jsonwebtoken", "aes-gcm-siv"],
+        families: &["argon2", "jsonwebtoken", "aes", "aes-gcm-siv"],
         users: &["access"],
         free_in_tests: false,
         reason: "passwords, tokens and wrapped secrets have one home",
