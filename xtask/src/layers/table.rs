@@ -26,7 +26,7 @@ pub(super) struct Owned {
 }
 
 /// All crates, in the order of the dependency chain.
-pub(super) const LAYERS: [Layer; 18] = [
+pub(super) const LAYERS: [Layer; 19] = [
     Layer { name: "domain", uses: &[], tests_use: &[] },
     Layer { name: "wire", uses: &["domain"], tests_use: &[] },
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
@@ -68,9 +68,10 @@ pub(super) const LAYERS: [Layer; 18] = [
             "clock",
             "bench",
         ],
-        tests_use: &["sim"],
+        tests_use: &["sim", "testservers"],
     },
     Layer { name: "sim", uses: &["domain", "ports", "pipeline", "vfs"], tests_use: &["journal", "ledger-embedded"] },
+    Layer { name: "testservers", uses: &[], tests_use: &[] },
     Layer { name: "xtask", uses: &[], tests_use: &[] },
 ];
 

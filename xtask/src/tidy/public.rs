@@ -3,8 +3,8 @@
 //! unless a macro puts the name together. Fields and variants are not looked at.
 //!
 //! An item that tests need says so itself, in a line `// public for tests: why` on it. What is behind
-//! feature `testing` and what stands in the crate `sim` is there for tests as a whole: it needs no use, and
-//! makes none.
+//! feature `testing` and what stands in the crates `sim` and `testservers` is there for tests as a whole: it needs no
+//! use, and makes none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::finding::Finding;
 use crate::tree::Tree;
 
 /// Packages whose code is there for tests, or for the checks of the repository.
-const APART: [&str; 2] = ["crates/sim", "xtask"];
+const APART: [&str; 3] = ["crates/sim", "crates/testservers", "xtask"];
 
 /// Begins the comment that excepts an item.
 const FOR_TESTS: &str = "// public for tests: ";
