@@ -43,7 +43,7 @@ pub use customers::ProfileChange;
 pub use encryption::{EncryptionChange, EncryptionOfRegister};
 pub use joining::MadeInvitation;
 pub use keys::{KeyChange, MadeKey, NewKey};
-pub use master::{MasterReplaced, has_data_keys, needs_master, opens, replace_master};
+pub use master::{IfSealed, MasterFit, MasterReplaced, ReplaceError, has_data_keys, master_fit, replace_master};
 pub use members::MemberChange;
 pub use people::{MadeMember, MadeReset, UserChange};
 pub use projects::ProjectChange;
@@ -297,13 +297,15 @@ impl AccessControl {
 
     /// Has records seen by all requests.
     fn take(&self, records: Vec<Record>) {
-        let encryption: Vec<_> = records.iter().filter_map(ciphers::concerns).cloned().collect();
+        // Only what changes the register gets here, one after another.
+        let changed = ciphers::changed(&self.register.read(), &records);
+        let opened = self.ciphers.open(&self.master, changed);
         let concerns_tokens = records.iter().any(|record| matches!(record, Record::TokenKey(_)));
         self.opened.close(&records);
         {
             let mut register = self.register.write();
             records.into_iter().for_each(|record| register.apply(record));
-            self.ciphers.take(&self.master, &register, &encryption);
+            self.ciphers.put(opened);
         }
         if concerns_tokens && let Err(why) = self.take_token_keys() {
             tracing::error!(error = %why, "a key of access tokens in the register cannot be used");

@@ -13,9 +13,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use aes_gcm_siv::aead::{Aead, AeadInPlace, Payload};
 use aes_gcm_siv::KeyInit;
+use aes_gcm_siv::aead::{Aead, AeadInPlace, Payload};
 use domain::access::record::DataKeyRecord;
 use domain::encryption::{Binding, FieldCipher, NoDataKey};
 use domain::event::EventId;
@@ -59,16 +60,31 @@ fn row(workspace: &TenantId, number: u32) -> String {
 /// The keys of one workspace, opened.
 pub(crate) struct WorkspaceCipher {
     workspace: TenantId,
-    versions: BTreeMap<u32, Version>,
+    versions: BTreeMap<u32, Arc<Version>>,
     /// Whether the newest version could be opened; new values are encrypted with no older one.
     encrypts: bool,
-    of_hashes: Option<Zeroizing<[u8; 32]>>,
 }
 
 /// What one version of the key is used for.
 struct Version {
+    /// What it was opened from.
+    wrapped: Arc<[u8]>,
     cipher: Aes256GcmSiv,
     of_nonces: Zeroizing<[u8; 32]>,
+    of_hashes: Zeroizing<[u8; 32]>,
+}
+
+impl Version {
+    fn new(wrapped: Arc<[u8]>, key: &[u8; DATA_KEY_BYTES]) -> Self {
+        let derive = |context: &str| Zeroizing::new(blake3::derive_key(context, key));
+        let of_values = derive("nilometer access 2026 encryption of properties");
+        Self {
+            wrapped,
+            cipher: Aes256GcmSiv::new(&(*of_values).into()),
+            of_nonces: derive("nilometer access 2026 nonces of properties"),
+            of_hashes: derive("nilometer access 2026 hashes of payloads"),
+        }
+    }
 }
 
 impl fmt::Debug for WorkspaceCipher {
@@ -78,33 +94,31 @@ impl fmt::Debug for WorkspaceCipher {
 }
 
 impl WorkspaceCipher {
-    /// The cipher over these versions of the key, and those of them that do not open. Destroyed ones are left out.
+    /// The cipher over these versions of the key, and those of them that do not open. Destroyed ones are left out; what is
+    /// open in `known` is not opened again.
     pub(crate) fn open<'r>(
         master: &MasterKey,
         workspace: &TenantId,
         keys: impl Iterator<Item = &'r DataKeyRecord>,
+        known: Option<&Self>,
     ) -> (Self, Vec<(u32, WrapError)>) {
-        let mut cipher =
-            Self { workspace: workspace.clone(), versions: BTreeMap::new(), encrypts: false, of_hashes: None };
+        let mut cipher = Self { workspace: workspace.clone(), versions: BTreeMap::new(), encrypts: false };
         let mut failed = Vec::new();
+        let is_of = |record: &DataKeyRecord, version: &&Arc<Version>| version.wrapped == record.wrapped;
         for record in keys.filter(|record| record.destroyed.is_none()) {
-            cipher.encrypts = false;
-            match unwrap(master, record) {
-                Ok(key) => cipher.add(record.number, &key),
+            let known = known.filter(|known| known.workspace == *workspace);
+            let known = known.and_then(|known| known.versions.get(&record.number)).filter(|known| is_of(record, known));
+            let opened = match known {
+                Some(version) => Ok(Arc::clone(version)),
+                None => unwrap(master, record).map(|key| Arc::new(Version::new(Arc::clone(&record.wrapped), &key))),
+            };
+            cipher.encrypts = opened.is_ok();
+            match opened {
+                Ok(version) => drop(cipher.versions.insert(record.number, version)),
                 Err(why) => failed.push((record.number, why)),
             }
         }
         (cipher, failed)
-    }
-
-    fn add(&mut self, number: u32, key: &[u8; DATA_KEY_BYTES]) {
-        let derive = |context: &str| Zeroizing::new(blake3::derive_key(context, key));
-        let of_values = derive("nilometer access 2026 encryption of properties");
-        let of_nonces = derive("nilometer access 2026 nonces of properties");
-        self.versions.insert(number, Version { cipher: Aes256GcmSiv::new(&(*of_values).into()), of_nonces });
-        // Of the first version for ever: a retry after a rotation has to have the hash that it had before.
-        self.of_hashes.get_or_insert_with(|| derive("nilometer access 2026 hashes of payloads"));
-        self.encrypts = true;
     }
 
     /// What a value is bound to, behind the bytes that are in `bound`.
@@ -163,8 +177,9 @@ impl FieldCipher for WorkspaceCipher {
     }
 
     fn keyed(&self, hash: u64) -> u64 {
-        let Some(key) = &self.of_hashes else { return hash };
-        let hashed = blake3::keyed_hash(key, &hash.to_le_bytes());
+        // Of the first version for ever: a retry after a rotation has to have the hash that it had before.
+        let Some((_, first)) = self.versions.first_key_value() else { return hash };
+        let hashed = blake3::keyed_hash(&first.of_hashes, &hash.to_le_bytes());
         hashed.as_bytes().first_chunk::<8>().map_or(hash, |first| u64::from_le_bytes(*first))
     }
 }
@@ -194,7 +209,8 @@ mod tests {
     }
 
     fn cipher(of: &str, keys: &[DataKeyRecord]) -> WorkspaceCipher {
-        let (cipher, failed) = WorkspaceCipher::open(&MasterKey::parse(MASTER).unwrap(), &workspace(of), keys.iter());
+        let (cipher, failed) =
+            WorkspaceCipher::open(&MasterKey::parse(MASTER).unwrap(), &workspace(of), keys.iter(), None);
         assert!(failed.is_empty(), "{failed:?}");
         cipher
     }
@@ -225,15 +241,38 @@ mod tests {
     fn a_key_of_another_master_key_or_row_is_told_and_never_encrypts() {
         let other = MasterKey::parse(&MASTER.replace("1f", "1e")).unwrap();
         let keys = [record("a", 1, 7), record("a", 2, 8)];
-        let (cipher, failed) = WorkspaceCipher::open(&other, &workspace("a"), keys.iter());
+        let (cipher, failed) = WorkspaceCipher::open(&other, &workspace("a"), keys.iter(), None);
         assert_eq!(failed, [(1, WrapError::Sealed), (2, WrapError::Sealed)]);
         assert_eq!(cipher.encrypt(Binding::Path("p"), "1"), Err(NoDataKey));
         // The newest is one that was moved here from another row: the older one is not used in its place.
         let moved = DataKeyRecord { number: 2, ..record("a", 3, 8) };
         let keys = [record("a", 1, 7), moved];
-        let (cipher, failed) = WorkspaceCipher::open(&MasterKey::parse(MASTER).unwrap(), &workspace("a"), keys.iter());
+        let (cipher, failed) =
+            WorkspaceCipher::open(&MasterKey::parse(MASTER).unwrap(), &workspace("a"), keys.iter(), None);
         assert_eq!(failed, [(2, WrapError::Sealed)]);
         assert_eq!(cipher.encrypt(Binding::Path("p"), "1"), Err(NoDataKey));
+    }
+
+    /// All versions were opened again at each change, of which a workspace has many in its life.
+    #[test]
+    fn what_is_open_is_not_opened_again() {
+        let other = MasterKey::parse(&MASTER.replace("1f", "1e")).unwrap();
+        let keys = [record("a", 1, 7), record("a", 2, 8)];
+        let known = cipher("a", &keys);
+        let more = [keys[0].clone(), keys[1].clone(), record("a", 3, 9)];
+        let (after, failed) = WorkspaceCipher::open(&other, &workspace("a"), more.iter(), Some(&known));
+        assert_eq!(failed, [(3, WrapError::Sealed)], "the first two need no master key any more");
+        let text = known.encrypt(Binding::Path("p"), "1").unwrap();
+        assert_eq!(after.decrypt(Binding::Path("p"), &text).as_deref(), Some("1"));
+        assert_eq!(known.keyed(5), after.keyed(5));
+        assert_eq!(after.encrypt(Binding::Path("p"), "1"), Err(NoDataKey), "the newest does not open");
+        // The same number with another key in it is another version.
+        let replaced = [record("a", 1, 9), record("a", 2, 8)];
+        let (after, failed) = WorkspaceCipher::open(&other, &workspace("a"), replaced.iter(), Some(&known));
+        assert_eq!(failed, [(1, WrapError::Sealed)]);
+        assert!(after.encrypt(Binding::Path("p"), "1").is_ok());
+        let (_, failed) = WorkspaceCipher::open(&other, &workspace("b"), keys.iter(), Some(&known));
+        assert_eq!(failed.len(), 2, "I5: what is open of another workspace");
     }
 
     /// What is on disk stays readable. The values were computed by other implementations of BLAKE3 and AES-GCM-SIV.

@@ -19,7 +19,7 @@ pub(crate) use arrival::count_request;
 pub(crate) use body::IngestBody;
 pub use credential::SessionCookie;
 pub(crate) use credential::presents;
-pub(crate) use document::{Creating, Document, Quoted};
+pub(crate) use document::{Bodiless, Creating, Document, Quoted};
 pub(crate) use idempotency::{CreatingKey, RequestKey};
 pub(crate) use parameters::{NoParameters, Parameters, flag, limit, list, number, one_of, text};
 pub(crate) use principal::{

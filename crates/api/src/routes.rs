@@ -129,7 +129,7 @@ fn server() -> Routes {
         .with(Needs::Permission(ManageServer), routes!(workspaces::list, workspaces::create))
         .with(Needs::Permission(ManageServer), routes!(workspaces::one, workspaces::change))
         .with(Needs::Permission(ManageServer), routes!(workspaces::add_member))
-        .with(Needs::Permission(ManageServer), routes!(workspaces::create_key))
+        .with(Needs::Permission(ManageServer), routes!(workspaces::keys, workspaces::create_key))
         .with(Needs::Permission(ManageServer), routes!(rates::change_key))
         .with(Needs::Permission(ManageServer), routes!(workspaces::operator_keys, workspaces::create_operator_key))
         .with(Needs::Permission(ManageServer), routes!(workspaces::revoke_operator_key))

@@ -40,6 +40,8 @@ pub struct ApiState {
     pub(crate) write_response_budget: ResponseBudget,
     /// Bytes of request bodies in memory, and whose they are.
     pub(crate) body_bytes: Arc<Shares>,
+    /// Bytes of bodies of signed requests whose signature is not checked yet, by address: at most half of all.
+    pub(crate) unproven_body_bytes: Arc<Shares>,
     /// Bytes of bodies with a reference table in memory; the gate bounds how many one tenant sends.
     pub(crate) table_bytes: Arc<Shares>,
 }
@@ -81,7 +83,7 @@ impl ApiState {
     pub fn new(parts: ApiParts<'_>) -> Arc<Self> {
         let ApiParts { pipeline, reads, settings, access, metrics, cache, cookie, metrics_readers, secret } = parts;
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
-        let body_bytes = Shares::new(bytes as u64);
+        let (body_bytes, unproven_body_bytes) = (Shares::new(bytes as u64), Shares::new(bytes as u64 / 2));
         let table_bytes = Shares::first_come((REFERENCE_BODY_BYTES_MAX * REFERENCE_TEXTS_AT_ONCE_MAX) as u64);
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
         let audit = Gated::new(access.audit_log(), reads.limiter.clone());
@@ -99,6 +101,7 @@ impl ApiState {
             response_budget: ResponseBudget::default(),
             write_response_budget: ResponseBudget::default(),
             body_bytes,
+            unproven_body_bytes,
             table_bytes,
         })
     }

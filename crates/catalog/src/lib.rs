@@ -11,7 +11,9 @@ mod audit;
 mod entities;
 mod migrations;
 mod upgrade;
+mod as_it_lies;
 #[cfg(test)]
 mod tests;
 
+pub use as_it_lies::CatalogAsItLies;
 pub use sqlite_catalog::SqliteCatalog;

@@ -239,7 +239,7 @@ pub(crate) fn set_revision(row: register_revision::Model) -> InsertMany<register
     Entity::insert_many([row.into_active_model()]).on_conflict(newest_stays)
 }
 
-async fn load_all(
+pub(crate) async fn load_all(
     snapshot: &DatabaseTransaction,
     after: Revision,
     take: &mut (dyn FnMut(Record) + Send),

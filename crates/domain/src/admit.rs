@@ -137,6 +137,17 @@ impl<'c> Checked<'c> {
         former.map(EventId::native)
     }
 
+    /// By how many bytes its properties are longer for what is encrypted of them.
+    pub fn encryption_bytes(&self) -> usize {
+        let written = self.event.properties.map_or(0, str::len);
+        self.sealing.properties().map_or(0, |sealed| sealed.len().saturating_sub(written))
+    }
+
+    /// Gives up what was encrypted of an event that is compared with an earlier one alone.
+    pub fn forget_encrypted(&mut self) {
+        self.sealing.forget();
+    }
+
     /// What looks like a mistake.
     pub fn warnings(&self) -> &[Warning<'c>] {
         &self.warnings
@@ -247,6 +258,20 @@ impl<'p> Admission<'p> {
         names: &mut dyn Names,
         assign_id: impl FnOnce() -> String,
     ) -> Result<Checked<'c>, Rejection> {
+        let checked = self.examine(candidate, assign_id)?;
+        self.admit_names(&checked, names)?;
+        Ok(checked)
+    }
+
+    /// Does all of [`Admission::check`] but for the names, which a tenant's requests share.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn examine<'c>(
+        &self,
+        candidate: &'c Candidate<'c>,
+        assign_id: impl FnOnce() -> String,
+    ) -> Result<Checked<'c>, Rejection> {
         self.check_tenant(candidate.tenant.as_deref())?;
         let (id, id_scheme) = checked_id(candidate, assign_id)?;
         let (time, time_assigned) = self.check_time(candidate.time.as_ref())?;
@@ -268,20 +293,29 @@ impl<'p> Admission<'p> {
         if let Some(warning) = warnings.iter().find(|warning| self.strict && warning.code.is_strict()) {
             return Err(Rejection::strict(warning));
         }
+        let event = EventView { id: "", id_scheme, time, kind, project, customer, user, endpoint, properties, usage };
+        let payload = self.hasher.written(candidate);
+        Ok(Checked { id, event, stamped, payload, sealing, time_assigned, candidate, warnings })
+    }
+
+    /// Holds an event to how many names its tenant may use.
+    ///
+    /// # Errors
+    /// The [`Rejection`] that names the field of the first name that is one too many.
+    pub fn admit_names(&self, checked: &Checked<'_>, names: &mut dyn Names) -> Result<(), Rejection> {
+        let EventView { kind, endpoint, project, usage, .. } = checked.view();
         let dimensions = [
             (Dimension::Type, Some(kind)),
             (Dimension::Endpoint, endpoint),
             (Dimension::Model, usage.model),
-            (Dimension::Project, stamped.as_deref().or(project)),
+            (Dimension::Project, project),
         ];
         for (dimension, name) in dimensions {
             if name.is_some_and(|name| !names.admit(dimension, name)) {
                 return Err(self.too_many(dimension));
             }
         }
-        let event = EventView { id: "", id_scheme, time, kind, project, customer, user, endpoint, properties, usage };
-        let payload = self.hasher.written(candidate);
-        Ok(Checked { id, event, stamped, payload, sealing, time_assigned, candidate, warnings })
+        Ok(())
     }
 
     /// The project that an event gets which names `named`.

@@ -37,8 +37,12 @@ pub const IMPORT_FINDINGS_MAX: usize = 200;
 pub const WRAPPED_SECRET_BYTES_MAX: usize = 64 << 10;
 /// Most paths of one workspace that are encrypted or once were.
 pub const ENCRYPTED_PATHS_MAX: usize = 64;
+/// Most versions of the key of one workspace that were not destroyed: all of them are open in every process.
+pub const DATA_KEYS_MAX: usize = 100;
 /// How many times as large properties may become by being encrypted as they may be themselves.
 pub const ENCRYPTED_GROWTH_MAX: usize = 4;
+/// Most values of one event that are encrypted.
+pub const ENCRYPTED_VALUES_MAX: usize = 1_000;
 /// Fewest characters of a password.
 pub const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password, in bytes, once it is composed.
@@ -225,6 +229,27 @@ pub const ANNOUNCED_WINDOWS_MAX: usize = 50_000;
 /// Late windows that wait to be announced; of more, readers are told to read the listing.
 pub const ANNOUNCED_LATE_MAX: usize = 1_000;
 
+/// Largest body of a request about signing in, in bytes.
+pub const AUTH_BODY_BYTES_MAX: usize = 16 << 10;
+/// Largest body of a request about members and invitations, in bytes.
+pub const MEMBER_BODY_BYTES_MAX: usize = 16 << 10;
+/// Largest body of a change of a person, in bytes.
+pub const USER_BODY_BYTES_MAX: usize = 16 << 10;
+/// Largest body of a request about keys and signing secrets, in bytes.
+pub const KEY_BODY_BYTES_MAX: usize = 16 << 10;
+/// Largest body of a request about projects, in bytes.
+pub const PROJECT_BODY_BYTES_MAX: usize = 16 << 10;
+/// Largest body of a request about workspaces, in bytes.
+pub const WORKSPACE_BODY_BYTES_MAX: usize = 16 << 10;
+/// Largest body of a change of a rate, in bytes.
+pub const RATE_BODY_BYTES_MAX: usize = 1 << 10;
+/// Largest body of a change of settings, in bytes.
+pub const SETTINGS_BODY_BYTES_MAX: usize = 64 << 10;
+/// Largest body of a change of what is encrypted, in bytes.
+pub const ENCRYPTION_BODY_BYTES_MAX: usize = 64 << 10;
+/// Largest body of a change of a customer, in bytes.
+pub const CUSTOMER_BODY_BYTES_MAX: usize = 64 << 10;
+
 /// Longest head of a request, in bytes.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Longest head of a request over HTTP/2, in bytes of its names and values, 32 counted with each.
@@ -264,6 +289,16 @@ pub const KEY_USES_STORED_EVERY: Duration = Duration::from_secs(5 * 60);
 pub const KEY_USES_AT_ONCE_MAX: usize = 1_000;
 /// Most keys of one workspace that were not revoked.
 pub const KEYS_MAX: usize = 100_000;
+/// Most keys of one workspace, with those that have ended and are kept for [`ENDED_KEPT`].
+pub const KEYS_KEPT_MAX: usize = 2 * KEYS_MAX;
+/// Most signing secrets of one workspace that were not revoked.
+pub const SECRETS_MAX: usize = 1_000;
+/// Most signing secrets of one workspace, with those that have ended and are kept for [`ENDED_KEPT`].
+pub const SECRETS_KEPT_MAX: usize = 10 * SECRETS_MAX;
+/// Most open invitations of one workspace.
+pub const INVITATIONS_MAX: usize = 10_000;
+/// Most invitations of one workspace, with those that have ended and are kept for [`ENDED_KEPT`].
+pub const INVITATIONS_KEPT_MAX: usize = 2 * INVITATIONS_MAX;
 /// Most signing secrets that are kept decrypted.
 pub const SECRETS_OPENED_MAX: usize = 1_000;
 /// Addresses whose requests without a credential are counted each by itself; further ones share one count.

@@ -1,6 +1,7 @@
 //! Merging segments. Neighbours of one level become one of the next, so that readers and dedup face
-//! few files however long the product runs. Events keep every row that retention still shows; partial aggregates of one key
-//! become one row; ids become one run. One manifest commit swaps the parts for the whole.
+//! few files however long the product runs. Events keep every row that retention still shows, and no other; a segment in
+//! which much is hidden is written again by itself. Partial aggregates of one key become one row; ids become one run. One
+//! manifest commit swaps the parts for the whole.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -33,13 +34,18 @@ const BATCH_BYTES: usize = 16 << 20;
 const BATCHES_HELD: usize = 64;
 
 impl Core {
-    /// Merges one group of segments after another until none is due.
+    /// Merges one group of segments after another until none is due, then writes those again in which much is hidden.
     pub(crate) async fn merge_due(&self) -> Result<(), PortError> {
         let _merging = self.merging.lock().await;
         loop {
             let segments = Arc::clone(&self.state.read().segments);
-            let Some(parts) = due(&segments, self.options.compact_fan_in.max(2), self.options.segment_rows_max) else {
-                return Ok(());
+            let parts = match due(&segments, self.options.compact_fan_in.max(2), self.options.segment_rows_max) {
+                Some(parts) => parts,
+                None => match self.hiding_much(&segments)? {
+                    // It can wait, and what retention drops must not wait for it.
+                    Some(one) if self.has_space_for(std::slice::from_ref(one)).is_ok() => std::slice::from_ref(one),
+                    _ => return Ok(()),
+                },
             };
             self.merge(parts).await?;
             if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
@@ -142,7 +148,7 @@ fn merged_id(parts: &[Arc<Segment>]) -> Option<String> {
     Some(segment_id(first.first_seq, last.last_seq, first.level + 1))
 }
 
-/// Leaves out what lies before the own floors of tenants; nothing when that is all.
+/// Leaves out what lies before the floors of tenants; nothing when that is all.
 fn merge_events(
     dir: &SegmentDir,
     id: &str,
@@ -155,9 +161,9 @@ fn merge_events(
     let mut merge = Merge::<EventKeys>::open(files).map_err(unreadable)?;
     let mut writer = RowWriter::create(dir, id, FileKind::Events, events::schema(), events::properties())?;
     let mut pending = PendingRows::default();
-    let own: HashMap<&str, Timestamp> = floors.own.iter().map(|(tenant, floor)| (tenant.as_str(), *floor)).collect();
+    let floors = MergeFloors::of(floors);
     while let Some(run) = merge.next_run().map_err(unreadable)? {
-        for kept in kept_of(run, &own) {
+        for kept in kept_of(run, &floors) {
             pending.push(kept);
         }
         if pending.is_full() {
@@ -175,13 +181,27 @@ fn merge_events(
     Ok(None)
 }
 
+/// Floors by the names of tenants as rows have them.
+struct MergeFloors<'f> {
+    server: Timestamp,
+    own: HashMap<&'f str, Timestamp>,
+    hide_any: bool,
+}
+
+impl<'f> MergeFloors<'f> {
+    fn of(floors: &'f Floors) -> Self {
+        let own = floors.own.iter().map(|(tenant, floor)| (tenant.as_str(), *floor)).collect();
+        Self { server: floors.server, own, hide_any: floors.hide_any() }
+    }
+}
+
 /// The rows of a run that retention still shows.
-fn kept_of(run: Run<EventKeys>, own: &HashMap<&str, Timestamp>) -> Vec<Run<EventKeys>> {
+fn kept_of(run: Run<EventKeys>, floors: &MergeFloors<'_>) -> Vec<Run<EventKeys>> {
     let is_kept = |row: usize| {
         let key = run.columns.key(row);
-        own.get(key.tenant).is_none_or(|floor| key.time >= *floor)
+        key.time >= floors.own.get(key.tenant).copied().unwrap_or(floors.server)
     };
-    if own.is_empty() {
+    if !floors.hide_any {
         return vec![run];
     }
     let mut kept: Vec<Run<EventKeys>> = Vec::new();

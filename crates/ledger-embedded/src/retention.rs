@@ -1,16 +1,17 @@
 //! Dropping raw events that are older than the operator, or a tenant for itself, keeps. A floor moves first, durably,
 //! so that no answer ever shows a part of what is being dropped; then files go whose events all lie before the floors
-//! of their tenants. What is hidden in other files goes when they are merged. Windows, rollups and ids stay. What goes,
-//! or will after a wait, is said in the log; when the floor may move is decided in `domain::retention`, and never while
-//! the time is in doubt.
+//! of their tenants. What is hidden in other files goes when they are merged, or written again for it. Windows, rollups
+//! and ids stay. What goes, or will after a wait, is said in the log; when the floor may move is decided in
+//! `domain::retention`, and never while the time is in doubt.
 
+mod hidden;
 mod tenants;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::retention::{RetentionLook, RetentionStep, RetentionWait, floor_at};
-use domain::time::{MICROS_PER_HOUR, Timestamp};
+use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use ports::PortError;
 use ports::ledger::RetentionNotice;
 use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta, TenantRetention};
@@ -19,6 +20,15 @@ use crate::core::Core;
 use crate::retention_run::WAIT_STORED_EVERY;
 use crate::segment::Segment;
 use crate::state::Floors;
+
+/// What became of the floors that were due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    /// They are where they are to be.
+    Done,
+    /// A tenant has chosen to keep more meanwhile: the next look decides anew.
+    Overtaken,
+}
 
 /// Raw events that go together.
 #[derive(Debug, Default)]
@@ -60,23 +70,41 @@ impl Core {
             (elapsed, if run.now { Duration::ZERO } else { self.options.retention_delay })
         };
         // Before the server's floor moves: from now on it is no longer that of a tenant with its own.
-        self.retain_tenants(now, elapsed, delay).await?;
-        let Some(days) = self.options.retention_days else { return self.store_wait(RetentionWait::NONE).await };
+        if self.retain_tenants(now, elapsed, delay).await? == Moved::Overtaken {
+            return Ok(());
+        }
+        let moved = match self.options.retention_days {
+            Some(days) => self.retain_server(now, days, elapsed, delay).await?,
+            None => self.store_wait(RetentionWait::NONE).await.map(|()| Moved::Done)?,
+        };
+        if moved == Moved::Overtaken {
+            return Ok(());
+        }
+        let mut run = self.retention.lock();
+        (run.now, run.is_settled) = (false, true);
+        Ok(())
+    }
+
+    /// Moves the floor of everybody without one of its own, when that is due.
+    async fn retain_server(
+        &self,
+        now: Timestamp,
+        days: u32,
+        elapsed: Duration,
+        delay: Duration,
+    ) -> Result<Moved, PortError> {
         let look = {
             let (floor, wait) = (self.state.read().floors.server, self.retention.lock().wait);
             RetentionLook { floor, wait, target: floor_at(now, days), elapsed, delay }
         };
         match look.step() {
             RetentionStep::Keep => self.store_wait(RetentionWait::NONE).await?,
-            RetentionStep::Wait(wait) if self.has_before(wait.floor) => {
-                self.wait(look, wait).await?;
-            }
-            RetentionStep::Wait(_) => self.drop_before(look.target).await?,
-            RetentionStep::Drop(floor) => self.drop_before(floor).await?,
+            RetentionStep::Wait(wait) if self.has_between(look.floor, wait.floor) => self.wait(look, wait).await?,
+            // No further than was looked: what lies beyond waits for itself.
+            RetentionStep::Wait(wait) => return self.drop_before(wait.floor.floor_to(MICROS_PER_HOUR)).await,
+            RetentionStep::Drop(floor) => return self.drop_before(floor).await,
         }
-        let mut run = self.retention.lock();
-        (run.now, run.is_settled) = (false, true);
-        Ok(())
+        Ok(Moved::Done)
     }
 
     /// What retention will drop after a wait, if anything. What an earlier run waited for may be kept by today's
@@ -104,18 +132,14 @@ impl Core {
         })
     }
 
-    /// Whether any raw event lies before `floor`.
-    fn has_before(&self, floor: Timestamp) -> bool {
-        self.oldest().is_some_and(|oldest| oldest < floor)
-    }
-
-    /// The time of the earliest raw event there is.
-    fn oldest(&self) -> Option<Timestamp> {
+    /// Whether any raw event may lie between a floor and a later one, by the bounds of segments.
+    fn has_between(&self, floor: Timestamp, later: Timestamp) -> bool {
+        let Some(range) = TimeRange::new(floor, later) else { return false };
         let state = self.state.read();
         let in_memory = [state.active.times(), state.frozen.as_ref().and_then(|frozen| frozen.times())];
-        let in_segments = state.segments.iter().filter(|segment| segment.events().is_some());
-        let in_memory = in_memory.into_iter().flatten().map(|(first, _)| first);
-        in_memory.chain(in_segments.map(|segment| segment.meta().time_min)).min()
+        let mut in_segments = state.segments.iter().filter(|segment| segment.events().is_some());
+        in_memory.into_iter().flatten().any(|(first, last)| range.overlaps(first, last))
+            || in_segments.any(|segment| segment.overlaps(range))
     }
 
     async fn wait(&self, look: RetentionLook, wait: RetentionWait) -> Result<(), PortError> {
@@ -165,17 +189,19 @@ impl Core {
         Ok(())
     }
 
-    async fn drop_before(&self, floor: Timestamp) -> Result<(), PortError> {
+    async fn drop_before(&self, floor: Timestamp) -> Result<Moved, PortError> {
         let segments = Arc::clone(&self.state.read().segments);
-        let (stands, oldest) = (self.state.read().floors.server, self.oldest());
+        let stands = self.state.read().floors.server;
+        // From hour to hour a segment that reaches over the floor loses events that no file tells of.
+        let is_step = floor > stands.plus_micros(MICROS_PER_HOUR) && self.has_between(stands, floor);
         let hidden = Doomed::of(touched(&segments, floor).map(|segment| segment.meta()));
-        let told = self.move_floors(Some(floor), &[]).await?;
+        // A tenant that has just chosen its own retention has no floor of its own yet.
+        let still_may = || self.has_own_floors();
+        let Some(told) = self.move_floors(Some(floor), &[], still_may).await? else { return Ok(Moved::Overtaken) };
         {
             let mut run = self.retention.lock();
             (run.wait, run.stored) = (RetentionWait::NONE, RetentionWait::NONE);
         }
-        // From hour to hour a segment that reaches over the floor loses events that no file tells of.
-        let is_step = floor > stands.plus_micros(MICROS_PER_HOUR) && oldest.is_some_and(|oldest| oldest < floor);
         if told.events > 0 || is_step {
             tracing::warn!(
                 before = %floor, segments = told.segments, events = told.events, events_at_most = hidden.events,
@@ -183,11 +209,17 @@ impl Core {
                 "retention has dropped raw events"
             );
         }
-        Ok(())
+        Ok(Moved::Done)
     }
 
-    /// Moves floors, and drops the files whose events all lie before those of their tenants: one commit.
-    async fn move_floors(&self, server: Option<Timestamp>, tenants: &[TenantRetention]) -> Result<Doomed, PortError> {
+    /// Moves floors, and drops the files whose events all lie before those of their tenants: one commit. Nothing moves
+    /// when, after the files were read, a tenant has chosen to keep more.
+    async fn move_floors(
+        &self,
+        server: Option<Timestamp>,
+        tenants: &[TenantRetention],
+        still_may: impl Fn() -> bool,
+    ) -> Result<Option<Doomed>, PortError> {
         let _merging = self.merging.lock().await;
         let (segments, floors) = {
             let state = self.state.read();
@@ -203,6 +235,10 @@ impl Core {
             tenant_retention: tenants.to_vec(),
             ..Commit::default()
         };
+        fail::fail_point!("retention::before_commit");
+        if !still_may() {
+            return Ok(None);
+        }
         self.manifest.commit(&commit).await?;
         let mut dropped: Vec<FileMeta> = Vec::new();
         let mut reopened = Vec::new();
@@ -220,7 +256,7 @@ impl Core {
             }
         }
         self.delete(&dropped);
-        Ok(told)
+        Ok(Some(told))
     }
 
     /// Segments whose raw events all lie before the floors of their tenants.

@@ -1,6 +1,6 @@
 //! What retention remembers from one look at the time to the next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,11 +27,13 @@ pub(crate) struct RetentionRun {
     pub(crate) is_settled: bool,
     /// The tenants that keep their events for another time.
     pub(crate) tenants: TenantRun,
+    /// The segments that need not be written again for what is hidden in them.
+    pub(crate) looked_at: LookedAt,
 }
 
 impl RetentionRun {
     pub(crate) fn new(stored: RetentionWait, now: bool, tenants: TenantRun) -> Self {
-        Self { looked: None, wait: stored, stored, now, is_settled: false, tenants }
+        Self { looked: None, wait: stored, stored, now, is_settled: false, tenants, looked_at: LookedAt::default() }
     }
 }
 
@@ -65,5 +67,27 @@ impl TenantRun {
             Some(TenantRetention { tenant: tenant.clone(), floor, wait: *wait })
         };
         changed.filter_map(one).collect()
+    }
+}
+
+/// The segments in which not much is hidden by some floors.
+#[derive(Debug, Default)]
+pub(crate) struct LookedAt {
+    floors: Option<Arc<Floors>>,
+    segments: HashSet<String>,
+}
+
+impl LookedAt {
+    /// Whether a segment was looked at with these floors.
+    pub(crate) fn contains(&self, floors: &Arc<Floors>, segment: &str) -> bool {
+        self.floors.as_ref().is_some_and(|known| Arc::ptr_eq(known, floors)) && self.segments.contains(segment)
+    }
+
+    /// Notes that a segment was looked at.
+    pub(crate) fn insert(&mut self, floors: &Arc<Floors>, segment: &str) {
+        if self.floors.as_ref().is_none_or(|known| !Arc::ptr_eq(known, floors)) {
+            *self = Self { floors: Some(Arc::clone(floors)), segments: HashSet::new() };
+        }
+        self.segments.insert(segment.to_owned());
     }
 }

@@ -38,8 +38,12 @@ impl EmbeddedLedger {
         let [totals, hours, windows] = streams;
         let streams = [totals, hours, windows].into_iter().collect::<ParquetResult<Vec<_>>>();
         let stored = streams.map_err(|why| corrupt("partial aggregates", why))?;
-        let mut report =
-            Report { floors: Arc::clone(&snapshot.floors), summary: VerifySummary::default(), on_difference };
+        let mut report = Report {
+            floors: Arc::clone(&snapshot.floors),
+            summary: VerifySummary::default(),
+            summed: 0,
+            on_difference,
+        };
         let rule = self.core.identity.rule;
         let mut users = users::RawUsers::new(Arc::clone(&snapshot.zones));
         let (segments, hasher) = (&snapshot.segments, &self.core.hasher);

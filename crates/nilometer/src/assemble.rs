@@ -27,6 +27,7 @@ use vfs::{DiskVfs, Vfs};
 use crate::folder::{FolderError, HeldFolder, IfCopy, JOURNAL_FOLDER, MANIFEST_FILE, SEGMENTS_FOLDER};
 use clock::SystemClock;
 use stores::Stores;
+pub(crate) use stores::{CatalogAsItLies, read_register};
 
 /// How the parts are set up.
 #[derive(Debug, Clone)]

@@ -154,8 +154,9 @@ pub(crate) enum RegisterCommand {
     ///
     /// On the folder of a stopped server. What the old key has encrypted, signing secrets and the data keys of encrypted
     /// properties, is encrypted anew; all keys that were made elsewhere are revoked, and everyone is logged out who holds
-    /// tokens. When the old key is lost, signing secrets are revoked too, and encrypted properties are never readable
-    /// again. Keys that begin with nm_, passwords, other events and sums stay.
+    /// tokens. Refused when the old key does not open all that it should, unless --old-is-lost: then signing secrets are
+    /// revoked too, and encrypted properties are never readable again. Keys that begin with nm_, passwords, other events
+    /// and sums stay.
     ReplaceMasterKey {
         /// Do it
         #[arg(long, required = true)]
@@ -163,6 +164,9 @@ pub(crate) enum RegisterCommand {
         /// File with the old key [default: master.key in the folder, if no other file is set]
         #[arg(long, value_name = "FILE")]
         old: Option<PathBuf>,
+        /// Give up what the old key does not open: encrypted properties are never readable again
+        #[arg(long)]
+        old_is_lost: bool,
         #[command(flatten)]
         folder: FolderArgs,
     },
@@ -198,11 +202,14 @@ pub(crate) enum RegisterCommand {
         #[command(flatten)]
         at: RegisterArgs,
     },
-    /// List workspaces, people, or keys of the operator
+    /// List workspaces, people, keys of a workspace, or keys of the operator
     List {
         /// What to list
         #[arg(value_enum)]
         what: ListArg,
+        /// Whose keys
+        #[arg(long, value_name = "ID", required_if_eq("what", "keys"))]
+        workspace: Option<String>,
         #[command(flatten)]
         at: RegisterArgs,
     },
@@ -231,6 +238,8 @@ pub(crate) enum ListArg {
     Workspaces,
     /// All people.
     Users,
+    /// The keys of one workspace, with their limits and without their texts.
+    Keys,
     /// The keys of the operator.
     OperatorKeys,
 }

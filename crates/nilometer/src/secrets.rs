@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use access::Store;
-use access::control::{needs_master, opens};
+use access::control::master_fit;
 use access::external::{ExternalIssuer, ExternalVerifier};
 use access::master_key::MasterKey;
 use anyhow::{Context, ensure};
@@ -30,9 +30,9 @@ pub(crate) async fn master_key(data: &Path, named: Option<&Path>, store: &dyn St
     let path = named.map_or_else(|| data.join(MASTER_KEY_FILE), Path::to_owned);
     if named.is_none() && !path.exists() {
         ensure!(
-            !needs_master(store).await?,
+            !master_fit(store, None).await?.needs_one,
             "{} is missing, though the catalog holds secrets that it opens: restore it, or, if it is lost, give them up, and \
-             with them all encrypted properties, with `nilometer admin replace-master-key`",
+             with them all encrypted properties, with `nilometer admin replace-master-key --old-is-lost`",
             path.display()
         );
         return make_master_key(data);
@@ -40,28 +40,29 @@ pub(crate) async fn master_key(data: &Path, named: Option<&Path>, store: &dyn St
     read_master_key(&path)
 }
 
-/// Ends a change of the master key that was interrupted: the new one is in its place, if it is the one that opens the
-/// register, or gone.
+/// Ends a change of the master key that was interrupted: the new one is in its place, if the register was wrapped under it,
+/// or gone. It was if the new one opens anything: a change leaves at least a key of access tokens that nothing else opens.
 pub(crate) async fn settle_next(data: &Path, store: &dyn Store) -> anyhow::Result<()> {
     let next = data.join(NEXT_MASTER_KEY_FILE);
     if !next.exists() {
         return Ok(());
     }
-    let opens_next = opens(store, &read_master_key(&next)?).await?;
-    let opens_own = match own_master_key(data)? {
-        Some(own) => opens(store, &own).await?,
-        None => !needs_master(store).await?,
-    };
-    if opens_next && !opens_own {
+    if master_fit(store, Some(&read_master_key(&next)?)).await?.opened > 0 {
         tracing::warn!("a change of the master key was interrupted, and is ended now");
         return publish_next(data);
     }
-    DiskVfs.remove(&next).with_context(|| format!("failed to remove {}", next.display()))
+    drop_next(data)
 }
 
 /// Makes a new master key beside the one in the folder `data`.
 pub(crate) fn make_next(data: &Path) -> anyhow::Result<MasterKey> {
     write_master_key(data, NEXT_MASTER_KEY_FILE)
+}
+
+/// Takes a new master key away that nothing was wrapped under.
+pub(crate) fn drop_next(data: &Path) -> anyhow::Result<()> {
+    let next = data.join(NEXT_MASTER_KEY_FILE);
+    DiskVfs.remove(&next).with_context(|| format!("failed to remove {}", next.display()))
 }
 
 /// Puts the new master key in the place of the old one.

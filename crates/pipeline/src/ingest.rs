@@ -3,8 +3,8 @@
 //! rejects (I4), and remembers nothing by itself: whether an id is known is asked of the ledger, so
 //! that a failed append can never make the retry look like a duplicate.
 //!
-//! What one request may hold: its decoded body counts against a budget of all requests until the
-//! journal has answered; what the journal has taken counts against the journal's backlog limit.
+//! What one request may hold: its decoded body, as long as it becomes by encryption, counts against a budget of all
+//! requests until the journal has answered; what the journal has taken counts against the journal's backlog limit.
 
 mod answer;
 mod judge;
@@ -15,6 +15,8 @@ mod request_key;
 mod replay;
 mod warning_sums;
 mod decoded_body_budget;
+mod encrypting;
+mod checking;
 
 use std::sync::Arc;
 
@@ -40,14 +42,15 @@ pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 use crate::gate::Gated;
 use crate::inflight::InFlight;
 use crate::names::KnownNames;
-use crate::rate_limits::RateLimits;
+use crate::rate_limits::{EventCharge, RateLimits};
 use crate::receipts::{ReceiptCodec, Receipts};
 use crate::running_requests::RunningRequests;
 use crate::settings::Settings;
 use crate::stage::{self, Durable, Journaling, PendingBatch, Visible};
 use crate::telemetry::Metrics;
 use answer::SentBy;
-use judge::{Verdicts, check, count, decide, ids};
+use encrypting::Growth;
+use judge::{Verdicts, count, decide, ids};
 use keyed::{Keyed, NewRequest};
 
 /// Takes events.
@@ -93,16 +96,25 @@ impl Ingest {
     /// # Errors
     /// [`IngestError`] when the request as a whole was not taken.
     pub async fn ingest(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
-        let started = self.clock.monotonic();
-        let answer = self.take(scope, request).await;
+        let (started, mut charge) = (self.clock.monotonic(), EventCharge::default());
+        let answer = self.take(scope, request, &mut charge).await;
         if let Err(error) = &answer {
             self.metrics.failed(error.reason(), 1);
+            if error.is_passing() {
+                // The same request comes again, and is counted then.
+                self.rate_limits.give_back(charge);
+            }
         }
         self.metrics.ingestion(self.clock.monotonic().saturating_sub(started));
         answer
     }
 
-    async fn take(&self, scope: &TenantScope, request: IngestRequest) -> Result<IngestAnswer, IngestError> {
+    async fn take(
+        &self,
+        scope: &TenantScope,
+        request: IngestRequest,
+        charge: &mut EventCharge,
+    ) -> Result<IngestAnswer, IngestError> {
         let wait = request.wait;
         if self.clock.doubt().is_some() {
             return Err(IngestError::ClockUnsure);
@@ -110,7 +122,7 @@ impl Ingest {
         self.journaling.check_room(&self.limits).await?;
         self.journaling.check_share(scope)?;
         self.journaling.check_settled().await?;
-        let (mut verdicts, batch) = match self.judge(scope, request).await? {
+        let (mut verdicts, batch) = match self.judge(scope, request, charge).await? {
             Judged::ToJournal(verdicts, batch) => (verdicts, batch),
             Judged::NothingNew(verdicts) => return Ok(verdicts.without_record(wait)),
             Judged::Again(verdicts, durable) => {
@@ -125,16 +137,21 @@ impl Ingest {
         Ok(verdicts.journaled(durable, self.receipt_codec.write(scope, durable.seq()), visible.is_some()))
     }
 
-    /// Decides on every event; what is to be journaled holds no part of the body any more.
-    async fn judge(&self, scope: &TenantScope, request: IngestRequest) -> Result<Judged, IngestError> {
+    /// Decides on every event; what is to be journaled holds no part of the body any more. `charge` becomes what was
+    /// counted of it.
+    async fn judge(
+        &self,
+        scope: &TenantScope,
+        request: IngestRequest,
+        charge: &mut EventCharge,
+    ) -> Result<Judged, IngestError> {
         if request.key.is_some() {
             // Before any memory is taken for its body.
             self.wait_replayed().await?;
         }
         let body = wire::decode(request.content_encoding.as_deref(), request.body, &self.limits)?;
-        let reservation = self.body_budget.reserve(scope.tenant(), body.len())?;
+        let mut reservation = self.body_budget.reserve(scope.tenant(), body.len())?;
         let content_type = request.content_type.as_deref();
-        // Of one moment for the whole request.
         let encryption = self.encryption.of(scope);
         let keyed = match &request.key {
             None => None,
@@ -142,18 +159,24 @@ impl Ingest {
         };
         let parsed = wire::parse(content_type, &body, &self.limits)?;
         let counted = self.rate_limits.events(scope.tenant(), request.events_rate, parsed.items.len());
-        counted.map_err(IngestError::RateLimited)?;
+        *charge = counted.map_err(IngestError::RateLimited)?;
+        // Asked again: it may have waited for another request, and what was listed meanwhile is to be encrypted.
+        let encryption = self.encryption.of(scope);
         let keyed = match keyed {
             Some(Keyed::Again(earlier)) => {
                 let sent = SentBy {
                     strict: request.strict,
                     project: request.project.as_ref(),
                     encryption: encryption.as_ref(),
+                    bytes: body.len(),
                 };
                 let verdicts = self.verdicts_again(scope, &parsed, &earlier, sent).await?;
                 return Ok(Judged::Again(verdicts, Durable::of_counted(&earlier.sighting)));
             }
-            Some(Keyed::New(new)) => Some(new),
+            Some(Keyed::New(mut new)) => {
+                new.encrypt(encryption.as_deref());
+                Some(new)
+            }
             None => None,
         };
         let stamp = self.in_flight.enter(self.clock.now());
@@ -170,14 +193,13 @@ impl Ingest {
             project: request.project.as_ref(),
             encryption: encryption.as_ref(),
         };
-        let admission = Admission::new(context, body.len());
-        let tenant = self.names.of(scope.tenant());
         let new_id = |index| match &keyed {
             Some(keyed) => self.request_hasher.event_id(keyed.running.name(), index),
             None => new_id(stamp.received_at()),
         };
-        // The lock on the names ends when this returns: looking ids up may have to wait for the disk.
-        let checks = check(&parsed.items, &admission, self.names.begin_check(&tenant), new_id);
+        let mut growth = Growth::of(&body, self.limits.decoded_bytes_max, &mut reservation);
+        let checks = self.check(&parsed.items, context, &mut growth, new_id)?;
+        let admission = Admission::new(context, growth.bytes());
         count(&checks, &self.metrics);
         let sightings = self.ledger.seen(scope, &ids(checks.iter().flatten(), former_ids)).await;
         let (verdicts, admitted) = decide(&checks, sightings, admission, &self.metrics);

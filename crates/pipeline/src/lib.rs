@@ -35,7 +35,7 @@ pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 pub use ingest::{PAYLOAD_MISMATCH, Status, WarningSum};
 pub use live::{LiveMessage, LiveStream, LiveView, StreamEnd, StreamRefusal};
 pub use pipeline::{Pipeline, PipelineParts, ReadinessCheck};
-pub use rate_limits::{RateLimits, RateRefusal, RateStanding};
+pub use rate_limits::{EventCharge, RateLimits, RateRefusal, RateStanding};
 pub use receipts::ReceiptState;
 pub use references::{ReferenceTables, TableChange, TableError};
 pub use roles::{IngestRole, LiveRole, WorkerRole};

@@ -29,11 +29,12 @@ use ports::clock::Clock;
 
 use crate::telemetry::Metrics;
 use buckets::{Bucket, Buckets, Empty};
-use caller::{Credential, Network};
-use event_bucket::EventBucket;
-use quota::{Left, Quota};
+use caller::Credential;
+use event_bucket::{Charge, EventBucket};
+use quota::Quota;
 use request_bucket::RequestBucket;
 
+pub(crate) use caller::Network;
 pub use quota::{RateRefusal, RateStanding};
 
 /// The counts of one process.
@@ -46,6 +47,10 @@ pub struct RateLimits {
     workspaces: Buckets<TenantId, RequestBucket>,
     events: Buckets<TenantId, EventBucket>,
 }
+
+/// What was counted of a batch: nothing where there is no limit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct EventCharge(Option<(TenantId, Charge)>);
 
 impl fmt::Debug for RateLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,11 +79,27 @@ impl RateLimits {
     pub fn address(&self, address: Option<IpAddr>) -> Result<Option<RateStanding>, RateRefusal> {
         let Some(rate) = self.server.address_requests_per_min else { return Ok(None) };
         let network = address.map_or(Network::UNKNOWN, Network::of);
-        self.request(&self.addresses, network, Quota { scope: RateScope::Address, rate })
+        self.request(&self.addresses, network, Quota { scope: RateScope::Address, rate }, Some(rate))
     }
 
-    /// Counts a request with a credential, which has a limit of its own or else the server's. A signature is not known
-    /// to fit before the body is there, so it is counted by address too.
+    /// Refuses a request of an address that has no more without a valid credential. Counts nothing: whether its credential
+    /// is valid is not known yet.
+    ///
+    /// # Errors
+    /// [`RateRefusal`].
+    pub fn check_address(&self, address: Option<IpAddr>) -> Result<(), RateRefusal> {
+        // Where none pass without a credential, those still do that have one.
+        let Some(rate) = self.server.address_requests_per_min.filter(|rate| rate.get() > 0) else { return Ok(()) };
+        let (network, now) = (address.map_or(Network::UNKNOWN, Network::of), self.clock.monotonic());
+        let quota = Quota { scope: RateScope::Address, rate };
+        match self.addresses.look(&network, now, |bucket| bucket.check(now)) {
+            Some(Err(empty)) => Err(self.refused(quota, &network, empty)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    /// Counts a request with a credential, which has a limit of its own or else the server's. Signatures are counted by
+    /// address too: who sends a captured request again from elsewhere uses up nothing of its owner's.
     ///
     /// # Errors
     /// [`RateRefusal`].
@@ -92,7 +113,7 @@ impl RateLimits {
         else {
             return Ok(None);
         };
-        self.request(&self.credentials, credential, Quota { scope: RateScope::Key, rate })
+        self.request(&self.credentials, credential, Quota { scope: RateScope::Key, rate }, self.server.key_requests)
     }
 
     /// Counts a request of a workspace, which has a limit of its own or else the server's.
@@ -101,7 +122,8 @@ impl RateLimits {
     /// [`RateRefusal`].
     pub fn workspace(&self, tenant: &TenantId, own: Option<Rate>) -> Result<Option<RateStanding>, RateRefusal> {
         let Some(rate) = own.or(self.server.workspace_requests) else { return Ok(None) };
-        self.request(&self.workspaces, tenant.clone(), Quota { scope: RateScope::Workspace, rate })
+        let quota = Quota { scope: RateScope::Workspace, rate };
+        self.request(&self.workspaces, tenant.clone(), quota, self.server.workspace_requests)
     }
 
     /// Refuses a request with events while its workspace's count of events is in debt. Counts nothing.
@@ -109,38 +131,47 @@ impl RateLimits {
     /// # Errors
     /// [`RateRefusal`].
     pub fn check_events(&self, tenant: &TenantId, own: Option<Rate>) -> Result<Option<RateStanding>, RateRefusal> {
-        self.of_events(tenant, own, |bucket, now| bucket.check(now))
+        let left = self.of_events(tenant, own, |bucket, now| bucket.check(now))?;
+        Ok(left.map(|(quota, left)| RateStanding::new(quota, left)))
     }
 
     /// Counts the events of a batch, all or none.
     ///
     /// # Errors
     /// [`RateRefusal`] when the count is in debt already.
-    pub fn events(
-        &self,
-        tenant: &TenantId,
-        own: Option<Rate>,
-        events: usize,
-    ) -> Result<Option<RateStanding>, RateRefusal> {
-        self.of_events(tenant, own, |bucket, now| bucket.take(events, now))
+    pub fn events(&self, tenant: &TenantId, own: Option<Rate>, events: usize) -> Result<EventCharge, RateRefusal> {
+        let taken = self.of_events(tenant, own, |bucket, now| bucket.take(events, now))?;
+        Ok(EventCharge(taken.map(|(_, charge)| (tenant.clone(), charge))))
+    }
+
+    /// Gives back what was counted of a batch that was not taken, as far as it has not come back by itself.
+    pub fn give_back(&self, EventCharge(charge): EventCharge) {
+        let Some((tenant, charge)) = charge else { return };
+        let now = self.clock.monotonic();
+        self.events.look(&tenant, now, |bucket| {
+            bucket.give_back(charge, now);
+            Ok::<(), Duration>(())
+        });
     }
 
     /// How the count of events of a workspace stands. Counts nothing.
     pub fn events_standing(&self, tenant: &TenantId, own: Option<Rate>) -> Option<RateStanding> {
-        let standing = self.of_events(tenant, own, |bucket, now| Ok(bucket.left(now)));
-        standing.unwrap_or_default()
+        let left = self.of_events(tenant, own, |bucket, now| Ok(bucket.left(now)));
+        left.ok().flatten().map(|(quota, left)| RateStanding::new(quota, left))
     }
 
-    fn of_events(
+    fn of_events<T>(
         &self,
         tenant: &TenantId,
         own: Option<Rate>,
-        run: impl FnOnce(&mut EventBucket, Duration) -> Result<Left, Duration>,
-    ) -> Result<Option<RateStanding>, RateRefusal> {
+        run: impl FnOnce(&mut EventBucket, Duration) -> Result<T, Duration>,
+    ) -> Result<Option<(Quota, T)>, RateRefusal> {
         let Some(rate) = own.or(self.server.workspace_events) else { return Ok(None) };
         let quota = Quota { scope: RateScope::Events, rate };
         let now = self.clock.monotonic();
-        self.run(&self.events, tenant.clone(), quota, now, || EventBucket::new(quota), |bucket| run(bucket, now))
+        let quotas = (quota, self.server.workspace_events.map(|rate| Quota { rate, ..quota }));
+        let told = self.run(&self.events, tenant, quotas, now, EventBucket::new, |bucket| run(bucket, now))?;
+        Ok(Some((quota, told)))
     }
 
     fn request<K: Hash + Eq + Clone + fmt::Display>(
@@ -148,33 +179,35 @@ impl RateLimits {
         buckets: &Buckets<K, RequestBucket>,
         key: K,
         quota: Quota,
+        of_server: Option<Rate>,
     ) -> Result<Option<RateStanding>, RateRefusal> {
-        let make = || RequestBucket::new(quota, Arc::clone(&self.clock));
-        self.run(buckets, key, quota, self.clock.monotonic(), make, RequestBucket::take)
+        let quotas = (quota, of_server.map(|rate| Quota { rate, ..quota }));
+        let make = |quota| RequestBucket::new(quota, Arc::clone(&self.clock));
+        let left = self.run(buckets, &key, quotas, self.clock.monotonic(), make, RequestBucket::take)?;
+        Ok(Some(RateStanding::new(quota, left)))
     }
 
-    fn run<K: Hash + Eq + Clone + fmt::Display, B: Bucket>(
+    fn run<K: Hash + Eq + Clone + fmt::Display, B: Bucket, T>(
         &self,
         buckets: &Buckets<K, B>,
-        key: K,
-        quota: Quota,
+        key: &K,
+        quotas: (Quota, Option<Quota>),
         now: Duration,
-        make: impl FnOnce() -> B,
-        run: impl FnOnce(&mut B) -> Result<Left, Duration>,
-    ) -> Result<Option<RateStanding>, RateRefusal> {
-        match buckets.run(key.clone(), quota, now, make, run) {
-            Ok(left) => Ok(Some(RateStanding::new(quota, left))),
-            Err(Empty { wait, is_told }) => {
-                self.metrics.rate_limited(quota.scope.name());
-                let refusal = RateRefusal::new(quota, wait);
-                if is_told {
-                    // At most once a minute each.
-                    let (scope, limit, retry_after_s) = (quota.scope.name(), quota.rate.get(), refusal.retry_after_s);
-                    tracing::warn!(scope, caller = %key, limit, retry_after_s, "requests are refused, over the limit");
-                }
-                Err(refusal)
-            }
+        make: impl FnOnce(Quota) -> B,
+        run: impl FnOnce(&mut B) -> Result<T, Duration>,
+    ) -> Result<T, RateRefusal> {
+        buckets.run(key.clone(), quotas, now, make, run).map_err(|empty| self.refused(quotas.0, key, empty))
+    }
+
+    /// Counts a refusal, and says it in the log, at most once a minute each.
+    fn refused(&self, quota: Quota, key: &impl fmt::Display, Empty { wait, is_told }: Empty) -> RateRefusal {
+        self.metrics.rate_limited(quota.scope.name());
+        let refusal = RateRefusal::new(quota, wait);
+        if is_told {
+            let (scope, limit, retry_after_s) = (quota.scope.name(), quota.rate.get(), refusal.retry_after_s);
+            tracing::warn!(scope, caller = %key, limit, retry_after_s, "requests are refused, over the limit");
         }
+        refusal
     }
 }
 

@@ -7,10 +7,13 @@ mod backlog;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::tenant::TenantId;
 use parking_lot::Mutex;
+
+use crate::rate_limits::Network;
 
 pub use backlog::BacklogShares;
 
@@ -26,15 +29,41 @@ pub struct Shares {
 #[derive(Debug, Default)]
 struct Held {
     total: u64,
-    /// By tenant, those who hold something; `None` stands for all who are not known.
-    by_tenant: HashMap<Option<TenantId>, u64>,
+    /// Those who hold something.
+    by_holder: HashMap<Holder, u64>,
+}
+
+/// Who holds something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A tenant.
+    Tenant(TenantId),
+    /// An address, or the network that it is one with.
+    Network(Network),
+    /// All who have shown a credential that could not be checked yet.
+    Unproven,
+    /// All others who are not known.
+    Unknown,
+}
+
+impl Holder {
+    /// Whoever sends from `address`.
+    pub fn at(address: Option<IpAddr>) -> Self {
+        Self::Network(address.map_or(Network::UNKNOWN, Network::of))
+    }
+}
+
+impl From<Option<&TenantId>> for Holder {
+    fn from(tenant: Option<&TenantId>) -> Self {
+        tenant.map_or(Self::Unknown, |tenant| Self::Tenant(tenant.clone()))
+    }
 }
 
 /// What one holds, until it is dropped.
 #[derive(Debug)]
 pub struct Share {
     of: Arc<Shares>,
-    tenant: Option<TenantId>,
+    holder: Holder,
     bytes: u64,
 }
 
@@ -51,14 +80,19 @@ impl Shares {
 
     /// Takes `bytes` for a tenant; `None` when it may not.
     pub fn take(self: &Arc<Self>, tenant: Option<&TenantId>, bytes: u64) -> Option<Share> {
-        let mut share = Share { of: Arc::clone(self), tenant: tenant.cloned(), bytes: 0 };
+        self.take_as(tenant.into(), bytes)
+    }
+
+    /// Takes `bytes` for a holder; `None` when it may not.
+    pub fn take_as(self: &Arc<Self>, holder: Holder, bytes: u64) -> Option<Share> {
+        let mut share = Share { of: Arc::clone(self), holder, bytes: 0 };
         share.grow(bytes).then_some(share)
     }
 
     /// Whether a tenant may take nothing more now.
     pub fn is_over(&self, tenant: Option<&TenantId>) -> bool {
         let held = self.held.lock();
-        let own = held.by_tenant.get(&tenant.cloned()).copied().unwrap_or(0);
+        let own = held.by_holder.get(&Holder::from(tenant)).copied().unwrap_or(0);
         !self.allows(held.total, own, 1)
     }
 
@@ -70,19 +104,21 @@ impl Shares {
 }
 
 impl Share {
-    /// Takes so many bytes more; says whether it may.
+    /// Takes so many bytes more; says whether it may, as if all of it were taken now: what fits when it comes at once fits
+    /// as well piece by piece.
     #[must_use]
     pub fn grow(&mut self, bytes: u64) -> bool {
         if bytes == 0 {
             return true;
         }
         let mut held = self.of.held.lock();
-        let own = held.by_tenant.get(&self.tenant).copied().unwrap_or(0);
-        if !self.of.allows(held.total, own, bytes) {
+        let own = held.by_holder.get(&self.holder).copied().unwrap_or(0);
+        let (others, besides) = (held.total.saturating_sub(self.bytes), own.saturating_sub(self.bytes));
+        if !self.of.allows(others, besides, self.bytes.saturating_add(bytes)) {
             return false;
         }
         held.total += bytes;
-        *held.by_tenant.entry(self.tenant.clone()).or_default() += bytes;
+        *held.by_holder.entry(self.holder.clone()).or_default() += bytes;
         self.bytes += bytes;
         true
     }
@@ -95,7 +131,8 @@ impl Drop for Share {
         }
         let mut held = self.of.held.lock();
         held.total = held.total.saturating_sub(self.bytes);
-        if let Entry::Occupied(mut own) = held.by_tenant.entry(self.tenant.take()) {
+        let holder = std::mem::replace(&mut self.holder, Holder::Unknown);
+        if let Entry::Occupied(mut own) = held.by_holder.entry(holder) {
             *own.get_mut() = own.get().saturating_sub(self.bytes);
             if *own.get() == 0 {
                 own.remove();
@@ -132,7 +169,7 @@ mod tests {
         assert!(shares.is_over(tenant("a").as_ref()) && !shares.is_over(tenant("d").as_ref()));
         drop((a, b));
         assert_eq!(flood(&shares, "d", 1).len(), 600);
-        assert!(shares.held.lock().by_tenant.is_empty());
+        assert!(shares.held.lock().by_holder.is_empty());
     }
 
     #[test]
@@ -149,6 +186,23 @@ mod tests {
         assert!(shares.take(None, 1).is_none());
         drop((held, other));
         assert!(shares.take(None, 100).is_some());
+    }
+
+    /// Found in November 2026: what grew was refused for what it held itself.
+    #[test]
+    fn i6_what_fits_at_once_fits_piece_by_piece() {
+        let shares = Shares::new(100);
+        let (a, b) = (tenant("a"), tenant("b"));
+        let mut one = shares.take(a.as_ref(), 40).unwrap();
+        assert!(one.grow(50), "alone it has what there is, as one that comes at once");
+        let mut other = shares.take(b.as_ref(), 5).unwrap();
+        assert!(other.grow(5) && !other.grow(1) && !one.grow(1));
+        drop(other);
+        assert!(shares.take(a.as_ref(), 1).is_none(), "a second one of the same is held to what is left");
+        drop(one);
+        let (first, mut second) = (shares.take(a.as_ref(), 30).unwrap(), shares.take(a.as_ref(), 10).unwrap());
+        assert!(second.grow(10) && !second.grow(1));
+        drop(first);
     }
 
     proptest! {

@@ -114,6 +114,7 @@ pub struct Metrics {
     catalog_poisoned: Gauge,
     register_unknown_seconds: Gauge<f64, AtomicU64>,
     rate_limited: Family<ScopeLabel, Counter>,
+    values_unreadable: Counter,
     connections_open: Gauge,
     connections_closed_idle: Counter,
     connections_refused: Counter,
@@ -153,6 +154,7 @@ impl Metrics {
             catalog_poisoned: Gauge::default(),
             register_unknown_seconds: Gauge::default(),
             rate_limited: Family::default(),
+            values_unreadable: Counter::default(),
             connections_open: Gauge::default(),
             connections_closed_idle: Counter::default(),
             connections_refused: Counter::default(),
@@ -223,6 +225,11 @@ impl Metrics {
             "Requests refused for their number or that of events",
             self.rate_limited.clone(),
         );
+        r.register(
+            "encrypted_values_unreadable",
+            "Encrypted values of events that did not open when they were read",
+            self.values_unreadable.clone(),
+        );
         r.register("connections_open", "Connections that are open", self.connections_open.clone());
         r.register(
             "connections_closed_idle",
@@ -276,6 +283,11 @@ impl Metrics {
     /// Counts a request that was refused because more came than may.
     pub(crate) fn rate_limited(&self, scope: &'static str) {
         self.rate_limited.get_or_create(&ScopeLabel { scope }).inc();
+    }
+
+    /// Counts encrypted values that did not open when an event was read.
+    pub fn values_unreadable(&self, count: usize) {
+        self.values_unreadable.inc_by(count as u64);
     }
 
     /// Sets how many connections are open.
@@ -423,6 +435,7 @@ mod tests {
             "apply_lag_seconds 0.0",
             "answer_cache_hits_total 1",
             "answer_cache_misses_total 0",
+            "encrypted_values_unreadable_total 0",
         ] {
             assert_eq!(lines(&metrics, line), [line], "{}", metrics.text());
         }

@@ -101,6 +101,11 @@ pub(crate) async fn is_vacant(path: &Path) -> Result<bool, Failure> {
     blocking(path, place::is_vacant).await
 }
 
+/// Whether something of it stands in its write-ahead log alone.
+pub(crate) async fn has_log(path: &Path) -> Result<bool, Failure> {
+    blocking(path, place::has_log).await
+}
+
 /// Opens the writing connection of a file that is there, and checks both. One that is refused is left as it
 /// was.
 pub(crate) async fn open<S: Schema>(path: &Path) -> Result<DatabaseConnection, Failure> {
@@ -122,6 +127,24 @@ pub(crate) async fn migrate_and_read<S: Schema>(
         Ok(readers)
     };
     closed_unless_ok(opened.await, writer).await
+}
+
+/// Opens a file as it lies there, to read it. Nothing is changed by that, neither in the file nor beside it, so what only
+/// its write-ahead log holds is not seen.
+pub(crate) async fn open_as_it_lies<S: Schema>(path: &Path) -> Result<DatabaseConnection, Failure> {
+    let reader = pool(options(path).read_only(true).immutable(true), 1).await?;
+    let checked = async {
+        check_structure(&reader).await?;
+        check_owner::<S>(&reader).await
+    };
+    closed_unless_ok(checked.await, &reader).await?;
+    Ok(reader)
+}
+
+/// How many steps a file went through, and how many there are.
+pub(crate) async fn steps<S: Schema>(connection: &DatabaseConnection) -> Result<(usize, usize), Failure> {
+    let applied = S::get_applied_migrations_read_only(connection).await.map_err(unknown_step)?;
+    Ok((applied.len(), S::migrations().len()))
 }
 
 async fn closed_unless_ok<T>(outcome: Result<T, Failure>, writer: &DatabaseConnection) -> Result<T, Failure> {

@@ -102,6 +102,67 @@ impl PreparedFile {
     }
 }
 
+/// A file that is read as it lies on disk. No writer may have it open; nothing is changed by reading it, also beside it.
+#[derive(Debug)]
+pub struct FileAsItLies {
+    name: &'static str,
+    path: PathBuf,
+    connection: DatabaseConnection,
+    steps: (usize, usize),
+    has_log: bool,
+}
+
+impl FileAsItLies {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// `Corrupt` when the file is damaged or missing, `Unacceptable` when a newer program has written it, `Unavailable`
+    /// when it cannot be read.
+    pub async fn open<S: Schema>(path: &Path) -> Result<Self, PortError> {
+        let opened = async {
+            if connection::is_vacant(path).await? {
+                return Err(Failure::corrupt("it is missing"));
+            }
+            let connection = connection::open_as_it_lies::<S>(path).await?;
+            let (steps, has_log) = (connection::steps::<S>(&connection).await?, connection::has_log(path).await?);
+            Ok(Self { name: S::NAME, path: path.to_owned(), connection, steps, has_log })
+        };
+        opened.await.map_err(|failure| report(&format!("open the {}", S::NAME), path, failure))
+    }
+
+    /// The format of the file, and the newest one: how many steps of the schema it went through, and how many there are.
+    pub fn formats(&self) -> (usize, usize) {
+        self.steps
+    }
+
+    /// Whether its last changes are in its write-ahead log, as after a crash, and not seen here.
+    pub fn has_log(&self) -> bool {
+        self.has_log
+    }
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, Failure> {
+        Ok(self.connection.begin().await?)
+    }
+
+    /// Closes the file.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be closed.
+    pub async fn close(self) -> Result<(), PortError> {
+        let closed = self.connection.close_by_ref().await.map_err(Failure::from);
+        closed.map_err(|failure| report(&format!("close the {}", self.name), &self.path, failure))
+    }
+
+    /// Says that this could not be done, and why.
+    pub fn failed(&self, what: &'static str, failure: Failure) -> PortError {
+        report(what, &self.path, failure)
+    }
+}
+
 fn report(what: &str, path: &Path, failure: Failure) -> PortError {
     PortError::new(failure.kind(), format!("{what} {}", path.display())).because(failure)
 }

@@ -13,6 +13,6 @@ mod packed;
 pub use columns::{signed, tenant_id, unsigned};
 pub use connection::{Draft, Schema};
 pub use failure::Failure;
-pub use file::{PreparedFile, SqliteFile, Write};
+pub use file::{FileAsItLies, PreparedFile, SqliteFile, Write};
 pub use packed::{Packed, put_number, put_text};
 pub use seal::Seal;

@@ -26,6 +26,15 @@ pub(crate) fn is_vacant(path: &Path) -> Result<bool, Failure> {
     }
 }
 
+/// Whether something of the file stands in its write-ahead log alone, as after a crash.
+pub(crate) fn has_log(path: &Path) -> Result<bool, Failure> {
+    match fs::metadata(with_suffix(path, "-wal")) {
+        Ok(log) => Ok(log.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Refuses a file that was cut: SQLite would read zeros behind its end. The log, if there is one,
 /// may hold the end.
 fn check_length(mut file: &File, has_log: bool) -> Result<(), Failure> {

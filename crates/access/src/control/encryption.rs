@@ -10,6 +10,7 @@ use domain::access::record::{DataKeyRecord, EncryptionRules, Record, Versioned};
 use domain::access::register::Register;
 use domain::access::rights::Permission;
 use domain::encryption::{EncryptedPath, EncryptedPaths, FieldEncryption, Lens};
+use domain::limits::DATA_KEYS_MAX;
 use domain::query::PropertyPath;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -18,14 +19,11 @@ use ports::{ErrorKind, PortError};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{AccessControl, By, Plan, check_version};
+use super::{AccessControl, By, CreationKey, Plan, check_version};
 use crate::data_keys::{DATA_KEY_BYTES, wrap};
 use crate::failure::AccessError;
 use crate::master_key::MasterKey;
 use crate::random::bytes;
-
-/// Most versions of one workspace's key.
-const DATA_KEYS_MAX: u32 = 10_000;
 
 /// A change of what is encrypted: what is given replaces what holds.
 #[derive(Debug, Clone, Default)]
@@ -77,20 +75,26 @@ impl AccessControl {
         .await
     }
 
-    /// Makes the next version of a workspace's data key, which encrypts from now on: its number.
+    /// Makes the next version of a workspace's data key, which encrypts from now on: its number. The repetition of a
+    /// request makes no other one.
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn rotate_data_key(self: &Arc<Self>, by: &By) -> Result<u32, AccessError> {
+    pub async fn rotate_data_key(self: &Arc<Self>, by: &By, repeated: Option<CreationKey>) -> Result<u32, AccessError> {
         let workspace = by.workspace()?.clone();
         let new = NewKey::new()?;
         self.change_by(by, |register, now| {
+            if let Some(made) = repeated.map(|key| key.made(register, now)).transpose()?.flatten() {
+                let made = made.parse().map_err(|_| AccessError::NotFound("data key"))?;
+                return Ok((Plan::default(), made));
+            }
             if register.data_keys(&workspace).all(|key| key.destroyed.is_some()) {
                 return Err(AccessError::State("the workspace has no data key: encrypt a property first"));
             }
             let mut plan = Plan::default();
             let number = new.add(&mut plan, &self.master, register, &workspace, &by.cause, now)?;
-            Ok((plan, number))
+            let repeated = repeated.map(|key| key.record(Some(&workspace), &number.to_string(), now));
+            Ok((plan.and(repeated), number))
         })
         .await
     }
@@ -195,8 +199,11 @@ impl NewKey {
         now: Timestamp,
     ) -> Result<u32, AccessError> {
         let number = 1 + register.data_keys(workspace).last().map_or(0, |key| key.number);
-        if number > DATA_KEYS_MAX {
-            return Err(AccessError::State("the workspace has as many versions of its data key as one may have"));
+        if register.data_keys(workspace).filter(|key| key.destroyed.is_none()).count() >= DATA_KEYS_MAX {
+            return Err(AccessError::State(
+                "the workspace has as many versions of its data key as one may have: no further one is made, and the \
+                 newest goes on encrypting",
+            ));
         }
         let wrapped = wrap(master, workspace, number, &self.key, self.nonce)?.into();
         let record = DataKeyRecord {

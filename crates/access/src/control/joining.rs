@@ -6,6 +6,7 @@ use domain::access::principal::{Principal, Subject};
 use domain::access::record::{Invitation, Membership, Record, Versioned};
 use domain::access::register::Register;
 use domain::access::rights::Role;
+use domain::limits::{INVITATIONS_KEPT_MAX, INVITATIONS_MAX};
 use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use serde_json::json;
@@ -17,8 +18,6 @@ use crate::secret_text::SecretText;
 
 /// How long an invitation can be accepted, in seconds.
 const INVITATION_S: i64 = 72 * 3_600;
-/// Most open invitations of one workspace.
-const INVITATIONS_MAX: usize = 10_000;
 
 /// An invitation that was made. Its token cannot be had again.
 #[derive(Debug, Clone)]
@@ -59,6 +58,11 @@ impl NewInvitation {
         }
         if register.invitations(workspace, None).filter(|open| is_open(open, now)).count() >= INVITATIONS_MAX {
             return Err(AccessError::State("the workspace has as many open invitations as one may have"));
+        }
+        if register.invitations_kept(workspace) >= INVITATIONS_KEPT_MAX {
+            let why = "the workspace has as many invitations as one may have with those that have ended, which are \
+                       forgotten 30 days after their end";
+            return Err(AccessError::State(why));
         }
         let invitation = Invitation {
             id: self.id,

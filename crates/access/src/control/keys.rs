@@ -10,7 +10,7 @@ use domain::access::principal::{Refusal, Subject};
 use domain::access::record::{ApiKey, KeyOrigin, Record, Versioned};
 use domain::access::register::Register;
 use domain::access::rights::{KeyScope, KeyScopes};
-use domain::limits::KEYS_MAX;
+use domain::limits::{KEYS_KEPT_MAX, KEYS_MAX};
 use domain::rate::Rate;
 use domain::tenant::TenantId;
 use domain::time::{MICROS_PER_SECOND, Timestamp};
@@ -369,8 +369,13 @@ fn new_key(
     Ok(key)
 }
 
-/// Refuses one more key to a workspace that has `max` which were not revoked.
+/// Refuses one more key to a workspace that has `max` which were not revoked, or as many as it may with those that were.
 fn check_room(register: &Register, workspace: Option<&TenantId>, max: usize) -> Result<(), AccessError> {
+    if register.keys_kept(workspace) >= KEYS_KEPT_MAX {
+        let why = "the workspace has as many keys as one may have with those that have ended, which are forgotten 30 \
+                   days after their end";
+        return Err(AccessError::State(why));
+    }
     if register.has_room_for_key(workspace, max) {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //! old key what was wrapped is wrapped anew; what was hashed with it cannot be, and ends, and so does all of it when the
 //! old key is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::access::audit::Cause;
 use domain::access::record::{
@@ -20,15 +20,8 @@ use crate::failure::AccessError;
 use crate::master_key::MasterKey;
 use crate::random::bytes;
 
-/// Whether anything in the register is of no use without its master key.
-///
-/// # Errors
-/// When the store cannot be read.
-pub async fn needs_master(store: &dyn Store) -> Result<bool, PortError> {
-    let mut needs = false;
-    store.load(Revision::default(), &mut |record| needs |= ended(record, Timestamp::MIN).is_some()).await?;
-    Ok(needs)
-}
+/// Most things that a refusal names.
+const NAMED_MAX: usize = 10;
 
 /// Whether the register holds a data key, without which properties can be neither encrypted nor read.
 ///
@@ -40,23 +33,105 @@ pub async fn has_data_keys(store: &dyn Store) -> Result<bool, PortError> {
     Ok(has)
 }
 
-/// Whether a master key opens what the register holds: the newest data key of each workspace, signing secrets, the keys of
-/// access tokens.
+/// How a master key fits the records of a register.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MasterFit {
+    /// Whether any of them is of no use without its master key.
+    pub needs_one: bool,
+    /// How many it opens.
+    pub opened: usize,
+    /// Those that it does not open, in words: first data keys, whose loss is the worst, the keys of access tokens, and
+    /// signing secrets.
+    pub sealed: BTreeSet<String>,
+}
+
+impl MasterFit {
+    /// Counts a record; without a key, none opens.
+    pub fn count(&mut self, record: &Record, master: Option<&MasterKey>) {
+        self.needs_one |= ended(record.clone(), Timestamp::MIN).is_some();
+        let Some((what, is_opened)) = opens_record(record, master) else { return };
+        if is_opened {
+            self.opened += 1;
+        } else {
+            self.sealed.insert(what);
+        }
+    }
+
+    /// Whether the key is that of these records.
+    pub fn fits(&self) -> bool {
+        self.sealed.is_empty()
+    }
+}
+
+/// How a master key fits what the register holds.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn opens(store: &dyn Store, master: &MasterKey) -> Result<bool, PortError> {
-    let mut opens = true;
-    store.load(Revision::default(), &mut |record| opens &= opens_record(master, &record)).await?;
-    Ok(opens)
+pub async fn master_fit(store: &dyn Store, master: Option<&MasterKey>) -> Result<MasterFit, PortError> {
+    let mut fit = MasterFit::default();
+    store.load(Revision::default(), &mut |record| fit.count(&record, master)).await?;
+    Ok(fit)
 }
 
-fn opens_record(master: &MasterKey, record: &Record) -> bool {
-    match record {
-        Record::DataKey(key) if key.destroyed.is_none() => data_keys::unwrap(master, key).is_ok(),
-        Record::SigningSecret(secret) if secret.revoked.is_none() => secrets::unwrap(master, secret).is_ok(),
-        Record::TokenKey(key) if !key.wrapped.is_empty() => token_keys::unwrap(master, key).is_ok(),
-        _ => true,
+/// What is wrapped in a record, and whether the key opens it; nothing of a record that holds nothing of the kind, or has
+/// ended.
+fn opens_record(record: &Record, master: Option<&MasterKey>) -> Option<(String, bool)> {
+    Some(match record {
+        Record::DataKey(key) if key.destroyed.is_none() => {
+            let what = format!("data key {} of workspace '{}'", key.number, key.workspace);
+            (what, master.is_some_and(|master| data_keys::unwrap(master, key).is_ok()))
+        }
+        Record::SigningSecret(secret) if secret.revoked.is_none() => {
+            let what = format!("signing secret {} of workspace '{}'", secret.id, secret.workspace);
+            (what, master.is_some_and(|master| secrets::unwrap(master, secret).is_ok()))
+        }
+        Record::TokenKey(key) if !key.wrapped.is_empty() => {
+            let what = format!("key {} of access tokens", key.kid);
+            (what, master.is_some_and(|master| token_keys::unwrap(master, key).is_ok()))
+        }
+        _ => return None,
+    })
+}
+
+/// What to do about what the old master key does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfSealed {
+    /// Change nothing: it may be the wrong key.
+    Refuse,
+    /// Give it up: the key that opens it is lost.
+    GiveUp,
+}
+
+/// Why the master key is not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// The old key does not open everything, or is not there. Nothing has changed.
+    #[error(
+        "the old master key does not open {}: give the right one, or, if it is lost, say so, and what only it opens is \
+         given up for good",
+        named(.0)
+    )]
+    Sealed(Vec<String>),
+    /// The new key is the one that the register is wrapped under already. Nothing has changed.
+    #[error("the new master key is the one that opens the register already: put another one in its place")]
+    NotNew,
+    /// The register cannot be read or written.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
+
+impl From<PortError> for ReplaceError {
+    fn from(why: PortError) -> Self {
+        Self::Access(why.into())
+    }
+}
+
+/// The first of many things.
+fn named(all: &[String]) -> String {
+    let first = all.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 
@@ -73,18 +148,43 @@ pub struct MasterReplaced {
 
 /// Has the register wrapped under the master key `new`. What `old` opens is wrapped anew, everything else that needs a
 /// master key ends: keys that were made elsewhere and sessions that are held by tokens in any case, since they are known by
-/// codes under the old one. A workspace whose data key is lost and that still encrypts gets a new one.
+/// codes under the old one, and the keys of access tokens, of which a new one is made. That one tells from now on which of
+/// the two master keys is in force, whatever else the register holds. A workspace whose data key is lost and that still
+/// encrypts gets a new one.
 ///
 /// # Errors
-/// When the store cannot be read or written.
+/// [`ReplaceError`].
 pub async fn replace_master(
     store: &dyn Store,
     old: Option<&MasterKey>,
     new: &MasterKey,
+    if_sealed: IfSealed,
+    now: Timestamp,
+) -> Result<MasterReplaced, ReplaceError> {
+    let mut all = Vec::new();
+    store.load(Revision::default(), &mut |record| all.push(record)).await?;
+    let (mut of_old, mut of_new) = (MasterFit::default(), MasterFit::default());
+    for record in &all {
+        of_old.count(record, old);
+        of_new.count(record, Some(new));
+    }
+    if of_new.opened > 0 {
+        return Err(ReplaceError::NotNew);
+    }
+    if if_sealed == IfSealed::Refuse && !of_old.fits() {
+        return Err(ReplaceError::Sealed(of_old.sealed.into_iter().collect()));
+    }
+    Ok(replace(store, all, old, new, now).await?)
+}
+
+async fn replace(
+    store: &dyn Store,
+    all: Vec<Record>,
+    old: Option<&MasterKey>,
+    new: &MasterKey,
     now: Timestamp,
 ) -> Result<MasterReplaced, AccessError> {
-    let (mut all, mut rules, mut numbers) = (Vec::new(), Vec::new(), BTreeMap::<TenantId, (u32, bool)>::new());
-    store.load(Revision::default(), &mut |record| all.push(record)).await?;
+    let (mut rules, mut numbers) = (Vec::new(), BTreeMap::<TenantId, (u32, bool)>::new());
     let cause = Cause::command();
     let mut audit = vec![cause.draft(None, now, "master-key.replace", "server")];
     let (mut replaced, mut records) = (MasterReplaced::default(), Vec::new());
@@ -123,6 +223,9 @@ pub async fn replace_master(
             records.push(Record::DataKey(DataKeyRecord { workspace, number, wrapped, destroyed: None, versioned }));
         }
     }
+    let of_tokens = token_keys::generate(new, now)?;
+    audit.push(cause.draft(None, now, "token-key.rotate", format!("token-key:{}", of_tokens.kid)));
+    records.push(Record::TokenKey(of_tokens));
     store.commit(&RegisterCommit { records, audit, ..RegisterCommit::default() }).await?;
     Ok(replaced)
 }

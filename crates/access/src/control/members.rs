@@ -8,7 +8,7 @@ use domain::access::ids::{InvitationId, UserId};
 use domain::access::principal::Subject;
 use domain::access::record::{Invitation, Membership, Record, User, UserStatus, Workspace};
 use domain::access::register::Register;
-use domain::access::rights::Role;
+use domain::access::rights::{Permission, Rights, Role};
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use serde_json::json;
@@ -79,7 +79,11 @@ impl AccessControl {
             if (before.role, before.decrypts) == (role, decrypts) {
                 return Ok((Plan::default(), before.clone()));
             }
-            if decrypts && !before.decrypts {
+            // Who does not read events sees none in plain text, whatever an owner has granted.
+            let sees = |role: Option<Role>, decrypts: bool| {
+                decrypts && role.is_some_and(|role| Rights::of_role(role).allow(Permission::ReadEvents))
+            };
+            if (decrypts && !before.decrypts) || (sees(role, decrypts) && !sees(before.role, before.decrypts)) {
                 check_may_let_decrypt(by)?;
             }
             let is_own = matches!(by.principal.subject, Subject::Person(own, _) if own == user);

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use domain::access::ids::SecretId;
-use domain::access::principal::{Principal, Refusal};
+use domain::access::principal::{Principal, Refusal, Subject};
 use domain::access::record::{Record, SigningSecret, Versioned};
+use domain::limits::{SECRETS_KEPT_MAX, SECRETS_MAX};
 use domain::time::Timestamp;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -21,8 +22,6 @@ use crate::signatures::{self, SignatureHeader};
 
 /// What secrets are encrypted for.
 const PURPOSE: &str = "signing secret";
-/// Most secrets of one workspace that were not revoked.
-const SECRETS_MAX: usize = 1_000;
 
 /// Encrypts a secret for its row.
 pub(super) fn wrap(master: &MasterKey, id: SecretId, secret: &[u8], nonce: [u8; 12]) -> Result<Vec<u8>, WrapError> {
@@ -54,16 +53,21 @@ pub struct MadeSecret {
     pub text: SecretText,
 }
 
-/// A signed request whose body has not been compared yet, and who it acts for if that fits.
+/// A signed request whose body has not been compared yet. Who it acts for is told when its signature fits; before that
+/// nothing is, neither whose the secret is nor whether there is one.
 #[derive(Debug, Clone)]
 pub struct SignedRequest {
-    /// Who.
-    pub principal: Principal,
+    id: SecretId,
     header: SignatureHeader,
-    secret: Arc<SigningSecret>,
+    secret: Option<Arc<SigningSecret>>,
 }
 
 impl SignedRequest {
+    /// Who it says that it is of.
+    pub fn subject(&self) -> Subject {
+        Subject::Signature(self.id)
+    }
+
     /// The id of an event of the request that has none: the same for the same signature.
     pub fn event_id(&self, index: usize) -> String {
         self.header.event_id(index)
@@ -91,6 +95,11 @@ impl AccessControl {
             refuse_repeated(repeated, register, now)?;
             if register.secrets(&workspace, None).filter(|secret| secret.revoked.is_none()).count() >= SECRETS_MAX {
                 return Err(AccessError::State("the workspace has as many signing secrets as one may have"));
+            }
+            if register.secrets_kept(&workspace) >= SECRETS_KEPT_MAX {
+                let why = "the workspace has as many signing secrets as one may have with those that have ended, which \
+                           are forgotten 30 days after their end";
+                return Err(AccessError::State(why));
             }
             check_secret_within(register, by, new.expires)?;
             if new.expires.is_some_and(|expires| expires <= now) {
@@ -144,40 +153,48 @@ impl AccessControl {
         .await
     }
 
-    /// Who a signed request acts for, if its body fits, which is compared when it has come.
+    /// Reads what a request says of its signature, which is compared with its body when that has come.
     ///
     /// # Errors
-    /// [`AccessError`].
+    /// [`AccessError`] when the header cannot be read, or its time is not about now.
     pub async fn begin_signed(&self, header: &str) -> Result<SignedRequest, AccessError> {
         let header = SignatureHeader::parse(header).map_err(|why| AccessError::invalid("Nilometer-Signature", why))?;
         let now = self.clock.now();
         header.check_time(now).map_err(|why| AccessError::invalid("Nilometer-Signature", why))?;
+        // Those that are no ids are known to be none by everybody.
         let id = SecretId::parse(header.key_id()).map_err(|_| Refusal::WrongSignature)?;
         if self.register.read().secret(id).is_none() {
             self.seek().await;
         }
-        let (secret, principal) = self.register.read().authenticate_signer(id, now)?;
-        Ok(SignedRequest { principal, header, secret })
+        let secret = self.register.read().secret(id).filter(|secret| secret.revoked.is_none()).cloned();
+        Ok(SignedRequest { id, header, secret })
     }
 
-    /// Compares the signature with the request as it was sent.
+    /// Compares the signature with the request as it was sent, and says who that acts for.
     ///
     /// # Errors
-    /// [`AccessError::Refused`] with `WrongSignature` when it does not fit.
+    /// [`AccessError::Refused`] with `WrongSignature` when it does not fit, or there is no such secret.
     pub fn check_signed(
         &self,
         signed: &SignedRequest,
         method: &str,
         target: &str,
         body: &[u8],
-    ) -> Result<(), AccessError> {
-        let secret = self.opened.get(&signed.secret, || {
-            let opened = unwrap(&self.master, &signed.secret)?;
-            let secret = signatures::SigningSecret::from_parts(signed.secret.id.as_str(), &opened);
-            secret.map_err(|why| AccessError::Failed("open a signing secret", why.into()))
-        })?;
+    ) -> Result<Principal, AccessError> {
+        let failed = |why: signatures::InvalidSecret| AccessError::Failed("open a signing secret", why.into());
+        let secret = match &signed.secret {
+            Some(secret) => self.opened.get(secret, || {
+                let opened = unwrap(&self.master, secret)?;
+                signatures::SigningSecret::from_parts(secret.id.as_str(), &opened).map_err(failed)
+            })?,
+            // As much work as for one that there is.
+            None => Arc::new(signatures::SigningSecret::from_parts(signed.id.as_str(), &[0; 32]).map_err(failed)?),
+        };
         let fits = signed.header.verify(&secret, method, target, body);
-        fits.map_err(|_| AccessError::Refused(Refusal::WrongSignature))
+        if fits.is_err() || signed.secret.is_none() {
+            return Err(AccessError::Refused(Refusal::WrongSignature));
+        }
+        Ok(self.register.read().authenticate_signer(signed.id, self.clock.now())?)
     }
 }
 

@@ -1,13 +1,13 @@
 //! What can only be seen from inside: limits that would take long to reach, and that nothing prints a secret.
 
-#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
-use domain::access::ids::KeyId;
+use domain::access::ids::{InvitationId, KeyId, SecretId};
 use domain::access::key_text::KeyPurpose;
 use domain::access::principal::Subject;
-use domain::access::record::ApiKey;
+use domain::access::record::{ApiKey, Invitation, SigningSecret};
 use domain::access::rights::{KeyScope, KeyScopes, Rights, Role};
-use domain::limits::{KEYS_MAX, SECRETS_OPENED_MAX};
+use domain::limits::{INVITATIONS_KEPT_MAX, KEYS_KEPT_MAX, KEYS_MAX, SECRETS_KEPT_MAX, SECRETS_OPENED_MAX};
 use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 
@@ -77,13 +77,52 @@ async fn i6_a_workspace_has_no_more_keys_than_it_may_whichever_way_they_are_made
     control.create_key(&by(), Some(&acme()), new_key(None), None).await.unwrap();
 }
 
+/// Found in November 2026: only what is open was counted, so making and revoking in a loop filled the memory for 30 days.
+#[tokio::test]
+async fn i6_what_has_ended_is_counted_until_it_is_forgotten() {
+    fn full<T>(told: Result<T, AccessError>, of: &str) {
+        let Err(AccessError::State(why)) = told else { panic!("{of} were made") };
+        assert!(why.contains(of) && why.contains("with those that have ended, which are forgotten 30 days"), "{why}");
+    }
+    let (control, now) = (control().await, Timestamp::from_micros(1_700_000_000_000_000));
+    let key = control.create_key(&by(), Some(&acme()), new_key(None), None).await.unwrap();
+    let new = || NewSecret { name: "edge".to_owned(), project: None, expires: None };
+    let secret = control.create_secret(&by(), new(), None).await.unwrap().secret;
+    let invitation = control.invite(&by(), "ann@example.com", Role::Viewer, None).await.unwrap().invitation;
+    {
+        let mut register = control.register.write();
+        for n in 1..KEYS_KEPT_MAX {
+            let id = KeyId::parse(&format!("{n:012}")).unwrap();
+            register.apply(Record::ApiKey(ApiKey { id, revoked: Some(now), ..ApiKey::clone(&key.key) }));
+        }
+        for n in 1..SECRETS_KEPT_MAX {
+            let id = SecretId::parse(&format!("{n:012}")).unwrap();
+            let ended = SigningSecret { id, revoked: Some(now), ..SigningSecret::clone(&secret) };
+            register.apply(Record::SigningSecret(ended));
+        }
+        for n in 1..INVITATIONS_KEPT_MAX {
+            let id = InvitationId::parse(&format!("{n:012}")).unwrap();
+            let mut token_hash = [0; 32];
+            token_hash[..8].copy_from_slice(&n.to_le_bytes());
+            let ended = Invitation { id, token_hash, closed: Some(now), ..invitation.clone() };
+            register.apply(Record::Invitation(ended));
+        }
+    }
+    full(control.create_key(&by(), Some(&acme()), new_key(None), None).await, "keys");
+    full(control.rotate_key(&by(), Some(&acme()), key.key.id.as_str(), 0, None, None).await, "keys");
+    full(control.create_secret(&by(), new(), None).await, "signing secrets");
+    full(control.invite(&by(), "bob@example.com", Role::Viewer, None).await, "invitations");
+    control.revoke_key(&by(), Some(&acme()), key.key.id.as_str(), None).await.unwrap();
+    control.create_key(&by(), None, NewKey { scopes: KeyScopes::NONE, ..new_key(None) }, None).await.unwrap();
+}
+
 #[tokio::test]
 async fn i6_decrypted_secrets_are_few_and_given_up_when_they_change() {
     let control = control().await;
     let new = NewSecret { name: "edge".to_owned(), project: None, expires: None };
     let made = control.create_secret(&by(), new, None).await.unwrap();
     let open = |version: u64| {
-        let mut record = domain::access::record::SigningSecret::clone(&made.secret);
+        let mut record = SigningSecret::clone(&made.secret);
         record.versioned.version = version;
         let opened = control.opened.get(&record, || {
             let secret =
@@ -96,8 +135,8 @@ async fn i6_decrypted_secrets_are_few_and_given_up_when_they_change() {
     control.revoke_secret(&by(), made.secret.id.as_str(), None).await.unwrap();
     assert_eq!(control.opened.len(), 0);
     for n in 0..SECRETS_OPENED_MAX * 2 {
-        let mut record = domain::access::record::SigningSecret::clone(&made.secret);
-        record.id = domain::access::ids::SecretId::parse(&format!("{n:012}")).unwrap();
+        let mut record = SigningSecret::clone(&made.secret);
+        record.id = SecretId::parse(&format!("{n:012}")).unwrap();
         let secret = || signatures::SigningSecret::from_parts(record.id.as_str(), &[1; 32]);
         control.opened.get(&record, || secret().map_err(|why| AccessError::Failed("open", why.into()))).unwrap();
     }

@@ -26,6 +26,14 @@ pub(super) fn unwrap(master: &MasterKey, key: &TokenKeyRecord) -> Result<Zeroizi
     master.unwrap(PURPOSE, &key.kid, &key.wrapped)
 }
 
+/// A new key, which signs from now on.
+pub(super) fn generate(master: &MasterKey, now: Timestamp) -> Result<TokenKeyRecord, AccessError> {
+    let key = TokenKey::generate()?;
+    let kid = key.public().kid().to_owned();
+    let wrapped = master.wrap(PURPOSE, &kid, &key.seed()[..], bytes::<12>()?)?.into();
+    Ok(TokenKeyRecord { kid, wrapped, retired: None, versioned: Versioned::new(now) })
+}
+
 /// Whether a token of the key may still be on its way.
 fn is_in_use(key: &TokenKeyRecord, now: Timestamp) -> bool {
     let age_us = key.retired.map(|at| now.micros().saturating_sub(at.micros()));
@@ -42,9 +50,7 @@ impl AccessControl {
     }
 
     async fn new_token_key(self: &Arc<Self>, by: &By, replaces: bool) -> Result<String, AccessError> {
-        let key = TokenKey::generate()?;
-        let kid = key.public().kid().to_owned();
-        let wrapped = self.master.wrap(PURPOSE, &kid, &key.seed()[..], bytes::<12>()?)?;
+        let new = generate(&self.master, self.clock.now())?;
         self.change_by(by, |register, now| {
             let current = register.token_keys().find(|key| key.retired.is_none());
             if let Some(current) = current.filter(|_| !replaces) {
@@ -55,15 +61,15 @@ impl AccessControl {
                     "too many keys of access tokens were made within the hour: try again later",
                 ));
             }
-            let (wrapped, versioned) = (wrapped.into(), Versioned::new(now));
-            let new = TokenKeyRecord { kid: kid.clone(), wrapped, retired: None, versioned };
+            let new = TokenKeyRecord { versioned: Versioned::new(now), ..new };
+            let kid = new.kid.clone();
             let draft = by.cause.draft(None, now, "token-key.rotate", format!("token-key:{kid}"));
             let mut plan = Plan::of(Record::TokenKey(new), draft);
             for old in register.token_keys().filter(|key| key.retired.is_none()) {
                 let (retired, versioned) = (Some(now), old.versioned.next(now));
                 plan.records.push(Record::TokenKey(TokenKeyRecord { retired, versioned, ..old.clone() }));
             }
-            Ok((plan, kid.clone()))
+            Ok((plan, kid))
         })
         .await
     }

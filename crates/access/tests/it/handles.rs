@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::control::{EncryptionChange, EncryptionOfRegister, MasterReplaced, NewKey, needs_master, replace_master};
+use access::control::{
+    EncryptionChange, EncryptionOfRegister, IfSealed, MasterReplaced, NewKey, master_fit, replace_master,
+};
 use access::master_key::MasterKey;
 use access::tokens::TokenNames;
 use access::{AccessControl, AccessError, AccessParts, By, Caller, Presented};
@@ -138,13 +140,14 @@ async fn what_a_lost_master_key_opened_is_given_up_and_the_rest_goes_on() {
     let made = made.expose();
     let theirs = "a-key-that-was-made-elsewhere";
     control.create_key(&by(), Some(&acme()), new_key("theirs", Some(theirs)), None).await.unwrap();
-    assert!(needs_master(&store.reopen()).await.unwrap() && !needs_master(&MemoryCatalog::new()).await.unwrap());
+    assert!(master_fit(&store.reopen(), None).await.unwrap().needs_one);
+    assert!(!master_fit(&MemoryCatalog::new(), None).await.unwrap().needs_one);
     assert_eq!(opens(&control, theirs), Ok(()));
     let wrong = AccessControl::load(parts(&store, &clock, "08")).await;
     assert!(matches!(wrong, Err(AccessError::Failed(..))), "another master key is told at the start: {wrong:?}");
 
     let new = MasterKey::parse(&"08".repeat(32)).unwrap();
-    let replaced = replace_master(&store.reopen(), None, &new, control.now()).await.unwrap();
+    let replaced = replace_master(&store.reopen(), None, &new, IfSealed::GiveUp, control.now()).await.unwrap();
     assert_eq!(replaced, MasterReplaced { rewrapped: 0, ended: 2, data_keys_lost: 0 });
     let control = open(&store, &clock, "08").await;
     assert_eq!((opens(&control, made), opens(&control, theirs)), (Ok(()), Err(Refusal::UnknownKey)));
@@ -155,29 +158,29 @@ async fn what_a_lost_master_key_opened_is_given_up_and_the_rest_goes_on() {
 }
 
 /// The owner of `acme`, as one who holds the folder.
-fn owner() -> By {
+pub(crate) fn owner() -> By {
     let workspace = Some(TenantScope::for_operator(acme()));
     let principal = Principal { workspace, rights: Rights::of_role(Role::Owner), ..by().principal };
     By { principal, ..by() }
 }
 
-async fn encrypt(control: &Arc<AccessControl>, path: &str) {
+pub(crate) async fn encrypt(control: &Arc<AccessControl>, path: &str) {
     let paths = Some(vec![(PropertyPath::parse(path).unwrap(), false)]);
     let change = EncryptionChange { paths, ..EncryptionChange::default() };
     control.change_encryption(&owner(), change, None).await.unwrap();
 }
 
-fn encryption(control: &Arc<AccessControl>) -> Arc<FieldEncryption> {
+pub(crate) fn encryption(control: &Arc<AccessControl>) -> Arc<FieldEncryption> {
     EncryptionOfRegister(Arc::clone(control)).of(&TenantScope::for_operator(acme())).unwrap()
 }
 
-const PLAIN: &str = r#"{"email":"a@b"}"#;
+pub(crate) const PLAIN: &str = r#"{"email":"a@b"}"#;
 
-fn sealed(control: &Arc<AccessControl>) -> String {
-    encryption(control).seal(EventId::native("e"), PLAIN).unwrap().unwrap()
+pub(crate) fn sealed(control: &Arc<AccessControl>) -> String {
+    encryption(control).seal(EventId::native("e"), PLAIN, usize::MAX).unwrap().unwrap()
 }
 
-fn shown(lens: &Lens, sealed: &str) -> String {
+pub(crate) fn shown(lens: &Lens, sealed: &str) -> String {
     lens.properties(EventId::native("e"), sealed).properties.into_owned()
 }
 
@@ -188,11 +191,11 @@ async fn another_master_key_opens_what_the_old_one_has_wrapped_and_a_wrong_one_s
     control.create_workspace(&by(), "acme", None, None).await.unwrap();
     encrypt(&control, "email").await;
     let first = sealed(&control);
-    assert_eq!(control.rotate_data_key(&owner()).await.unwrap(), 2);
+    assert_eq!(control.rotate_data_key(&owner(), None).await.unwrap(), 2);
     let second = sealed(&control);
     assert!(first != second && second == sealed(&control), "a retry is the same bytes");
     let [old, new] = ["07", "08"].map(|digits| MasterKey::parse(&digits.repeat(32)).unwrap());
-    let replaced = replace_master(&store.reopen(), Some(&old), &new, control.now()).await.unwrap();
+    let replaced = replace_master(&store.reopen(), Some(&old), &new, IfSealed::Refuse, control.now()).await.unwrap();
     assert_eq!(replaced, MasterReplaced { rewrapped: 2, ended: 1, data_keys_lost: 0 }, "but for the key of tokens");
     let wrong = AccessControl::load(parts(&store, &clock, "07")).await;
     let why = wrong.map(drop).unwrap_err().to_string();
@@ -204,7 +207,7 @@ async fn another_master_key_opens_what_the_old_one_has_wrapped_and_a_wrong_one_s
 
     // Lost: what it has encrypted is, and what comes is encrypted under a new one.
     let lost = MasterKey::parse(&"09".repeat(32)).unwrap();
-    let replaced = replace_master(&store.reopen(), None, &lost, control.now()).await.unwrap();
+    let replaced = replace_master(&store.reopen(), None, &lost, IfSealed::GiveUp, control.now()).await.unwrap();
     assert_eq!((replaced.rewrapped, replaced.data_keys_lost), (0, 2));
     let control = open(&store, &clock, "09").await;
     let lens = encryption(&control).lens();
@@ -224,7 +227,7 @@ async fn what_one_process_encrypts_from_now_on_another_does_within_the_time_that
     encrypt(&one, "email").await;
     other.refresh().await.unwrap();
     assert_eq!(sealed(&one), sealed(&other));
-    one.rotate_data_key(&owner()).await.unwrap();
+    one.rotate_data_key(&owner(), None).await.unwrap();
     let newer = sealed(&one);
     assert_eq!(shown(&encryption(&other).lens(), &newer), r#"{"email":"<unreadable>"}"#);
     other.refresh().await.unwrap();

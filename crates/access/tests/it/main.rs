@@ -3,5 +3,6 @@
 
 mod external;
 mod handles;
+mod master;
 mod seeking;
 mod upkeep;

@@ -76,7 +76,8 @@ async fn made_up_credentials_lead_to_one_look_a_second() {
         let cookie = both.two.authenticate(Presented::Cookie("made up"), None).await;
         assert_eq!(cookie.err(), Some(Refusal::SessionEnded));
         let signature = format!("t={},k=AAAAAAAAAAAA,v1={}", both.clock_s(), "0".repeat(64));
-        let told = both.two.begin_signed(&signature).await;
+        let signed = both.two.begin_signed(&signature).await.unwrap();
+        let told = both.two.check_signed(&signed, "POST", "/v1/events", b"");
         assert!(matches!(told, Err(AccessError::Refused(Refusal::WrongSignature))), "{told:?}");
     }
     assert_eq!(calls(), before + 1);

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use access::By;
 use access::control::CreationKey;
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use domain::tenant::TenantScope;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use pipeline::shares::Share;
 use serde::de::DeserializeOwned;
 
-use super::body::read_in_time;
+use super::body::{BodyShare, read_in_time};
 use super::idempotency::idempotency_key;
 use crate::problem::{Problem, ProblemKind};
 use crate::shape::Object;
@@ -53,7 +52,7 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<ApiState>> for
     }
 }
 
-async fn read(head: &Parts, mut body: Body, bytes_max: usize, api: &ApiState) -> Result<(Vec<u8>, Share), Problem> {
+async fn read(head: &Parts, mut body: Body, bytes_max: usize, api: &ApiState) -> Result<(Vec<u8>, BodyShare), Problem> {
     read_in_time(head, &mut body, bytes_max, &api.body_bytes, api.pipeline.limits().body_timeout).await
 }
 
@@ -69,8 +68,36 @@ impl<T, const BYTES_MAX: usize> Creating<T, BYTES_MAX> {
     /// What the request is recognised by when it comes again.
     pub(crate) fn key(&self, by: &By) -> Option<CreationKey> {
         let (key, route, body) = self.repeated.as_ref()?;
-        let workspace = by.principal.workspace.as_ref().map(TenantScope::tenant);
-        Some(CreationKey::new(&by.cause.actor.to_string(), workspace, route, key, body))
+        Some(creation_key(by, route, key, body))
+    }
+}
+
+fn creation_key(by: &By, route: &str, key: &str, body: &[u8]) -> CreationKey {
+    let workspace = by.principal.workspace.as_ref().map(TenantScope::tenant);
+    CreationKey::new(&by.cause.actor.to_string(), workspace, route, key, body)
+}
+
+/// As [`Creating`], of a request whose route alone says what is to be made: its body is not read.
+#[derive(Debug)]
+pub(crate) struct Bodiless {
+    /// The key and the route.
+    repeated: Option<(String, String)>,
+}
+
+impl Bodiless {
+    /// What the request is recognised by when it comes again.
+    pub(crate) fn key(&self, by: &By) -> Option<CreationKey> {
+        let (key, route) = self.repeated.as_ref()?;
+        Some(creation_key(by, route, key, &[]))
+    }
+}
+
+impl FromRequestParts<Arc<ApiState>> for Bodiless {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<ApiState>) -> Result<Self, Problem> {
+        let key = idempotency_key(&parts.headers)?.map(str::to_owned);
+        Ok(Self { repeated: key.map(|key| (key, parts.uri.path().to_owned())) })
     }
 }
 

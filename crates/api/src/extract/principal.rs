@@ -2,6 +2,7 @@
 //! workspace is meant, and holds the rights against what the route needs. A handler can reach a tenant's data only
 //! through the types here, and the ones that take a key which is bound to a project hand that project over.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,10 +20,9 @@ use http::header::HeaderValue;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
-use super::arrival::{Identified, identify, refused};
+use super::arrival::{Identified, Proof, SIGNATURE, Shown, address_of, identify, refused, signature};
 use super::credential::{bearer, workspace_named};
 use crate::browser::{self, OwnOrigin, check_same_origin};
-use crate::client_address::ClientAddress;
 use crate::needs::Needs;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_tenant::{Access, RequestTenant};
@@ -94,11 +94,65 @@ pub(crate) struct WriteScope {
 
 /// Who sends events. Whose they are is told when the body is there, since a signature covers it.
 #[derive(Debug)]
-pub(crate) struct IngestScope {
-    entered: Entered,
+pub(crate) struct IngestScope(Entering);
+
+/// Who sends events, as far as it is known without the body.
+#[derive(Debug)]
+enum Entering {
+    Known(Entered),
+    Signed(Box<SignedHead>),
+}
+
+/// What a signature is held against beside the body, and what is to be looked at when it fits.
+#[derive(Debug)]
+struct SignedHead {
+    signed: SignedRequest,
     method: Method,
     target: String,
+    /// The workspace that the request names.
+    named: Option<String>,
     address: Option<IpAddr>,
+    proof: Proof,
+    tenant: Option<RequestTenant>,
+}
+
+impl SignedHead {
+    fn read(signed: SignedRequest, parts: &Parts) -> Result<Self, Problem> {
+        let target = match parts.extensions.get::<SentTarget>() {
+            Some(SentTarget(target)) => target.as_str().to_owned(),
+            None => parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
+        };
+        Ok(Self {
+            signed,
+            method: parts.method.clone(),
+            target,
+            named: workspace_named(parts)?.map(Cow::into_owned),
+            address: address_of(parts),
+            proof: parts.extensions.get::<Proof>().cloned().unwrap_or_default(),
+            tenant: parts.extensions.get::<RequestTenant>().cloned(),
+        })
+    }
+
+    /// The workspace of the request, once its signature fits. Only from then on anything is counted for the secret or the
+    /// workspace, held for it or told of it.
+    fn enter(self, api: &ApiState, body: &[u8]) -> Result<Entered, Problem> {
+        let principal = api.access.check_signed(&self.signed, self.method.as_str(), &self.target, body);
+        let caller = Caller::Principal(principal.map_err(|why| Problem::from(why).at(SIGNATURE))?);
+        let principal = api.access.enter(&caller, self.named.as_deref()).map_err(|why| refused(why, SIGNATURE))?;
+        let scope = principal.workspace.clone().ok_or_else(|| refused(Refusal::WorkspaceRequired, SIGNATURE))?;
+        let (limits, rates) = (api.pipeline.rate_limits(), api.access.register().rates_of(&principal));
+        let counted = limits.credential(&principal.subject, self.address, rates.key);
+        let (standing, sender) = (counted.unwrap_or_default(), Some((scope.tenant().clone(), rates)));
+        self.proof.give(Shown { standing, sender });
+        counted?;
+        limits.workspace(scope.tenant(), rates.workspace.requests)?;
+        limits.check_events(scope.tenant(), rates.workspace.events)?;
+        if let Some(request) = &self.tenant {
+            request.set(scope.tenant(), Access::Write);
+        }
+        api.write_response_budget.check_own_room(scope.tenant())?;
+        Ok(Entered { scope, principal, rates })
+    }
 }
 
 impl IngestScope {
@@ -107,17 +161,10 @@ impl IngestScope {
     /// # Errors
     /// 401 when the request is signed and its signature does not fit.
     pub(crate) fn with_body(self, api: &ApiState, body: &[u8]) -> Result<Sending, Problem> {
-        let Entered { scope, principal, signed, rates } = self.entered;
-        if let Some(signed) = signed {
-            let checked = api.access.check_signed(&signed, self.method.as_str(), &self.target, body);
-            if let Err(why) = checked {
-                // Whoever it was has shown nothing.
-                api.pipeline.rate_limits().address(self.address)?;
-                return Err(Problem::from(why).at("Nilometer-Signature"));
-            }
-            // Only now it is known to be the workspace's.
-            api.pipeline.rate_limits().workspace(scope.tenant(), rates.workspace.requests)?;
-        }
+        let Entered { scope, principal, rates } = match self.0 {
+            Entering::Known(entered) => entered,
+            Entering::Signed(head) => head.enter(api, body)?,
+        };
         // The body may have taken long to arrive.
         if !api.access.still_allows(&principal, Permission::WriteEvents) {
             return Err(Problem::new(ProblemKind::Unauthorized, "the credential has ended while the body was sent"));
@@ -262,25 +309,26 @@ impl FromRequestParts<Arc<ApiState>> for IngestScope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
+        if let Some(signed) = signature(parts, api).await? {
+            // No key begins with a zero byte.
+            let credential = CredentialHash::of(Some(&format!("\0{}", signed.subject())));
+            let sender = Sender { credential, signature: Some(signed.event_id(0)) };
+            let head = SignedHead::read(signed, parts)?;
+            parts.extensions.insert(sender);
+            return Ok(Self(Entering::Signed(Box::new(head))));
+        }
         let entered = enter(parts, api, Access::Write, None).await?;
         // Before the body is read.
         api.pipeline.rate_limits().check_events(entered.scope.tenant(), entered.rates.workspace.events)?;
         api.write_response_budget.check_own_room(entered.scope.tenant())?;
         let credential = match &entered.principal.subject {
-            Subject::Person(..) | Subject::Signature(_) | Subject::External(_) => {
-                // No key begins with a zero byte.
+            Subject::Person(..) | Subject::External(_) => {
                 CredentialHash::of(Some(&format!("\0{}", entered.principal.subject)))
             }
             _ => CredentialHash::of(bearer(&parts.headers)?),
         };
-        let signature = entered.signed.as_ref().map(|signed| signed.event_id(0));
-        parts.extensions.insert(Sender { credential, signature });
-        let target = match parts.extensions.get::<SentTarget>() {
-            Some(SentTarget(target)) => target.as_str().to_owned(),
-            None => parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
-        };
-        let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
-        Ok(Self { entered, method: parts.method.clone(), target, address })
+        parts.extensions.insert(Sender { credential, signature: None });
+        Ok(Self(Entering::Known(entered)))
     }
 }
 
@@ -289,7 +337,7 @@ impl FromRequestParts<Arc<ApiState>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
         check_needs(parts, |needs| matches!(needs, Needs::Permission(Permission::ManageServer) | Needs::Metrics))?;
-        let identified = identify(parts, api, false).await?;
+        let identified = identify(parts, api).await?;
         let principal = match identified.caller {
             Caller::Principal(principal) => principal,
             Caller::Person(user, session) => person(user, session),
@@ -304,7 +352,7 @@ impl FromRequestParts<Arc<ApiState>> for Person {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
         check_needs(parts, |needs| *needs == Needs::Login)?;
-        let identified = identify(parts, api, false).await?;
+        let identified = identify(parts, api).await?;
         let Caller::Person(user, session) = identified.caller else {
             let detail = "this is for people: log in, and send the access token or the cookie";
             return Err(Problem::new(ProblemKind::Forbidden, detail).at(identified.header));
@@ -331,7 +379,6 @@ impl FromRequestParts<Arc<ApiState>> for Anyone {
 struct Entered {
     scope: TenantScope,
     principal: Principal,
-    signed: Option<SignedRequest>,
     rates: CallerRates,
 }
 
@@ -362,20 +409,17 @@ async fn enter(
         (None, Some(Needs::Events)) => Permission::ReadEvents,
         _ => return Err(Problem::internal("the route does not say which permission it needs")),
     };
-    let takes_signature = access == Access::Write && permission == Permission::WriteEvents;
-    let Identified { caller, header, signed } = identify(parts, api, takes_signature).await?;
+    let Identified { caller, header } = identify(parts, api).await?;
     let named = workspace_named(parts)?;
     let principal = api.access.enter(&caller, named.as_deref()).map_err(|why| refused(why, header))?;
     let scope = check_rights(parts, api, &principal, permission, header)?;
     let scope = scope.ok_or_else(|| refused(Refusal::WorkspaceRequired, header))?;
     let rates = api.access.register().rates_of(&principal);
-    if signed.is_none() {
-        api.pipeline.rate_limits().workspace(scope.tenant(), rates.workspace.requests)?;
-    }
+    api.pipeline.rate_limits().workspace(scope.tenant(), rates.workspace.requests)?;
     if let Some(request) = parts.extensions.get::<RequestTenant>() {
         request.set(scope.tenant(), access);
     }
-    Ok(Entered { scope, principal, signed, rates })
+    Ok(Entered { scope, principal, rates })
 }
 
 /// The workspace of a caller who has `permission`. That one has not is noted in the audit log, now and then.
@@ -397,7 +441,7 @@ fn check_rights(
 
 /// Who asks and from where, for what may be written to the audit log.
 fn by(parts: &Parts, principal: Principal) -> By {
-    let address = parts.extensions.get::<ClientAddress>().map(|address| address.get());
+    let address = address_of(parts);
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(Arc::from);
     By { cause: Cause { actor: Actor::Subject(principal.subject.clone()), address, request_id }, principal }
 }

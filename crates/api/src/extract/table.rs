@@ -15,13 +15,12 @@ use domain::limits::{
 use domain::reference::{Attributes, Change, Users};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
-use pipeline::shares::Share;
 use pipeline::{FairPermit, TableChange, WorkClass};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::body::read_in_time;
+use super::body::{BodyShare, read_in_time};
 use super::document::check_text;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_tenant::RequestTenant;
@@ -40,7 +39,7 @@ const USERS: &str = "user_metadata";
 #[derive(Debug)]
 pub(crate) struct TableText {
     bytes: Vec<u8>,
-    reservation: Share,
+    reservation: BodyShare,
     /// The permit to receive a large text.
     receiving: Option<FairPermit>,
 }
@@ -53,7 +52,7 @@ type UserPatch = Option<Arc<Change>>;
 pub(crate) struct TableBody {
     pub(crate) change: TableChange,
     /// The permits of its memory, of a large text and of the change, kept until the change is done.
-    pub(crate) held: (Share, Option<FairPermit>, FairPermit),
+    pub(crate) held: (BodyShare, Option<FairPermit>, FairPermit),
 }
 
 /// The changes of all users in a body.

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::access::ids::UserId;
+use domain::limits::AUTH_BODY_BYTES_MAX;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
 use serde::Deserialize;
@@ -17,9 +18,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{AuthRefusals, OpenRefusals};
 use crate::shape::{LoginBody, MeBody, MyWorkspaceBody, TokensBody, UserBody};
 use crate::state::ApiState;
-
-/// Largest body of these routes, in bytes.
-const AUTH_BYTES_MAX: usize = 16 << 10;
 
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
@@ -112,7 +110,7 @@ pub(crate) async fn login(
     State(api): State<Arc<ApiState>>,
     Anyone { by, cookies }: Anyone,
     _: Parameters<NoParameters>,
-    Document(fields): Document<LoginIn, AUTH_BYTES_MAX>,
+    Document(fields): Document<LoginIn, AUTH_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     cookies.check(fields.cookie)?;
     let login = api.access.log_in(&by, &fields.email, &fields.password, fields.cookie).await?;
@@ -130,7 +128,7 @@ pub(crate) async fn register(
     State(api): State<Arc<ApiState>>,
     Anyone { by, cookies }: Anyone,
     _: Parameters<NoParameters>,
-    Document(fields): Document<RegisterIn, AUTH_BYTES_MAX>,
+    Document(fields): Document<RegisterIn, AUTH_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     cookies.check(fields.cookie)?;
     let accepted = api.access.accept_invitation(&by, &fields.token, fields.name.as_deref(), &fields.password).await;
@@ -150,7 +148,7 @@ pub(crate) async fn refresh(
     State(api): State<Arc<ApiState>>,
     Anyone { by, .. }: Anyone,
     _: Parameters<NoParameters>,
-    Document(fields): Document<RefreshIn, AUTH_BYTES_MAX>,
+    Document(fields): Document<RefreshIn, AUTH_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let pair = api.access.refresh_tokens(&by, &fields.refresh_token).await;
     let pair = pair.map_err(|why| Problem::from(why).at_if(ProblemKind::Unauthorized, "refresh_token"))?;
@@ -184,7 +182,7 @@ pub(crate) async fn password(
     State(api): State<Arc<ApiState>>,
     Person { user, session, by, cookies }: Person,
     _: Parameters<NoParameters>,
-    Document(fields): Document<PasswordIn, AUTH_BYTES_MAX>,
+    Document(fields): Document<PasswordIn, AUTH_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let PasswordIn { current_password, new_password, cookie } = fields;
     cookies.check(cookie)?;
@@ -204,7 +202,7 @@ pub(crate) async fn reset(
     State(api): State<Arc<ApiState>>,
     Anyone { by, .. }: Anyone,
     _: Parameters<NoParameters>,
-    Document(fields): Document<ResetIn, AUTH_BYTES_MAX>,
+    Document(fields): Document<ResetIn, AUTH_BODY_BYTES_MAX>,
 ) -> Result<StatusCode, Problem> {
     api.access.reset_password(&by, &fields.token, &fields.password).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -235,7 +233,7 @@ pub(crate) async fn change_me(
     Person { user, by, .. }: Person,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<MeIn, AUTH_BYTES_MAX>,
+    Document(fields): Document<MeIn, AUTH_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let change = access::control::UserChange { name: Some(fields.name), status: None };
     let user = api.access.change_user(&by, user, change, version).await?;

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::calendar::DayRange;
-use domain::limits::QUERY_TIME_MAX;
+use domain::limits::{CUSTOMER_BODY_BYTES_MAX, QUERY_TIME_MAX};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
@@ -26,8 +26,6 @@ use crate::shape::{CustomerBody, Listing, UsageBody, given};
 use crate::state::ApiState;
 
 const LISTING: &str = "customers";
-/// Largest body of a change, in bytes.
-const CUSTOMER_BYTES_MAX: usize = 64 << 10;
 
 /// List customers
 ///
@@ -103,7 +101,7 @@ pub(crate) async fn change(
     Id(id): Id,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<CustomerChangeIn, CUSTOMER_BYTES_MAX>,
+    Document(fields): Document<CustomerChangeIn, CUSTOMER_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let usage = now_of(&api, &scope, &id).await?;
     let change = ProfileChange { name: fields.name, attributes: fields.attributes };

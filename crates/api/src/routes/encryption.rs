@@ -7,20 +7,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::encryption::EncryptedPath;
-use domain::limits::ENCRYPTED_PATHS_MAX;
+use domain::limits::{ENCRYPTED_PATHS_MAX, ENCRYPTION_BODY_BYTES_MAX};
 use domain::query::PropertyPath;
 use domain::tenant::TenantScope;
 use pipeline::is_read_property;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::extract::{Document, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag};
+use crate::extract::{Bodiless, CreatingKey, Document, IfMatch, NoParameters, Parameters, ReadScope, WriteScope, etag};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{EncryptionRefusals, TenantRefusals};
 use crate::state::ApiState;
-
-/// Largest body of a change, in bytes.
-const ENCRYPTION_BYTES_MAX: usize = 64 << 10;
 
 /// A path that is encrypted.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -118,7 +115,7 @@ pub(crate) async fn change(
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<EncryptionIn, ENCRYPTION_BYTES_MAX>,
+    Document(fields): Document<EncryptionIn, ENCRYPTION_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let paths = fields.paths.map(|paths| {
         if paths.len() > ENCRYPTED_PATHS_MAX {
@@ -134,17 +131,19 @@ pub(crate) async fn change(
 
 /// Renew the data key
 ///
-/// New events are encrypted with a new version of the key. What older versions have encrypted stays readable.
+/// New events are encrypted with a new version of the key. What older versions have encrypted stays readable. A workspace
+/// has at most 100 versions that were not destroyed; then this is answered 409.
 #[utoipa::path(
-    post, path = "/v1/settings/encryption/rotate", tag = "settings", operation_id = "rotate_data_key",
+    post, path = "/v1/settings/encryption/rotate", tag = "settings", operation_id = "rotate_data_key", params(CreatingKey),
     responses((status = 200, description = "As it is now", body = EncryptionBody, headers(("ETag" = String, description = "Its version"))), EncryptionRefusals),
 )]
 pub(crate) async fn rotate(
     State(api): State<Arc<ApiState>>,
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
+    repeated: Bodiless,
 ) -> Result<Response, Problem> {
-    api.access.rotate_data_key(&by).await?;
+    api.access.rotate_data_key(&by, repeated.key(&by)).await?;
     Ok(answer(body(&api, &scope)))
 }
 

@@ -125,8 +125,10 @@ pub(crate) async fn list(
     let place = |at: EventCursor| (at.time.micros(), u128::from_be_bytes(at.position.to_bytes()));
     let next = page.next.and_then(|at| cursors.after(&place(at)));
     let lens = api.access.lens(&by.principal);
-    let data: Result<_, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event, &lens)).collect();
-    Ok(Json(Listing { data: data?, next_cursor: next }))
+    let data: Result<Vec<_>, _> = page.rows.into_iter().map(|event| EventBody::new(&scope, event, &lens)).collect();
+    let data = data?;
+    api.metrics.values_unreadable(data.iter().map(EventBody::unreadable).sum());
+    Ok(Json(Listing { data, next_cursor: next }))
 }
 
 fn cursors(api: &ApiState, scope: &TenantScope, calendar: &Calendar, query: &EventQuery) -> Result<Cursors, Problem> {
@@ -180,5 +182,7 @@ pub(crate) async fn one(
     let event = event
         .filter(|event| project.takes(event.project.as_deref()))
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, "no event with this id is applied and kept").at("id"))?;
-    Ok(Json(EventBody::new(&scope, event, &api.access.lens(&by.principal))?))
+    let event = EventBody::new(&scope, event, &api.access.lens(&by.principal))?;
+    api.metrics.values_unreadable(event.unreadable());
+    Ok(Json(event))
 }

@@ -10,6 +10,7 @@ use domain::access::address::AddressRange;
 use domain::access::ids::{KeyId, SecretId};
 use domain::access::key_text::KeyPurpose;
 use domain::access::rights::KeyScopes;
+use domain::limits::KEY_BODY_BYTES_MAX;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use http::StatusCode;
@@ -25,8 +26,6 @@ use crate::routes::docs::ChangeRefusals;
 use crate::shape::{KeyBody, Listing, MadeKeyBody, MadeSecretBody, SecretBody, given, scopes};
 use crate::state::ApiState;
 
-/// Largest body of these routes, in bytes.
-pub(super) const KEY_BYTES_MAX: usize = 16 << 10;
 /// How long a rotated key goes on when the request does not say, in seconds.
 const OVERLAP_SEC_DEFAULT: u32 = 24 * 3_600;
 
@@ -189,7 +188,7 @@ pub(crate) async fn create(
     State(api): State<Arc<ApiState>>,
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
-    new: Creating<KeyIn, KEY_BYTES_MAX>,
+    new: Creating<KeyIn, KEY_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let key = new.key(&by);
     let made = api.access.create_key(&by, Some(scope.tenant()), new.fields.read()?, key).await?;
@@ -225,7 +224,7 @@ pub(crate) async fn change(
     Id(id): Id,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<KeyChangeIn, KEY_BYTES_MAX>,
+    Document(fields): Document<KeyChangeIn, KEY_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let expires = fields.expires.map(|at| at.as_deref().map(expires).transpose()).transpose()?;
     let addresses = fields.addresses.as_deref().map(addresses).transpose()?;
@@ -268,7 +267,7 @@ pub(crate) async fn rotate(
     Id(id): Id,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    new: Creating<RotationIn, KEY_BYTES_MAX>,
+    new: Creating<RotationIn, KEY_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let (key, overlap) = (new.key(&by), new.fields.overlap_sec.unwrap_or(OVERLAP_SEC_DEFAULT));
     let made = api.access.rotate_key(&by, Some(scope.tenant()), &id, overlap, version, key).await?;
@@ -307,7 +306,7 @@ pub(crate) async fn create_secret(
     State(api): State<Arc<ApiState>>,
     WriteScope { by, .. }: WriteScope,
     _: Parameters<NoParameters>,
-    new: Creating<SecretIn, KEY_BYTES_MAX>,
+    new: Creating<SecretIn, KEY_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let key = new.key(&by);
     let SecretIn { name, project, expires: until } = new.fields;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::access::ids::{InvitationId, UserId};
 use domain::access::principal::Subject;
 use domain::access::record::Membership;
+use domain::limits::MEMBER_BODY_BYTES_MAX;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -22,9 +23,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ChangeRefusals;
 use crate::shape::{InvitationBody, Listing, MadeInvitationBody, MemberBody};
 use crate::state::ApiState;
-
-/// Largest body of these routes, in bytes.
-const MEMBER_BYTES_MAX: usize = 16 << 10;
 
 /// A change of a member.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -88,7 +86,7 @@ pub(crate) async fn change(
     Id(id): Id,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<MemberChangeIn, MEMBER_BYTES_MAX>,
+    Document(fields): Document<MemberChangeIn, MEMBER_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let role = fields.role.as_deref().map(role).transpose()?;
     let change = MemberChange { role, decrypts: fields.decrypt };
@@ -168,7 +166,7 @@ pub(crate) async fn invite(
     State(api): State<Arc<ApiState>>,
     WriteScope { by, .. }: WriteScope,
     _: Parameters<NoParameters>,
-    new: Creating<InvitationIn, MEMBER_BYTES_MAX>,
+    new: Creating<InvitationIn, MEMBER_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let made = api.access.invite(&by, &new.fields.email, role(&new.fields.role)?, new.key(&by)).await?;
     let tag = etag(made.invitation.versioned.version);

@@ -6,6 +6,7 @@ use access::control::ProjectChange;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::limits::PROJECT_BODY_BYTES_MAX;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -18,9 +19,6 @@ use crate::problem::Problem;
 use crate::routes::docs::ChangeRefusals;
 use crate::shape::{Listing, ProjectBody};
 use crate::state::ApiState;
-
-/// Largest body of these routes, in bytes.
-const PROJECT_BYTES_MAX: usize = 16 << 10;
 
 /// A project to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,7 +71,7 @@ pub(crate) async fn create(
     State(api): State<Arc<ApiState>>,
     WriteScope { by, .. }: WriteScope,
     _: Parameters<NoParameters>,
-    new: Creating<ProjectIn, PROJECT_BYTES_MAX>,
+    new: Creating<ProjectIn, PROJECT_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let key = new.key(&by);
     let made = api.access.create_project(&by, &new.fields.id, new.fields.name.as_deref(), key).await?;
@@ -92,7 +90,7 @@ pub(crate) async fn change(
     Id(id): Id,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<ProjectChangeIn, PROJECT_BYTES_MAX>,
+    Document(fields): Document<ProjectChangeIn, PROJECT_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let changed = api.access.change_project(&by, &id, ProjectChange::Rename(fields.name), version).await?;
     Ok((etag(changed.versioned.version), Json(ProjectBody::from(&changed))).into_response())

@@ -7,6 +7,7 @@ use access::control::KeyChange;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::limits::RATE_BODY_BYTES_MAX;
 use domain::rate::{InvalidRate, Rate};
 use domain::tenant::TenantId;
 use serde::{Deserialize, Deserializer};
@@ -18,9 +19,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ChangeRefusals;
 use crate::shape::KeyBody;
 use crate::state::ApiState;
-
-/// Largest body of this route, in bytes.
-const RATE_BYTES_MAX: usize = 1 << 10;
 
 /// A limit as it is sent: `Some` when it is given, also when it is null.
 pub(super) type Given = Option<Value>;
@@ -72,7 +70,7 @@ pub(crate) async fn change_key(
     IdIn { workspace, id }: IdIn,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<KeyRateIn, RATE_BYTES_MAX>,
+    Document(fields): Document<KeyRateIn, RATE_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let workspace = TenantId::parse(&workspace).map_err(|_| Problem::from(AccessError::NotFound("workspace")))?;
     let requests = fields.requests_per_sec.as_ref();

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::calendar::{Calendar, TimeBound, WeekStart, Zone};
-use domain::limits::{QUERY_TIME_MAX, RETENTION_DAYS_MAX, TENANT_LATENESS_SEC_MAX};
+use domain::limits::{QUERY_TIME_MAX, RETENTION_DAYS_MAX, SETTINGS_BODY_BYTES_MAX, TENANT_LATENESS_SEC_MAX};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use pipeline::SettingsChange;
@@ -22,9 +22,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{SettingsRefusals, TenantRefusals};
 use crate::shape::given;
 use crate::state::ApiState;
-
-/// Largest body of a change, in bytes.
-const SETTINGS_BYTES_MAX: usize = 64 << 10;
 
 /// What a tenant has decided.
 #[derive(Debug, Serialize, ToSchema)]
@@ -162,7 +159,7 @@ pub(crate) async fn change(
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
     IfMatch(expected): IfMatch,
-    Document(fields): Document<ChangedSettings, SETTINGS_BYTES_MAX>,
+    Document(fields): Document<ChangedSettings, SETTINGS_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let zone = fields.timezone.as_ref().map(timezone).transpose()?;
     let (calendar, now) = (calendar(&api, &scope, zone.clone()), api.pipeline.clock().now());

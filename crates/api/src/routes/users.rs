@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use domain::access::email::Email;
 use domain::access::ids::UserId;
 use domain::access::record::UserStatus;
+use domain::limits::USER_BODY_BYTES_MAX;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,9 +21,6 @@ use crate::problem::Problem;
 use crate::routes::docs::ChangeRefusals;
 use crate::shape::{Listing, MadeResetBody, UserBody};
 use crate::state::ApiState;
-
-/// Largest body of these routes, in bytes.
-const USER_BYTES_MAX: usize = 16 << 10;
 
 /// A change of a person; what is not given stays.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -96,7 +94,7 @@ pub(crate) async fn change(
     Id(id): Id,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<UserChangeIn, USER_BYTES_MAX>,
+    Document(fields): Document<UserChangeIn, USER_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let status = fields.status.as_deref().map(|name| {
         UserStatus::parse(name).ok_or_else(|| Problem::parameter("status", "'status' must be active or suspended"))

@@ -7,15 +7,17 @@ use access::control::WorkspaceChange;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::access::ids::KeyId;
 use domain::access::record::WorkspaceStatus;
 use domain::access::rights::{KeyScopes, Role};
+use domain::limits::{KEY_BODY_BYTES_MAX, WORKSPACE_BODY_BYTES_MAX};
 use domain::rate::Rate;
 use domain::tenant::TenantId;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::keys::{KEY_BYTES_MAX, KeyIn, keys_page};
+use super::keys::{KeyIn, keys_page};
 use super::rates::{Given, given, rate};
 use crate::extract::{
     Creating, CreatingKey, Document, Id, IfMatch, NoParameters, Operator, Parameters, WriteScope, etag,
@@ -25,9 +27,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::ChangeRefusals;
 use crate::shape::{CurrentWorkspaceBody, KeyBody, Listing, MadeKeyBody, MadeMemberBody, WorkspaceBody};
 use crate::state::ApiState;
-
-/// Largest body of these routes, in bytes.
-const WORKSPACE_BYTES_MAX: usize = 16 << 10;
 
 /// A workspace to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -162,7 +161,7 @@ pub(crate) async fn change_current(
     WriteScope { scope, by }: WriteScope,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<CurrentWorkspaceChangeIn, WORKSPACE_BYTES_MAX>,
+    Document(fields): Document<CurrentWorkspaceChangeIn, WORKSPACE_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let changed = api.access.change_workspace(&by, scope.tenant(), fields.into(), version).await?;
     Ok((etag(changed.versioned.version), Json(WorkspaceBody::from(&*changed))).into_response())
@@ -197,7 +196,7 @@ pub(crate) async fn create(
     State(api): State<Arc<ApiState>>,
     Operator(by): Operator,
     _: Parameters<NoParameters>,
-    new: Creating<WorkspaceIn, WORKSPACE_BYTES_MAX>,
+    new: Creating<WorkspaceIn, WORKSPACE_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let key = new.key(&by);
     let made = api.access.create_workspace(&by, &new.fields.id, new.fields.name.as_deref(), key).await?;
@@ -234,7 +233,7 @@ pub(crate) async fn change(
     Id(id): Id,
     _: Parameters<NoParameters>,
     IfMatch(version): IfMatch,
-    Document(fields): Document<WorkspaceChangeIn, WORKSPACE_BYTES_MAX>,
+    Document(fields): Document<WorkspaceChangeIn, WORKSPACE_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let changed = api.access.change_workspace(&by, &tenant(&id)?, fields.try_into()?, version).await?;
     Ok((etag(changed.versioned.version), Json(WorkspaceBody::from(&*changed))).into_response())
@@ -254,12 +253,36 @@ pub(crate) async fn add_member(
     Operator(by): Operator,
     Id(id): Id,
     _: Parameters<NoParameters>,
-    new: Creating<MemberIn, WORKSPACE_BYTES_MAX>,
+    new: Creating<MemberIn, WORKSPACE_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let (key, fields) = (new.key(&by), new.fields);
     let role = role(&fields.role)?;
     let made = api.access.add_member(&by, &tenant(&id)?, &fields.email, fields.name.as_deref(), role, key).await?;
     Ok((StatusCode::CREATED, Json(MadeMemberBody::from(made))).into_response())
+}
+
+/// List the keys of a workspace
+///
+/// For the operator, who limits them. In order of id, the revoked ones included. Never with their secrets.
+#[utoipa::path(
+    get, path = "/v1/workspaces/{id}/keys", tag = "server", operation_id = "keys_of_workspace",
+    params(("id" = String, Path, description = "The workspace's id"), PageParameters),
+    responses((status = 200, description = "One page", body = Listing<KeyBody>), ChangeRefusals),
+)]
+pub(crate) async fn keys(
+    State(api): State<Arc<ApiState>>,
+    _: Operator,
+    Id(id): Id,
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    let workspace = tenant(&id)?;
+    // A cursor of one workspace's keys is none of another's.
+    let page = ListPage::begin(&api, None, "keys-of-workspace", &workspace.as_str(), &parameters).await?;
+    let after = page.after(|id| KeyId::parse(id).ok());
+    let (register, now) = (api.access.register(), api.access.now());
+    register.workspace(&workspace).ok_or_else(unknown)?;
+    let keys = register.keys(Some(&workspace), after);
+    page.fill(keys, |key| key.id.to_string(), |key| KeyBody::new(&register.as_used(key), now))
 }
 
 /// Make a key of a workspace
@@ -275,7 +298,7 @@ pub(crate) async fn create_key(
     Operator(by): Operator,
     Id(id): Id,
     _: Parameters<NoParameters>,
-    new: Creating<KeyIn, KEY_BYTES_MAX>,
+    new: Creating<KeyIn, KEY_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let key = new.key(&by);
     let made = api.access.create_key(&by, Some(&tenant(&id)?), new.fields.read()?, key).await?;
@@ -295,7 +318,7 @@ pub(crate) async fn create_operator_key(
     State(api): State<Arc<ApiState>>,
     Operator(by): Operator,
     _: Parameters<NoParameters>,
-    new: Creating<KeyIn, KEY_BYTES_MAX>,
+    new: Creating<KeyIn, KEY_BODY_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let key = new.key(&by);
     let fields = new.fields.read()?;

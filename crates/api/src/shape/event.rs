@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use domain::encryption::Lens;
+use domain::encryption::{Lens, Shown};
 use domain::event::EventId;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
@@ -61,6 +61,9 @@ pub struct EventBody {
     /// The part of the output tokens that is reasoning; absent when it was not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_tokens: Option<u64>,
+    /// Encrypted values that did not open.
+    #[serde(skip)]
+    unreadable: usize,
 }
 
 impl EventBody {
@@ -69,8 +72,9 @@ impl EventBody {
     /// # Errors
     /// `Corrupt` when its properties are no JSON.
     pub fn new(scope: &TenantScope, event: StoredEvent, lens: &Lens) -> Result<Self, PortError> {
-        let properties = shown_properties(scope, &event, lens).map(|shown| RawValue::from_string(shown.into_owned()));
-        let properties = properties.transpose();
+        let shown = shown(scope, &event, lens);
+        let unreadable = shown.as_ref().map_or(0, |shown| shown.unreadable);
+        let properties = shown.map(|shown| RawValue::from_string(shown.properties.into_owned())).transpose();
         #[expect(clippy::cast_precision_loss, reason = "latencies are at most 1e12 us")]
         let latency_ms = event.latency_us.map(|micros| micros as f64 / 1e3);
         Ok(Self {
@@ -93,18 +97,28 @@ impl EventBody {
             cache_read_tokens: event.cache_read_tokens,
             cache_write_tokens: event.cache_write_tokens,
             reasoning_tokens: event.reasoning_tokens,
+            unreadable,
         })
+    }
+
+    /// How many of its encrypted values did not open.
+    pub(crate) fn unreadable(&self) -> usize {
+        self.unreadable
     }
 }
 
 /// The properties of an event as its reader sees them. Values that do not open are told in the log: somebody has
 /// changed or moved them, or their key is gone.
 pub fn shown_properties<'e>(scope: &TenantScope, event: &'e StoredEvent, lens: &Lens) -> Option<Cow<'e, str>> {
+    Some(shown(scope, event, lens)?.properties)
+}
+
+fn shown<'e>(scope: &TenantScope, event: &'e StoredEvent, lens: &Lens) -> Option<Shown<'e>> {
     let id = EventId { scheme: event.id_scheme, text: &event.id };
     let shown = lens.properties(id, event.properties.as_deref()?);
     if shown.unreadable > 0 {
         let (tenant, values) = (scope.tenant(), shown.unreadable);
         tracing::warn!(%tenant, event = event.id, values, "encrypted values of an event do not open");
     }
-    Some(shown.properties)
+    Some(shown)
 }

@@ -1,5 +1,6 @@
 //! The catalog against the promises of its ports, against damage, and its move out of the manifest.
 
+mod as_it_lies;
 mod conformance;
 mod damage;
 mod fixture;

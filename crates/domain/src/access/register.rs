@@ -186,25 +186,19 @@ impl Register {
         }
     }
 
-    /// The secret that a signature was made with, and who it acts for if the signature is right.
+    /// Who a request acts for whose signature was found to fit this secret.
     ///
     /// # Errors
     /// [`Refusal`] when the secret opens nothing, or not now.
-    pub fn authenticate_signer(
-        &self,
-        id: SecretId,
-        now: Timestamp,
-    ) -> Result<(Arc<SigningSecret>, Principal), Refusal> {
-        // Nothing about the secret is told before the signature is known to fit.
+    pub fn authenticate_signer(&self, id: SecretId, now: Timestamp) -> Result<Principal, Refusal> {
         let secret = self.secrets.get(&id).ok_or(Refusal::WrongSignature)?;
         check_times(secret.revoked, secret.expires, now).map_err(|_| Refusal::WrongSignature)?;
-        let principal = Principal {
+        Ok(Principal {
             workspace: Some(self.open(&secret.workspace)?),
             rights: Rights::of_key(KeyScopes::of(&[super::rights::KeyScope::Ingest])),
             subject: Subject::Signature(id),
             project: secret.project.clone(),
-        };
-        Ok((Arc::clone(secret), principal))
+        })
     }
 
     /// The person of a session that is still on.

@@ -37,21 +37,23 @@ impl Sealing {
         let Some((active, properties)) = encryption.filter(|active| active.is_active()).zip(properties) else {
             return Ok(Self { encryption: known, properties: None });
         };
-        let sealed = active.seal(event, properties).map_err(|why| match why {
+        let bytes_max = limits.properties_bytes_max.saturating_mul(ENCRYPTED_GROWTH_MAX);
+        let sealed = active.seal(event, properties, bytes_max).map_err(|why| match why {
             SealError::Placeholder(_) => refused(RejectCode::EncryptedValue, why.to_string()),
+            SealError::TooMany | SealError::TooLong(_) => refused(RejectCode::PropertiesTooLarge, why.to_string()),
             SealError::NoDataKey(_) => refused(RejectCode::NotEncrypted, format!("could not be encrypted: {why}")),
         })?;
-        let bytes_max = limits.properties_bytes_max.saturating_mul(ENCRYPTED_GROWTH_MAX);
-        if sealed.as_ref().is_some_and(|sealed| sealed.len() > bytes_max) {
-            let message = format!("longer than {bytes_max} bytes once they are encrypted");
-            return Err(refused(RejectCode::PropertiesTooLarge, message));
-        }
         Ok(Self { encryption: known, properties: sealed })
     }
 
     /// The properties with encrypted values in them; `None` when nothing of them is encrypted.
     pub(super) fn properties(&self) -> Option<&str> {
         self.properties.as_deref()
+    }
+
+    /// Gives the properties with encrypted values in them up. Hashes stay what they are.
+    pub(super) fn forget(&mut self) {
+        self.properties = None;
     }
 
     /// The hash by [`HashRule::Sealed`] of what has this hash by [`HashRule::Written`]. Without a key it is of no event.

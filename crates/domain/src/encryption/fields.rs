@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::walk::{Place, Step, rewrite};
 use super::{Binding, EncryptedPaths, FieldCipher, HIDDEN, Lens, MARK, NoDataKey, UNREADABLE};
 use crate::event::EventId;
+use crate::limits::ENCRYPTED_VALUES_MAX;
 
 /// What a workspace encrypts, and with what.
 #[derive(Debug, Clone)]
@@ -21,6 +22,12 @@ pub enum SealError {
     /// At this path stands what is shown in place of an encrypted value: it comes out of an answer or an export.
     #[error("'{0}' holds what is shown in place of an encrypted value; export in plain text to import again")]
     Placeholder(String),
+    /// More values than may be.
+    #[error("hold more than {ENCRYPTED_VALUES_MAX} values to be encrypted")]
+    TooMany,
+    /// They become too long.
+    #[error("longer than {0} bytes once they are encrypted")]
+    TooLong(usize),
     /// There is no key.
     #[error(transparent)]
     NoDataKey(#[from] NoDataKey),
@@ -31,6 +38,11 @@ impl FieldEncryption {
     pub fn new(paths: EncryptedPaths, cipher: Arc<dyn FieldCipher>) -> Self {
         let active = paths.active().map(|path| (path.path.joined(), path.is_deterministic)).collect();
         Self { paths, active, cipher }
+    }
+
+    /// Encrypts nothing, and hashes and shows as this one does.
+    pub fn without_paths(&self) -> Self {
+        Self { paths: self.paths.clone(), active: Vec::new(), cipher: Arc::clone(&self.cipher) }
     }
 
     /// The paths that are encrypted or once were.
@@ -53,35 +65,47 @@ impl FieldEncryption {
         self.cipher.keyed(hash)
     }
 
-    /// The properties of an event with the values at the paths encrypted; `None` when there are none.
+    /// The properties of an event with the values at the paths encrypted; `None` when there are none. Encrypts no more
+    /// once they are longer than `bytes_max`.
     ///
     /// # Errors
     /// [`SealError`] when the event must not be taken.
-    pub fn seal(&self, event: EventId<'_>, properties: &str) -> Result<Option<String>, SealError> {
-        let mut failed = None;
-        let rewritten = rewrite(properties, &mut |place: &Place<'_>, value| match self.mode_at(place.path) {
-            None => Step::Keep,
-            Some(Mode::OnTheWay) => Step::Enter,
-            Some(Mode::Sealed { is_deterministic }) => match self.seal_value(event, place, value, is_deterministic) {
-                Ok(step) => step,
-                Err(why) => {
-                    failed.get_or_insert(why);
+    pub fn seal(&self, event: EventId<'_>, properties: &str, bytes_max: usize) -> Result<Option<String>, SealError> {
+        let (mut failed, mut values, mut bytes) = (None, 0, properties.len());
+        let mut seal = |place: &Place<'_>, value: &str, is_deterministic| {
+            if values == ENCRYPTED_VALUES_MAX {
+                return Err(SealError::TooMany);
+            }
+            let Some(sealed) = self.seal_value(event, place, value, is_deterministic)? else { return Ok(Step::Keep) };
+            values += 1;
+            bytes = (bytes + sealed.len()).saturating_sub(value.len());
+            if bytes > bytes_max { Err(SealError::TooLong(bytes_max)) } else { Ok(Step::Replace(sealed)) }
+        };
+        let rewritten = rewrite(properties, &mut |place: &Place<'_>, value| {
+            // Nothing more of an event that is refused.
+            let mode = if failed.is_some() { None } else { self.mode_at(place.path) };
+            match mode {
+                None => Step::Keep,
+                Some(Mode::OnTheWay) => Step::Enter,
+                Some(Mode::Sealed { is_deterministic }) => seal(place, value, is_deterministic).unwrap_or_else(|why| {
+                    failed = Some(why);
                     Step::Keep
-                }
-            },
+                }),
+            }
         });
         failed.map_or(Ok(rewritten), Err)
     }
 
+    /// A value as it is stored; none for what stays as it is.
     fn seal_value(
         &self,
         event: EventId<'_>,
         place: &Place<'_>,
         value: &str,
         is_deterministic: bool,
-    ) -> Result<Step, SealError> {
+    ) -> Result<Option<String>, SealError> {
         if value == "null" {
-            return Ok(Step::Keep);
+            return Ok(None);
         }
         let text = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         if matches!(text, Some(HIDDEN | UNREADABLE)) {
@@ -93,7 +117,7 @@ impl FieldEncryption {
             ('b', Binding::Event(event, place.location))
         };
         let sealed = self.cipher.encrypt(binding, value)?;
-        Ok(Step::Replace(format!("\"{MARK}{mode}.{sealed}\"")))
+        Ok(Some(format!("\"{MARK}{mode}.{sealed}\"")))
     }
 
     /// What is to be done with a value at `path`; nothing when no path leads there.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::IdScheme;
+use crate::limits::ENCRYPTED_VALUES_MAX;
 use crate::property_path::PropertyPath;
 
 /// No secret: the plain text in hexadecimal, behind a checksum over it and what it is bound to.
@@ -69,7 +70,7 @@ fn every_value_at_a_path_is_encrypted_whatever_it_is_and_however_its_key_is_writ
         ),
         (r#"{"tags":["a","}\"b"]}"#, r#"{"tags":"<encrypted>"}"#),
     ] {
-        let sealed = encryption.seal(id("e"), properties).unwrap().unwrap();
+        let sealed = encryption.seal(id("e"), properties, usize::MAX).unwrap().unwrap();
         assert_eq!(shown(&Lens::HIDING, "e", &sealed), hidden);
         assert_eq!(shown(&encryption.lens(), "e", &sealed), properties, "{sealed}");
         assert!(holds_encrypted(&sealed), "{sealed}");
@@ -84,7 +85,7 @@ fn every_value_at_a_path_is_encrypted_whatever_it_is_and_however_its_key_is_writ
         "[1]",
         "7",
     ] {
-        assert_eq!(encryption.seal(id("e"), untouched).unwrap(), None, "{untouched}");
+        assert_eq!(encryption.seal(id("e"), untouched, usize::MAX).unwrap(), None, "{untouched}");
     }
 }
 
@@ -92,11 +93,11 @@ fn every_value_at_a_path_is_encrypted_whatever_it_is_and_however_its_key_is_writ
 fn what_is_shown_in_place_of_a_value_is_never_taken_for_one() {
     let encryption = encryption(&[("email", false)]);
     for text in [HIDDEN, UNREADABLE] {
-        let refused = encryption.seal(id("e"), &format!(r#"{{"email":"{text}"}}"#)).unwrap_err();
+        let refused = encryption.seal(id("e"), &format!(r#"{{"email":"{text}"}}"#), usize::MAX).unwrap_err();
         assert_eq!(refused, SealError::Placeholder("email".to_owned()));
-        assert_eq!(encryption.seal(id("e"), &format!(r#"{{"other":"{text}"}}"#)).unwrap(), None);
+        assert_eq!(encryption.seal(id("e"), &format!(r#"{{"other":"{text}"}}"#), usize::MAX).unwrap(), None);
     }
-    let sealed = encryption.seal(id("e"), r#"{"email":"a"}"#).unwrap().unwrap();
+    let sealed = encryption.seal(id("e"), r#"{"email":"a"}"#, usize::MAX).unwrap().unwrap();
     let moved = sealed.replace("email", "other");
     assert!(holds_encrypted(&moved));
     // A text about one is none, and neither is a key.
@@ -108,7 +109,7 @@ fn what_is_shown_in_place_of_a_value_is_never_taken_for_one() {
 #[test]
 fn a_bound_value_that_is_moved_or_cut_is_noticed_and_a_deterministic_one_is_alike_everywhere() {
     let encryption = encryption(&[("a.x", false), ("d", true)]);
-    let sealed = encryption.seal(id("e"), r#"{"a":[{"x":"1"},{"x":"2"}],"d":"1"}"#).unwrap().unwrap();
+    let sealed = encryption.seal(id("e"), r#"{"a":[{"x":"1"},{"x":"2"}],"d":"1"}"#, usize::MAX).unwrap().unwrap();
     let seen = |event, text: &str| encryption.lens().properties(id(event), text).unreadable;
     assert_eq!(seen("e", &sealed), 0);
     assert_eq!(seen("f", &sealed), 2, "swapped between events");
@@ -120,7 +121,7 @@ fn a_bound_value_that_is_moved_or_cut_is_noticed_and_a_deterministic_one_is_alik
         let text = sealed.replace(texts[0], &texts[0][..texts[0].len() - 1 - cut]);
         assert_eq!(seen("e", &text), 1, "{text}");
     }
-    let other = encryption.seal(id("g"), r#"{"d":"1"}"#).unwrap().unwrap();
+    let other = encryption.seal(id("g"), r#"{"d":"1"}"#, usize::MAX).unwrap().unwrap();
     assert!(other.contains(texts[2]), "equality shows");
     assert_eq!(encryption.lens().value_at("d", &format!("\"{}\"", texts[2])), "\"1\"");
     assert_eq!(Lens::HIDING.value_at("d", &format!("\"{}\"", texts[2])), "\"<encrypted>\"");
@@ -180,8 +181,8 @@ proptest! {
         let properties = format!("{{{}}}", members.join(" ,"));
         let listed: Vec<_> = listed.iter().map(|(path, mode)| (path.as_str(), *mode)).collect();
         let encryption = encryption(&listed);
-        let sealed = encryption.seal(id("e"), &properties).unwrap();
-        prop_assert_eq!(&sealed, &encryption.seal(id("e"), &properties).unwrap());
+        let sealed = encryption.seal(id("e"), &properties, usize::MAX).unwrap();
+        prop_assert_eq!(&sealed, &encryption.seal(id("e"), &properties, usize::MAX).unwrap());
         if let Some(sealed) = sealed {
             prop_assert_eq!(shown(&encryption.lens(), "e", &sealed), properties);
             prop_assert!(!shown(&Lens::HIDING, "e", &sealed).contains(MARK));
@@ -191,8 +192,52 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(text in "[\\{\\}\\[\\]\",:\\\\ nua0-9\u{e9}]{0,40}") {
         let encryption = encryption(&[("a", false), ("n.u", true)]);
-        let _ = encryption.seal(id("e"), &text);
+        let _ = encryption.seal(id("e"), &text, usize::MAX);
         let _ = encryption.lens().properties(id("e"), &format!("{text}\"nmenc1.b.{text}"));
         let _ = holds_encrypted(&text);
     }
+}
+
+/// Counts what is encrypted.
+#[derive(Debug, Default)]
+struct Counting(std::sync::atomic::AtomicUsize);
+
+impl Counting {
+    fn calls(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+impl FieldCipher for Counting {
+    fn encrypt(&self, binding: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Transparent.encrypt(binding, plain)
+    }
+
+    fn decrypt(&self, binding: Binding<'_>, text: &str) -> Option<String> {
+        Transparent.decrypt(binding, text)
+    }
+
+    fn keyed(&self, hash: u64) -> u64 {
+        hash
+    }
+}
+
+/// Found in November 2026: all values of an event were encrypted before it was seen that they become too long.
+#[test]
+fn i6_encrypting_ends_with_the_value_that_is_one_too_many_or_too_long() {
+    let many = |values: usize| format!(r#"{{"a":[{}{{"x":1}}]}}"#, r#"{"x":1},"#.repeat(values - 1));
+    let counting = Arc::new(Counting::default());
+    let encryption = FieldEncryption::new(paths(&[("a.x", false)]), counting.clone());
+    assert!(encryption.seal(id("e"), &many(ENCRYPTED_VALUES_MAX), usize::MAX).unwrap().is_some());
+    assert_eq!(counting.calls(), ENCRYPTED_VALUES_MAX);
+    let told = encryption.seal(id("e"), &many(8_000), usize::MAX).unwrap_err();
+    assert_eq!((&told, counting.calls()), (&SealError::TooMany, 2 * ENCRYPTED_VALUES_MAX));
+    assert_eq!(told.to_string(), "hold more than 1000 values to be encrypted");
+    // Each is 21 bytes in the place of one.
+    let properties = many(100);
+    let told = encryption.seal(id("e"), &properties, properties.len() + 190).unwrap_err();
+    assert_eq!((told, counting.calls()), (SealError::TooLong(properties.len() + 190), 2 * ENCRYPTED_VALUES_MAX + 10));
+    let sealed = encryption.seal(id("e"), &properties, properties.len() + 2_000).unwrap().unwrap();
+    assert_eq!(sealed.len(), properties.len() + 2_000);
 }

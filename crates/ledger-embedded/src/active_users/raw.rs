@@ -96,7 +96,7 @@ impl RawQuery {
     ) -> Result<(), PortError> {
         let calendar = Calendar { zone: self.zone.clone(), week_start: WeekStart::Monday };
         let (mut days, filter) = (calendar.days(), self.filter());
-        let floor = snapshot.floors.own.get(self.scope.tenant()).copied();
+        let floor = snapshot.floors.of(self.scope.tenant());
         for segment in snapshot.segments.iter() {
             for range in &self.ranges {
                 let each = |event: RawEvent<'_>| self.add(&mut days, event.time, event.user, to);
@@ -142,7 +142,7 @@ fn scan(
     segment: &Segment,
     scope: &TenantScope,
     range: TimeRange,
-    own_floor: Option<Timestamp>,
+    floor: Timestamp,
     filter: UserEventFilter<'_>,
     cancelled: &CancellationToken,
     each: impl FnMut(RawEvent<'_>),
@@ -150,7 +150,7 @@ fn scan(
     if !segment.overlaps(range) {
         return Ok(());
     }
-    if had_dropped(segment, scope, range, own_floor)? {
+    if had_dropped(segment, scope, range, floor)? {
         return Err(PortError::new(ErrorKind::Gone, "count users: retention has dropped events of that time"));
     }
     let filtered = [filter.project.map(|_| "project"), filter.kind.map(|_| "type")];
@@ -166,14 +166,14 @@ pub(super) fn scan_after(
     segment: &Segment,
     scope: &TenantScope,
     after: Seq,
-    own_floor: Option<Timestamp>,
+    floor: Timestamp,
     cancelled: &CancellationToken,
     each: impl FnMut(RawEvent<'_>),
 ) -> Result<(), PortError> {
     if segment.meta().last_seq <= after {
         return Ok(());
     }
-    if had_dropped(segment, scope, TimeRange::ALL, own_floor)? {
+    if had_dropped(segment, scope, TimeRange::ALL, floor)? {
         return Err(PortError::new(ErrorKind::Gone, "count users again: retention has dropped events"));
     }
     let mut columns = vec!["tenant", "time", USER_NUMBER, "project", "type"];
@@ -232,19 +232,12 @@ fn hand_out(
 }
 
 /// Whether retention may have dropped events of this tenant and time: the file of all events is gone, or those before
-/// the tenant's own floor, which a merge leaves out.
-fn had_dropped(
-    segment: &Segment,
-    scope: &TenantScope,
-    range: TimeRange,
-    own_floor: Option<Timestamp>,
-) -> Result<bool, PortError> {
-    let gone = match (segment.events(), own_floor) {
-        (None, _) => range,
-        (Some(_), Some(floor)) if range.from() < floor => {
-            TimeRange::new(range.from(), range.to().min(floor)).unwrap_or(range)
-        }
-        (Some(_), _) => return Ok(false),
+/// the tenant's floor, which a merge leaves out.
+fn had_dropped(segment: &Segment, scope: &TenantScope, range: TimeRange, floor: Timestamp) -> Result<bool, PortError> {
+    let gone = match segment.events() {
+        None => range,
+        Some(_) if range.from() < floor => TimeRange::new(range.from(), range.to().min(floor)).unwrap_or(range),
+        Some(_) => return Ok(false),
     };
     had_events(segment, scope, gone).map_err(|why| corrupt(&segment.meta().id, why))
 }

@@ -137,13 +137,13 @@ impl Counted {
         scope: &TenantScope,
         cancelled: &CancellationToken,
     ) -> Result<Self, PortError> {
-        let own_floor = snapshot.floors.own.get(scope.tenant()).copied();
+        let floor = snapshot.floors.of(scope.tenant());
         for segment in snapshot.segments.iter() {
             fail::fail_point!("zone::before_segment");
             check_cancelled(cancelled)?;
             let recount = &mut self.recount;
             let each = |event: RawEvent<'_>| recount.add(event.time, event.project, event.kind, event.user);
-            scan_after(segment, scope, self.through, own_floor, cancelled, each)?;
+            scan_after(segment, scope, self.through, floor, cancelled, each)?;
         }
         self.through = snapshot.cursor;
         Ok(self)

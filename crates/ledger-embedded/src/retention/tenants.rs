@@ -12,6 +12,7 @@ use ports::PortError;
 use ports::ledger::TenantNotice;
 use ports::manifest::{Commit, TenantRetention};
 
+use super::Moved;
 use crate::core::Core;
 use crate::retention_run::WAIT_STORED_EVERY;
 use crate::segment::columns::Columns;
@@ -54,12 +55,19 @@ impl Core {
         now: Timestamp,
         elapsed: Duration,
         delay: Duration,
-    ) -> Result<(), PortError> {
+    ) -> Result<Moved, PortError> {
         let steps = self.tenant_steps(now, elapsed, delay)?;
         let is_due = |step: &&TenantStep| step.is_new || step.next.floor > step.look.floor;
         let due: Vec<_> = steps.iter().filter(is_due).map(|step| step.next.clone()).collect();
         if !due.is_empty() {
-            self.move_floors(None, &due).await?;
+            // Reading files takes a while, in which a tenant may have been told that it keeps its events.
+            let may = |one: &TenantRetention| {
+                one.floor <= self.tenant_target(&one.tenant, now).max(self.floor_of(&one.tenant))
+            };
+            let still_may = || due.iter().all(may);
+            if self.move_floors(None, &due, still_may).await?.is_none() {
+                return Ok(Moved::Overtaken);
+            }
             self.note_stored(&due);
         }
         let waiting: Vec<_> = {
@@ -78,7 +86,7 @@ impl Core {
         };
         self.store_tenants(&waiting).await?;
         steps.iter().for_each(tell);
-        Ok(())
+        Ok(Moved::Done)
     }
 
     /// Makes waits durable.
@@ -96,27 +104,42 @@ impl Core {
         waits.extend(tenants.iter().map(|one| (one.tenant.clone(), (one.wait, one.wait))));
     }
 
+    /// Whether all tenants with a setting of their own have had their first look.
+    pub(super) fn has_own_floors(&self) -> bool {
+        let floors = Arc::clone(&self.state.read().floors);
+        self.retention.lock().tenants.days.keys().all(|tenant| floors.own.contains_key(tenant))
+    }
+
+    fn floor_of(&self, tenant: &TenantId) -> Timestamp {
+        self.state.read().floors.of(tenant)
+    }
+
+    /// Where a tenant's floor belongs by the settings of this moment.
+    fn tenant_target(&self, tenant: &TenantId, now: Timestamp) -> Timestamp {
+        let own = self.retention.lock().tenants.days.get(tenant).copied();
+        let days = own.or(self.options.retention_days).filter(|days| *days > 0);
+        days.map_or(Timestamp::MIN, |days| floor_at(now, days))
+    }
+
     fn tenant_steps(&self, now: Timestamp, elapsed: Duration, delay: Duration) -> Result<Vec<TenantStep>, PortError> {
         let floors = Arc::clone(&self.state.read().floors);
         let tenants: Vec<_> = {
             let run = self.retention.lock();
             let all: BTreeSet<_> = run.tenants.days.keys().chain(floors.own.keys()).cloned().collect();
-            let known = |tenant: TenantId| {
-                let days = run.tenants.days.get(&tenant).copied().or(self.options.retention_days);
-                let wait = run.tenants.wait_of(&tenant);
-                (tenant, days.filter(|days| *days > 0), wait)
-            };
-            all.into_iter().map(known).collect()
+            all.into_iter().map(|tenant| (run.tenants.wait_of(&tenant), tenant)).collect()
         };
         let mut steps = Vec::new();
-        for (tenant, days, wait) in tenants {
-            let target = days.map_or(Timestamp::MIN, |days| floor_at(now, days));
+        for (wait, tenant) in tenants {
+            let target = self.tenant_target(&tenant, now);
             let look = RetentionLook { floor: floors.of(&tenant), wait, target, elapsed, delay };
             let (floor, wait) = match look.step() {
                 RetentionStep::Keep => (look.floor, RetentionWait::NONE),
                 RetentionStep::Drop(floor) => (floor, RetentionWait::NONE),
-                RetentionStep::Wait(wait) if self.has_tenant_before(&tenant, wait.floor) => (look.floor, wait),
-                RetentionStep::Wait(_) => (look.target, RetentionWait::NONE),
+                RetentionStep::Wait(wait) if self.has_tenant_between(&tenant, look.floor, wait.floor) => {
+                    (look.floor, wait)
+                }
+                // No further than was looked: what lies beyond waits for itself.
+                RetentionStep::Wait(wait) => (wait.floor.floor_to(MICROS_PER_HOUR), RetentionWait::NONE),
             };
             let is_new = !floors.own.contains_key(&tenant);
             steps.push(TenantStep { next: TenantRetention { tenant, floor, wait }, look, is_new });
@@ -124,9 +147,9 @@ impl Core {
         Ok(steps)
     }
 
-    /// Whether a tenant may have raw events before `floor`, by the bounds of pages.
-    fn has_tenant_before(&self, tenant: &TenantId, floor: Timestamp) -> bool {
-        let Some(range) = TimeRange::new(Timestamp::MIN, floor) else { return false };
+    /// Whether a tenant may have raw events between a floor and a later one, by the bounds of pages.
+    fn has_tenant_between(&self, tenant: &TenantId, floor: Timestamp, later: Timestamp) -> bool {
+        let Some(range) = TimeRange::new(floor, later) else { return false };
         let segments = {
             let state = self.state.read();
             let mut tables = state.frozen.iter().map(|frozen| &**frozen).chain([&state.active]);

@@ -2,6 +2,9 @@
 
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
+mod disk;
+mod waits;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use ports::ErrorKind;
 use ports::active_users::{ActiveUsers, VersionedZone};
 use ports::clock::Clock;
 use ports::ledger::Ledger;
+use ports::manifest::{FileKind, FileMeta};
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
 use ports::testing::ledger::records::{at, event, event_at, record, scope};
 use proptest::prelude::*;
@@ -180,6 +184,8 @@ struct Oracle {
     events: BTreeMap<&'static str, BTreeMap<String, Timestamp>>,
     days: HashMap<&'static str, u32>,
     floors: BTreeMap<&'static str, Timestamp>,
+    /// When it was looked, and where the floor of each tenant belonged then.
+    looks: Vec<(Timestamp, BTreeMap<&'static str, Timestamp>)>,
 }
 
 impl Oracle {
@@ -191,13 +197,41 @@ impl Oracle {
         now.plus_micros(-i64::from(days) * MICROS_PER_DAY).floor_to(MICROS_PER_HOUR)
     }
 
-    /// Floors never go back, never beyond what the setting in force allows, and exactly what is behind them is shown.
+    fn look(&mut self, now: Timestamp) {
+        self.looks.push((now, TENANTS.map(|tenant| (tenant, self.target(tenant, now))).into()));
+    }
+
+    /// Whether an event may have been hidden by the last look, when the floor was at `floor` before: time itself has come
+    /// to it since the look before, or for a day all looks have said that it will be gone by now.
+    fn may_go(&self, tenant: &str, floor: Timestamp, time: Timestamp) -> bool {
+        let Some((now, _)) = self.looks.last() else { return false };
+        let since = |then: Timestamp| now.micros() - then.micros();
+        let elapsed = self.looks.iter().rev().nth(1).map_or(0, |(before, _)| since(*before));
+        if time < floor.plus_micros(elapsed + MICROS_PER_HOUR) {
+            return true;
+        }
+        for (then, targets) in self.looks.iter().rev() {
+            if time >= targets[tenant].plus_micros(since(*then) + MICROS_PER_HOUR) {
+                return false;
+            }
+            if since(*then) >= MICROS_PER_DAY {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Floors never go back, never beyond what the setting in force allows, exactly what is behind them is shown, and what
+    /// is no longer had its wait.
     async fn check(&mut self, ledger: &EmbeddedLedger, now: Timestamp) {
         for tenant in TENANTS {
             let floor = ledger.retention_of(&scope(tenant)).kept_since.unwrap_or(Timestamp::MIN);
             let before = self.floors.insert(tenant, floor).unwrap_or(Timestamp::MIN);
             assert!(floor >= before, "the floor of {tenant} went from {before} to {floor}");
             assert!(floor == before || floor <= self.target(tenant, now), "{tenant} lost what it keeps");
+            let waited = |time: &Timestamp| !(before..floor).contains(time) || self.may_go(tenant, before, *time);
+            let early = self.events.get(tenant).into_iter().flatten().find(|(_, time)| !waited(time));
+            assert_eq!(early, None, "of {tenant}, whose floor went from {before} to {floor} without a wait");
             let events = self.events.entry(tenant).or_default().iter();
             let kept: BTreeSet<_> = events.filter(|(_, time)| **time >= floor).map(|(id, _)| id.clone()).collect();
             assert_eq!(shown(ledger, tenant).await, kept, "{tenant} from {floor}");
@@ -215,6 +249,7 @@ async fn run(steps: Vec<Step>) {
     folder.clock.advance(DAY * 30);
     let mut ledger = folder.open(options(&oracle)).await;
     ledger.maintain().await.expect("maintain");
+    oracle.look(folder.clock.now());
     oracle.check(&ledger, folder.clock.now()).await;
     for (n, step) in (1_u64..).zip(steps) {
         let now = folder.clock.now();
@@ -236,7 +271,10 @@ async fn run(steps: Vec<Step>) {
                 ledger.set_retention(&scope(TENANTS[tenant]), days);
             }
             Step::Flush => drop(ledger.flush().await.expect("flush")),
-            Step::Maintain => ledger.maintain().await.expect("maintain"),
+            Step::Maintain => {
+                ledger.maintain().await.expect("maintain");
+                oracle.look(now);
+            }
             Step::Restart => {
                 // What is not flushed is in the journal, which this test has none of.
                 ledger.flush().await.expect("flush");
@@ -247,9 +285,10 @@ async fn run(steps: Vec<Step>) {
         oracle.check(&ledger, folder.clock.now()).await;
     }
     // In the end, after every wait, each floor is where its setting says.
-    for _ in 0..50 {
+    for _ in 0..60 {
         folder.clock.advance(HOUR);
         ledger.maintain().await.expect("maintain");
+        oracle.look(folder.clock.now());
         oracle.check(&ledger, folder.clock.now()).await;
     }
     for tenant in TENANTS {

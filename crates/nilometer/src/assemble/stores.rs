@@ -14,7 +14,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
+pub(crate) use catalog::CatalogAsItLies;
 use catalog::SqliteCatalog;
+use domain::access::record::Record;
 use manifest::{Format2Manifest, OpenedManifest, SqliteManifest};
 
 use crate::folder::{CATALOG_FILE, MANIFEST_FILE};
@@ -51,6 +53,14 @@ impl Stores {
         self.catalog.close().await?;
         Ok(self.manifest.close().await?)
     }
+}
+
+/// Hands out the register of the folder `data`, which no process holds, as it lies there. Changes nothing.
+pub(crate) async fn read_register(
+    data: &Path,
+    take: &mut (dyn FnMut(Record) + Send),
+) -> anyhow::Result<CatalogAsItLies> {
+    Ok(SqliteCatalog::read_as_it_lies(&data.join(CATALOG_FILE), take).await?)
 }
 
 /// Makes the catalog's file from the tables in the manifest, in place of one that a crash of this has left, and

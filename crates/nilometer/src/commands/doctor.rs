@@ -1,5 +1,6 @@
 //! `nilometer doctor`: what an operator should know of a data folder before trusting it with anything. Looks, and
-//! changes nothing: the folder, who else may read it, the master key, and whether the disk under it is encrypted.
+//! changes nothing, so that it can be asked of a folder whose server is not to be started: the folder, who else may read
+//! it, the master key, and whether the disk under it is encrypted. Files are read as they lie there.
 
 mod disk;
 
@@ -9,14 +10,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use access::control::{needs_master, opens};
+use access::control::MasterFit;
+use access::master_key::MasterKey;
+use domain::access::record::Record;
 
 use super::destination::or_environment;
-use crate::assemble::Engine;
+use crate::assemble::{CatalogAsItLies, read_register};
 use crate::cli::FolderArgs;
 use crate::config::{CONFIG_VARIABLE, Config};
 use crate::exit::Exit;
-use crate::folder::{FolderError, IfCopy, MANIFEST_FILE, MASTER_KEY_FILE, is_copy, is_in_use};
+use crate::folder::{
+    CATALOG_FILE, FolderError, MANIFEST_FILE, MASTER_KEY_FILE, NEXT_MASTER_KEY_FILE, is_copy, is_in_use,
+};
 use crate::secrets::read_master_key;
 use disk::DiskEncryption;
 
@@ -115,25 +120,55 @@ async fn master_key(data: &Path, named: Option<&Path>) -> Finding {
             None => (Grade::Wrong, what, format!("{place} is missing: the next start will be refused")),
         };
     }
-    match fits(data, key.as_ref()).await {
-        Ok(true) if key.is_some() => (Grade::Fine, what, format!("{place} opens what the folder holds")),
-        Ok(true) => (Grade::Fine, what, "there is none yet, and nothing needs one".to_owned()),
-        Ok(false) if key.is_some() => (Grade::Wrong, what, format!("{place} is not the one of this folder")),
-        Ok(false) => (Grade::Wrong, what, format!("{place} is missing, though the folder holds what it opens")),
-        Err(why) => (Grade::Wrong, what, format!("the folder does not open: {why:#}")),
+    match fits(data, named, key.as_ref()).await {
+        Ok((grade, words)) => (grade, what, words),
+        Err(why) => (Grade::Wrong, what, format!("what the folder holds cannot be read: {why:#}")),
     }
 }
 
-async fn fits(data: &Path, key: Option<&access::master_key::MasterKey>) -> anyhow::Result<bool> {
-    let engine = Engine::open_existing(data, IfCopy::Refuse).await?;
-    let store = engine.register_store();
-    let fits = match key {
-        Some(key) => opens(&*store, key).await,
-        None => needs_master(&*store).await.map(|needs| !needs),
+/// How the master key fits the catalog of a folder that no process holds: read as it lies there, since opening it as a
+/// start does would bring its format up to date, renew marks and tidy up.
+async fn fits(data: &Path, named: Option<&Path>, key: Option<&MasterKey>) -> anyhow::Result<(Grade, String)> {
+    let path = named.map_or_else(|| data.join(MASTER_KEY_FILE), Path::to_owned);
+    let place = path.display();
+    if !data.join(CATALOG_FILE).exists() {
+        let words =
+            format!("{CATALOG_FILE} is not there: the next start makes it if the folder is of a release before it");
+        return Ok((Grade::Warning, format!("{words}, and is refused otherwise")));
+    }
+    // A change that was interrupted; the next start ends it.
+    let next = data.join(NEXT_MASTER_KEY_FILE);
+    let next_key = if named.is_none() && next.exists() { Some(read_master_key(&next)?) } else { None };
+    let (mut fit, mut fit_of_next) = (MasterFit::default(), MasterFit::default());
+    let mut count = |record: Record| {
+        fit.count(&record, key);
+        fit_of_next.count(&record, next_key.as_ref());
     };
-    drop(store);
-    engine.close().await?;
-    Ok(fits?)
+    let has_log = match read_register(data, &mut count).await? {
+        CatalogAsItLies::Read { has_log } => has_log,
+        CatalogAsItLies::Older { format, newest } => {
+            let words = format!("{CATALOG_FILE} has format {format}, and this version reads {newest}");
+            return Ok((Grade::Warning, format!("{words}: after the next start it can be told whether {place} fits")));
+        }
+    };
+    let (grade, words) = if fit_of_next.opened > 0 {
+        (Grade::Warning, format!("a change of it was interrupted, and the next start ends it: {} fits", next.display()))
+    } else if key.is_some() && fit.fits() {
+        (Grade::Fine, format!("{place} opens what the folder holds"))
+    } else if key.is_some() {
+        let (sealed, first) = (fit.sealed.len(), fit.sealed.first().map_or("", String::as_str));
+        let told = format!("{place} is not the one of this folder: it does not open {first}");
+        (Grade::Wrong, if sealed > 1 { format!("{told} and {} more", sealed - 1) } else { told })
+    } else if fit.needs_one {
+        (Grade::Wrong, format!("{place} is missing, though the folder holds what it opens"))
+    } else {
+        (Grade::Fine, "there is none yet, and nothing needs one".to_owned())
+    };
+    if !has_log {
+        return Ok((grade, words));
+    }
+    // The last changes may be that of the key itself.
+    Ok((Grade::Warning, format!("{words}, without the last changes, which only a start reads after a crash")))
 }
 
 fn disk(data: &Path) -> anyhow::Result<Finding> {

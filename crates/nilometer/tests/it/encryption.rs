@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, run, stderr, stdout};
+use crate::harness::{Server, nilometer, run, stderr, stdout};
 
 /// 16 characters that stand nowhere by chance.
 fn secret() -> String {
@@ -199,7 +199,7 @@ fn a_server_without_the_key_of_its_encrypted_properties_does_not_start_and_says_
 
     // Lost: what was encrypted is gone, and new events are encrypted under a new key.
     std::fs::remove_file(&key).unwrap();
-    let changed = run(&["admin", "replace-master-key", "--yes", "--data", at]);
+    let changed = run(&["admin", "replace-master-key", "--yes", "--old-is-lost", "--data", at]);
     assert_eq!(serde_json::from_str::<Value>(stdout(&changed)).unwrap()["data_keys_lost"], 1);
     let server = Server::start(data.path());
     assert_eq!(server.get("/v1/events/e").1["properties"]["email"], "<unreadable>");
@@ -236,11 +236,71 @@ fn i7_an_interrupted_change_of_the_master_key_loses_nothing() {
     server.stop();
 }
 
+/// Without anything that is encrypted, what tells which key is in force was missing, and the old one stayed.
+#[test]
+fn i7_an_interrupted_change_of_the_master_key_is_not_undone_where_nothing_is_encrypted() {
+    let data = tempfile::tempdir().unwrap();
+    let at = data.path().to_str().unwrap();
+    let [key, next] = ["master.key", "master.key.next"].map(|name| data.path().join(name));
+    Server::start(data.path()).stop();
+    let old = std::fs::read(&key).unwrap();
+    assert_eq!(run(&["admin", "replace-master-key", "--yes", "--data", at]).status.code(), Some(0));
+    let new = std::fs::read(&key).unwrap();
+    std::fs::rename(&key, &next).unwrap();
+    std::fs::write(&key, &old).unwrap();
+    Server::start(data.path()).stop();
+    assert!(!next.exists() && std::fs::read(&key).unwrap() == new, "the old one may be known to others");
+}
+
+/// Each of these destroyed all data keys and was a success.
+#[test]
+fn i7_a_master_key_is_not_replaced_under_a_wrong_or_forgotten_old_one() {
+    let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (at, secret) = (data.path().to_str().unwrap(), secret());
+    let [old, new, wrong] = ["old.key", "new.key", "wrong.key"].map(|name| elsewhere.path().join(name));
+    let server = Server::start(data.path());
+    encrypt(&server, json!([{"path": "email"}]));
+    server.post("/v1/events?wait=applied", event("e", &secret));
+    server.stop();
+    std::fs::rename(data.path().join("master.key"), &old).unwrap();
+    std::fs::write(&new, "cd".repeat(32)).unwrap();
+    std::fs::write(&wrong, "ab".repeat(32)).unwrap();
+    let replace = |named: Option<&Path>, more: &[&str]| {
+        let mut command = nilometer(&["admin", "replace-master-key", "--yes", "--data", at]);
+        if let Some(named) = named {
+            command.env("NILOMETER_MASTER_KEY_FILE", named);
+        }
+        command.args(more).output().unwrap()
+    };
+    let [old_at, wrong_at] = [&old, &wrong].map(|path| path.to_str().unwrap());
+    let cases: [(Option<&Path>, &[&str], &str); 5] = [
+        (Some(&new), &[], "data key 1 of workspace 'default'"),
+        (Some(&new), &["--old", wrong_at], "data key 1 of workspace 'default'"),
+        // Nothing was put in its place yet.
+        (Some(&old), &["--old", old_at], "opens the register already"),
+        (Some(&old), &["--old-is-lost"], "opens the register already"),
+        // The setting is forgotten, so that there seems to be no key at all.
+        (None, &[], "data key 1 of workspace 'default'"),
+    ];
+    for (named, more, part) in cases {
+        let refused = replace(named, more);
+        assert_eq!(refused.status.code(), Some(1), "{more:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains(part), "{more:?}: {}", stderr(&refused));
+        assert!(!data.path().join("master.key.next").exists() && !data.path().join("master.key").exists());
+    }
+    let changed = replace(Some(&new), &["--old", old_at]);
+    assert_eq!(changed.status.code(), Some(0), "{}", stderr(&changed));
+    let mut command = nilometer(&["serve", "--listen", "127.0.0.1:0", "--data", at]);
+    command.env("NILOMETER_MASTER_KEY_FILE", &new);
+    let server = Server::run(command);
+    assert_eq!(server.get("/v1/events/e").1["properties"]["email"], secret.as_str());
+    server.stop();
+}
+
 /// Dead letters hold whole records: here one that the ledger refuses as often as it is tried.
 #[cfg(feature = "failpoints")]
 #[test]
 fn i5_a_dead_letter_holds_no_plain_text() {
-    use crate::harness::nilometer;
     let holds_letter = |is_encrypted: bool| {
         let data = tempfile::tempdir().unwrap();
         let secret = secret();
@@ -266,14 +326,27 @@ fn i5_a_dead_letter_holds_no_plain_text() {
     assert!(!holds_letter(true));
 }
 
+/// Everything that there is in a folder: names, modes and bytes.
+fn folder(data: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    let mut all: Vec<_> = stored(data).into_iter().map(|(path, bytes)| (path.clone(), mode(&path), bytes)).collect();
+    let folders = ["", "journal", "segments"].map(|name| data.join(name));
+    all.extend(folders.into_iter().map(|path| (path.clone(), mode(&path), Vec::new())));
+    all.sort();
+    all
+}
+
+/// It opened the folder as a start does: modes, marks, formats and unknown files were seen to.
 #[test]
 fn the_doctor_tells_a_lost_and_a_wrong_key_and_changes_nothing() {
+    use std::os::unix::fs::PermissionsExt;
     let data = tempfile::tempdir().unwrap();
     let at = data.path().to_str().unwrap();
     assert_eq!(run(&["doctor", "--data", at]).status.code(), Some(5), "there is no folder yet");
     let server = Server::start(data.path());
     encrypt(&server, json!([{"path": "email"}]));
-    let doctor = |code: i32, parts: &[&str]| {
+    let told = |code: i32, parts: &[&str]| {
         let told = run(&["doctor", "--data", at]);
         assert_eq!(told.status.code(), Some(code), "{}{}", stdout(&told), stderr(&told));
         for part in parts {
@@ -281,13 +354,28 @@ fn the_doctor_tells_a_lost_and_a_wrong_key_and_changes_nothing() {
         }
         assert!(stdout(&told).contains("encryption of the disk: "), "{}", stdout(&told));
     };
-    doctor(0, &["which a process holds", "ok       master key"]);
+    told(0, &["which a process holds", "ok       master key"]);
     server.stop();
+    let doctor = |code: i32, parts: &[&str]| {
+        let before = folder(data.path());
+        told(code, parts);
+        assert!(folder(data.path()) == before, "the doctor has changed the folder");
+    };
     doctor(0, &["which no process holds", "opens what the folder holds", "ok       permissions"]);
-    let key = data.path().join("master.key");
+    std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(data.path().join("segments/unknown"), "left behind").unwrap();
+    doctor(0, &["opens what the folder holds"]);
+    let [key, next] = ["master.key", "master.key.next"].map(|name| data.path().join(name));
     let right = std::fs::read(&key).unwrap();
     std::fs::write(&key, "ab".repeat(32)).unwrap();
-    doctor(1, &["wrong    master key", "is not the one of this folder"]);
+    doctor(1, &["wrong    master key", "is not the one of this folder", "data key 1 of workspace 'default'"]);
+    // A change that was interrupted after everything was wrapped, and before anything was.
+    std::fs::write(&next, &right).unwrap();
+    doctor(0, &["warning  master key", "was interrupted"]);
+    std::fs::write(&next, "cd".repeat(32)).unwrap();
+    std::fs::write(&key, &right).unwrap();
+    doctor(0, &["opens what the folder holds"]);
+    std::fs::remove_file(&next).unwrap();
     std::fs::write(&key, "ab").unwrap();
     doctor(1, &["64 hexadecimal digits"]);
     std::fs::remove_file(&key).unwrap();
@@ -295,4 +383,11 @@ fn the_doctor_tells_a_lost_and_a_wrong_key_and_changes_nothing() {
     assert!(!key.exists());
     std::fs::write(&key, &right).unwrap();
     doctor(0, &[]);
+    // After a crash the last changes are in a file that only a start reads.
+    let server = Server::start(data.path());
+    server.post("/v1/settings/encryption/rotate", "");
+    server.kill();
+    doctor(0, &["warning  master key", "opens what the folder holds, without the last changes"]);
+    Server::start(data.path()).stop();
+    doctor(0, &["ok       master key"]);
 }

@@ -33,6 +33,11 @@ fn limit_workspace_and_key(server: &Server, on: &[&str], key: &str, id: &str) {
     let limited = ask(&["admin", "limit", "beta", "--requests-per-sec", "server"]);
     assert_eq!((&limited["requests_per_sec"], &limited["events_per_sec"]), (&Value::Null, &json!(7)));
     assert_eq!(ask(&["admin", "limit", "beta", "--key", id, "--requests-per-sec", "5"])["requests_per_sec"], 5);
+    let keys = ask(&["admin", "list", "keys", "--workspace", "beta"]);
+    assert_eq!(keys["data"].as_array().unwrap().len(), 1, "{keys}");
+    assert_eq!((&keys["data"][0]["id"], &keys["data"][0]["requests_per_sec"]), (&json!(id), &json!(5)));
+    let whose = run(&[&["admin", "list", "users", "--workspace", "beta"][..], on].concat());
+    assert!(stderr(&whose).contains("--workspace") && whose.status.code() == Some(2), "{}", stderr(&whose));
     let refused = run(&[&["admin", "limit", "beta", "--events-per-sec", "1000000001"][..], on].concat());
     assert!(stderr(&refused).contains("events_per_sec") && refused.status.code() == Some(2), "{}", stderr(&refused));
 }
@@ -158,7 +163,7 @@ fn a_lost_master_key_is_told_and_can_be_given_up() {
         assert!(!data.path().join("master.key").exists(), "no other key takes its place");
     }
     // The key of access tokens as well.
-    assert_eq!(answer(&["admin", "replace-master-key", "--yes", "--data", at])["ended"], 2);
+    assert_eq!(answer(&["admin", "replace-master-key", "--yes", "--old-is-lost", "--data", at])["ended"], 2);
     let server = prod(data.path());
     assert_eq!(with_key(&server, &made, "POST", "/v1/events", json!({"id": "e"})).0, 202);
     let theirs = std::fs::read_to_string(&theirs).unwrap();

@@ -42,6 +42,8 @@ pub(super) struct SentBy<'r> {
     pub(super) project: Option<&'r Arc<str>>,
     /// What the tenant has encrypted.
     pub(super) encryption: Option<&'r Arc<FieldEncryption>>,
+    /// Length of the decoded body.
+    pub(super) bytes: usize,
 }
 
 /// What became of the events of one request. Only the pipeline makes one: `accepted` above zero
@@ -169,6 +171,11 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    /// Whether it is the server that takes nothing now, and not something about the request.
+    pub(super) const fn is_passing(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::ClockUnsure | Self::DiskFull | Self::Replaying | Self::Unavailable)
+    }
+
     /// The label of this error in metrics, one of [`ERROR_REASONS`](crate::telemetry::ERROR_REASONS).
     pub(crate) const fn reason(&self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use domain::rejection::Rejection;
 use ports::ledger::{Outcome, Sighting};
 use wire::Item;
 
-use super::answer::{EventResult, IngestAnswer, NOT_TAKEN, PAYLOAD_MISMATCH, Status, WarningSum};
+use super::answer::{EventResult, IngestAnswer, IngestError, NOT_TAKEN, PAYLOAD_MISMATCH, Status, WarningSum};
 use super::warning_sums::WarningSums;
 use crate::names::CardinalityCheck;
 use crate::stage::{Durable, Visible};
@@ -28,15 +28,37 @@ pub(super) struct Verdicts {
 }
 
 /// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits, and
-/// `new_id` makes an id for the event at an index of the body that has none.
-pub(super) fn check<'c>(
+/// `new_id` makes an id for the event at an index of the body that has none. `examined` is shown each event that may be
+/// taken.
+///
+/// # Errors
+/// That of `examined`, at which the rest is not looked at.
+pub(super) fn check<'c, 'n>(
     items: &'c [Item<'c>],
     admission: &Admission<'_>,
-    mut names: CardinalityCheck<'_>,
+    names: impl FnOnce() -> CardinalityCheck<'n>,
     new_id: impl Fn(usize) -> String,
-) -> Vec<CheckedEvent<'c>> {
-    let items = items.iter().enumerate();
-    items.map(|(index, item)| check_one(item, admission, &mut names, || new_id(index))).collect()
+    mut examined: impl FnMut(&mut Checked<'c>) -> Result<(), IngestError>,
+) -> Result<Vec<CheckedEvent<'c>>, IngestError> {
+    let mut checks = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let mut check = examine(item, admission, || new_id(index));
+        if let Ok(checked) = &mut check {
+            examined(checked)?;
+        }
+        checks.push(check);
+    }
+    // Locked only now: all requests of the tenant wait for them, and encrypting takes long.
+    let mut names = names();
+    for (check, item) in checks.iter_mut().zip(items) {
+        let Ok(checked) = check else { continue };
+        let admitted = admission.admit_names(checked, &mut names);
+        names.decided(admitted.is_ok());
+        if let Err(why) = admitted {
+            *check = Err((sent_id(item), Cow::Owned(why)));
+        }
+    }
+    Ok(checks)
 }
 
 /// The ids that the ledger is asked about: those of events that may be taken, in order; behind them, when the
@@ -122,19 +144,21 @@ impl EarlierSightings {
 /// An event that may be taken, or why not and under which id.
 pub(super) type CheckedEvent<'c> = Result<Checked<'c>, (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
 
-fn check_one<'c>(
-    item: &'c Item<'c>,
-    admission: &Admission<'_>,
-    names: &mut CardinalityCheck<'_>,
-    new_id: impl FnOnce() -> String,
-) -> CheckedEvent<'c> {
+fn examine<'c>(item: &'c Item<'c>, admission: &Admission<'_>, new_id: impl FnOnce() -> String) -> CheckedEvent<'c> {
     let candidate = match item {
         Ok(candidate) => candidate,
         Err((id, rejection)) => return Err((id.as_deref().map(Cow::Borrowed), Cow::Borrowed(rejection))),
     };
-    let checked = admission.check(candidate, names, new_id);
-    names.decided(checked.is_ok());
-    checked.map_err(|rejection| (candidate.id.as_deref().map(Cow::Borrowed), Cow::Owned(rejection)))
+    admission.examine(candidate, new_id).map_err(|rejection| (sent_id(item), Cow::Owned(rejection)))
+}
+
+/// The id that the client wrote.
+fn sent_id<'c>(item: &'c Item<'c>) -> Option<Cow<'c, str>> {
+    let id = match item {
+        Ok(candidate) => candidate.id.as_deref(),
+        Err((id, _)) => id.as_deref(),
+    };
+    id.map(Cow::Borrowed)
 }
 
 /// Counts the events of a request, and those that are refused.

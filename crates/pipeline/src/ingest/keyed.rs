@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::payload::PayloadHash;
+use domain::encryption::FieldEncryption;
+use domain::payload::{HashRule, PayloadHash};
 use domain::record::RequestKey;
 use ports::ledger::Sighting;
 
@@ -17,6 +18,13 @@ pub(super) enum Keyed {
     Again(EarlierRequest),
 }
 
+/// The hash that a request is known by whose body has this one. A body may hold what is encrypted before it is stored,
+/// and its hash must not tell it either.
+pub(super) fn body_hash(written: PayloadHash, encryption: Option<&FieldEncryption>) -> PayloadHash {
+    let sealed = encryption.map(|encryption| encryption.keyed(written.hash));
+    sealed.map_or(written, |hash| PayloadHash { rule: HashRule::SealedRequestBody, hash })
+}
+
 /// A request that is to be taken; its key is its own until this is dropped or its record applied.
 #[derive(Debug)]
 pub(super) struct NewRequest {
@@ -26,6 +34,13 @@ pub(super) struct NewRequest {
 }
 
 impl NewRequest {
+    /// Has it known by a hash of its body that tells nothing of it, as [`body_hash`] does.
+    pub(super) fn encrypt(&mut self, encryption: Option<&FieldEncryption>) {
+        if self.body.rule == HashRule::RequestBody {
+            self.body = body_hash(self.body, encryption);
+        }
+    }
+
     /// What its record says of it.
     pub(super) fn key(&self) -> RequestKey<'_> {
         RequestKey { text: self.running.name(), body: self.body }

@@ -7,6 +7,7 @@
 //! check says now.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use domain::admit::{Admission, AdmissionContext, AnyName, Checked};
 use domain::event::EventId;
@@ -18,6 +19,7 @@ use ports::ledger::Sighting;
 use wire::Parsed;
 
 use super::answer::{EventResult, SentBy, Status};
+use super::encrypting::apart;
 use super::judge::{CheckedEvent, EarlierSightings, Verdicts, check, ids};
 use super::keyed::EarlierRequest;
 use super::warning_sums::WarningSums;
@@ -30,7 +32,7 @@ impl Ingest {
         scope: &TenantScope,
         parsed: &Parsed<'_>,
         earlier: &EarlierRequest,
-        SentBy { strict, project, encryption }: SentBy<'_>,
+        SentBy { strict, project, encryption, bytes }: SentBy<'_>,
     ) -> Result<Verdicts, IngestError> {
         let now = self.clock.now();
         let limits = self.settings.limits(scope, &self.limits);
@@ -52,13 +54,26 @@ impl Ingest {
             project,
             encryption,
         };
-        let (admission, lenient) = (
-            Admission::new(context, 0),
-            Admission::new(AdmissionContext { limits: &of_any_time, strict: false, ..context }, 0),
-        );
+        // What was taken was taken, however many of its values would be encrypted now.
+        let hashing = encryption.map(|encryption| Arc::new(encryption.without_paths()));
+        let of_any_time =
+            AdmissionContext { limits: &of_any_time, strict: false, encryption: hashing.as_ref(), ..context };
+        let (admission, lenient) = (Admission::new(context, 0), Admission::new(of_any_time, 0));
         let new_id = |index: usize| self.request_hasher.event_id(&earlier.name, index);
         let tenant = self.names.of(scope.tenant());
-        let checks = check(&parsed.items, &admission, self.names.begin_check(&tenant), new_id);
+        // Of what is encrypted the hashes alone are compared.
+        let checks = apart(encryption.is_some_and(|encryption| encryption.is_active()), bytes, || {
+            check(
+                &parsed.items,
+                &admission,
+                || self.names.begin_check(&tenant),
+                new_id,
+                |checked| {
+                    checked.forget_encrypted();
+                    Ok(())
+                },
+            )
+        })?;
         let read = checks.iter().zip(&parsed.items).enumerate().map(|(index, (checked, item))| match (checked, item) {
             (Ok(checked), _) => Some(checked.clone()),
             (Err(_), Ok(candidate)) => lenient.check(candidate, &mut AnyName, || new_id(index)).ok(),

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use domain::encryption::FieldEncryption;
 use domain::event::{EventId, IdScheme};
-use domain::payload::{HashRule, PayloadHash};
+use domain::payload::PayloadHash;
 use domain::request::IdempotencyKey;
 use domain::tenant::TenantScope;
 use ports::ledger::Sighting;
 
-use super::keyed::{EarlierRequest, Keyed, NewRequest};
+use super::keyed::{EarlierRequest, Keyed, NewRequest, body_hash};
 use super::{Ingest, IngestError};
 use crate::failure::error_chain;
 use crate::running_requests::{Begin, RequestName};
@@ -33,10 +33,7 @@ impl Ingest {
     ) -> Result<Keyed, IngestError> {
         let name: RequestName = (scope.tenant().clone(), self.request_hasher.name(scope.tenant(), key).into());
         let written = self.request_hasher.body(content_type, body);
-        let sealed = encryption
-            .map(|encryption| PayloadHash { rule: HashRule::SealedRequestBody, hash: encryption.keyed(written.hash) });
-        // A body may hold what is encrypted before it is stored, and its hash must not tell it either.
-        let body = sealed.unwrap_or(written);
+        let body = body_hash(written, encryption);
         let keyed = tokio::select! {
             biased;
             keyed = self.find_or_begin(scope, &name, body) => keyed?,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::limits::RATE_IDLE;
 use parking_lot::Mutex;
 
-use super::quota::{Left, Quota};
+use super::quota::{CLOSED_WAIT, Quota};
 
 /// How often idle counts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -57,44 +57,75 @@ struct Count<B> {
     told_at: Option<Duration>,
 }
 
+impl<B> Count<B> {
+    const fn new(bucket: B, now: Duration) -> Self {
+        Self { bucket, used_at: now, told_at: None }
+    }
+
+    /// What a refusal says, and whether the log is to say it.
+    fn told(&mut self, wait: Duration, now: Duration) -> Empty {
+        let is_told = self.told_at.is_none_or(|at| now.saturating_sub(at) >= TOLD_EVERY);
+        if is_told {
+            self.told_at = Some(now);
+        }
+        Empty { wait, is_told }
+    }
+}
+
 impl<K: Hash + Eq, B: Bucket> Buckets<K, B> {
     pub(super) fn new(max: usize) -> Self {
         let counts = Counts { by_key: HashMap::new(), shared: None, swept_at: Duration::ZERO };
         Self { counts: Mutex::new(counts), max }
     }
 
-    /// Uses the count of `key`, which is made if there is none.
-    pub(super) fn run(
+    /// Uses the count of `key`, which is made if there is none. `of_all` is the server's limit, which holds for the count
+    /// that those share for whom there is no room.
+    pub(super) fn run<T>(
         &self,
         key: K,
-        quota: Quota,
+        (quota, of_all): (Quota, Option<Quota>),
         now: Duration,
-        make: impl FnOnce() -> B,
-        run: impl FnOnce(&mut B) -> Result<Left, Duration>,
-    ) -> Result<Left, Empty> {
+        make: impl FnOnce(Quota) -> B,
+        run: impl FnOnce(&mut B) -> Result<T, Duration>,
+    ) -> Result<T, Empty> {
         let mut counts = self.counts.lock();
         counts.sweep(self.max, now);
-        let new = || Count { bucket: make(), used_at: now, told_at: None };
         let has_room = counts.by_key.len() < self.max;
         let Counts { by_key, shared, .. } = &mut *counts;
-        let count = if has_room || by_key.contains_key(&key) {
-            let own = by_key.entry(key).or_insert_with(new);
-            if own.bucket.quota() != quota {
-                own.bucket.change(quota, now);
-            }
-            own
+        let (count, quota) = if has_room || by_key.contains_key(&key) {
+            (by_key.entry(key).or_insert_with(|| Count::new(make(quota), now)), quota)
+        } else if quota.rate.get() == 0 {
+            return Err(Empty { wait: CLOSED_WAIT, is_told: false });
         } else {
-            // Has the limit of the first, or it would begin anew with each other one.
-            shared.get_or_insert_with(new)
+            // Without a limit of the server's the largest holds: with each one's own, the count would begin anew.
+            let former = shared.as_ref().map(|count| count.bucket.quota());
+            let of_all = of_all.unwrap_or_else(|| former.filter(|former| former.rate > quota.rate).unwrap_or(quota));
+            (shared.get_or_insert_with(|| Count::new(make(of_all), now)), of_all)
         };
+        if count.bucket.quota() != quota {
+            count.bucket.change(quota, now);
+        }
         count.used_at = now;
-        run(&mut count.bucket).map_err(|wait| {
-            let is_told = count.told_at.is_none_or(|at| now.saturating_sub(at) >= TOLD_EVERY);
-            if is_told {
-                count.told_at = Some(now);
-            }
-            Empty { wait, is_told }
-        })
+        run(&mut count.bucket).map_err(|wait| count.told(wait, now))
+    }
+
+    /// Uses the count of `key` if it is counted already, alone or with others.
+    pub(super) fn look<T>(
+        &self,
+        key: &K,
+        now: Duration,
+        look: impl FnOnce(&mut B) -> Result<T, Duration>,
+    ) -> Option<Result<T, Empty>> {
+        let mut counts = self.counts.lock();
+        let has_room = counts.by_key.len() < self.max;
+        let Counts { by_key, shared, .. } = &mut *counts;
+        let count = by_key.get_mut(key).or_else(|| shared.as_mut().filter(|_| !has_room))?;
+        Some(look(&mut count.bucket).map_err(|wait| count.told(wait, now)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_shared(&self) -> bool {
+        self.counts.lock().shared.is_some()
     }
 
     #[cfg(test)]
@@ -110,8 +141,10 @@ impl<K: Hash + Eq, B: Bucket> Counts<K, B> {
             return;
         }
         self.swept_at = now;
-        let is_idle = |used_at: Duration| now.saturating_sub(used_at) >= RATE_IDLE;
-        self.by_key.retain(|_, count| !is_idle(count.used_at) || !count.bucket.owes_nothing(now));
+        let is_kept =
+            |count: &Count<B>| now.saturating_sub(count.used_at) < RATE_IDLE || !count.bucket.owes_nothing(now);
+        self.by_key.retain(|_, count| is_kept(count));
+        self.shared = self.shared.take().filter(is_kept);
         if self.by_key.capacity() > 4 * self.by_key.len().max(1_024) {
             self.by_key.shrink_to_fit();
         }

@@ -12,13 +12,13 @@ const NETWORK_BYTES: usize = 8;
 
 /// An address, or a network that is one for all that can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Network(IpAddr);
+pub struct Network(IpAddr);
 
 impl Network {
     /// The network of a request whose address is not known.
-    pub(super) const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    pub(crate) const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(IpAddr::V4(address)),
             IpAddr::V6(address) => {
@@ -44,8 +44,8 @@ impl fmt::Display for Network {
 pub(super) enum Credential {
     Configured([u8; 4]),
     Key(KeyId),
-    /// A signing secret, counted per network: until the body is there the signature may be anybody's, who must not use
-    /// up what the secret's owner has.
+    /// A signing secret whose signature was found to fit, counted per network: who sends captured requests again must not
+    /// use up what the secret's owner has.
     Signature(SecretId, Network),
     Person(UserId),
     External(Arc<str>),

@@ -10,6 +10,16 @@ use super::quota::{CLOSED_WAIT, Left, Quota};
 /// The least that time passes.
 const LEAST: Duration = Duration::from_nanos(1);
 
+/// What one batch has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charge {
+    quota: Quota,
+    /// When it begins to come back.
+    from: Duration,
+    /// When all of it is back.
+    until: Duration,
+}
+
 /// A count of events.
 #[derive(Debug)]
 pub(super) struct EventBucket {
@@ -48,11 +58,19 @@ impl EventBucket {
     ///
     /// # Errors
     /// As [`EventBucket::check`]; nothing is taken then.
-    pub(super) fn take(&mut self, events: usize, now: Duration) -> Result<Left, Duration> {
-        let left = self.check(now)?;
+    pub(super) fn take(&mut self, events: usize, now: Duration) -> Result<Charge, Duration> {
+        self.check(now)?;
         let cost = self.quota.time_of(events as u64).ok_or(CLOSED_WAIT)?;
-        self.full_at = self.full_at.max(now).saturating_add(cost);
-        Ok(left)
+        let from = self.full_at.max(now);
+        self.full_at = from.saturating_add(cost);
+        Ok(Charge { quota: self.quota, from, until: self.full_at })
+    }
+
+    /// Gives back what of a batch has not come back by itself: never more than is missing for it.
+    pub(super) fn give_back(&mut self, charge: Charge, now: Duration) {
+        if charge.quota == self.quota {
+            self.full_at = self.full_at.saturating_sub(charge.until.saturating_sub(charge.from.max(now)));
+        }
     }
 }
 
@@ -61,11 +79,16 @@ impl Bucket for EventBucket {
         self.quota
     }
 
-    /// What is missing stays missing, and comes back at the new rate.
+    /// What is used of all that comes at once stays used, as a part of it: less comes at once of a lower limit, so that
+    /// the same number would be a debt that nobody has made. A debt stays as many events, which the new limit pays back.
     fn change(&mut self, quota: Quota, now: Duration) {
-        let missing = self.quota.count_of(self.full_at.saturating_sub(now));
+        let missing = self.full_at.saturating_sub(now);
+        let used = missing.min(self.quota.window());
+        let debt = self.quota.count_of(missing.saturating_sub(used));
+        // Comes back in a time that is the same for all limits.
+        debug_assert_eq!(self.quota.window(), quota.window());
         self.quota = quota;
-        self.full_at = now.saturating_add(quota.time_of(missing).unwrap_or_default());
+        self.full_at = now.saturating_add(used).saturating_add(quota.time_of(debt).unwrap_or_default());
     }
 
     fn owes_nothing(&self, now: Duration) -> bool {

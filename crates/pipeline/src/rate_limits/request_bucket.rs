@@ -35,6 +35,10 @@ pub(super) struct RequestBucket {
     clock: Arc<dyn Clock>,
     /// None when nothing passes.
     limiter: Option<Limiter>,
+    /// In which time one comes back.
+    each: Duration,
+    /// When it will be full again, as the limiter has it, which takes and cannot be asked.
+    full_at: Duration,
 }
 
 impl RequestBucket {
@@ -45,7 +49,21 @@ impl RequestBucket {
             let limiter = RateLimiter::direct_with_clock(each.allow_burst(burst), Monotonic(Arc::clone(&clock)));
             limiter.with_middleware::<StateInformationMiddleware>()
         });
-        Self { quota, clock, limiter }
+        let each = quota.time_of(1).unwrap_or_default();
+        Self { quota, clock, limiter, each, full_at: Duration::ZERO }
+    }
+
+    /// Whether there is one. Takes nothing.
+    ///
+    /// # Errors
+    /// How long until there is.
+    pub(super) fn check(&self, now: Duration) -> Result<(), Duration> {
+        let burst = u32::try_from(self.quota.burst()).unwrap_or(u32::MAX);
+        let missing = self.full_at.saturating_sub(now).saturating_add(self.each);
+        match missing.saturating_sub(self.each.saturating_mul(burst)) {
+            Duration::ZERO => Ok(()),
+            wait => Err(wait),
+        }
     }
 
     /// Takes one request.
@@ -56,6 +74,7 @@ impl RequestBucket {
         let Some(limiter) = &self.limiter else { return Err(CLOSED_WAIT) };
         match limiter.check() {
             Ok(state) => {
+                self.full_at = self.full_at.max(self.clock.monotonic()).saturating_add(self.each);
                 let count = u64::from(state.remaining_burst_capacity());
                 let full_in = self.quota.time_of(self.quota.burst().saturating_sub(count)).unwrap_or_default();
                 Ok(Left { count, full_in })

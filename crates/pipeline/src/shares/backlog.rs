@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 
 use super::{Share, Shares};
 
-/// How long nothing is applied until who has its share is refused for want of a worker, not for what it sends.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// How long nothing is applied until who has its share is refused for want of a worker, not for what it sends. Far longer
+/// than a flush or a merge holds the worker: one tenant that floods meanwhile must not take the server from all others.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// Whose the records are that wait. Those of an earlier process are nobody's.
 #[derive(Debug)]
@@ -107,6 +108,17 @@ mod tests {
         assert!(!backlog.is_over(&a));
         backlog.applied(Seq(9), now);
         assert!(backlog.take(&a, 50).is_some() && backlog.waiting.lock().by_record.is_empty());
+    }
+
+    /// Found in November 2026: a flush of a second and one workspace that flooded took the server from all others.
+    #[test]
+    fn i6_one_who_floods_while_the_worker_is_held_up_for_some_seconds_leaves_the_server_ready() {
+        let a = TenantId::parse("a").unwrap();
+        let (backlog, second) = (BacklogShares::new(100, Seq(7)), Duration::from_secs(1));
+        backlog.journaled(Seq(8), backlog.take(&a, 50).unwrap(), Duration::ZERO);
+        assert!(backlog.is_over(&a));
+        assert!(!backlog.is_stuck(second * 9));
+        assert!(backlog.is_stuck(second * 10));
     }
 
     #[test]

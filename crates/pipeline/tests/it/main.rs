@@ -11,6 +11,7 @@ mod duplicates;
 mod waiting;
 mod faults;
 mod repeats;
+mod encrypting;
 mod restarts;
 mod gate;
 mod abandoned;

@@ -23,7 +23,7 @@ fn key_of(credential: &str, route: &str, text: &str) -> IdempotencyKey {
     IdempotencyKey::new(CredentialHash::of(Some(credential)), route, text.as_bytes()).unwrap()
 }
 
-fn keyed(text: &str, body: &str) -> IngestRequest {
+pub(crate) fn keyed(text: &str, body: &str) -> IngestRequest {
     IngestRequest { key: Some(key_of("credential", ROUTE, text)), ..request(body) }
 }
 

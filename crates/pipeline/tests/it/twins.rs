@@ -1,19 +1,23 @@
 //! Twins with switches: a journal whose appends can be held, a ledger that can refuse, hold or
 //! panic, and a live view that fails; both keep a log of what they were asked.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
+use domain::access::audit::Cause;
 use domain::admit::{Admitted, Dimension};
+use domain::encryption::{Binding, EncryptedPaths, FieldCipher, FieldEncryption, NoDataKey};
 use domain::event::EventId;
 use domain::position::{EventPosition, RecordId, Seq};
+use domain::property_path::PropertyPath;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use live::MemoryLive;
 use parking_lot::Mutex;
+use ports::encryption::Encryption;
 use ports::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
 use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Sighting};
 use ports::live::{Live, LiveEvent, LiveWindow};
@@ -342,5 +346,70 @@ impl Live for FaultyLive {
 
     fn bytes(&self) -> u64 {
         self.inner.bytes()
+    }
+}
+
+/// What tenants encrypt: answers are taken one after the other, and the last one stays.
+#[derive(Debug, Default)]
+pub(crate) struct ScriptedEncryption(Mutex<VecDeque<Option<Arc<FieldEncryption>>>>);
+
+impl ScriptedEncryption {
+    pub(crate) fn answer(&self, with: impl IntoIterator<Item = Option<Arc<FieldEncryption>>>) {
+        *self.0.lock() = with.into_iter().collect();
+    }
+}
+
+#[async_trait]
+impl Encryption for ScriptedEncryption {
+    fn of(&self, _: &TenantScope) -> Option<Arc<FieldEncryption>> {
+        let mut answers = self.0.lock();
+        if answers.len() > 1 { answers.pop_front().flatten() } else { answers.front().cloned().flatten() }
+    }
+
+    async fn destroy_data_key(&self, _: &TenantScope, _: &Cause) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// Hides nothing: writes 40 zeros before each value in hexadecimal. Waits for a word before each value while it is held.
+#[derive(Debug, Default)]
+pub(crate) struct LongCipher {
+    held: Option<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl LongCipher {
+    /// Encrypts what stands at `path`, and nothing before `go` is dropped.
+    pub(crate) fn held_at(path: &str) -> (Arc<FieldEncryption>, mpsc::Sender<()>) {
+        let (go, held) = mpsc::channel();
+        (Self { held: Some(Mutex::new(held)) }.over(path), go)
+    }
+
+    /// Encrypts what stands at `path`.
+    pub(crate) fn at(path: &str) -> Arc<FieldEncryption> {
+        Self::default().over(path)
+    }
+
+    fn over(self, path: &str) -> Arc<FieldEncryption> {
+        let paths = EncryptedPaths::default().replaced(&[(PropertyPath::parse(path).unwrap(), false)]).unwrap();
+        Arc::new(FieldEncryption::new(paths, Arc::new(self)))
+    }
+}
+
+impl FieldCipher for LongCipher {
+    fn encrypt(&self, _: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
+        if let Some(held) = &self.held {
+            // Fails at once when its sender is dropped.
+            let _ = held.lock().recv();
+        }
+        let hex: String = plain.bytes().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("{:040}{hex}", 0))
+    }
+
+    fn decrypt(&self, _: Binding<'_>, _: &str) -> Option<String> {
+        None
+    }
+
+    fn keyed(&self, hash: u64) -> u64 {
+        !hash
     }
 }

@@ -16,7 +16,6 @@ use pipeline::{
 };
 use ports::catalog::Catalog;
 use ports::clock::Clock;
-use ports::encryption::NoEncryption;
 use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
 use ports::live::Live;
@@ -27,7 +26,7 @@ use ports::testing::journal::{MemoryJournal, MemoryLog};
 use ports::testing::ledger::MemoryLedger;
 use ports::testing::ledger::records::scope;
 
-use crate::twins::{FaultyLedger, FaultyLive, GatedJournal, LedgerFaults};
+use crate::twins::{FaultyLedger, FaultyLive, GatedJournal, LedgerFaults, ScriptedEncryption};
 
 /// Longest that a test waits for a state before it fails.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -49,6 +48,7 @@ pub(crate) struct World {
     pub(crate) trusted: Arc<TrustedClock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) encryption: Arc<ScriptedEncryption>,
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
@@ -96,7 +96,7 @@ impl World {
         let active_users = Arc::new(reads.active_users.clone());
         let live_port: Arc<dyn Live> = live.clone();
         let settings = Settings::new(store.clone(), active_users, ledger.clone(), clock.clone(), Vec::new());
-        let settings = Arc::new(settings);
+        let (settings, encryption) = (Arc::new(settings), Arc::new(ScriptedEncryption::default()));
         let parts = PipelineParts {
             ledger: ledger.clone(),
             clock: trusted.clone(),
@@ -107,7 +107,7 @@ impl World {
                 journal: journal.clone(),
                 reports: reads.reports,
                 settings: Arc::clone(&settings),
-                encryption: Arc::new(NoEncryption),
+                encryption: encryption.clone(),
                 key: [7; 16],
             }),
             worker: Some(WorkerRole { journal: journal.clone(), live: Arc::clone(&live_port) }),
@@ -119,7 +119,21 @@ impl World {
             }),
         };
         let pipeline = Pipeline::start(parts, Arc::clone(&metrics));
-        Self { log, stored, store, limits, journal, ledger, live, clock, trusted, metrics, settings, pipeline }
+        Self {
+            log,
+            stored,
+            store,
+            limits,
+            journal,
+            ledger,
+            live,
+            clock,
+            trusted,
+            metrics,
+            settings,
+            encryption,
+            pipeline,
+        }
     }
 
     /// Registers tenants, as the configuration does.
@@ -178,15 +192,22 @@ impl World {
 
     /// Both stamps of each record that the journal still has.
     pub(crate) async fn stamps(&self) -> Vec<(Seq, ReceiptTimes)> {
-        let Some(first) = self.first_kept() else { return Vec::new() };
+        let records = self.records().await;
+        records.iter().map(|(seq, payload)| (*seq, RecordView::parse(payload).unwrap().times())).collect()
+    }
+
+    /// Each record that the journal still has.
+    pub(crate) async fn records(&self) -> Vec<(Seq, Bytes)> {
+        let first = self.first_kept().filter(|first| *first <= self.durable());
+        let Some(first) = first else { return Vec::new() };
         let journal = MemoryJournal::open(self.log.clone(), Seq(first.0 - 1), u64::MAX).unwrap();
-        let mut stamps = Vec::new();
-        while stamps.last().is_none_or(|(seq, _)| *seq < self.durable()) {
+        let mut records = Vec::new();
+        while records.last().is_none_or(|(seq, _)| *seq < self.durable()) {
             for delivery in journal.next().await.unwrap() {
-                stamps.push((journal.seq(delivery.id), RecordView::parse(&delivery.payload).unwrap().times()));
+                records.push((journal.seq(delivery.id), delivery.payload));
             }
         }
-        stamps
+        records
     }
 
     /// All windows of `tenant`, oldest first.

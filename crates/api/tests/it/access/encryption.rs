@@ -87,6 +87,71 @@ async fn plain_text_is_for_owners_and_for_whom_an_owner_lets() {
     assert_eq!(log["data"][2]["after"], json!({"role": "member", "decrypt": true}), "{log}");
 }
 
+/// An admin showed a viewer, to whom an owner had granted it in vain, plain text by another role.
+#[tokio::test]
+async fn a_role_that_begins_to_read_plain_text_is_given_by_an_owner() {
+    let cast = Cast::new().await;
+    encrypt(&cast, &[("email", false)]).await.json(200);
+    post(&cast, "e", json!({"email": "a@b"})).await;
+    let members = cast.ask("owner", "GET", "/v1/members", Value::Null).await.json(200);
+    let viewer = members["data"].as_array().unwrap().iter().find(|member| member["role"] == "viewer").unwrap().clone();
+    let path = format!("/v1/members/{}", viewer["user"].as_str().unwrap());
+    cast.ask("owner", "PATCH", &path, json!({"decrypt": true})).await.json(200);
+    for role in ["member", "admin"] {
+        let refused = cast.ask("admin", "PATCH", &path, json!({"role": role})).await.problem(403);
+        assert!(refused["detail"].as_str().unwrap().contains("owner"), "{refused}");
+    }
+    // Without the grant it is like any other change of a role.
+    cast.ask("admin", "PATCH", &path, json!({"role": "member", "decrypt": false})).await.json(200);
+    cast.ask("admin", "PATCH", &path, json!({"role": "viewer"})).await.json(200);
+    cast.ask("owner", "PATCH", &path, json!({"decrypt": true})).await.json(200);
+    cast.ask("owner", "PATCH", &path, json!({"role": "member"})).await.json(200);
+    // From one role that sees it to another.
+    cast.ask("admin", "PATCH", &path, json!({"role": "admin"})).await.json(200);
+    cast.ask("admin", "PATCH", &path, json!({"role": "viewer"})).await.json(200);
+    assert_eq!(seen(&cast, &cast.bearer("owner"), "e").await["email"], "a@b");
+}
+
+/// A lost answer and a retry made two versions of the data key.
+#[tokio::test]
+async fn a_repeated_rotation_makes_one_version() {
+    let cast = Cast::new().await;
+    encrypt(&cast, &[("email", false)]).await.json(200);
+    let rotate = async |key: &str| {
+        let rotate = format!("{SETTINGS}/rotate");
+        cast.ask_with("owner", "POST", &rotate, &[("idempotency-key", key)], Value::Null).await.json(200)
+    };
+    let first = rotate("one").await;
+    assert_eq!(first["key_version"], 2);
+    assert_eq!(rotate("one").await, first);
+    assert_eq!(rotate("two").await["key_version"], 3);
+    let log = cast.ask("owner", "GET", "/v1/audit?action=data-key.create", Value::Null).await.json(200);
+    assert_eq!(log["data"].as_array().unwrap().len(), 3, "{log}");
+}
+
+/// Values that do not open were told in the log alone.
+#[tokio::test]
+async fn values_that_do_not_open_are_counted() {
+    let cast = Cast::new().await;
+    encrypt(&cast, &[("email", false), ("city", true)]).await.json(200);
+    post(&cast, "e", json!({"email": "a", "city": "b"})).await;
+    let counted = async || {
+        let metrics = cast.api.get("/metrics").await;
+        let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("encrypted_values_unreadable_total "));
+        line.map(str::to_owned)
+    };
+    seen(&cast, &cast.bearer("owner"), "e").await;
+    assert_eq!(counted().await.as_deref(), Some("0"));
+    let encryption = EncryptionOfRegister(cast.api.access.clone());
+    encryption.destroy_data_key(&TenantScope::for_operator(tenant("a")), &by().cause).await.unwrap();
+    // Read by its id, and in a list.
+    seen(&cast, &cast.bearer("owner"), "e").await;
+    assert_eq!(counted().await.as_deref(), Some("4"));
+    seen(&cast, &cast.bearer("member"), "e").await;
+    assert_eq!(counted().await.as_deref(), Some("4"), "whoever sees no plain text is shown none");
+}
+
 #[tokio::test]
 async fn i5_the_same_event_of_two_workspaces_is_encrypted_apart_and_another_owner_sees_nothing_of_it() {
     let cast = Cast::new().await;

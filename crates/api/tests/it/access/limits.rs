@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use access::signatures::{SigningSecret, sign};
 use domain::limits::Limits;
 use domain::rate::{Rate, ServerRates};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::cast::{Cast, by, new_key, tenant};
 use crate::harness::{Reach, Reply};
@@ -224,6 +226,22 @@ async fn i9_a_limit_is_0_to_a_thousand_million_and_the_operator_s_to_set() {
     assert!(has("key.change", "requests_per_sec") && has("workspace.change", "events_per_sec"), "{log}");
 }
 
+/// A signature that fits nothing, over the secret of this id.
+fn forged(cast: &Cast, id: &str) -> String {
+    let now = cast.api.access.now().micros() / 1_000_000;
+    format!("t={now},k={id},v1={}", "0".repeat(64))
+}
+
+async fn make_secret(cast: &Cast) -> SigningSecret {
+    let made = cast.ask("admin", "POST", "/v1/signing-secrets", json!({"name": "n"})).await.json(201);
+    SigningSecret::parse(made["secret"].as_str().unwrap()).unwrap()
+}
+
+async fn send_signed(cast: &Cast, signature: &str, body: &str, more: &[(&str, &str)]) -> Reply {
+    let headers = [&[("nilometer-signature", signature), ("content-type", "application/json")][..], more].concat();
+    cast.api.send("POST", "/v1/events", &headers, body.to_owned()).await
+}
+
 #[tokio::test]
 async fn a_signature_that_does_not_fit_uses_up_nothing_of_the_workspace() {
     let cast = limited(ServerRates { address_requests_per_min: rate(13), ..ServerRates::default() }).await;
@@ -243,4 +261,108 @@ async fn a_signature_that_does_not_fit_uses_up_nothing_of_the_workspace() {
     for _ in 0..9 {
         assert_eq!(cast.ask("key read", "GET", "/v1/events", Value::Null).await.status, 200);
     }
+}
+
+/// Found in November 2026: the refusal of a signature that did not fit showed how much the workspace had left, and counted
+/// otherwise when there was no such secret.
+#[tokio::test]
+async fn i5_whoever_names_the_secret_of_another_is_told_nothing_of_it() {
+    let rates = ServerRates {
+        address_requests_per_min: rate(1_000),
+        key_requests: rate(50),
+        workspace_events: rate(10),
+        ..ServerRates::default()
+    };
+    let cast = limited(rates).await;
+    let secret = make_secret(&cast).await;
+    let told = async |id: &str, workspace: &[(&str, &str)]| {
+        let reply = send_signed(&cast, &forged(&cast, id), r#"{"type": "t"}"#, workspace).await;
+        assert!(!reply.headers.keys().any(|name| name.as_str().contains("ratelimit")), "{:?}", reply.headers);
+        let mut problem = reply.problem(401);
+        problem.as_object_mut().unwrap().retain(|field, _| field != "instance" && field != "request_id");
+        problem
+    };
+    let of_none = told("AAAAAAAAAAAA", &[]).await;
+    let revoked = make_secret(&cast).await;
+    cast.ask("admin", "DELETE", &format!("/v1/signing-secrets/{}", revoked.id()), Value::Null).await.json(200);
+    let named: [&[(&str, &str)]; 3] = [&[], &[("nilometer-workspace", "a")], &[("nilometer-workspace", "b")]];
+    for workspace in named {
+        for id in [secret.id(), revoked.id(), "AAAAAAAAAAAA"] {
+            assert_eq!(told(id, workspace).await, of_none, "{id} {workspace:?}");
+        }
+    }
+    // Neither in debt, nor when none may come, nor when the workspace is suspended.
+    assert_eq!(send(&cast, "key ingest", "/v1/events", 200).await.status, 202);
+    assert_eq!(told(secret.id(), &[]).await, of_none);
+    limit(&cast, "/v1/workspaces/a", json!({"requests_per_sec": 0})).await;
+    assert_eq!(told(secret.id(), &[]).await, of_none);
+    limit(&cast, "/v1/workspaces/a", json!({"requests_per_sec": null, "status": "suspended"})).await;
+    assert_eq!(told(secret.id(), &[]).await, of_none);
+    limit(&cast, "/v1/workspaces/a", json!({"status": "active"})).await;
+    // Whoever has the secret is told as any other.
+    let body = r#"{"type": "t"}"#;
+    let signature = sign(&secret, cast.api.access.now(), "POST", "/v1/events", body.as_bytes()).unwrap().to_string();
+    refused(&send_signed(&cast, &signature, body, &[]).await, "events", "body");
+    cast.api.clock.advance(SECOND * 60);
+    let signature = sign(&secret, cast.api.access.now(), "POST", "/v1/events", body.as_bytes()).unwrap().to_string();
+    let taken = send_signed(&cast, &signature, body, &[]).await;
+    assert_eq!((taken.status, taken.header("ratelimit")), (202, r#""key";r=499;t=1, "events";r=99;t=1"#));
+}
+
+/// Found in November 2026: bodies under a signature that nobody had checked were held in the name of the workspace whose
+/// secret they named.
+#[tokio::test]
+async fn i6_bodies_under_a_forged_signature_are_held_in_nobody_s_name() {
+    let limits = Limits { body_bytes_max: 8 << 10, decoded_bytes_max: 8 << 10, ..Limits::default() };
+    let cast = Cast::limited(limits, Reach::default()).await;
+    let id = make_secret(&cast).await.id().to_owned();
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\nnilometer-signature: {}\r\n\
+         content-type: application/json\r\ncontent-length: 8192\r\n\r\n{}",
+        forged(&cast, &id),
+        " ".repeat(8_191)
+    );
+    let mut waiting = JoinSet::new();
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(cast.api.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        waiting.spawn(async move {
+            let mut answer = vec![0; 4_096];
+            let read = stream.read(&mut answer).await.unwrap();
+            (String::from_utf8_lossy(&answer[..read]).into_owned(), stream)
+        });
+    }
+    // None is whole, so only those are answered for which there is no more room.
+    let (full, _stream) = tokio::time::timeout(SECOND * 20, waiting.join_next()).await.unwrap().unwrap().unwrap();
+    assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
+    let body = format!("{:8192}", r#"{"type": "t"}"#);
+    let headers = [("authorization", cast.bearer("key ingest")), ("content-type", "application/json".to_owned())];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(
+        cast.api.send("POST", "/v1/events", &headers, body).await.status,
+        202,
+        "the workspace has its whole share"
+    );
+    let login = cast.api.send("POST", "/v1/auth/login", &[("content-type", "application/json")], "{}").await;
+    assert_ne!(login.status, 503, "and whoever is not known");
+}
+
+/// Found in November 2026: an address that had sent too many forged signatures was refused after the next body.
+#[tokio::test]
+async fn i6_after_too_many_forged_signatures_an_address_is_refused_before_the_body() {
+    let cast = limited(ServerRates { address_requests_per_min: rate(60), ..ServerRates::default() }).await;
+    let id = make_secret(&cast).await.id().to_owned();
+    let signature = forged(&cast, &id);
+    while send_signed(&cast, &signature, "{}", &[]).await.status == 401 {}
+    let mut stream = TcpStream::connect(cast.api.address).await.unwrap();
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\nnilometer-signature: {signature}\r\n\
+         content-type: application/json\r\ncontent-length: 1000000\r\n\r\n["
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4_096];
+    let read = tokio::time::timeout(SECOND * 20, stream.read(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert_eq!(cast.ask("key read", "GET", "/v1/events", Value::Null).await.status, 200, "keys from there are taken");
 }

@@ -8,7 +8,7 @@ use super::cast::{Cast, by, new_key};
 use domain::access::rights::KeyScope;
 
 /// Each list, who reads it, and the field that its rows are in order of.
-const LISTS: [(&str, &str, &str); 8] = [
+const LISTS: [(&str, &str, &str); 9] = [
     ("/v1/projects", "viewer", "id"),
     ("/v1/members", "admin", "user"),
     ("/v1/invitations", "admin", "id"),
@@ -17,6 +17,7 @@ const LISTS: [(&str, &str, &str); 8] = [
     ("/v1/users", "operator", "email"),
     ("/v1/workspaces", "operator", "id"),
     ("/v1/server/keys", "operator", "id"),
+    ("/v1/workspaces/a/keys", "operator", "id"),
 ];
 
 /// A server with some of everything.
@@ -91,8 +92,27 @@ async fn i5_a_cursor_is_of_its_list_and_its_workspace_alone() {
             assert_eq!(reply.problem(400)["field"], "cursor", "{path}");
         }
     }
+    let (_, cursor) = page(&cast, "operator", "/v1/workspaces/a/keys?limit=1").await;
+    refused("operator", "/v1/workspaces/b/keys?", &cursor.unwrap()).await;
     let (_, cursor) = page(&cast, "operator", "/v1/server/audit?limit=1").await;
     refused("operator", "/v1/server/audit?action=login&", &cursor.unwrap()).await;
+}
+
+#[tokio::test]
+async fn the_operator_finds_the_keys_of_a_workspace_to_limit_and_nothing_that_opens_it() {
+    let cast = filled().await;
+    let (keys, _) = page(&cast, "operator", "/v1/workspaces/b/keys").await;
+    assert_eq!((keys.len(), &keys[0]["scopes"], &keys[0]["requests_per_sec"]), (1, &json!(["read"]), &Value::Null));
+    let path = format!("/v1/workspaces/b/keys/{}", keys[0]["id"].as_str().unwrap());
+    cast.ask("operator", "PATCH", &path, json!({"requests_per_sec": 5})).await.json(200);
+    let listed = cast.ask("operator", "GET", "/v1/workspaces/b/keys", Value::Null).await;
+    assert_eq!(listed.json(200)["data"][0]["requests_per_sec"], 5);
+    let row = listed.json(200)["data"][0].clone();
+    assert!(row.get("key").is_none() && row.get("hash").is_none(), "{row}");
+    cast.ask("operator", "GET", "/v1/workspaces/nowhere/keys", Value::Null).await.problem(404);
+    for caller in ["owner", "admin", "key admin"] {
+        cast.ask(caller, "GET", "/v1/workspaces/a/keys", Value::Null).await.problem(403);
+    }
 }
 
 #[tokio::test]
@@ -145,5 +165,6 @@ fn every_list_of_the_document_is_paged() {
             lists.insert(path.clone());
         }
     }
-    assert!(LISTS.iter().all(|(path, ..)| lists.contains(*path)), "{lists:?}");
+    let of_document = |path: &str| path.replace("/workspaces/a/", "/workspaces/{id}/");
+    assert!(LISTS.iter().all(|(path, ..)| lists.contains(&of_document(path))), "{lists:?}");
 }

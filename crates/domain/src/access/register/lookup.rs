@@ -106,10 +106,15 @@ impl Register {
         self.registered_keys.get(hash).and_then(|id| self.key(*id)).filter(|key| key.revoked.is_none())
     }
 
+    /// How many keys a workspace, or the operator, has, with those that have ended and are kept still.
+    pub fn keys_kept(&self, workspace: Option<&TenantId>) -> usize {
+        self.keys_of.get(&workspace.cloned()).map_or(0, BTreeSet::len)
+    }
+
     /// Whether a workspace, or the operator, has fewer than `max` keys that were not revoked.
     pub fn has_room_for_key(&self, workspace: Option<&TenantId>, max: usize) -> bool {
-        let all = self.keys_of.get(&workspace.cloned()).map_or(0, BTreeSet::len);
-        all < max || self.keys(workspace, None).filter(|key| key.revoked.is_none()).take(max).count() < max
+        self.keys_kept(workspace) < max
+            || self.keys(workspace, None).filter(|key| key.revoked.is_none()).take(max).count() < max
     }
 
     /// The keys of a workspace, or of the operator, in order of id, after the one of id `after`.
@@ -129,6 +134,11 @@ impl Register {
         of.flat_map(move |ids| ids.range((behind(after), Bound::Unbounded))).filter_map(|id| self.secrets.get(id))
     }
 
+    /// How many signing secrets a workspace has, with those that have ended and are kept still.
+    pub fn secrets_kept(&self, workspace: &TenantId) -> usize {
+        self.secrets_by_workspace.get(workspace).map_or(0, BTreeSet::len)
+    }
+
     /// An invitation.
     pub fn invitation(&self, id: InvitationId) -> Option<&Invitation> {
         self.invitations.get(&id)
@@ -143,6 +153,11 @@ impl Register {
     pub fn invitations(&self, workspace: &TenantId, after: Option<InvitationId>) -> impl Iterator<Item = &Invitation> {
         let of = self.invitations_by_workspace.get(workspace).into_iter();
         of.flat_map(move |ids| ids.range((behind(after), Bound::Unbounded))).filter_map(|id| self.invitations.get(id))
+    }
+
+    /// How many invitations to a workspace there are, with those that have ended and are kept still.
+    pub fn invitations_kept(&self, workspace: &TenantId) -> usize {
+        self.invitations_by_workspace.get(workspace).map_or(0, BTreeSet::len)
     }
 
     /// The reset of a person's password that was made last.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use access::control::{EncryptionOfRegister, MasterReplaced, replace_master};
+use access::control::{EncryptionOfRegister, IfSealed, MasterReplaced, ReplaceError, replace_master};
 use anyhow::{Context, bail};
 use api::{ApiParts, ApiState, MetricsReaders, WebOptions};
 use axum::Router;
@@ -41,8 +41,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Runs one of them.
 pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
     match command {
-        RegisterCommand::ReplaceMasterKey { folder, old, .. } => {
-            replace_master_key(&folder.data()?, old.as_deref()).await
+        RegisterCommand::ReplaceMasterKey { folder, old, old_is_lost, .. } => {
+            let if_sealed = if old_is_lost { IfSealed::GiveUp } else { IfSealed::Refuse };
+            replace_master_key(&folder.data()?, old.as_deref(), if_sealed).await
         }
         RegisterCommand::CreateWorkspace { id, name, owner, at } => {
             let register = Register::open(at, IfMissing::Create).await?;
@@ -78,20 +79,23 @@ pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
             let limits = [("requests_per_sec", requests_per_sec), ("events_per_sec", events_per_sec)];
             set_limits(at, &workspace, key.as_deref(), limits).await
         }
-        RegisterCommand::List { what, at } => {
-            let register = Register::open(at, IfMissing::Refuse).await?;
-            let path = match what {
-                ListArg::Workspaces => "/v1/workspaces",
-                ListArg::Users => "/v1/users",
-                ListArg::OperatorKeys => "/v1/server/keys",
+        RegisterCommand::List { what, workspace, at } => {
+            let path = match (what, workspace) {
+                (ListArg::Keys, Some(of)) => format!("/v1/workspaces/{}/keys", id(&of)),
+                (ListArg::Keys, None) => bail!(ConfigError::new("--workspace says whose keys to list")),
+                (_, Some(_)) => bail!(ConfigError::new("--workspace is for a list of keys")),
+                (ListArg::Workspaces, None) => "/v1/workspaces".to_owned(),
+                (ListArg::Users, None) => "/v1/users".to_owned(),
+                (ListArg::OperatorKeys, None) => "/v1/server/keys".to_owned(),
             };
-            let listed = list(&register, path).await;
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let listed = list(&register, &path).await;
             register.close(listed).await
         }
     }
 }
 
-async fn replace_master_key(data: &Path, old: Option<&Path>) -> anyhow::Result<ExitCode> {
+async fn replace_master_key(data: &Path, old: Option<&Path>, if_sealed: IfSealed) -> anyhow::Result<ExitCode> {
     let config = Config::of_folder(or_environment(None, CONFIG_VARIABLE)?.as_deref())?;
     let engine = Engine::open_existing(data, IfCopy::Refuse).await?;
     let (store, now) = (engine.register_store(), engine.clock.now());
@@ -100,7 +104,7 @@ async fn replace_master_key(data: &Path, old: Option<&Path>) -> anyhow::Result<E
         Some(named) => {
             let new = secrets::read_master_key(named)?;
             let old = old.map(secrets::read_master_key).transpose()?;
-            replace_master(&*store, old.as_ref(), &new, now).await?
+            replace_master(&*store, old.as_ref(), &new, if_sealed, now).await.map_err(told)
         }
         None => {
             secrets::settle_next(data, &*store).await?;
@@ -108,16 +112,34 @@ async fn replace_master_key(data: &Path, old: Option<&Path>) -> anyhow::Result<E
                 old.map_or_else(|| secrets::own_master_key(data), |old| secrets::read_master_key(old).map(Some))?;
             // Durable before anything is wrapped under it, and in its place only after: a start finds out which one fits.
             let new = secrets::make_next(data)?;
-            let replaced = replace_master(&*store, old.as_ref(), &new, now).await?;
-            secrets::publish_next(data)?;
-            replaced
+            let replaced = replace_master(&*store, old.as_ref(), &new, if_sealed, now).await;
+            match &replaced {
+                Ok(_) => secrets::publish_next(data)?,
+                Err(ReplaceError::Sealed(_) | ReplaceError::NotNew) => secrets::drop_next(data)?,
+                // Whether it was written is not known: the next start finds out.
+                Err(ReplaceError::Access(_)) => {}
+            }
+            replaced.map_err(told)
         }
     };
     engine.close().await?;
+    let replaced = replaced?;
     let MasterReplaced { rewrapped, ended, data_keys_lost } = replaced;
-    let told = json!({ "rewrapped": rewrapped, "ended": ended, "data_keys_lost": data_keys_lost });
-    writeln!(std::io::stdout(), "{told:#}")?;
+    let answer = json!({ "rewrapped": rewrapped, "ended": ended, "data_keys_lost": data_keys_lost });
+    writeln!(std::io::stdout(), "{answer:#}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The refusal, with what to do about it here.
+fn told(why: ReplaceError) -> anyhow::Error {
+    let hint = match &why {
+        ReplaceError::Sealed(_) => "--old FILE names the old key, and --old-is-lost gives up what it does not open",
+        ReplaceError::NotNew => {
+            "the file that is set as master_key_file has to hold the new key, and --old names the old one"
+        }
+        ReplaceError::Access(_) => return why.into(),
+    };
+    anyhow::Error::new(why).context(format!("nothing was changed; {hint}"))
 }
 
 async fn create_workspace(

@@ -154,7 +154,7 @@ fn f28_i1_i6_a_backlog_at_its_limit_refuses_with_retry_after_and_drains_without_
     let log = ClientLog::new(seed);
     let narrow = ["body_bytes_max", "decoded_bytes_max", "backlog_bytes_max"];
     let launch = narrow.iter().fold(Launch::on(data.path()).restless(), |launch, name| launch.set(name, 1 << 20));
-    let server = launch.clone().failpoints("worker::before_apply=1*sleep(3000)").start();
+    let server = launch.clone().failpoints("worker::before_apply=1*sleep(13000)").start();
     let mut client = server.client();
     let mut refusals = 0;
     while refusals < 20 {
@@ -170,7 +170,7 @@ fn f28_i1_i6_a_backlog_at_its_limit_refuses_with_retry_after_and_drains_without_
             other => panic!("{other}: {}", answer.text()),
         }
     }
-    // While the worker stands: told within a second.
+    // While the worker stands: told after ten seconds.
     while client.get("/readyz").unwrap().status != 503 {
         assert_ne!(server.metric(&mut client, "backlog_records"), 0.0, "never told: {}", server.log());
     }
