@@ -24,7 +24,7 @@ pub(crate) use kind::ProblemKind;
 
 use crate::rate_headers;
 use crate::serve::{HeadFault, HeadRefusal};
-use crate::shape::{Verdict, Verdicts};
+use crate::shape::{QuotaStateBody, Verdict, Verdicts};
 
 /// A refusal on its way out. As a response it has no body yet: `observe` writes that, because only
 /// there the request id is known.
@@ -33,13 +33,24 @@ pub(crate) struct Problem {
     kind: ProblemKind,
     detail: String,
     field: Option<String>,
-    /// When every event was rejected: how many, and the verdicts on them.
-    rejected: Option<Box<(u64, Verdicts)>>,
+    /// When every event was rejected.
+    rejected: Option<Box<AllRejected>>,
     cause: Option<String>,
     /// How long to wait before the next attempt, in seconds.
     retry_after_s: Option<u64>,
     /// How the limit stands that is passed.
     rate: Option<Box<RateStanding>>,
+}
+
+/// What is told of a request of which no event was taken.
+#[derive(Debug, Clone)]
+pub(crate) struct AllRejected {
+    /// How many events it has.
+    pub(crate) events: u64,
+    /// The verdicts on them.
+    pub(crate) verdicts: Verdicts,
+    /// Where quotas stand, if it has asked.
+    pub(crate) quotas: Option<Vec<QuotaStateBody>>,
 }
 
 impl Problem {
@@ -87,9 +98,9 @@ impl Problem {
     }
 
     /// A refusal of a request of which no event was taken.
-    pub(crate) fn all_rejected(rejected: u64, verdicts: Verdicts) -> Self {
-        let detail = format!("none of the {rejected} events was taken; results says why");
-        Self { rejected: Some(Box::new((rejected, verdicts))), ..Self::new(ProblemKind::AllRejected, detail) }
+    pub(crate) fn all_rejected(rejected: AllRejected) -> Self {
+        let detail = format!("none of the {} events was taken; results says why", rejected.events);
+        Self { rejected: Some(Box::new(rejected)), ..Self::new(ProblemKind::AllRejected, detail) }
     }
 
     /// A failure of the server itself: the answer to the client says no more than that.
@@ -133,8 +144,9 @@ impl Problem {
             request_id,
             accepted: rejected.map(|_| 0),
             duplicates: rejected.map(|_| 0),
-            rejected: rejected.map(|(events, _)| *events),
-            results: rejected.map(|(_, verdicts)| verdicts),
+            rejected: rejected.map(|rejected| rejected.events),
+            results: rejected.map(|rejected| &rejected.verdicts),
+            quotas: rejected.and_then(|rejected| rejected.quotas.as_deref()),
         };
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         *response.body_mut() = serde_json::to_vec(&body).map_or_else(|_| Body::empty(), Body::from);
@@ -191,6 +203,11 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Verdict<'static>>>)]
     results: Option<&'a Verdicts>,
+    /// When every event was rejected, with `quota=true`: where the quotas of the workspace stand, and those of the
+    /// customers in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<QuotaStateBody>>)]
+    quotas: Option<&'a [QuotaStateBody]>,
 }
 
 impl From<RateRefusal> for Problem {

@@ -20,6 +20,7 @@ mod members;
 mod metrics;
 mod projects;
 mod query;
+mod quotas;
 mod rates;
 mod receipts;
 mod settings;
@@ -72,6 +73,7 @@ fn events_and_usage() -> Routes {
         .with(Needs::Permission(ReadSettings), routes!(encryption::read))
         .with(Needs::Permission(ManageEncryption), routes!(encryption::change))
         .with(Needs::Permission(ManageEncryption), routes!(encryption::rotate))
+        .with(Needs::Permission(ReadSettings), routes!(quotas::read))
 }
 
 /// Routes also served without `/v1`. In the API's document, where an operation has one path, their names then end
@@ -131,6 +133,7 @@ fn server() -> Routes {
         .with(Needs::Permission(ManageServer), routes!(workspaces::add_member))
         .with(Needs::Permission(ManageServer), routes!(workspaces::keys, workspaces::create_key))
         .with(Needs::Permission(ManageServer), routes!(rates::change_key))
+        .with(Needs::Permission(ManageServer), routes!(quotas::list, quotas::set, quotas::remove))
         .with(Needs::Permission(ManageServer), routes!(workspaces::operator_keys, workspaces::create_operator_key))
         .with(Needs::Permission(ManageServer), routes!(workspaces::revoke_operator_key))
         .with(Needs::Permission(ManageServer), routes!(users::list))

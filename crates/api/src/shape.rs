@@ -7,6 +7,7 @@ mod event;
 mod object;
 mod people;
 mod query;
+mod quota;
 mod series;
 mod stats;
 mod live;
@@ -25,10 +26,11 @@ pub(crate) use people::{
     LoginBody, MadeMemberBody, MadeResetBody, MeBody, MemberBody, MyWorkspaceBody, TokensBody, UserBody,
 };
 pub(crate) use query::{NUMBERS, QueryAnswerBody, QueryBody};
+pub(crate) use quota::{QuotaBody, QuotaStateBody};
 pub(crate) use series::SeriesBody;
 pub(crate) use stats::{ActiveUsersBody, RetentionBody, TopEventsBody};
 pub(crate) use usage::{CustomerBody, UsageBody, WindowBody};
-pub(crate) use verdict::{JobBody, TakenBody, Verdict, VerdictFormat, Verdicts};
+pub(crate) use verdict::{JobBody, TakenBody, Verdict, VerdictFormat, Verdicts, quota_bodies};
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;

@@ -38,7 +38,7 @@ pub(super) enum BenchCommand {
     Restart(RestartArgs),
     /// Measure what it costs to know who asks: keys, tokens, logins, memory
     Auth(AuthArgs),
-    /// Measure what limits cost, and how a quiet workspace fares beside one that floods
+    /// Measure what limits and quotas cost, and how a quiet workspace fares beside one that floods
     Fairness(FairnessArgs),
     /// Measure what it costs to encrypt two properties of each event
     Encryption(EncryptionArgs),
@@ -285,7 +285,7 @@ impl AuthArgs {
 /// Measure what limits cost, and what they are good for.
 #[derive(Debug, Args)]
 pub(super) struct FairnessArgs {
-    /// Pairs of runs without limits and with limits, of each kind of load
+    /// Pairs of runs without limits and quotas and with them, of each kind of load
     #[arg(long, value_name = "N", default_value_t = FairnessSize::FULL.pairs, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
     pairs: u32,
     /// Length of each of these, in seconds

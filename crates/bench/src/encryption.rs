@@ -100,7 +100,7 @@ async fn measure(parent: &Path, pairs: u32, length: Duration, output: Output) ->
 async fn encrypt(server: &Server) -> anyhow::Result<()> {
     let target = server.target();
     let mut connection = Connection::new(Arc::clone(target));
-    let request = target.patch_openly("/v1/settings/encryption", PATHS);
+    let request = target.change_openly("PATCH", "/v1/settings/encryption", PATHS);
     let response = connection.exchange(&request).await.context("failed to ask for encryption")?;
     ensure!(response.status == 200, "the request for encryption was answered {}", response.status);
     Ok(())

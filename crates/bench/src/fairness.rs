@@ -1,16 +1,19 @@
-//! `nilometer bench fairness`: what limits cost, and what they are good for. First taking events without limits and
-//! with limits that are never reached, in turns on two servers that stay. Then one workspace that sends a little, alone
-//! and beside one that floods at many times its limit: how long the quiet one waits for its acknowledgements. A bound
-//! that does not hold is shown and is no failure; a wrong count is one.
+//! `nilometer bench fairness`: what limits and quotas cost, and what limits are good for. First taking events without
+//! any and with limits and quotas that are never reached, in turns on two servers that stay. Then one workspace that
+//! sends a little, alone and beside one that floods at many times its limit: how long the quiet one waits for its
+//! acknowledgements. A bound that does not hold is shown and is no failure; a wrong count is one.
 
 mod flood;
 mod report;
 pub(super) mod size;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
 use serde::Serialize;
+use serde_json::json;
 
 use super::args::FairnessArgs;
 use super::auth::{KeyLoad, Kind, Servers};
@@ -23,6 +26,7 @@ use super::pair::order;
 use super::plan::IngestPlan;
 use super::server::{Server, verify};
 use super::workload::Mix;
+use crate::http::connection::Connection;
 use flood::{Answers, Flood, FloodPlan};
 pub(super) use report::FairnessReport;
 use report::QuietRun;
@@ -37,6 +41,8 @@ const LIMIT: u64 = 2_000;
 const FLOOD_FACTOR: u64 = 50;
 /// Customers of a run: few, since all of all runs are listed after each.
 const CUSTOMERS: u32 = 50;
+/// Customers with a quota of their own.
+const CUSTOMERS_WITH_QUOTA: u32 = 10;
 /// The keys of both, of one length.
 const QUIET_KEY: &str = "key-of-the-quiet-one-0000";
 const FLOOD_KEY: &str = "key-of-the-flood-00000000";
@@ -88,7 +94,7 @@ pub(super) async fn measure(parent: &Path, size: FairnessSize, output: Output) -
     Ok(FairnessReport { batches, singles, quiet_rate: QUIET_RATE, limit: LIMIT, alone, beside, flood: answers })
 }
 
-/// Taking events without limits, and with all limits on and none ever reached.
+/// Taking events without limits and quotas, and with all of them and none ever reached.
 async fn cost(parent: &Path, size: FairnessSize, output: Output) -> anyhow::Result<(KeyLoad, KeyLoad)> {
     const MOST: &str = "1000000000";
     let keys = format!("quiet:{QUIET_KEY}");
@@ -103,6 +109,7 @@ async fn cost(parent: &Path, size: FairnessSize, output: Output) -> anyhow::Resu
     let folders = [Folder::temporary(parent)?, Folder::temporary(parent)?];
     let (without, _) = Server::start(folders[0].path(), &[keyed]).await?;
     let (with, _) = Server::start(folders[1].path(), &limits).await?;
+    set_quotas(&with).await?;
     let servers = Servers {
         empty: without.presenting(vec![QUIET_KEY.to_owned()])?,
         full: with.presenting(vec![QUIET_KEY.to_owned()])?,
@@ -113,6 +120,26 @@ async fn cost(parent: &Path, size: FairnessSize, output: Output) -> anyhow::Resu
     empty.stop().await?;
     full.stop().await?;
     Ok((batches, singles))
+}
+
+/// Holds the workspace of the load to hard quotas of every measure and period. Its customers are others in each run, so
+/// that those with a quota of their own are looked up for every event and send none.
+async fn set_quotas(server: &Server) -> anyhow::Result<()> {
+    const MOST: u64 = 1_000_000_000_000_000;
+    let target = server.target();
+    let mut connection = Connection::new(Arc::clone(target));
+    let whole = ["events", "tokens", "calls"].into_iter().flat_map(|measure| {
+        ["day", "month"].map(|period| json!({"measure": measure, "period": period, "limit": MOST}))
+    });
+    let of_customers = (0..CUSTOMERS_WITH_QUOTA).map(
+        |number| json!({"customer": format!("c-{number}"), "measure": "events", "period": "month", "limit": MOST}),
+    );
+    for quota in whole.chain(of_customers) {
+        let request = target.change_openly("PUT", "/v1/workspaces/quiet/quotas", &quota.to_string());
+        let response = connection.exchange(&request).await.context("failed to set a quota")?;
+        ensure!(response.status == 200, "a quota was answered {}", response.status);
+    }
+    Ok(())
 }
 
 /// One run of the quiet workspace, whose counts have to be right.

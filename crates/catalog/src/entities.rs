@@ -7,6 +7,8 @@ pub(crate) mod reference_table;
 pub(crate) mod tenant;
 pub(crate) mod tenant_settings;
 pub(crate) mod wanted_zone;
+pub(crate) mod quota;
+pub(crate) mod quota_calendar;
 pub(crate) mod project;
 pub(crate) mod app_user;
 pub(crate) mod membership;

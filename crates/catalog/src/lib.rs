@@ -5,6 +5,7 @@
 
 mod sqlite_catalog;
 mod tenants;
+mod quotas;
 mod references;
 mod register;
 mod audit;

@@ -4,6 +4,7 @@
 
 mod changes;
 mod catalog;
+mod quotas;
 mod register;
 mod registered_keys;
 mod rates;
@@ -17,7 +18,7 @@ use sqlite::{Failure, Schema};
 use changes::Changes;
 
 /// All steps in order.
-pub(crate) const STEPS: [Step; 7] = [
+pub(crate) const STEPS: [Step; 8] = [
     Step { name: "c0001_catalog", changes: catalog::tables },
     Step { name: "c0002_min_time", changes: catalog::min_time },
     Step { name: "c0003_register", changes: register::changes },
@@ -25,6 +26,7 @@ pub(crate) const STEPS: [Step; 7] = [
     Step { name: "c0005_registered_keys", changes: registered_keys::changes },
     Step { name: "c0006_rates", changes: rates::changes },
     Step { name: "c0007_encryption", changes: encryption::changes },
+    Step { name: "c0008_quotas", changes: quotas::tables },
 ];
 
 /// One step: what it is called in the file, and its statements. They run in one transaction.

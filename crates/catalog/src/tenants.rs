@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use domain::access::audit::AuditDraft;
 use domain::access::record::Workspace;
+use domain::quota::{CarriedPeriods, VersionedQuota};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use ports::PortError;
@@ -13,7 +14,8 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Qu
 use sqlite::Failure;
 
 use crate::audit::append_one;
-use crate::entities::{tenant, tenant_settings, wanted_zone};
+use crate::entities::{quota, tenant, tenant_settings, wanted_zone};
+use crate::quotas;
 use crate::register::{PAGE_ROWS, add_workspaces};
 use crate::sqlite_catalog::SqliteCatalog;
 
@@ -71,10 +73,37 @@ impl Catalog for SqliteCatalog {
         zones.map_err(|failure| self.file.failed("read the zones of tenants in", failure))
     }
 
+    async fn carried_periods(&self) -> Result<Vec<(TenantId, CarriedPeriods)>, PortError> {
+        let carried = quotas::carried_periods(self.file.readers()).await;
+        carried.map_err(|failure| self.file.failed("read the periods of quotas in", failure))
+    }
+
+    async fn quotas(&self) -> Result<Vec<(TenantId, VersionedQuota)>, PortError> {
+        let quotas = quotas::quotas(self.file.readers()).await;
+        quotas.map_err(|failure| self.file.failed("read the quotas in", failure))
+    }
+
+    async fn store_quota(
+        &self,
+        scope: &TenantScope,
+        quota: &VersionedQuota,
+        audit: &AuditDraft,
+    ) -> Result<(), PortError> {
+        const STORE: &str = "store a quota in";
+        let row = quota::Model::new(scope.tenant(), quota, audit.at);
+        let row = row.map_err(|failure| self.file.failed(STORE, failure))?;
+        let store = async |transaction: &DatabaseTransaction| {
+            quotas::replace(transaction, row).await?;
+            append_one(transaction, scope.tenant(), audit).await
+        };
+        self.write(STORE, store).await
+    }
+
     async fn store_wanted_zone(
         &self,
         scope: &TenantScope,
         wanted: &VersionedZone,
+        carried: &CarriedPeriods,
         audit: &AuditDraft,
     ) -> Result<(), PortError> {
         const STORE: &str = "store the zone of a tenant in";
@@ -82,6 +111,7 @@ impl Catalog for SqliteCatalog {
         let row = row.map_err(|failure| self.file.failed(STORE, failure))?;
         let store = async |transaction: &DatabaseTransaction| {
             replace_zone(transaction, row).await?;
+            quotas::carry(transaction, scope.tenant(), carried).await?;
             append_one(transaction, scope.tenant(), audit).await
         };
         self.write(STORE, store).await

@@ -22,6 +22,7 @@ pub mod window;
 pub mod rollup;
 pub mod retention;
 pub mod calendar;
+pub mod quota;
 pub mod users;
 pub mod activity;
 pub mod series;

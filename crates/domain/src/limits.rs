@@ -176,6 +176,10 @@ pub const ANSWER_OVERHEAD_BYTES: u64 = 1 << 10;
 pub const TENANT_LATENESS_SEC_MAX: u32 = 36_525 * 24 * 3_600;
 /// Most days that raw events can be kept, unless for ever: a hundred years.
 pub const RETENTION_DAYS_MAX: u32 = 36_525;
+/// Most quotas of one workspace, those of its customers included.
+pub const QUOTAS_OF_WORKSPACE_MAX: usize = 1_000;
+/// How often one request is held to quotas: again when an id that was refused may count already.
+pub const QUOTA_ATTEMPTS_MAX: usize = 8;
 /// Most users in a reference table.
 pub const REFERENCE_USERS_MAX: usize = 1_000_000;
 /// Most different attributes in a reference table, hence of one user.

@@ -44,13 +44,15 @@ pub enum RejectCode {
     EncryptedValue,
     /// The properties could not be encrypted.
     NotEncrypted,
+    /// The event would go over a hard quota.
+    QuotaExceeded,
     /// What would be a warning, in a request that asks to be strict.
     Strict(WarningCode),
 }
 
 impl RejectCode {
     /// All codes that need no strict request.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidJson,
         Self::InvalidRow,
         Self::InvalidType,
@@ -69,6 +71,7 @@ impl RejectCode {
         Self::CardinalityLimit,
         Self::EncryptedValue,
         Self::NotEncrypted,
+        Self::QuotaExceeded,
     ];
 
     /// The code as written in answers and metric labels.
@@ -92,6 +95,7 @@ impl RejectCode {
             Self::CardinalityLimit => "cardinality_limit",
             Self::EncryptedValue => "encrypted_value",
             Self::NotEncrypted => "not_encrypted",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::Strict(warning) => warning.as_str(),
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use domain::position::Seq;
 use parking_lot::{Mutex, RwLock};
 use ports::ErrorKind;
 use ports::clock::Clock;
@@ -29,6 +30,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: LedgerOptions,
     pub(crate) identity: Identity,
+    /// What was received is counted of records after this one.
+    pub(crate) received_after: Seq,
     pub(crate) hasher: IdHasher,
     pub(crate) state: RwLock<State>,
     pub(crate) names: Mutex<BTreeSet<Name>>,

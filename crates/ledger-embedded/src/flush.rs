@@ -26,6 +26,7 @@ use crate::activity::DayUsers;
 use crate::core::Core;
 use crate::dedup::{IdRecord, IdRunWriter};
 use crate::memtable::{GroupView, Memtable, WindowView, WindowsSum};
+use crate::received::received_in;
 use crate::segment::events::{self, EventBuilder};
 use crate::segment::grain::Grain;
 use crate::segment::sums::{self, SumBuilder, SumKey};
@@ -211,6 +212,7 @@ impl Core {
             cursor: Some((self.state.read().cursor, last)),
             add: segment.iter().cloned().collect(),
             rollups: rollups_of(&frozen),
+            received: received_in(&frozen),
             names: names.clone(),
             users: users_of(&frozen),
             activity: activity_of(&frozen),

@@ -14,12 +14,15 @@ use domain::limits::SERVER_READS_MAX;
 use domain::position::{EventPosition, Position, Seq};
 use domain::record::{RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::{MICROS_PER_SECOND, Timestamp};
+use domain::time::{MICROS_PER_SECOND, TimeRange, Timestamp};
 use domain::window::WindowRule;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
 use ports::journal::Delivery;
-use ports::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, RetentionNotice, Sighting, TenantNotice};
+use ports::ledger::{
+    Applied, AppliedRecords, Ledger, LedgerStats, Outcome, Received, RetentionNotice, Sighting, TenantNotice,
+};
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{Notify, Semaphore};
@@ -87,6 +90,7 @@ impl EmbeddedLedger {
             closed_through: found.closed_through,
             floors: Arc::new(Floors { server: found.retention_floor, own }),
             zones: Arc::new(found.zones.into_iter().collect()),
+            metered: Arc::new(by_tenant(found.metered)),
             recounts: 0,
         };
         let core = Arc::new(Core {
@@ -95,6 +99,7 @@ impl EmbeddedLedger {
             clock,
             hasher,
             identity: found.identity,
+            received_after: found.received_after,
             state: RwLock::new(state),
             names: Mutex::new(found.names.into_iter().collect()),
             writer: tokio::sync::Mutex::new(()),
@@ -149,6 +154,14 @@ impl Drop for EmbeddedLedger {
     }
 }
 
+/// The customers that are counted by receive time.
+fn by_tenant(metered: Vec<(TenantId, String)>) -> HashMap<TenantId, HashSet<String>> {
+    metered.into_iter().fold(HashMap::new(), |mut all, (tenant, customer)| {
+        all.entry(tenant).or_default().insert(customer);
+        all
+    })
+}
+
 /// What a caller is told of sightings.
 fn told(found: Vec<Option<FirstSeen>>) -> Vec<Option<Sighting>> {
     let sighting = |seen: FirstSeen| Sighting { seq: seen.position.seq(), payload: seen.payload };
@@ -185,8 +198,11 @@ impl Core {
         let events = self.decode(&view).map_err(unacceptable)?;
         let earlier = self.flushed_sightings(&events)?;
         let request = self.new_request(&view)?;
-        let record =
-            FreshRecord { seq, tenant: view.tenant(), times: view.times(), payload: &delivery.payload, request };
+        let (tenant, times) = (view.tenant(), view.times());
+        // It changes only while nothing is applied.
+        let metered = Arc::clone(&self.state.read().metered);
+        let metered = metered.get(tenant);
+        let record = FreshRecord { seq, tenant, times, payload: &delivery.payload, request, metered };
         let outcomes = self.fold(&record, &events, &earlier);
         Ok(Applied { seq, outcomes })
     }
@@ -232,7 +248,7 @@ impl Core {
     fn fold(&self, record: &FreshRecord<'_>, events: &[FreshEvent<'_>], earlier: &[Option<FirstSeen>]) -> Vec<Outcome> {
         let mut guard = self.state.write();
         let state = &mut *guard;
-        let mut in_record = hashbrown::HashMap::with_capacity(events.len());
+        let mut in_record = HashMap::with_capacity(events.len());
         let mut outcomes = Vec::with_capacity(events.len());
         for (event, flushed) in events.iter().zip(earlier) {
             let former = || event.former.and_then(|hash| state.active.find_id(hash)).filter(|seen| event.was(seen));
@@ -389,6 +405,14 @@ impl Ledger for EmbeddedLedger {
 
     fn retention_of(&self, scope: &TenantScope) -> TenantNotice {
         self.core.tenant_notice(scope.tenant())
+    }
+
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {
+        self.core.received(scope, range).await
+    }
+
+    async fn meter_customer(&self, scope: &TenantScope, customer: &str) -> Result<(), PortError> {
+        self.core.meter_customer(scope, customer).await
     }
 
     fn failure(&self) -> Option<ErrorKind> {

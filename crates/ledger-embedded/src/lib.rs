@@ -20,6 +20,7 @@ mod merge;
 mod compact;
 mod retention;
 mod retention_run;
+mod received;
 mod reports;
 mod active_users;
 mod analytics;

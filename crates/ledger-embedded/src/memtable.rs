@@ -3,6 +3,7 @@
 //! a pure function of the records applied to it, so replaying the journal gives it back.
 
 mod fold;
+mod received;
 mod rows;
 mod windows;
 
@@ -14,11 +15,13 @@ use domain::aggregate::{Aggregate, Slice, Totals};
 use domain::calendar::{Day, DayRange};
 use domain::event::EventView;
 use domain::position::{Position, Seq};
+use domain::quota::Amounts;
 use domain::record::{ReceiptTimes, decode_body};
 use domain::tenant::TenantId;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::{UserNumber, UserSet};
 use hashbrown::{HashMap, HashSet};
+use ports::ledger::Received;
 
 pub(crate) use fold::{FreshEvent, FreshRecord, RequestEntry};
 pub(crate) use rows::MemtableRows;
@@ -113,6 +116,7 @@ pub(crate) struct Memtable {
     holds_former_ids: bool,
     new_users: HashMap<Symbol, NewUserRefs>,
     day_users: HashMap<Symbol, DayUsers>,
+    received: received::ReceivedSums,
     span: Option<(Seq, Seq)>,
     bytes: usize,
 }
@@ -261,6 +265,22 @@ impl Memtable {
             let project = key.project.map_or("", |project| self.names.text(project));
             (self.names.text(key.tenant), project, self.names.text(key.kind), key.hour, totals)
         })
+    }
+
+    /// What was received: (tenant, customer or the empty text, quarter, how much), in no order.
+    pub(crate) fn received(&self) -> impl Iterator<Item = (&str, &str, Timestamp, &Amounts)> {
+        self.received.iter().map(|((tenant, customer, quarter), amounts)| {
+            let customer = customer.map_or("", |customer| self.names.text(customer));
+            (self.names.text(*tenant), customer, *quarter, amounts)
+        })
+    }
+
+    /// What was received of a tenant in the quarters that begin inside `range`.
+    pub(crate) fn received_of(&self, tenant: &TenantId, range: TimeRange) -> Received {
+        let mut received = Received::default();
+        let mine = self.received().filter(|(of, _, quarter, _)| *of == tenant.as_str() && range.contains(*quarter));
+        mine.for_each(|(_, customer, _, amounts)| received.add(customer, amounts));
+        received
     }
 
     /// The names in the breakdowns: (tenant, dimension, name), in no order.

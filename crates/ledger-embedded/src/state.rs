@@ -8,7 +8,7 @@ use domain::calendar::Zone;
 use domain::position::Seq;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ports::active_users::VersionedZone;
 
 use crate::dedup::{FirstSeen, IdHash};
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) floors: Arc<Floors>,
     /// The applied zones of the tenants that have any.
     pub(crate) zones: Arc<HashMap<TenantId, VersionedZone>>,
+    /// The customers that are counted by receive time.
+    pub(crate) metered: Arc<HashMap<TenantId, HashSet<String>>>,
     /// How often a recount of days was begun or ended; odd while one is being committed.
     pub(crate) recounts: u64,
 }

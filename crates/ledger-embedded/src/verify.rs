@@ -3,6 +3,7 @@
 //! once, in order; memory does not grow with the store, except by the rollups and the users.
 
 mod report;
+mod received;
 mod users;
 mod recompute;
 
@@ -46,13 +47,16 @@ impl EmbeddedLedger {
         };
         let rule = self.core.identity.rule;
         let mut users = users::RawUsers::new(Arc::clone(&snapshot.zones));
+        let metered = Arc::clone(&self.core.state.read().metered);
+        let mut received = received::RawReceived::new(self.core.received_after, metered);
         let (segments, hasher) = (&snapshot.segments, &self.core.hasher);
-        let raw = recompute::Recompute::new(segments, hasher, rule, stored, &mut users, &mut report);
+        let raw = recompute::Recompute::new(segments, hasher, rule, stored, (&mut users, &mut received), &mut report);
         let rollups = raw.run().map_err(|why| corrupt("segments", why))?;
         let tenants = self.core.names.lock().iter().map(|name| name.tenant.clone()).collect::<BTreeSet<TenantId>>();
         for tenant in tenants {
             let scope = TenantScope::for_operator(tenant);
             users.compare(&self.core, &scope, &mut report).await?;
+            received.compare(&self.core, &scope, &mut report).await?;
             let stored = self.core.manifest.rollups(&scope, TimeRange::ALL).await?.1;
             let by_type = self.core.manifest.type_sums(&scope, TimeRange::ALL, None).await?.1;
             report.compare_type_sums(scope.tenant(), &stored, by_type);

@@ -5,7 +5,9 @@
 pub(crate) mod activity;
 pub(crate) mod dead_letter;
 pub(crate) mod meta;
+pub(crate) mod metered_customer;
 pub(crate) mod name;
+pub(crate) mod received_after;
 pub(crate) mod retention_wait;
 pub(crate) mod tenant_retention;
 pub(crate) mod segment;

@@ -4,6 +4,7 @@
 mod activity;
 mod change;
 mod insert;
+mod received;
 mod rollups;
 mod state;
 mod sums;
@@ -17,7 +18,9 @@ use domain::rollup::Rollup;
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
-use ports::manifest::{ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState};
+use ports::manifest::{
+    ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState, ReceivedSum,
+};
 use ports::{ErrorKind, PortError, held};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
@@ -109,6 +112,17 @@ impl Manifest for SqliteManifest {
         let unpacked = unpacking.await;
         let unpacked = unpacked.map_err(|why| PortError::new(ErrorKind::Unavailable, READ).because(why))?;
         unpacked.map(|active| (cursor, active)).map_err(|failure| self.file.failed(READ, failure))
+    }
+
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<ReceivedSum>), PortError> {
+        let read = async {
+            let snapshot = self.file.snapshot().await?;
+            let sums = received::read(&snapshot, scope.tenant(), range).await?;
+            let answer = (state::cursor(&snapshot).await?, sums);
+            snapshot.commit().await?;
+            Ok(answer)
+        };
+        read.await.map_err(|failure| self.file.failed(READ, failure))
     }
 
     async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {

@@ -8,6 +8,7 @@ mod manifest;
 mod token_classes;
 mod retention_wait;
 mod tenant_retention;
+mod received;
 
 use async_trait::async_trait;
 use domain::limits::MANIFEST_READS_MAX;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrations {
             Box::new(token_classes::Step),
             Box::new(retention_wait::Step),
             Box::new(tenant_retention::Step),
+            Box::new(received::Step),
         ]
     }
 }

@@ -125,6 +125,7 @@ impl Engine {
         let active_users = Arc::new(reads.active_users.clone());
         let (catalog, ledger) = (self.stores.catalog.clone(), self.ledger.clone());
         let settings = Arc::new(Settings::new(catalog, active_users, ledger, self.clock.clone(), stored));
+        settings.quotas().load().await?;
         let live: Arc<dyn Live> = Arc::new(MemoryLive::with(self.live.clone()));
         let parts = PipelineParts {
             ledger: self.ledger.clone(),

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod register_args;
+mod quotas;
+
 use std::path::PathBuf;
 
 use bench::{BenchArgs, share};
@@ -10,6 +13,9 @@ use crate::client::delivery::RETRY_TIMEOUT;
 use crate::config::{ConfigError, SettingFlags, data_folder};
 use crate::exit::EXIT_CODES_HELP;
 use crate::import::files::Format;
+
+pub(crate) use quotas::{QuotaArgs, QuotaCommand};
+pub(crate) use register_args::RegisterArgs;
 
 /// Measures streams of events for many tenants: usage windows, live counters and raw events from
 /// one durable stream, in one process and one folder.
@@ -41,7 +47,7 @@ pub(crate) enum Command {
     /// Look at raw events of a stopped server
     #[command(subcommand)]
     Events(EventsCommand),
-    /// Manage workspaces, people and keys, and tell a running server something
+    /// Manage workspaces, people, keys and quotas, and tell a running server something
     #[command(subcommand)]
     Admin(AdminCommand),
     /// Look at a data folder: who else can read it, whether its master key fits, whether its disk is encrypted
@@ -202,6 +208,8 @@ pub(crate) enum RegisterCommand {
         #[command(flatten)]
         at: RegisterArgs,
     },
+    #[command(flatten)]
+    Quota(QuotaCommand),
     /// List workspaces, people, keys of a workspace, or keys of the operator
     List {
         /// What to list
@@ -279,26 +287,6 @@ pub(crate) struct CreateKeyArgs {
     pub(crate) allow_weak: bool,
     #[command(flatten)]
     pub(crate) at: RegisterArgs,
-}
-
-/// Where the register is that a command works on.
-#[derive(Debug, Args)]
-pub(crate) struct RegisterArgs {
-    /// Folder that holds all state; its server must be stopped [env: NILOMETER_DATA] [default: ./nilometer-data]
-    #[arg(long, value_name = "DIR", conflicts_with = "url")]
-    pub(crate) data: Option<PathBuf>,
-    /// File of settings of the folder, in TOML [env: NILOMETER_CONFIG]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
-    pub(crate) config: Option<PathBuf>,
-    /// A running server instead of a folder, by http:// or https://
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// File with a key of the operator for the running server; none is needed for one in profile dev on this machine
-    #[arg(long, value_name = "FILE", requires = "url")]
-    pub(crate) key_file: Option<PathBuf>,
-    /// Certificates of the authorities that the running server's own may come from, in PEM [default: the system's]
-    #[arg(long, value_name = "FILE", requires = "url")]
-    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Which data folder.

@@ -3,6 +3,7 @@
 
 use domain::access::audit::{AuditDraft, Cause};
 use domain::calendar::Zone;
+use domain::quota::{QuotaKey, QuotaTerms};
 use domain::reference::ReferenceTable;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
@@ -47,6 +48,28 @@ pub(crate) fn zone_change(
 ) -> AuditDraft {
     let named = |zone: &Zone| Some(json!({ "timezone": zone.name() }).to_string());
     cause.draft(Some(scope.tenant()), at, "zone.change", "settings").changing(named(before), named(after))
+}
+
+/// The entry about a quota that is set, changed or removed.
+pub(crate) fn quota_change(
+    cause: &Cause,
+    scope: &TenantScope,
+    at: Timestamp,
+    key: &QuotaKey,
+    before: Option<QuotaTerms>,
+    after: Option<QuotaTerms>,
+) -> AuditDraft {
+    let QuotaKey { customer, measure, period } = key;
+    let told = |terms: QuotaTerms| {
+        let QuotaTerms { limit, is_hard } = terms;
+        let fields = json!({
+            "customer": customer, "measure": measure, "period": period, "limit": limit, "hard": is_hard,
+        });
+        fields.to_string()
+    };
+    let action = if after.is_some() { "quota.set" } else { "quota.remove" };
+    let target = format!("quota:{}/{}", measure.as_str(), period.as_str());
+    cause.draft(Some(scope.tenant()), at, action, target).changing(before.map(told), after.map(told))
 }
 
 /// The entry about a reference table that takes the place of another one.

@@ -170,7 +170,7 @@ impl Appending {
 }
 
 /// Whether the record may be durable or not: after any other answer it certainly is, or never will be.
-fn leaves_unknown(refusal: Option<ErrorKind>) -> bool {
+pub(crate) fn leaves_unknown(refusal: Option<ErrorKind>) -> bool {
     matches!(refusal, Some(ErrorKind::Unavailable | ErrorKind::Poisoned | ErrorKind::Corrupt))
 }
 

@@ -8,6 +8,7 @@
 
 mod answer;
 mod judge;
+mod deciding;
 mod load;
 mod receipt;
 mod keyed;
@@ -18,6 +19,7 @@ mod decoded_body_budget;
 mod encrypting;
 mod checking;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::admit::{Admission, AdmissionContext};
@@ -27,11 +29,11 @@ use domain::position::Seq;
 use domain::request::RequestHasher;
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
-use ports::ErrorKind;
 use ports::clock::Clock;
 use ports::encryption::Encryption;
 use ports::ledger::Ledger;
 use ports::reports::Reports;
+use ports::{ErrorKind, PortError};
 use uuid::{NoContext, Uuid};
 
 pub use answer::{EventResult, IngestAnswer, IngestError, IngestRequest, NOT_TAKEN};
@@ -39,9 +41,11 @@ pub use answer::{PAYLOAD_MISMATCH, Status, WarningSum};
 pub(crate) use decoded_body_budget::DecodedBodyBudget;
 pub use load::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};
 
+use crate::failure::error_chain;
 use crate::gate::Gated;
 use crate::inflight::InFlight;
 use crate::names::KnownNames;
+use crate::quotas::Quotas;
 use crate::rate_limits::{EventCharge, RateLimits};
 use crate::receipts::{ReceiptCodec, Receipts};
 use crate::running_requests::RunningRequests;
@@ -50,7 +54,7 @@ use crate::stage::{self, Durable, Journaling, PendingBatch, Visible};
 use crate::telemetry::Metrics;
 use answer::SentBy;
 use encrypting::Growth;
-use judge::{Verdicts, count, decide, ids};
+use judge::{Decided, Verdicts, count};
 use keyed::{Keyed, NewRequest};
 
 /// Takes events.
@@ -66,6 +70,7 @@ pub struct Ingest {
     pub(crate) settings: Arc<Settings>,
     pub(crate) rate_limits: Arc<RateLimits>,
     pub(crate) encryption: Arc<dyn Encryption>,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) receipt_codec: ReceiptCodec,
@@ -81,7 +86,7 @@ pub struct Ingest {
 /// What a request comes to before the journal.
 enum Judged {
     /// Some of its events are to be journaled.
-    ToJournal(Verdicts, PendingBatch),
+    ToJournal(Verdicts, Box<PendingBatch>),
     /// None is.
     NothingNew(Verdicts),
     /// It was taken before.
@@ -115,21 +120,33 @@ impl Ingest {
         request: IngestRequest,
         charge: &mut EventCharge,
     ) -> Result<IngestAnswer, IngestError> {
-        let wait = request.wait;
+        let (wait, asks_quota) = (request.wait, request.quota);
         if self.clock.doubt().is_some() {
             return Err(IngestError::ClockUnsure);
         }
         self.journaling.check_room(&self.limits).await?;
         self.journaling.check_share(scope)?;
         self.journaling.check_settled().await?;
-        let (mut verdicts, batch) = match self.judge(scope, request, charge).await? {
+        let mut customers = BTreeSet::new();
+        let judged = self.judge(scope, request, charge, &mut customers).await?;
+        let mut answer = self.journal(scope, judged, wait).await?;
+        if asks_quota {
+            // What was taken is taken: an answer without this is better than none.
+            answer.quotas = self.quotas.states(scope, |customer| customers.contains(customer)).await.ok();
+        }
+        Ok(answer)
+    }
+
+    /// Has journaled what is to be, and answers.
+    async fn journal(&self, scope: &TenantScope, judged: Judged, wait: bool) -> Result<IngestAnswer, IngestError> {
+        let (mut verdicts, batch) = match judged {
             Judged::ToJournal(verdicts, batch) => (verdicts, batch),
             Judged::NothingNew(verdicts) => return Ok(verdicts.without_record(wait)),
             Judged::Again(verdicts, durable) => {
                 return Ok(verdicts.journaled(durable, self.receipt_codec.write(scope, durable.seq()), wait));
             }
         };
-        let durable = self.journaling.append(batch).await?;
+        let durable = self.journaling.append(*batch).await?;
         let visible = if wait { self.wait_visible(durable).await } else { None };
         if let Some(visible) = &visible {
             verdicts.settle(visible);
@@ -138,12 +155,13 @@ impl Ingest {
     }
 
     /// Decides on every event; what is to be journaled holds no part of the body any more. `charge` becomes what was
-    /// counted of it.
+    /// counted of it, and `customers` gets those of the events, if the request asks for its quotas.
     async fn judge(
         &self,
         scope: &TenantScope,
         request: IngestRequest,
         charge: &mut EventCharge,
+        customers: &mut BTreeSet<String>,
     ) -> Result<Judged, IngestError> {
         if request.key.is_some() {
             // Before any memory is taken for its body.
@@ -160,6 +178,10 @@ impl Ingest {
         let parsed = wire::parse(content_type, &body, &self.limits)?;
         let counted = self.rate_limits.events(scope.tenant(), request.events_rate, parsed.items.len());
         *charge = counted.map_err(IngestError::RateLimited)?;
+        if request.quota {
+            let named = parsed.items.iter().flatten().filter_map(|candidate| candidate.customer.as_deref());
+            customers.extend(named.map(str::to_owned));
+        }
         // Asked again: it may have waited for another request, and what was listed meanwhile is to be encrypted.
         let encryption = self.encryption.of(scope);
         let keyed = match keyed {
@@ -199,13 +221,14 @@ impl Ingest {
         };
         let mut growth = Growth::of(&body, self.limits.decoded_bytes_max, &mut reservation);
         let checks = self.check(&parsed.items, context, &mut growth, new_id)?;
-        let admission = Admission::new(context, growth.bytes());
+        let bytes = growth.bytes();
         count(&checks, &self.metrics);
-        let sightings = self.ledger.seen(scope, &ids(checks.iter().flatten(), former_ids)).await;
-        let (verdicts, admitted) = decide(&checks, sightings, admission, &self.metrics);
+        let Decided { verdicts, admitted, quota } = self.decide(&checks, context, bytes).await?;
         let Some(admitted) = admitted else { return Ok(Judged::NothingNew(verdicts)) };
+        let (reservation, quota) = (Some(reservation), Some(quota));
         let request = keyed.map(|keyed| keyed.running);
-        Ok(Judged::ToJournal(verdicts, PendingBatch { admitted, stamp, reservation: Some(reservation), request }))
+        let batch = PendingBatch { admitted, stamp, reservation, quota, request };
+        Ok(Judged::ToJournal(verdicts, Box::new(batch)))
     }
 
     /// Whether ids may be known of a release that knew `CloudEvent`s by their ids alone. While the journal of that
@@ -240,6 +263,15 @@ impl From<wire::BodyError> for IngestError {
             wire::BodyError::UnsupportedEncoding { message } => Self::UnsupportedEncoding { message },
             wire::BodyError::UnsupportedMediaType { message } => Self::UnsupportedMediaType { message },
         }
+    }
+}
+
+impl From<PortError> for IngestError {
+    fn from(error: PortError) -> Self {
+        if error.kind() != ErrorKind::Overloaded {
+            tracing::warn!(error = error_chain(&error), "a request was refused");
+        }
+        Self::from(error.kind())
     }
 }
 

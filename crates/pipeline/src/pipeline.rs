@@ -103,6 +103,7 @@ impl Pipeline {
             receipts: Arc::new(Receipts::new(ledger.applied())),
             in_flight: InFlight::new(ledger.closed_through(), limits.clock_drift_us_max),
             names: Arc::new(names),
+            quotas: ingest.as_ref().map(|ingest| Arc::clone(ingest.settings.quotas())),
             announcements: Arc::new(Announcements::new(Arc::clone(&ledger), rule)),
             replay_until: worker.as_ref().map_or(ledger.applied(), |worker| worker.journal.last_durable()),
             applied_at_start: ledger.applied_position(),
@@ -113,6 +114,9 @@ impl Pipeline {
             metrics,
             limiter,
         };
+        if let Some(quotas) = &context.quotas {
+            quotas.attach(Arc::clone(&context.receipts), context.replay_until);
+        }
         let journal = worker.as_ref().map(|worker| &worker.journal).or(ingest.as_ref().map(|ingest| &ingest.journal));
         let journal = journal.cloned();
         let live_port = live.as_ref().map(|live| Arc::clone(&live.live));

@@ -23,6 +23,7 @@ use ports::{ErrorKind, PortError};
 use tokio::sync::{MutexGuard, Notify};
 
 use crate::audited;
+use crate::quotas::Quotas;
 use crate::stop::Stop;
 
 /// Held while a tenant's settings are being changed.
@@ -35,6 +36,7 @@ pub struct Settings {
     active_users: Arc<dyn ActiveUsers>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
+    quotas: Arc<Quotas>,
     current: RwLock<HashMap<TenantId, VersionedSettings>>,
     changing: Mutex<HashMap<TenantId, Arc<ChangeLock>>>,
     /// Held while a tenant's days are counted in another zone, which may take long.
@@ -98,11 +100,13 @@ impl Settings {
         let current = RwLock::new(current.collect());
         let (changing, changing_zone) = (Mutex::default(), Mutex::default());
         let (pending, unfinished) = (RwLock::default(), Notify::new());
+        let quotas = Arc::new(Quotas::new(Arc::clone(&catalog), Arc::clone(&ledger), Arc::clone(&clock)));
         Self {
             catalog,
             active_users,
             ledger,
             clock,
+            quotas,
             current,
             changing,
             changing_zone,
@@ -110,6 +114,11 @@ impl Settings {
             unfinished,
             stop: Stop::new(),
         }
+    }
+
+    /// The quotas of all tenants.
+    pub fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
     }
 
     /// The settings of a tenant; the default ones when it has changed none.

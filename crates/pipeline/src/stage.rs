@@ -14,7 +14,8 @@ use ports::ledger::{Outcome, Sighting};
 use ports::{ErrorKind, PortError};
 
 use crate::failure::{FatalError, error_chain};
-use crate::inflight::Stamp;
+use crate::inflight::{Stamp, leaves_unknown};
+use crate::quotas::Reservation;
 use crate::receipts::{BatchOutcome, Receipts};
 use crate::running_requests::RunningRequest;
 use crate::shares::{BacklogShares, Share};
@@ -27,6 +28,8 @@ pub(crate) struct PendingBatch {
     pub(crate) stamp: Stamp,
     /// The memory reserved for its decoded body; none for a load, which has a few batches and no body.
     pub(crate) reservation: Option<Share>,
+    /// What is reserved of quotas; none for a load, which is not held to any.
+    pub(crate) quota: Option<Reservation>,
     /// Holds the request's key, if it has one.
     pub(crate) request: Option<RunningRequest>,
 }
@@ -117,7 +120,7 @@ impl Journaling {
 
     async fn run(self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
         let share = self.take_share(&batch)?;
-        let PendingBatch { admitted, stamp, reservation, request } = batch;
+        let PendingBatch { admitted, stamp, reservation, quota, request } = batch;
         let appending = stamp.begin_append();
         let started = self.clock.monotonic();
         let result = self.journal.append(&admitted).await;
@@ -130,12 +133,18 @@ impl Journaling {
                 if let Some((backlog, share)) = self.backlog.as_ref().zip(share) {
                     backlog.journaled(seq, share, self.clock.monotonic());
                 }
+                if let Some(quota) = quota {
+                    quota.journaled(seq);
+                }
                 if let Some(request) = request {
                     request.journaled(seq);
                 }
                 Ok(Durable { seq })
             }
             Err(error) => {
+                if let Some(quota) = quota.filter(|_| leaves_unknown(Some(error.kind()))) {
+                    quota.in_doubt();
+                }
                 if error.kind() == ErrorKind::Poisoned {
                     self.failure.report(error_chain(&error));
                 } else {

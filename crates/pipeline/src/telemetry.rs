@@ -98,6 +98,7 @@ pub struct Metrics {
     mismatches: Counter,
     failed: Family<ReasonLabel, Counter>,
     warned: Family<CodeLabel, Counter>,
+    over_soft_quota: Counter,
     requests_replayed: Counter,
     ingestion_seconds: Histogram,
     requests: Family<RequestLabels, Counter>,
@@ -138,6 +139,7 @@ impl Metrics {
             mismatches: Counter::default(),
             failed: Family::default(),
             warned: Family::default(),
+            over_soft_quota: Counter::default(),
             requests_replayed: Counter::default(),
             ingestion_seconds: latency_histogram(),
             requests: Family::default(),
@@ -197,6 +199,7 @@ impl Metrics {
         r.register("events_payload_mismatch", "Duplicates with another payload", self.mismatches.clone());
         r.register("events_failed", "Events, or unreadable bodies, not taken", self.failed.clone());
         r.register("events_warned", "Warnings on events that were taken", self.warned.clone());
+        r.register("quota_soft_exceeded", "Events that went over a soft quota", self.over_soft_quota.clone());
         r.register("ingest_requests_replayed", "Repeated requests answered as before", self.requests_replayed.clone());
         r.register("ingestion_duration_seconds", "Body to verdicts", self.ingestion_seconds.clone());
         r.register("api_requests", "Requests answered", self.requests.clone());
@@ -340,6 +343,10 @@ impl Metrics {
 
     pub(crate) fn request_replayed(&self) {
         self.requests_replayed.inc();
+    }
+
+    pub(crate) fn over_soft_quota(&self, count: u64) {
+        self.over_soft_quota.inc_by(count);
     }
 
     pub(crate) fn warned(&self, code: WarningCode, count: u64) {

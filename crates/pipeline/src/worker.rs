@@ -21,6 +21,7 @@ use crate::applying::{AfterFailure, Applier, ApplyObserver, Attempt, Failures};
 use crate::failure::{FatalError, error_chain};
 use crate::live::Announcements;
 use crate::names::KnownNames;
+use crate::quotas::Quotas;
 use crate::receipts::Receipts;
 use crate::shares::BacklogShares;
 use crate::stop::StopSignal;
@@ -41,6 +42,7 @@ pub(crate) struct Worker {
     pub(crate) live: Arc<dyn Live>,
     pub(crate) announcements: Arc<Announcements>,
     pub(crate) backlog: Arc<BacklogShares>,
+    pub(crate) quotas: Option<Arc<Quotas>>,
     pub(crate) stop: StopSignal,
     /// The last record that was durable at the start.
     pub(crate) replay_until: Seq,
@@ -181,6 +183,9 @@ impl ApplyObserver for Publisher<'_> {
         for (delivery, applied) in deliveries.iter().zip(applied) {
             // The ledger has read the same bytes; what it could not read is not among `applied`.
             let Ok(record) = RecordView::parse(&delivery.payload) else { continue };
+            if let Some(quotas) = &worker.quotas {
+                quotas.applied(applied.seq, &record, &applied.outcomes);
+            }
             let late = worker.announcements.late_windows(record.tenant());
             for (body, outcome) in record.bodies().zip(&applied.outcomes) {
                 match (outcome, body.and_then(|body| body.brief())) {
@@ -223,6 +228,9 @@ impl ApplyObserver for Publisher<'_> {
         let Self(worker) = self;
         let seq = worker.journal.seq(delivery.id);
         tracing::error!(seq = seq.0, %reason, "a record became a dead letter");
+        if let (Some(quotas), Ok(record)) = (&worker.quotas, RecordView::parse(&delivery.payload)) {
+            quotas.dead_lettered(seq, &record);
+        }
         worker.backlog.applied(seq, worker.clock.monotonic());
         worker.receipts.publish_dead_letter(seq, reason);
         worker.caught_up(seq);

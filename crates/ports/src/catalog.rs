@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::access::audit::AuditDraft;
 use domain::access::record::Workspace;
 use domain::calendar::WeekStart;
+use domain::quota::{CarriedPeriods, VersionedQuota};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
@@ -66,8 +67,33 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// When the store cannot be read.
     async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError>;
 
-    /// Stores the zone that a tenant wants, as of the time of `audit`, which is added to the tenant's audit log: both
+    /// The periods of quotas that the last change of the zone found under way, of the tenants that have changed it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn carried_periods(&self) -> Result<Vec<(TenantId, CarriedPeriods)>, PortError>;
+
+    /// The quotas that were ever set, in order of tenant and key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn quotas(&self) -> Result<Vec<(TenantId, VersionedQuota)>, PortError>;
+
+    /// Stores the next version of a quota, as of the time of `audit`, which is added to the tenant's audit log: both
     /// count, or nothing. Durable on return.
+    ///
+    /// # Errors
+    /// `Unacceptable` when `audit` is for another log than the tenant's. `Conflict` unless the version follows the stored
+    /// one, or 0 when none is stored; nothing has changed. Otherwise when the store cannot be written.
+    async fn store_quota(
+        &self,
+        scope: &TenantScope,
+        quota: &VersionedQuota,
+        audit: &AuditDraft,
+    ) -> Result<(), PortError>;
+
+    /// Stores the zone that a tenant wants, and the periods of quotas that are under way, as of the time of `audit`,
+    /// which is added to the tenant's audit log: all of it counts, or nothing. Durable on return.
     ///
     /// # Errors
     /// `Unacceptable` when `audit` is for another log than the tenant's. `Conflict` unless its version is higher than the stored one, or than 0 when none is stored; nothing has
@@ -76,6 +102,7 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         &self,
         scope: &TenantScope,
         wanted: &VersionedZone,
+        carried: &CarriedPeriods,
         audit: &AuditDraft,
     ) -> Result<(), PortError>;
 }

@@ -1,6 +1,7 @@
 //! The ledger: where a durable record becomes counted. Dedup, events, aggregates and the cursor
 //! become visible as one, and durable as one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +9,9 @@ use domain::admit::Dimension;
 use domain::event::EventId;
 use domain::payload::PayloadHash;
 use domain::position::{EventPosition, Seq};
+use domain::quota::Amounts;
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 
 use crate::journal::Delivery;
 use crate::{ErrorKind, PortError};
@@ -146,6 +148,21 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         TenantNotice::default()
     }
 
+    /// How much was counted of what a tenant's requests brought inside `range`, by their receive times. The bounds are
+    /// rounded down to quarters of an hour. Of customers only those that [`Ledger::meter_customer`] has named.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError>;
+
+    /// Has what a customer's requests bring counted by receive time, from now on and for ever. What they have brought
+    /// so far is counted from the raw events that are kept. Durable on return; changes nothing when it was asked for
+    /// before.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; try again.
+    async fn meter_customer(&self, scope: &TenantScope, customer: &str) -> Result<(), PortError>;
+
     /// Figures for metrics.
     fn stats(&self) -> LedgerStats;
 }
@@ -163,6 +180,25 @@ pub struct RetentionNotice {
     pub oldest: Option<Timestamp>,
     /// How long it waits still, while the process runs.
     pub due_in: Duration,
+}
+
+/// What was received in a span of time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Received {
+    /// By the tenant as a whole.
+    pub all: Amounts,
+    /// By its customers, those that are counted and have brought anything.
+    pub by_customer: BTreeMap<String, Amounts>,
+}
+
+impl Received {
+    /// Adds what was received of a customer; the empty one stands for all.
+    pub fn add(&mut self, customer: &str, amounts: &Amounts) {
+        match customer {
+            "" => self.all.add(amounts),
+            _ => self.by_customer.entry(customer.to_owned()).or_default().add(amounts),
+        }
+    }
 }
 
 /// How retention stands for one tenant.

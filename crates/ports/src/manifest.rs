@@ -9,6 +9,7 @@ use domain::calendar::{Day, DayRange};
 #[cfg(doc)]
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
+use domain::quota::Amounts;
 use domain::retention::RetentionWait;
 use domain::rollup::Rollup;
 use domain::tenant::{TenantId, TenantScope};
@@ -115,6 +116,10 @@ pub struct ManifestState {
     pub retention_wait: RetentionWait,
     /// How far retention reaches for the tenants that have ever had their own, in order of tenant.
     pub tenant_retention: Vec<TenantRetention>,
+    /// What is received is counted of records after this one, and of none before it: an earlier release did not.
+    pub received_after: Seq,
+    /// The customers that are counted by receive time, in order of tenant and customer.
+    pub metered: Vec<(TenantId, String)>,
     /// Known names.
     pub names: Vec<Name>,
     /// How many dead letters there are.
@@ -134,6 +139,19 @@ pub struct TenantRetention {
     pub floor: Timestamp,
     /// What will be dropped after a wait.
     pub wait: RetentionWait,
+}
+
+/// What was received in a quarter of an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedSum {
+    /// By whom.
+    pub tenant: TenantId,
+    /// By which customer; the empty one stands for the tenant as a whole.
+    pub customer: String,
+    /// The start of the quarter.
+    pub start: Timestamp,
+    /// How much.
+    pub amounts: Amounts,
 }
 
 /// Which sums of hours.
@@ -178,6 +196,10 @@ pub struct Commit {
     pub closed_through: Option<Timestamp>,
     /// New `retention_floor`; ignored when not later than the stored one.
     pub retention_floor: Option<Timestamp>,
+    /// What is to be added to the sums of what was received.
+    pub received: Vec<ReceivedSum>,
+    /// Customers that are counted by receive time from now on; known ones are ignored.
+    pub metered: Vec<(TenantId, String)>,
     /// New `retention_wait`.
     pub retention_wait: Option<RetentionWait>,
     /// New `tenant_retention` of these tenants; a floor that is not later than the stored one is ignored.
@@ -291,6 +313,13 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
         filter: &ActivityFilter,
         days: DayRange,
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError>;
+
+    /// What was received of one tenant and its customers in the quarters that begin inside `range`, in order of (start,
+    /// customer), and the cursor of that same moment.
+    ///
+    /// # Errors
+    /// As [`Manifest::rollups`].
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<ReceivedSum>), PortError>;
 
     /// The names of users by number, as far as they are stored, in the same order.
     ///

@@ -20,12 +20,15 @@ enum Except {
     Tests(&'static [&'static str]),
 }
 
-/// Who may act for a tenant without a credential: commands on a folder, its verification, the recounts of the live
-/// view and of a tenant's days that go on after a start and answer no request, and tests (I5).
+/// Who may act for a tenant without a credential of it: commands on a folder, its verification, the recounts of the live
+/// view and of a tenant's days and the quotas of a start, which answer no request, the operator who sets a workspace's
+/// quotas, and tests (I5).
 const OPERATORS: &[&str] = &[
     "crates/nilometer/src/commands",
     "crates/ledger-embedded/src/verify",
+    "crates/api/src/routes/quotas.rs",
     "crates/pipeline/src/live/rebuild.rs",
+    "crates/pipeline/src/quotas.rs",
     "crates/pipeline/src/settings/recounts.rs",
     "crates/sim/",
 ];

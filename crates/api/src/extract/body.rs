@@ -90,6 +90,7 @@ impl FromRequest<Arc<ApiState>> for IngestBody {
             body: bytes.into(),
             wait: false,
             strict: false,
+            quota: false,
             key: None,
             project: None,
             events_rate: None,

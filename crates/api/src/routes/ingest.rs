@@ -11,9 +11,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::{IngestBody, IngestScope, Parameters, RequestKey, Sending, one_of};
-use crate::problem::Problem;
+use crate::problem::{AllRejected, Problem};
 use crate::routes::docs::IngestRefusals;
-use crate::shape::{JobBody, TakenBody, VerdictFormat, Verdicts};
+use crate::shape::{JobBody, TakenBody, VerdictFormat, Verdicts, quota_bodies};
 use crate::state::ApiState;
 
 /// About how much memory one verdict takes in an answer.
@@ -29,6 +29,9 @@ pub(crate) struct IngestParameters {
     /// `true`: refuse the events that would be taken with a strict warning.
     #[param(pattern = "^(true|false)$")]
     strict: Option<String>,
+    /// `true`: answer what is left of the quotas of the workspace and of the customers in the request.
+    #[param(pattern = "^(true|false)$")]
+    quota: Option<String>,
 }
 
 impl IngestParameters {
@@ -39,6 +42,11 @@ impl IngestParameters {
     fn strict(&self) -> Result<bool, Problem> {
         Ok(one_of("strict", self.strict.as_deref(), &[("true", true), ("false", false)])?.unwrap_or(false))
     }
+
+    fn asked(&self) -> Result<Asked, Problem> {
+        let quota = one_of("quota", self.quota.as_deref(), &[("true", true), ("false", false)])?;
+        Ok(Asked { wait: self.wait()?, strict: self.strict()?, quota: quota.unwrap_or(false) })
+    }
 }
 
 /// What the query of a write asks for.
@@ -46,6 +54,7 @@ impl IngestParameters {
 struct Asked {
     wait: bool,
     strict: bool,
+    quota: bool,
 }
 
 /// Take events
@@ -64,9 +73,9 @@ pub(crate) async fn events(
     key: RequestKey,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<TakenBody>), Problem> {
-    let (wait, strict) = (parameters.wait()?, parameters.strict()?);
-    let answer = take(&api, scope, Asked { wait, strict }, key, body, VerdictFormat::Native).await?;
-    Ok((StatusCode::ACCEPTED, Json(TakenBody::new(answer, wait))))
+    let asked = parameters.asked()?;
+    let answer = take(&api, scope, asked, key, body, VerdictFormat::Native).await?;
+    Ok((StatusCode::ACCEPTED, Json(TakenBody::new(answer, asked.wait))))
 }
 
 /// Take events, under another path
@@ -101,23 +110,24 @@ pub(crate) async fn events_as_job(
     key: RequestKey,
     body: IngestBody,
 ) -> Result<(StatusCode, Json<JobBody>), Problem> {
-    let (wait, strict) = (parameters.wait()?, parameters.strict()?);
-    let answer = take(&api, scope, Asked { wait, strict }, key, body, VerdictFormat::Unversioned).await?;
-    Ok((StatusCode::ACCEPTED, Json(JobBody::new(answer, wait))))
+    let asked = parameters.asked()?;
+    let answer = take(&api, scope, asked, key, body, VerdictFormat::Unversioned).await?;
+    Ok((StatusCode::ACCEPTED, Json(JobBody::new(answer, asked.wait))))
 }
 
 /// Hands a write to the pipeline. `format` is for the refusal of a batch whose events are all rejected.
 async fn take(
     api: &ApiState,
     sender: IngestScope,
-    Asked { wait, strict }: Asked,
+    Asked { wait, strict, quota }: Asked,
     RequestKey(key): RequestKey,
     body: IngestBody,
     format: VerdictFormat,
 ) -> Result<IngestAnswer, Problem> {
     let IngestBody { request, reservation } = body;
     let Sending { scope, project, events_rate } = sender.with_body(api, &request.body)?;
-    let request = IngestRequest { wait, strict, key, project: project.get().cloned(), events_rate, ..request };
+    let project = project.get().cloned();
+    let request = IngestRequest { wait, strict, quota, key, project, events_rate, ..request };
     let mut answer = api.pipeline.ingest()?.ingest(&scope, request).await?;
     drop(reservation);
     fail::fail_point!("http::before_respond");
@@ -128,7 +138,8 @@ async fn take(
     }
     // Duplicates were taken once.
     if answer.rejected > 0 && answer.accepted == 0 && answer.duplicates == 0 {
-        return Err(Problem::all_rejected(answer.rejected, Verdicts::new(answer.results, format)));
+        let (verdicts, quotas) = (Verdicts::new(answer.results, format), answer.quotas.map(quota_bodies));
+        return Err(Problem::all_rejected(AllRejected { events: answer.rejected, verdicts, quotas }));
     }
     Ok(answer)
 }

@@ -1,9 +1,11 @@
 //! What became of the events of a write: the pipeline's answer, written in the format of `/v1` and in that of
 //! `/events`.
 
-use pipeline::{EventResult, IngestAnswer, Status, WarningSum};
+use pipeline::{EventResult, IngestAnswer, QuotaState, Status, WarningSum};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
+
+use super::quota::QuotaStateBody;
 
 /// How a route writes its verdicts.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +109,15 @@ fn warning_bodies(sums: Vec<WarningSum>) -> Vec<WarningBody> {
     sums.into_iter().map(body).collect()
 }
 
+pub(crate) fn quota_bodies(states: Vec<QuotaState>) -> Vec<QuotaStateBody> {
+    states.iter().map(QuotaStateBody::new).collect()
+}
+
+/// A count that is told unless it is 0.
+fn told(count: u64) -> Option<u64> {
+    Some(count).filter(|count| *count > 0)
+}
+
 /// What became of a write.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TakenBody {
@@ -126,15 +137,29 @@ pub(crate) struct TakenBody {
     /// With `wait=applied`: whether every event is visible in queries.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<bool>,
+    /// Events that were taken and go over a soft quota; left out when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_soft_quota: Option<u64>,
+    /// With `quota=true`: where the quotas of the workspace stand, and those of the customers in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quotas: Option<Vec<QuotaStateBody>>,
 }
 
 impl TakenBody {
     /// `wait`: whether the request asked to wait until the events are visible.
     pub(crate) fn new(answer: IngestAnswer, wait: bool) -> Self {
-        let IngestAnswer { accepted, duplicates, rejected, receipt, applied, results, warnings, .. } = answer;
-        let results = Verdicts::new(results, VerdictFormat::Native);
-        let warnings = warning_bodies(warnings);
-        Self { accepted, duplicates, rejected, results, warnings, receipt, applied: wait.then_some(applied) }
+        let IngestAnswer { accepted, duplicates, rejected, receipt, .. } = answer;
+        Self {
+            accepted,
+            duplicates,
+            rejected,
+            results: Verdicts::new(answer.results, VerdictFormat::Native),
+            warnings: warning_bodies(answer.warnings),
+            receipt,
+            applied: wait.then_some(answer.applied),
+            over_soft_quota: told(answer.over_soft_quota),
+            quotas: answer.quotas.map(quota_bodies),
+        }
     }
 }
 
@@ -162,6 +187,12 @@ pub(crate) struct JobBody {
     /// With `wait=applied`: whether every event is visible in queries.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<bool>,
+    /// Events that were taken and go over a soft quota; left out when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_soft_quota: Option<u64>,
+    /// With `quota=true`: where the quotas of the workspace stand, and those of the customers in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quotas: Option<Vec<QuotaStateBody>>,
 }
 
 impl JobBody {
@@ -178,6 +209,8 @@ impl JobBody {
             results: Verdicts::new(results, VerdictFormat::Unversioned),
             warnings: warning_bodies(warnings),
             applied: wait.then_some(applied),
+            over_soft_quota: told(answer.over_soft_quota),
+            quotas: answer.quotas.map(quota_bodies),
         }
     }
 }

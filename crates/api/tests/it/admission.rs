@@ -28,7 +28,7 @@ const COUNT: &str = r#"{"aggregations": [{"op": "count"}]}"#;
 const TABLE: &str = r#"{"user_metadata": {"u": {"plan": "pro"}}, "ts": "2026-11-21T10:00:00Z"}"#;
 const PATCH: &str = r#"{"user_metadata": {"u": {"plan": "free"}}}"#;
 
-const CASES: [Case; 43] = [
+const CASES: [Case; 44] = [
     ("GET", "/v1/events", "/v1/events", "", Some(WorkClass::Read)),
     ("POST", "/v1/events", "/v1/events", r#"{"id": "1"}"#, None),
     ("POST", "/v1/ingest", "/v1/ingest", r#"{"id": "2"}"#, None),
@@ -46,6 +46,7 @@ const CASES: [Case; 43] = [
     ("GET", "/v1/settings/encryption", "/v1/settings/encryption", "", None),
     ("PATCH", "/v1/settings/encryption", "/v1/settings/encryption", r#"{"paths": [{"path": "email"}]}"#, None),
     ("POST", "/v1/settings/encryption/rotate", "/v1/settings/encryption/rotate", "", None),
+    ("GET", "/v1/quotas", "/v1/quotas", "", Some(WorkClass::Lookup)),
     ("GET", "/stats/dau", "/stats/dau", "", Some(WorkClass::Statistics)),
     ("GET", "/stats/wau", "/stats/wau", "", Some(WorkClass::Statistics)),
     ("GET", "/stats/mau", "/stats/mau?tz=UTC", "", Some(WorkClass::Statistics)),

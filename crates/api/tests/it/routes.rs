@@ -11,6 +11,7 @@ mod idempotency;
 mod live;
 mod metrics;
 mod query;
+mod quotas;
 mod queue;
 mod receipts;
 mod settings;

@@ -9,7 +9,7 @@ use crate::auth::{Compared, KeyLoad};
 use crate::latency::millis;
 use crate::measure::{Measure, Unit, table};
 
-/// Throughput with limits against that without, in thousandths.
+/// Throughput with limits and quotas against that without, in thousandths.
 const KEPT_WITH_LIMITS: u64 = 950;
 /// What the quiet workspace may wait whatever it waits alone, in microseconds.
 const P99_US_FREE: u64 = 20_000;
@@ -32,9 +32,9 @@ pub(crate) struct QuietRun {
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct FairnessReport {
-    /// Batches without limits and with limits.
+    /// Batches without limits and quotas, and with them.
     pub(super) batches: KeyLoad,
-    /// Single events without limits and with limits.
+    /// Single events without limits and quotas, and with them.
     pub(super) singles: KeyLoad,
     /// Events a second of the quiet workspace.
     pub(super) quiet_rate: u64,
@@ -58,8 +58,8 @@ impl FairnessReport {
         let bound_us = (P99_TIMES * alone_us).max(P99_US_FREE);
         let unit = Unit::Microseconds;
         vec![
-            kept("ingest in batches with limits, of that without", &self.batches.throughput),
-            kept("single events with limits, of those without", &self.singles.throughput),
+            kept("ingest in batches with limits and quotas, of that without", &self.batches.throughput),
+            kept("single events with limits and quotas, of those without", &self.singles.throughput),
             Measure::unjudged("a quiet workspace alone, acknowledgement, p99", unit, alone_us),
             Measure::bounded(
                 "the same beside a flood at 50 times its limit",
@@ -89,7 +89,10 @@ impl fmt::Display for FairnessReport {
         writeln!(f)?;
         for (name, KeyLoad { throughput, .. }) in [("batches", batches), ("singles", singles)] {
             let Compared { first, second, .. } = throughput;
-            writeln!(f, "{name:<11} {first:.0} events/s without limits, {second:.0} with limits: {throughput}")?;
+            writeln!(
+                f,
+                "{name:<11} {first:.0} events/s without limits and quotas, {second:.0} with them: {throughput}"
+            )?;
         }
         writeln!(f, "quiet       {quiet_rate} events/s; the limit is {limit} events/s")?;
         for (name, runs) in [("alone", alone), ("beside", beside)] {

@@ -71,9 +71,9 @@ impl Target {
         format!("{}\r\n", self.head("GET", path, self.key_of(number))).into_bytes()
     }
 
-    /// A request without a credential to change something by JSON.
-    pub(crate) fn patch_openly(&self, path: &str, body: &str) -> Vec<u8> {
-        let (head, length) = (self.head("PATCH", path, None), body.len());
+    /// A request without a credential to change something by JSON: with `PATCH`, or to set it with `PUT`.
+    pub(crate) fn change_openly(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
+        let (head, length) = (self.head(method, path, None), body.len());
         format!("{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
     }
 

@@ -11,9 +11,10 @@ use catalog::SqliteCatalog;
 use domain::access::audit::{AuditHead, Cause};
 use domain::access::record::{Record, Workspace, WorkspaceStatus};
 use domain::calendar::{WeekStart, Zone};
+use domain::quota::{CarriedPeriods, Measure, QuotaKey, QuotaPeriod, QuotaTerms, VersionedQuota};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use manifest::{OpenedManifest, SqliteManifest};
 use ports::active_users::VersionedZone;
 use ports::catalog::{Catalog, TenantSettings};
@@ -58,13 +59,24 @@ fn reference(generation: u64) -> Arc<ReferenceTable> {
     Arc::new(ReferenceTable { generation, ts: at(1_431_857_000), users })
 }
 
+fn carried() -> CarriedPeriods {
+    let range = |days: i64| TimeRange::new(at(1_399_939_200), at(1_399_939_200 + days * 86_400));
+    CarriedPeriods { day: range(1).unwrap_or(TimeRange::ALL), month: range(31).unwrap_or(TimeRange::ALL) }
+}
+
+fn quota() -> VersionedQuota {
+    let key = QuotaKey { customer: Some("c-1".to_owned()), measure: Measure::Tokens, period: QuotaPeriod::Month };
+    VersionedQuota { key, terms: Some(QuotaTerms { limit: 5_000, is_hard: true }), version: 1 }
+}
+
 /// Writes a catalog with something in every table, whole in one file.
 pub(crate) async fn write(path: &Path) -> Outcome {
     let catalog = SqliteCatalog::open_or_create(path).await?;
     catalog.ensure_tenants(&[acme()], at(1_400_000_000)).await?;
     let scope = TenantScope::for_operator(acme());
     catalog.store_settings(&scope, &settings(), &audit(&scope, at(1_400_000_001))).await?;
-    catalog.store_wanted_zone(&scope, &zone(3), &audit(&scope, at(1_400_000_002))).await?;
+    catalog.store_wanted_zone(&scope, &zone(3), &carried(), &audit(&scope, at(1_400_000_002))).await?;
+    catalog.store_quota(&scope, &quota(), &audit(&scope, at(1_400_000_002))).await?;
     catalog.store_reference(&scope, &reference(1), &audit(&scope, at(1_400_000_003))).await?;
     catalog.store_reference(&scope, &reference(2), &audit(&scope, at(1_400_000_003))).await?;
     let records = [of_every_kind(&acme())?, vec![Record::Customer(profile(&acme()))]].concat();

@@ -9,9 +9,10 @@ use domain::access::audit::Cause;
 use domain::access::ids::KeyId;
 use domain::access::record::Record;
 use domain::calendar::{WeekStart, Zone};
+use domain::quota::{CarriedPeriods, Measure, QUOTA_LIMIT_MAX, QuotaKey, QuotaPeriod, QuotaTerms, VersionedQuota};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use ports::active_users::VersionedZone;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::references::References;
@@ -31,7 +32,8 @@ const TENANTS: [&str; 3] = ["a", "b", "ä"];
 enum Step {
     Register(Vec<usize>, Timestamp),
     Settle(usize, TenantSettings),
-    Move(usize, VersionedZone),
+    Move(usize, VersionedZone, i64),
+    Limit(usize, VersionedQuota),
     Refer(usize, Arc<ReferenceTable>),
     /// Records and what the log says; whether each version is raised to what fits at best.
     Commit(RegisterCommit, bool),
@@ -64,6 +66,25 @@ fn zone() -> impl Strategy<Value = VersionedZone> {
         .prop_map(|(name, version)| VersionedZone { zone: Zone::parse(name).unwrap_or_else(|_| Zone::utc()), version })
 }
 
+/// Periods that are told apart by a number.
+fn periods(number: i64) -> CarriedPeriods {
+    let range = |length| TimeRange::new(Timestamp::from_micros(number), Timestamp::from_micros(number + length));
+    CarriedPeriods { day: range(1).unwrap_or(TimeRange::ALL), month: range(30).unwrap_or(TimeRange::ALL) }
+}
+
+fn quota() -> impl Strategy<Value = VersionedQuota> {
+    let measure = proptest::sample::select(Measure::ALL.to_vec());
+    let period = proptest::sample::select(QuotaPeriod::ALL.to_vec());
+    let terms = proptest::option::of((0..=QUOTA_LIMIT_MAX, any::<bool>()));
+    (proptest::option::of("[cC]"), measure, period, terms, 1_u64..4).prop_map(
+        |(customer, measure, period, terms, version)| VersionedQuota {
+            key: QuotaKey { customer, measure, period },
+            terms: terms.map(|(limit, is_hard)| QuotaTerms { limit, is_hard }),
+            version,
+        },
+    )
+}
+
 fn reference() -> impl Strategy<Value = Arc<ReferenceTable>> {
     let known = btree_map("[ab]", "\\PC{0,2}", 0..3).prop_map(Arc::new);
     (0_u64..4, instant(), btree_map("\\PC{0,2}", known, 0..4))
@@ -75,7 +96,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         1 => (vec(of.clone(), 0..4), instant()).prop_map(|(tenants, now)| Step::Register(tenants, now)),
         1 => (of.clone(), settings()).prop_map(|(of, settings)| Step::Settle(of, settings)),
-        2 => (of.clone(), zone()).prop_map(|(of, zone)| Step::Move(of, zone)),
+        2 => (of.clone(), zone(), -3_i64..3).prop_map(|(of, zone, carried)| Step::Move(of, zone, carried)),
+        3 => (of.clone(), quota()).prop_map(|(of, quota)| Step::Limit(of, quota)),
         2 => (of, reference()).prop_map(|(of, table)| Step::Refer(of, table)),
         8 => (commit(), any::<bool>()).prop_map(|(commit, fits)| Step::Commit(commit, fits)),
         1 => vec((key(), instant()), 0..3).prop_map(Step::Touch),
@@ -124,7 +146,10 @@ async fn take(store: &impl WholeCatalog, step: &Step) -> Option<ErrorKind> {
             kind(store.ensure_tenants(&tenants, *now).await)
         }
         Step::Settle(of, settings) => kind(store.store_settings(&scope(*of), settings, &draft(*of)).await),
-        Step::Move(of, zone) => kind(store.store_wanted_zone(&scope(*of), zone, &draft(*of)).await),
+        Step::Move(of, zone, carried) => {
+            kind(store.store_wanted_zone(&scope(*of), zone, &periods(*carried), &draft(*of)).await)
+        }
+        Step::Limit(of, quota) => kind(store.store_quota(&scope(*of), quota, &draft(*of)).await),
         Step::Refer(of, table) => kind(store.store_reference(&scope(*of), table, &draft(*of)).await),
         Step::Commit(commit, _) => kind(store.commit(commit).await),
         Step::Touch(used) => kind(store.touch_keys(used).await),
@@ -148,6 +173,8 @@ async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert_eq!(store.tenants().await.map_err(fail)?, twin.tenants().await.map_err(fail)?);
         prop_assert_eq!(store.settings().await.map_err(fail)?, twin.settings().await.map_err(fail)?);
         prop_assert_eq!(store.wanted_zones().await.map_err(fail)?, twin.wanted_zones().await.map_err(fail)?);
+        prop_assert_eq!(store.carried_periods().await.map_err(fail)?, twin.carried_periods().await.map_err(fail)?);
+        prop_assert_eq!(store.quotas().await.map_err(fail)?, twin.quotas().await.map_err(fail)?);
         prop_assert_eq!(store.reference_tables().await.map_err(fail)?, twin.reference_tables().await.map_err(fail)?);
         same_register(&store, &twin).await?;
     }

@@ -7,13 +7,16 @@ use domain::calendar::Zone;
 use domain::event::EventView;
 use domain::payload::{HashRule, PayloadHash};
 use domain::position::{Position, Seq};
+use domain::quota::{Amounts, quarter_of};
 use domain::record::{EventIdentity, ReceiptTimes};
 use domain::rollup::hour_of;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use domain::users::UserNumber;
 use domain::window::WindowRule;
+use hashbrown::HashSet;
 
+use super::received::ReceivedKey;
 use super::{
     ENTRY_OVERHEAD_BYTES, EVENT_OVERHEAD_BYTES, EventRef, Group, Memtable, MemtableRecord, NO_USER, NewUserRefs,
     RollupSymbols, SumNumbers, USER_DAY_BYTES, WindowSums,
@@ -32,6 +35,8 @@ pub(crate) struct FreshRecord<'r> {
     pub(crate) payload: &'r Bytes,
     /// Its key, if nothing flushed has it.
     pub(crate) request: Option<RequestEntry>,
+    /// The tenant's customers that are counted by receive time.
+    pub(crate) metered: Option<&'r HashSet<String>>,
 }
 
 /// The key of a request that may be repeated.
@@ -75,12 +80,13 @@ impl Memtable {
     pub(crate) fn fold<'r>(
         &mut self,
         record: &FreshRecord<'r>,
-        fresh: impl Iterator<Item = &'r FreshEvent<'r>>,
+        fresh: impl Iterator<Item = &'r FreshEvent<'r>> + Clone,
         rule: WindowRule,
         users: &mut Users,
         zone: Option<&Zone>,
     ) {
         let tenant = self.intern(record.tenant.as_str());
+        self.receive(tenant, record, fresh.clone());
         let mut numbers = users.of_tenant(record.tenant);
         let mut day_users = self.day_users.remove(&tenant).unwrap_or_else(|| DayUsers::new(zone.cloned()));
         let record_at = to_u32(self.records.len());
@@ -168,6 +174,35 @@ impl Memtable {
         let new = self.new_users.entry(tenant).or_insert(first);
         new.events.push(to_u32(self.events.len()));
         self.bytes += size_of::<u32>();
+    }
+
+    /// Adds what a record has brought to the sums by receive time.
+    fn receive<'r>(
+        &mut self,
+        tenant: Symbol,
+        record: &FreshRecord<'r>,
+        fresh: impl Iterator<Item = &'r FreshEvent<'r>>,
+    ) {
+        let quarter = quarter_of(record.times.received_at);
+        let mut all = Amounts::default();
+        for FreshEvent { event, .. } in fresh {
+            let amounts = Amounts::of(event);
+            all.add(&amounts);
+            let is_metered = |customer: &&str| record.metered.is_some_and(|metered| metered.contains(*customer));
+            if let Some(customer) = event.customer.filter(is_metered) {
+                let customer = self.intern(customer);
+                self.add_received((tenant, Some(customer), quarter), &amounts);
+            }
+        }
+        if all.events > 0 {
+            self.add_received((tenant, None, quarter), &all);
+        }
+    }
+
+    fn add_received(&mut self, key: ReceivedKey, amounts: &Amounts) {
+        if self.received.add(key, amounts) {
+            self.bytes += ENTRY_OVERHEAD_BYTES;
+        }
     }
 
     fn intern(&mut self, text: &str) -> Symbol {

@@ -15,6 +15,7 @@ use domain::time::Timestamp;
 use domain::window::WindowRule;
 use parquet::errors::{ParquetError, Result};
 
+use super::received::RawReceived;
 use super::report::{Report, Stored};
 use super::users::RawUsers;
 use crate::dedup::IdHasher;
@@ -64,6 +65,7 @@ pub(super) struct Recompute<'r, 'd> {
     rollups: BTreeMap<RollupKey, Totals>,
     /// Raw events of tenants that have all of theirs.
     whole: u64,
+    received: &'r mut RawReceived,
     users: &'r mut RawUsers,
     report: &'r mut Report<'d>,
 }
@@ -74,11 +76,11 @@ impl<'r, 'd> Recompute<'r, 'd> {
         hasher: &'r IdHasher,
         rule: WindowRule,
         stored: Vec<Stored>,
-        users: &'r mut RawUsers,
+        (users, received): (&'r mut RawUsers, &'r mut RawReceived),
         report: &'r mut Report<'d>,
     ) -> Self {
         let (open, rollups) = ([None, None, None], BTreeMap::new());
-        Self { segments, hasher, rule, stored, open, rollups, whole: 0, users, report }
+        Self { segments, hasher, rule, stored, open, rollups, whole: 0, received, users, report }
     }
 
     /// Compares all sums and ids; returns the recomputed rollups.
@@ -134,6 +136,7 @@ impl<'r, 'd> Recompute<'r, 'd> {
         let late = self.rule.is_late(event.time, ReceiptTimes { received_at, watermark }.late_from());
         self.report.summary.events += 1;
         self.whole += u64::from(self.report.floors.of(&tenant) == Timestamp::MIN);
+        self.received.event(&tenant, &event, key.position, received_at);
         self.check_id(&tenant, &event, key)?;
         for (at, grain) in Grain::ALL.into_iter().enumerate() {
             self.fold(at, grain, key, &event, received_at, late)?;

@@ -52,6 +52,8 @@ pub struct VerifySummary {
     pub users: u64,
     /// Days of users compared: of all, of a project or of a type.
     pub user_days: u64,
+    /// Quarters of an hour whose received amounts were compared.
+    pub received: u64,
     /// Differences found.
     pub differences: u64,
 }

@@ -51,14 +51,17 @@ fn stored(number: u64) -> [u8; 6] {
 async fn i3_a_sum_of_a_day_that_its_hours_do_not_give_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, ledger) = open(folder.path()).await;
-    let events = [1, 2].map(|hour| event(&format!("e{hour}"), hour * 3_600).kind("k").tokens(TOKENS, 0));
-    assert!(ledger.apply(&[record(1, &scope("t"), at(10_000), &events)]).await.failed.is_none());
+    let record = |hour: i64| {
+        let event = event(&format!("e{hour}"), hour * 3_600).kind("k").tokens(TOKENS, 0);
+        record(hour.unsigned_abs(), &scope("t"), at(10_000 + hour * 1_000), &[event])
+    };
+    assert!(ledger.apply(&[1, 2].map(record)).await.failed.is_none());
     ledger.flush().await.expect("flush");
     drop(ledger);
     store.close().await.expect("closed");
     assert_eq!(differences(folder.path()).await, Vec::<String>::new());
 
-    // Only the day has both.
+    // Only the day has both: they were received in two quarters of an hour.
     let file = folder.path().join("manifest.sqlite");
     let mut bytes = fs::read(&file).expect("a database");
     let places: Vec<_> = (0..bytes.len() - 6).filter(|at| bytes[*at..*at + 6] == stored(2 * TOKENS)).collect();

@@ -12,7 +12,9 @@ use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
 use ports::PortError;
-use ports::manifest::{ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState};
+use ports::manifest::{
+    ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState, ReceivedSum,
+};
 use ports::testing::manifest::MemoryManifest;
 
 /// How often others get their turn.
@@ -67,6 +69,11 @@ impl Manifest for Lingering {
     ) -> Result<(Seq, Vec<(Day, UserSet)>), PortError> {
         linger().await;
         self.0.activity(scope, filter, days).await
+    }
+
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<ReceivedSum>), PortError> {
+        linger().await;
+        self.0.received(scope, range).await
     }
 
     async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {

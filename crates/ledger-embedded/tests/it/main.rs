@@ -12,4 +12,5 @@ mod sightings;
 mod users;
 mod queries;
 mod questions;
+mod received;
 mod retention;

@@ -12,7 +12,7 @@ use sea_orm::{
 use sqlite::Failure;
 
 use super::insert::insert;
-use super::{activity, rollups, users};
+use super::{activity, received, rollups, users};
 use crate::entities::{meta, name, retention_wait, segment, segment_file, tenant_retention};
 
 /// Makes every change of `commit` inside `transaction`.
@@ -24,6 +24,8 @@ pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) ->
     add_segments(transaction, &commit.add).await?;
     remove_segments(transaction, &commit.remove).await?;
     rollups::add(transaction, &commit.rollups).await?;
+    received::add(transaction, &commit.received).await?;
+    received::meter(transaction, &commit.metered).await?;
     add_names(transaction, &commit.names).await?;
     users::add(transaction, &commit.users).await?;
     if let Some((tenant, applied)) = &commit.zone {

@@ -85,7 +85,7 @@ async fn upsert(
 
 /// The stored sum plus the new one, at most `i64::MAX`. Neither is negative, so no step of this
 /// leaves 64 bits, which in SQLite would turn the sum into a floating point number.
-fn saturating_sum(sum: &str) -> String {
+pub(super) fn saturating_sum(sum: &str) -> String {
     format!("min({sum}, {} - excluded.{sum}) + excluded.{sum}", i64::MAX)
 }
 

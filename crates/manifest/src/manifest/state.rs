@@ -9,7 +9,7 @@ use ports::manifest::{ManifestState, Name, SegmentMeta, TenantRetention};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder};
 use sqlite::Failure;
 
-use super::users;
+use super::{received, users};
 use crate::entities::{dead_letter, meta, name, retention_wait, segment, segment_file, tenant_retention, tenant_users};
 
 /// The last record in the segments; 0 when the manifest was never set up.
@@ -37,6 +37,8 @@ pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<Manif
         retention_floor: Timestamp::from_micros(meta.retention_floor_us),
         retention_wait: retention_wait(snapshot).await?,
         tenant_retention: tenant_retention(snapshot).await?,
+        received_after: received::after(snapshot).await?,
+        metered: received::metered(snapshot).await?,
         names: names(snapshot).await?,
         dead_letters: dead_letter::Entity::find().count(snapshot).await?,
         users: known.users,

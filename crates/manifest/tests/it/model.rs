@@ -8,6 +8,7 @@ use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange, Zone};
 use domain::position::Seq;
+use domain::quota::{Amounts, QUARTER_US};
 use domain::retention::RetentionWait;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
@@ -16,8 +17,8 @@ use domain::users::{UserNumber, UserSet};
 use domain::window::WindowRule;
 use ports::active_users::VersionedZone;
 use ports::manifest::{
-    Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
-    TenantRetention,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, ReceivedSum,
+    SegmentMeta, TenantRetention,
 };
 use ports::testing::manifest::MemoryManifest;
 use ports::{ErrorKind, PortError};
@@ -165,6 +166,23 @@ fn wait() -> impl Strategy<Value = RetentionWait> {
     parts.prop_map(|(floor, waited)| RetentionWait { floor, waited: Duration::from_micros(waited) })
 }
 
+fn received() -> impl Strategy<Value = ReceivedSum> {
+    let edge = i64::MAX as u64;
+    let number = || prop_oneof![3 => 0_u64..1_000, 1 => Just(edge), 1 => edge - 1_000..edge];
+    (0..TENANTS.len(), "[cC]?", -2_i64..2, number(), number(), number()).prop_map(
+        |(of, customer, quarter, events, tokens, calls)| ReceivedSum {
+            tenant: tenant(of),
+            customer,
+            start: Timestamp::from_micros(quarter * QUARTER_US),
+            amounts: Amounts { events, tokens, calls },
+        },
+    )
+}
+
+fn metered() -> impl Strategy<Value = (TenantId, String)> {
+    (0..TENANTS.len(), "[cC]").prop_map(|(of, customer)| (tenant(of), customer))
+}
+
 fn tenant_retention() -> impl Strategy<Value = TenantRetention> {
     (0..TENANTS.len(), instant(), wait()).prop_map(|(of, floor, wait)| TenantRetention {
         tenant: tenant(of),
@@ -177,14 +195,14 @@ fn commit() -> impl Strategy<Value = Commit> {
     let cursor = proptest::option::weighted(0.3, (0_u64..3, 0_u64..3).prop_map(|(from, to)| (Seq(from), Seq(to))));
     let mark = || proptest::option::of(instant());
     let segments = (vec(segment(), 0..3), vec(segment_id(), 0..2), vec(segment_id(), 0..2));
-    let sums = (vec(rollup(), 0..9), vec(name(), 0..4));
+    let sums = (vec(rollup(), 0..9), vec(name(), 0..4), vec(received(), 0..9), vec(metered(), 0..3));
     let users = (vec(new_users(), 0..3), vec(activity(), 0..9), proptest::option::weighted(0.2, zone()));
     let marks = (mark(), mark(), mark(), proptest::option::weighted(0.2, wait()), vec(tenant_retention(), 0..3));
     (cursor, segments, sums, users, marks).prop_map(
         |(
             cursor,
             (add, remove, forget_events),
-            (rollups, names),
+            (rollups, names, received, metered),
             users,
             (closed_through, retention_floor, reopen_after, retention_wait, tenant_retention),
         )| Commit {
@@ -194,6 +212,8 @@ fn commit() -> impl Strategy<Value = Commit> {
             forget_events,
             rollups,
             names,
+            received,
+            metered,
             reopen_after,
             closed_through,
             retention_floor,
@@ -246,6 +266,8 @@ struct View {
     active: Vec<Vec<(Day, UserSet)>>,
     users: Vec<Option<String>>,
     zone: Option<VersionedZone>,
+    received: Vec<Vec<ReceivedSum>>,
+    metered: Vec<String>,
 }
 
 async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
@@ -265,13 +287,29 @@ async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
     }
     let numbers: Vec<_> = (0..9).chain([1_023, 1_024, 1_030, 5_000]).map(UserNumber).collect();
     let users = store.user_names(&scope, &numbers).await?;
-    let zones = store.load(&IDENTITY()).await?.zones;
+    let state = store.load(&IDENTITY()).await?;
+    let (zones, metered) = (state.zones, state.metered.into_iter());
+    let metered = metered.filter(|(whose, _)| whose == scope.tenant()).map(|(_, customer)| customer).collect();
+    let quarters = TimeRange::new(Timestamp::from_micros(-QUARTER_US), Timestamp::from_micros(QUARTER_US));
+    let received = [
+        store.received(&scope, TimeRange::ALL).await?.1,
+        store.received(&scope, quarters.unwrap_or(TimeRange::ALL)).await?.1,
+    ];
     let zone = zones.into_iter().find(|(whose, _)| whose == scope.tenant()).map(|(_, zone)| zone);
     let mut letters = Vec::new();
     for seq in 0..4 {
         letters.extend(store.dead_letter(&scope, Seq(seq)).await?);
     }
-    Ok(View { rollups: store.rollups(&scope, TimeRange::ALL).await?.1, letters, sums, active, users, zone })
+    Ok(View {
+        rollups: store.rollups(&scope, TimeRange::ALL).await?.1,
+        letters,
+        sums,
+        active,
+        users,
+        zone,
+        received: received.into(),
+        metered,
+    })
 }
 
 async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -303,6 +341,8 @@ fn without_others(commit: &Commit, mine: &TenantId) -> Commit {
     let mut commit = commit.clone();
     commit.rollups.retain(|rollup| rollup.key.tenant == *mine);
     commit.names.retain(|name| name.tenant == *mine);
+    commit.received.retain(|sum| sum.tenant == *mine);
+    commit.metered.retain(|(tenant, _)| tenant == mine);
     commit.users.retain(|new| new.tenant == *mine);
     commit.activity.retain(|active| active.tenant == *mine);
     commit.zone = commit.zone.filter(|(of, _)| of == mine);

@@ -9,6 +9,7 @@
 //! | `damage` | torn ends, flipped bits, lost files and commits (F10, F11) |
 //! | `disk` | failing syncs, no space, no descriptors, slow syncs (F12 to F15) |
 //! | `meaning` | duplicates, other payloads, any order, poison, backlog (F17 to F19, F27, F28) |
+//! | `quotas` | a hard quota under retries and kills |
 //! | `repeats` | requests with a key that come again after a crash |
 //! | `old_folder` | an older folder whose catalog moves into a file of its own, killed at each step |
 //! | `stores` | the manifest and the catalog fail apart; a recount between them that a crash has ended |
@@ -31,6 +32,7 @@ mod disk;
 mod meaning;
 mod hostile;
 mod old_folder;
+mod quotas;
 mod repeats;
 #[cfg(feature = "failpoints")]
 mod stores;

@@ -9,6 +9,7 @@ use domain::rate::Rate;
 use domain::request::IdempotencyKey;
 use domain::warning::WarningCode;
 
+use crate::quotas::QuotaState;
 use crate::rate_limits::RateRefusal;
 
 /// One request to take events: its body as received, the headers that say how to read it, and whether the
@@ -25,6 +26,8 @@ pub struct IngestRequest {
     pub wait: bool,
     /// Whether to refuse events that look like a mistake (`?strict=true`).
     pub strict: bool,
+    /// Whether to answer what is left of the quotas (`?quota=true`).
+    pub quota: bool,
     /// The key with which the request may be repeated (`Idempotency-Key`).
     pub key: Option<IdempotencyKey>,
     /// The one project that the sender may name, which events get that name none.
@@ -67,6 +70,10 @@ pub struct IngestAnswer {
     pub results: Vec<EventResult>,
     /// What looks like a mistake in the events that were taken, in sum.
     pub warnings: Vec<WarningSum>,
+    /// Events that were taken and go over a soft quota.
+    pub over_soft_quota: u64,
+    /// Where the quotas of the workspace stand, and those of the customers in the request, if it has asked.
+    pub quotas: Option<Vec<QuotaState>>,
 }
 
 /// How often one thing looked like a mistake in the events of one request.

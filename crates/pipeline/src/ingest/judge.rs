@@ -3,19 +3,19 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use domain::admit::{Admission, Admitted, Checked};
 use domain::event::EventId;
 use domain::limits::EVENT_ID_BYTES_MAX;
-use domain::payload::HashRule;
-use domain::rejection::Rejection;
+use domain::payload::{HashRule, PayloadHash};
+use domain::rejection::{RejectCode, Rejection};
 use ports::ledger::{Outcome, Sighting};
 use wire::Item;
 
 use super::answer::{EventResult, IngestAnswer, IngestError, NOT_TAKEN, PAYLOAD_MISMATCH, Status, WarningSum};
 use super::warning_sums::WarningSums;
 use crate::names::CardinalityCheck;
+use crate::quotas::{Reservation, Reserving, Taken};
 use crate::stage::{Durable, Visible};
 use crate::telemetry::{Metrics, Tally};
 
@@ -25,6 +25,8 @@ use crate::telemetry::{Metrics, Tally};
 pub(super) struct Verdicts {
     results: Vec<EventResult>,
     warnings: Vec<WarningSum>,
+    /// Events that go over a soft quota.
+    over_soft_quota: u64,
 }
 
 /// Checks every event against what the tenant may send; `names` holds its names to the cardinality limits, and
@@ -68,49 +70,112 @@ pub(super) fn ids<'c>(taken: impl Iterator<Item = &'c Checked<'c>> + Clone, form
     taken.map(Checked::event_id).chain(former).collect()
 }
 
-/// Decides on every event, and builds the record of those to be journaled, `None` if there are none.
-/// `sightings` says which of the [`ids`] were counted before. Of an id that comes twice the first stands.
-pub(super) fn decide(
-    checks: &[CheckedEvent<'_>],
+/// What was decided, for good.
+pub(super) struct Decided {
+    pub(super) verdicts: Verdicts,
+    /// The record of the events to be journaled; `None` if there are none.
+    pub(super) admitted: Option<Admitted>,
+    /// What they reserve.
+    pub(super) quota: Reservation,
+}
+
+/// What was decided on the events of one request, unless a refusal turns out to be of an event that counts.
+pub(super) struct Decision<'c> {
+    pub(super) verdicts: Verdicts,
+    /// The record of those to be journaled; `None` if there are none.
+    pub(super) admitted: Option<Admitted>,
+    /// What they reserve.
+    pub(super) taken: Taken,
+    /// Those that would go over a hard quota.
+    pub(super) refused: Vec<&'c Checked<'c>>,
+}
+
+impl Decision<'_> {
+    /// Counts what was decided.
+    pub(super) fn count(&self, metrics: &Metrics) {
+        if !self.refused.is_empty() {
+            metrics.failed(RejectCode::QuotaExceeded.as_str(), self.refused.len() as u64);
+        }
+        for result in self.verdicts.results.iter().filter(|result| result.status == Status::Duplicate) {
+            metrics.duplicate(result.code.is_some());
+        }
+        self.verdicts.warnings.iter().for_each(|sum| metrics.warned(sum.code, sum.count));
+        metrics.over_soft_quota(self.verdicts.over_soft_quota);
+    }
+}
+
+/// What an event is that may be taken.
+enum Ruling {
+    New,
+    /// Counted before, or earlier in the request, with this payload.
+    Known(PayloadHash),
+    /// It would go over a quota.
+    Refused(Rejection),
+}
+
+/// An event and its ruling, or why it may not be taken.
+type Ruled<'c> = Result<(&'c Checked<'c>, Ruling), &'c (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
+
+/// Rules on every event. What is known is a duplicate whatever the quotas say; what is new is reserved in `quota`, or
+/// refused. Of an id that comes twice the first stands. Apart from the rest of the decision, since `quota` keeps the other
+/// requests of the workspace waiting.
+fn rule<'c>(
+    checks: &'c [CheckedEvent<'c>],
+    mut sightings: EarlierSightings,
+    mut quota: Reserving<'_>,
+) -> (Vec<Ruled<'c>>, Taken) {
+    let mut firsts: HashMap<EventId<'_>, &Checked<'_>> = HashMap::with_capacity(checks.len());
+    let rulings = checks.iter().map(|checked| {
+        let checked = checked.as_ref()?;
+        let known = sightings.next_of(checked).map(|sighting| sighting.payload);
+        let first = known.or_else(|| firsts.get(&checked.event_id()).map(|first| first.payload_hash()));
+        if let Some(first) = first {
+            return Ok((checked, Ruling::Known(first)));
+        }
+        if let Err(rejection) = quota.take(&checked.view(), &checked.event_id()) {
+            return Ok((checked, Ruling::Refused(rejection)));
+        }
+        firsts.insert(checked.event_id(), checked);
+        Ok((checked, Ruling::New))
+    });
+    (rulings.collect(), quota.finish())
+}
+
+/// Decides on every event. `sightings` says which of the [`ids`] were counted before.
+pub(super) fn decide<'c>(
+    checks: &'c [CheckedEvent<'c>],
     sightings: Vec<Option<Sighting>>,
     mut admission: Admission<'_>,
-    metrics: &Metrics,
-) -> (Verdicts, Option<Admitted>) {
-    let mut taken: HashMap<EventId<'_>, &Checked<'_>> = HashMap::with_capacity(sightings.len());
-    let mut sightings = EarlierSightings::of(checks.iter().flatten().count(), sightings);
+    quota: Reserving<'_>,
+) -> Decision<'c> {
+    let sightings = EarlierSightings::of(checks.iter().flatten().count(), sightings);
+    let (rulings, taken) = rule(checks, sightings, quota);
     let mut results = Vec::with_capacity(checks.len());
-    let mut warnings = WarningSums::default();
-    for (index, checked) in checks.iter().enumerate() {
-        let checked = match checked {
-            Ok(checked) => checked,
+    let (mut warnings, mut refused) = (WarningSums::default(), Vec::new());
+    for (index, ruled) in rulings.into_iter().enumerate() {
+        let (checked, ruling) = match ruled {
+            Ok(ruled) => ruled,
             Err((id, rejection)) => {
                 results.push(rejected(id.as_deref(), rejection));
                 continue;
             }
         };
-        let known = sightings.next_of(checked).map(|sighting| sighting.payload);
-        let first = known.or_else(|| match taken.entry(checked.event_id()) {
-            Entry::Occupied(first) => Some(first.get().payload_hash()),
-            Entry::Vacant(place) => {
-                place.insert(checked);
-                None
-            }
-        });
         let mut result = EventResult::accepted(checked.shown_id());
+        match ruling {
+            Ruling::Known(first) => result.turn_duplicate(first != checked.payload_hash_by(first.rule)),
+            Ruling::New => admission.push(checked),
+            Ruling::Refused(rejection) => {
+                refused.push(checked);
+                results.push(rejected(Some(checked.shown_id()), &rejection));
+                continue;
+            }
+        }
         result.warnings = checked.warnings().iter().map(|warning| warning.code).collect();
         warnings.add(index, checked.warnings());
-        match first {
-            Some(payload) => {
-                let mismatch = payload != checked.payload_hash_by(payload.rule);
-                metrics.duplicate(mismatch);
-                result.turn_duplicate(mismatch);
-            }
-            None => admission.push(checked),
-        }
         results.push(result);
     }
-    warnings.as_slice().iter().for_each(|sum| metrics.warned(sum.code, sum.count));
-    (Verdicts { results, warnings: warnings.into_sums() }, admission.finish())
+    let verdicts = Verdicts { results, warnings: warnings.into_sums(), over_soft_quota: taken.over_soft() };
+    Decision { verdicts, admitted: admission.finish(), taken, refused }
 }
 
 /// What the ledger says of the [`ids`], event by event.
@@ -237,7 +302,7 @@ impl EventResult {
 impl Verdicts {
     /// The verdicts on a request that comes again.
     pub(super) const fn new(results: Vec<EventResult>, warnings: Vec<WarningSum>) -> Self {
-        Self { results, warnings }
+        Self { results, warnings, over_soft_quota: 0 }
     }
 
     /// Replaces what was known when the request came in by what the ledger decided, unless that has been
@@ -278,6 +343,8 @@ impl Verdicts {
             applied,
             results: self.results,
             warnings: self.warnings,
+            over_soft_quota: self.over_soft_quota,
+            quotas: None,
         }
     }
 }

@@ -168,6 +168,6 @@ impl LoadBatch<'_> {
     /// The batch, or `None` when it holds nothing.
     pub fn finish(self) -> Option<LoadedBatch> {
         let admitted = self.admission.finish()?;
-        Some(LoadedBatch(PendingBatch { admitted, stamp: self.stamp, reservation: None, request: None }))
+        Some(LoadedBatch(PendingBatch { admitted, stamp: self.stamp, reservation: None, quota: None, request: None }))
     }
 }

@@ -38,11 +38,6 @@ impl WarningSums {
         }
     }
 
-    /// The sums so far.
-    pub(super) fn as_slice(&self) -> &[WarningSum] {
-        &self.sums
-    }
-
     /// The sums.
     pub(super) fn into_sums(self) -> Vec<WarningSum> {
         self.sums

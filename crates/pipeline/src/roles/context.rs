@@ -14,6 +14,7 @@ use crate::gate::FairLimiter;
 use crate::inflight::InFlight;
 use crate::live::Announcements;
 use crate::names::KnownNames;
+use crate::quotas::Quotas;
 use crate::rate_limits::RateLimits;
 use crate::receipts::Receipts;
 use crate::shares::BacklogShares;
@@ -45,6 +46,8 @@ pub(crate) struct RoleContext {
     pub(crate) rate_limits: Arc<RateLimits>,
     /// Names that tenants use.
     pub(crate) names: Arc<KnownNames>,
+    /// What is used of quotas, where events are taken.
+    pub(crate) quotas: Option<Arc<Quotas>>,
     /// Late windows, which the worker notes and the live view announces.
     pub(crate) announcements: Arc<Announcements>,
     /// Where the ledger stood before the worker started: what comes later, the worker hands to the live view.

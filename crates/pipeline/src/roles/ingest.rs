@@ -49,6 +49,7 @@ impl IngestRole {
             clock: Arc::clone(&context.clock),
             metrics: Arc::clone(&context.metrics),
             names: Arc::clone(&context.names),
+            quotas: Arc::clone(settings.quotas()),
             settings,
             rate_limits: Arc::clone(&context.rate_limits),
             encryption,

@@ -45,6 +45,7 @@ impl WorkerRole {
             live,
             announcements: Arc::clone(&context.announcements),
             backlog: Arc::clone(&context.backlog),
+            quotas: context.quotas.clone(),
             stop: context.stop.signal(),
             replay_until: context.replay_until,
         };

@@ -183,9 +183,12 @@ impl Settings {
     ) -> Result<VersionedZone, PortError> {
         let version = stored.as_ref().map_or(0, |stored| stored.version).max(applied.version) + 1;
         let before = stored.map_or_else(|| applied.zone.clone(), |stored| stored.zone);
-        let audit = audited::zone_change(cause, scope, self.clock.now(), &before, zone);
+        let now = self.clock.now();
+        let audit = audited::zone_change(cause, scope, now, &before, zone);
         let wanted = VersionedZone { zone: zone.clone(), version };
-        self.catalog.store_wanted_zone(scope, &wanted, &audit).await?;
+        let (calendar, carried) = self.quotas.change_zone(scope, zone, now);
+        self.catalog.store_wanted_zone(scope, &wanted, &carried, &audit).await?;
+        self.quotas.set_calendar(scope, calendar);
         Ok(wanted)
     }
 }

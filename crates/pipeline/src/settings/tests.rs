@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use domain::access::audit::AuditDraft;
 use domain::access::ids::UserId;
 use domain::calendar::Day;
+use domain::quota::CarriedPeriods;
 use domain::users::UserSet;
 use ports::active_users::{ActiveUsersQuery, VersionedZone};
 use ports::register::AuditLog;
@@ -20,7 +21,7 @@ use ports::testing::ledger::records::scope;
 use ports::testing::manifest::FaultPoint;
 
 use super::*;
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
 fn somebody() -> &'static Cause {
@@ -58,6 +59,11 @@ fn over(
 
 fn change(max_lateness_sec: u32) -> SettingsChange {
     SettingsChange { max_lateness_sec: Some(Some(max_lateness_sec)), ..SettingsChange::default() }
+}
+
+/// The periods that no test here looks at.
+fn carried() -> CarriedPeriods {
+    CarriedPeriods { day: TimeRange::ALL, month: TimeRange::ALL }
 }
 
 #[tokio::test]
@@ -273,7 +279,7 @@ async fn the_log_says_who_changed_what_and_what_the_server_gave_up() {
 async fn i7_a_start_goes_on_with_a_recount_once_if_it_can_never_succeed() {
     for (failures, expected) in [(&[][..], tokyo(4).zone), (&[ErrorKind::Gone], Zone::utc())] {
         let (catalog, ledger) = (Arc::new(MemoryCatalog::new()), Failing::with(failures));
-        catalog.store_wanted_zone(&scope("a"), &tokyo(4), &choice()).await.unwrap();
+        catalog.store_wanted_zone(&scope("a"), &tokyo(4), &carried(), &choice()).await.unwrap();
         let settings = over(&catalog, ledger.clone(), Vec::new());
         assert!(settings.resume_all().await);
         assert!(settings.resume_all().await);
@@ -358,7 +364,7 @@ async fn an_older_choice_gives_way_to_a_later_one_that_is_applied() {
     let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
     ledger.recount(&scope("a"), &tokyo(7)).await.unwrap();
     let berlin = VersionedZone { zone: Zone::parse("Europe/Berlin").unwrap(), version: 3 };
-    catalog.store_wanted_zone(&scope("a"), &berlin, &choice()).await.unwrap();
+    catalog.store_wanted_zone(&scope("a"), &berlin, &carried(), &choice()).await.unwrap();
     let settings = over(&catalog, ledger, Vec::new());
     assert!(settings.resume_all().await);
     assert_eq!(settings.calendar(&scope("a")).zone, tokyo(7).zone);

@@ -10,6 +10,7 @@ mod work;
 mod duplicates;
 mod waiting;
 mod faults;
+mod quotas;
 mod repeats;
 mod encrypting;
 mod restarts;

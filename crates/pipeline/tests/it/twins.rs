@@ -14,12 +14,12 @@ use domain::position::{EventPosition, RecordId, Seq};
 use domain::property_path::PropertyPath;
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use live::MemoryLive;
 use parking_lot::Mutex;
 use ports::encryption::Encryption;
 use ports::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
-use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Sighting};
+use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Received, Sighting};
 use ports::live::{Live, LiveEvent, LiveWindow};
 use ports::testing::journal::MemoryJournal;
 use ports::testing::ledger::MemoryLedger;
@@ -131,6 +131,8 @@ pub(crate) struct LedgerFaults {
     pub(crate) position_waits_for_apply: bool,
     /// Looking this id up takes until [`FaultyLedger::release_lookup`].
     pub(crate) hold_lookup_of: Option<&'static str>,
+    /// A look-up in haste finds nothing.
+    pub(crate) misses_in_haste: bool,
     /// The next apply panics.
     pub(crate) panic: bool,
     /// It says of itself that only a restart can help.
@@ -245,6 +247,9 @@ impl Ledger for FaultyLedger {
         if self.faults.lock().hold_lookup_of.is_some_and(|held| ids.contains(&EventId::native(held))) {
             self.lookups.acquire().await.unwrap().forget();
         }
+        if self.faults.lock().misses_in_haste {
+            return vec![None; ids.len()];
+        }
         self.inner.seen(scope, ids).await
     }
 
@@ -284,6 +289,14 @@ impl Ledger for FaultyLedger {
 
     async fn flush(&self) -> Result<Seq, PortError> {
         self.inner.flush().await
+    }
+
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {
+        self.inner.received(scope, range).await
+    }
+
+    async fn meter_customer(&self, scope: &TenantScope, customer: &str) -> Result<(), PortError> {
+        self.inner.meter_customer(scope, customer).await
     }
 
     fn names(&self) -> Vec<(TenantId, Dimension, String)> {

@@ -95,7 +95,7 @@ impl World {
         let reads = ReadPorts::of(&stored, &limiter);
         let active_users = Arc::new(reads.active_users.clone());
         let live_port: Arc<dyn Live> = live.clone();
-        let settings = Settings::new(store.clone(), active_users, ledger.clone(), clock.clone(), Vec::new());
+        let settings = Settings::new(store.clone(), active_users, ledger.clone(), trusted.clone(), Vec::new());
         let (settings, encryption) = (Arc::new(settings), Arc::new(ScriptedEncryption::default()));
         let parts = PipelineParts {
             ledger: ledger.clone(),

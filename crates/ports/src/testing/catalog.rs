@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::access::audit::{AuditDraft, AuditEntry, AuditHead};
 use domain::access::record::{Record, Workspace};
+use domain::quota::{CarriedPeriods, QuotaKey, VersionedQuota};
 use domain::reference::ReferenceTable;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -49,6 +50,8 @@ struct Disk {
     audit: BTreeMap<Option<TenantId>, Vec<AuditEntry>>,
     settings: BTreeMap<TenantId, TenantSettings>,
     wanted_zones: BTreeMap<TenantId, VersionedZone>,
+    carried: BTreeMap<TenantId, CarriedPeriods>,
+    quotas: BTreeMap<(TenantId, QuotaKey), VersionedQuota>,
     references: BTreeMap<TenantId, Arc<ReferenceTable>>,
 }
 
@@ -179,10 +182,35 @@ impl Catalog for MemoryCatalog {
         Ok(disk.wanted_zones.iter().map(|(tenant, wanted)| (tenant.clone(), wanted.clone())).collect())
     }
 
+    async fn carried_periods(&self) -> Result<Vec<(TenantId, CarriedPeriods)>, PortError> {
+        Ok(self.read().carried.iter().map(|(tenant, carried)| (tenant.clone(), *carried)).collect())
+    }
+
+    async fn quotas(&self) -> Result<Vec<(TenantId, VersionedQuota)>, PortError> {
+        Ok(self.read().quotas.iter().map(|((tenant, _), quota)| (tenant.clone(), quota.clone())).collect())
+    }
+
+    async fn store_quota(
+        &self,
+        scope: &TenantScope,
+        quota: &VersionedQuota,
+        audit: &AuditDraft,
+    ) -> Result<(), PortError> {
+        self.write(|disk| {
+            let key = (scope.tenant().clone(), quota.key.clone());
+            if disk.quotas.get(&key).map_or(0, |stored| stored.version) + 1 != quota.version {
+                return Err(conflict("the quota has another version"));
+            }
+            disk.quotas.insert(key, quota.clone());
+            disk.log_of(scope, audit)
+        })
+    }
+
     async fn store_wanted_zone(
         &self,
         scope: &TenantScope,
         wanted: &VersionedZone,
+        carried: &CarriedPeriods,
         audit: &AuditDraft,
     ) -> Result<(), PortError> {
         self.write(|disk| {
@@ -191,6 +219,7 @@ impl Catalog for MemoryCatalog {
                 return Err(conflict("a later zone is wanted"));
             }
             disk.wanted_zones.insert(scope.tenant().clone(), wanted.clone());
+            disk.carried.insert(scope.tenant().clone(), *carried);
             disk.log_of(scope, audit)
         })
     }

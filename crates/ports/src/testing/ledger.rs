@@ -19,15 +19,16 @@ use domain::admit::Dimension;
 use domain::event::{EventId, EventView, IdScheme};
 use domain::payload::{HashRule, PayloadHash};
 use domain::position::{EventPosition, Position, Seq};
+use domain::quota::{Amounts, quarter_of};
 use domain::record::{Body, EventIdentity, RecordError, RecordView};
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::active_users::VersionedZone;
 use crate::journal::Delivery;
-use crate::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, Sighting};
+use crate::ledger::{Applied, AppliedRecords, Ledger, LedgerStats, Outcome, Received, Sighting};
 use crate::reports::StoredEvent;
 use crate::{ErrorKind, PortError};
 
@@ -55,6 +56,7 @@ struct State {
     cursor: Seq,
     closed_through: Timestamp,
     zones: HashMap<TenantId, VersionedZone>,
+    metered: BTreeSet<(TenantId, String)>,
 }
 
 /// An event that was counted.
@@ -86,6 +88,7 @@ impl MemoryLedger {
             cursor: Seq::ZERO,
             closed_through: Timestamp::MIN,
             zones: HashMap::new(),
+            metered: BTreeSet::new(),
         };
         Self { rule, state: Mutex::new(state), questions: AtomicU64::new(0) }
     }
@@ -283,6 +286,30 @@ impl Ledger for MemoryLedger {
         let state = self.state.lock();
         let names: BTreeSet<_> = state.events.iter().flat_map(names_of).collect();
         names.into_iter().collect()
+    }
+
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {
+        let (state, mut received) = (self.state.lock(), Received::default());
+        let (from, to) = (quarter_of(range.from()), quarter_of(range.to()));
+        let mine = state.events.iter().filter(|counted| counted.tenant == *scope.tenant());
+        for event in mine.map(|counted| &counted.event) {
+            if event.received_at < from || event.received_at >= to {
+                continue;
+            }
+            let amounts = Amounts::of_parts(event.tokens, event.endpoint.is_some() || event.model.is_some());
+            received.add("", &amounts);
+            let is_metered =
+                |customer: &&str| state.metered.contains(&(scope.tenant().clone(), (*customer).to_owned()));
+            if let Some(customer) = event.customer.as_deref().filter(is_metered) {
+                received.add(customer, &amounts);
+            }
+        }
+        Ok(received)
+    }
+
+    async fn meter_customer(&self, scope: &TenantScope, customer: &str) -> Result<(), PortError> {
+        self.state.lock().metered.insert((scope.tenant().clone(), customer.to_owned()));
+        Ok(())
     }
 
     fn stats(&self) -> LedgerStats {

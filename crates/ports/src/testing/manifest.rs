@@ -12,6 +12,7 @@ use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange};
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
+use domain::quota::Amounts;
 use domain::retention::RetentionWait;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
@@ -22,7 +23,7 @@ use parking_lot::Mutex;
 use crate::active_users::VersionedZone;
 use crate::manifest::{
     Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name,
-    NewUsers, SegmentMeta, TenantRetention,
+    NewUsers, ReceivedSum, SegmentMeta, TenantRetention,
 };
 use crate::{ErrorKind, PortError};
 
@@ -60,6 +61,8 @@ struct Disk {
     tenant_retention: BTreeMap<TenantId, TenantRetention>,
     segments: BTreeMap<String, SegmentMeta>,
     rollups: BTreeMap<RollupKey, Totals>,
+    received: BTreeMap<(TenantId, Timestamp, String), Amounts>,
+    metered: BTreeSet<(TenantId, String)>,
     names: BTreeSet<Name>,
     letters: BTreeMap<Seq, DeadLetter>,
     users: BTreeMap<TenantId, Vec<String>>,
@@ -159,6 +162,10 @@ impl Disk {
         for rollup in &change.rollups {
             self.rollups.entry(rollup.key.clone()).or_default().merge(&rollup.totals);
         }
+        for ReceivedSum { tenant, customer, start, amounts } in &change.received {
+            self.received.entry((tenant.clone(), *start, customer.clone())).or_default().add(amounts);
+        }
+        self.metered.extend(change.metered.iter().cloned());
         self.names.extend(change.names.iter().cloned());
         for new in change.users.iter().filter(|new| !new.names.is_empty()) {
             self.users.entry(new.tenant.clone()).or_default().extend(new.names.iter().cloned());
@@ -194,6 +201,8 @@ impl Disk {
             retention_floor: self.retention_floor.unwrap_or(Timestamp::MIN),
             retention_wait: self.retention_wait,
             tenant_retention: self.tenant_retention.values().cloned().collect(),
+            received_after: Seq::ZERO,
+            metered: self.metered.iter().cloned().collect(),
             names: self.names.iter().cloned().collect(),
             dead_letters: self.letters.len() as u64,
             users: self.users.iter().map(|(tenant, names)| (tenant.clone(), names.clone())).collect(),
@@ -271,6 +280,19 @@ impl Manifest for MemoryManifest {
             .iter()
             .filter(|((tenant, of, day), _)| tenant == scope.tenant() && of == filter && days.contains(*day));
         Ok((disk.cursor, mine.map(|((_, _, day), users)| (*day, users.clone())).collect()))
+    }
+
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<ReceivedSum>), PortError> {
+        let disk = self.disk.lock();
+        let mine =
+            disk.received.iter().filter(|((tenant, start, _), _)| tenant == scope.tenant() && range.contains(*start));
+        let sum = |((tenant, start, customer), amounts): (&(TenantId, Timestamp, String), &Amounts)| ReceivedSum {
+            tenant: tenant.clone(),
+            customer: customer.clone(),
+            start: *start,
+            amounts: *amounts,
+        };
+        Ok((disk.cursor, mine.map(sum).collect()))
     }
 
     async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {

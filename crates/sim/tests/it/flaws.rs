@@ -12,11 +12,11 @@ use domain::event::EventId;
 use domain::invariant::Invariant;
 use domain::position::{EventPosition, RecordId, Seq};
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::Timestamp;
+use domain::time::{TimeRange, Timestamp};
 use journal::LocalJournal;
 use ledger_embedded::EmbeddedLedger;
 use ports::journal::{Backlog, Delivery, Journal, JournalHealth, OrderedJournal};
-use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Sighting};
+use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Received, Sighting};
 use ports::{ErrorKind, PortError};
 use sim::{Action, Ending, Rules, Simulation, Workload};
 use vfs::testing::SimVfs;
@@ -253,6 +253,14 @@ impl Ledger for FlawedLedger {
 
     async fn flush(&self) -> Result<Seq, PortError> {
         self.ledger.flush().await
+    }
+
+    async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {
+        self.ledger.received(scope, range).await
+    }
+
+    async fn meter_customer(&self, scope: &TenantScope, customer: &str) -> Result<(), PortError> {
+        self.ledger.meter_customer(scope, customer).await
     }
 
     fn names(&self) -> Vec<(TenantId, Dimension, String)> {

@@ -93,7 +93,7 @@ impl World {
 
     /// Everything that the owner of `a` can read.
     async fn seen(&self) -> Vec<(&'static str, u16, Value)> {
-        const PATHS: [&str; 22] = [
+        const PATHS: [&str; 23] = [
             "/v1/events",
             "/v1/events/e1",
             "/v1/windows",
@@ -108,6 +108,7 @@ impl World {
             "/stats/retention",
             "/v1/analytics?metric=tokens&group_by=customer",
             "/v1/settings",
+            "/v1/quotas",
             "/reference/users",
             "/v1/live?window=300",
             "/v1/workspace",
@@ -290,6 +291,7 @@ fn body_of(method: &str, path: &str) -> Value {
         ("POST", "/v1/keys/{id}/rotate") => json!({}),
         ("POST", "/v1/workspaces/{id}/members") => json!({"email": "x@example.com", "role": "viewer"}),
         ("POST", "/v1/workspaces/{id}/keys") => json!({"name": "k", "scopes": ["read"]}),
+        ("PUT", "/v1/workspaces/{id}/quotas") => json!({"measure": "events", "period": "day", "limit": 1}),
         ("POST", "/v1/users/{id}/password-reset") | ("GET" | "DELETE", _) => Value::Null,
         _ => panic!("{method} {path}: say here what it is sent"),
     }

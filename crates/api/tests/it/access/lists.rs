@@ -8,7 +8,9 @@ use super::cast::{Cast, by, new_key};
 use domain::access::rights::KeyScope;
 
 /// Each list, who reads it, and the field that its rows are in order of.
-const LISTS: [(&str, &str, &str); 9] = [
+const LISTS: [(&str, &str, &str); 11] = [
+    ("/v1/quotas", "viewer", "customer"),
+    ("/v1/workspaces/a/quotas", "operator", "customer"),
     ("/v1/projects", "viewer", "id"),
     ("/v1/members", "admin", "user"),
     ("/v1/invitations", "admin", "id"),
@@ -31,6 +33,8 @@ async fn filled() -> Cast {
         cast.ask("admin", "POST", "/v1/signing-secrets", json!({"name": "s"})).await.json(201);
         cast.ask("operator", "POST", "/v1/workspaces", json!({"id": format!("w{n}")})).await.json(201);
         cast.ask("operator", "POST", "/v1/server/keys", json!({"name": "o"})).await.json(201);
+        let quota = json!({"customer": format!("C{n}"), "measure": "events", "period": "month", "limit": n});
+        cast.ask("operator", "PUT", "/v1/workspaces/a/quotas", quota).await.json(200);
         let member = json!({"email": format!("M{n}@example.com"), "role": "owner"});
         cast.ask("operator", "POST", &format!("/v1/workspaces/{}/members", ["a", "b"][n % 2]), member).await.json(201);
     }

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use tower::ServiceExt;
 
 use crate::assemble::{Engine, Running};
-use crate::cli::{CreateKeyArgs, LimitArg, ListArg, RegisterArgs, RegisterCommand};
+use crate::cli::{CreateKeyArgs, LimitArg, ListArg, QuotaArgs, QuotaCommand, RegisterArgs, RegisterCommand};
 use crate::client::HttpClient;
 use crate::commands::destination::or_environment;
 use crate::config::{CONFIG_VARIABLE, Config, ConfigError, data_folder};
@@ -79,6 +79,7 @@ pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
             let limits = [("requests_per_sec", requests_per_sec), ("events_per_sec", events_per_sec)];
             set_limits(at, &workspace, key.as_deref(), limits).await
         }
+        RegisterCommand::Quota(command) => quota(command).await,
         RegisterCommand::List { what, workspace, at } => {
             let path = match (what, workspace) {
                 (ListArg::Keys, Some(of)) => format!("/v1/workspaces/{}/keys", id(&of)),
@@ -234,10 +235,45 @@ async fn set_limits(
     register.close(changed).await
 }
 
+async fn quota(command: QuotaCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        QuotaCommand::SetQuota { which, limit, soft, at } => {
+            let QuotaArgs { workspace, customer, measure, period } = which;
+            let body = body([
+                ("customer", json!(customer)),
+                ("measure", json!(measure)),
+                ("period", json!(period)),
+                ("limit", json!(limit)),
+                ("hard", json!(!soft)),
+            ]);
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let set = register.ask(Method::PUT, &quotas_of(&workspace), Some(body)).await;
+            register.close(set).await
+        }
+        QuotaCommand::RemoveQuota { which: QuotaArgs { workspace, customer, measure, period }, at } => {
+            let customer = customer.map_or_else(String::new, |customer| format!("&customer={}", id(&customer)));
+            let which = format!("?measure={}&period={}{customer}", id(&measure), id(&period));
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let removed = register.ask(Method::DELETE, &format!("{}{which}", quotas_of(&workspace)), None).await;
+            register.close(removed).await
+        }
+        QuotaCommand::ListQuotas { workspace, at } => {
+            let register = Register::open(at, IfMissing::Refuse).await?;
+            let listed = list(&register, &quotas_of(&workspace)).await;
+            register.close(listed).await
+        }
+    }
+}
+
 /// An object of the fields that are given.
 fn body<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let given = fields.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(given.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+/// The path of a workspace's quotas.
+fn quotas_of(workspace: &str) -> String {
+    format!("/v1/workspaces/{}/quotas", id(workspace))
 }
 
 /// An id as a part of a path.

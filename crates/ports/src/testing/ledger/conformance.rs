@@ -13,6 +13,7 @@ mod listing;
 mod querying;
 mod questions;
 mod random;
+mod received;
 mod requests;
 mod subject;
 mod sums;
@@ -55,6 +56,8 @@ where
         requests::i4_a_key_is_no_event_and_no_events_id(fresh().await).await;
         requests::a_key_is_remembered_only_with_a_counted_event(fresh().await).await;
         counting::names_are_those_of_counted_events(fresh().await).await;
+        received::i3_what_was_received_is_summed_by_receive_time(fresh().await).await;
+        received::a_customer_is_counted_with_what_it_brought_before(fresh().await).await;
         counting::closing_never_goes_back(fresh().await).await;
         counting::f16_windows_that_a_clock_of_the_future_closed_are_opened_again(fresh().await).await;
         counting::i3_the_order_of_records_does_not_matter(fresh().await, fresh().await).await;

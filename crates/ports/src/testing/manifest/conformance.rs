@@ -1,6 +1,7 @@
 //! What every manifest does, whatever it is made of. A check opens its own empty place; `Err` means that the store
 //! failed where it must not, a panic that it answered wrongly.
 
+mod received;
 mod sums;
 mod users;
 
@@ -34,6 +35,7 @@ pub async fn manifest_conformance<P: Place<dyn Manifest>>(new_place: impl Fn() -
     rollups_add_up_and_saturate(&new_place()).await?;
     rollups_are_of_one_tenant_in_range_and_in_order(&new_place()).await?;
     dead_letters_are_kept_once_and_shown_to_their_tenant(&new_place()).await?;
+    received::conform(&new_place).await?;
     sums::conform(&new_place).await?;
     users::conform(&new_place).await
 }
@@ -53,6 +55,8 @@ async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dy
         retention_floor: Timestamp::MIN,
         retention_wait: RetentionWait::NONE,
         tenant_retention: vec![],
+        received_after: Seq::ZERO,
+        metered: vec![],
         names: vec![],
         dead_letters: 0,
         users: vec![],
@@ -94,6 +98,8 @@ async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> 
         retention_floor: at(-7),
         retention_wait: RetentionWait { floor: at(-6), waited: Duration::from_micros(17) },
         tenant_retention: vec![kept("a", -9), kept("b", -3)],
+        received_after: Seq::ZERO,
+        metered: vec![],
         names: vec![name("a", Dimension::Type, "k"), name("a", Dimension::Model, "m")],
         dead_letters: 1,
         users: vec![],

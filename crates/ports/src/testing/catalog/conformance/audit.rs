@@ -7,6 +7,7 @@ use domain::reference::ReferenceTable;
 use std::sync::Arc;
 
 use super::super::WholeCatalog;
+use super::decisions::periods;
 use super::samples::{draft, key, project, since};
 use crate::active_users::VersionedZone;
 use crate::catalog::TenantSettings;
@@ -84,7 +85,11 @@ async fn changed(store: &dyn WholeCatalog, kind: usize, n: u64) -> Result<(), Po
             let max_lateness_sec = u32::try_from(n).ok();
             store.store_settings(&a, &TenantSettings { max_lateness_sec, ..TenantSettings::default() }, &audit).await
         }
-        2 => store.store_wanted_zone(&a, &VersionedZone { version: n, ..VersionedZone::default() }, &audit).await,
+        2 => {
+            store
+                .store_wanted_zone(&a, &VersionedZone { version: n, ..VersionedZone::default() }, &periods(0), &audit)
+                .await
+        }
         _ => store.store_reference(&a, &table(n), &audit).await,
     }
 }
@@ -240,7 +245,12 @@ async fn every_decision_brings_its_entry(place: &impl Place<dyn WholeCatalog>) -
     let of = |action: &str| AuditDraft { action: action.to_owned(), ..draft("a", 1) };
     store.store_settings(&scope("a"), &TenantSettings::default(), &of("settings")).await?;
     store
-        .store_wanted_zone(&scope("a"), &VersionedZone { version: 1, ..VersionedZone::default() }, &of("zone"))
+        .store_wanted_zone(
+            &scope("a"),
+            &VersionedZone { version: 1, ..VersionedZone::default() },
+            &periods(0),
+            &of("zone"),
+        )
         .await?;
     store.store_reference(&scope("a"), &table(1), &of("table")).await?;
     let keys = RegisterCommit {
@@ -264,14 +274,14 @@ async fn a_refused_decision_brings_none(place: &impl Place<dyn WholeCatalog>) ->
         let zone = VersionedZone { version: 1, ..VersionedZone::default() };
         let told = [
             store.store_settings(&a, &TenantSettings::default(), &wrong).await,
-            store.store_wanted_zone(&a, &zone, &wrong).await,
+            store.store_wanted_zone(&a, &zone, &periods(0), &wrong).await,
             store.store_reference(&a, &table(1), &wrong).await,
         ];
         let told = told.map(|told| told.err().map(|error| error.kind()));
         assert_eq!(told, [Some(ErrorKind::Unacceptable); 3], "the entry is for another log");
     }
     let told = [
-        store.store_wanted_zone(&a, &VersionedZone::default(), &draft("a", 1)).await,
+        store.store_wanted_zone(&a, &VersionedZone::default(), &periods(0), &draft("a", 1)).await,
         store.store_reference(&a, &table(2), &draft("a", 1)).await,
     ];
     assert_eq!(told.map(|told| told.err().map(|error| error.kind())), [Some(ErrorKind::Conflict); 2]);
