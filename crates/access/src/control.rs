@@ -102,6 +102,8 @@ pub struct AccessControl {
     register: RwLock<Register>,
     /// Held while the register changes; what it is up to.
     changing: Arc<tokio::sync::Mutex<Revision>>,
+    /// Held while the profile of a customer is read and changed.
+    profiles: tokio::sync::Mutex<()>,
     /// Signs access tokens; none before the first key was made.
     issuer: RwLock<Option<Arc<TokenIssuer>>>,
     verifier: TokenVerifier,
@@ -179,6 +181,7 @@ impl AccessControl {
             throttle: LoginThrottle::default(),
             register: RwLock::new(register),
             changing: Arc::new(tokio::sync::Mutex::new(revision)),
+            profiles: tokio::sync::Mutex::default(),
             issuer: RwLock::default(),
             verifier,
             ciphers: Ciphers::default(),

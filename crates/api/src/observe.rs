@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use futures::FutureExt;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::{CACHE_CONTROL, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use uuid::{NoContext, Uuid};
 
 use crate::client_address::ClientAddress;
@@ -39,7 +39,7 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let id = request_id(request.headers(), clock.now());
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
-    let has_credential = [AUTHORIZATION, COOKIE].iter().any(|name| request.headers().contains_key(name));
+    let has_credential = CREDENTIAL_HEADERS.split(", ").any(|name| request.headers().contains_key(name));
     let path = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let client = request.extensions().get::<ClientAddress>().copied();
@@ -68,7 +68,7 @@ pub(crate) async fn observe(State(api): State<Arc<ApiState>>, mut request: Reque
     let line = Line { id: &id, client, method: &method, path: endpoint, status: response.status().as_u16(), elapsed };
     log(&line, problem.as_ref());
     api.metrics.request(label(&method), endpoint, response.status().as_u16(), elapsed.as_secs_f64());
-    if has_credential || tenant.tenant().is_some() {
+    if has_credential || tenant.tenant().is_some() || response.status() == StatusCode::UNAUTHORIZED {
         // Whoever keeps answers must not give one caller's to another.
         response.headers_mut().append(VARY, HeaderValue::from_static(CREDENTIAL_HEADERS));
     }

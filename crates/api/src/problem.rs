@@ -116,7 +116,6 @@ impl Problem {
     }
 
     /// The status of the answer.
-    #[cfg(test)]
     pub(crate) fn status(&self) -> u16 {
         self.kind.status().as_u16()
     }

@@ -36,7 +36,7 @@ pub(super) enum BenchCommand {
     Live(LiveArgs),
     /// Time the restart after a crash with events that were never flushed
     Restart(RestartArgs),
-    /// Measure what it costs to know who asks: keys, tokens, logins, memory
+    /// Measure what it costs to know who asks: keys, tokens, logins, memory; exits with 1 when a bound is broken
     Auth(AuthArgs),
     /// Measure what limits and quotas cost, and how a quiet workspace fares beside one that floods
     Fairness(FairnessArgs),
@@ -249,11 +249,14 @@ pub(super) struct AuthArgs {
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     workspaces: u32,
     /// Pairs of runs of each kind of load
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
+    #[arg(long, value_name = "N", default_value_t = AuthSize::FULL.pairs, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
     pairs: u32,
     /// Length of each run, in seconds
     #[arg(long, value_name = "SEC", default_value = "2", value_parser = seconds)]
     seconds: Duration,
+    /// Length of each run of single events, in seconds
+    #[arg(long, value_name = "SEC", default_value = "10", value_parser = seconds)]
+    single_seconds: Duration,
     /// Clients that log in without pause
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     clients: u16,
@@ -276,6 +279,7 @@ impl AuthArgs {
             workspaces: self.workspaces,
             pairs: self.pairs,
             run: self.seconds,
+            singles_run: self.single_seconds,
             clients: self.clients,
             settle: Duration::from_secs(self.settle),
         }

@@ -1,7 +1,7 @@
 //! `nilometer bench auth`: what it costs to know who asks. A register of many keys against an empty one: throughput
 //! of taking events, memory, start. Then the check of an access token against the bare verification of its
 //! signature, and taking events while many log in. What is compared takes turns, so that what the machine does
-//! meanwhile meets both alike. A bound that does not hold is shown and is no failure; a wrong count is one.
+//! meanwhile meets both alike. A bound is broken when the whole interval of what was measured lies beyond it.
 
 pub(crate) mod size;
 mod servers;
@@ -50,6 +50,9 @@ struct Judged<'r> {
 }
 
 /// Runs the command.
+///
+/// # Errors
+/// When a run fails or counts wrongly, and when a bound is broken.
 pub(super) async fn run(args: AuthArgs, inside: &impl Inside) -> anyhow::Result<()> {
     let parent = args.data.clone().unwrap_or_else(|| PathBuf::from("."));
     let output = Output::new(args.json);
@@ -57,7 +60,8 @@ pub(super) async fn run(args: AuthArgs, inside: &impl Inside) -> anyhow::Result<
     output.line(format_args!("{machine}\n"))?;
     let report = measure(&parent, args.size(), inside, output).await?;
     let judged = Judged { machine, measures: report.measures(), report: &report };
-    output.result(&report, &judged)
+    output.result(&report, &judged)?;
+    report.conclude()
 }
 
 /// Measures everything, in folders of its own in `parent`.
@@ -80,7 +84,7 @@ pub(super) async fn measure(
     let held = held::measure(&servers, size.settle, keys.len()).await?;
     output.line("memory: done")?;
     let batches = KeyLoad::measure(&servers, Kind::Batches, size.pairs, size.run, output).await?;
-    let singles = KeyLoad::measure(&servers, Kind::Singles, size.pairs, size.run, output).await?;
+    let singles = KeyLoad::measure(&servers, Kind::Singles, size.pairs, size.singles_run, output).await?;
     let Servers { empty: of_empty, full: of_full } = servers;
     of_empty.stop().await?;
     of_full.stop().await?;

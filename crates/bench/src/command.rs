@@ -12,7 +12,7 @@ use super::{analytics, auth, encryption, fairness, ingest, live, pair, query, re
 ///
 /// # Errors
 /// When the server cannot be reached or started, answers with an error, or counted wrongly, and when
-/// it is interrupted; when a build that was compared breaks a bound.
+/// it is interrupted; when a build that was compared, or what it costs to know who asks, breaks a bound.
 pub async fn run(args: BenchArgs, inside: impl Inside) -> anyhow::Result<()> {
     tokio::select! {
         done = measure(args.command, &inside) => done,

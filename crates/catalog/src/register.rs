@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use domain::access::audit::Cause;
 use domain::access::ids::KeyId;
 use domain::access::record::{Creation, CustomerProfile, PasswordReset, Record, Workspace};
 use domain::access::removal::Removal;
@@ -97,11 +98,12 @@ impl Register for SqliteCatalog {
     }
 }
 
-/// Adds the workspaces that are not there yet, with a revision of their own.
+/// Adds the workspaces that are not there yet, with a revision of their own and their entries in the audit log.
 pub(crate) async fn add_workspaces(
     transaction: &DatabaseTransaction,
     ids: &[TenantId],
     now: Timestamp,
+    cause: &Cause,
 ) -> Result<(), Failure> {
     let known = tenant::Entity::find().select_only().column(tenant::Column::Id).into_tuple::<String>();
     let known: BTreeSet<_> = known.all(transaction).await?.into_iter().collect();
@@ -110,11 +112,13 @@ pub(crate) async fn add_workspaces(
         return Ok(());
     }
     let revision = next_revision(transaction).await?;
+    let mut drafts = Vec::new();
     for id in new {
         let workspace = Workspace::new(id.clone(), id.as_str(), now);
         row::store::<tenant::Model>(transaction, row::sealed(&workspace, revision)?).await?;
+        drafts.extend(cause.drafts_of_new_workspace(id, now));
     }
-    Ok(())
+    audit::append(transaction, &drafts).await
 }
 
 async fn store(transaction: &DatabaseTransaction, record: &Record, revision: i64) -> Result<(), Failure> {

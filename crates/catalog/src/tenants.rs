@@ -1,7 +1,7 @@
 //! The register of tenants, and what each has decided for itself.
 
 use async_trait::async_trait;
-use domain::access::audit::AuditDraft;
+use domain::access::audit::{AuditDraft, Cause};
 use domain::access::record::Workspace;
 use domain::quota::{CarriedPeriods, VersionedQuota};
 use domain::tenant::{TenantId, TenantScope};
@@ -21,8 +21,9 @@ use crate::sqlite_catalog::SqliteCatalog;
 
 #[async_trait]
 impl Catalog for SqliteCatalog {
-    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError> {
-        self.write("register tenants in", async |transaction| add_workspaces(transaction, tenants, now).await).await
+    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp, cause: &Cause) -> Result<(), PortError> {
+        let add = async |transaction: &DatabaseTransaction| add_workspaces(transaction, tenants, now, cause).await;
+        self.write("register tenants in", add).await
     }
 
     async fn tenants(&self) -> Result<Vec<Workspace>, PortError> {

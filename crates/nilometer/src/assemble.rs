@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use domain::access::audit::Cause;
 use domain::limits::Limits;
 use domain::tenant::TenantId;
 use domain::window::WindowRule;
@@ -101,9 +102,9 @@ impl Engine {
             .await
     }
 
-    /// Records the tenants that may come.
-    pub(crate) async fn ensure_tenants(&self, tenants: &[TenantId]) -> anyhow::Result<()> {
-        Ok(self.stores.catalog.ensure_tenants(tenants, self.clock.now()).await?)
+    /// Records the tenants that may come, as made by `cause`.
+    pub(crate) async fn ensure_tenants(&self, tenants: &[TenantId], cause: &Cause) -> anyhow::Result<()> {
+        Ok(self.stores.catalog.ensure_tenants(tenants, self.clock.now(), cause).await?)
     }
 
     /// Where the register and its audit log are kept.

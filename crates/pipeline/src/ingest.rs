@@ -22,7 +22,8 @@ mod checking;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::admit::{Admission, AdmissionContext};
+use domain::admit::AdmissionContext;
+use domain::event::Candidate;
 use domain::limits::Limits;
 use domain::payload::PayloadHasher;
 use domain::position::Seq;
@@ -178,10 +179,7 @@ impl Ingest {
         let parsed = wire::parse(content_type, &body, &self.limits)?;
         let counted = self.rate_limits.events(scope.tenant(), request.events_rate, parsed.items.len());
         *charge = counted.map_err(IngestError::RateLimited)?;
-        if request.quota {
-            let named = parsed.items.iter().flatten().filter_map(|candidate| candidate.customer.as_deref());
-            customers.extend(named.map(str::to_owned));
-        }
+        customers.extend(parsed.items.iter().flatten().filter(|_| request.quota).filter_map(customer_of));
         // Asked again: it may have waited for another request, and what was listed meanwhile is to be encrypted.
         let encryption = self.encryption.of(scope);
         let keyed = match keyed {
@@ -221,9 +219,8 @@ impl Ingest {
         };
         let mut growth = Growth::of(&body, self.limits.decoded_bytes_max, &mut reservation);
         let checks = self.check(&parsed.items, context, &mut growth, new_id)?;
-        let bytes = growth.bytes();
         count(&checks, &self.metrics);
-        let Decided { verdicts, admitted, quota } = self.decide(&checks, context, bytes).await?;
+        let Decided { verdicts, admitted, quota } = self.decide(&checks, context, growth.bytes()).await?;
         let Some(admitted) = admitted else { return Ok(Judged::NothingNew(verdicts)) };
         let (reservation, quota) = (Some(reservation), Some(quota));
         let request = keyed.map(|keyed| keyed.running);
@@ -245,6 +242,11 @@ impl Ingest {
             () = self.clock.sleep(self.limits.wait_applied_max) => None,
         }
     }
+}
+
+/// The customer that an event names.
+fn customer_of(candidate: &Candidate<'_>) -> Option<String> {
+    candidate.customer.as_deref().map(str::to_owned)
 }
 
 /// An id for an event that came without one: a UUIDv7 of its receive time.

@@ -1,7 +1,7 @@
 //! Who the tenants are, and what each of them has decided.
 
 use async_trait::async_trait;
-use domain::access::audit::AuditDraft;
+use domain::access::audit::{AuditDraft, Cause};
 use domain::access::record::Workspace;
 use domain::calendar::WeekStart;
 use domain::quota::{CarriedPeriods, VersionedQuota};
@@ -30,11 +30,12 @@ pub struct TenantSettings {
 #[async_trait]
 pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// Creates the tenants that do not exist yet, as of `now`; leaves the others as they are. New ones are records of
-    /// the register, of version 1 and a revision of their own, see [`crate::register::Register`].
+    /// the register, of version 1 and a revision of their own, see [`crate::register::Register`]; each is in its own
+    /// audit log and in the server's, by `cause` ([`Cause::drafts_of_new_workspace`]): all of it counts, or nothing.
     ///
     /// # Errors
     /// When the store cannot be written.
-    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError>;
+    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp, cause: &Cause) -> Result<(), PortError>;
 
     /// All tenants in order of id.
     ///

@@ -15,6 +15,9 @@ use crate::failure::AccessError;
 /// Largest attributes of a customer, as JSON, in bytes.
 const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
 
+/// How often a change is decided anew because another process has made one in between.
+const RACES_MAX: usize = 5;
+
 /// A change of a profile: what is given replaces what holds.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileChange {
@@ -36,10 +39,30 @@ impl AccessControl {
         change: ProfileChange,
         version: Option<u64>,
     ) -> Result<CustomerProfile, AccessError> {
-        let workspace = by.workspace()?.clone();
         let scope = by.principal.workspace.clone().ok_or(AccessError::NotFound("customer"))?;
-        let before = self.customers(&scope, &[customer.to_owned()]).await?.pop();
-        // The profile is not in memory; what was read is checked again by its version when it is stored.
+        // Profiles are not in memory, so one is read before a change is decided. Nobody in this process changes it
+        // meanwhile; that no other process did shows when it is stored.
+        let _turn = self.profiles.lock().await;
+        for _ in 1..RACES_MAX {
+            match self.change_customer_once(by, &scope, customer, &change, version).await {
+                Err(AccessError::Raced) => {}
+                done => return done,
+            }
+        }
+        self.change_customer_once(by, &scope, customer, &change, version).await
+    }
+
+    /// Does it on the profile as it is stored now.
+    async fn change_customer_once(
+        self: &Arc<Self>,
+        by: &By,
+        scope: &TenantScope,
+        customer: &str,
+        change: &ProfileChange,
+        version: Option<u64>,
+    ) -> Result<CustomerProfile, AccessError> {
+        let workspace = scope.tenant();
+        let before = self.customers(scope, &[customer.to_owned()]).await?.pop();
         self.change_by(by, |_, now| {
             check_version(version, before.as_ref().map_or(0, |before| before.versioned.version))?;
             let mut after = before.clone().unwrap_or_else(|| CustomerProfile {
@@ -59,7 +82,7 @@ impl AccessControl {
                 return Ok((Plan::default(), after));
             }
             after.versioned = after.versioned.next(now);
-            let draft = by.cause.draft(Some(&workspace), now, "customer.change", format!("customer:{customer}"));
+            let draft = by.cause.draft(Some(workspace), now, "customer.change", format!("customer:{customer}"));
             let draft = draft.changing(before.as_ref().and_then(describe), describe(&after));
             Ok((Plan::of(Record::Customer(after.clone()), draft), after))
         })

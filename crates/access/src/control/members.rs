@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use domain::access::audit::AuditDraft;
 use domain::access::email::Email;
 use domain::access::ids::{InvitationId, UserId};
 use domain::access::principal::Subject;
@@ -98,8 +99,10 @@ impl AccessControl {
             // What the person has handed out and could not any more ends with the right to.
             let maker = format!("user:{user}");
             let open = register.invitations(&workspace, None).filter(|invitation| is_open(invitation, now));
-            let lost = open.filter(|invitation| invitation.created_by == maker && Some(invitation.role) > role);
-            plan.records.extend(lost.map(|invitation| Record::Invitation(close(invitation, now))));
+            for lost in open.filter(|invitation| invitation.created_by == maker && Some(invitation.role) > role) {
+                plan.audit.push(withdrawal(by, lost, now));
+                plan.records.push(Record::Invitation(close(lost, now)));
+            }
             let after = Membership { role, decrypts, versioned: before.versioned.next(now), ..before.clone() };
             let action = if role.is_some() { "member.change" } else { "member.remove" };
             let draft = by.cause.draft(Some(&workspace), now, action, format!("user:{user}"));
@@ -151,15 +154,15 @@ impl AccessControl {
             let found = found.ok_or(AccessError::NotFound("invitation"))?;
             check_version(version, found.versioned.version)?;
             check_may_grant(by, Some(found.role))?;
-            let closed = close(found, now);
-            let draft = by.cause.draft(Some(&workspace), now, "invitation.withdraw", format!("invitation:{id}"));
-            Ok((Plan::of(Record::Invitation(closed), draft), ()))
+            Ok((Plan::of(Record::Invitation(close(found, now)), withdrawal(by, found, now)), ()))
         })
         .await
     }
 
     /// Accepts an invitation: makes the account of its address, or, when there is one, joins it after comparing the
-    /// password. The same work is done either way.
+    /// password. The same work is done either way, but not the same answer given: who holds a token and is refused
+    /// knows that there is an account of the address. It cannot be otherwise where no address is ever proven, since
+    /// what is refused to one who is not the account's person is what makes the account of anybody else.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -241,6 +244,12 @@ fn open_invitation<'r>(register: &'r Register, token: &str, now: Timestamp) -> R
 
 fn close(invitation: &Invitation, now: Timestamp) -> Invitation {
     Invitation { closed: Some(now), versioned: invitation.versioned.next(now), ..invitation.clone() }
+}
+
+/// What the log says of an invitation that ends before it was accepted.
+fn withdrawal(by: &By, invitation: &Invitation, now: Timestamp) -> AuditDraft {
+    let Invitation { id, workspace, .. } = invitation;
+    by.cause.draft(Some(workspace), now, "invitation.withdraw", format!("invitation:{id}"))
 }
 
 fn describe(role: Option<Role>, decrypts: bool) -> Option<String> {

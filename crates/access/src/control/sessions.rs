@@ -11,6 +11,7 @@ use domain::access::email::Email;
 use domain::access::ids::{ID_CHARS, SessionId};
 use domain::access::record::{Record, Session, SessionKind, User, UserStatus, Versioned};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
+use serde_json::json;
 
 use super::joining::token_hash;
 use super::people::ended;
@@ -123,7 +124,12 @@ impl AccessControl {
             let mut others: Vec<_> = register.sessions_of(user.id, now).collect();
             others.sort_by_key(|session| session.versioned.created);
             let surplus = (others.len() + 1).saturating_sub(SESSIONS_MAX);
-            plan.records.extend(others.into_iter().take(surplus).map(|oldest| Record::Session(ended(oldest, now))));
+            for oldest in others.into_iter().take(surplus) {
+                let because = super::json(&json!({ "because": format!("more than {SESSIONS_MAX} sessions") }));
+                let draft = by.cause.of_user(user.id).draft(None, now, "session.end", format!("session:{}", oldest.id));
+                plan.audit.push(draft.changing(None, because));
+                plan.records.push(Record::Session(ended(oldest, now)));
+            }
             let lasts = Duration::from_secs(SESSION_S.unsigned_abs());
             Ok((plan, Login { user: Arc::clone(&user), session: id, cookie: cookie.clone().map(Into::into), lasts }))
         })
@@ -165,6 +171,8 @@ impl AccessControl {
                 versioned: before.versioned.next(now),
                 ..before.clone()
             };
+            // The one change without an entry: it gives nobody anything that the login has not given, and comes every
+            // few minutes of each person who works. A token that comes again, which ends the session, has one.
             Ok((Plan { records: vec![Record::Session(after)], ..Plan::default() }, Some((user, next + 1))))
         });
         match refreshed.await? {

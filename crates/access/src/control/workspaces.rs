@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::access::principal::Refusal;
+use domain::access::principal::{Refusal, Subject};
 use domain::access::record::{Record, Workspace, WorkspaceStatus};
 use domain::access::register::Register;
-use domain::access::rights::Permission;
+use domain::access::rights::{Permission, Rights, Role};
 use domain::rate::Rate;
 use domain::tenant::TenantId;
 use serde_json::json;
@@ -25,7 +25,7 @@ pub struct WorkspaceChange {
     pub status: Option<WorkspaceStatus>,
     /// Whether each read of raw events is written to its audit log.
     pub audits_reads: Option<bool>,
-    /// Whether tokens of the external issuer open it.
+    /// Whether tokens of the external issuer open it; for owners, and not for the operator.
     pub takes_external_tokens: Option<bool>,
     /// How many requests of it a second are taken; none: as many as the server says. For the operator alone.
     pub requests_rate: Option<Option<Rate>>,
@@ -54,10 +54,7 @@ impl AccessControl {
             let name = name.map(|name| check_name("name", name)).transpose()?;
             let workspace = Workspace::new(id.clone(), name.unwrap_or_else(|| id.to_string()), now);
             let after = describe(&workspace);
-            // In both logs: the operator's, and as the first entry of its own.
-            let drafts = [None, Some(&id)].map(|log| {
-                by.cause.draft(log, now, "workspace.create", format!("workspace:{id}")).changing(None, after.clone())
-            });
+            let drafts = by.cause.drafts_of_new_workspace(&id, now).map(|draft| draft.changing(None, after.clone()));
             let plan =
                 Plan { records: vec![Record::Workspace(workspace.clone())], audit: drafts.into(), ..Plan::default() };
             Ok((plan.and(key.map(|key| key.record(None, id.as_str(), now))), Arc::new(workspace)))
@@ -89,9 +86,14 @@ impl AccessControl {
                     "only the operator of the server changes the limits of a workspace",
                 ));
             }
-            let opens_more = change.audits_reads.is_some() || change.takes_external_tokens.is_some();
-            if opens_more && !by.principal.rights.allow(Permission::ManageMembers) && !by.principal.rights.is_operator {
+            let Rights { role, is_operator, .. } = by.principal.rights;
+            if change.audits_reads.is_some() && !by.principal.rights.allow(Permission::ManageMembers) && !is_operator {
                 return Err(Refusal::NotAllowed(Permission::ManageMembers).into());
+            }
+            // Whoever the other issuer calls an owner is one, so this makes owners.
+            let may_make_owners = role == Some(Role::Owner) || by.principal.subject == Subject::Command;
+            if change.takes_external_tokens.is_some() && !may_make_owners {
+                return Err(AccessError::Forbidden("only an owner says whether tokens of another issuer open it"));
             }
             let mut after = Workspace::clone(before);
             if let Some(name) = &change.name {

@@ -272,6 +272,28 @@ fn remembered_tokens_go_with_their_key() {
     }
 }
 
+/// I6: however many tokens are shown, few are remembered, and all are verified all the same.
+#[test]
+fn i6_remembered_tokens_are_few() {
+    let (key, verifier) = (key("k1", 1), verifier(&[key("k1", 1).public().clone()]));
+    let issuer = TokenIssuer::new(names(), &key);
+    let issue = |number: usize| issuer.issue("user-1", &format!("session-{number}"), at(NOW_S)).unwrap().text;
+    for number in 0..TOKENS_REMEMBERED_MAX + 500 {
+        assert!(verifier.verify(&issue(number), at(NOW_S)).is_ok(), "{number}");
+    }
+    assert!(verifier.verified.len() <= TOKENS_REMEMBERED_MAX, "{}", verifier.verified.len());
+    assert!(verifier.verified.len() > TOKENS_REMEMBERED_MAX / 2, "it does remember");
+    // What nobody has signed is not remembered.
+    let before = verifier.verified.len();
+    for number in 0..100 {
+        assert!(verifier.verify(&format!("{}x", issue(number)), at(NOW_S)).is_err());
+    }
+    assert_eq!(verifier.verified.len(), before);
+    for number in [0, TOKENS_REMEMBERED_MAX + 499] {
+        assert!(verifier.verify(&issue(number), at(NOW_S)).is_ok(), "remembered or not");
+    }
+}
+
 #[test]
 fn the_key_set_is_that_of_the_standard() {
     // RFC 8037, appendix A.

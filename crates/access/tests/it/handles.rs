@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::control::{
-    EncryptionChange, EncryptionOfRegister, IfSealed, MasterReplaced, NewKey, master_fit, replace_master,
+    EncryptionChange, EncryptionOfRegister, IfSealed, MasterReplaced, NewKey, ProfileChange, master_fit, replace_master,
 };
 use access::master_key::MasterKey;
 use access::tokens::TokenNames;
@@ -232,4 +232,30 @@ async fn what_one_process_encrypts_from_now_on_another_does_within_the_time_that
     assert_eq!(shown(&encryption(&other).lens(), &newer), r#"{"email":"<unreadable>"}"#);
     other.refresh().await.unwrap();
     assert_eq!(shown(&encryption(&other).lens(), &newer), PLAIN);
+}
+
+/// Found in November 2026: a customer that another process had changed in between was refused, though the caller named no
+/// version.
+#[tokio::test]
+async fn a_customer_that_another_process_has_changed_is_read_again() {
+    let (store, clock) = (MemoryCatalog::new(), Arc::new(ManualClock::new(Timestamp::from_micros(0))));
+    let (one, two) = (open(&store, &clock, "07").await, open(&store, &clock, "07").await);
+    let scope = TenantScope::for_operator(acme());
+    let mut by = by();
+    by.principal.workspace = Some(scope.clone());
+    for round in 0..20 {
+        let change = async |control: &Arc<AccessControl>, name: &str, version| {
+            let attributes = [(format!("{name}{round}"), round.into())].into_iter().collect();
+            let change = ProfileChange { name: None, attributes: Some(attributes) };
+            control.change_customer(&by, "c", change, version).await
+        };
+        let (of_one, of_two) = tokio::join!(change(&one, "one", None), change(&two, "two", None));
+        let versions = [of_one.unwrap(), of_two.unwrap()].map(|profile| profile.versioned.version);
+        let now = versions.into_iter().max();
+        assert_eq!(now, Some(2 * round + 2));
+        let stale = change(&one, "stale", now.map(|now| now - 1)).await;
+        assert!(matches!(stale, Err(AccessError::OtherVersion(is)) if Some(is) == now), "{stale:?}");
+    }
+    let stored = one.customers(&scope, &["c".to_owned()]).await.unwrap().pop().unwrap();
+    assert_eq!(stored.attributes.matches("one").count() + stored.attributes.matches("two").count(), 40, "none is lost");
 }

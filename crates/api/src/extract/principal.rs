@@ -21,7 +21,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use super::arrival::{Identified, Proof, SIGNATURE, Shown, address_of, identify, refused, signature};
-use super::credential::{bearer, workspace_named};
+use super::credential::{bearer, credential, workspace_named};
 use crate::browser::{self, OwnOrigin, check_same_origin};
 use crate::needs::Needs;
 use crate::problem::{Problem, ProblemKind};
@@ -364,8 +364,14 @@ impl FromRequestParts<Arc<ApiState>> for Person {
 impl FromRequestParts<Arc<ApiState>> for Anyone {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<ApiState>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Problem> {
         check_needs(parts, |needs| *needs == Needs::Nothing)?;
+        // No credential is needed and none is looked at, but two are a mistake here as everywhere.
+        if let Err(problem) = credential(&parts.headers, api.cookie)
+            && problem.status() == 400
+        {
+            return Err(problem);
+        }
         let principal =
             Principal { workspace: None, rights: Rights::default(), subject: Subject::Anonymous, project: None };
         let By { principal, cause } = by(parts, principal);

@@ -54,7 +54,7 @@ pub(crate) struct CurrentWorkspaceChangeIn {
     #[serde(default)]
     #[schema(nullable = false)]
     audit_reads: Option<bool>,
-    /// Whether tokens of the configured external issuer open it; for admins and owners.
+    /// Whether tokens of the configured external issuer open it; for owners.
     #[serde(default)]
     #[schema(nullable = false)]
     external_tokens: Option<bool>,
@@ -84,10 +84,6 @@ pub(crate) struct WorkspaceChangeIn {
     #[serde(default)]
     #[schema(nullable = false)]
     audit_reads: Option<bool>,
-    /// Whether tokens of the configured external issuer open it.
-    #[serde(default)]
-    #[schema(nullable = false)]
-    external_tokens: Option<bool>,
     /// How many requests a second are taken of it, 0: none; null: as many as the server is set to.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, maximum = 1_000_000_000)]
@@ -125,7 +121,7 @@ impl TryFrom<WorkspaceChangeIn> for WorkspaceChange {
             name: fields.name,
             status: status.transpose()?,
             audits_reads: fields.audit_reads,
-            takes_external_tokens: fields.external_tokens,
+            takes_external_tokens: None,
             requests_rate: read_rate("requests_per_sec", &fields.requests_per_sec)?,
             events_rate: read_rate("events_per_sec", &fields.events_per_sec)?,
         })

@@ -66,6 +66,24 @@ impl Compared {
     }
 }
 
+/// Bounds in thousandths. Without an interval nothing is known well enough to break one.
+impl Compared {
+    /// Whether the second keeps less of the first than `bound` for certain.
+    pub(crate) fn surely_keeps_less(&self, bound: u64) -> bool {
+        self.interval.is_some_and(|interval| interval.high * 1_000.0 < as_float(bound))
+    }
+
+    /// Whether the second takes more of the first than `bound` for certain.
+    pub(crate) fn surely_spends_more(&self, bound: u64) -> bool {
+        self.interval.is_some_and(|interval| interval.low * 1_000.0 > as_float(bound))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bounds are small")]
+fn as_float(bound: u64) -> f64 {
+    bound as f64
+}
+
 impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", self.ratio)?;
@@ -89,7 +107,23 @@ mod tests {
         }
         let found = pairs.compared().map(|compared| (compared.kept_thousandths(), compared.spent_thousandths()));
         assert_eq!(found, Some((969, 970)));
+        let judged = pairs.compared().map(|it| (it.surely_keeps_less(999), it.surely_spends_more(1)));
+        assert_eq!(judged, Some((false, false)), "three pairs have no interval");
         let medians = pairs.compared().map(|compared| (compared.first, compared.second, compared.ratios.len()));
         assert_eq!(medians, Some((100.0, 96.99, 3)));
+    }
+
+    /// Found in November 2026: a bound that was broken in every pair was no failure.
+    #[test]
+    fn a_bound_is_broken_when_the_whole_interval_lies_beyond_it() {
+        let mut pairs = Pairs::default();
+        for second in [90.0, 92.0, 94.0, 96.0, 98.0] {
+            pairs.add(100.0, second);
+        }
+        let compared = pairs.compared();
+        let keeps_less = |bound| compared.as_ref().map(|it| it.surely_keeps_less(bound));
+        assert_eq!([970, 979, 981, 990].map(keeps_less), [false, false, true, true].map(Some));
+        let spends_more = |bound| compared.as_ref().map(|it| it.surely_spends_more(bound));
+        assert_eq!([970, 901, 899, 850].map(spends_more), [false, false, true, true].map(Some));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::ensure;
 use serde::Serialize;
 
 use super::held::Held;
@@ -86,6 +87,35 @@ impl AuthReport {
         measures.push(Measure::unjudged("start with that register to ready", Unit::Microseconds, whole(full_s * 1e6)));
         measures.push(Measure::unjudged("start with an empty one", Unit::Microseconds, whole(empty_s * 1e6)));
         measures
+    }
+}
+
+impl AuthReport {
+    /// The measures whose bound is broken for certain.
+    fn broken(&self) -> Vec<&'static str> {
+        let Storms { one_address, many_addresses, .. } = &self.storm;
+        let judged = [
+            ("ingest in batches with a key", self.batches.throughput.surely_keeps_less(KEPT_WITH_KEY)),
+            ("single events with a key", self.singles.throughput.surely_keeps_less(KEPT_WITH_KEY)),
+            ("token that is not remembered", self.tokens.anew.surely_spends_more(TOKEN_SPENT)),
+            ("ingest while many log in from one address", one_address.throughput.surely_keeps_less(KEPT_IN_STORM)),
+            (
+                "ingest while many log in from many addresses",
+                many_addresses.throughput.surely_keeps_less(KEPT_IN_STORM),
+            ),
+            ("resident memory", self.held.is_some_and(|held| held.register_kib() > REGISTER_KIB)),
+        ];
+        judged.into_iter().filter_map(|(measure, is_broken)| is_broken.then_some(measure)).collect()
+    }
+
+    /// Refuses a report with a broken bound.
+    ///
+    /// # Errors
+    /// When a bound is broken; the message names each such measure.
+    pub(super) fn conclude(&self) -> anyhow::Result<()> {
+        let broken = self.broken();
+        ensure!(broken.is_empty(), "bounds are broken: {}", broken.join("; "));
+        Ok(())
     }
 }
 

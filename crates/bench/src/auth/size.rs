@@ -18,6 +18,8 @@ pub(crate) struct AuthSize {
     pub(crate) pairs: u32,
     /// Length of each run.
     pub(crate) run: Duration,
+    /// Length of each run of single events, which differ by more from one to the next.
+    pub(crate) singles_run: Duration,
     /// Clients that log in.
     pub(crate) clients: u16,
     /// Rest before memory is read.
@@ -29,8 +31,9 @@ impl AuthSize {
     pub(crate) const FULL: Self = Self {
         keys: 100_000,
         workspaces: 10_000,
-        pairs: 12,
+        pairs: 20,
         run: Duration::from_secs(2),
+        singles_run: Duration::from_secs(10),
         clients: 64,
         settle: Duration::from_secs(12),
     };
@@ -40,6 +43,7 @@ impl AuthSize {
         workspaces: 200,
         pairs: 2,
         run: Duration::from_millis(500),
+        singles_run: Duration::from_millis(500),
         clients: 16,
         settle: Duration::from_secs(1),
     };

@@ -1,4 +1,4 @@
-//! People. No two have one address but for its case.
+//! People. No two have one address but for its case and the form of its accents.
 
 use domain::access::ids::UserId;
 use domain::access::record::{Record, User, UserStatus};

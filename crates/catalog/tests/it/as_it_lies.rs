@@ -79,7 +79,8 @@ async fn a_catalog_of_an_older_format_is_told_and_not_brought_up_to_date() -> Ou
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v1.sqlite"), folder.file())?;
     for _ in 0..2 {
         let (told, records) = read(&folder.file()).await?;
-        assert_eq!((told?, records), (CatalogAsItLies::Older { format: 1, newest: 7 }, Vec::new()));
+        assert!(matches!(told?, CatalogAsItLies::Older { format: 1, newest } if newest >= 8));
+        assert!(records.is_empty(), "{records:?}");
     }
     folder.catalog().await?.close().await?;
     assert_eq!(read(&folder.file()).await?.0?, CatalogAsItLies::Read { has_log: false });

@@ -72,7 +72,7 @@ fn quota() -> VersionedQuota {
 /// Writes a catalog with something in every table, whole in one file.
 pub(crate) async fn write(path: &Path) -> Outcome {
     let catalog = SqliteCatalog::open_or_create(path).await?;
-    catalog.ensure_tenants(&[acme()], at(1_400_000_000)).await?;
+    catalog.ensure_tenants(&[acme()], at(1_400_000_000), &Cause::server()).await?;
     let scope = TenantScope::for_operator(acme());
     catalog.store_settings(&scope, &settings(), &audit(&scope, at(1_400_000_001))).await?;
     catalog.store_wanted_zone(&scope, &zone(3), &carried(), &audit(&scope, at(1_400_000_002))).await?;

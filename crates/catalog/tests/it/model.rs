@@ -143,7 +143,7 @@ async fn take(store: &impl WholeCatalog, step: &Step) -> Option<ErrorKind> {
     match step {
         Step::Register(tenants, now) => {
             let tenants: Vec<_> = tenants.iter().map(|of| tenant(*of)).collect();
-            kind(store.ensure_tenants(&tenants, *now).await)
+            kind(store.ensure_tenants(&tenants, *now, &Cause::server()).await)
         }
         Step::Settle(of, settings) => kind(store.store_settings(&scope(*of), settings, &draft(*of)).await),
         Step::Move(of, zone, carried) => {

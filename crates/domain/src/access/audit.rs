@@ -97,6 +97,12 @@ impl Cause {
         Self { actor: Actor::User(user), ..self.clone() }
     }
 
+    /// What is to be written about a workspace that is made: in the log of the server, and as the first entry of its
+    /// own.
+    pub fn drafts_of_new_workspace(&self, id: &TenantId, at: Timestamp) -> [AuditDraft; 2] {
+        [None, Some(id)].map(|log| self.draft(log, at, "workspace.create", format!("workspace:{id}")))
+    }
+
     /// What is to be written about `action` on `target` in the log of `workspace`.
     pub fn draft(
         &self,

@@ -1,8 +1,10 @@
 //! E-mail addresses as the names of accounts. No mail is sent: what matters is that two spellings of one address
-//! that differ in case are one account.
+//! that differ in case, or in how a letter with an accent is put together, are one account.
 
 use std::fmt;
 use std::sync::Arc;
+
+use unicode_normalization::UnicodeNormalization;
 
 /// Longest address, in bytes (RFC 5321 allows no longer path).
 const EMAIL_BYTES_MAX: usize = 254;
@@ -32,7 +34,9 @@ impl Email {
         if !is_sane || text.len() > EMAIL_BYTES_MAX {
             return Err(InvalidEmail);
         }
-        Ok(Self { text: text.into(), folded: text.to_lowercase().into() })
+        // Small letters of composed ones need not be composed.
+        let small = text.nfc().collect::<String>().to_lowercase();
+        Ok(Self { text: text.into(), folded: small.nfc().collect::<String>().into() })
     }
 
     /// The address as it was written.
@@ -71,6 +75,23 @@ mod tests {
         assert_eq!(parse("Ärger@example.com"), parse("ärger@EXAMPLE.com"));
         assert_ne!(parse("a@b.c"), parse("b@b.c"));
         assert_eq!(parse("Ann@Example.com").map(|email| email.as_str().to_owned()).as_deref(), Ok("Ann@Example.com"));
+    }
+
+    /// Found in November 2026: the same name typed on two systems was two accounts.
+    #[test]
+    fn one_address_composed_and_decomposed_is_one_account() {
+        let parse = |text: &str| Email::parse(text).map(|email| email.folded().to_owned());
+        let spellings =
+            ["zo\u{eb}@b\u{fc}ro.example", "zoe\u{308}@bu\u{308}ro.example", "ZOE\u{308}@B\u{dc}RO.example"];
+        for spelling in spellings {
+            assert_eq!(parse(spelling).as_deref(), Ok("zo\u{eb}@b\u{fc}ro.example"), "{spelling:?}");
+        }
+        assert_ne!(parse("zo\u{eb}@b.example"), parse("zoe@b.example"));
+        // A capital whose small letter is two characters: folding what is folded changes nothing.
+        for text in ["\u{130}@b.example", "\u{3a3}\u{3a3}@b.example", "\u{1e9e}@b.example", "\u{212a}@b.example"] {
+            let folded = parse(text);
+            assert_eq!(folded.as_deref().map(parse), Ok(folded.clone()), "{text:?}");
+        }
     }
 
     #[test]

@@ -103,10 +103,20 @@ impl Register {
     }
 
     fn apply_user(&mut self, user: User) {
-        if let Some(before) = self.users.get(&user.id) {
+        if let Some(before) = self.users.get(&user.id)
+            && self.users_by_email.get(before.email.folded()) == Some(&user.id)
+        {
             self.users_by_email.remove(before.email.folded());
         }
-        self.users_by_email.insert(user.email.folded().into(), user.id);
+        // Two of one address are there only if they were two when it was stored, before spellings were folded as now:
+        // the older account has it.
+        let other = self.users_by_email.get(user.email.folded()).and_then(|other| self.users.get(other));
+        let is_older = |other: &Arc<User>| {
+            other.id != user.id && (other.versioned.created, other.id) < (user.versioned.created, user.id)
+        };
+        if !other.is_some_and(is_older) {
+            self.users_by_email.insert(user.email.folded().into(), user.id);
+        }
         self.users.insert(user.id, Arc::new(user));
     }
 

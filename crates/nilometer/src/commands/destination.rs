@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use domain::access::audit::Cause;
 use domain::limits::Limits;
 use domain::tenant::{TenantId, TenantScope};
 use pipeline::{Metrics, Pipeline};
@@ -51,7 +52,7 @@ impl Destination {
         logging::start(&config.log)?;
         let data = data_folder(or_environment(args.data, DATA_VARIABLE)?)?;
         let engine = Engine::open_to_load(&data, config.engine).await?;
-        engine.ensure_tenants(std::slice::from_ref(&tenant)).await?;
+        engine.ensure_tenants(std::slice::from_ref(&tenant), &Cause::command()).await?;
         if let Some(doubt) = engine.clock.doubt() {
             anyhow::bail!(
                 "the clock shows {}, which is before {}, the last time known to {}: set the clock right, or start the \

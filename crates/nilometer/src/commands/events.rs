@@ -5,13 +5,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use api::EventBody;
+use domain::access::audit::Cause;
+use domain::access::record::Record;
 use domain::calendar::{Calendar, TimeBound, WeekStart, Zone};
 use domain::encryption::Lens;
 use domain::limits::PAGE_ROWS_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
 use ports::active_users::ActiveUsers;
+use ports::clock::Clock;
+use ports::register::{RegisterCommit, Revision};
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
+use serde_json::{Map, Value};
 
 use crate::assemble::Engine;
 use crate::cli::{EventsArgs, EventsCommand, FirstArg};
@@ -26,11 +31,13 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     };
     let tenant = TenantId::parse(&args.tenant).map_err(|why| ConfigError::new(format!("--tenant: {why}")))?;
     let (data, scope) = (args.folder.data()?, TenantScope::for_operator(tenant));
+    let asked = asked(&args, order, limit);
     let requested = RequestedEvents::read(args)?;
     let engine = Engine::open_existing(&data, IfCopy::Refuse).await?;
     let filter = requested.filter(engine.ledger.applied_zone(&scope).zone)?;
     let query = EventQuery { filter, order, after: None, limit: 0, bytes_max: usize::MAX };
     engine.catch_up().await?;
+    note_read(&engine, &scope, asked).await?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let printed = print(&*engine.ledger, &scope, query, limit, &mut out).await;
     engine.close().await?;
@@ -41,6 +48,40 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
         }
         done => done.map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// Adds the read to the audit log of a workspace that asks for that. Nothing is printed before it is durable.
+async fn note_read(engine: &Engine, scope: &TenantScope, asked: Map<String, Value>) -> anyhow::Result<()> {
+    let store = engine.register_store();
+    let mut audits_reads = false;
+    let mut look = |record| match record {
+        Record::Workspace(workspace) if workspace.id == *scope.tenant() => audits_reads = workspace.audits_reads,
+        _ => {}
+    };
+    store.load(Revision::default(), &mut look).await?;
+    if audits_reads {
+        let draft = Cause::command().draft(Some(scope.tenant()), engine.clock.now(), "events.read", "events list");
+        let audit = vec![draft.changing(None, Some(Value::Object(asked).to_string()))];
+        store.commit(&RegisterCommit { audit, ..RegisterCommit::default() }).await?;
+    }
+    Ok(())
+}
+
+/// What the command asks for, as its log says it: the filters that are given, the order, and how many at most.
+fn asked(args: &EventsArgs, order: Order, limit: usize) -> Map<String, Value> {
+    let EventsArgs { from, to, customer, user, kind, endpoint, project, .. } = args;
+    let filters = [
+        ("from", from),
+        ("to", to),
+        ("customer", customer),
+        ("user", user),
+        ("type", kind),
+        ("endpoint", endpoint),
+        ("project", project),
+    ];
+    let given = filters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())));
+    let first = if order == Order::Descending { "newest" } else { "oldest" };
+    given.chain([("first".to_owned(), first.into()), ("limit".to_owned(), limit.into())]).collect()
 }
 
 async fn print(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use access::control::EncryptionOfRegister;
 use anyhow::Context;
 use api::{ApiParts, ApiState, MetricsReaders, Serving, Tls, TlsError};
+use domain::access::audit::Cause;
 use pipeline::{Metrics, Pipeline};
 use tokio::net::TcpListener;
 
@@ -44,7 +45,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     }
     let tls = config.tls.map(tls).transpose()?;
     let engine = Engine::open(&config.data, config.engine).await?;
-    engine.ensure_tenants(&config.keyring.tenants()).await?;
+    engine.ensure_tenants(&config.keyring.tenants(), &Cause::server()).await?;
     let requests = Requests::answer(&config.data, Arc::clone(&engine.clock))?;
     let metrics = Arc::new(Metrics::new());
     let access = register::open(&engine, &config.access, config.keyring, None).await?;

@@ -295,3 +295,28 @@ fn the_variable_of_a_file_is_never_that_of_another_setting() {
         assert!(check_environment(std::iter::once(unknown.into())).is_err(), "{unknown}");
     }
 }
+
+#[test]
+fn the_cookie_is_plain_on_ones_own_machine_alone() {
+    use api::SessionCookie::{Loopback, Secure};
+    let cases: [(&[(&str, &str)], _); 12] = [
+        (&[], Loopback),
+        (&[("listen", "[::1]:0")], Loopback),
+        (&[("profile", "test")], Loopback),
+        (&[("public_url", "http://localhost:8080")], Loopback),
+        (&[("base_path", "/meter")], Loopback),
+        (&[("profile", "prod")], Secure),
+        (&[("public_url", "https://meter.example.com")], Secure),
+        (&[("tls_cert_file", "/c.pem"), ("tls_key_file", "/k.pem")], Secure),
+        (&[("profile", "test"), ("trusted_proxies", "127.0.0.1")], Secure),
+        (&[("profile", "test"), ("listen", "0.0.0.0:0")], Secure),
+        (&[("api_keys", "acme:the-key-of-acme"), ("listen", "192.0.2.1:0")], Secure),
+        (&[("profile", "prod"), ("public_url", "http://localhost:8080")], Secure),
+    ];
+    for (settings, cookie) in cases {
+        let flags = settings.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        let config =
+            merge(None, SettingFlags(flags)).and_then(check).unwrap_or_else(|why| panic!("{settings:?}: {why}"));
+        assert_eq!(config.access.cookie, cookie, "{settings:?}");
+    }
+}

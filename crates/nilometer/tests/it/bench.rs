@@ -68,13 +68,32 @@ fn a_build_that_is_not_there_is_one_clear_error() {
 #[test]
 fn keys_tokens_logins_and_memory_are_measured_and_held_against_their_bounds() {
     let folder = tempfile::tempdir().unwrap();
-    let sizes = ["--keys", "200", "--workspaces", "20", "--pairs", "1", "--seconds", "1", "--clients", "4"];
+    let sizes = [
+        "--keys",
+        "200",
+        "--workspaces",
+        "20",
+        "--pairs",
+        "1",
+        "--seconds",
+        "1",
+        "--single-seconds",
+        "1",
+        "--clients",
+        "4",
+    ];
     let mut command =
         nilometer(&["bench", "auth", "--settle", "0", "--json", "--data", folder.path().to_str().unwrap()]);
     let output = command.args(sizes).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // One pair breaks no bound; the hundred rounds of tokens do in a build that is not optimized, and say so.
+    let told = stderr(&output);
+    let is_broken =
+        output.status.code() == Some(1) && told.contains("bounds are broken: token that is not remembered\n");
+    assert!(is_broken || output.status.code() == Some(0), "{told}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 0, "every folder is removed");
     let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let anew = &report["tokens"]["anew"]["interval"]["low"];
+    assert_eq!(is_broken, anew.as_f64().unwrap() > 1.5, "{anew}");
     assert_eq!((&report["keys"], &report["presented"]), (&200.into(), &20.into()));
     assert_eq!(report["password"]["parameters"], "argon2id v=19 m=19456,t=2,p=1");
     for compared in [

@@ -167,7 +167,7 @@ fn an_entry_of_the_audit_log_that_was_changed_is_found() {
     server.stop();
     let whole = run(&["verify", "--data", folder]);
     assert_eq!(whole.status.code(), Some(0));
-    assert!(stdout(&whole).ends_with(" 3 audit entries, 0 differences\n"), "{}", stdout(&whole));
+    assert!(stdout(&whole).ends_with(" 5 audit entries, 0 differences\n"), "{}", stdout(&whole));
     let file = data.path().join("catalog.sqlite");
     let mut bytes = std::fs::read(&file).unwrap();
     let is = br#"{"max_lateness_sec":null}"#;

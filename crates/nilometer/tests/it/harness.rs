@@ -1,6 +1,6 @@
 //! Runs the binary as an operator would, and talks to it as a client would.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
+use hyper::header::HeaderMap;
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -113,7 +114,28 @@ impl Server {
         self.send("POST", path, &[("content-type", "application/json")], body.into())
     }
 
+    /// The status of the answer to a head that is sent as it is.
+    pub(crate) fn status(&self, head: &str) -> u16 {
+        let mut stream = std::net::TcpStream::connect(&self.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+    }
+
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> (u16, Value) {
+        let (status, _, body) = self.exchange(method, path, headers, body);
+        (status, body)
+    }
+
+    /// Sends a request; the status, the fields and the body of the answer.
+    pub(crate) fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> (u16, HeaderMap, Value) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let stream = TcpStream::connect(&self.address).await.unwrap();
@@ -124,11 +146,11 @@ impl Server {
                 request = request.header(*name, *value);
             }
             let request = request.body(Full::new(Bytes::from(body))).unwrap();
-            let response = client.send_request(request).await.unwrap();
-            let status = response.status().as_u16();
-            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let (head, body) = client.send_request(request).await.unwrap().into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
             // An answer without a body is null.
-            (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
+            let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+            (head.status.as_u16(), head.headers, body)
         })
     }
 }

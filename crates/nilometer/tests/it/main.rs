@@ -14,6 +14,7 @@ mod sending;
 mod readme;
 mod register;
 mod encryption;
+mod external;
 mod transport;
 mod web_requests;
 mod streams;

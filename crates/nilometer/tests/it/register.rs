@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, run, stderr, stdout};
+use crate::harness::{Server, nilometer, run, stderr, stdout};
 
 /// The answer of a command that succeeds.
 fn answer(args: &[&str]) -> Value {
@@ -195,4 +195,235 @@ fn i8_a_key_that_was_answered_survives_a_kill() {
     server.stop();
     let verified = run(&["verify", "--data", data.path().to_str().unwrap()]);
     assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
+}
+
+/// Logs in on a running server; the whole answer.
+fn log_in(server: &Server, email: &str, password: &str) -> (u16, Value) {
+    server.post("/v1/auth/login", json!({"email": email, "password": password}).to_string())
+}
+
+/// Sets a password by the token of an answer.
+fn set_password(server: &Server, reset: &Value, password: &str) {
+    let body = json!({"token": reset["token"], "password": password}).to_string();
+    assert_eq!(server.post("/v1/auth/reset", body).0, 204, "{reset}");
+}
+
+#[test]
+fn every_command_works_on_a_stopped_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let at = ["--data", data.path().to_str().unwrap()];
+    let ask = |args: &[&str]| answer(&[args, &at].concat());
+    ask(&["admin", "create-workspace", "acme", "--name", "Acme", "--owner", "ann@example.com"]);
+    let bob =
+        ask(&["admin", "create-user", "bob@example.com", "--workspace", "acme", "--role", "viewer", "--name", "Bob"]);
+    assert_eq!((&bob["user"]["name"], &bob["user"]["status"]), (&json!("Bob"), &json!("active")));
+    let reset = ask(&["admin", "reset-password", "ANN@example.com"]);
+    let first = ask(&["admin", "rotate-signing-key"])["kid"].clone();
+    let second = ask(&["admin", "rotate-signing-key"])["kid"].clone();
+    assert_ne!(first, second);
+    let key = ask(&["admin", "create-key", "--workspace", "acme", "--name", "k", "--scope", "read"])["key"].clone();
+    let operator = ask(&["admin", "create-key", "--operator", "--name", "op"]);
+    ask(&["admin", "revoke-operator-key", operator["id"].as_str().unwrap()]);
+    assert_eq!(ask(&["admin", "suspend", "acme"])["status"], "suspended");
+    assert_eq!(ask(&["admin", "limit", "acme", "--events-per-sec", "9"])["events_per_sec"], 9);
+    assert_eq!(ask(&["admin", "list", "users"])["data"].as_array().unwrap().len(), 2);
+    assert_eq!(ask(&["admin", "list", "operator-keys"])["data"][0]["status"], "revoked");
+
+    let (key, operator) = (key.as_str().unwrap(), operator["key"].as_str().unwrap());
+    let server = prod(data.path());
+    let (_, told) = with_key(&server, key, "GET", "/v1/events", Value::Null);
+    assert_eq!((&told["status"], &told["detail"]), (&json!(403), &json!("the workspace is suspended")));
+    assert_eq!(with_key(&server, operator, "GET", "/v1/workspaces", Value::Null).0, 401, "revoked");
+    let jwks = server.get("/.well-known/jwks.json").1;
+    let kids: Vec<_> = jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect();
+    assert!(kids.contains(&second), "{jwks}");
+    set_password(&server, &reset, "correct horse");
+    set_password(&server, &bob["password_reset"], "battery staple");
+    server.stop();
+
+    assert_eq!(ask(&["admin", "resume", "acme"])["status"], "active");
+    let server = prod(data.path());
+    assert_eq!(with_key(&server, key, "GET", "/v1/events", Value::Null).0, 200);
+    let (status, login) = log_in(&server, "ann@example.com", "correct horse");
+    assert_eq!((status, &login["workspaces"][0]["role"]), (200, &json!("owner")));
+    let (_, login_of_bob) = log_in(&server, "bob@example.com", "battery staple");
+    assert_eq!(login_of_bob["workspaces"][0]["role"], "viewer");
+    let token = login["access_token"].as_str().unwrap();
+    let log = with_key(&server, token, "GET", "/v1/audit?actor=command&limit=1000", Value::Null).1;
+    let done: Vec<_> = log["data"].as_array().unwrap().iter().rev().map(|entry| entry["action"].clone()).collect();
+    let changes = ["workspace.change"; 3];
+    let expected = [&["workspace.create", "member.add", "member.add", "key.create"][..], &changes].concat();
+    assert_eq!(done, expected, "{log}");
+    server.stop();
+}
+
+#[test]
+fn a_weak_key_is_registered_only_when_asked_and_only_to_send() {
+    let data = tempfile::tempdir().unwrap();
+    let at = ["--data", data.path().to_str().unwrap()];
+    answer(&[&["admin", "create-workspace", "acme"], &at[..]].concat());
+    let file = data.path().join("weak.key");
+    std::fs::write(&file, "gateway-7\n").unwrap();
+    let create = ["admin", "create-key", "--workspace", "acme", "--name", "old", "--register", file.to_str().unwrap()];
+    for (more, field) in [
+        (&["--scope", "ingest"][..], "key"),
+        (&["--scope", "read"], "key"),
+        (&["--scope", "ingest,read", "--allow-weak"], "scopes"),
+        (&["--scope", "read", "--allow-weak"], "scopes"),
+        (&["--scope", "admin", "--allow-weak"], "scopes"),
+    ] {
+        let refused = run(&[&create[..], more, &at].concat());
+        assert_eq!(refused.status.code(), Some(2), "{more:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains(&format!("field '{field}'")), "{more:?}: {}", stderr(&refused));
+        assert!(!stderr(&refused).contains("gateway-7"), "{}", stderr(&refused));
+    }
+    let made = answer(&[&create[..], &["--scope", "ingest", "--allow-weak"], &at].concat());
+    assert!(made.get("key").is_none(), "{made}");
+    let server = prod(data.path());
+    assert_eq!(with_key(&server, "gateway-7", "POST", "/v1/events", json!({"id": "e"})).0, 202);
+    assert_eq!(with_key(&server, "gateway-7", "GET", "/v1/events", Value::Null).0, 403);
+    assert_eq!(with_key(&server, "gateway-8", "POST", "/v1/events", json!({"id": "e"})).0, 401);
+    server.stop();
+}
+
+/// All files below a folder, but the master key.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.file_name().unwrap() != "master.key" {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Makes a secret of each kind on a running server and uses it; all of their texts.
+fn secrets_of_every_kind(server: &Server, operator: &str) -> Vec<(&'static str, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let by_operator = |path: &str, body: Value| {
+        let (status, made) = with_key(server, operator, "POST", path, body);
+        assert_eq!(status, 201, "{path}: {made}");
+        made
+    };
+    let owner = by_operator("/v1/workspaces/acme/members", json!({"email": "ann@example.com", "role": "owner"}));
+    set_password(server, &owner["password_reset"], "correct horse battery");
+    let (_, login) = log_in(server, "ann@example.com", "correct horse battery");
+    let access = text(&login["access_token"]);
+    let ask = |path: &str, body: Value| with_key(server, &access, "POST", path, body);
+    let key = text(&ask("/v1/keys", json!({"name": "k", "scopes": ["ingest"]})).1["key"]);
+    let registered = "made-elsewhere-0123456789";
+    let fields = json!({"name": "theirs", "scopes": ["ingest"], "key": registered});
+    assert_eq!(ask("/v1/keys", fields).0, 201);
+    let signing = text(&ask("/v1/signing-secrets", json!({"name": "s"})).1["secret"]);
+    let invited = ask("/v1/invitations", json!({"email": "bob@example.com", "role": "viewer"})).1;
+    let refresh = json!({"refresh_token": login["refresh_token"]}).to_string();
+    let next = server.post("/v1/auth/refresh", refresh).1;
+    let cookie = json!({"email": "ann@example.com", "password": "correct horse battery", "cookie": true}).to_string();
+    let own = [("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
+    let (status, fields, _) = server.exchange("POST", "/v1/auth/login", &own, cookie);
+    assert_eq!(status, 200);
+    let cookie = fields["set-cookie"].to_str().unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
+    // Used rightly and wrongly.
+    for credential in [&key, registered] {
+        assert_eq!(with_key(server, credential, "POST", "/v1/events", json!({"type": "t"})).0, 202);
+        assert_eq!(with_key(server, credential, "GET", "/v1/keys", Value::Null).0, 403);
+        assert_eq!(with_key(server, &format!("{credential}x"), "GET", "/v1/keys", Value::Null).0, 401);
+    }
+    assert_eq!(log_in(server, "ann@example.com", "what she typed by mistake").0, 401);
+    let bad = json!({"token": invited["token"], "password": "short", "name": "Bob"}).to_string();
+    assert_eq!(server.post("/v1/auth/register", bad).0, 400);
+    let reset =
+        by_operator(&format!("/v1/users/{}/password-reset", owner["user"]["id"].as_str().unwrap()), Value::Null);
+    vec![
+        ("key of the operator", operator.to_owned()),
+        ("key", key),
+        ("registered key", registered.to_owned()),
+        ("signing secret", signing),
+        ("password", "correct horse battery".to_owned()),
+        ("mistyped password", "what she typed by mistake".to_owned()),
+        ("invitation", text(&invited["token"])),
+        ("used token of a reset", text(&owner["password_reset"]["token"])),
+        ("token of a reset", text(&reset["token"])),
+        ("access token", access),
+        ("refresh token", text(&login["refresh_token"])),
+        ("newest refresh token", text(&next["refresh_token"])),
+        ("cookie", cookie),
+    ]
+}
+
+#[test]
+fn no_secret_is_in_any_file_or_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let at = ["--data", data.to_str().unwrap()];
+    answer(&[&["admin", "create-workspace", "acme"], &at[..]].concat());
+    let operator = answer(&[&["admin", "create-key", "--operator", "--name", "op"], &at[..]].concat());
+    let server = Server::with(&data, &["--profile", "prod", "--log-level", "trace"]);
+    let mut secrets = secrets_of_every_kind(&server, operator["key"].as_str().unwrap());
+    // As it lies there while it runs, the files that end with the process among it.
+    let mut held: Vec<_> =
+        files(&data).into_iter().map(|path| (std::fs::read(&path).unwrap_or_default(), path)).collect();
+    let log = server.stop().join("\n");
+    assert!(log.contains("/v1/auth/login"), "the log says what was asked");
+    held.extend(files(&data).into_iter().map(|path| (std::fs::read(&path).unwrap(), path)));
+    assert!(held.iter().any(|(bytes, _)| bytes.windows(15).any(|found| found == b"ann@example.com")), "files are read");
+    secrets.push(("master key", std::fs::read_to_string(data.join("master.key")).unwrap().trim().to_owned()));
+    for (what, secret) in &secrets {
+        assert!(secret.len() >= 16, "{what}");
+        // Of what begins with its public id also the end, which says as much.
+        let end = if secret.starts_with("nm") { &secret[secret.len() - 24..] } else { secret };
+        for text in [secret.as_str(), end] {
+            assert!(!log.contains(text), "the {what} is in the log");
+            for (bytes, path) in &held {
+                let is_in = bytes.windows(text.len()).any(|found| found == text.as_bytes());
+                assert!(!is_in, "the {what} is in {}", path.display());
+            }
+        }
+    }
+}
+
+/// Found in November 2026: workspaces that came with the configuration or an import were in no log, nor were reads by a
+/// command.
+#[test]
+fn what_commands_and_settings_make_or_read_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let at = ["--data", data.to_str().unwrap()];
+    let file = folder.path().join("events.ndjson");
+    std::fs::write(&file, "{\"id\": \"e1\", \"customer\": \"c 1\"}\n").unwrap();
+    let import = ["import", file.to_str().unwrap(), "--now", "--tenant", "acme"];
+    assert!(run(&[&import[..], &at].concat()).status.success());
+    let mut command = nilometer(&["serve", "--listen", "127.0.0.1:0", at[0], at[1]]);
+    command.env("NILOMETER_API_KEYS", "beta:the-key-of-beta");
+    let server = Server::run(command);
+    let told = |log: &Value| {
+        let told =
+            |entry: &Value| format!("{} {}", entry["actor"].as_str().unwrap(), entry["target"].as_str().unwrap());
+        log["data"].as_array().unwrap().iter().rev().map(told).collect::<Vec<_>>()
+    };
+    let log = server.get("/v1/server/audit?action=workspace.create").1;
+    assert_eq!(told(&log), ["command workspace:acme", "server workspace:beta", "server workspace:default"]);
+    let own = server.get("/v1/audit?action=workspace.create").1;
+    assert_eq!((told(&own), &own["data"][0]["seq"]), (vec!["server workspace:default".to_owned()], &json!(1)));
+    let json_body = [("content-type", "application/json")];
+    assert_eq!(server.post("/v1/events?wait=applied", r#"{"id": "e1", "customer": "c 1"}"#).0, 202);
+    server.stop();
+    let list = ["events", "list", "--customer", "c 1", "--first", "oldest", "--limit", "7"];
+    assert_eq!(stdout(&run(&[&list[..], &at].concat())).lines().count(), 1);
+    let server = Server::start(&data);
+    assert_eq!(server.get("/v1/audit?action=events.read").1["data"], json!([]), "the workspace does not ask for that");
+    let audited = r#"{"audit_reads": true}"#.to_owned();
+    assert_eq!(server.send("PATCH", "/v1/workspace", &json_body, audited).0, 200);
+    server.stop();
+    assert_eq!(stdout(&run(&[&list[..], &at].concat())).lines().count(), 1);
+    assert!(run(&[&["events", "list", "--tenant", "acme"], &at[..]].concat()).status.success());
+    let server = Server::start(&data);
+    let read = server.get("/v1/audit?action=events.read").1;
+    assert_eq!(told(&read), ["command events list"]);
+    assert_eq!(read["data"][0]["after"], json!({"customer": "c 1", "first": "oldest", "limit": 7}));
+    server.stop();
+    assert_eq!(run(&[&["verify"], &at[..]].concat()).status.code(), Some(0));
 }

@@ -1,7 +1,5 @@
 //! How the real binary is reached: by whom on one's own machine, over TLS, below a path, and with secrets from files.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -11,15 +9,6 @@ use crate::harness::{Server, nilometer, stderr, stdout};
 #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
 fn write(path: &Path, text: impl AsRef<[u8]>) {
     std::fs::write(path, text).unwrap();
-}
-
-/// The status of the answer to a head that is sent as it is.
-fn status(server: &Server, head: &str) -> u16 {
-    let mut stream = TcpStream::connect(server.url().trim_start_matches("http://")).unwrap();
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).unwrap();
-    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -38,9 +27,9 @@ fn i5_in_dev_a_page_can_do_nothing_and_programs_everything() {
         ("POST /v1/events", format!("host: LOCALHOST:{port}\r\n{json}"), 202),
     ] {
         let body = if line.starts_with("POST") { "content-length: 12\r\n\r\n{\"type\":\"t\"}" } else { "\r\n" };
-        assert_eq!(status(&server, &format!("{line} HTTP/1.1\r\n{fields}{body}")), expected, "{line} {fields}");
+        assert_eq!(server.status(&format!("{line} HTTP/1.1\r\n{fields}{body}")), expected, "{line} {fields}");
     }
-    assert_eq!(status(&server, "GET /v1/events HTTP/1.0\r\n\r\n"), 200);
+    assert_eq!(server.status("GET /v1/events HTTP/1.0\r\n\r\n"), 200);
     server.stop();
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::access::audit::Cause;
 use domain::limits::{Limits, READS_AT_ONCE_MAX};
 use domain::position::Seq;
 use domain::window::WindowRule;
@@ -98,7 +99,7 @@ async fn lines(pipeline: &Pipeline) -> Vec<(&'static str, bool)> {
 async fn each_role_runs_alone() {
     let disk = Disk::new();
     let tenant = scope("acme");
-    disk.store.ensure_tenants(&[tenant.tenant().clone()], disk.clock.now()).await.unwrap();
+    disk.store.ensure_tenants(&[tenant.tenant().clone()], disk.clock.now(), &Cause::server()).await.unwrap();
 
     let journal = disk.journal();
     let takes = disk.ingest(journal.clone());

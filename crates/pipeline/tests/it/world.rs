@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::access::audit::Cause;
 use domain::limits::Limits;
 use domain::position::Seq;
 use domain::record::{ReceiptTimes, RecordView};
@@ -139,7 +140,7 @@ impl World {
     /// Registers tenants, as the configuration does.
     pub(crate) async fn ensure_tenants(&self, tenants: &[&str]) {
         let tenants: Vec<_> = tenants.iter().map(|tenant| scope(tenant).tenant().clone()).collect();
-        self.store.ensure_tenants(&tenants, self.now()).await.unwrap();
+        self.store.ensure_tenants(&tenants, self.now(), &Cause::server()).await.unwrap();
     }
 
     /// Posts a JSON body for `tenant`.

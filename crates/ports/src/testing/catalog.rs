@@ -6,11 +6,11 @@ mod conformance;
 mod records;
 mod register;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::access::audit::{AuditDraft, AuditEntry, AuditHead};
+use domain::access::audit::{AuditDraft, AuditEntry, AuditHead, Cause};
 use domain::access::record::{Record, Workspace};
 use domain::quota::{CarriedPeriods, QuotaKey, VersionedQuota};
 use domain::reference::ReferenceTable;
@@ -141,17 +141,17 @@ impl Disk {
 
 #[async_trait]
 impl Catalog for MemoryCatalog {
-    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp) -> Result<(), PortError> {
+    async fn ensure_tenants(&self, tenants: &[TenantId], now: Timestamp, cause: &Cause) -> Result<(), PortError> {
         self.write(|disk| {
             let is_new = |id: &&TenantId| !disk.records.has_workspace(id);
-            let new: Vec<_> = tenants.iter().filter(is_new).cloned().collect();
+            let new: BTreeSet<_> = tenants.iter().filter(is_new).cloned().collect();
             if !new.is_empty() {
                 disk.records.begin();
             }
             for id in new {
+                cause.drafts_of_new_workspace(&id, now).iter().for_each(|draft| disk.log(draft));
                 let name = id.as_str().to_owned();
-                // Named twice, it is refused the second time.
-                let _ = disk.records.store(&Record::Workspace(Workspace::new(id, name, now)));
+                disk.records.store(&Record::Workspace(Workspace::new(id, name, now)))?;
             }
             Ok(())
         })

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::cast::{Cast, send};
+use crate::harness::{Reply, TestApi};
 
 /// An operation of the document.
 struct Operation {
@@ -171,4 +172,39 @@ async fn an_invitation_of_another_version_is_not_withdrawn() {
     assert_eq!(listed["data"].as_array().unwrap().len(), 1);
     assert_eq!(withdraw("\"1\"").await.status, 204);
     withdraw("\"1\"").await.problem(404);
+}
+
+/// Found in November 2026: answers in which nobody had entered a workspace did not say that a key and the workspace that is
+/// named make another one.
+#[tokio::test]
+async fn answers_to_credentials_vary_by_them() {
+    let cast = Cast::new().await;
+    let check = |reply: &Reply, what: &str| {
+        let told = reply.headers.get_all("vary").iter().map(|value| value.to_str().unwrap().to_ascii_lowercase());
+        let told: Vec<_> = told.flat_map(|value| value.split(", ").map(str::to_owned).collect::<Vec<_>>()).collect();
+        for name in ["authorization", "x-api-key", "cookie", "nilometer-workspace"] {
+            assert!(told.iter().any(|told| told == name), "{what}: {} {told:?}", reply.status);
+        }
+    };
+    for operation in operations() {
+        let what = operation.what();
+        let ask = async |bearer: &str, headers: &[(&str, &str)]| {
+            send(&cast.api, bearer, &operation.method, &operation.target, headers, operation.body()).await
+        };
+        if operation.needs() != "none" && operation.path != "/metrics" {
+            let refused = ask("", &[]).await;
+            assert_eq!(refused.status, 401, "{what}");
+            check(&refused, &what);
+        }
+        for headers in [("x-api-key", "another-key"), ("nilometer-workspace", "nowhere"), ("cookie", "nm=x")] {
+            check(&ask("", &[headers]).await, &what);
+        }
+        check(&ask(&cast.bearer(operation.caller()), &[]).await, &what);
+    }
+    let dev = TestApi::start().await;
+    let foreign = dev.send("GET", "/v1/customers", &[("nilometer-workspace", "nowhere")], "").await;
+    assert!(matches!(foreign.status, 403 | 404), "{}", foreign.text());
+    check(&foreign, "dev");
+    check(&dev.get("/v1/customers").await, "dev without anything");
+    assert_eq!(dev.get("/healthz").await.header("vary"), "", "what is for everybody is one answer");
 }

@@ -322,3 +322,124 @@ async fn a_key_changes_nothing_that_it_may_not_make() {
     let tag = [("if-match", "\"7\"")];
     cast.ask_with("owner", "POST", &format!("{path}/rotate"), &tag, json!({})).await.problem(412);
 }
+
+/// I5: what a key of one project opens is listed here, and a new route is not among it by itself.
+#[tokio::test]
+async fn i5_a_key_of_a_project_opens_these_routes_and_no_other() {
+    const OPEN: [&str; 19] = [
+        "GET /analytics",
+        "GET /stats/dau",
+        "GET /stats/mau",
+        "GET /stats/retention",
+        "GET /stats/top-events",
+        "GET /stats/wau",
+        "GET /v1/analytics",
+        "GET /v1/events",
+        "GET /v1/events/none",
+        "GET /v1/receipts/none",
+        "GET /v1/stats/dau",
+        "GET /v1/stats/mau",
+        "GET /v1/stats/retention",
+        "GET /v1/stats/top-events",
+        "GET /v1/stats/wau",
+        "POST /events",
+        "POST /v1/events",
+        "POST /v1/ingest",
+        "POST /v1/query",
+    ];
+    let cast = Cast::new().await;
+    cast.ask("admin", "POST", "/v1/projects", json!({"id": "web"})).await.json(201);
+    let fields = json!({"name": "web", "scopes": ["ingest", "read", "decrypt"], "project": "web"});
+    let web = make(&cast, "owner", fields).await;
+    let mut open = Vec::new();
+    let mut refused = 0;
+    for route in super::matrix::routes() {
+        let reply = with(&cast, &web, &route.method, &route.target, super::matrix::body(&route)).await;
+        let what = format!("{} {}", route.method, route.target);
+        assert!(reply.status < 500 && reply.status != 401, "{what}: {}", reply.text());
+        match &*route.needs {
+            "none" | "server, with window aggregates:read" => {}
+            "login" => assert_eq!(reply.status, 403, "{what}"),
+            _ if reply.status == 403 => {
+                let detail = reply.problem(403)["detail"].as_str().unwrap().to_owned();
+                let is_why = ["bound to a project", "this needs the permission"].iter().any(|why| detail.contains(why));
+                assert!(is_why, "{what}: {detail}");
+                refused += 1;
+            }
+            _ => open.push(what),
+        }
+    }
+    open.sort_unstable();
+    assert_eq!(open, OPEN);
+    assert!(refused > 40, "{refused}");
+    let metrics = with(&cast, &web, "GET", "/metrics?window=0", Value::Null).await.problem(403);
+    assert!(metrics["detail"].as_str().unwrap().contains("bound to a project"), "{metrics}");
+}
+
+/// A creation by its path: who makes it, with what in the place of the ids, what is sent, and where those that were made
+/// are listed.
+async fn creation(cast: &Cast, path: &str) -> (&'static str, String, Value, &'static str) {
+    let key = json!({"name": "once", "scopes": ["read"]});
+    let (caller, id, body, listed) = match path {
+        "/v1/keys" => ("owner", String::new(), key, "/v1/keys"),
+        "/v1/keys/{id}/rotate" => ("owner", id_of(&make(cast, "owner", key).await), json!({}), "/v1/keys"),
+        "/v1/signing-secrets" => ("owner", String::new(), json!({"name": "once"}), "/v1/signing-secrets"),
+        "/v1/projects" => ("owner", String::new(), json!({"id": "once"}), "/v1/projects"),
+        "/v1/invitations" => {
+            let invited = json!({"email": "once@example.com", "role": "viewer"});
+            ("owner", String::new(), invited, "/v1/invitations")
+        }
+        "/v1/workspaces" => ("operator", String::new(), json!({"id": "once"}), "/v1/workspaces"),
+        "/v1/workspaces/{id}/members" => {
+            ("operator", "a".to_owned(), json!({"email": "made@example.com", "role": "viewer"}), "/v1/users")
+        }
+        "/v1/workspaces/{id}/keys" => ("operator", "a".to_owned(), key, "/v1/workspaces/a/keys"),
+        "/v1/server/keys" => ("operator", String::new(), json!({"name": "once"}), "/v1/server/keys"),
+        _ => panic!("{path}: say here what it makes"),
+    };
+    (caller, path.replace("{id}", &id), body, listed)
+}
+
+/// Every creation of the document, sent several times at once with one `Idempotency-Key`: one thing is made, and who is
+/// answered with a secret is one.
+#[tokio::test]
+async fn every_creation_is_made_once_also_in_parallel() {
+    let cast = Cast::new().await;
+    let document = serde_json::to_value(api::document()).unwrap();
+    let mut checked = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let told = &operations["post"];
+        let takes_key = |one: &Value| one["in"] == "header" && one["name"] == "Idempotency-Key";
+        let parameters = told["parameters"].as_array();
+        let is_creation =
+            told["responses"].get("201").is_some() && parameters.is_some_and(|all| all.iter().any(takes_key));
+        if !is_creation {
+            continue;
+        }
+        let (caller, target, body, listed) = creation(&cast, path).await;
+        let count = async || {
+            // The operator lists no keys of a workspace; its owner does.
+            let (reader, listed) =
+                if listed == "/v1/workspaces/a/keys" { ("owner", "/v1/keys") } else { (caller, listed) };
+            let all = cast.ask(reader, "GET", &format!("{listed}?limit=1000"), Value::Null).await.json(200);
+            all["data"].as_array().unwrap().len()
+        };
+        let before = count().await;
+        let key = [("idempotency-key", &*format!("once-{checked}"))];
+        let send = async || cast.ask_with(caller, "POST", &target, &key, body.clone()).await;
+        let replies = futures::future::join_all((0..6).map(|_| send())).await;
+        assert_eq!(count().await, before + 1, "{path}");
+        let made: Vec<_> = replies.iter().filter(|reply| reply.status == 201).collect();
+        let again: Vec<_> =
+            replies.iter().filter(|reply| reply.status == 409).map(|reply| reply.problem(409)).collect();
+        assert_eq!(made.len() + again.len(), 6, "{path}");
+        let has_secret = !matches!(&**path, "/v1/projects" | "/v1/workspaces");
+        assert_eq!(made.len(), if has_secret { 1 } else { 6 }, "{path}");
+        assert!(made.iter().all(|reply| reply.body == made[0].body), "{path}");
+        assert!(again.iter().all(|again| again["type"].as_str().unwrap().ends_with("already_created")), "{path}");
+        let later = send().await;
+        assert_eq!(later.status, if has_secret { 409 } else { 201 }, "{path}");
+        checked += 1;
+    }
+    assert_eq!(checked, 9);
+}

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use access::{Caller, Presented};
+use api::{SessionCookie, WebOptions};
+use domain::access::address::AddressRange;
+use domain::access::ids::SessionId;
 use domain::access::rights::Role;
+use domain::limits::PASSWORDS_WAITING_MAX;
 use serde_json::{Value, json};
 
 use super::cast::{Cast, PASSWORD, log_in, person, send};
-use crate::harness::{Reply, TestApi};
+use crate::harness::{Reach, Reply, TestApi};
 
 async fn open(api: &TestApi, path: &str, body: Value) -> Reply {
     send(api, "", "POST", path, &[], body).await
@@ -424,6 +429,17 @@ async fn invitations_end_with_the_right_to_make_them() {
     let join = async |token: &Value| {
         open(&cast.api, "/v1/auth/register", json!({"token": token, "password": PASSWORD})).await.status
     };
+    let withdrawn = "/v1/audit?action=invitation.withdraw";
+    let log = cast.ask("owner", "GET", withdrawn, Value::Null).await.json(200)["data"].clone();
+    let still_open = cast.ask("owner", "GET", "/v1/invitations", Value::Null).await.json(200)["data"].clone();
+    assert_eq!(
+        (log.as_array().unwrap().len(), still_open.as_array().unwrap().len()),
+        (1, 1),
+        "found in November 2026: {log}"
+    );
+    assert_ne!(log[0]["target"], format!("invitation:{}", still_open[0]["id"].as_str().unwrap()));
+    let changed = cast.ask("owner", "GET", "/v1/audit?action=member.change", Value::Null).await.json(200);
+    assert_eq!(log[0]["request_id"], changed["data"][0]["request_id"], "one request, one commit");
     assert_eq!((join(&admin).await, join(&viewer).await), (401, 200));
     // Failed attempts of any kind are told to the operator.
     let body = json!({"email": "owner@example.com", "password": "wrong password"});
@@ -464,4 +480,141 @@ async fn keys_of_tokens_are_not_rotated_beyond_what_can_be_kept() {
     log_in(&cast.api, "owner@example.com").await;
     cast.api.clock.advance(Duration::from_secs(3_601));
     cast.ask("operator", "POST", "/v1/server/token-keys/rotate", Value::Null).await.json(201);
+}
+
+#[tokio::test]
+async fn over_https_the_cookie_is_secure_and_of_the_host() {
+    let cast = Cast::reached(Reach { cookie: SessionCookie::Secure, ..Reach::default() }).await;
+    let body = json!({"email": "owner@example.com", "password": PASSWORD, "cookie": true});
+    let own = ("sec-fetch-site", "same-origin");
+    let reply = send(&cast.api, "", "POST", "/v1/auth/login", &[own], body).await;
+    let (cookie, set) = cookie_of(&reply);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let (_, value) = cookie.split_once('=').unwrap();
+    assert!(cookie.starts_with("__Host-nm=") && value.len() == 43, "{set}");
+    let said: Vec<_> = set.split("; ").skip(1).collect();
+    assert_eq!(said, ["Path=/", "HttpOnly", "SameSite=Lax", "Max-Age=1209600", "Secure"]);
+    let get = async |cookie: &str| send(&cast.api, "", "GET", "/v1/auth/me", &[("cookie", cookie)], Value::Null).await;
+    assert_eq!(get(&cookie).await.status, 200);
+    assert_eq!(get(&format!("nm={value}")).await.status, 401, "the name of plain HTTP is no cookie of this server");
+    let out = send(&cast.api, "", "POST", "/v1/auth/logout", &[("cookie", &cookie), own], Value::Null).await;
+    assert_eq!(out.status, 204);
+    assert_eq!(cookie_of(&out).1, "__Host-nm=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0; Secure");
+    assert_eq!(get(&cookie).await.status, 401);
+}
+
+#[tokio::test]
+async fn of_two_who_accept_an_invitation_at_once_one_joins() {
+    let cast = Cast::new().await;
+    person(&cast.api, "b", "known@example.com", Role::Viewer).await;
+    for (round, email) in ["new@example.com", "newer@example.com", "known@example.com"].into_iter().enumerate() {
+        let made = cast.ask("admin", "POST", "/v1/invitations", json!({"email": email, "role": "viewer"})).await;
+        let token = made.json(201)["token"].clone();
+        let join = async |password: &str| {
+            open(&cast.api, "/v1/auth/register", json!({"token": token, "password": password})).await.status
+        };
+        // Who accepts first chooses the password of a new account.
+        let other = if email == "known@example.com" { PASSWORD } else { "another password" };
+        let (one, two, three) = tokio::join!(join(PASSWORD), join(other), join(PASSWORD));
+        let all = [one, two, three];
+        assert_eq!(all.iter().filter(|status| **status == 200).count(), 1, "{email}: {all:?}");
+        assert!(all.iter().all(|status| matches!(status, 200 | 401 | 409)), "{email}: {all:?}");
+        let members = cast.ask("owner", "GET", "/v1/members", Value::Null).await.json(200);
+        let of = |member: &&Value| member["email"] == email;
+        assert_eq!(members["data"].as_array().unwrap().iter().filter(of).count(), 1);
+        let joined = cast.ask("owner", "GET", "/v1/audit?action=member.join", Value::Null).await.json(200);
+        assert_eq!(joined["data"].as_array().unwrap().len(), round + 1);
+    }
+    let users = cast.ask("operator", "GET", "/v1/users", Value::Null).await.json(200);
+    assert_eq!(users["data"].as_array().unwrap().len(), 4 + 3);
+}
+
+/// I6: one password is compared at a time and 32 wait; who comes then is told so, and nothing waits for ever.
+#[tokio::test]
+async fn a_full_queue_of_passwords_is_429() {
+    let trusted_proxies = [AddressRange::parse("127.0.0.0/8").unwrap()].into();
+    let cast =
+        Cast::reached(Reach { web: WebOptions { trusted_proxies, ..WebOptions::default() }, ..Reach::default() });
+    let cast = cast.await;
+    let attempt = async |number: usize| {
+        let body = json!({"email": format!("nobody-{number}@example.com"), "password": "not this one"});
+        let from = format!("192.0.2.{number}");
+        let reply = send(&cast.api, "", "POST", "/v1/auth/login", &[("x-forwarded-for", &from)], body).await;
+        if reply.status == 429 {
+            assert_eq!(reply.header("retry-after"), "2", "{}", reply.text());
+        }
+        reply.status
+    };
+    // Not so many that refusals wait for their turn.
+    let statuses = futures::future::join_all((0..120).map(attempt)).await;
+    let counts = [401, 429].map(|status| statuses.iter().filter(|one| **one == status).count());
+    assert_eq!(counts[0] + counts[1], 120, "{statuses:?}");
+    assert!(counts[0] >= PASSWORDS_WAITING_MAX && counts[1] > 0, "{statuses:?}");
+    log_in(&cast.api, "member@example.com").await;
+}
+
+/// Found in November 2026: the session that made room for another one ended without a word.
+#[tokio::test]
+async fn the_oldest_of_too_many_sessions_ends_and_is_in_the_log() {
+    let cast = Cast::new().await;
+    let made = cast.api.access.user_of(session_of(&cast, "member").await).unwrap();
+    let by = super::cast::by();
+    for number in 0..50 {
+        cast.api.clock.advance(Duration::from_secs(1));
+        assert_eq!(me(&cast.api, &json!(cast.credentials["member"])).await, 200, "{number}");
+        cast.api.access.begin_session(&by, &made, false).await.unwrap();
+    }
+    assert_eq!(me(&cast.api, &json!(cast.credentials["member"])).await, 401, "the first one");
+    let path = "/v1/server/audit?action=session.end";
+    let log = cast.ask("operator", "GET", path, Value::Null).await.json(200)["data"].clone();
+    assert_eq!(log.as_array().unwrap().len(), 1, "{log}");
+    assert_eq!(log[0]["actor"], format!("user:{}", made.id));
+    assert_eq!(log[0]["after"]["because"], "more than 50 sessions");
+    let begun = cast.ask("operator", "GET", "/v1/server/audit?action=login&limit=1", Value::Null).await.json(200);
+    assert_eq!(begun["data"][0]["at"], log[0]["at"]);
+}
+
+/// The session of the access token of one of the cast.
+async fn session_of(cast: &Cast, caller: &str) -> SessionId {
+    let presented = Presented::Bearer(&cast.credentials[caller]);
+    match cast.api.access.authenticate(presented, None).await.unwrap() {
+        Caller::Person(_, session) => session,
+        Caller::Principal(who) => panic!("{who:?}"),
+    }
+}
+
+/// Found in November 2026: routes that need no credential took two of different kinds.
+#[tokio::test]
+async fn two_credentials_are_refused_where_none_is_needed_too() {
+    let cast = Cast::new().await;
+    let body = json!({"email": "owner@example.com", "password": PASSWORD});
+    let key = cast.bearer("key read");
+    let with =
+        async |headers: &[(&str, &str)]| send(&cast.api, &key, "POST", "/v1/auth/login", headers, body.clone()).await;
+    assert_eq!(with(&[("cookie", "nm=something")]).await.problem(400)["field"], "Authorization");
+    assert_eq!(with(&[("nilometer-signature", "t=1,k=a,v1=b")]).await.problem(400)["field"], "Nilometer-Signature");
+    for path in ["/v1/auth/register", "/v1/auth/refresh", "/v1/auth/reset"] {
+        let both = [("cookie", "nm=something")];
+        assert_eq!(send(&cast.api, &key, "POST", path, &both, json!({})).await.problem(400)["field"], "Authorization");
+    }
+    // One is not looked at, also if it is dead: the person is about to get another.
+    with(&[]).await.json(200);
+    let dead = [("cookie", "nm=something")];
+    send(&cast.api, "", "POST", "/v1/auth/login", &dead, body.clone()).await.json(200);
+    send(&cast.api, "Basic eDp5", "POST", "/v1/auth/login", &[], body).await.json(200);
+}
+
+/// Found in November 2026: an address that was typed on another system was another account.
+#[tokio::test]
+async fn an_address_composed_and_decomposed_is_one_account() {
+    let cast = Cast::new().await;
+    let invite = async |email: &str| {
+        cast.ask("admin", "POST", "/v1/invitations", json!({"email": email, "role": "viewer"})).await
+    };
+    let token = invite("zoe\u{308}@b\u{fc}ro.example").await.json(201)["token"].clone();
+    open(&cast.api, "/v1/auth/register", json!({"token": token, "password": PASSWORD})).await.json(200);
+    for spelling in ["zo\u{eb}@b\u{fc}ro.example", "ZOE\u{308}@bu\u{308}ro.example"] {
+        log_in(&cast.api, spelling).await;
+        assert_eq!(invite(spelling).await.problem(409)["field"], "email");
+    }
 }

@@ -217,6 +217,34 @@ fn a_new_address_or_cookie_leaves_nothing_behind() {
     assert_eq!(register.session_of_cookie(&[2; 32], at(1)), Err(Refusal::SessionEnded));
 }
 
+/// Found in November 2026: an account that was made with a decomposed address was not found under the composed one.
+/// Where both were made, the older has the address, in whatever order they are read.
+#[test]
+fn an_address_is_of_one_account_however_it_was_stored() {
+    let account = |name: &str, email: &str, created: i64| User {
+        id: user(name),
+        email: Email::parse(email).unwrap(),
+        name: name.to_owned(),
+        password_hash: None,
+        status: UserStatus::Active,
+        versioned: Versioned::new(at(created)),
+    };
+    let (older, newer) = (account("old", "zoe\u{308}@b.example", 1), account("new", "zo\u{eb}@b.example", 2));
+    for order in [[&older], [&newer]] {
+        let register = register(order.map(|it| Record::User(it.clone())));
+        assert_eq!(register.user_by_email("zo\u{eb}@b.example").map(|it| it.id), Some(order[0].id));
+    }
+    for order in [[&older, &newer], [&newer, &older]] {
+        let mut register = register(order.map(|it| Record::User(it.clone())));
+        let holder = |register: &Register| register.user_by_email("zo\u{eb}@b.example").map(|it| it.id);
+        assert_eq!(holder(&register), Some(older.id));
+        register.apply(Record::User(User { name: "renamed".to_owned(), ..newer.clone() }));
+        register.apply(Record::User(User { email: Email::parse("new@b.example").unwrap(), ..newer.clone() }));
+        assert_eq!(holder(&register), Some(older.id), "what the other does takes nothing away");
+        assert_eq!(register.user_by_email("new@b.example").map(|it| it.id), Some(newer.id));
+    }
+}
+
 fn register_session(id: &SessionId) -> Session {
     register(members()).session(*id).unwrap().clone()
 }

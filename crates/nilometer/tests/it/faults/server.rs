@@ -236,7 +236,8 @@ impl Log {
         #[expect(clippy::disallowed_methods, reason = "our own server's log")]
         let lines = BufReader::new(errors).lines();
         for line in lines.map_while(Result::ok) {
-            let address = line.split_once("listening on http://").map(|(_, rest)| rest.split([' ', '"']).next());
+            let url = line.split_once("listening on ").and_then(|(_, url)| url.split_once("://"));
+            let address = url.map(|(_, rest)| rest.split([' ', '"']).next());
             let mut state = self.state.lock();
             state.address = state.address.or_else(|| address.flatten()?.parse().ok());
             state.lines.push(line);

@@ -52,7 +52,7 @@ async fn i8_the_twin_keeps_an_audit_log() -> Result<(), PortError> {
 async fn handles_of_one_twin_see_what_the_others_store() -> Result<(), PortError> {
     let one = MemoryCatalog::new();
     let other = one.reopen();
-    one.ensure_tenants(&[scope("a").tenant().clone()], Timestamp::MIN).await?;
+    one.ensure_tenants(&[scope("a").tenant().clone()], Timestamp::MIN, &Cause::server()).await?;
     assert_eq!(other.tenants().await?.len(), 1);
     assert_eq!((one.calls(), other.calls()), (1, 1));
     Ok(())

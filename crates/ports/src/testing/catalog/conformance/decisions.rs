@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::access::audit::Cause;
 use domain::access::record::Workspace;
 use domain::calendar::{WeekStart, Zone};
 use domain::quota::{
@@ -29,9 +30,9 @@ pub async fn catalog_conformance<P: Place<dyn Catalog>>(new_place: impl Fn() -> 
 async fn tenants_are_created_once(place: &impl Place<dyn Catalog>) -> Result<(), PortError> {
     let store = place.open().await?;
     assert_eq!(store.tenants().await?, []);
-    store.ensure_tenants(&[], at(1)).await?;
-    store.ensure_tenants(&[tenant("b"), tenant("a"), tenant("b")], at(1)).await?;
-    store.ensure_tenants(&[tenant("ä"), tenant("a")], at(2)).await?;
+    store.ensure_tenants(&[], at(1), &Cause::server()).await?;
+    store.ensure_tenants(&[tenant("b"), tenant("a"), tenant("b")], at(1), &Cause::server()).await?;
+    store.ensure_tenants(&[tenant("ä"), tenant("a")], at(2), &Cause::server()).await?;
     drop(store);
     let known = |id: &str, created| Workspace::new(tenant(id), id, at(created));
     assert_eq!(place.open().await?.tenants().await?, [known("a", 1), known("b", 1), known("ä", 2)]);

@@ -1,6 +1,6 @@
 //! What every register does.
 
-use domain::access::audit::AuditFilter;
+use domain::access::audit::{AuditEntry, AuditFilter, Cause};
 use domain::access::record::{PasswordReset, Record, Versioned, Workspace};
 use domain::access::removal::Removal;
 
@@ -25,6 +25,7 @@ pub async fn register_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn
     what_has_changed_since_a_revision_is_handed_over(&new_place()).await?;
     many_records_are_handed_over_once(&new_place()).await?;
     tenants_of_the_catalog_are_workspaces(&new_place()).await?;
+    tenants_of_the_catalog_are_in_the_log(&new_place()).await?;
     ids_that_differ_in_case_are_different(&new_place()).await?;
     what_is_unique_is_refused_twice(&new_place()).await?;
     the_use_of_a_key_is_noted_without_a_version(&new_place()).await?;
@@ -126,17 +127,40 @@ async fn many_records_are_handed_over_once(place: &impl Place<dyn WholeCatalog>)
 
 async fn tenants_of_the_catalog_are_workspaces(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
     let store = place.open().await?;
-    store.ensure_tenants(&[tenant("b"), tenant("a")], at(1)).await?;
-    store.ensure_tenants(&[tenant("a")], at(2)).await?;
-    store.ensure_tenants(&[], at(2)).await?;
+    store.ensure_tenants(&[tenant("b"), tenant("a")], at(1), &Cause::server()).await?;
+    store.ensure_tenants(&[tenant("a")], at(2), &Cause::server()).await?;
+    store.ensure_tenants(&[], at(2), &Cause::server()).await?;
     let new = |id: &str, seconds| Workspace::new(tenant(id), id, at(seconds));
     let both = [new("a", 1), new("b", 1)];
     assert_eq!(since(&*store, Revision(0)).await?, (both.map(Record::Workspace).to_vec(), Revision(1)));
     let renamed = workspace("a", 2);
     store.commit(&records(&[Record::Workspace(renamed.clone())])).await?;
-    store.ensure_tenants(&[tenant("a"), tenant("c")], at(3)).await?;
+    store.ensure_tenants(&[tenant("a"), tenant("c")], at(3), &Cause::server()).await?;
     assert_eq!(since(&*store, Revision(2)).await?, (vec![Record::Workspace(new("c", 3))], Revision(3)));
     assert_eq!(store.tenants().await?, [renamed, new("b", 1), new("c", 3)]);
+    Ok(())
+}
+
+/// Found in November 2026: a workspace that came with the configuration or an import was in no log.
+async fn tenants_of_the_catalog_are_in_the_log(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.ensure_tenants(&[tenant("b"), tenant("a"), tenant("b")], at(1), &Cause::server()).await?;
+    store.ensure_tenants(&[tenant("a")], at(2), &Cause::command()).await?;
+    store.ensure_tenants(&[tenant("a"), tenant("c")], at(3), &Cause::command()).await?;
+    let told = |entry: &AuditEntry| {
+        let draft = &entry.draft;
+        (draft.actor.clone(), draft.action.clone(), draft.target.clone(), draft.at)
+    };
+    let made = |actor: &str, id: &str, seconds| {
+        (actor.to_owned(), "workspace.create".to_owned(), format!("workspace:{id}"), at(seconds))
+    };
+    let all = [made("server", "a", 1), made("server", "b", 1), made("command", "c", 3)];
+    let of_server = store.audit_chain(None, 0, 10).await?;
+    assert_eq!(of_server.iter().map(told).collect::<Vec<_>>(), all);
+    for (id, entry) in ["a", "b", "c"].into_iter().zip(&all) {
+        let own = store.audit_chain(Some(&tenant(id)), 0, 10).await?;
+        assert_eq!(own.iter().map(told).collect::<Vec<_>>(), std::slice::from_ref(entry), "{id}");
+    }
     Ok(())
 }
 
