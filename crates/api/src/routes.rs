@@ -8,6 +8,7 @@ mod analytics;
 mod audit;
 mod auth;
 mod customers;
+mod erasures;
 pub(crate) mod docs;
 mod encryption;
 mod events;
@@ -32,8 +33,8 @@ mod windows;
 mod workspaces;
 
 use domain::access::rights::Permission::{
-    ManageEncryption, ManageKeys, ManageMembers, ManageServer, ReadAggregates, ReadAudit, ReadReference, ReadSettings,
-    WriteEvents, WriteSettings,
+    Erase, ManageEncryption, ManageKeys, ManageMembers, ManageServer, ReadAggregates, ReadAudit, ReadReference,
+    ReadSettings, WriteEvents, WriteSettings,
 };
 use utoipa_axum::routes;
 
@@ -111,6 +112,8 @@ fn workspace() -> Routes {
         .with(Needs::Permission(ManageKeys), routes!(keys::secrets, keys::create_secret))
         .with(Needs::Permission(ManageKeys), routes!(keys::revoke_secret))
         .with(Needs::Permission(ReadAudit), routes!(audit::list))
+        .with(Needs::Permission(Erase), routes!(erasures::list, erasures::create))
+        .with(Needs::Permission(Erase), routes!(erasures::one))
 }
 
 fn people() -> Routes {

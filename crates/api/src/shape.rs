@@ -3,6 +3,7 @@
 
 mod access;
 mod account;
+mod erasure;
 mod event;
 mod object;
 mod people;
@@ -19,6 +20,7 @@ pub(crate) use access::{
     ProjectBody, SecretBody, WorkspaceBody, scopes,
 };
 pub(crate) use account::{AccountSampleBody, AccountSummaryBody};
+pub(crate) use erasure::ErasureBody;
 pub use event::{EventBody, shown_properties};
 pub(crate) use live::{LiveBody, TableChangedBody, TableView};
 pub(crate) use object::{Object, given};

@@ -7,6 +7,7 @@ use access::AccessControl;
 use domain::limits::{REFERENCE_BODY_BYTES_MAX, REFERENCE_TEXTS_AT_ONCE_MAX};
 use pipeline::shares::Shares;
 use pipeline::{Gated, Metrics, Pipeline, ReadPorts, Settings};
+use ports::erasures::Erasures;
 use ports::register::AuditLog;
 
 use crate::cache::{AnswerCache, CacheTimes};
@@ -27,6 +28,8 @@ pub struct ApiState {
     pub(crate) access: Arc<AccessControl>,
     /// The audit log, behind the gate.
     pub(crate) audit: Gated<dyn AuditLog>,
+    /// Where events are erased.
+    pub(crate) erasures: Arc<dyn Erasures>,
     /// What the cookie of a session is called.
     pub(crate) cookie: SessionCookie,
     /// Who may read the server's own metrics.
@@ -66,6 +69,8 @@ pub struct ApiParts<'s> {
     pub settings: Arc<Settings>,
     /// Who may do what.
     pub access: Arc<AccessControl>,
+    /// Where events are erased.
+    pub erasures: Arc<dyn Erasures>,
     /// Where metrics are counted.
     pub metrics: Arc<Metrics>,
     /// How long answers are given again.
@@ -81,7 +86,8 @@ pub struct ApiParts<'s> {
 impl ApiState {
     /// The state of one server.
     pub fn new(parts: ApiParts<'_>) -> Arc<Self> {
-        let ApiParts { pipeline, reads, settings, access, metrics, cache, cookie, metrics_readers, secret } = parts;
+        let ApiParts { pipeline, reads, settings, access, erasures, metrics, cache, cookie, metrics_readers, secret } =
+            parts;
         let bytes = pipeline.limits().body_bytes_max.saturating_mul(BODIES_IN_FLIGHT);
         let (body_bytes, unproven_body_bytes) = (Shares::new(bytes as u64), Shares::new(bytes as u64 / 2));
         let table_bytes = Shares::first_come((REFERENCE_BODY_BYTES_MAX * REFERENCE_TEXTS_AT_ONCE_MAX) as u64);
@@ -93,6 +99,7 @@ impl ApiState {
             settings,
             access,
             audit,
+            erasures,
             cookie,
             metrics_readers,
             metrics,

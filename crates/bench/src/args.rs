@@ -36,6 +36,8 @@ pub(super) enum BenchCommand {
     Live(LiveArgs),
     /// Time the restart after a crash with events that were never flushed
     Restart(RestartArgs),
+    /// Time the erasure of a customer, and what it does to the events that arrive meanwhile
+    Erase(EraseArgs),
     /// Measure what it costs to know who asks: keys, tokens, logins, memory; exits with 1 when a bound is broken
     Auth(AuthArgs),
     /// Measure what limits and quotas cost, and how a quiet workspace fares beside one that floods
@@ -167,6 +169,20 @@ impl IngestArgs {
             visibility: self.visibility,
         }
     }
+}
+
+/// Time an erasure.
+#[derive(Debug, Args)]
+pub(super) struct EraseArgs {
+    /// Data folder; without it a new folder in the current one, removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Events stored before
+    #[arg(long, value_name = "N", default_value_t = 5_000_000)]
+    pub(super) events: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Time the reading routes.

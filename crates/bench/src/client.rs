@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use domain::time::{MICROS_PER_HOUR, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::http::connection::{Connection, Target};
@@ -125,6 +125,25 @@ impl Client {
         let page = self.json("/v1/events?limit=1").await?;
         let row = rows(&page)?.first().context("the server holds no event")?;
         Timestamp::parse(text(row, "time")?).context("event has an unreadable time")
+    }
+
+    /// Erases a customer, and returns how many events went when all is done.
+    pub(super) async fn erase(&mut self, customer: &str) -> anyhow::Result<u64> {
+        let body = json!({"kind": "customer", "id": customer}).to_string();
+        let response = self.connection.post("/v1/erasures", &body).await?;
+        let answer = String::from_utf8_lossy(self.connection.body(&response)).into_owned();
+        ensure!(response.status == 202, "an erasure was answered {}: {answer}", response.status);
+        let asked: Value = serde_json::from_str(&answer).context("an erasure was answered no JSON")?;
+        let path = format!("/v1/erasures/{}", text(&asked, "id")?);
+        let since = Stopwatch::start();
+        loop {
+            let report = self.json(&path).await?;
+            if text(&report, "status")? == "done" {
+                return report["gone"]["events"].as_u64().context("the report has no gone.events");
+            }
+            ensure!(since.elapsed() < APPLIED_WITHIN, "not erased after {} s: {report}", APPLIED_WITHIN.as_secs());
+            sleep(POLL_PAUSE).await;
+        }
     }
 
     /// The first event that a listing gives.

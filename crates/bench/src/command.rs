@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use super::args::{BenchArgs, BenchCommand};
 use super::inside::Inside;
-use super::{analytics, auth, encryption, fairness, ingest, live, pair, query, restart, suite};
+use super::{analytics, auth, encryption, erase, fairness, ingest, live, pair, query, restart, suite};
 
 /// Runs the benchmark that `args` name and prints what it found; `inside` is what no request reaches.
 ///
@@ -31,6 +31,7 @@ async fn measure(command: BenchCommand, inside: &impl Inside) -> anyhow::Result<
         BenchCommand::Analytics(args) => analytics::run(args).await,
         BenchCommand::Live(args) => live::run(args).await,
         BenchCommand::Restart(args) => restart::run(args).await,
+        BenchCommand::Erase(args) => erase::run(args).await,
         BenchCommand::Auth(args) => auth::run(args, inside).await,
         BenchCommand::Fairness(args) => fairness::run(args).await,
         BenchCommand::Encryption(args) => encryption::run(args).await,

@@ -22,6 +22,7 @@ mod process;
 mod analytics;
 mod live;
 mod restart;
+mod erase;
 mod measure;
 mod pair;
 mod inside;

@@ -4,26 +4,34 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
+use domain::access::audit::{
+    AuditDraft, AuditEntry, AuditFilter, AuditHead, ERASURE_ACTION, SALT_BYTES, WORKSPACE_ERASURE_ACTION, split_target,
+};
 use domain::limits::PAGE_BYTES_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use futures::TryStreamExt;
 use ports::register::AuditLog;
 use ports::{ErrorKind, PortError, held};
-use sea_orm::sea_query::OnConflict;
+use ring::rand::{SecureRandom, SystemRandom};
+use sea_orm::sea_query::{Condition, Expr, OnConflict, UnionType};
 use sea_orm::{
     ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, InsertMany, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Select,
+    QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo, UpdateMany,
 };
 use sqlite::Failure;
 
 use crate::entities::audit_entry::{self, Column, Entity};
-use crate::entities::audit_head;
 use crate::entities::columns::{workspace, workspace_text};
+use crate::entities::{audit_detail, audit_head};
 use crate::sqlite_catalog::SqliteCatalog;
 
 const READ: &str = "read the audit log in";
+/// Details that are looked through at once.
+const DETAILS_AT_ONCE: u64 = 1_000;
+
+/// Entries, each with its detail.
+pub(crate) type Detailed = SelectTwo<Entity, audit_detail::Entity>;
 
 #[async_trait]
 impl AuditLog for SqliteCatalog {
@@ -71,7 +79,7 @@ impl AuditLog for SqliteCatalog {
 impl SqliteCatalog {
     /// Reads a page. The database goes on with what the caller gives up, so what the caller holds stays until it has
     /// ended.
-    async fn page(&self, wanted: Select<Entity>) -> Result<Vec<AuditEntry>, PortError> {
+    async fn page(&self, wanted: Detailed) -> Result<Vec<AuditEntry>, PortError> {
         let (readers, held) = (self.file.readers().clone(), held::current());
         let reading = tokio::spawn(async move {
             let _held = held;
@@ -81,22 +89,22 @@ impl SqliteCatalog {
         read.map_err(|failure| self.file.failed(READ, failure))
     }
 
-    async fn entries(&self, wanted: Select<Entity>) -> Result<Vec<AuditEntry>, PortError> {
+    async fn entries(&self, wanted: Detailed) -> Result<Vec<AuditEntry>, PortError> {
         let rows = wanted.all(self.file.readers()).await.map_err(Failure::from);
-        let entries =
-            rows.and_then(|rows| rows.into_iter().map(audit_entry::Model::into_entry).collect::<Result<Vec<_>, _>>());
+        let entry = |(row, detail): (audit_entry::Model, _)| row.into_entry(detail);
+        let entries = rows.and_then(|rows| rows.into_iter().map(entry).collect::<Result<Vec<_>, _>>());
         entries.map_err(|failure| self.file.failed(READ, failure))
     }
 }
 
 /// Entries up to the one with which they are as long as a page may be. Rows behind it are not read.
-async fn page_of(readers: &DatabaseConnection, wanted: Select<Entity>) -> Result<Vec<AuditEntry>, Failure> {
+async fn page_of(readers: &DatabaseConnection, wanted: Detailed) -> Result<Vec<AuditEntry>, Failure> {
     let mut rows = wanted.stream(readers).await?;
     let (mut entries, mut bytes) = (Vec::new(), 0);
     while bytes < PAGE_BYTES_MAX
-        && let Some(row) = rows.try_next().await?
+        && let Some((row, detail)) = rows.try_next().await?
     {
-        let entry = row.into_entry()?;
+        let entry = row.into_entry(detail)?;
         bytes += entry.bytes();
         entries.push(entry);
     }
@@ -124,10 +132,11 @@ pub(crate) async fn append(transaction: &DatabaseTransaction, drafts: &[AuditDra
             Some(head) => *head,
             None => head_of(transaction, &chain).await?,
         };
-        let entry = AuditEntry::after(head, draft.clone());
+        let entry = AuditEntry::after(head, draft.clone(), salt()?);
         heads.insert(chain, entry.head());
-        let row = audit_entry::Model::new(entry)?.into_active_model();
-        Entity::insert(row).exec_without_returning(transaction).await?;
+        let (entry, detail) = audit_entry::Model::new(entry)?;
+        Entity::insert(entry.into_active_model()).exec_without_returning(transaction).await?;
+        audit_detail::Entity::insert(detail.into_active_model()).exec_without_returning(transaction).await?;
     }
     for (chain, head) in heads {
         note_head(audit_head::Model::new(chain, head)?).exec_without_returning(transaction).await?;
@@ -135,12 +144,64 @@ pub(crate) async fn append(transaction: &DatabaseTransaction, drafts: &[AuditDra
     Ok(())
 }
 
+/// What makes the hash of a detail say nothing about it.
+fn salt() -> Result<[u8; SALT_BYTES], Failure> {
+    let mut salt = [0; SALT_BYTES];
+    let filled = SystemRandom::new().fill(&mut salt);
+    filled.map_err(|_| std::io::Error::other("the operating system gave no randomness"))?;
+    Ok(salt)
+}
+
+/// Removes the details of a chain that `takes` names: erased by the chain's last entry about an erasure. Without such an
+/// entry all stay. Returns how many went.
+pub(crate) async fn erase_details(
+    transaction: &DatabaseTransaction,
+    workspace: Option<&TenantId>,
+    takes: impl Fn(&AuditEntry) -> bool,
+) -> Result<u64, Failure> {
+    let chain = workspace_text(workspace);
+    let Some(by) = last_erasure(&chain).one(transaction).await? else { return Ok(0) };
+    let (mut last, mut erased) = (0, 0);
+    loop {
+        let rows = details_after(&chain, last).all(transaction).await?;
+        let Some((row, _)) = rows.last() else { return Ok(erased) };
+        last = row.seq;
+        for (row, detail) in rows {
+            let Some(detail) = detail else { continue };
+            if takes(&row.clone().into_entry(Some(detail))?) {
+                audit_detail::Entity::delete_by_id((chain.clone(), row.seq)).exec(transaction).await?;
+                note_erased(&row, by.seq).exec(transaction).await?;
+                erased += 1;
+            }
+        }
+    }
+}
+
+/// The newest entry of a chain about an erasure.
+pub(crate) fn last_erasure(chain: &str) -> Select<Entity> {
+    let actions = [ERASURE_ACTION, WORKSPACE_ERASURE_ACTION];
+    let action = if chain.is_empty() { actions[1] } else { actions[0] };
+    last_of(chain).filter(Column::Action.eq(action))
+}
+
+/// The first entries behind one of them.
+pub(crate) fn details_after(chain: &str, after: i64) -> Detailed {
+    let entries = Entity::find().filter(Column::Chain.eq(chain)).filter(Column::Seq.gt(after));
+    let entries = entries.filter(Column::DetailHash.is_not_null()).filter(Column::ErasedBy.is_null());
+    entries.order_by_asc(Column::Seq).limit(DETAILS_AT_ONCE).find_also_related(audit_detail::Entity)
+}
+
+/// The statement that notes by which entry's erasure a detail has gone.
+pub(crate) fn note_erased(entry: &audit_entry::Model, by: i64) -> UpdateMany<Entity> {
+    let update = Entity::update_many().filter(Column::Chain.eq(&*entry.chain)).filter(Column::Seq.eq(entry.seq));
+    update.col_expr(Column::ErasedBy, Expr::value(by))
+}
+
 /// The head of a chain. Nothing is chained to a head that is not the last entry.
 async fn head_of(transaction: &DatabaseTransaction, chain: &str) -> Result<AuditHead, Failure> {
     let noted = audit_head::Entity::find_by_id(chain).one(transaction).await?;
     let noted = noted.map(|row| row.head()).transpose()?.unwrap_or_default();
-    let last = last_of(chain).one(transaction).await?.map(audit_entry::Model::into_entry).transpose()?;
-    let last = last.map_or_else(AuditHead::default, |entry| entry.head());
+    let last = last_of(chain).one(transaction).await?.map(|row| row.head()).transpose()?.unwrap_or_default();
     if noted == last {
         Ok(noted)
     } else {
@@ -149,7 +210,7 @@ async fn head_of(transaction: &DatabaseTransaction, chain: &str) -> Result<Audit
 }
 
 /// The newest entries of a chain that fit.
-pub(crate) fn newest(workspace: Option<&TenantId>, filter: &AuditFilter, limit: usize) -> Select<Entity> {
+pub(crate) fn newest(workspace: Option<&TenantId>, filter: &AuditFilter, limit: usize) -> Detailed {
     let AuditFilter { actor, action, target, from, to, before } = filter;
     let before = before.map(|before| i64::try_from(before).unwrap_or(i64::MAX));
     // Numbers follow the time, but not strictly. Were the time asked for of the entries themselves, one in the past
@@ -158,11 +219,25 @@ pub(crate) fn newest(workspace: Option<&TenantId>, filter: &AuditFilter, limit: 
     of_chain(workspace)
         .apply_if(actor.as_ref(), |select, actor| select.filter(Column::Actor.eq(actor)))
         .apply_if(action.as_ref(), |select, action| select.filter(Column::Action.eq(action)))
-        .apply_if(target.as_ref(), |select, target| select.filter(Column::Target.eq(target)))
+        .apply_if(target.as_ref(), |select, target| select.filter(of_target(workspace, target)))
         .apply_if(before, |select, before| select.filter(Column::Seq.lt(before)))
         .apply_if(numbers, |select, numbers| select.filter(Column::Seq.in_subquery(numbers)))
         .order_by_desc(Column::Seq)
         .limit(rows(limit))
+        .find_also_related(audit_detail::Entity)
+}
+
+/// Entries on this target. One with a name of its own is whole in the detail, or in an entry of format 1.
+fn of_target(workspace: Option<&TenantId>, target: &str) -> Condition {
+    if split_target(target).1.is_none() {
+        return Condition::all().add(Column::Target.eq(target));
+    }
+    let whole = of_chain(workspace).select_only().column(Column::Seq).filter(Column::Target.eq(target));
+    let named = audit_detail::Entity::find().select_only().column(audit_detail::Column::Seq);
+    let named = named.filter(audit_detail::Column::Chain.eq(workspace_text(workspace)));
+    let named = named.filter(audit_detail::Column::Target.eq(target)).into_query();
+    let either = whole.into_query().union(UnionType::Distinct, named).to_owned();
+    Condition::all().add(Column::Seq.in_subquery(either))
 }
 
 fn numbers_of_time(workspace: Option<&TenantId>, from: Option<Timestamp>, to: Option<Timestamp>) -> Select<Entity> {
@@ -174,9 +249,13 @@ fn numbers_of_time(workspace: Option<&TenantId>, from: Option<Timestamp>, to: Op
 }
 
 /// The oldest entries of a chain behind one of them.
-pub(crate) fn oldest(workspace: Option<&TenantId>, after: u64, limit: usize) -> Select<Entity> {
+pub(crate) fn oldest(workspace: Option<&TenantId>, after: u64, limit: usize) -> Detailed {
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    of_chain(workspace).filter(Column::Seq.gt(after)).order_by_asc(Column::Seq).limit(rows(limit))
+    of_chain(workspace)
+        .filter(Column::Seq.gt(after))
+        .order_by_asc(Column::Seq)
+        .limit(rows(limit))
+        .find_also_related(audit_detail::Entity)
 }
 
 fn of_chain(workspace: Option<&TenantId>) -> Select<Entity> {

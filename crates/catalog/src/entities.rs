@@ -24,4 +24,5 @@ pub(crate) mod creation;
 pub(crate) mod customer_profile;
 pub(crate) mod register_revision;
 pub(crate) mod audit_entry;
+pub(crate) mod audit_detail;
 pub(crate) mod audit_head;

@@ -9,6 +9,7 @@ mod register;
 mod registered_keys;
 mod rates;
 mod encryption;
+mod audit_detail;
 
 use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
@@ -18,7 +19,7 @@ use sqlite::{Failure, Schema};
 use changes::Changes;
 
 /// All steps in order.
-pub(crate) const STEPS: [Step; 8] = [
+pub(crate) const STEPS: [Step; 9] = [
     Step { name: "c0001_catalog", changes: catalog::tables },
     Step { name: "c0002_min_time", changes: catalog::min_time },
     Step { name: "c0003_register", changes: register::changes },
@@ -27,6 +28,7 @@ pub(crate) const STEPS: [Step; 8] = [
     Step { name: "c0006_rates", changes: rates::changes },
     Step { name: "c0007_encryption", changes: encryption::changes },
     Step { name: "c0008_quotas", changes: quotas::tables },
+    Step { name: "c0009_audit_detail", changes: audit_detail::changes },
 ];
 
 /// One step: what it is called in the file, and its statements. They run in one transaction.

@@ -40,6 +40,18 @@ pub(crate) async fn carry(
     Ok(())
 }
 
+/// Leaves no quota of a customer.
+pub(crate) async fn forget_customer(
+    transaction: &DatabaseTransaction,
+    tenant: &TenantId,
+    customer: &str,
+) -> Result<(), Failure> {
+    use quota::{Column, Entity};
+    let mine = Entity::delete_many().filter(Column::Tenant.eq(tenant.as_str()));
+    mine.filter(Column::Customer.eq(customer)).exec(transaction).await?;
+    Ok(())
+}
+
 /// Replaces a quota by its next version.
 pub(crate) async fn replace(transaction: &DatabaseTransaction, row: quota::Model) -> Result<(), Failure> {
     use quota::{Column, Entity};

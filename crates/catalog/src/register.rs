@@ -4,34 +4,54 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use domain::access::audit::Cause;
+use domain::access::audit::{AuditDraft, AuditEntry, Cause};
 use domain::access::ids::KeyId;
 use domain::access::record::{Creation, CustomerProfile, PasswordReset, Record, Workspace};
 use domain::access::removal::Removal;
+use domain::erasure::Subject;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use ports::PortError;
 use ports::register::{Register, RegisterCommit, Revision};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DeleteMany, EntityTrait, FromQueryResult, InsertMany, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DeleteMany, EntityTrait, FromQueryResult, InsertMany,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, Statement, UpdateMany,
 };
 use sqlite::{Failure, signed, unsigned};
 
-use crate::audit;
 use crate::entities::row::{self, Row};
 use crate::entities::{
     api_key, app_user, creation, customer_profile, data_key, encryption_rules, invitation, membership, password_reset,
     project, register_revision, session, signing_secret, tenant, token_key,
 };
 use crate::sqlite_catalog::SqliteCatalog;
+use crate::{audit, quotas};
 
 /// Rows that are read at once. A row takes many times the memory of what is made of it, and SQLite's allocator gives
 /// little of that back.
 pub(crate) const PAGE_ROWS: u64 = 250;
+const FORGET: &str = "forget what was erased in";
 /// Customers that one statement asks for.
 const CUSTOMERS_AT_ONCE: usize = 500;
+
+/// The tables whose rows are a workspace's own and go with it.
+const OF_WORKSPACES: [&str; 14] = [
+    "api_key",
+    "creation",
+    "customer_profile",
+    "data_key",
+    "encryption_rules",
+    "invitation",
+    "membership",
+    "project",
+    "quota",
+    "quota_calendar",
+    "reference_table",
+    "signing_secret",
+    "tenant_settings",
+    "wanted_zone",
+];
 
 #[async_trait]
 impl Register for SqliteCatalog {
@@ -74,6 +94,49 @@ impl Register for SqliteCatalog {
 
     fn poisoned(&self) -> Option<String> {
         self.file.poisoned().map(str::to_owned)
+    }
+
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError> {
+        let forget = async |transaction: &DatabaseTransaction| {
+            if !entry.is_of_erasure() {
+                return Err(Failure::unacceptable("the audit entry is not about an erasure"));
+            }
+            audit::append_one(transaction, scope.tenant(), entry).await?;
+            if let Subject::Customer(customer) = subject {
+                let id = (scope.tenant().as_str().to_owned(), customer.clone());
+                customer_profile::Entity::delete_by_id(id).exec(transaction).await?;
+                quotas::forget_customer(transaction, scope.tenant(), customer).await?;
+            }
+            if *subject != Subject::Workspace {
+                let own = |known: &AuditEntry| known.draft.is_of_erasure();
+                let takes = |known: &AuditEntry| !own(known) && known.draft.may_tell_of(subject);
+                audit::erase_details(transaction, Some(scope.tenant()), takes).await?;
+            }
+            Ok(())
+        };
+        self.write(FORGET, forget).await?;
+        if *subject == Subject::Workspace { Ok(()) } else { self.file.scrub(FORGET).await }
+    }
+
+    async fn forget_workspace(&self, scope: &TenantScope) -> Result<(), PortError> {
+        let forget = async |transaction: &DatabaseTransaction| {
+            let mut removed = 0;
+            for table in OF_WORKSPACES {
+                let sql = format!("DELETE FROM {table} WHERE tenant = ?");
+                let delete = Statement::from_sql_and_values(DbBackend::Sqlite, sql, [scope.tenant().as_str().into()]);
+                removed += transaction.execute_raw(delete).await?.rows_affected();
+            }
+            removed += audit::erase_details(transaction, Some(scope.tenant()), |_| true).await?;
+            if removed > 0 {
+                let takes = |known: &AuditEntry| known.draft.tells_of_workspace(scope.tenant());
+                audit::erase_details(transaction, None, takes).await?;
+            }
+            Ok(removed)
+        };
+        if self.write(FORGET, forget).await? > 0 {
+            self.file.scrub(FORGET).await?;
+        }
+        Ok(())
     }
 
     async fn customer_profiles(

@@ -167,7 +167,11 @@ impl<'c> Checked<'c> {
     pub fn payload_hash_by(&self, rule: HashRule) -> PayloadHash {
         match rule {
             HashRule::Sealed => self.sealing.sealed_hash(self.payload),
-            HashRule::Written | HashRule::RequestBody | HashRule::SealedRequestBody => self.payload,
+            HashRule::Written
+            | HashRule::RequestBody
+            | HashRule::SealedRequestBody
+            | HashRule::Erased
+            | HashRule::ErasedFirst => self.payload,
             HashRule::EncodedBody => self.first_payload_hash(),
         }
     }

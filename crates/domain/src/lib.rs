@@ -21,6 +21,7 @@ pub mod aggregate;
 pub mod window;
 pub mod rollup;
 pub mod retention;
+pub mod erasure;
 pub mod calendar;
 pub mod quota;
 pub mod users;

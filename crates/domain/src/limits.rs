@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::rate::ServerRates;
 use crate::time::Timestamp;
 
+/// Erasures that one workspace may ask for.
+pub const ERASURES_MAX: usize = 10_000;
+
 /// Longest event id, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 256;
 /// Longest source of a `CloudEvent`, in bytes.

@@ -23,6 +23,11 @@ pub enum HashRule {
     Sealed = 3,
     /// As [`HashRule::RequestBody`], and then under such a key.
     SealedRequestBody = 4,
+    /// Nothing is left to be compared: the event was erased.
+    Erased = 5,
+    /// As [`HashRule::Erased`], of an event that was taken with a hash by [`HashRule::EncodedBody`]. Nothing tells it from
+    /// a `CloudEvent` any more whose own id is the same.
+    ErasedFirst = 6,
 }
 
 impl HashRule {
@@ -34,6 +39,8 @@ impl HashRule {
             2 => Some(Self::RequestBody),
             3 => Some(Self::Sealed),
             4 => Some(Self::SealedRequestBody),
+            5 => Some(Self::Erased),
+            6 => Some(Self::ErasedFirst),
             _ => None,
         }
     }
@@ -41,6 +48,11 @@ impl HashRule {
     /// Its number.
     pub const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Whether nothing but that is known of the event.
+    pub const fn is_erased(self) -> bool {
+        matches!(self, Self::Erased | Self::ErasedFirst)
     }
 
     /// Whether it hashes whole requests, and no events.
@@ -59,6 +71,24 @@ pub struct PayloadHash {
 }
 
 impl PayloadHash {
+    /// What is kept of an event that was erased.
+    pub const ERASED: Self = Self { rule: HashRule::Erased, hash: 0 };
+
+    /// What is kept of the event with this hash when it is erased.
+    #[must_use]
+    pub const fn erased(self) -> Self {
+        match self.rule {
+            HashRule::EncodedBody | HashRule::ErasedFirst => Self { rule: HashRule::ErasedFirst, hash: 0 },
+            _ => Self::ERASED,
+        }
+    }
+
+    /// Whether an earlier release that saw an id with this hash saw the event for which it would have made `former`: the
+    /// same one, or one that was erased, of which nothing else is left.
+    pub fn is_of_former(self, former: Self) -> bool {
+        self == former || self.rule == HashRule::ErasedFirst
+    }
+
     /// Whether the two are certainly of different payloads. Hashes of different rules tell nothing.
     pub fn contradicts(self, other: Self) -> bool {
         self.rule == other.rule && self.hash != other.hash
@@ -159,5 +189,23 @@ mod tests {
             assert_ne!(hash(&whole), hash(&other), "{other:?}");
         }
         assert_ne!(hash(&whole), PayloadHasher::new(&[8; 16]).written(&whole), "the secret counts");
+    }
+
+    #[test]
+    fn an_erased_event_of_an_earlier_release_is_still_told_from_one_of_a_later() {
+        let first = PayloadHash { rule: HashRule::EncodedBody, hash: 3 };
+        let other = PayloadHash { hash: 4, ..first };
+        assert!(first.is_of_former(first) && !other.is_of_former(first));
+        let erased = first.erased();
+        assert!(erased.is_of_former(first) && erased.is_of_former(other), "nothing tells which it was");
+        assert_eq!(erased.erased(), erased);
+        for rule in [HashRule::Written, HashRule::Sealed] {
+            let erased = PayloadHash { rule, hash: 3 }.erased();
+            assert_eq!(erased, PayloadHash::ERASED);
+            assert!(!erased.is_of_former(first), "a CloudEvent was never known by that id");
+        }
+        for code in 0..=u8::MAX {
+            assert!(HashRule::of_code(code).is_none_or(|rule| rule.code() == code));
+        }
     }
 }

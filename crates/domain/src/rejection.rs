@@ -44,6 +44,8 @@ pub enum RejectCode {
     EncryptedValue,
     /// The properties could not be encrypted.
     NotEncrypted,
+    /// Its user or customer was erased, and is not to come again.
+    Erased,
     /// The event would go over a hard quota.
     QuotaExceeded,
     /// What would be a warning, in a request that asks to be strict.
@@ -52,7 +54,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// All codes that need no strict request.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidJson,
         Self::InvalidRow,
         Self::InvalidType,
@@ -71,6 +73,7 @@ impl RejectCode {
         Self::CardinalityLimit,
         Self::EncryptedValue,
         Self::NotEncrypted,
+        Self::Erased,
         Self::QuotaExceeded,
     ];
 
@@ -95,6 +98,7 @@ impl RejectCode {
             Self::CardinalityLimit => "cardinality_limit",
             Self::EncryptedValue => "encrypted_value",
             Self::NotEncrypted => "not_encrypted",
+            Self::Erased => "erased",
             Self::QuotaExceeded => "quota_exceeded",
             Self::Strict(warning) => warning.as_str(),
         }

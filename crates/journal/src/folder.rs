@@ -70,6 +70,16 @@ impl Folder {
         Ok(())
     }
 
+    /// The first record of the oldest segment.
+    pub(crate) fn first(&self) -> Option<Seq> {
+        self.segments.lock().first().copied()
+    }
+
+    /// Whether the segment that is written to begins behind this record.
+    pub(crate) fn last_begins_after(&self, seq: Seq) -> bool {
+        self.segments.lock().last().is_none_or(|last| *last > seq)
+    }
+
     /// Bytes that may still be written.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         self.vfs.free_bytes(&self.dir)

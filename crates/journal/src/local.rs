@@ -140,6 +140,18 @@ impl OrderedJournal for LocalJournal {
     async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
         self.folder.trim(flushed)
     }
+
+    async fn part_after(&self, through: Seq) -> Result<(), PortError> {
+        if self.folder.last_begins_after(through) {
+            return Ok(());
+        }
+        let answer = self.queue.part()?;
+        answer.await.unwrap_or_else(|_| Err(append_error(ErrorKind::Poisoned)))
+    }
+
+    fn first_kept(&self) -> Seq {
+        self.folder.first().unwrap_or(self.queue.last_durable().next())
+    }
 }
 
 impl Drop for LocalJournal {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::position::{RecordId, Seq};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use ports::journal::{Backlog, Delivery, JournalHealth};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{Notify, oneshot, watch};
@@ -63,8 +63,10 @@ struct State {
     refused_bytes: Option<u64>,
     /// Bytes that have to be written before the first record, because there was no room at the opening.
     put_off_bytes: Option<u64>,
-    /// Who waits until they are.
+    /// Who waits until they are, or until a segment is begun.
     settling: Vec<oneshot::Sender<Result<(), PortError>>>,
+    /// Whether the next record begins a segment.
+    parting: bool,
     poison: Option<String>,
     closed: bool,
 }
@@ -114,6 +116,7 @@ impl Queue {
             refused_bytes: None,
             put_off_bytes: None,
             settling: Vec::new(),
+            parting: false,
             poison: None,
             closed: false,
         };
@@ -135,10 +138,26 @@ impl Queue {
 
     /// Asks the writer for what was put off. `None` when nothing is.
     pub(crate) fn settle(&self) -> Result<Option<oneshot::Receiver<Result<(), PortError>>>, PortError> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.put_off_bytes.is_none() {
             return Ok(None);
         }
+        self.ask(state).map(Some)
+    }
+
+    /// Asks the writer to begin a segment.
+    pub(crate) fn part(&self) -> Result<oneshot::Receiver<Result<(), PortError>>, PortError> {
+        let mut state = self.state.lock();
+        state.parting = true;
+        self.ask(state)
+    }
+
+    /// For the writer: whether a segment is to be begun. It is asked for until it was.
+    pub(crate) fn is_parting(&self) -> bool {
+        self.state.lock().parting
+    }
+
+    fn ask(&self, mut state: MutexGuard<'_, State>) -> Result<oneshot::Receiver<Result<(), PortError>>, PortError> {
         if let Some(reason) = &state.poison {
             return Err(append_error(ErrorKind::Poisoned).because(reason.clone()));
         }
@@ -149,7 +168,7 @@ impl Queue {
         state.settling.push(waiter);
         drop(state);
         self.work.notify_one();
-        Ok(Some(answer))
+        Ok(answer)
     }
 
     /// Queues a record; the answer comes when it is durable or has failed.
@@ -205,7 +224,7 @@ impl Queue {
             state.readable.push_back(Delivery { id: seq.into(), payload: pending.payload });
             answers.push((pending.waiter, seq));
         }
-        (state.refused_bytes, state.put_off_bytes) = (None, None);
+        (state.refused_bytes, state.put_off_bytes, state.parting) = (None, None, false);
         let settled = std::mem::take(&mut state.settling);
         drop(state);
         self.readable.notify_one();

@@ -81,6 +81,9 @@ impl Writer {
         let bytes = group.iter().map(|pending| pending.bytes() as u64).sum();
         self.check_space(bytes)?;
         self.renew()?;
+        if self.queue.is_parting() {
+            self.active.take_if(|active| active.has_records());
+        }
         let mut active = self.segment_with_room(bytes)?;
         self.encode(&active, group);
         fail::fail_point!("journal::before_write");

@@ -44,10 +44,22 @@ impl ActiveUsers for EmbeddedLedger {
             let read = planned.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
             if zone_of(&read.snapshot.zones, scope.tenant()) == own {
-                return self.core.read(move |_, cancelled| planned.answer(read, cancelled)).await;
+                let nameless = match query.named_only {
+                    true => self.core.state.read().users.nameless(scope.tenant()),
+                    false => UserSet::default(),
+                };
+                return self.core.read(move |_, cancelled| planned.answer(read, &nameless, cancelled)).await;
             }
         }
         Err(PortError::new(ErrorKind::Unavailable, "count users: the tenant's zone keeps changing"))
+    }
+
+    fn is_estimate(&self, scope: &TenantScope, query: &ActiveUsersQuery) -> bool {
+        let own = self.applied_zone(scope).zone;
+        let is_raw = !ActiveUsersPlan::of(query, &own).raw.is_empty();
+        let erasures = Arc::clone(&self.core.state.read().erasures);
+        let mut erased = erasures.of(scope.tenant()).map(|stored| &stored.erasure);
+        erased.any(|erasure| erasure.gone.events > 0 && (is_raw || erasure.zone != own.name()))
     }
 
     fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {
@@ -133,7 +145,7 @@ impl PlannedQuery {
         MemtableUsers { kept: kept.unwrap_or_default(), raw: self.raw.share(table) }
     }
 
-    fn answer(&self, read: FoundUsers, cancelled: &CancellationToken) -> Result<ByDay, PortError> {
+    fn answer(&self, read: FoundUsers, nameless: &UserSet, cancelled: &CancellationToken) -> Result<ByDay, PortError> {
         let ConsistentRead { snapshot, stored, active, counts_frozen } = read;
         let mut found: ByDay = stored.into_iter().collect();
         let frozen = snapshot.frozen.as_deref().map(|frozen| self.share(frozen));
@@ -146,6 +158,10 @@ impl PlannedQuery {
             self.raw.add_unflushed(&users.raw, cancelled, &mut found)?;
         }
         self.raw.add_segments(&snapshot, cancelled, &mut found)?;
+        if !nameless.is_empty() {
+            found.values_mut().for_each(|users| users.remove(nameless));
+            found.retain(|_, users| !users.is_empty());
+        }
         Ok(found)
     }
 }
@@ -185,7 +201,10 @@ mod tests {
     fn plan(from: &str, to: &str, zone: &str) -> ActiveUsersPlan {
         let range = TimeRange::new(at(from), at(to)).unwrap_or(TimeRange::ALL);
         let zone = Zone::parse(zone).unwrap_or_else(|_| Zone::utc());
-        ActiveUsersPlan::of(&ActiveUsersQuery { range, zone, project: None, kind: None }, &Zone::utc())
+        ActiveUsersPlan::of(
+            &ActiveUsersQuery { range, zone, project: None, kind: None, named_only: false },
+            &Zone::utc(),
+        )
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod counts;
 mod hours;
 mod plan;
 mod points;
+mod residuals;
 mod rows;
 mod scan;
 mod series;

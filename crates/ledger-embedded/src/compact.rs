@@ -17,8 +17,9 @@ use ports::{ErrorKind, PortError};
 use crate::core::Core;
 use crate::dedup::{IdRecord, IdRun, IdRunWriter};
 use crate::flush::RowWriter;
-use crate::merge::{Merge, Run, SumPart, SumStream};
+use crate::merge::{Merge, ResidualStream, Run, SumPart, SumStream};
 use crate::segment::events::{self, EventKeys};
+use crate::segment::residuals::{self, ResidualBuilder};
 use crate::segment::sorted::SortedRows;
 use crate::segment::sums::{self, SumBuilder};
 use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, file_name, io_error, segment_id};
@@ -38,7 +39,14 @@ impl Core {
     pub(crate) async fn merge_due(&self) -> Result<(), PortError> {
         let _merging = self.merging.lock().await;
         loop {
-            let segments = Arc::clone(&self.state.read().segments);
+            let segments = {
+                let state = self.state.read();
+                // What an erasure covers must not be mixed with what came later.
+                if state.erasures.is_pending() {
+                    return Ok(());
+                }
+                Arc::clone(&state.segments)
+            };
             let parts = match due(&segments, self.options.compact_fan_in.max(2), self.options.segment_rows_max) {
                 Some(parts) => parts,
                 None => match self.hiding_much(&segments)? {
@@ -138,6 +146,7 @@ fn write_merged(dir: &SegmentDir, parts: &[Arc<Segment>], floors: &Floors) -> Re
     }
     files.push(merge_sums(dir, &id, parts)?);
     files.push(merge_ids(dir, &id, parts)?);
+    files.extend(merge_residuals(dir, &id, parts)?);
     let time_min = parts.iter().map(|part| part.meta().time_min).min().ok_or_else(missing)?;
     let time_max = parts.iter().map(|part| part.meta().time_max).max().ok_or_else(missing)?;
     Ok(SegmentMeta { id, level, first_seq, last_seq, time_min, time_max, files })
@@ -170,7 +179,7 @@ fn merge_events(
             writer.write(&pending.take())?;
         }
     }
-    if !pending.rows.is_empty() {
+    if !pending.is_empty() {
         writer.write(&pending.take())?;
     }
     let written = writer.finish()?;
@@ -216,18 +225,22 @@ fn kept_of(run: Run<EventKeys>, floors: &MergeFloors<'_>) -> Vec<Run<EventKeys>>
 
 /// Rows of several batches, on their way into one.
 #[derive(Default)]
-struct PendingRows {
+pub(crate) struct PendingRows {
     batches: Vec<RecordBatch>,
     rows: Vec<(usize, usize)>,
     bytes: usize,
 }
 
 impl PendingRows {
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
         self.rows.len() >= BATCH_ROWS || self.batches.len() >= BATCHES_HELD || self.bytes >= BATCH_BYTES
     }
 
-    fn push(&mut self, run: Run<EventKeys>) {
+    pub(crate) fn push(&mut self, run: Run<EventKeys>) {
         let same = |batch: &RecordBatch| Arc::ptr_eq(batch.column(0), run.batch.column(0));
         let at = self.batches.iter().rposition(same).unwrap_or_else(|| {
             self.bytes += run.batch.get_array_memory_size();
@@ -237,7 +250,7 @@ impl PendingRows {
         self.rows.extend(run.rows.map(|row| (at, row)));
     }
 
-    fn take(&mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
+    pub(crate) fn take(&mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
         let batches = std::mem::take(&mut self.batches);
         let merged = interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &self.rows);
         self.rows.clear();
@@ -262,6 +275,26 @@ fn merge_sums(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<File
     }
     writer.write(&rows.finish())?;
     writer.finish()
+}
+
+/// Residuals of one key become one row; no file when no part has any.
+fn merge_residuals(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<Option<FileMeta>, PortError> {
+    if parts.iter().all(|part| part.residuals().is_none()) {
+        return Ok(None);
+    }
+    let unreadable = |why: ParquetError| corrupt(id, why);
+    let mut stream = ResidualStream::open(parts).map_err(unreadable)?;
+    let (schema, properties) = (residuals::schema(), residuals::properties());
+    let mut writer = RowWriter::create(dir, id, FileKind::Residuals, schema, properties)?;
+    let mut rows = ResidualBuilder::default();
+    while let Some((cell, numbers)) = stream.next_cell().map_err(unreadable)? {
+        rows.push(&cell.key(), &numbers);
+        if rows.rows() == BATCH_ROWS {
+            writer.write(&rows.finish())?;
+        }
+    }
+    writer.write(&rows.finish())?;
+    writer.finish().map(Some)
 }
 
 fn merge_ids(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {

@@ -72,10 +72,7 @@ impl Core {
         while !self.stopping.load(Ordering::Acquire) && self.broken.lock().is_none() {
             let done = match merges {
                 false => self.noting_space(self.flush_due().await),
-                true => match self.merge_due().await {
-                    Ok(()) => self.retain_due().await,
-                    failed => failed,
-                },
+                true => self.upkeep_due().await,
             };
             pause = match done {
                 Ok(()) => TICK,
@@ -90,6 +87,13 @@ impl Core {
                 () = self.clock.sleep(pause) => {}
             }
         }
+    }
+
+    /// What is neither flushed nor applied: erasures first, since they wait for no merge.
+    async fn upkeep_due(&self) -> Result<(), PortError> {
+        self.erase_due().await?;
+        self.merge_due().await?;
+        self.retain_due().await
     }
 
     /// Notes whether a flush found room on the disk.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::erasure::SubjectKind;
 use domain::event::{EventId, IdScheme};
 use domain::limits::SERVER_READS_MAX;
 use domain::position::{EventPosition, Position, Seq};
@@ -30,6 +31,7 @@ use vfs::{TEMPORARY_SUFFIX, Vfs};
 
 use crate::core::Core;
 use crate::dedup::{FirstSeen, IdHasher};
+use crate::erasure::{KnownErasures, RefusedSubjects};
 use crate::memtable::{FreshEvent, FreshRecord, Memtable, RequestEntry};
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
@@ -92,6 +94,7 @@ impl EmbeddedLedger {
             zones: Arc::new(found.zones.into_iter().collect()),
             metered: Arc::new(by_tenant(found.metered)),
             recounts: 0,
+            erasures: Arc::new(KnownErasures::new(&found.erasures)),
         };
         let core = Arc::new(Core {
             dir,
@@ -128,7 +131,7 @@ impl EmbeddedLedger {
         self.core.identity
     }
 
-    /// Flushes what is due, merges one group of segments if one is due, drops what is too old:
+    /// Flushes what is due, erases what is asked for, merges segments, drops what is too old:
     /// what the background threads do all the time.
     ///
     /// # Errors
@@ -136,6 +139,7 @@ impl EmbeddedLedger {
     // public for tests: they need one order of steps, without the threads
     pub async fn maintain(&self) -> Result<(), PortError> {
         self.core.flush_due().await?;
+        self.core.erase_due().await?;
         self.core.merge_due().await?;
         self.core.retain_due().await
     }
@@ -250,13 +254,19 @@ impl Core {
         let state = &mut *guard;
         let mut in_record = HashMap::with_capacity(events.len());
         let mut outcomes = Vec::with_capacity(events.len());
+        let erasures = Arc::clone(&state.erasures);
+        let refused = erasures.refused_of(record.tenant);
         for (event, flushed) in events.iter().zip(earlier) {
             let former = || event.former.and_then(|hash| state.active.find_id(hash)).filter(|seen| event.was(seen));
             let known = flushed.or_else(|| state.active.find_id(event.hash)).or_else(former).map(|seen| seen.payload);
             let known = known.or_else(|| in_record.get(&event.hash).copied());
             outcomes.push(match known {
+                Some(payload) if payload.rule.is_erased() => Outcome::Erased,
                 Some(payload) if payload.contradicts(event.identity.payload) => Outcome::Mismatch,
                 Some(_) => Outcome::Duplicate,
+                None if refused.is_some_and(|refused| self.is_refused(refused, record.tenant, event)) => {
+                    Outcome::Refused
+                }
                 None => {
                     in_record.insert(event.hash, event.identity.payload);
                     Outcome::Fresh
@@ -268,6 +278,14 @@ impl Core {
         state.active.fold(record, fresh.map(|(event, _)| event), self.identity.rule, &mut state.users, zone);
         self.cover(state, record.seq);
         outcomes
+    }
+
+    /// Whether an erasure refuses an event that nobody has seen.
+    fn is_refused(&self, refused: &RefusedSubjects, tenant: &TenantId, event: &FreshEvent<'_>) -> bool {
+        let customer = event.event.customer.map(|customer| self.hasher.of_tenant(tenant).hash(customer));
+        refused.is_whole()
+            || event.user.is_some_and(|user| refused.has(SubjectKind::User, user))
+            || customer.is_some_and(|customer| refused.has(SubjectKind::Customer, customer))
     }
 
     /// What memory says of ids, and the files that may know more.
@@ -405,6 +423,14 @@ impl Ledger for EmbeddedLedger {
 
     fn retention_of(&self, scope: &TenantScope) -> TenantNotice {
         self.core.tenant_notice(scope.tenant())
+    }
+
+    fn refuses(&self, scope: &TenantScope, customer: Option<&str>, user: Option<&str>) -> bool {
+        self.core.refuses_subject(scope, customer, user)
+    }
+
+    fn erased_through(&self) -> Seq {
+        self.core.state.read().erasures.erased_through()
     }
 
     async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {

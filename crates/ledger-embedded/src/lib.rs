@@ -18,6 +18,7 @@ mod reading;
 mod flush;
 mod merge;
 mod compact;
+mod erasure;
 mod retention;
 mod retention_run;
 mod received;

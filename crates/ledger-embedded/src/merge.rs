@@ -1,6 +1,7 @@
 //! Reading several sorted files as one: the merge that compaction and verification share. Memory is
 //! one batch per file. Rows come in runs, because neighbouring rows mostly come from one file.
 
+mod residuals;
 mod stream;
 
 use std::ops::Range;
@@ -12,6 +13,7 @@ use parquet::errors::Result;
 use crate::segment::Batches;
 use crate::segment::sorted::SortedRows;
 
+pub(crate) use residuals::ResidualStream;
 pub(crate) use stream::{Sum, SumPart, SumStream};
 
 /// One file being read.

@@ -51,7 +51,12 @@ impl Core {
         }
         self.flush_all().await?;
         let _flushing = self.flushing.lock().await;
-        let segments = Arc::clone(&self.state.read().segments);
+        let (mut segments, erased) = {
+            let state = self.state.read();
+            (Vec::clone(&state.segments), state.erasures.erased_of_customer(tenant, customer))
+        };
+        // What is being erased is not counted any more.
+        segments.retain(|segment| segment.meta().last_seq > erased);
         let of = (tenant.clone(), customer.to_owned());
         let counting = tokio::task::spawn_blocking(move || count(&segments, &of.0, &of.1));
         let counted =

@@ -54,6 +54,12 @@ impl TenantRun {
         Self { days, waits, in_segments: HashMap::new() }
     }
 
+    /// Forgets a tenant of which everything is erased.
+    pub(crate) fn forget(&mut self, tenant: &TenantId) {
+        self.days.remove(tenant);
+        self.waits.remove(tenant);
+    }
+
     /// What a tenant waits for.
     pub(crate) fn wait_of(&self, tenant: &TenantId) -> RetentionWait {
         self.waits.get(tenant).map_or(RetentionWait::NONE, |(wait, _)| *wait)

@@ -8,6 +8,7 @@ mod file;
 pub(crate) mod grain;
 mod lacking;
 mod layout;
+pub(crate) mod residuals;
 pub(crate) mod sorted;
 pub(crate) mod sums;
 
@@ -35,6 +36,7 @@ pub(crate) struct Segment {
     events: Option<ParquetFile>,
     sums: ParquetFile,
     ids: IdRun,
+    residuals: Option<ParquetFile>,
 }
 
 impl Segment {
@@ -57,7 +59,12 @@ impl Segment {
             ParquetFile::open(open(sums)?, &sums::KEYS, &sums::schema()).map_err(|why| corrupt(&sums.name, why))?;
         let ids = required(&meta, file(FileKind::Ids))?;
         let ids = IdRun::open(open(ids)?).map_err(|why| corrupt(&ids.name, why))?;
-        Ok(Self { meta, events, sums, ids })
+        let residuals = file(FileKind::Residuals).map(|file| {
+            ParquetFile::open(open(file)?, &residuals::KEYS, &residuals::schema())
+                .map_err(|why| corrupt(&file.name, why))
+        });
+        let residuals = residuals.transpose()?;
+        Ok(Self { meta, events, sums, ids, residuals })
     }
 
     /// What the manifest says of it.
@@ -78,6 +85,17 @@ impl Segment {
     /// Its ids.
     pub(crate) fn ids(&self) -> &IdRun {
         &self.ids
+    }
+
+    /// Its residuals, if it lost events to an erasure.
+    pub(crate) fn residuals(&self) -> Option<&ParquetFile> {
+        self.residuals.as_ref()
+    }
+
+    /// How often it was written anew since it was flushed or merged.
+    pub(crate) fn rewrites(&self) -> u32 {
+        let written = self.meta.id.rsplit_once(REWRITTEN).and_then(|(_, number)| number.parse().ok());
+        written.unwrap_or(0)
     }
 
     /// The names of its files.
@@ -123,6 +141,14 @@ fn open_checked(vfs: &dyn Vfs, dir: &Path, meta: &FileMeta, deep: bool) -> Resul
 /// Name of the segment of these records at this level; unique, since segments partition the journal.
 pub(crate) fn segment_id(first: Seq, last: Seq, level: u32) -> String {
     format!("{:012x}-{:012x}-{level}", first.0, last.0)
+}
+
+/// What the name of a segment that was written anew has before its number.
+const REWRITTEN: &str = "-r";
+
+/// Name of a segment that takes the place of one whose records and level it has.
+pub(crate) fn rewritten_id(meta: &SegmentMeta, number: u32) -> String {
+    format!("{}{REWRITTEN}{number}", segment_id(meta.first_seq, meta.last_seq, meta.level))
 }
 
 /// Name of a segment's file.

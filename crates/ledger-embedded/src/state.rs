@@ -12,6 +12,7 @@ use hashbrown::{HashMap, HashSet};
 use ports::active_users::VersionedZone;
 
 use crate::dedup::{FirstSeen, IdHash};
+use crate::erasure::KnownErasures;
 use crate::memtable::Memtable;
 use crate::segment::Segment;
 use crate::users::Users;
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) metered: Arc<HashMap<TenantId, HashSet<String>>>,
     /// How often a recount of days was begun or ended; odd while one is being committed.
     pub(crate) recounts: u64,
+    /// What was, or is being, erased.
+    pub(crate) erasures: Arc<KnownErasures>,
 }
 
 /// How far retention reaches. Raw events before a tenant's floor are not shown.
@@ -76,6 +79,7 @@ pub(crate) struct Snapshot {
     pub(crate) floors: Arc<Floors>,
     pub(crate) zones: Arc<HashMap<TenantId, VersionedZone>>,
     pub(crate) recounts: u64,
+    pub(crate) erasures: Arc<KnownErasures>,
 }
 
 impl State {
@@ -89,6 +93,7 @@ impl State {
             floors: Arc::clone(&self.floors),
             zones: Arc::clone(&self.zones),
             recounts: self.recounts,
+            erasures: Arc::clone(&self.erasures),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! records applied alone, so replaying the journal gives them back.
 
 use domain::tenant::TenantId;
-use domain::users::UserNumber;
+use domain::users::{UserNumber, UserSet};
 use hashbrown::{HashMap, HashTable};
 
 use crate::dedup::{IdHash, IdHasher};
@@ -21,6 +21,8 @@ struct Entry {
 pub(crate) struct Users {
     entries: HashTable<Entry>,
     counts: HashMap<TenantId, u32>,
+    /// The numbers of users whose names were erased.
+    nameless: HashMap<TenantId, UserSet>,
 }
 
 impl Users {
@@ -31,11 +33,54 @@ impl Users {
         for (tenant, names) in known {
             let hasher = hasher.of_tenant(tenant);
             let mut numbers = users.of_tenant(tenant);
+            let mut nameless = UserSet::default();
             for name in names {
-                numbers.number(hasher.hash(name));
+                if name.is_empty() {
+                    nameless.insert(numbers.skip());
+                } else {
+                    numbers.number(hasher.hash(name));
+                }
+            }
+            if !nameless.is_empty() {
+                users.nameless.insert(tenant.clone(), nameless);
             }
         }
         users
+    }
+
+    /// How many of a tenant's users are numbered.
+    pub(crate) fn count(&self, tenant: &TenantId) -> u32 {
+        self.counts.get(tenant).copied().unwrap_or(0)
+    }
+
+    /// The number of the user with this hash.
+    pub(crate) fn find(&self, user: IdHash) -> Option<UserNumber> {
+        let hash = pieces(user);
+        let entry = self.entries.find(slot_of(hash), |entry| entry.hash == hash);
+        entry.map(|entry| UserNumber(entry.number))
+    }
+
+    /// Forgets the names of users; their numbers stay taken.
+    pub(crate) fn forget(&mut self, tenant: &TenantId, users: &[(IdHash, UserNumber)]) {
+        let nameless = self.nameless.entry_ref(tenant).or_default();
+        for (hash, number) in users {
+            let hash = pieces(*hash);
+            if let Ok(entry) = self.entries.find_entry(slot_of(hash), |entry| entry.hash == hash) {
+                entry.remove();
+            }
+            nameless.insert(*number);
+        }
+    }
+
+    /// Forgets that a tenant had users, whose names are forgotten.
+    pub(crate) fn forget_tenant(&mut self, tenant: &TenantId) {
+        self.counts.remove(tenant);
+        self.nameless.remove(tenant);
+    }
+
+    /// The numbers of a tenant's users whose names were erased.
+    pub(crate) fn nameless(&self, tenant: &TenantId) -> UserSet {
+        self.nameless.get(tenant).cloned().unwrap_or_default()
     }
 
     /// Numbers the users of one tenant.
@@ -53,6 +98,13 @@ pub(crate) struct Numbers<'u> {
 }
 
 impl Numbers<'_> {
+    /// The next number, for a user whose name is not known any more.
+    fn skip(&mut self) -> UserNumber {
+        let number = *self.count;
+        *self.count = number.saturating_add(1);
+        UserNumber(number)
+    }
+
     /// The number of the user with this hash, and whether it is new. Memory ends long before numbers do.
     pub(crate) fn number(&mut self, user: IdHash) -> (UserNumber, bool) {
         let hash = pieces(user);

@@ -4,6 +4,8 @@
 
 pub(crate) mod activity;
 pub(crate) mod dead_letter;
+pub(crate) mod erased_activity;
+pub(crate) mod erasure;
 pub(crate) mod meta;
 pub(crate) mod metered_customer;
 pub(crate) mod name;

@@ -3,6 +3,7 @@
 
 mod activity;
 mod change;
+mod erasures;
 mod insert;
 mod received;
 mod rollups;
@@ -19,7 +20,7 @@ use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
 use ports::manifest::{
-    ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState, ReceivedSum,
+    Activity, ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState, ReceivedSum,
 };
 use ports::{ErrorKind, PortError, held};
 use sea_orm::sea_query::OnConflict;
@@ -133,6 +134,22 @@ impl Manifest for SqliteManifest {
             Ok(names)
         };
         read.await.map_err(|failure| self.file.failed(READ, failure))
+    }
+
+    async fn erased_activity(&self, scope: &TenantScope) -> Result<Vec<Activity>, PortError> {
+        let activity = erasures::activity_of(self.file.readers(), scope.tenant()).await;
+        activity.map_err(|failure| self.file.failed(READ, failure))
+    }
+
+    async fn dead_letters(&self, scope: &TenantScope) -> Result<Vec<DeadLetter>, PortError> {
+        let letters = erasures::letters(self.file.readers(), scope.tenant()).await;
+        let letters =
+            letters.and_then(|rows| rows.into_iter().map(dead_letter::Model::into_letter).collect::<Result<_, _>>());
+        letters.map_err(|failure| self.file.failed(READ, failure))
+    }
+
+    async fn scrub(&self) -> Result<(), PortError> {
+        self.file.scrub("leave nothing of what was removed in the manifest").await
     }
 
     async fn store_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {

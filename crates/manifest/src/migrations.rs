@@ -9,6 +9,7 @@ mod token_classes;
 mod retention_wait;
 mod tenant_retention;
 mod received;
+mod erasure;
 
 use async_trait::async_trait;
 use domain::limits::MANIFEST_READS_MAX;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrations {
             Box::new(retention_wait::Step),
             Box::new(tenant_retention::Step),
             Box::new(received::Step),
+            Box::new(erasure::Step),
         ]
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
+use domain::position::Seq;
 use domain::trusted_time::ClockDoubt;
 use domain::window::WindowRule;
 use parking_lot::Mutex;
@@ -198,6 +199,18 @@ impl Pipeline {
         }
         let (applied, all) = (self.context.receipts.applied(), self.context.replay_until);
         self.is_replaying().then(|| format!("replaying the journal: record {applied} of {all}"))
+    }
+
+    /// Waits until all that is durable now is applied.
+    pub async fn applied(&self) {
+        if let Some(journal) = &self.journal {
+            self.context.receipts.wait_for(journal.last_durable()).await;
+        }
+    }
+
+    /// Whether the journal's files may still hold records up to and with this one.
+    pub fn journal_holds(&self, through: Seq) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.first_kept() <= through)
     }
 
     /// Resolves, with the reason, when the process must end with an error: after a failed sync, or

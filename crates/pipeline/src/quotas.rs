@@ -167,6 +167,23 @@ impl Quotas {
         Ok(Some(next))
     }
 
+    /// Forgets the quotas of a customer that is erased, which the catalog has forgotten: later requests are held to none
+    /// of them.
+    pub async fn forget_customer(&self, scope: &TenantScope, customer: &str) {
+        let _one = self.changing.lock().await;
+        let is_its = |(tenant, key): &(TenantId, QuotaKey)| {
+            tenant == scope.tenant() && key.customer.as_deref() == Some(customer)
+        };
+        if !self.stored.read().keys().any(is_its) {
+            return;
+        }
+        let workspace = self.workspace(scope.tenant());
+        // Whoever is on the way for too long has reserved of a quota that is gone, and gives it back to nobody.
+        let _alone = self.alone(&workspace).await.ok();
+        self.stored.write().retain(|key, _| !is_its(key));
+        self.publish(scope.tenant());
+    }
+
     /// Where the quotas of a workspace stand; of customers those that `wanted` names.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::position::Seq;
 use domain::record::RecordView;
+use domain::rejection::RejectCode;
 use domain::tenant::TenantId;
 use domain::time::MICROS_PER_SECOND;
 use ports::clock::Clock;
@@ -160,12 +161,20 @@ impl Worker {
 
     /// Lets the journal forget what the ledger holds durably.
     async fn trim(&self, trimmed: &mut Seq) {
-        let cursor = self.ledger.cursor();
-        if cursor > *trimmed {
+        let (cursor, erased) = (self.ledger.cursor(), self.ledger.erased_through());
+        // What was erased must not wait for a file to be full.
+        let holds_erased = self.journal.first_kept() <= erased;
+        if holds_erased && let Err(error) = self.journal.part_after(erased).await {
+            tracing::warn!(error = error_chain(&error), "erased records stay in the journal for now; trying again");
+        }
+        if cursor > *trimmed || holds_erased {
             match self.journal.trim(cursor).await {
                 Ok(()) => *trimmed = cursor,
                 Err(error) => tracing::warn!(error = error_chain(&error), "the journal was not trimmed; trying again"),
             }
+        }
+        if holds_erased && self.journal.first_kept() > erased {
+            tracing::info!(through = erased.0, "no file of the journal holds what was erased any more");
         }
     }
 }
@@ -201,6 +210,9 @@ impl ApplyObserver for Publisher<'_> {
                     (Outcome::Fresh, Err(_)) => {}
                     (Outcome::Duplicate, _) => worker.metrics.duplicate(false),
                     (Outcome::Mismatch, _) => worker.metrics.duplicate(true),
+                    (Outcome::Erased | Outcome::Refused, _) => {
+                        worker.metrics.failed(RejectCode::Erased.as_str(), 1);
+                    }
                 }
             }
             if worker.journal.seq(delivery.id) > worker.replay_until {

@@ -21,6 +21,8 @@ pub struct ActiveUsersQuery {
     pub project: Option<String>,
     /// Only events of this type.
     pub kind: Option<String>,
+    /// Leave out users whose names were erased: who they are is not known, only that they were active.
+    pub named_only: bool,
 }
 
 /// A zone that a tenant has chosen, and which of its choices that was.
@@ -52,6 +54,12 @@ pub trait ActiveUsers: Send + Sync + std::fmt::Debug {
         scope: &TenantScope,
         query: &ActiveUsersQuery,
     ) -> Result<BTreeMap<Day, UserSet>, PortError>;
+
+    /// Whether [`ActiveUsers::active_users`] may miss users, or tell one as two, because events were erased: the
+    /// answer needs raw events, or the tenant's zone is another than it was then.
+    fn is_estimate(&self, _scope: &TenantScope, _query: &ActiveUsersQuery) -> bool {
+        false
+    }
 
     /// The applied zone: the one that the tenant's days are counted in, with the version of the choice that it
     /// came from; UTC and 0 until one is applied. Changes only by [`ActiveUsers::recount`].

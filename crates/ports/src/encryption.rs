@@ -24,7 +24,6 @@ pub trait Encryption: Send + Sync + Debug {
     ///
     /// # Errors
     /// When the store cannot be written; `Conflict` when the key has changed meanwhile.
-    // public for tests: the erasure of a whole workspace is to call it
     async fn destroy_data_key(&self, scope: &TenantScope, cause: &Cause) -> Result<(), PortError>;
 }
 

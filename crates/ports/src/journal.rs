@@ -119,4 +119,14 @@ pub trait OrderedJournal: Journal {
     /// # Errors
     /// `Unavailable` when old files cannot be deleted; harmless, try again with a later call.
     async fn trim(&self, flushed: Seq) -> Result<(), PortError>;
+
+    /// Sees to it that no file with records up to and with `through` is written to any more, so that trimming
+    /// removes them as soon as all that stands with them is flushed. `through` has been flushed.
+    ///
+    /// # Errors
+    /// As `append`; harmless, try again.
+    async fn part_after(&self, through: Seq) -> Result<(), PortError>;
+
+    /// The first record of which bytes may still be in the journal's files; the next one to come if there is none.
+    fn first_kept(&self) -> Seq;
 }

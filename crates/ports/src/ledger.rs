@@ -25,6 +25,10 @@ pub enum Outcome {
     Duplicate,
     /// Its id was counted before with another payload; the first one stands.
     Mismatch,
+    /// Its id was counted before, and what was counted has been erased since.
+    Erased,
+    /// An erasure refuses what comes of its user, its customer or its tenant.
+    Refused,
 }
 
 /// What became of one record.
@@ -146,6 +150,17 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// How far back a tenant's raw events are shown, and what retention will drop of them.
     fn retention_of(&self, _scope: &TenantScope) -> TenantNotice {
         TenantNotice::default()
+    }
+
+    /// Whether an erasure refuses later events of this customer or user. [`Ledger::apply`] does not count such events
+    /// either. A ledger that erases nothing refuses nothing.
+    fn refuses(&self, _scope: &TenantScope, _customer: Option<&str>, _user: Option<&str>) -> bool {
+        false
+    }
+
+    /// The last record of which an erasure that is done has removed events: no file may hold it longer than needed.
+    fn erased_through(&self) -> Seq {
+        Seq::ZERO
     }
 
     /// How much was counted of what a tenant's requests brought inside `range`, by their receive times. The bounds are

@@ -12,6 +12,7 @@ pub mod reports;
 pub mod active_users;
 pub mod analytics;
 pub mod queries;
+pub mod erasures;
 pub mod live;
 pub mod references;
 pub mod manifest;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange};
+use domain::erasure::Erasure;
 #[cfg(doc)]
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
@@ -29,11 +30,13 @@ pub enum FileKind {
     Windows,
     /// Ids of the events.
     Ids,
+    /// Sums of events that were erased. Only a segment that lost some has such a file.
+    Residuals,
 }
 
 impl FileKind {
     /// All kinds of files.
-    pub const ALL: [Self; 3] = [Self::Events, Self::Windows, Self::Ids];
+    pub const ALL: [Self; 4] = [Self::Events, Self::Windows, Self::Ids, Self::Residuals];
 
     /// The name used in file names and in the manifest.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl FileKind {
             Self::Events => "events",
             Self::Windows => "windows",
             Self::Ids => "ids",
+            Self::Residuals => "residuals",
         }
     }
 }
@@ -124,10 +128,25 @@ pub struct ManifestState {
     pub names: Vec<Name>,
     /// How many dead letters there are.
     pub dead_letters: u64,
-    /// The users of every tenant that has any: their names in order of number.
+    /// The users of every tenant that has any: their names in order of number, empty for those that were erased.
     pub users: Vec<(TenantId, Vec<String>)>,
     /// The applied zones of the tenants that have any: their days of users are counted in them.
     pub zones: Vec<(TenantId, VersionedZone)>,
+    /// All erasures, in order of request.
+    pub erasures: Vec<StoredErasure>,
+}
+
+/// An erasure as the manifest keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredErasure {
+    /// Whose events.
+    pub tenant: TenantId,
+    /// The name of what is erased, until it is.
+    pub subject: Option<String>,
+    /// Keyed hash of that name.
+    pub subject_hash: u128,
+    /// What is known of it.
+    pub erasure: Erasure,
 }
 
 /// How far retention reaches for a tenant that has had its own: the server's floor is not this tenant's.
@@ -204,6 +223,21 @@ pub struct Commit {
     pub retention_wait: Option<RetentionWait>,
     /// New `tenant_retention` of these tenants; a floor that is not later than the stored one is ignored.
     pub tenant_retention: Vec<TenantRetention>,
+    /// A tenant of which nothing is to be left but its erasures: sums, names, users, days and dead letters go, and what was received, before
+    /// anything of this change is added.
+    pub erased_tenants: Vec<TenantId>,
+    /// Customers of whom nothing is to be left that is counted by receive time: their sums go before anything of this
+    /// change is added, and they are not counted apart any more.
+    pub erased_customers: Vec<(TenantId, String)>,
+    /// Erasures to add, or to replace by id.
+    pub erasures: Vec<StoredErasure>,
+    /// Users whose names go; their numbers stay taken.
+    pub erased_users: Vec<(TenantId, Vec<UserNumber>)>,
+    /// Users to add to those whose activity was erased: they stay among those active on that day, whatever raw
+    /// events say.
+    pub erased_activity: Vec<Activity>,
+    /// Dead letters whose payload and reason are to be emptied.
+    pub emptied_letters: Vec<Seq>,
 }
 
 /// Users of one tenant that are new, to be numbered from `first` on.
@@ -321,11 +355,29 @@ pub trait Manifest: Send + Sync + std::fmt::Debug {
     /// As [`Manifest::rollups`].
     async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<(Seq, Vec<ReceivedSum>), PortError>;
 
-    /// The names of users by number, as far as they are stored, in the same order.
+    /// The names of users by number, as far as they are stored, in the same order; empty for those that were erased.
     ///
     /// # Errors
     /// As [`Manifest::rollups`].
     async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError>;
+
+    /// Who was active by events that were erased, in order of filter and day.
+    ///
+    /// # Errors
+    /// As [`Manifest::rollups`].
+    async fn erased_activity(&self, scope: &TenantScope) -> Result<Vec<Activity>, PortError>;
+
+    /// The dead letters of a tenant, and those of which nobody can tell whose they are, in order of number.
+    ///
+    /// # Errors
+    /// As [`Manifest::rollups`].
+    async fn dead_letters(&self, scope: &TenantScope) -> Result<Vec<DeadLetter>, PortError>;
+
+    /// Leaves nothing of what commits have removed in the files of the store. Takes as long as writing them anew.
+    ///
+    /// # Errors
+    /// `Full` without space to write them anew, `Unavailable` when they cannot be; try again.
+    async fn scrub(&self) -> Result<(), PortError>;
 
     /// Keeps a dead letter; one that is kept already is left as it is.
     ///

@@ -7,6 +7,7 @@ use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
 use domain::access::ids::KeyId;
 use domain::access::record::{CustomerProfile, Record};
 use domain::access::removal::Removal;
+use domain::erasure::Subject;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
@@ -62,6 +63,25 @@ pub trait Register: Send + Sync + Debug {
 
     /// Why nothing can be written any more before the store is opened again, if that is so. Answered from memory.
     fn poisoned(&self) -> Option<String>;
+
+    /// Adds the entry about an erasure to the log of its workspace, and leaves nothing of whom it is about in the files of
+    /// the store: of a customer the profile and the quotas go, and of all earlier entries of that log what they may tell of the
+    /// subject in detail ([`AuditDraft::may_tell_of`]), erased by the new one. Of the whole workspace nothing goes yet:
+    /// see [`Register::forget_workspace`].
+    ///
+    /// # Errors
+    /// `Unacceptable` when the entry is not about an erasure of this workspace, otherwise when the store cannot be
+    /// written. What has gone may still stand in the files of the store then; again, it goes.
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError>;
+
+    /// Leaves nothing of a workspace in the files of the store but the workspace itself, whose id is never given again,
+    /// and its audit log without details. Details of the server's log about it go as well. All are erased by the last
+    /// entry of their log about an erasure; where there is none, they stay. Processes that have its records in memory
+    /// keep them.
+    ///
+    /// # Errors
+    /// As [`Register::forget`].
+    async fn forget_workspace(&self, scope: &TenantScope) -> Result<(), PortError>;
 
     /// The profiles of those of `customers` that have one, in order of id.
     ///

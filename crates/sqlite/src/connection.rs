@@ -28,11 +28,12 @@ const STATEMENTS_MAX: usize = 32;
 
 /// What every connection must answer, so that `COMMIT` returns after the disk has it (I8), a
 /// doctored schema runs nothing, and damaged pages are noticed.
-const SETTINGS: [(&str, i64); 5] = [
+const SETTINGS: [(&str, i64); 6] = [
     ("synchronous", 2),
     ("foreign_keys", 1),
     ("trusted_schema", 0),
     ("cell_size_check", 1),
+    ("secure_delete", 1),
     ("busy_timeout", BUSY_TIMEOUT_MS as i64),
 ];
 
@@ -172,6 +173,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS.into()))
         .pragma("trusted_schema", "OFF")
         .pragma("cell_size_check", "ON")
+        .pragma("secure_delete", "ON")
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging()
 }
@@ -218,6 +220,14 @@ fn unknown_step(error: DbErr) -> Failure {
         DbErr::Custom(unknown) => Failure::unacceptable(format!("a newer program has written it: {unknown}")),
         error => error.into(),
     }
+}
+
+/// Writes the database anew and empties its log; false when somebody still reads an old state in it.
+pub(crate) async fn scrub(writer: &DatabaseConnection) -> Result<bool, Failure> {
+    writer.execute_unprepared("VACUUM").await?;
+    let question = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let row = writer.query_one_raw(question).await?;
+    Ok(row.map_or(Ok(1), |row| row.try_get_by_index::<i64>(0))? == 0)
 }
 
 async fn pragma<T: sea_orm::TryGetable>(connection: &DatabaseConnection, name: &str) -> Result<T, Failure> {

@@ -214,6 +214,32 @@ impl SqliteFile {
         self.poison.get().map(String::as_str)
     }
 
+    /// Writes the file anew without anything that was removed from it, and empties its write-ahead log. What was
+    /// removed before is zeroed already (`secure_delete`); this also reaches the log, and what was in pages before
+    /// that setting was. Readers go on; a reader that keeps an old state for long makes this fail, to be tried again.
+    ///
+    /// # Errors
+    /// `Poisoned` after a failed write, `Full` without space, `Unavailable` while others read an old state.
+    pub async fn scrub(&self, what: &'static str) -> Result<(), PortError> {
+        let turn = self.writer.lock().await;
+        if let Some(reason) = self.poison.get() {
+            let context = format!("{what} {}, which has to be opened again", self.path.display());
+            return Err(PortError::new(ErrorKind::Poisoned, context).because(reason.clone()));
+        }
+        let writer = turn.clone();
+        let scrubbing = self.runtime.spawn(async move { connection::scrub(&writer).await });
+        let scrubbed = scrubbing.await.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+        let reported = scrubbed.map_err(|failure| self.failed_write(what, failure));
+        drop(turn);
+        match reported? {
+            true => Ok(()),
+            false => {
+                let busy = io::Error::other("its log cannot be emptied while an old state is read");
+                Err(self.report(what, ErrorKind::Unavailable, busy.into()))
+            }
+        }
+    }
+
     /// Begins a change, when its turn has come. It counts only with [`Write::finish`].
     ///
     /// # Errors

@@ -26,6 +26,11 @@ impl CreationKey {
         Self { key_hash: *hasher.finalize().as_bytes(), body_hash: *blake3::hash(body).as_bytes() }
     }
 
+    /// An id for what the request makes that is the same each time it comes.
+    pub fn id(self) -> String {
+        self.key_hash[..12].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The id of what the same request has made before.
     pub(crate) fn made(self, register: &Register, now: Timestamp) -> Result<Option<String>, AccessError> {
         match register.creation(&self.key_hash, now) {

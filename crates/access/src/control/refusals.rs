@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use domain::access::audit::Cause;
+use domain::access::audit::{Cause, ERASURE_ACTION};
 use domain::access::principal::{Principal, Refusal};
+use domain::erasure::Subject;
 use domain::tenant::{TenantId, TenantScope};
 use serde_json::{Map, Value, json};
 
@@ -88,6 +89,28 @@ impl AccessControl {
         self.append(vec![by.cause.draft(Some(workspace), self.clock.now(), "export", what)]).await
     }
 
+    /// Notes that an erasure is asked for, without the name of whom it is about, of whom nothing is left in the register
+    /// and the audit log then. Of a whole workspace that is for [`AccessControl::forget_workspace`]. Goes on to its end
+    /// when the caller no longer waits.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_erased(self: &Arc<Self>, by: &By, id: &str, subject: &Subject) -> Result<(), AccessError> {
+        let workspace = by.workspace()?;
+        let after = json(&json!({ "kind": subject.kind().as_str() }));
+        let draft = by.cause.draft(Some(workspace), self.clock.now(), ERASURE_ACTION, format!("erasure:{id}"));
+        let (draft, subject) = (draft.changing(None, after), subject.clone());
+        let (this, scope) = (Arc::clone(self), by.principal.workspace.clone());
+        let forgetting = tokio::spawn(async move {
+            match &scope {
+                Some(scope) => this.store.forget(scope, &subject, &draft).await,
+                None => Ok(()),
+            }
+        });
+        let forgotten = forgetting.await.map_err(|why| AccessError::Failed("forget what was erased", why.into()))?;
+        Ok(forgotten?)
+    }
+
     /// Notes a read of raw events by `route`, when the workspace asks for that, and what was asked for, of which
     /// [`READ_BYTES_MAX`] bytes are kept. The answer is given after it is durable.
     ///
@@ -131,6 +154,8 @@ fn network(cause: &Cause) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+    use domain::access::audit::CUT;
+
     use super::*;
 
     #[test]
@@ -141,6 +166,7 @@ mod tests {
             let text = bounded(asked(&"ä".repeat(length))).to_string();
             assert!(text.len() < READ_BYTES_MAX + 100, "{length}");
             assert!(text.starts_with(r#"{"begins":"{\"customer\":\"ä"#), "{text}");
+            assert!(text.starts_with(CUT), "an erasure knows that it was cut: {text}");
         }
         assert_eq!(bounded(asked(&"a".repeat(9_000)))["bytes"].as_u64().unwrap(), 9_015);
     }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use domain::access::audit::{Cause, WORKSPACE_ERASURE_ACTION};
 use domain::access::principal::{Refusal, Subject};
 use domain::access::record::{Record, Workspace, WorkspaceStatus};
 use domain::access::register::Register;
 use domain::access::rights::{Permission, Rights, Role};
 use domain::rate::Rate;
-use domain::tenant::TenantId;
+use domain::tenant::{TenantId, TenantScope};
+use ports::encryption::Encryption;
 use serde_json::json;
 
-use super::{AccessControl, By, CreationKey, Plan, check_name, check_version, json};
+use super::{AccessControl, By, CreationKey, EncryptionOfRegister, Plan, check_name, check_version, json};
 use crate::failure::AccessError;
 
 /// Longest id of a new workspace, in bytes.
@@ -117,6 +119,33 @@ impl AccessControl {
             Ok((plan, Arc::new(after)))
         })
         .await
+    }
+}
+
+impl AccessControl {
+    /// Ends a workspace whose data is erased: nothing is served any more, its data key is destroyed, nothing but the id is
+    /// left in the register, and the id is never given again. Again without effect.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn forget_workspace(self: &Arc<Self>, cause: &Cause, scope: &TenantScope) -> Result<(), AccessError> {
+        let id = scope.tenant();
+        self.change(|register, now| {
+            let Some(before) = register.workspace(id) else { return Ok((Plan::default(), ())) };
+            let mut after = Workspace::clone(before);
+            (after.status, after.name) = (WorkspaceStatus::Deleting, id.to_string());
+            if after == **before {
+                return Ok((Plan::default(), ()));
+            }
+            after.versioned = before.versioned.next(now);
+            let status = |status: WorkspaceStatus| json(&json!({ "status": status.name() }));
+            let draft = cause.draft(None, now, WORKSPACE_ERASURE_ACTION, format!("workspace:{id}"));
+            let draft = draft.changing(status(before.status), status(after.status));
+            Ok((Plan::of(Record::Workspace(after), draft), ()))
+        })
+        .await?;
+        EncryptionOfRegister(Arc::clone(self)).destroy_data_key(scope, cause).await?;
+        Ok(self.store.forget_workspace(scope).await?)
     }
 }
 

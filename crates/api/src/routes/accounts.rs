@@ -148,8 +148,9 @@ pub(crate) async fn summary(
 ) -> Result<Response, Problem> {
     let top = number("top", parameters.top.as_deref(), ROWS_DEFAULT, 1..=ACCOUNT_ROWS_MAX)?;
     let generation = api.settings.get(&scope).generation;
+    let erased = api.erasures.generation(&scope);
     let window = parameters.window(&api, &scope)?;
-    let key = CacheKey::new(scope.tenant(), generation, &("summary", &account, window.key(), top))?;
+    let key = CacheKey::new(scope.tenant(), generation, &("summary", erased, &account, window.key(), top))?;
     let clock = api.pipeline.clock();
     let make = async {
         let (range, custom) = window.range(clock.now());

@@ -9,6 +9,7 @@ use domain::limits::SERIES_POINTS_MAX;
 use domain::series::{Facet, Metric, SeriesQuery};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
+use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::analytics::Analytics;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -176,12 +177,20 @@ pub(crate) async fn analytics(
     let question = parameters.question(calendar, now)?;
     let buckets = if question.query.group_by.is_empty() { buckets(&question.query)? } else { Vec::new() };
     let is_over = question.query.range.to() <= now.plus_micros(-api.pipeline.limits().future_us_max);
-    let key = key(&scope, generation, &question)?;
+    let is_estimate = question.query.metric == Metric::UniqueUsers
+        && api.reads.active_users.is_estimate(&scope, &of_raw_events(&question.query));
+    let key = key(&scope, (generation, api.erasures.generation(&scope)), &question)?;
     let make = async {
         let points = api.reads.analytics.series(&scope, &question.query).await;
         let largest = if question.query.group_by.is_empty() { "from" } else { "group_by" };
         let points = points.map_err(|why| Problem::from(why).at_if(ProblemKind::QueryTooLarge, largest))?;
-        cache::body(&SeriesBody::new(&question.query, (question.metric, question.interval), &buckets, points))
+        cache::body(&SeriesBody::new(
+            &question.query,
+            (question.metric, question.interval),
+            &buckets,
+            points,
+            is_estimate,
+        ))
     };
     if !is_over {
         return within_time(&api, make).await.map(cache::uncached);
@@ -189,11 +198,26 @@ pub(crate) async fn analytics(
     within_time(&api, api.cache.answer(key, api.cache.times.series, directives, api.pipeline.clock(), make)).await
 }
 
-fn key(scope: &TenantScope, generation: u64, question: &Question) -> Result<CacheKey, Problem> {
+/// Unique users of a series come from raw events, as those of a type of a project do.
+fn of_raw_events(query: &SeriesQuery) -> ActiveUsersQuery {
+    ActiveUsersQuery {
+        range: query.range,
+        zone: query.calendar.zone.clone(),
+        project: Some(String::new()),
+        kind: Some(String::new()),
+        named_only: false,
+    }
+}
+
+fn key(scope: &TenantScope, (generation, erased): (u64, u64), question: &Question) -> Result<CacheKey, Problem> {
     let query = &question.query;
     let groups: Vec<_> = query.group_by.iter().map(|facet| facet.as_str()).collect();
     let filters: Vec<_> = query.filters.iter().map(|(facet, value)| (facet.as_str(), value)).collect();
     let when = (query.range.from(), query.range.to(), query.calendar.zone.name(), query.calendar.week_start);
     let groups = (groups, query.groups_max);
-    CacheKey::new(scope.tenant(), generation, &("series", question.metric, question.interval, when, groups, filters))
+    CacheKey::new(
+        scope.tenant(),
+        generation,
+        &("series", erased, question.metric, question.interval, when, groups, filters),
+    )
 }

@@ -185,6 +185,8 @@ refusals! {
     SettingsRefusals: [ANY, BODY, STORE, VERSION, &[ProblemKind::Gone]];
     /// How a change of a customer may be refused.
     CustomerRefusals: [ANY, BODY, STORE, QUESTION, CHANGE];
+    /// How an erasure may be refused. One that is not durable in time goes on: it is in the list when it is.
+    ErasureRefusals: [ANY, BODY, STORE, QUESTION, CHANGE];
     /// How signing in may be refused.
     AuthRefusals: [ANY, BODY, STORE, SIGN_IN, CHANGE];
     /// How a change of the register may be refused.

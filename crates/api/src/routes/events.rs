@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::access::audit::EVENT_READ;
 use domain::calendar::Calendar;
 use domain::event::{EventId, IdScheme, cloud_event_id, is_cloud_event_id};
 use domain::limits::PAGE_BYTES_MAX;
@@ -165,7 +166,7 @@ pub(crate) async fn one(
     let asked = [("id", Some(&id)), ("source", parameters.source.as_ref())];
     let asked = asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
     let asked = asked.chain(project.get().map(|project| ("project".to_owned(), json!(**project))));
-    api.access.note_read(&by, "GET /v1/events/{id}", || asked.collect()).await?;
+    api.access.note_read(&by, EVENT_READ, || asked.collect()).await?;
     let of = |scheme, text| EventId { scheme, text };
     let event = match parameters.source.as_deref() {
         Some(source) => {

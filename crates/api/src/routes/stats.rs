@@ -10,7 +10,7 @@ use domain::limits::{RETENTION_CELLS_MAX, RETENTION_PERIODS_MAX, STATISTIC_ROWS_
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use pipeline::FairPermit;
-use ports::active_users::ActiveUsersQuery;
+use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::analytics::Analytics;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -162,14 +162,16 @@ async fn active(
         zone: calendar.zone.clone(),
         project: parameters.project,
         kind: text("type", parameters.kind)?,
+        named_only: false,
     };
+    let is_estimate = api.reads.active_users.is_estimate(scope, &query);
     let count = move |activity: DailyUsers, cancelled: &CancellationToken| {
         let rows = if rolling {
             activity::active_rolling(&activity, days, rolling_days, &|| cancelled.is_cancelled())
         } else {
             activity::active_per_period(&activity, &calendar, days, period, &|| cancelled.is_cancelled())
         };
-        Some(ActiveUsersBody::new(&calendar, rows?))
+        Some(ActiveUsersBody::new(&calendar, rows?, is_estimate))
     };
     counted(api, scope, &query, count).await.map(Json)
 }
@@ -333,6 +335,8 @@ pub(crate) async fn retention(
         zone: query.calendar.zone.clone(),
         project: parameters.project,
         kind: text("type", parameters.kind)?,
+        // Who was erased is in no cohort.
+        named_only: true,
     };
     let count = move |activity: DailyUsers, cancelled: &CancellationToken| {
         Some(RetentionBody::new(query.period, activity::retention(&activity, &query, &|| cancelled.is_cancelled())?))

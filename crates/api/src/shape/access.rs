@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use access::control::{MadeInvitation, MadeKey, MadeSecret};
-use domain::access::audit::AuditEntry;
+use domain::access::audit::{AuditDetail, AuditEntry};
 use domain::access::record::{ApiKey, Invitation, KeyOrigin, Project, SigningSecret, Versioned, Workspace};
 use domain::access::rights::{KeyScope, Permission, Rights};
 use domain::rate::Rate;
@@ -331,6 +331,10 @@ pub(crate) struct AuditBody {
     /// What it was done to.
     #[schema(example = "key:Ab3dE6gH9jK2")]
     target: String,
+    /// The number of the entry about the erasure that has removed the rest: the name in the target, `before`, `after`,
+    /// `address` and `request_id`. Absent where nothing was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_by: Option<u64>,
     /// What was there before.
     #[schema(value_type = Option<Object>)]
     before: Option<Box<RawValue>>,
@@ -347,7 +351,11 @@ pub(crate) struct AuditBody {
 
 impl From<AuditEntry> for AuditBody {
     fn from(entry: AuditEntry) -> Self {
-        let AuditEntry { seq, draft, hash } = entry;
+        let AuditEntry { seq, draft, detail, hash } = entry;
+        let erased_by = match detail {
+            AuditDetail::Erased { by, .. } => Some(by),
+            AuditDetail::InChain | AuditDetail::Apart(_) => None,
+        };
         let raw = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
         Self {
             seq,
@@ -355,6 +363,7 @@ impl From<AuditEntry> for AuditBody {
             actor: draft.actor,
             action: draft.action,
             target: draft.target,
+            erased_by,
             before: raw(draft.before),
             after: raw(draft.after),
             address: draft.address,

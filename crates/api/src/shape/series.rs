@@ -18,6 +18,10 @@ pub(crate) struct SeriesBody {
     interval: &'static str,
     /// The zone that buckets begin in, by its IANA name.
     tz: String,
+    /// True when users may be missing because events were erased; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false)]
+    is_estimate: bool,
     /// In order of time, then group.
     data: Vec<PointBody>,
 }
@@ -100,6 +104,7 @@ impl SeriesBody {
         (metric, interval): (&'static str, &'static str),
         buckets: &[Timestamp],
         points: Vec<SeriesPoint>,
+        is_estimate: bool,
     ) -> Self {
         let tz = query.calendar.zone.name().to_owned();
         let body = |point: SeriesPoint| {
@@ -109,7 +114,7 @@ impl SeriesBody {
         };
         let points = points.into_iter().map(body);
         if !query.group_by.is_empty() {
-            return Self { metric, interval, tz, data: points.collect() };
+            return Self { metric, interval, tz, is_estimate, data: points.collect() };
         }
         let empty = |time: &Timestamp| {
             (
@@ -119,6 +124,6 @@ impl SeriesBody {
         };
         let mut rows: BTreeMap<Timestamp, PointBody> = buckets.iter().map(empty).collect();
         rows.extend(points.map(|point| (point.time, point)));
-        Self { metric, interval, tz, data: rows.into_values().collect() }
+        Self { metric, interval, tz, is_estimate, data: rows.into_values().collect() }
     }
 }

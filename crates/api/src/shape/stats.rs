@@ -12,6 +12,10 @@ use utoipa::ToSchema;
 pub(crate) struct ActiveUsersBody {
     /// The zone of the days, by its IANA name.
     tz: String,
+    /// True when users may be missing, or counted twice, because events were erased; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false)]
+    is_estimate: bool,
     /// One row for each day, week or month, in order.
     data: Vec<ActiveRow>,
 }
@@ -28,9 +32,9 @@ struct ActiveRow {
 }
 
 impl ActiveUsersBody {
-    pub(crate) fn new(calendar: &Calendar, rows: Vec<(Day, u64)>) -> Self {
+    pub(crate) fn new(calendar: &Calendar, rows: Vec<(Day, u64)>, is_estimate: bool) -> Self {
         let data = rows.into_iter().map(|(date, users)| ActiveRow { date, users }).collect();
-        Self { tz: calendar.zone.name().to_owned(), data }
+        Self { tz: calendar.zone.name().to_owned(), is_estimate, data }
     }
 }
 

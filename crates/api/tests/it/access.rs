@@ -2,6 +2,7 @@
 
 mod audit;
 mod cast;
+mod erasures;
 mod headers;
 mod encryption;
 mod keys;

@@ -159,8 +159,7 @@ impl TestApi {
         let rule = WindowRule::default();
         let clock = Arc::new(ManualClock::new(Timestamp::parse(NOW).unwrap()));
         let journal = Arc::new(MemoryJournal::default());
-        let ledger = Arc::new(MemoryLedger::new(rule));
-        let catalog = Arc::new(MemoryCatalog::default());
+        let (ledger, catalog) = (Arc::new(MemoryLedger::new(rule)), Arc::new(MemoryCatalog::default()));
         let limiter = FairLimiter::new();
         let mut reads = ReadPorts::of(&ledger, &limiter);
         change(&mut reads, limiter.clone());
@@ -199,6 +198,7 @@ impl TestApi {
             reads,
             settings,
             access: Arc::clone(&access),
+            erasures: ledger.clone(),
             metrics: figures,
             cache,
             cookie: reach.cookie,

@@ -182,6 +182,12 @@ impl Connection {
         self.exchange(&request).await.with_context(|| format!("failed to get {path}"))
     }
 
+    /// Posts JSON to `path` of a server that asks for no key.
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<Response> {
+        let request = self.target.post_openly(path, "", body);
+        self.exchange(&request).await.with_context(|| format!("failed to post to {path}"))
+    }
+
     /// The body of the response received last.
     pub(crate) fn body(&self, response: &Response) -> &[u8] {
         self.reader.body(response)

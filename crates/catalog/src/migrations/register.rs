@@ -247,7 +247,7 @@ pub(super) fn by_revision(table: &'static str, key: &[&'static str]) -> IndexCre
     index(table, "revision", &columns)
 }
 
-fn index(table: &'static str, by: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
+pub(super) fn index(table: &'static str, by: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
     let mut index = Index::create();
     index.name(format!("{table}_by_{by}")).table(table);
     for column in columns {

@@ -3,13 +3,15 @@
 
 use std::fmt::Write as _;
 
-use domain::access::audit::{AuditEntry, AuditFilter, AuditHead, Cause};
+use domain::access::audit::{AuditEntry, AuditFilter, AuditHead, Cause, SALT_BYTES};
 use sea_orm::{DbBackend, EntityTrait, IntoActiveModel, QueryTrait};
 
 use super::samples::{Outcome, at, creation, key, scope};
-use crate::audit::{first_chain_after, last_of, newest, note_head, oldest};
+use crate::audit::{details_after, first_chain_after, last_erasure, last_of, newest, note_erased, note_head, oldest};
 use crate::entities::row::{self, Row};
-use crate::entities::{api_key, audit_entry, audit_head, customer_profile, register_revision, session, tenant};
+use crate::entities::{
+    api_key, audit_detail, audit_entry, audit_head, customer_profile, register_revision, session, tenant,
+};
 use crate::migrations::STEPS;
 use crate::register::{forget, page, profiles_of, removed, set_revision, touched};
 
@@ -45,9 +47,14 @@ fn the_statements_of_postgresql() -> Outcome {
     add("profiles of customers", profiles_of(&scope(), &["a", "b"]).build(on));
     let profile = customer_profile::Entity::find_by_id(("a".to_owned(), "b".to_owned()));
     add("one profile", profile.build(on));
-    let entry = AuditEntry::after(AuditHead::default(), Cause::server().draft(None, at(1), "test", "test"));
+    let draft = Cause::server().draft(None, at(1), "test", "test");
+    let entry = AuditEntry::after(AuditHead::default(), draft, [0; SALT_BYTES]);
     let head = audit_head::Model::new(String::new(), entry.head())?;
-    let entry = audit_entry::Model::new(entry)?;
+    let (entry, detail) = audit_entry::Model::new(entry)?;
+    add("the detail of an entry", audit_detail::Entity::insert(detail.into_active_model()).build(on));
+    add("a detail that is erased", note_erased(&entry, 7).build(on));
+    add("details that may be erased", details_after("", 7).build(on));
+    add("the last erasure", last_erasure("").build(on));
     add("an entry", audit_entry::Entity::insert(entry.into_active_model()).build(on));
     add("the last entry", last_of("").build(on));
     add("the head", note_head(head).build(on));
@@ -55,6 +62,8 @@ fn the_statements_of_postgresql() -> Outcome {
     let (from, to, before) = (Some(at(1)), Some(at(2)), Some(9));
     let filter = AuditFilter { actor: some("a"), action: some("b"), target: some("c"), from, to, before };
     add("the log with every filter", newest(Some(scope().tenant()), &filter, 9).build(on));
+    let named = AuditFilter { target: some("customer:c"), ..AuditFilter::default() };
+    add("the log of what has a name", newest(Some(scope().tenant()), &named, 9).build(on));
     add("a chain", oldest(None, 7, 9).build(on));
     add("the next chain", first_chain_after(Some("a")).build(on));
     insta::assert_snapshot!(text);

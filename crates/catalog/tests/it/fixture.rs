@@ -28,6 +28,8 @@ use crate::records::{encryption, of_every_kind, profile, sorted};
 
 const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v1.sqlite");
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v3.sqlite");
+/// The first with quotas, encryption, limits, and details of the audit log apart from the chain.
+const FORMAT_9: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v9.sqlite");
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/catalog-v2.sqlite");
 /// Before the catalog had a file of its own.
 const MANIFEST_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifest/tests/it/fixtures/manifest-v2.sqlite");
@@ -92,7 +94,7 @@ pub(crate) async fn write(path: &Path) -> Outcome {
     Ok(catalog.close().await?)
 }
 
-/// Adds what has come after the fixtures: what is encrypted, and a member who sees that.
+/// Adds what has come after format 3: what is encrypted, and a member who sees that.
 pub(crate) async fn add_encryption(path: &Path) -> Outcome {
     let catalog = SqliteCatalog::open(path).await?;
     let records = encryption(&acme())?;
@@ -142,7 +144,8 @@ async fn check(catalog: &SqliteCatalog, wanted: VersionedZone, settings: TenantS
 #[tokio::test]
 #[ignore = "writes the fixture; run it for a new format, under a new name"]
 async fn write_the_fixture() -> Outcome {
-    write(Path::new(FORMAT_3)).await
+    write(Path::new(FORMAT_9)).await?;
+    add_encryption(Path::new(FORMAT_9)).await
 }
 
 #[tokio::test]
@@ -171,6 +174,12 @@ async fn a_catalog_of_format_3_opens_for_ever() -> Outcome {
     assert_eq!(register(&catalog).await?, (sorted(of_every_kind(&acme())?), Revision(2)));
     let scope = TenantScope::for_operator(acme());
     assert_eq!(catalog.customer_profiles(&scope, &["c-1".to_owned()]).await?, [profile(&acme())]);
+    assert_eq!(followed(&catalog).await?, [(None, 1), (Some(acme()), 5)]);
+    check(&catalog, zone(3), settings()).await
+}
+
+/// Follows the chain of every log: how many entries each has.
+async fn followed(catalog: &SqliteCatalog) -> Result<Vec<(Option<TenantId>, u64)>, PortError> {
     let mut seqs = Vec::new();
     for (workspace, head) in catalog.audit_heads().await? {
         let mut last = AuditHead::default();
@@ -181,7 +190,20 @@ async fn a_catalog_of_format_3_opens_for_ever() -> Outcome {
         assert_eq!(last, head);
         seqs.push((workspace, head.seq));
     }
-    assert_eq!(seqs, [(None, 1), (Some(acme()), 5)]);
+    Ok(seqs)
+}
+
+#[tokio::test]
+async fn a_catalog_of_format_9_opens_for_ever() -> Outcome {
+    let folder = Folder::new()?;
+    fs::copy(FORMAT_9, folder.file())?;
+    let catalog = SqliteCatalog::open(&folder.file()).await?;
+    let records = [of_every_kind(&acme())?, encryption(&acme())?].concat();
+    assert_eq!(register(&catalog).await?.0, sorted(records));
+    assert_eq!(catalog.quotas().await?, [(acme(), quota())]);
+    assert_eq!(catalog.carried_periods().await?, [(acme(), carried())]);
+    let logs = followed(&catalog).await?;
+    assert!(logs.len() == 2 && logs.iter().all(|(_, entries)| *entries > 0), "{logs:?}");
     check(&catalog, zone(3), settings()).await
 }
 

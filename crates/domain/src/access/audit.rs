@@ -3,11 +3,20 @@
 //! out or put in shows.
 //!
 //! ```text
-//! hash(0)  = 32 zero bytes
-//! hash(n)  = BLAKE3("nilometer audit 1" · hash(n-1) · n · time in µs · each text)
+//! hash(0)   = 32 zero bytes
+//! hash(n)   = BLAKE3("nilometer audit 2" · hash(n-1) · n · time in µs · workspace · actor · action · target · detail(n))
+//! detail(n) = BLAKE3("nilometer audit detail 1" · salt(n) · name · before · after · address · request)
 //! ```
 //!
 //! Numbers are 8 bytes, little endian. A text is its length and its bytes; one that is missing is the length 2^64-1.
+//!
+//! What may name somebody is the detail, which stands apart with a salt: an erasure removes both, and the chain still
+//! holds, since it has the detail's hash alone. Of a target with a name that is not internal the chain has the kind, the
+//! detail all. Entries of the first format have no detail; their texts are hashed into the chain:
+//!
+//! ```text
+//! hash(n)   = BLAKE3("nilometer audit 1" · hash(n-1) · n · time in µs · each text)
+//! ```
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,11 +24,27 @@ use std::sync::Arc;
 
 use super::ids::UserId;
 use super::principal::Subject;
+use crate::erasure::Subject as Erased;
 use crate::tenant::TenantId;
 use crate::time::Timestamp;
 
-/// What hashes begin with.
-const CONTEXT: &[u8] = b"nilometer audit 1";
+/// What hashes of entries of the first format begin with.
+const CONTEXT_1: &[u8] = b"nilometer audit 1";
+/// What hashes of entries begin with whose detail stands apart.
+const CONTEXT_2: &[u8] = b"nilometer audit 2";
+/// What hashes of details begin with.
+const DETAIL_CONTEXT: &[u8] = b"nilometer audit detail 1";
+
+/// Bytes of the salt of a detail.
+pub const SALT_BYTES: usize = 16;
+
+/// The kinds of targets whose names are not internal ids: customers as events name them, and e-mail addresses.
+const NAMED_TARGETS: [&str; 2] = ["customer", "account"];
+
+/// What text that was cut begins with: see [`AuditDraft::may_tell_of`].
+pub const CUT: &str = r#"{"begins":"#;
+/// What was read when one event was, whose id may be anybody's.
+pub const EVENT_READ: &str = "GET /v1/events/{id}";
 
 /// What is to be written to the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,13 +158,31 @@ impl AuditDraft {
     }
 }
 
+/// Where what an entry tells in detail is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditDetail {
+    /// Hashed into the chain: an entry of the first format.
+    InChain,
+    /// Apart, hashed with this salt.
+    Apart([u8; SALT_BYTES]),
+    /// Erased.
+    Erased {
+        /// The hash that the chain holds.
+        hash: [u8; 32],
+        /// The number of the entry about the erasure, in the same chain.
+        by: u64,
+    },
+}
+
 /// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     /// Its number in its chain; the first has 1.
     pub seq: u64,
-    /// What happened.
+    /// What happened. Without a name, what was there before and after, address and request when that is erased.
     pub draft: AuditDraft,
+    /// Where its detail is.
+    pub detail: AuditDetail,
     /// The hash of this entry and all before it.
     pub hash: [u8; 32],
 }
@@ -154,11 +197,11 @@ pub struct AuditHead {
 }
 
 impl AuditEntry {
-    /// The entry that follows `head`.
-    pub fn after(head: AuditHead, draft: AuditDraft) -> Self {
-        let seq = head.seq + 1;
-        let hash = hash(&head.hash, seq, &draft);
-        Self { seq, draft, hash }
+    /// The entry that follows `head`, with a salt that nobody can guess.
+    pub fn after(head: AuditHead, draft: AuditDraft, salt: [u8; SALT_BYTES]) -> Self {
+        let (seq, detail) = (head.seq + 1, AuditDetail::Apart(salt));
+        let hash = hash_apart(&head.hash, seq, &draft, &detail_hash(&salt, &draft));
+        Self { seq, draft, detail, hash }
     }
 
     /// The head of the chain that ends with this entry.
@@ -175,14 +218,121 @@ impl AuditEntry {
 
     /// Whether this is the entry that follows `head`, as it was written.
     pub fn follows(&self, head: AuditHead) -> bool {
-        self.seq == head.seq + 1 && self.hash == hash(&head.hash, self.seq, &self.draft)
+        let expected = match &self.detail {
+            AuditDetail::InChain => hash_whole(&head.hash, self.seq, &self.draft),
+            AuditDetail::Apart(salt) => hash_apart(&head.hash, self.seq, &self.draft, &detail_hash(salt, &self.draft)),
+            AuditDetail::Erased { hash, .. } => hash_apart(&head.hash, self.seq, &self.draft, hash),
+        };
+        let is_bare = !matches!(self.detail, AuditDetail::Erased { .. }) || self.draft == self.draft.bare();
+        self.seq == head.seq + 1 && self.hash == expected && is_bare
+    }
+
+    /// The hash of the detail that the chain holds, if it stands apart.
+    pub fn detail_hash(&self) -> Option<[u8; 32]> {
+        match &self.detail {
+            AuditDetail::InChain => None,
+            AuditDetail::Apart(salt) => Some(detail_hash(salt, &self.draft)),
+            AuditDetail::Erased { hash, .. } => Some(*hash),
+        }
+    }
+
+    /// This entry after the erasure that the entry `by` tells of. What stands in the chain stays.
+    #[must_use]
+    pub fn erased(self, by: u64) -> Self {
+        let AuditDetail::Apart(salt) = &self.detail else { return self };
+        let hash = detail_hash(salt, &self.draft);
+        Self { draft: self.draft.bare(), detail: AuditDetail::Erased { hash, by }, ..self }
     }
 }
 
-fn hash(before: &[u8; 32], seq: u64, draft: &AuditDraft) -> [u8; 32] {
+/// What is done when an erasure is asked for, in the log of its workspace.
+pub const ERASURE_ACTION: &str = "erasure.request";
+/// What is done when a workspace is erased, in the log of the server.
+pub const WORKSPACE_ERASURE_ACTION: &str = "workspace.erase";
+
+/// Splits what is done to something into what the chain says of it and, where that has a name of its own, all of it.
+pub fn split_target(target: &str) -> (&str, Option<&str>) {
+    match target.split_once(':') {
+        Some((kind, _)) if NAMED_TARGETS.contains(&kind) => (kind, Some(target)),
+        _ => (target, None),
+    }
+}
+
+impl AuditDraft {
+    /// What the chain holds of it.
+    fn bare(&self) -> Self {
+        Self {
+            target: split_target(&self.target).0.to_owned(),
+            before: None,
+            after: None,
+            address: None,
+            request_id: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether its detail may tell of somebody who is erased: it names a customer or user, or cannot be searched, since
+    /// it was cut or has the id of an event.
+    pub fn may_tell_of(&self, subject: &Erased) -> bool {
+        let name = match subject {
+            Erased::Workspace => return true,
+            Erased::Customer(name) | Erased::User(name) => name,
+        };
+        let is_target = matches!(subject, Erased::Customer(_))
+            && self.target.split_once(':').is_some_and(|(kind, target)| kind == "customer" && target == name);
+        let value = quoted(name);
+        let tells = |text: &Option<String>| {
+            text.as_ref().is_some_and(|text| text.starts_with(CUT) || holds_value(text, &value))
+        };
+        is_target || self.target == EVENT_READ || tells(&self.before) || tells(&self.after)
+    }
+
+    /// Whether an entry of the server's log tells of a workspace in detail.
+    pub fn tells_of_workspace(&self, id: &TenantId) -> bool {
+        let is_target = self.target.split_once(':') == Some(("workspace", id.as_str()));
+        let value = quoted(id.as_str());
+        let tells = |text: &Option<String>| text.as_ref().is_some_and(|text| holds_value(text, &value));
+        is_target || tells(&self.before) || tells(&self.after)
+    }
+
+    /// Whether it is about an erasure of a workspace's or in one.
+    pub fn is_of_erasure(&self) -> bool {
+        [ERASURE_ACTION, WORKSPACE_ERASURE_ACTION].contains(&self.action.as_str())
+    }
+}
+
+/// A text as JSON has it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Whether JSON has this text, in its quotation marks, where it does not name a member.
+fn holds_value(json: &str, value: &str) -> bool {
+    json.match_indices(value).any(|(at, _)| !json[at + value.len()..].starts_with(':'))
+}
+
+fn detail_hash(salt: &[u8; SALT_BYTES], draft: &AuditDraft) -> [u8; 32] {
+    let AuditDraft { target, before, after, address, request_id, .. } = draft;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(DETAIL_CONTEXT).update(salt);
+    let name = split_target(target).1;
+    add_texts(&mut hasher, [name, before.as_deref(), after.as_deref(), address.as_deref(), request_id.as_deref()]);
+    *hasher.finalize().as_bytes()
+}
+
+fn hash_apart(before: &[u8; 32], seq: u64, draft: &AuditDraft, detail: &[u8; 32]) -> [u8; 32] {
+    let AuditDraft { workspace, at, actor, action, target, .. } = draft;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(CONTEXT_2).update(before).update(&seq.to_le_bytes()).update(&at.micros().to_le_bytes());
+    let target = split_target(target).0;
+    add_texts(&mut hasher, [workspace.as_ref().map(TenantId::as_str), Some(actor), Some(action), Some(target)]);
+    *hasher.update(detail).finalize().as_bytes()
+}
+
+fn hash_whole(before: &[u8; 32], seq: u64, draft: &AuditDraft) -> [u8; 32] {
     let AuditDraft { workspace, at, actor, action, target, before: was, after, address, request_id } = draft;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(CONTEXT).update(before).update(&seq.to_le_bytes()).update(&at.micros().to_le_bytes());
+    hasher.update(CONTEXT_1).update(before).update(&seq.to_le_bytes()).update(&at.micros().to_le_bytes());
     let texts = [
         workspace.as_ref().map(TenantId::as_str),
         Some(actor),
@@ -193,11 +343,15 @@ fn hash(before: &[u8; 32], seq: u64, draft: &AuditDraft) -> [u8; 32] {
         address.as_deref(),
         request_id.as_deref(),
     ];
+    add_texts(&mut hasher, texts);
+    *hasher.finalize().as_bytes()
+}
+
+fn add_texts<const N: usize>(hasher: &mut blake3::Hasher, texts: [Option<&str>; N]) {
     for text in texts {
         let length = text.map_or(u64::MAX, |text| text.len() as u64);
         hasher.update(&length.to_le_bytes()).update(text.unwrap_or_default().as_bytes());
     }
-    *hasher.finalize().as_bytes()
 }
 
 /// Which entries of a log are asked for; what is given has to fit.
@@ -207,7 +361,7 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// This was done.
     pub action: Option<String>,
-    /// Done to this.
+    /// Done to this. The kind of a named target alone asks for all of the kind whose details stand apart.
     pub target: Option<String>,
     /// At this time or later.
     pub from: Option<Timestamp>,
@@ -220,11 +374,12 @@ pub struct AuditFilter {
 impl AuditFilter {
     /// Whether it asks for `entry`.
     pub fn takes(&self, entry: &AuditEntry) -> bool {
-        let AuditEntry { seq, draft, .. } = entry;
+        let AuditEntry { seq, draft, detail, .. } = entry;
         let fits = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
         fits(&self.actor, &draft.actor)
             && fits(&self.action, &draft.action)
-            && fits(&self.target, &draft.target)
+            && (fits(&self.target, &draft.target)
+                || *detail != AuditDetail::InChain && fits(&self.target, split_target(&draft.target).0))
             && self.from.is_none_or(|from| draft.at >= from)
             && self.to.is_none_or(|to| draft.at < to)
             && self.before.is_none_or(|before| *seq < before)
@@ -251,9 +406,9 @@ mod tests {
 
     #[test]
     fn a_chain_shows_what_was_changed_left_out_or_moved() {
-        let first = AuditEntry::after(AuditHead::default(), draft("key:1"));
-        let second = AuditEntry::after(first.head(), draft("key:2"));
-        let third = AuditEntry::after(second.head(), draft("key:3"));
+        let first = AuditEntry::after(AuditHead::default(), draft("key:1"), [1; SALT_BYTES]);
+        let second = AuditEntry::after(first.head(), draft("key:2"), [2; SALT_BYTES]);
+        let third = AuditEntry::after(second.head(), draft("key:3"), [3; SALT_BYTES]);
         assert!(first.follows(AuditHead::default()) && second.follows(first.head()) && third.follows(second.head()));
         assert!(!third.follows(first.head()), "one left out");
         assert!(!second.follows(AuditHead::default()));
@@ -274,12 +429,80 @@ mod tests {
             change(&mut changed.draft);
             assert!(!changed.follows(first.head()), "{changed:?}");
         }
+        let other = AuditEntry { detail: AuditDetail::Apart([9; SALT_BYTES]), ..second.clone() };
+        assert!(!other.follows(first.head()), "the salt is part of it");
+        let old = AuditEntry { detail: AuditDetail::InChain, ..second };
+        assert!(!old.follows(first.head()), "an entry is of one format");
+    }
+
+    #[test]
+    fn an_entry_of_the_first_format_keeps_its_hash() {
+        let (head, draft) = (AuditHead::default(), draft("customer:c"));
+        let hash = hash_whole(&head.hash, 1, &draft);
+        let entry = AuditEntry { seq: 1, draft, detail: AuditDetail::InChain, hash };
+        let expected = "b5872502a750211280c1bba337a4b02e7afe82315f0780d724897683bbc59a8f";
+        assert_eq!(blake3::Hash::from_bytes(hash).to_hex().as_str(), expected);
+        assert!(entry.follows(head));
+        assert_eq!(entry.clone().erased(2), entry, "there is nothing apart that could go");
+        let mut changed = entry;
+        changed.draft.target.push('x');
+        assert!(!changed.follows(head));
+    }
+
+    #[test]
+    fn the_chain_holds_when_a_detail_is_erased() {
+        let full = AuditDraft {
+            before: Some("1".to_owned()),
+            address: Some("::1".to_owned()),
+            request_id: Some("r".to_owned()),
+            ..draft("customer:c")
+        };
+        let first = AuditEntry::after(AuditHead::default(), full, [1; SALT_BYTES]);
+        let second = AuditEntry::after(first.head(), draft("key:2"), [2; SALT_BYTES]);
+        let erased = first.clone().erased(2);
+        assert!(erased.follows(AuditHead::default()) && second.follows(erased.head()));
+        assert_eq!(erased.draft, AuditDraft { after: None, ..draft("customer") });
+        assert_eq!(erased.clone().erased(7), erased, "once");
+        for change in [
+            |entry: &mut AuditEntry| entry.draft.actor.push('x'),
+            |entry: &mut AuditEntry| entry.draft.after = Some("x".to_owned()),
+            |entry: &mut AuditEntry| entry.draft.target = "customer:d".to_owned(),
+        ] {
+            let mut changed = erased.clone();
+            change(&mut changed);
+            assert!(!changed.follows(AuditHead::default()), "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_detail_tells_of_whom_it_names_and_of_anybody_when_it_cannot_be_searched() {
+        let with = |target: &str, after: &str| AuditDraft { after: Some(after.to_owned()), ..draft(target) };
+        let (customer, user) = (Erased::Customer("name".to_owned()), Erased::User("name".to_owned()));
+        for (draft, of_customer, of_user) in [
+            (with("customer:name", "{}"), true, false),
+            (with("customer:names", "{}"), false, false),
+            (with("key:name", "{}"), false, false),
+            (with("key:1", r#"{"customer":"name"}"#), true, true),
+            (with("key:1", r#"{"name":"x"}"#), false, false),
+            (with("key:1", r#"{"name":"name"}"#), true, true),
+            (with("key:1", r#"["names","a name"]"#), false, false),
+            (with("key:1", r#"{"begins":"{\"a"}"#), true, true),
+            (with(EVENT_READ, r#"{"id":"1"}"#), true, true),
+        ] {
+            assert_eq!((draft.may_tell_of(&customer), draft.may_tell_of(&user)), (of_customer, of_user), "{draft:?}");
+            assert!(draft.may_tell_of(&Erased::Workspace));
+        }
+        let odd = Erased::User(r#"a"\b"#.to_owned());
+        assert!(with("key:1", r#"{"user":"a\"\\b"}"#).may_tell_of(&odd));
     }
 
     #[test]
     fn text_that_moves_from_one_field_to_the_next_is_another_entry() {
         let moved = AuditDraft { actor: "user:".to_owned(), action: "akey.create".to_owned(), ..draft("key:1") };
         let head = AuditHead::default();
-        assert_ne!(AuditEntry::after(head, draft("key:1")).hash, AuditEntry::after(head, moved).hash);
+        let salt = [0; SALT_BYTES];
+        assert_ne!(AuditEntry::after(head, draft("key:1"), salt).hash, AuditEntry::after(head, moved, salt).hash);
+        let moved = AuditDraft { after: None, before: draft("").after, ..draft("key:1") };
+        assert_ne!(AuditEntry::after(head, draft("key:1"), salt).hash, AuditEntry::after(head, moved, salt).hash);
     }
 }

@@ -16,6 +16,7 @@
 //! | `keys` |   |   | x | x |   |   | x |   |   |
 //! | `members` |   |   | x | x |   |   |   |   |   |
 //! | `audit:read` |   |   | x | x |   |   |   |   |   |
+//! | `erase` |   |   |   | x |   |   |   |   |   |
 //! | `encryption` |   |   |   | x |   |   |   |   |   |
 //! | `decrypt` |   |   |   | x |   |   |   | x |   |
 //! | `server` |   |   |   |   |   |   |   |   | x |
@@ -164,13 +165,15 @@ pub enum Permission {
     ManageEncryption,
     /// See encrypted properties in plain text, and let others see them.
     Decrypt,
+    /// Erase users, customers or the whole workspace, and read what came of it.
+    Erase,
     /// Manage workspaces, people and the keys that tokens are signed with, and read the server's own metrics.
     ManageServer,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadAggregates,
         Self::ReadEvents,
         Self::WriteEvents,
@@ -182,6 +185,7 @@ impl Permission {
         Self::ReadAudit,
         Self::ManageEncryption,
         Self::Decrypt,
+        Self::Erase,
         Self::ManageServer,
     ];
 
@@ -199,6 +203,7 @@ impl Permission {
             Self::ReadAudit => "audit:read",
             Self::ManageEncryption => "encryption",
             Self::Decrypt => "decrypt",
+            Self::Erase => "erase",
             Self::ManageServer => "server",
         }
     }
@@ -209,7 +214,7 @@ impl Permission {
             Self::ReadAggregates | Self::ReadSettings => Some(Role::Viewer),
             Self::ReadEvents | Self::WriteEvents | Self::ReadReference => Some(Role::Member),
             Self::WriteSettings | Self::ManageKeys | Self::ManageMembers | Self::ReadAudit => Some(Role::Admin),
-            Self::ManageEncryption | Self::Decrypt => Some(Role::Owner),
+            Self::ManageEncryption | Self::Decrypt | Self::Erase => Some(Role::Owner),
             Self::ManageServer => None,
         }
     }
@@ -222,7 +227,7 @@ impl Permission {
             Self::ReadSettings | Self::ReadReference => &[KeyScope::Read, KeyScope::Admin],
             Self::WriteSettings | Self::ManageKeys => &[KeyScope::Admin],
             Self::Decrypt => &[KeyScope::Decrypt],
-            Self::ManageMembers | Self::ReadAudit | Self::ManageEncryption | Self::ManageServer => &[],
+            Self::ManageMembers | Self::ReadAudit | Self::ManageEncryption | Self::Erase | Self::ManageServer => &[],
         }
     }
 }
@@ -293,7 +298,7 @@ mod tests {
                 seen += usize::from(cell == "x");
             }
         }
-        assert_eq!(seen, 38);
+        assert_eq!(seen, 39);
         assert!(Permission::ALL.iter().all(|permission| !Rights::default().allow(*permission)));
     }
 

@@ -167,3 +167,25 @@ async fn a_long_replay_comes_in_bounded_pieces_and_live_records_follow_it() {
         assert_eq!(payload, large(number).payload(), "record {number}");
     }
 }
+
+/// What was erased must not wait for a file to be full.
+#[tokio::test]
+async fn a_file_with_records_to_be_forgotten_goes_as_soon_as_all_in_it_is_flushed() {
+    let disk = SimVfs::new();
+    let journal = open(&disk, 0, one_segment()).unwrap();
+    assert_eq!(journal.first_kept(), Seq(1));
+    append_all(&journal, 0..5).await;
+    journal.trim(Seq(5)).await.unwrap();
+    assert_eq!(journal.first_kept(), Seq(1), "it is written to");
+    for _ in 0..2 {
+        journal.part_after(Seq(3)).await.unwrap();
+        journal.trim(Seq(4)).await.unwrap();
+        assert_eq!(journal.first_kept(), Seq(1), "the fifth is not flushed");
+    }
+    append_all(&journal, 5..7).await;
+    journal.trim(Seq(5)).await.unwrap();
+    assert_eq!(journal.first_kept(), Seq(6));
+    drop(journal);
+    let journal = open(&disk, 5, one_segment()).unwrap();
+    assert_records(&journal.next().await.unwrap(), 5, 5..7);
+}

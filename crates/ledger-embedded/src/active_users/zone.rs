@@ -65,7 +65,9 @@ async fn change(
     core.flush_all().await?;
     let snapshot = core.state.read().snapshot();
     let counted = counted.go_on(snapshot, &scope, &cancelled).await?;
-    let activity = counted.activity(&scope).await?;
+    let mut activity = counted.activity(&scope).await?;
+    // Of what was erased only days of the zone before are known: they stay, as an estimate.
+    activity.extend(core.manifest.erased_activity(&scope).await?);
     check_cancelled(&cancelled)?;
     commit(core, &scope, wanted, activity).await
 }

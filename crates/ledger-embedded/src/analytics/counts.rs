@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use ports::PortError;
 use tokio_util::sync::CancellationToken;
 
+use super::residuals::scan_residuals;
 use super::rows::{Fields, Rows};
 use super::scan::{EventScan, is_known, refuse_dropped, scan_segments, scan_unflushed, unflushed_events};
 use super::symbols::Symbols;
@@ -78,8 +79,30 @@ impl Counter {
         cancelled: &CancellationToken,
     ) -> Result<(), PortError> {
         refuse_dropped(snapshot, wanted)?;
+        self.add_residuals(snapshot, wanted, cancelled)?;
         let (symbols, add) = self.parts();
         scan_segments(snapshot, wanted, symbols, cancelled, add)
+    }
+
+    /// Adds what erased events counted.
+    fn add_residuals(
+        &mut self,
+        snapshot: &Snapshot,
+        wanted: &EventScan<'_>,
+        cancelled: &CancellationToken,
+    ) -> Result<(), PortError> {
+        let Self { symbols, types, project, .. } = self;
+        scan_residuals(snapshot, wanted, cancelled, |key, totals| {
+            if project.is_some_and(|wanted| symbols.number(key.project) != wanted) {
+                return Ok(());
+            }
+            let kind = symbols.number(key.kind) as usize;
+            if kind >= types.len() {
+                types.resize(kind + 1, 0);
+            }
+            types[kind] += totals.calls;
+            Ok(())
+        })
     }
 
     fn types(&self) -> Counts {

@@ -13,6 +13,7 @@ use ports::{ErrorKind, PortError};
 
 use super::rows::{FACETS, Fields, Rows, value_column};
 use super::symbols::{NONE, Symbols};
+use crate::segment::residuals::ERASED;
 
 /// How many events with a user are taken in before the sets are counted again.
 const USERS_STEP: u64 = 1 << 20;
@@ -54,6 +55,8 @@ pub(super) struct Points<'q> {
     query: &'q SeriesQuery,
     buckets: Buckets<'q>,
     filters: Vec<(Facet, u32)>,
+    /// Stands for customers that were erased, who are in no group.
+    erased: u32,
     groups: HashMap<Values, u32>,
     values: Vec<Values>,
     /// No other groups have points of their own.
@@ -70,12 +73,16 @@ pub(super) struct Points<'q> {
 struct GroupSums {
     starts: HashSet<Timestamp>,
     groups: Vec<Point>,
+    others: Point,
     points: usize,
 }
 
 impl GroupSums {
     fn point(&mut self, start: Timestamp, group: u32) -> &mut Point {
         self.starts.insert(start);
+        if group == OTHERS {
+            return &mut self.others;
+        }
         let at = group as usize;
         if self.groups.len() <= at {
             self.groups.resize_with(at + 1, Point::default);
@@ -92,6 +99,7 @@ impl<'q> Points<'q> {
             query,
             buckets: query.calendar.buckets(query.interval),
             filters,
+            erased: symbols.number(ERASED),
             groups: HashMap::new(),
             values: Vec::new(),
             is_named: false,
@@ -204,6 +212,9 @@ impl<'q> Points<'q> {
         let mut key = [NONE; FACETS];
         for (part, facet) in key.iter_mut().zip(&self.query.group_by) {
             *part = values[*facet as usize];
+        }
+        if values[Facet::Customer as usize] == self.erased && self.query.group_by.contains(&Facet::Customer) {
+            return Ok(OTHERS);
         }
         if let Some((_, group)) = self.last.filter(|(known, _)| *known == key) {
             return Ok(group);

@@ -34,7 +34,7 @@ pub(super) struct EventScan<'q> {
 
 impl<'q> EventScan<'q> {
     /// From the first range to the last.
-    fn hull(&self) -> Option<TimeRange> {
+    pub(super) fn hull(&self) -> Option<TimeRange> {
         let (first, last) = self.ranges.first().zip(self.ranges.last())?;
         TimeRange::new(first.from(), last.to()).filter(|hull| hull.from() < hull.to())
     }

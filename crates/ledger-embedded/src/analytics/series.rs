@@ -13,17 +13,20 @@ use tokio_util::sync::CancellationToken;
 use super::hours::{HourQuery, HourSums};
 use super::plan::{Hours, Source};
 use super::points::{Named, Points, Summed};
+use super::residuals::scan_residuals;
 use super::rows::FACETS;
 use super::scan::{EventScan, refuse_dropped, rollups_in, scan_segments, scan_unflushed, unflushed_events};
 use super::symbols::{NONE, Symbols};
 use crate::core::Core;
 use crate::memtable::{Memtable, SharedEvent};
+use crate::segment::residuals::{ERASED, ResidualKey};
 use crate::state::Snapshot;
 
 /// A series being summed.
 struct Series<'q> {
     scope: &'q TenantScope,
     query: &'q SeriesQuery,
+    source: Source,
     customer: Option<&'q str>,
     symbols: Symbols,
     points: Points<'q>,
@@ -54,7 +57,7 @@ impl Core {
         named: Option<&Named>,
         cancelled: &CancellationToken,
     ) -> Result<Summed, PortError> {
-        let mut series = Series::new(scope, query, named);
+        let mut series = Series::new(scope, query, source, named);
         let Source::Customers(breakdown) = source else {
             let (snapshot, active) = self.view(|active| series.unflushed_events(active, |_| true));
             series.add_unflushed(&active)?;
@@ -75,6 +78,7 @@ impl Core {
         let others = series.sums(of).add_segments(&snapshot, cancelled)?;
         let ranges = series.hours.ranges(&others);
         series.add_raw(&snapshot, &ranges, cancelled)?;
+        series.add_erased_customers(&snapshot, cancelled)?;
         Ok(series.finish())
     }
 
@@ -87,7 +91,7 @@ impl Core {
         snapshot: &Snapshot,
         cancelled: &CancellationToken,
     ) -> Result<Summed, PortError> {
-        let mut series = Series::new(scope, query, named);
+        let mut series = Series::new(scope, query, Source::Rollups, named);
         let mut others = BTreeSet::new();
         for rollup in stored.iter().chain(unflushed.iter().flat_map(|table| &table.rollups)) {
             series.add_rollup(rollup, &mut others)?;
@@ -130,12 +134,12 @@ pub(super) fn hour_sums(query: &SeriesQuery) -> HourSumsQuery {
 }
 
 impl<'q> Series<'q> {
-    fn new(scope: &'q TenantScope, query: &'q SeriesQuery, named: Option<&Named>) -> Self {
+    fn new(scope: &'q TenantScope, query: &'q SeriesQuery, source: Source, named: Option<&Named>) -> Self {
         let mut symbols = Symbols::new();
         let points = Points::new(query, named, &mut symbols);
         let customer = query.filters.iter().find(|(facet, _)| *facet == Facet::Customer);
         let hours = Hours::new(query.range, &query.calendar, query.interval);
-        Self { scope, query, customer: customer.map(|(_, name)| name.as_str()), symbols, points, hours }
+        Self { scope, query, source, customer: customer.map(|(_, name)| name.as_str()), symbols, points, hours }
     }
 
     fn unflushed_events(&self, table: &Memtable, wants: impl FnMut(Timestamp) -> bool) -> Vec<SharedEvent> {
@@ -183,7 +187,49 @@ impl<'q> Series<'q> {
         let (scope, customer, fields) = (self.scope, self.customer, self.points.fields());
         let wanted = EventScan { scope, customer, ranges, fields };
         refuse_dropped(snapshot, &wanted)?;
+        // Whole hours of customers hold no erased customer; those are added apart.
+        let counts_erased = !matches!(self.source, Source::Customers(_));
+        self.add_residuals(snapshot, &wanted, |key| counts_erased || key.customer != ERASED, cancelled)?;
         scan_segments(snapshot, &wanted, &mut self.symbols, cancelled, |rows| self.points.add_events(rows))
+    }
+
+    /// Adds what is left of erased customers, whose sums are in no file of sums.
+    fn add_erased_customers(&mut self, snapshot: &Snapshot, cancelled: &CancellationToken) -> Result<(), PortError> {
+        if self.customer.is_some() {
+            return Ok(());
+        }
+        let (ranges, fields) = ([self.query.range], self.points.fields());
+        let wanted = EventScan { scope: self.scope, customer: Some(ERASED), ranges: &ranges, fields };
+        self.add_residuals(snapshot, &wanted, |_| true, cancelled)
+    }
+
+    fn add_residuals(
+        &mut self,
+        snapshot: &Snapshot,
+        wanted: &EventScan<'_>,
+        counts: impl Fn(&ResidualKey<'_>) -> bool,
+        cancelled: &CancellationToken,
+    ) -> Result<(), PortError> {
+        let Self { points, symbols, query, .. } = self;
+        scan_residuals(snapshot, wanted, cancelled, |key, totals| {
+            if !counts(key) {
+                return Ok(());
+            }
+            let mut values = [NONE; FACETS];
+            for (facet, text) in [
+                (Facet::Project, key.project),
+                (Facet::Customer, key.customer),
+                (Facet::Type, key.kind),
+                (Facet::Endpoint, key.endpoint),
+                (Facet::Model, key.model),
+            ] {
+                values[facet as usize] = symbols.number(text);
+            }
+            if !points.wants(&values) {
+                return Ok(());
+            }
+            points.add(key.start, &values, &query.metric.part_of(totals), None)
+        })
     }
 
     fn finish(self) -> Summed {

@@ -66,7 +66,7 @@ pub(crate) struct FreshEvent<'r> {
 impl FreshEvent<'_> {
     /// Whether what an earlier release saw under the former id was this event.
     pub(crate) fn was(&self, seen: &FirstSeen) -> bool {
-        self.identity.former.is_some_and(|former| former.payload == seen.payload)
+        self.identity.former.is_some_and(|former| seen.payload.is_of_former(former.payload))
     }
 }
 

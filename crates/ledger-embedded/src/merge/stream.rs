@@ -44,7 +44,7 @@ pub(crate) enum SumPart {
 }
 
 impl SumPart {
-    fn key(&self) -> SumKey<'_> {
+    pub(crate) fn key(&self) -> SumKey<'_> {
         match self {
             Self::Row(rows, row) => rows.key(*row),
             Self::Sum(sum) => sum.key(),
@@ -76,6 +76,12 @@ impl SumStream {
         let files = segments.iter().map(|segment| segment.sums().scan(&COLUMNS));
         let merge = Merge::open(files.collect::<Result<Vec<_>>>()?)?;
         Ok(Self { merge, rows: None, grain, pending: None })
+    }
+
+    /// Begins to read all rows of one segment.
+    pub(crate) fn of_one(segment: &Segment) -> Result<Self> {
+        let merge = Merge::open([segment.sums().scan(&COLUMNS)?])?;
+        Ok(Self { merge, rows: None, grain: None, pending: None })
     }
 
     /// The next sum.

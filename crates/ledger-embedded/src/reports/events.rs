@@ -292,6 +292,9 @@ fn find_flushed(
     for segment in snapshot.segments.iter().rev() {
         let name = &segment.meta().id;
         let Some(seen) = segment.ids().find(hash).map_err(|why| corrupt(name, why))? else { continue };
+        if seen.payload.rule.is_erased() {
+            return Ok(None);
+        }
         let row = row_at(segment, scope, seen.position, cancelled)?;
         let found = row.map(|row| fetch(segment, &[row])).transpose().map_err(|why| corrupt(name, why))?;
         return Ok(found.and_then(|events| events.into_iter().next()));

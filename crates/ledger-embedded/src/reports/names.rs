@@ -7,7 +7,8 @@ use ports::PortError;
 use crate::core::Core;
 
 impl Core {
-    /// The names of users by number, in the same order; `None` for numbers without a user.
+    /// The names of users by number, in the same order; `None` for numbers without a user or with one that was
+    /// erased.
     pub(crate) async fn user_names(
         &self,
         scope: &TenantScope,
@@ -22,6 +23,8 @@ impl Core {
         if names.iter().any(Option::is_none) {
             fill(&mut names, self.manifest.user_names(scope, users).await?);
         }
+        // The name of an erased user is empty.
+        names.iter_mut().for_each(|name| *name = name.take().filter(|name| !name.is_empty()));
         Ok(names)
     }
 }

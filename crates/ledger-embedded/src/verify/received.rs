@@ -1,5 +1,5 @@
-//! What was received, recomputed from raw events. Of a tenant whose raw events retention drops nothing can be compared:
-//! which of them were received when is not known once they are gone.
+//! What was received, recomputed from raw events. Of a tenant whose raw events retention drops, or of which an erasure has
+//! removed some, nothing can be compared: which of them were received when is not known once they are gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,11 +47,12 @@ impl RawReceived {
         &mut self,
         core: &Core,
         scope: &TenantScope,
+        is_erased: bool,
         report: &mut Report<'_>,
     ) -> Result<(), PortError> {
         let tenant = scope.tenant();
         let mut expected = self.sums.remove(tenant).unwrap_or_default();
-        if report.floors.of(tenant) > Timestamp::MIN {
+        if is_erased || report.floors.of(tenant) > Timestamp::MIN {
             return Ok(());
         }
         let name =

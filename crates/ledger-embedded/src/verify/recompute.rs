@@ -19,14 +19,15 @@ use super::received::RawReceived;
 use super::report::{Report, Stored};
 use super::users::RawUsers;
 use crate::dedup::IdHasher;
-use crate::memtable::Partial;
-use crate::merge::{Merge, Sum};
+use crate::memtable::{Partial, SumNumbers};
+use crate::merge::{Merge, ResidualStream, Sum};
 use crate::segment::Segment;
 use crate::segment::columns::{Columns, count_at, text_at, time_at, user_at};
 use crate::segment::events::{
     CACHE_READ, CACHE_WRITE, EventKey, EventKeys, ID_SCHEME, REASONING, USER_NUMBER, WATERMARK,
 };
 use crate::segment::grain::Grain;
+use crate::segment::residuals::{self, Cell, ERASED};
 use crate::segment::sorted::SortedRows;
 
 /// What recomputation reads of an event.
@@ -63,11 +64,19 @@ pub(super) struct Recompute<'r, 'd> {
     stored: Vec<Stored>,
     open: [Option<Sum>; 3],
     rollups: BTreeMap<RollupKey, Totals>,
+    erased: BTreeMap<TenantId, u64>,
     /// Raw events of tenants that have all of theirs.
     whole: u64,
     received: &'r mut RawReceived,
     users: &'r mut RawUsers,
     report: &'r mut Report<'d>,
+}
+
+/// What is compared with the manifest.
+pub(super) struct Recomputed {
+    pub(super) rollups: BTreeMap<RollupKey, Totals>,
+    /// How many events residuals count.
+    pub(super) erased: BTreeMap<TenantId, u64>,
 }
 
 impl<'r, 'd> Recompute<'r, 'd> {
@@ -79,18 +88,32 @@ impl<'r, 'd> Recompute<'r, 'd> {
         (users, received): (&'r mut RawUsers, &'r mut RawReceived),
         report: &'r mut Report<'d>,
     ) -> Self {
-        let (open, rollups) = ([None, None, None], BTreeMap::new());
-        Self { segments, hasher, rule, stored, open, rollups, whole: 0, received, users, report }
+        let (open, rollups, erased) = ([None, None, None], BTreeMap::new(), BTreeMap::new());
+        Self { segments, hasher, rule, stored, open, rollups, erased, whole: 0, received, users, report }
     }
 
-    /// Compares all sums and ids; returns the recomputed rollups.
-    pub(super) fn run(mut self) -> Result<BTreeMap<RollupKey, Totals>> {
+    /// Compares all sums and ids; returns what else is recomputed. Residuals come between the events, in the order
+    /// of both.
+    pub(super) fn run(mut self) -> Result<Recomputed> {
         let files = self.segments.iter().filter_map(|segment| segment.events()).map(|file| file.scan(&COLUMNS));
         let mut merge = Merge::<EventKeys>::open(files.collect::<Result<Vec<_>>>()?)?;
+        let mut residuals = ResidualStream::open(self.segments)?;
+        let mut ahead = residuals.next_cell()?;
         while let Some(run) = merge.next_run()? {
             for row in run.rows {
-                self.event(&run.batch, row, &run.columns.key(row))?;
+                let key = run.columns.key(row);
+                while let Some((cell, numbers)) =
+                    ahead.take_if(|(cell, _)| (cell.key().tenant, cell.key().customer, cell.start) <= order_of(&key))
+                {
+                    self.residual(&cell, &numbers)?;
+                    ahead = residuals.next_cell()?;
+                }
+                self.event(&run.batch, row, &key)?;
             }
+        }
+        while let Some((cell, numbers)) = ahead {
+            self.residual(&cell, &numbers)?;
+            ahead = residuals.next_cell()?;
         }
         for grain in 0..Grain::ALL.len() {
             self.close(grain)?;
@@ -100,7 +123,26 @@ impl<'r, 'd> Recompute<'r, 'd> {
             }
         }
         self.compare_counts()?;
-        Ok(self.rollups)
+        Ok(Recomputed { rollups: self.rollups, erased: self.erased })
+    }
+
+    /// Takes in what is left of events that were erased.
+    fn residual(&mut self, cell: &Cell, numbers: &SumNumbers) -> Result<()> {
+        let key = cell.key();
+        let tenant = TenantId::parse(key.tenant).map_err(|why| ParquetError::General(why.to_string()))?;
+        if key.customer != ERASED {
+            for (at, grain) in Grain::ALL.into_iter().enumerate() {
+                let partial = self.sum_at(at, grain, (key.tenant, key.customer, key.start))?;
+                partial.first_received = partial.first_received.min(numbers.first_received);
+                partial.last_received = partial.last_received.max(numbers.last_received);
+                residuals::fold_into(&mut partial.aggregate, &key, &numbers.totals);
+            }
+        }
+        *self.erased.entry(tenant.clone()).or_default() += numbers.totals.calls;
+        let (project, kind) = (key.project.to_owned(), key.kind.to_owned());
+        let rollup = RollupKey { tenant, project, kind, hour: hour_of(key.start) };
+        self.rollups.entry(rollup).or_default().merge(&numbers.totals);
+        Ok(())
     }
 
     fn event(&mut self, batch: &RecordBatch, row: usize, key: &EventKey<'_>) -> Result<()> {
@@ -158,18 +200,29 @@ impl<'r, 'd> Recompute<'r, 'd> {
         received_at: Timestamp,
         late: bool,
     ) -> Result<()> {
-        let start = grain.start_of(self.rule.start_of(event.time));
-        if self.open[at].as_ref().is_some_and(|sum| sum.key_in_grain() != (key.tenant, key.customer, start)) {
+        let partial = self.sum_at(at, grain, (key.tenant, key.customer, event.time))?;
+        partial.first_received = partial.first_received.min(received_at);
+        partial.last_received = partial.last_received.max(received_at);
+        partial.aggregate.fold(event, late);
+        Ok(())
+    }
+
+    /// The open sum of a grain that a time of a customer belongs to.
+    fn sum_at(
+        &mut self,
+        at: usize,
+        grain: Grain,
+        (tenant, customer, time): (&str, &str, Timestamp),
+    ) -> Result<&mut Partial> {
+        let start = grain.start_of(self.rule.start_of(time));
+        if self.open[at].as_ref().is_some_and(|sum| sum.key_in_grain() != (tenant, customer, start)) {
             self.close(at)?;
         }
         let sum = self.open[at].get_or_insert_with(|| {
-            let (tenant, customer) = (key.tenant.to_owned(), key.customer.to_owned());
+            let (tenant, customer) = (tenant.to_owned(), customer.to_owned());
             Sum { tenant, grain, customer, partial: Partial::empty(start) }
         });
-        sum.partial.first_received = sum.partial.first_received.min(received_at);
-        sum.partial.last_received = sum.partial.last_received.max(received_at);
-        sum.partial.aggregate.fold(event, late);
-        Ok(())
+        Ok(&mut sum.partial)
     }
 
     fn close(&mut self, at: usize) -> Result<()> {
@@ -199,13 +252,17 @@ impl<'r, 'd> Recompute<'r, 'd> {
         Ok(())
     }
 
-    /// Every id is of an event, but for the keys of requests: their entries have a rule of their own. Ids and sums outlive
-    /// raw events, so of a tenant that may have lost some, the sums say how many there were.
+    /// Every id is of an event, but for the keys of requests and what was erased: such entries have rules of their own.
+    /// Ids and sums outlive raw events, so of a tenant that may have lost some, the sums say how many there were.
     fn compare_counts(&mut self) -> Result<()> {
+        if !self.report.counts_ids {
+            return Ok(());
+        }
         let mut ids = 0;
         for segment in self.segments {
             for record in segment.ids().scan() {
-                ids += u64::from(!record?.seen.payload.rule.is_of_requests());
+                let rule = record?.seen.payload.rule;
+                ids += u64::from(!rule.is_of_requests() && !rule.is_erased());
             }
         }
         let events = self.whole + self.report.summed;
@@ -214,4 +271,9 @@ impl<'r, 'd> Recompute<'r, 'd> {
         }
         Ok(())
     }
+}
+
+/// The part of an event's key that residuals are ordered by too.
+fn order_of<'k>(key: &EventKey<'k>) -> (&'k str, &'k str, Timestamp) {
+    (key.tenant, key.customer, key.time)
 }

@@ -79,6 +79,9 @@ pub(super) struct Report<'r> {
     pub(super) summary: VerifySummary,
     /// Events of tenants that may have lost some, by the totals that are stored.
     pub(super) summed: u64,
+    /// Whether it is known how many ids there are to be. Where retention has dropped events and an erasure what was summed
+    /// of them, their ids are left, and are nobody's.
+    pub(super) counts_ids: bool,
     pub(super) on_difference: &'r mut dyn FnMut(&Difference),
 }
 
@@ -150,6 +153,15 @@ impl Report<'_> {
                 let what = format!("tenant {tenant} type {kind:?}, days against hours");
                 self.differs(Invariant::OneTruth, what, format!("{expected:?}"), format!("{found:?}"));
             }
+        }
+    }
+
+    /// Residuals count as many events as erasures have removed.
+    pub(super) fn compare_erased(&mut self, tenant: &TenantId, expected: u64, found: &BTreeMap<TenantId, u64>) {
+        let found = found.get(tenant).copied().unwrap_or(0);
+        if found != expected {
+            let subject = format!("tenant {tenant} events in residuals");
+            self.differs(Invariant::OneTruth, subject, expected.to_string(), found.to_string());
         }
     }
 

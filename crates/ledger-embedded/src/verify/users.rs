@@ -69,16 +69,17 @@ impl RawUsers {
         }
     }
 
-    /// Compares one tenant's users with what is stored.
+    /// Compares one tenant's users with what is stored; `is_erased` when some may have gone.
     pub(super) async fn compare(
         &self,
         core: &Core,
         scope: &TenantScope,
+        is_erased: bool,
         report: &mut Report<'_>,
     ) -> Result<(), PortError> {
         let none = BTreeMap::new();
         let users = self.tenants.get(scope.tenant()).map_or(&none, |raw| &raw.users);
-        compare_names(core, scope, users, report).await?;
+        compare_names(core, scope, users, is_erased, report).await?;
         self.compare_days(core, scope, report).await
     }
 
@@ -88,6 +89,9 @@ impl RawUsers {
             filters_of(core, tenant).into_iter().map(|filter| (filter, BTreeMap::new())).collect();
         for one in self.tenants.get(tenant).map(|raw| raw.days.activity(tenant)).unwrap_or_default() {
             expected.entry(one.filter).or_default().insert(one.day, one.users);
+        }
+        for one in core.manifest.erased_activity(scope).await? {
+            expected.entry(one.filter).or_default().entry(one.day).or_default().merge(&one.users);
         }
         let calendar = Calendar { zone: zone_of(&self.zones, tenant), week_start: WeekStart::Monday };
         // Of a day that begins before the floor, retention may have dropped events.
@@ -111,11 +115,12 @@ impl RawUsers {
     }
 }
 
-/// Every name is stored under its number, and without retention numbers are those of first appearance.
+/// Every name is stored under its number, and while no event has gone numbers are those of first appearance.
 async fn compare_names(
     core: &Core,
     scope: &TenantScope,
     users: &BTreeMap<u32, (String, Position)>,
+    is_erased: bool,
     report: &mut Report<'_>,
 ) -> Result<(), PortError> {
     let tenant = scope.tenant();
@@ -135,7 +140,7 @@ async fn compare_names(
             report.differs(Invariant::OneTruth, subject, other.to_string(), number.to_string());
         }
     }
-    if report.floors.of(tenant) > Timestamp::MIN {
+    if is_erased || report.floors.of(tenant) > Timestamp::MIN {
         return Ok(());
     }
     let mut by_appearance: Vec<_> = users.iter().map(|(number, (_, position))| (*position, *number)).collect();

@@ -26,6 +26,7 @@ fn path(kind: FileKind) -> PathBuf {
         FileKind::Events => "segment-v3.events.parquet",
         FileKind::Windows => "segment-v3.windows.parquet",
         FileKind::Ids => "segment-v3.ids.run",
+        FileKind::Residuals => "segment-v3.residuals.parquet",
     };
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures").join(name)
 }

@@ -13,7 +13,7 @@ use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
 use ports::PortError;
 use ports::manifest::{
-    ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState, ReceivedSum,
+    Activity, ActivityFilter, Commit, DeadLetter, HourSumsQuery, Identity, Manifest, ManifestState, ReceivedSum,
 };
 use ports::testing::manifest::MemoryManifest;
 
@@ -78,6 +78,18 @@ impl Manifest for Lingering {
 
     async fn user_names(&self, scope: &TenantScope, users: &[UserNumber]) -> Result<Vec<Option<String>>, PortError> {
         self.0.user_names(scope, users).await
+    }
+
+    async fn erased_activity(&self, scope: &TenantScope) -> Result<Vec<Activity>, PortError> {
+        self.0.erased_activity(scope).await
+    }
+
+    async fn dead_letters(&self, scope: &TenantScope) -> Result<Vec<DeadLetter>, PortError> {
+        self.0.dead_letters(scope).await
+    }
+
+    async fn scrub(&self) -> Result<(), PortError> {
+        self.0.scrub().await
     }
 
     async fn store_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {

@@ -3,6 +3,7 @@
 mod audit;
 mod conformance;
 mod differential;
+mod erasure;
 mod files;
 mod fixture;
 mod lingering;

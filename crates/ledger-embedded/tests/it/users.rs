@@ -182,7 +182,13 @@ fn query(question: &Question, change: Timestamp) -> ActiveUsersQuery {
     });
     // One of three projects and types does not exist; the empty project is that of events without one.
     let project = question.project.map(|project| if project == 0 { String::new() } else { project_name(project) });
-    ActiveUsersQuery { range: range.unwrap_or(TimeRange::ALL), zone, project, kind: question.kind.map(kind_name) }
+    ActiveUsersQuery {
+        range: range.unwrap_or(TimeRange::ALL),
+        zone,
+        project,
+        kind: question.kind.map(kind_name),
+        named_only: false,
+    }
 }
 
 struct World {
@@ -320,7 +326,7 @@ proptest! {
 }
 
 fn days_of(zone: &Zone, range: TimeRange) -> ActiveUsersQuery {
-    ActiveUsersQuery { range, zone: zone.clone(), project: None, kind: None }
+    ActiveUsersQuery { range, zone: zone.clone(), project: None, kind: None, named_only: false }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -45,6 +45,16 @@ pub(crate) fn columns(filter: &ActivityFilter) -> (&'static str, &str) {
     }
 }
 
+/// The filter that is stored so.
+pub(crate) fn filter(kind: &str, name: &str) -> Option<ActivityFilter> {
+    match kind {
+        "all" => Some(ActivityFilter::All),
+        "project" => Some(ActivityFilter::Project(name.to_owned())),
+        "type" => Some(ActivityFilter::Type(name.to_owned())),
+        _ => None,
+    }
+}
+
 impl Model {
     /// The row of these users.
     pub(crate) fn new((tenant, audience, name, day): RowKey, users: &UserSet) -> Self {

@@ -36,8 +36,7 @@ impl Model {
     }
 
     pub(crate) fn into_file(self) -> Result<FileMeta, Failure> {
-        let kinds = [FileKind::Events, FileKind::Windows, FileKind::Ids];
-        let kind = kinds.into_iter().find(|kind| kind.as_str() == self.kind);
+        let kind = FileKind::ALL.into_iter().find(|kind| kind.as_str() == self.kind);
         let blake3 = self.blake3.as_slice().try_into();
         Ok(FileMeta {
             kind: kind.ok_or_else(|| Failure::corrupt(format!("a file is of kind {:?}", self.kind)))?,

@@ -12,12 +12,14 @@ use sea_orm::{
 use sqlite::Failure;
 
 use super::insert::insert;
-use super::{activity, received, rollups, users};
+use super::{activity, erasures, received, rollups, users};
 use crate::entities::{meta, name, retention_wait, segment, segment_file, tenant_retention};
 
 /// Makes every change of `commit` inside `transaction`.
 pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {
     move_marks(transaction, commit).await?;
+    erasures::erase_tenants(transaction, &commit.erased_tenants).await?;
+    received::erase_customers(transaction, &commit.erased_customers).await?;
     keep_tenants(transaction, &commit.tenant_retention).await?;
     check_stored(transaction, commit).await?;
     forget_events(transaction, &commit.forget_events).await?;
@@ -32,7 +34,8 @@ pub(super) async fn apply(transaction: &DatabaseTransaction, commit: &Commit) ->
         users::set_zone(transaction, tenant, applied).await?;
         activity::forget(transaction, tenant).await?;
     }
-    activity::add(transaction, &commit.activity).await
+    activity::add(transaction, &commit.activity).await?;
+    erasures::apply(transaction, commit).await
 }
 
 async fn move_marks(transaction: &DatabaseTransaction, commit: &Commit) -> Result<(), Failure> {

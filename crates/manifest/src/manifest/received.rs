@@ -18,6 +18,8 @@ use super::insert::{insert, length_of_next};
 use super::rollups::saturating_sum;
 use crate::entities::{metered_customer, received_after};
 
+/// The tables that have rows of tenants.
+pub(super) const TABLES: [&str; 2] = ["received", "metered_customer"];
 /// The columns that are sums.
 const SUMS: [&str; 3] = ["events", "tokens", "calls"];
 /// Columns of a row: its key and its sums.
@@ -52,6 +54,21 @@ fn row((tenant, start, customer): (&TenantId, Timestamp, &str), amounts: &Amount
     let sum = |value: u64| Value::from(i64::try_from(value).unwrap_or(i64::MAX));
     let Amounts { events, tokens, calls } = *amounts;
     [tenant.as_str().into(), start.micros().into(), customer.into(), sum(events), sum(tokens), sum(calls)]
+}
+
+/// Leaves nothing of what customers brought, and that they are counted apart.
+pub(super) async fn erase_customers(
+    transaction: &DatabaseTransaction,
+    customers: &[(TenantId, String)],
+) -> Result<(), Failure> {
+    for (tenant, customer) in customers {
+        for table in TABLES {
+            let sql = format!("DELETE FROM {table} WHERE tenant = ? AND customer = ?");
+            let values: [Value; 2] = [tenant.as_str().into(), customer.as_str().into()];
+            transaction.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// One tenant's sums of the quarters that begin inside `range`, in order of (start, customer).

@@ -9,7 +9,7 @@ use ports::manifest::{ManifestState, Name, SegmentMeta, TenantRetention};
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder};
 use sqlite::Failure;
 
-use super::{received, users};
+use super::{erasures, received, users};
 use crate::entities::{dead_letter, meta, name, retention_wait, segment, segment_file, tenant_retention, tenant_users};
 
 /// The last record in the segments; 0 when the manifest was never set up.
@@ -43,6 +43,7 @@ pub(super) async fn read(snapshot: &impl ConnectionTrait) -> Result<Option<Manif
         dead_letters: dead_letter::Entity::find().count(snapshot).await?,
         users: known.users,
         zones: known.zones,
+        erasures: erasures::read(snapshot).await?,
     }))
 }
 

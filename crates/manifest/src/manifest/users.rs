@@ -1,7 +1,7 @@
 //! The dictionary of users. Numbers run from 0 without a gap, so a page is found by division; how
 //! many there are stands in a row of its own, so that a lost page is noticed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::tenant::TenantId;
 use domain::users::UserNumber;
@@ -9,8 +9,8 @@ use ports::active_users::VersionedZone;
 use ports::manifest::NewUsers;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use sqlite::Failure;
 
@@ -58,6 +58,28 @@ pub(super) async fn set_zone(
     let mut row = tenant(transaction, of).await?;
     row.set_zone(applied)?;
     store_tenant(transaction, row).await
+}
+
+/// Empties the names of these users; a number that is not given is left out.
+pub(super) async fn erase(
+    transaction: &DatabaseTransaction,
+    of: &TenantId,
+    users: &[UserNumber],
+) -> Result<(), Failure> {
+    let mut by_page: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for user in users {
+        by_page.entry(page_of(user.0)).or_default().push(user.0 % PAGE_USERS);
+    }
+    for (page, places) in by_page {
+        let row = user_page::Entity::find_by_id((of.as_str().to_owned(), i64::from(page))).one(transaction).await?;
+        let Some(row) = row.map(user_page::Model::verified).transpose()? else { continue };
+        let mut emptied = user_page::Model::new(of, page);
+        for (place, name) in (0_u32..).zip(row.names()?) {
+            emptied.push(if places.contains(&place) { "" } else { name });
+        }
+        emptied.sealed().into_active_model().reset_all().update(transaction).await?;
+    }
+    Ok(())
 }
 
 /// Reads all of it, and refuses a dictionary that lost a page.

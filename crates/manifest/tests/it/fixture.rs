@@ -10,7 +10,9 @@ use std::time::Duration;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange, Zone};
+use domain::erasure::{ErasedSoFar, Erasure, SubjectKind};
 use domain::position::Seq;
+use domain::quota::{Amounts, QUARTER_US};
 use domain::retention::RetentionWait;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
@@ -20,7 +22,8 @@ use domain::window::WindowRule;
 use manifest::{OpenedManifest, SqliteManifest};
 use ports::active_users::VersionedZone;
 use ports::manifest::{
-    Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, SegmentMeta,
+    Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, ReceivedSum,
+    SegmentMeta, StoredErasure, TenantRetention,
 };
 use ports::{ErrorKind, PortError};
 use sea_orm::sqlx;
@@ -35,6 +38,9 @@ const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/m
 /// Its rollups do not know the parts of tokens.
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v3.sqlite");
 const FORMAT_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v4.sqlite");
+
+/// Of the format of before, with what the steps after it have added: floors of tenants, what was received, erasures.
+const ERASED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v4-erased.sqlite");
 
 pub(crate) fn identity() -> Identity {
     Identity { key: *b"nilometer-v1-key", rule: WindowRule::new(60, 7).unwrap_or_default() }
@@ -159,10 +165,78 @@ pub(crate) async fn write(path: &Path) -> Result<(), PortError> {
     store.close().await
 }
 
+fn received() -> Vec<ReceivedSum> {
+    let sum = |customer: &str, quarter: i64| ReceivedSum {
+        tenant: tenant("acme"),
+        customer: customer.to_owned(),
+        start: Timestamp::from_micros(quarter * QUARTER_US),
+        amounts: Amounts { events: 5, tokens: 60, calls: 4 },
+    };
+    vec![sum("", 1_590_000), sum("c-1", 1_590_000)]
+}
+
+fn retained() -> TenantRetention {
+    TenantRetention {
+        tenant: tenant("acme"),
+        floor: at(-3),
+        wait: RetentionWait { floor: at(6), waited: Duration::from_secs(8) },
+    }
+}
+
+fn erasure() -> StoredErasure {
+    StoredErasure {
+        tenant: tenant("acme"),
+        subject: Some("c-2".to_owned()),
+        subject_hash: 7,
+        erasure: Erasure {
+            id: "e-1".to_owned(),
+            kind: SubjectKind::Customer,
+            blocks: true,
+            through: Seq(40),
+            requested_at: at(1_500_000_001),
+            by: "user:u".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            gone: ErasedSoFar { events: 1, segments: 2, users: 3, dead_letters: 4 },
+            finished_at: None,
+        },
+    }
+}
+
+/// Adds to what [`write`] writes what has come after it within its format.
+async fn write_erased(path: &Path) -> Result<(), PortError> {
+    write(path).await?;
+    let store = SqliteManifest::open(path).await?;
+    let change = Commit {
+        received: received(),
+        metered: vec![(tenant("acme"), "c-1".to_owned())],
+        tenant_retention: vec![retained()],
+        erasures: vec![erasure()],
+        erased_activity: activity()[..1].to_vec(),
+        ..Commit::default()
+    };
+    store.commit(&change).await?;
+    store.close().await
+}
+
+#[tokio::test]
+async fn a_store_with_erasures_opens_for_ever() -> Outcome {
+    let folder = Folder::new()?;
+    fs::copy(ERASED, folder.file())?;
+    let store = folder.store().await?;
+    let state = store.load(&identity()).await?;
+    assert_eq!(state.erasures, [erasure()]);
+    assert_eq!(state.tenant_retention, [retained()]);
+    assert_eq!(state.metered, [(tenant("acme"), "c-1".to_owned())]);
+    let scope = TenantScope::for_operator(tenant("acme"));
+    assert_eq!(store.received(&scope, TimeRange::ALL).await?.1, received());
+    assert_eq!(store.erased_activity(&scope).await?, activity()[..1]);
+    check(store, 4, zone(3)).await
+}
+
 #[tokio::test]
 #[ignore = "writes the fixture; run it for a new format, under a new name"]
 async fn write_the_fixture() -> Outcome {
-    Ok(write(Path::new(FORMAT_4)).await?)
+    Ok(write_erased(Path::new(ERASED)).await?)
 }
 
 /// Compares everything in a store with what [`write`] wrote in `format`, and goes on from there.

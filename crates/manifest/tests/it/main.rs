@@ -6,5 +6,6 @@ mod damage;
 mod fixture;
 mod model;
 mod place;
+mod scrub;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange, Zone};
+use domain::erasure::{ErasedSoFar, Erasure, SubjectKind};
 use domain::position::Seq;
 use domain::quota::{Amounts, QUARTER_US};
 use domain::retention::RetentionWait;
@@ -18,7 +19,7 @@ use domain::window::WindowRule;
 use ports::active_users::VersionedZone;
 use ports::manifest::{
     Activity, ActivityFilter, Commit, DeadLetter, FileKind, FileMeta, Identity, Manifest, Name, NewUsers, ReceivedSum,
-    SegmentMeta, TenantRetention,
+    SegmentMeta, StoredErasure, TenantRetention,
 };
 use ports::testing::manifest::MemoryManifest;
 use ports::{ErrorKind, PortError};
@@ -83,7 +84,7 @@ fn segment_id() -> impl Strategy<Value = String> {
 }
 
 fn segment() -> impl Strategy<Value = SegmentMeta> {
-    let kinds = proptest::sample::subsequence(vec![FileKind::Events, FileKind::Windows, FileKind::Ids], 0..=3);
+    let kinds = proptest::sample::subsequence(FileKind::ALL.to_vec(), 0..=4);
     (segment_id(), 0_u32..3, 0_u64..9, instant(), instant(), kinds, any::<[u8; 32]>()).prop_map(
         |(id, level, seq, time_min, time_max, kinds, blake3)| SegmentMeta {
             level,
@@ -125,6 +126,8 @@ fn new_users() -> impl Strategy<Value = NewUsers> {
 async fn numbered(commit: &Commit, store: &dyn Manifest) -> Result<Commit, PortError> {
     let users = store.load(&IDENTITY()).await?.users.into_iter();
     let mut known: HashMap<_, _> = users.map(|(tenant, names)| (tenant, names.len())).collect();
+    // What is left of a tenant that is erased is nothing.
+    commit.erased_tenants.iter().for_each(|of| drop(known.remove(of)));
     let mut commit = commit.clone();
     for new in &mut commit.users {
         let known = known.entry(new.tenant.clone()).or_default();
@@ -191,6 +194,49 @@ fn tenant_retention() -> impl Strategy<Value = TenantRetention> {
     })
 }
 
+fn erasure() -> impl Strategy<Value = StoredErasure> {
+    let kind = proptest::sample::select(SubjectKind::ALL.to_vec());
+    let done = (proptest::option::of("[ab]"), proptest::option::of(instant()), 0_u64..5);
+    (0..TENANTS.len(), "[ab]", kind, any::<bool>(), done).prop_map(|(of, id, kind, blocks, done)| StoredErasure {
+        tenant: tenant(of),
+        subject: done.0,
+        subject_hash: u128::from(done.2),
+        erasure: Erasure {
+            // Ids are given once over all tenants.
+            id: format!("{of}{id}"),
+            kind,
+            blocks,
+            through: Seq(done.2),
+            requested_at: Timestamp::from_micros(7),
+            by: "user:a".to_owned(),
+            zone: "UTC".to_owned(),
+            gone: ErasedSoFar { events: done.2, ..ErasedSoFar::default() },
+            finished_at: done.1,
+        },
+    })
+}
+
+type ErasedParts = (
+    Vec<TenantId>,
+    Vec<(TenantId, String)>,
+    Vec<StoredErasure>,
+    Vec<(TenantId, Vec<UserNumber>)>,
+    Vec<Activity>,
+    Vec<Seq>,
+);
+
+fn erased() -> impl Strategy<Value = ErasedParts> {
+    let tenants = proptest::option::weighted(0.1, (0..TENANTS.len()).prop_map(tenant));
+    let number = prop_oneof![4 => 0_u32..9, 1 => 1_020_u32..1_030].prop_map(UserNumber);
+    let users = (0..TENANTS.len(), vec(number, 0..4)).prop_map(|(of, numbers)| (tenant(of), numbers));
+    let letters = vec((0_u64..4).prop_map(Seq), 0..2);
+    (tenants, vec(metered(), 0..2), vec(erasure(), 0..2), vec(users, 0..2), vec(activity(), 0..3), letters).prop_map(
+        |(tenants, customers, erasures, users, days, letters)| {
+            (tenants.into_iter().collect(), customers, erasures, users, days, letters)
+        },
+    )
+}
+
 fn commit() -> impl Strategy<Value = Commit> {
     let cursor = proptest::option::weighted(0.3, (0_u64..3, 0_u64..3).prop_map(|(from, to)| (Seq(from), Seq(to))));
     let mark = || proptest::option::of(instant());
@@ -198,13 +244,14 @@ fn commit() -> impl Strategy<Value = Commit> {
     let sums = (vec(rollup(), 0..9), vec(name(), 0..4), vec(received(), 0..9), vec(metered(), 0..3));
     let users = (vec(new_users(), 0..3), vec(activity(), 0..9), proptest::option::weighted(0.2, zone()));
     let marks = (mark(), mark(), mark(), proptest::option::weighted(0.2, wait()), vec(tenant_retention(), 0..3));
-    (cursor, segments, sums, users, marks).prop_map(
+    (cursor, segments, sums, users, marks, erased()).prop_map(
         |(
             cursor,
             (add, remove, forget_events),
             (rollups, names, received, metered),
             users,
             (closed_through, retention_floor, reopen_after, retention_wait, tenant_retention),
+            (erased_tenants, erased_customers, erasures, erased_users, erased_activity, emptied_letters),
         )| Commit {
             cursor,
             add,
@@ -222,6 +269,12 @@ fn commit() -> impl Strategy<Value = Commit> {
             users: users.0,
             activity: users.1,
             zone: users.2,
+            erased_tenants,
+            erased_customers,
+            erasures,
+            erased_users,
+            erased_activity,
+            emptied_letters,
         },
     )
 }
@@ -264,6 +317,7 @@ struct View {
     letters: Vec<DeadLetter>,
     sums: Vec<Vec<(String, Totals)>>,
     active: Vec<Vec<(Day, UserSet)>>,
+    erased: Vec<Activity>,
     users: Vec<Option<String>>,
     zone: Option<VersionedZone>,
     received: Vec<Vec<ReceivedSum>>,
@@ -305,6 +359,7 @@ async fn view(store: &dyn Manifest, of: usize) -> Result<View, PortError> {
         letters,
         sums,
         active,
+        erased: store.erased_activity(&scope).await?,
         users,
         zone,
         received: received.into(),
@@ -346,6 +401,11 @@ fn without_others(commit: &Commit, mine: &TenantId) -> Commit {
     commit.users.retain(|new| new.tenant == *mine);
     commit.activity.retain(|active| active.tenant == *mine);
     commit.zone = commit.zone.filter(|(of, _)| of == mine);
+    commit.erased_tenants.retain(|of| of == mine);
+    commit.erased_customers.retain(|(of, _)| of == mine);
+    commit.erasures.retain(|stored| stored.tenant == *mine);
+    commit.erased_users.retain(|(of, _)| of == mine);
+    commit.erased_activity.retain(|active| active.tenant == *mine);
     commit
 }
 

@@ -5,11 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use access::AccessControl;
 use access::control::EncryptionOfRegister;
 use anyhow::Context;
 use api::{ApiParts, ApiState, MetricsReaders, Serving, Tls, TlsError};
 use domain::access::audit::Cause;
+use domain::tenant::TenantScope;
 use pipeline::{Metrics, Pipeline};
+use ports::erasures::Erasures;
 use tokio::net::TcpListener;
 
 use super::verify;
@@ -52,7 +55,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     let encryption = Arc::new(EncryptionOfRegister(Arc::clone(&access)));
     let Running { pipeline, reads, settings } =
         engine.start(config.limits, config.rule, Arc::clone(&metrics), encryption).await?;
-    let metrics_readers = metrics_readers(&config.access.metrics)?;
+    end_erased(&engine, &access).await?;
     let keeping_up = tokio::spawn(Arc::clone(&access).keep_up());
     let clearing = tokio::spawn(Arc::clone(&access).keep_clearing());
     let state = ApiState::new(ApiParts {
@@ -60,10 +63,11 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
         reads,
         settings,
         access: Arc::clone(&access),
+        erasures: engine.ledger.clone(),
         metrics: Arc::clone(&metrics),
         cache: config.cache,
         cookie: config.access.cookie,
-        metrics_readers,
+        metrics_readers: metrics_readers(&config.access.metrics)?,
         secret: &engine.ledger.identity().key,
     });
     let base_path = config.web.base_path.clone();
@@ -97,12 +101,20 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     }
 }
 
-/// Who reads the metrics.
-fn metrics_readers(access: &MetricsAccess) -> anyhow::Result<MetricsReaders> {
-    Ok(match access {
+/// Who reads the server's own metrics, by the setting.
+fn metrics_readers(setting: &MetricsAccess) -> anyhow::Result<MetricsReaders> {
+    Ok(match setting {
         MetricsAccess::Everyone => MetricsReaders::Everyone,
         MetricsAccess::Token(file) => MetricsReaders::Token(file.as_deref().map(secrets::token_hash).transpose()?),
     })
+}
+
+/// Ends the workspaces that are erased: what a crash may have ended between the ledger and the register.
+async fn end_erased(engine: &Engine, access: &Arc<AccessControl>) -> anyhow::Result<()> {
+    for tenant in engine.ledger.erased_tenants() {
+        access.forget_workspace(&Cause::server(), &TenantScope::for_operator(tenant)).await?;
+    }
+    Ok(())
 }
 
 /// Reads the certificate and its key. A key that others can read is a warning.

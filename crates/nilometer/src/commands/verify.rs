@@ -44,13 +44,14 @@ pub(super) async fn verify_folder(data: &Path, if_copy: IfCopy) -> anyhow::Resul
     }
     writeln!(
         std::io::stdout(),
-        "verified {} events: {} windows, {} hours, {} customers, {} rollups, {} audit entries, {} differences",
+        "verified {} events: {} windows, {} hours, {} customers, {} rollups, {} audit entries{}, {} differences",
         summary.events,
         summary.windows,
         summary.hours,
         summary.customers,
         summary.rollups,
         log.entries,
+        if log.erased == 0 { String::new() } else { format!(" ({} erased)", log.erased) },
         differences,
     )?;
     Ok(if is_whole { None } else { Some(Exit::Difference) })

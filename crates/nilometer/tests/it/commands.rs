@@ -179,7 +179,7 @@ fn an_entry_of_the_audit_log_that_was_changed_is_found() {
     std::fs::write(&file, bytes).unwrap();
     let found = run(&["verify", "--data", folder]);
     assert_eq!(found.status.code(), Some(3), "{}{}", stdout(&found), stderr(&found));
-    let told = "audit log of workspace default: expected entry 1 as it was written, found another\n";
+    let told = "audit log of workspace default: expected entry 2 as it was written, found another\n";
     assert!(stdout(&found).starts_with(told), "{}", stdout(&found));
-    assert!(stdout(&found).ends_with(" 3 audit entries, 1 differences\n"), "{}", stdout(&found));
+    assert!(stdout(&found).ends_with(" 5 audit entries, 1 differences\n"), "{}", stdout(&found));
 }

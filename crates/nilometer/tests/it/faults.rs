@@ -13,6 +13,7 @@
 //! | `repeats` | requests with a key that come again after a crash |
 //! | `old_folder` | an older folder whose catalog moves into a file of its own, killed at each step |
 //! | `stores` | the manifest and the catalog fail apart; a recount between them that a crash has ended |
+//! | `erasure` | erasures asked for over HTTP, killed at each step, looked for in every byte |
 //! | `floods` | frames of HTTP/2 without an end (F34) |
 //! | `hostile` | huge, lying, bombing, nasty, slow and many-named requests (F31 to F35) |
 
@@ -32,6 +33,7 @@ mod damage;
 mod disk;
 mod floods;
 mod meaning;
+mod erasure;
 mod hostile;
 mod old_folder;
 mod quotas;

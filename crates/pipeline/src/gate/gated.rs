@@ -184,6 +184,10 @@ impl ActiveUsers for Gated<dyn ActiveUsers> {
         self.active_users_with_permit(scope, query).await.map(|(days, _permit)| days)
     }
 
+    fn is_estimate(&self, scope: &TenantScope, query: &ActiveUsersQuery) -> bool {
+        self.port.is_estimate(scope, query)
+    }
+
     fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {
         self.port.applied_zone(scope)
     }

@@ -4,7 +4,7 @@ use domain::admit::{Admission, AdmissionContext};
 use wire::Item;
 
 use super::encrypting::{Growth, apart};
-use super::judge::{CheckedEvent, check};
+use super::judge::{CheckedEvent, check, refuse_erased};
 use super::{Ingest, IngestError};
 
 impl Ingest {
@@ -19,9 +19,11 @@ impl Ingest {
     ) -> Result<Vec<CheckedEvent<'c>>, IngestError> {
         let tenant = self.names.of(context.scope.tenant());
         let encrypts = context.encryption.is_some_and(|encryption| encryption.is_active());
-        apart(encrypts, growth.bytes(), || {
+        let mut checks = apart(encrypts, growth.bytes(), || {
             let (admission, names) = (Admission::new(context, 0), || self.names.begin_check(&tenant));
             check(items, &admission, names, new_id, |checked| growth.add(checked.encryption_bytes()))
-        })
+        })?;
+        refuse_erased(&mut checks, &*self.ledger, context.scope);
+        Ok(checks)
     }
 }

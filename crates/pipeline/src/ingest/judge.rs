@@ -9,7 +9,8 @@ use domain::event::EventId;
 use domain::limits::EVENT_ID_BYTES_MAX;
 use domain::payload::{HashRule, PayloadHash};
 use domain::rejection::{RejectCode, Rejection};
-use ports::ledger::{Outcome, Sighting};
+use domain::tenant::TenantScope;
+use ports::ledger::{Ledger, Outcome, Sighting};
 use wire::Item;
 
 use super::answer::{EventResult, IngestAnswer, IngestError, NOT_TAKEN, PAYLOAD_MISMATCH, Status, WarningSum};
@@ -63,6 +64,21 @@ pub(super) fn check<'c, 'n>(
     Ok(checks)
 }
 
+/// Why an erasure refuses an event.
+const REFUSED: &str = "its user or customer was erased and is not to come again";
+
+/// Refuses the events that an erasure refuses.
+pub(super) fn refuse_erased(checks: &mut [CheckedEvent<'_>], ledger: &dyn Ledger, scope: &TenantScope) {
+    for check in checks {
+        let Ok(checked) = check else { continue };
+        let event = checked.view();
+        if ledger.refuses(scope, event.customer, event.user) {
+            let id = Cow::Owned(checked.shown_id().to_owned());
+            *check = Err((Some(id), Cow::Owned(Rejection::whole(RejectCode::Erased, REFUSED))));
+        }
+    }
+}
+
 /// The ids that the ledger is asked about: those of events that may be taken, in order; behind them, when the
 /// ledger has ids of a release that knew `CloudEvent`s by their ids alone, those too.
 pub(super) fn ids<'c>(taken: impl Iterator<Item = &'c Checked<'c>> + Clone, former_ids: bool) -> Vec<EventId<'c>> {
@@ -97,7 +113,10 @@ impl Decision<'_> {
             metrics.failed(RejectCode::QuotaExceeded.as_str(), self.refused.len() as u64);
         }
         for result in self.verdicts.results.iter().filter(|result| result.status == Status::Duplicate) {
-            metrics.duplicate(result.code.is_some());
+            match result.code {
+                Some(code) if code == RejectCode::Erased.as_str() => metrics.failed(code, 1),
+                code => metrics.duplicate(code.is_some()),
+            }
         }
         self.verdicts.warnings.iter().for_each(|sum| metrics.warned(sum.code, sum.count));
         metrics.over_soft_quota(self.verdicts.over_soft_quota);
@@ -162,6 +181,7 @@ pub(super) fn decide<'c>(
         };
         let mut result = EventResult::accepted(checked.shown_id());
         match ruling {
+            Ruling::Known(first) if first.rule.is_erased() => result.turn_erased(),
             Ruling::Known(first) => result.turn_duplicate(first != checked.payload_hash_by(first.rule)),
             Ruling::New => admission.push(checked),
             Ruling::Refused(rejection) => {
@@ -199,8 +219,8 @@ impl EarlierSightings {
             return own;
         }
         let former = self.former.next().flatten().filter(|former| {
-            let rule = former.payload.rule;
-            rule == HashRule::EncodedBody && former.payload == checked.payload_hash_by(rule)
+            let first = checked.payload_hash_by(HashRule::EncodedBody);
+            first.rule == HashRule::EncodedBody && former.payload.is_of_former(first)
         });
         own.or(former)
     }
@@ -272,6 +292,13 @@ impl EventResult {
         result
     }
 
+    /// An event that was counted and has been erased since.
+    pub(super) fn erased(id: &str) -> Self {
+        let mut result = Self::accepted(id);
+        result.turn_erased();
+        result
+    }
+
     /// An event of a repeated request that the first one did not take: refused again, or not taken for a reason
     /// that no longer stands.
     pub(super) fn not_taken(checked: &CheckedEvent<'_>) -> Self {
@@ -288,6 +315,20 @@ impl EventResult {
                 warnings: Vec::new(),
             },
         }
+    }
+
+    /// What was counted under the id has been erased since.
+    fn turn_erased(&mut self) {
+        self.status = Status::Duplicate;
+        self.code = Some(RejectCode::Erased.as_str());
+        self.message = Some("the event counted under this id has been erased".to_owned());
+    }
+
+    /// An erasure refuses it.
+    fn turn_refused(&mut self) {
+        self.status = Status::Rejected;
+        self.code = Some(RejectCode::Erased.as_str());
+        self.message = Some(REFUSED.to_owned());
     }
 
     fn turn_duplicate(&mut self, mismatch: bool) {
@@ -318,6 +359,8 @@ impl Verdicts {
                 Outcome::Fresh => {}
                 Outcome::Duplicate => result.turn_duplicate(false),
                 Outcome::Mismatch => result.turn_duplicate(true),
+                Outcome::Erased => result.turn_erased(),
+                Outcome::Refused => result.turn_refused(),
             }
         }
     }

@@ -10,7 +10,7 @@ use domain::admit::{Admission, AdmissionContext};
 use domain::encryption::FieldEncryption;
 use domain::event::Candidate;
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
-use domain::rejection::Rejection;
+use domain::rejection::{RejectCode, Rejection};
 use domain::tenant::TenantScope;
 use domain::warning::Warning;
 
@@ -150,6 +150,13 @@ impl LoadBatch<'_> {
         names.decided(checked.is_ok());
         drop(names);
         let checked = checked?;
+        let event = checked.view();
+        if ingest.ledger.refuses(self.loader.scope, event.customer, event.user) {
+            return Err(Rejection::whole(
+                RejectCode::Erased,
+                "its user or customer was erased and is not to come again",
+            ));
+        }
         self.admission.push(&checked);
         self.events += 1;
         Ok(checked.into_warnings())

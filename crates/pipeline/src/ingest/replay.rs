@@ -101,6 +101,7 @@ fn tell(
         let known = read.as_ref().and_then(|event| Some((event, sightings.next_of(event)?)));
         let mut result = match known {
             None => EventResult::not_taken(checked),
+            Some((event, first)) if first.payload.rule.is_erased() => EventResult::erased(event.shown_id()),
             Some((event, first)) => {
                 let same = first.payload == event.payload_hash_by(first.payload.rule);
                 let own = first.seq == request.seq;

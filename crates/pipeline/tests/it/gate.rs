@@ -32,7 +32,7 @@ fn reads() -> (Arc<MemoryLedger>, ReadPorts) {
 }
 
 fn days(zone: Zone) -> ActiveUsersQuery {
-    ActiveUsersQuery { range: TimeRange::ALL, zone, project: None, kind: None }
+    ActiveUsersQuery { range: TimeRange::ALL, zone, project: None, kind: None, named_only: false }
 }
 
 /// Whether a call still waits after it was polled once.

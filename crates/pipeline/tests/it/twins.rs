@@ -113,6 +113,14 @@ impl OrderedJournal for GatedJournal {
         self.inner.acked_through()
     }
 
+    async fn part_after(&self, through: Seq) -> Result<(), PortError> {
+        self.inner.part_after(through).await
+    }
+
+    fn first_kept(&self) -> Seq {
+        self.inner.first_kept()
+    }
+
     async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
         self.inner.trim(flushed).await
     }

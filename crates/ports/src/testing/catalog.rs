@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::access::audit::{AuditDraft, AuditEntry, AuditHead, Cause};
+use domain::access::audit::{
+    AuditDraft, AuditEntry, AuditHead, Cause, ERASURE_ACTION, SALT_BYTES, WORKSPACE_ERASURE_ACTION,
+};
 use domain::access::record::{Record, Workspace};
 use domain::quota::{CarriedPeriods, QuotaKey, VersionedQuota};
 use domain::reference::ReferenceTable;
@@ -125,7 +127,22 @@ impl Disk {
     fn log(&mut self, draft: &AuditDraft) {
         let chain = self.audit.entry(draft.workspace.clone()).or_default();
         let head = chain.last().map_or_else(AuditHead::default, AuditEntry::head);
-        chain.push(AuditEntry::after(head, draft.clone()));
+        // Another one for each, which is enough for a twin.
+        let mut salt = [0; SALT_BYTES];
+        salt[..8].copy_from_slice(&head.seq.to_le_bytes());
+        chain.push(AuditEntry::after(head, draft.clone(), salt));
+    }
+
+    /// Erases details of a log by its last entry about an erasure.
+    fn erase_details(&mut self, of: Option<&TenantId>, takes: impl Fn(&AuditDraft) -> bool) {
+        let Some(chain) = self.audit.get_mut(&of.cloned()) else { return };
+        let action = if of.is_some() { ERASURE_ACTION } else { WORKSPACE_ERASURE_ACTION };
+        let Some(by) = chain.iter().rev().find(|entry| entry.draft.action == action).map(|entry| entry.seq) else {
+            return;
+        };
+        for entry in chain.iter_mut().filter(|entry| takes(&entry.draft)) {
+            *entry = entry.clone().erased(by);
+        }
     }
 
     /// Adds an entry about a change of one tenant's, which it has to be for.

@@ -221,6 +221,15 @@ impl OrderedJournal for MemoryJournal {
         stored.records = stored.records.split_off(&flushed.next());
         Ok(())
     }
+
+    async fn part_after(&self, _through: Seq) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn first_kept(&self) -> Seq {
+        let stored = self.log.stored.lock();
+        stored.records.keys().next().copied().unwrap_or(stored.durable.next())
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod answers;
 mod civil;
 mod active_users;
 mod analytics;
+mod erased;
+mod erasures;
 mod queries;
 pub mod conformance;
 pub mod hours;
@@ -56,6 +58,7 @@ struct State {
     cursor: Seq,
     closed_through: Timestamp,
     zones: HashMap<TenantId, VersionedZone>,
+    erasures: erased::Erased,
     metered: BTreeSet<(TenantId, String)>,
 }
 
@@ -66,6 +69,8 @@ struct Counted {
     event: StoredEvent,
     payload: PayloadHash,
     late: bool,
+    /// Only its sums are left.
+    erased: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +93,7 @@ impl MemoryLedger {
             cursor: Seq::ZERO,
             closed_through: Timestamp::MIN,
             zones: HashMap::new(),
+            erasures: erased::Erased::default(),
             metered: BTreeSet::new(),
         };
         Self { rule, state: Mutex::new(state), questions: AtomicU64::new(0) }
@@ -144,14 +150,25 @@ impl State {
         let payload = identity.payload;
         let key = (record.tenant().clone(), event.id_scheme, event.id.to_owned());
         if let Some(first) = self.by_id.get(&key) {
+            if self.events[*first].erased {
+                return Outcome::Erased;
+            }
             let differs = self.events[*first].payload.contradicts(payload);
             return if differs { Outcome::Mismatch } else { Outcome::Duplicate };
         }
         if let Some(former) = &identity.former {
             let key = (record.tenant().clone(), IdScheme::Native, former.id.to_owned());
-            if self.by_id.get(&key).is_some_and(|first| self.events[*first].payload == former.payload) {
-                return Outcome::Duplicate;
+            if let Some(first) = self.by_id.get(&key).map(|first| &self.events[*first]) {
+                if first.erased && first.payload.erased().is_of_former(former.payload) {
+                    return Outcome::Erased;
+                }
+                if !first.erased && first.payload == former.payload {
+                    return Outcome::Duplicate;
+                }
             }
+        }
+        if self.erasures.refuse(record.tenant(), event.customer, event.user) {
+            return Outcome::Refused;
         }
         self.by_id.insert(key, self.events.len());
         self.events.push(Counted {
@@ -159,6 +176,7 @@ impl State {
             event: stored(position, record.received_at(), event),
             payload,
             late: rule.is_late(event.time, record.times().late_from()),
+            erased: false,
         });
         Outcome::Fresh
     }
@@ -169,6 +187,9 @@ impl State {
         }
         let at = self.by_id.get(&(tenant.clone(), id.scheme, id.text.to_owned()))?;
         let counted = &self.events[*at];
+        if counted.erased {
+            return Some(Sighting { seq: Seq::ZERO, payload: counted.payload.erased() });
+        }
         Some(Sighting { seq: Position::of_event(counted.event.position).seq(), payload: counted.payload })
     }
 
@@ -286,6 +307,14 @@ impl Ledger for MemoryLedger {
         let state = self.state.lock();
         let names: BTreeSet<_> = state.events.iter().flat_map(names_of).collect();
         names.into_iter().collect()
+    }
+
+    fn refuses(&self, scope: &TenantScope, customer: Option<&str>, user: Option<&str>) -> bool {
+        self.state.lock().erasures.refuse(scope.tenant(), customer, user)
+    }
+
+    fn erased_through(&self) -> Seq {
+        self.state.lock().erasures.through()
     }
 
     async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use crate::active_users::VersionedZone;
 use crate::manifest::{
     Activity, ActivityFilter, Commit, DeadLetter, FileKind, HourSumsQuery, Identity, Manifest, ManifestState, Name,
-    NewUsers, ReceivedSum, SegmentMeta, TenantRetention,
+    NewUsers, ReceivedSum, SegmentMeta, StoredErasure, TenantRetention,
 };
 use crate::{ErrorKind, PortError};
 
@@ -68,6 +68,8 @@ struct Disk {
     users: BTreeMap<TenantId, Vec<String>>,
     zones: BTreeMap<TenantId, VersionedZone>,
     activity: BTreeMap<(TenantId, ActivityFilter, Day), UserSet>,
+    erased_activity: BTreeMap<(TenantId, ActivityFilter, Day), UserSet>,
+    erasures: Vec<StoredErasure>,
 }
 
 /// What does not.
@@ -119,7 +121,7 @@ impl Disk {
         if change.cursor.is_some_and(|(from, _)| from != self.cursor) {
             return Err(conflict("the cursor is elsewhere"));
         }
-        self.check_users(&change.users)?;
+        self.check_users(&change.users, &change.erased_tenants)?;
         let removed: BTreeSet<_> = change.remove.iter().collect();
         let added: BTreeSet<_> = change.add.iter().map(|segment| &segment.id).collect();
         let fits = removed.len() == change.remove.len()
@@ -130,10 +132,11 @@ impl Disk {
     }
 
     /// Numbers of a tenant follow one another, also within one change.
-    fn check_users(&self, users: &[NewUsers]) -> Result<(), PortError> {
+    fn check_users(&self, users: &[NewUsers], erased: &[TenantId]) -> Result<(), PortError> {
         let mut known = BTreeMap::new();
         for new in users {
-            let known = known.entry(&new.tenant).or_insert_with(|| self.users.get(&new.tenant).map_or(0, Vec::len));
+            let stored = || self.users.get(&new.tenant).filter(|_| !erased.contains(&new.tenant));
+            let known = known.entry(&new.tenant).or_insert_with(|| stored().map_or(0, Vec::len));
             if new.first as usize != *known {
                 return Err(conflict("the users are others"));
             }
@@ -142,7 +145,52 @@ impl Disk {
         Ok(())
     }
 
+    /// Leaves nothing of a tenant but its erasures.
+    fn erase(&mut self, tenant: &TenantId) {
+        self.rollups.retain(|key, _| key.tenant != *tenant);
+        self.names.retain(|name| name.tenant != *tenant);
+        self.letters.retain(|_, letter| letter.tenant.as_ref() != Some(tenant));
+        self.users.remove(tenant);
+        self.zones.remove(tenant);
+        self.tenant_retention.remove(tenant);
+        self.received.retain(|(of, _, _), _| of != tenant);
+        self.metered.retain(|(of, _)| of != tenant);
+        self.activity.retain(|(of, _, _), _| of != tenant);
+        self.erased_activity.retain(|(of, _, _), _| of != tenant);
+    }
+
+    fn apply_erasures(&mut self, change: &Commit) {
+        for one in &change.erasures {
+            match self.erasures.iter_mut().find(|known| known.erasure.id == one.erasure.id) {
+                Some(known) => *known = one.clone(),
+                None => self.erasures.push(one.clone()),
+            }
+        }
+        for (tenant, numbers) in &change.erased_users {
+            let Some(names) = self.users.get_mut(tenant) else { continue };
+            for number in numbers {
+                if let Some(name) = names.get_mut(number.0 as usize) {
+                    name.clear();
+                }
+            }
+        }
+        for Activity { tenant, filter, day, users } in &change.erased_activity {
+            self.erased_activity.entry((tenant.clone(), filter.clone(), *day)).or_default().merge(users);
+        }
+        for seq in &change.emptied_letters {
+            if let Some(letter) = self.letters.get_mut(seq) {
+                letter.payload.clear();
+                letter.reason.clear();
+            }
+        }
+    }
+
     fn apply(&mut self, change: &Commit) {
+        change.erased_tenants.iter().for_each(|tenant| self.erase(tenant));
+        for (tenant, customer) in &change.erased_customers {
+            self.received.retain(|(of, _, whose), _| of != tenant || whose != customer);
+            self.metered.remove(&(tenant.clone(), customer.clone()));
+        }
         if let Some((_, to)) = change.cursor {
             self.cursor = to;
         }
@@ -188,6 +236,7 @@ impl Disk {
             let kept = TenantRetention { floor: stored.max(one.floor), ..one.clone() };
             self.tenant_retention.insert(one.tenant.clone(), kept);
         }
+        self.apply_erasures(change);
     }
 
     fn state(&self, identity: Identity) -> ManifestState {
@@ -207,6 +256,7 @@ impl Disk {
             dead_letters: self.letters.len() as u64,
             users: self.users.iter().map(|(tenant, names)| (tenant.clone(), names.clone())).collect(),
             zones: self.zones.iter().map(|(tenant, zone)| (tenant.clone(), zone.clone())).collect(),
+            erasures: self.erasures.clone(),
         }
     }
 }
@@ -299,6 +349,28 @@ impl Manifest for MemoryManifest {
         let disk = self.disk.lock();
         let names = disk.users.get(scope.tenant());
         Ok(users.iter().map(|user| names?.get(user.0 as usize).cloned()).collect())
+    }
+
+    async fn erased_activity(&self, scope: &TenantScope) -> Result<Vec<Activity>, PortError> {
+        let disk = self.disk.lock();
+        let mine = disk.erased_activity.iter().filter(|((tenant, _, _), _)| tenant == scope.tenant());
+        let activity = |((tenant, filter, day), users): (&(TenantId, ActivityFilter, Day), &UserSet)| Activity {
+            tenant: tenant.clone(),
+            filter: filter.clone(),
+            day: *day,
+            users: users.clone(),
+        };
+        Ok(mine.map(activity).collect())
+    }
+
+    async fn dead_letters(&self, scope: &TenantScope) -> Result<Vec<DeadLetter>, PortError> {
+        let disk = self.disk.lock();
+        let is_mine = |letter: &&DeadLetter| letter.tenant.as_ref().is_none_or(|tenant| tenant == scope.tenant());
+        Ok(disk.letters.values().filter(is_mine).cloned().collect())
+    }
+
+    async fn scrub(&self) -> Result<(), PortError> {
+        Ok(())
     }
 
     async fn store_dead_letter(&self, letter: &DeadLetter) -> Result<(), PortError> {

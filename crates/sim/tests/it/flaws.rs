@@ -186,6 +186,14 @@ impl OrderedJournal for FlawedJournal {
         self.journal.acked_through()
     }
 
+    async fn part_after(&self, through: Seq) -> Result<(), PortError> {
+        self.journal.part_after(through).await
+    }
+
+    fn first_kept(&self) -> Seq {
+        self.journal.first_kept()
+    }
+
     async fn trim(&self, flushed: Seq) -> Result<(), PortError> {
         let applied = self.journal.acked_through();
         self.journal.trim(if self.flaw == Some(Flaw::TrimmedWhenApplied) { applied } else { flushed }).await

@@ -261,6 +261,8 @@ async fn things(world: &World) -> BTreeMap<&'static str, Ids> {
     let invited = json!({"email": "new@example.com", "role": "viewer"});
     let bearer = format!("Bearer {boss}");
     let invitation = send(&world.cast.api, &bearer, "POST", "/v1/invitations", &[], invited).await.json(201);
+    let erased = json!({"kind": "user", "id": "nobody"});
+    let erasure = send(&world.cast.api, &bearer, "POST", "/v1/erasures", &[], erased).await.json(202);
     let operators = id(operator("/v1/server/keys", json!({"name": "o"})).await);
     let nobody = "AAAAAAAAAAAA";
     let things = [
@@ -272,6 +274,7 @@ async fn things(world: &World) -> BTreeMap<&'static str, Ids> {
         ("/v1/projects", "p1".to_owned(), "p9"),
         ("/v1/members", member.clone(), nobody),
         ("/v1/invitations", id(invitation), nobody),
+        ("/v1/erasures", id(erasure), "none"),
         ("/v1/keys", key.clone(), nobody),
         ("/v1/workspaces/{workspace}/keys", key, nobody),
         ("/v1/signing-secrets", secret, nobody),

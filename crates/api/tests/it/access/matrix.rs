@@ -11,7 +11,7 @@ use api::MetricsReaders;
 use crate::harness::{Reach, Reply};
 
 /// Which of [`CALLERS`] have a permission, as the documentation for people says.
-const TABLE: [(&str, [bool; 8]); 12] = [
+const TABLE: [(&str, [bool; 8]); 13] = [
     ("aggregates:read", [true, true, true, true, false, true, false, false]),
     ("events:read", [false, true, true, true, false, true, false, false]),
     ("events:write", [false, true, true, true, true, false, false, false]),
@@ -23,6 +23,7 @@ const TABLE: [(&str, [bool; 8]); 12] = [
     ("audit:read", [false, false, true, true, false, false, false, false]),
     ("encryption", [false, false, false, true, false, false, false, false]),
     ("decrypt", [false, false, false, true, false, false, false, false]),
+    ("erase", [false, false, false, true, false, false, false, false]),
     ("server", [false, false, false, false, false, false, false, true]),
 ];
 

@@ -119,3 +119,34 @@ async fn i9_what_is_no_quota_is_refused_by_its_field() {
     let asked = api.send("POST", "/v1/events?quota=1", &[("content-type", "application/json")], "{}").await;
     assert_eq!(asked.problem(400)["field"], "quota");
 }
+
+#[tokio::test]
+async fn the_quota_of_a_customer_who_is_erased_goes_and_what_the_workspace_has_used_stays() {
+    let api = api().await;
+    put(&api, json!({"customer": "c", "measure": "events", "period": "month", "limit": 2})).await.json(200);
+    put(&api, json!({"customer": "d", "measure": "events", "period": "month", "limit": 2})).await.json(200);
+    put(&api, json!({"measure": "events", "period": "month", "limit": 5})).await.json(200);
+    let send = async |id: &str, customer: &str| {
+        let body = json!({"id": id, "customer": customer}).to_string();
+        api.send("POST", "/v1/events?wait=applied", &[("content-type", "application/json")], body).await
+    };
+    for (id, customer) in [("1", "c"), ("2", "c"), ("3", "d")] {
+        send(id, customer).await.json(202);
+    }
+    send("4", "c").await.problem(422);
+    let body = json!({"kind": "customer", "id": "c"}).to_string();
+    api.send("POST", "/v1/erasures", &[("content-type", "application/json")], body).await.json(202);
+    let states = api.get("/v1/quotas").await.json(200);
+    let told: Vec<_> =
+        states["data"].as_array().unwrap().iter().map(|state| (&state["customer"], &state["used"])).collect();
+    assert_eq!(told, [(&Value::Null, &json!(3)), (&json!("d"), &json!(1))], "{states}");
+    send("4", "c").await.json(202);
+    // Set again it is a new one, of what came after the erasure.
+    put(&api, json!({"customer": "c", "measure": "events", "period": "month", "limit": 2})).await.json(200);
+    send("5", "c").await.json(202);
+    send("6", "c").await.problem(422);
+    let log = api.get("/v1/audit?action=quota.set").await.json(200);
+    let entries = log["data"].as_array().unwrap();
+    let erased: Vec<_> = entries.iter().rev().map(|entry| entry["erased_by"].is_u64()).collect();
+    assert_eq!(erased, [true, false, false, false], "{log}");
+}

@@ -323,6 +323,7 @@ impl Register {
             reads,
             settings,
             access,
+            erasures: engine.ledger.clone(),
             metrics,
             cache: config.cache,
             cookie: config.access.cookie,

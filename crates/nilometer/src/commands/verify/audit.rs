@@ -1,6 +1,9 @@
-//! The audit log against itself: every entry follows the one before, and the last one is the noted head.
+//! The audit log against itself: every entry follows the one before, the last one is the noted head, and where the
+//! detail of an entry is erased, the entry about that erasure is there.
 
-use domain::access::audit::AuditHead;
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::access::audit::{AuditDetail, AuditEntry, AuditHead};
 use domain::tenant::TenantId;
 use ports::PortError;
 use ports::register::AuditLog;
@@ -13,8 +16,37 @@ const PAGE_ENTRIES: usize = 1_000;
 pub(super) struct AuditSummary {
     /// Entries read.
     pub(super) entries: u64,
+    /// Entries of which an erasure has removed the detail.
+    pub(super) erased: u64,
     /// Differences found.
     pub(super) differences: u64,
+}
+
+/// The erasures of one chain.
+#[derive(Debug, Default)]
+struct Erasures {
+    /// By which entries details were erased, each with the first of those.
+    named: BTreeMap<u64, u64>,
+    /// The entries about erasures.
+    found: BTreeSet<u64>,
+}
+
+impl Erasures {
+    /// Takes in an entry; says whether its detail is erased.
+    fn add(&mut self, entry: &AuditEntry) -> bool {
+        if entry.draft.is_of_erasure() {
+            self.found.insert(entry.seq);
+        }
+        let AuditDetail::Erased { by, .. } = entry.detail else { return false };
+        self.named.entry(by).or_insert(entry.seq);
+        true
+    }
+
+    /// Entries that name an erasure which no entry is about, each with that.
+    fn missing(self) -> impl Iterator<Item = (u64, u64)> {
+        let Self { named, found } = self;
+        named.into_iter().filter(move |(by, _)| !found.contains(by)).map(|(by, entry)| (entry, by))
+    }
 }
 
 /// Follows every chain and hands over a line for each difference. An entry that was changed is one, and so is a gap.
@@ -41,7 +73,7 @@ async fn follow(
         summary.differences += 1;
         tell(format!("audit log of {name}: expected {expected}, found {found}"));
     };
-    let mut last = AuditHead::default();
+    let (mut last, mut erasures) = (AuditHead::default(), Erasures::default());
     loop {
         let page = log.audit_chain(workspace, last.seq, PAGE_ENTRIES).await?;
         if page.is_empty() {
@@ -49,6 +81,7 @@ async fn follow(
         }
         for entry in page {
             summary.entries += 1;
+            summary.erased += u64::from(erasures.add(&entry));
             if !entry.follows(last) {
                 let expected = format!("entry {} as it was written", last.seq + 1);
                 let found =
@@ -57,6 +90,9 @@ async fn follow(
             }
             last = entry.head();
         }
+    }
+    for (entry, by) in erasures.missing() {
+        differs(summary, format!("entry {by} about the erasure of entry {entry}"), "none".to_owned());
     }
     if head == AuditHead::default() {
         // A chain is there when it has an entry or a head.
@@ -80,7 +116,7 @@ async fn follow(
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use domain::access::audit::{AuditEntry, AuditFilter, Cause};
+    use domain::access::audit::{AuditFilter, Cause, SALT_BYTES, WORKSPACE_ERASURE_ACTION};
     use domain::tenant::TenantScope;
     use domain::time::Timestamp;
 
@@ -117,12 +153,17 @@ mod tests {
         }
     }
 
+    fn erase(log: &mut Log, at: usize, by: u64) {
+        log.0[at] = log.0[at].clone().erased(by);
+    }
+
     #[tokio::test]
     async fn each_change_gap_and_end_that_is_missing_is_told_once() -> Result<(), PortError> {
         let (mut entries, mut last) = (Vec::new(), AuditHead::default());
         for n in 0..2_500 {
-            let entry =
-                AuditEntry::after(last, Cause::command().draft(None, Timestamp::from_micros(n), "test", "test"));
+            let action = if n == 2_000 { WORKSPACE_ERASURE_ACTION } else { "test" };
+            let draft = Cause::command().draft(None, Timestamp::from_micros(n), action, "test");
+            let entry = AuditEntry::after(last, draft, [1; SALT_BYTES]);
             last = entry.head();
             entries.push(entry);
         }
@@ -130,8 +171,17 @@ mod tests {
         let hash: String = last.hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let no_head = format!("expected its head to be noted, entry 2500 with the hash {hash}, found no head");
         type Damage = fn(&mut Log);
-        let damages: [(Damage, &str); 9] = [
+        let damages: [(Damage, &str); 12] = [
             (|_| {}, ""),
+            (|log| erase(log, 7, 2_001), ""),
+            (|log| erase(log, 7, 2_000), "expected entry 2000 about the erasure of entry 8, found none"),
+            (
+                |log| {
+                    erase(log, 7, 2_001);
+                    log.0[7].draft.address = Some("::1".to_owned());
+                },
+                "expected entry 8 as it was written, found another",
+            ),
             (|log| log.0[1_000].draft.actor.push('x'), "expected entry 1001 as it was written, found another"),
             (
                 |log| log.0[2_499].draft.after = Some(String::new()),

@@ -112,6 +112,29 @@ impl Records {
         }
     }
 
+    /// Removes the profile of a customer.
+    pub(super) fn forget_customer(&mut self, of: &TenantId, customer: &str) {
+        let is_it = |record: &Record| match record {
+            Record::Customer(profile) => profile.workspace == *of && profile.customer == customer,
+            _ => false,
+        };
+        self.stored.retain(|_, (record, _)| !is_it(record));
+    }
+
+    /// Removes all that is of a workspace, but the workspace itself.
+    pub(super) fn forget_workspace(&mut self, of: &TenantId) {
+        let is_of = |record: &Record| match record {
+            Record::Project(it) => it.workspace == *of,
+            Record::Membership(it) => it.workspace == *of,
+            Record::Creation(it) => it.workspace.as_ref() == Some(of),
+            Record::Customer(it) => it.workspace == *of,
+            Record::Encryption(it) => it.workspace == *of,
+            Record::DataKey(it) => it.workspace == *of,
+            record => workspace(record) == Some(of),
+        };
+        self.stored.retain(|_, (record, _)| !is_of(record));
+    }
+
     /// Removes a record that is still as it is to be removed.
     pub(super) fn remove(&mut self, removal: &Removal) {
         let (key, wanted) = match removal {

@@ -1,16 +1,18 @@
 //! The twin as a register and an audit log.
 
 use async_trait::async_trait;
-use domain::access::audit::{AuditEntry, AuditFilter, AuditHead};
+use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
 use domain::access::ids::KeyId;
 use domain::access::record::{CustomerProfile, Record};
+use domain::erasure::Subject;
 use domain::limits::PAGE_BYTES_MAX;
+use domain::quota::QuotaKey;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
 use super::MemoryCatalog;
-use crate::PortError;
 use crate::register::{AuditLog, Register, RegisterCommit, Revision};
+use crate::{ErrorKind, PortError};
 
 #[async_trait]
 impl Register for MemoryCatalog {
@@ -45,6 +47,40 @@ impl Register for MemoryCatalog {
 
     fn poisoned(&self) -> Option<String> {
         self.process.lock().poisoned.then(|| "an earlier write failed".to_owned())
+    }
+
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError> {
+        self.write(|disk| {
+            if !entry.is_of_erasure() {
+                let context = "forget what was erased: the audit entry is not about an erasure";
+                return Err(PortError::new(ErrorKind::Unacceptable, context));
+            }
+            disk.log_of(scope, entry)?;
+            if let Subject::Customer(customer) = subject {
+                disk.records.forget_customer(scope.tenant(), customer);
+                let is_its = |key: &QuotaKey| key.customer.as_ref() == Some(customer);
+                disk.quotas.retain(|(of, key), _| of != scope.tenant() || !is_its(key));
+            }
+            if *subject != Subject::Workspace {
+                disk.erase_details(Some(scope.tenant()), |draft| !draft.is_of_erasure() && draft.may_tell_of(subject));
+            }
+            Ok(())
+        })
+    }
+
+    async fn forget_workspace(&self, scope: &TenantScope) -> Result<(), PortError> {
+        self.write(|disk| {
+            let tenant = scope.tenant();
+            disk.records.forget_workspace(tenant);
+            disk.settings.remove(tenant);
+            disk.wanted_zones.remove(tenant);
+            disk.carried.remove(tenant);
+            disk.quotas.retain(|(of, _), _| of != tenant);
+            disk.references.remove(tenant);
+            disk.erase_details(Some(tenant), |_| true);
+            disk.erase_details(None, |draft| draft.tells_of_workspace(tenant));
+            Ok(())
+        })
     }
 
     async fn customer_profiles(

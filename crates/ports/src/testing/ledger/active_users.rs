@@ -7,6 +7,7 @@ use domain::calendar::{Day, Zone};
 use domain::tenant::TenantScope;
 use domain::users::{UserNumber, UserSet};
 
+use super::erasures::ERASED;
 use super::{Counted, MemoryLedger, State, civil};
 use crate::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
 use crate::{ErrorKind, PortError};
@@ -51,7 +52,8 @@ impl ActiveUsers for MemoryLedger {
     ) -> Result<BTreeMap<Day, UserSet>, PortError> {
         let state = self.ask();
         let mut days: BTreeMap<Day, UserSet> = BTreeMap::new();
-        for (number, name) in (0..).zip(state.users(scope)) {
+        let is_asked_for = |name: &str| !query.named_only || !name.starts_with(ERASED);
+        for (number, name) in (0..).zip(state.users(scope)).filter(|(_, name)| is_asked_for(name)) {
             for counted in state.of(scope).filter(|counted| counted.user() == Some(name)) {
                 if counted.is_asked_for(query) {
                     let day = civil::day_of(counted.event.time, &query.zone);

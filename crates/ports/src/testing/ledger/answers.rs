@@ -10,6 +10,7 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::window::revision;
 
+use super::erasures::ERASED;
 use super::{Counted, MemoryLedger, State};
 use crate::PortError;
 use crate::reports::{
@@ -117,8 +118,11 @@ impl Reports for MemoryLedger {
     ) -> Result<Page<StoredEvent, EventCursor>, PortError> {
         let state = self.ask();
         let cursor = |event: &StoredEvent| EventCursor { time: event.time, position: event.position };
-        let mut events: Vec<StoredEvent> =
-            state.of(scope).filter(|counted| counted.matches(&query.filter)).map(|c| c.event.clone()).collect();
+        let mut events: Vec<StoredEvent> = state
+            .of(scope)
+            .filter(|counted| !counted.erased && counted.matches(&query.filter))
+            .map(|c| c.event.clone())
+            .collect();
         events.sort_by_key(cursor);
         if query.order == Order::Descending {
             events.reverse();
@@ -135,7 +139,7 @@ impl Reports for MemoryLedger {
         let state = self.ask();
         Ok(state
             .of(scope)
-            .find(|counted| counted.event.id == id.text && counted.event.id_scheme == id.scheme)
+            .find(|counted| !counted.erased && counted.event.id == id.text && counted.event.id_scheme == id.scheme)
             .map(|counted| counted.event.clone()))
     }
 
@@ -146,7 +150,7 @@ impl Reports for MemoryLedger {
     ) -> Result<Page<Window, (String, Timestamp)>, PortError> {
         let state = self.ask();
         let mut sums: BTreeMap<(String, Timestamp), Aggregate> = BTreeMap::new();
-        for counted in state.of(scope) {
+        for counted in state.of(scope).filter(|counted| !counted.is_of_erased_customer()) {
             let key = (counted.customer().to_owned(), self.rule.start_of(counted.event.time));
             sums.entry(key).or_default().fold(&counted.view(), counted.late);
         }
@@ -167,7 +171,8 @@ impl Reports for MemoryLedger {
         limit: usize,
     ) -> Result<Page<Customer, String>, PortError> {
         let state = self.ask();
-        let mut ids: Vec<&str> = state.of(scope).map(Counted::customer).filter(|id| !id.is_empty()).collect();
+        let mut ids: Vec<&str> =
+            state.of(scope).map(Counted::customer).filter(|id| !id.is_empty() && *id != ERASED).collect();
         ids.sort_unstable();
         ids.dedup();
         let customers = ids

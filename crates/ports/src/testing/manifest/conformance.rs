@@ -1,6 +1,7 @@
 //! What every manifest does, whatever it is made of. A check opens its own empty place; `Err` means that the store
 //! failed where it must not, a panic that it answered wrongly.
 
+mod erasures;
 mod received;
 mod sums;
 mod users;
@@ -15,7 +16,7 @@ use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 
 use super::samples::{
-    Place, SUM_MAX, at, counted, hour, identity, letter, moved, name, rollup, scope, segment, tenant, with_tenant,
+    Place, SUM_MAX, at, counted, hour, identity, kept, letter, moved, name, rollup, scope, segment, with_tenant,
 };
 use crate::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest, ManifestState, SegmentMeta, TenantRetention};
 use crate::{ErrorKind, PortError};
@@ -35,15 +36,10 @@ pub async fn manifest_conformance<P: Place<dyn Manifest>>(new_place: impl Fn() -
     rollups_add_up_and_saturate(&new_place()).await?;
     rollups_are_of_one_tenant_in_range_and_in_order(&new_place()).await?;
     dead_letters_are_kept_once_and_shown_to_their_tenant(&new_place()).await?;
+    erasures::conform(&new_place).await?;
     received::conform(&new_place).await?;
     sums::conform(&new_place).await?;
     users::conform(&new_place).await
-}
-
-/// How far retention reaches for a tenant.
-fn kept(of: &str, seconds: i64) -> TenantRetention {
-    let wait = RetentionWait { floor: at(seconds + 1), waited: Duration::from_micros(23) };
-    TenantRetention { tenant: tenant(of), floor: at(seconds), wait }
 }
 
 async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dyn Manifest>) -> Result<(), PortError> {
@@ -61,6 +57,7 @@ async fn a_new_store_is_empty_and_keeps_its_first_identity(place: &impl Place<dy
         dead_letters: 0,
         users: vec![],
         zones: vec![],
+        erasures: vec![],
     };
     let store = place.open().await?;
     assert_eq!(store.load(&identity()).await?, empty);
@@ -104,6 +101,7 @@ async fn a_commit_is_found_after_reopening(place: &impl Place<dyn Manifest>) -> 
         dead_letters: 1,
         users: vec![],
         zones: vec![],
+        erasures: vec![],
     };
     let store = place.open().await?;
     assert_eq!(store.load(&identity()).await?, expected);

@@ -1,18 +1,20 @@
 //! Where a store under test is, and the values that the suites store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::position::Seq;
+use domain::retention::RetentionWait;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{MICROS_PER_HOUR, Timestamp};
 use domain::window::WindowRule;
 
 use crate::PortError;
-use crate::manifest::{Commit, DeadLetter, FileKind, FileMeta, Identity, Name, SegmentMeta};
+use crate::manifest::{Commit, DeadLetter, FileKind, FileMeta, Identity, Name, SegmentMeta, TenantRetention};
 
 /// The largest sum there is.
 pub(in crate::testing) const SUM_MAX: u64 = i64::MAX as u64;
@@ -103,4 +105,10 @@ pub(in crate::testing) fn letter(seq: u64, of: Option<&str>) -> DeadLetter {
         dead_lettered_at: at(1_700_000_000),
         payload: vec![0, 1, 255],
     }
+}
+
+/// How far retention reaches for a tenant.
+pub(super) fn kept(of: &str, seconds: i64) -> TenantRetention {
+    let wait = RetentionWait { floor: at(seconds + 1), waited: Duration::from_micros(23) };
+    TenantRetention { tenant: tenant(of), floor: at(seconds), wait }
 }

@@ -1,7 +1,10 @@
 //! What every audit log does.
 
-use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead, Cause};
+use domain::access::audit::{
+    AuditDetail, AuditDraft, AuditEntry, AuditFilter, AuditHead, Cause, ERASURE_ACTION, WORKSPACE_ERASURE_ACTION,
+};
 use domain::access::record::Record;
+use domain::erasure::Subject;
 use domain::limits::PAGE_BYTES_MAX;
 use domain::reference::ReferenceTable;
 use std::sync::Arc;
@@ -25,6 +28,8 @@ pub async fn audit_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn() 
     filters_have_to_fit_and_pages_follow_each_other(&new_place()).await?;
     a_page_ends_when_it_is_long_enough(&new_place()).await?;
     every_decision_brings_its_entry(&new_place()).await?;
+    what_is_erased_goes_and_the_chain_holds(&new_place()).await?;
+    of_a_workspace_that_is_erased_no_detail_is_left(&new_place()).await?;
     a_refused_decision_brings_none(&new_place()).await
 }
 
@@ -160,11 +165,14 @@ async fn entries_are_kept_as_they_are(place: &impl Place<dyn WholeCatalog>) -> R
     let bare = draft("a", 1);
     store.commit(&logged(vec![full.clone(), bare.clone()])).await?;
     drop(store);
-    let first = AuditEntry::after(AuditHead::default(), full);
-    let second = AuditEntry::after(first.head(), bare);
     let store = place.open().await?;
     let all = AuditFilter::default();
-    assert_eq!(store.audit_entries(&scope("a"), &all, 9).await?, [second.clone(), first.clone()]);
+    let kept = store.audit_entries(&scope("a"), &all, 9).await?;
+    assert_eq!(kept.iter().map(|entry| entry.draft.clone()).collect::<Vec<_>>(), [bare, full]);
+    let [second, first] = &kept[..] else { unreachable!("two entries") };
+    assert!(first.follows(AuditHead::default()) && second.follows(first.head()));
+    assert_ne!(first.detail, second.detail, "each has a salt of its own");
+    let second = second.clone();
     assert_eq!(store.audit_entries(&scope("a"), &all, 1).await?, [second]);
     assert_eq!(store.audit_entries(&scope("a"), &all, 0).await?, []);
     assert_eq!(store.audit_entries(&scope("b"), &all, 9).await?, []);
@@ -180,7 +188,7 @@ async fn filters_have_to_fit_and_pages_follow_each_other(
     let made = (0..90).map(|n| AuditDraft {
         actor: pick(&["user:a", "user:b", "key:k"], n),
         action: pick(&["key.create", "key.revoke"], n),
-        target: pick(&["key:1", "key:2", "key:3", "key:4", "key:5"], n),
+        target: pick(&["key:1", "key:2", "customer:ä", "account:b@c", "key:5"], n),
         // Times go back now and then.
         ..draft(&pick(&["a", "b"], n / 3), n - n % 4 * 3)
     });
@@ -193,7 +201,10 @@ async fn filters_have_to_fit_and_pages_follow_each_other(
         none.clone(),
         AuditFilter { actor: is("user:b"), ..none.clone() },
         AuditFilter { action: is("key.revoke"), ..none.clone() },
-        AuditFilter { target: is("key:3"), ..none.clone() },
+        AuditFilter { target: is("customer:ä"), ..none.clone() },
+        AuditFilter { target: is("customer"), ..none.clone() },
+        AuditFilter { target: is("account:b@c"), actor: is("user:a"), ..none.clone() },
+        AuditFilter { target: is("account:c"), ..none.clone() },
         AuditFilter { actor: is("user:a"), action: is("key.create"), target: is("key:1"), ..none.clone() },
         AuditFilter { from: Some(at(10)), ..none.clone() },
         AuditFilter { to: Some(at(10)), ..none.clone() },
@@ -264,6 +275,102 @@ async fn every_decision_brings_its_entry(place: &impl Place<dyn WholeCatalog>) -
     let actions: Vec<_> = actions.iter().map(|entry| entry.draft.action.as_str()).collect();
     assert_eq!(actions, ["settings", "zone", "table", "key"]);
     assert_eq!(since(&*store, Revision(0)).await?.1, Revision(1), "what a tenant decides is no record");
+    Ok(())
+}
+
+fn erasure(id: &str) -> AuditDraft {
+    AuditDraft { action: ERASURE_ACTION.to_owned(), after: Some("{}".to_owned()), ..draft(id, 9) }
+}
+
+/// What each entry of a log tells, and by which its detail was erased.
+async fn told(store: &dyn WholeCatalog, of: Option<&str>) -> Result<Vec<(AuditDraft, Option<u64>)>, PortError> {
+    let chain = store.audit_chain(of.map(tenant).as_ref(), 0, usize::MAX).await?;
+    let by = |entry: &AuditEntry| match entry.detail {
+        AuditDetail::Erased { by, .. } => Some(by),
+        AuditDetail::InChain | AuditDetail::Apart(_) => None,
+    };
+    Ok(chain.iter().map(|entry| (entry.draft.clone(), by(entry))).collect())
+}
+
+async fn what_is_erased_goes_and_the_chain_holds(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let on = |of: &str, target: &str, after: &str| {
+        let target = target.to_owned();
+        AuditDraft { target, after: Some(after.to_owned()), address: Some("::1".to_owned()), ..draft(of, 1) }
+    };
+    let kept = [on("a", "customer:d", "{}"), on("a", "key:1", r#"{"c":"d"}"#)];
+    let gone = [on("a", "customer:c", "{}"), on("a", "GET /v1/events", r#"{"customer":"c"}"#)];
+    let other = on("b", "customer:c", "{}");
+    let audit = kept.iter().chain(&gone).chain([&other]).cloned().collect();
+    store.commit(&logged(audit)).await?;
+    store.forget(&scope("a"), &Subject::Customer("c".to_owned()), &erasure("a")).await?;
+    drop(store);
+    let store = place.open().await?;
+    is_whole(&*store).await?;
+    let bare = |target: &str| {
+        let target = target.to_owned();
+        AuditDraft { target, after: None, address: None, ..gone[0].clone() }
+    };
+    let expected = [
+        (kept[0].clone(), None),
+        (kept[1].clone(), None),
+        (bare("customer"), Some(5)),
+        (bare("GET /v1/events"), Some(5)),
+        (erasure("a"), None),
+    ];
+    assert_eq!(told(&*store, Some("a")).await?, expected);
+    assert_eq!(told(&*store, Some("b")).await?, [(other, None)], "I5: of one workspace alone");
+    // What comes later is new, and goes with the next erasure alone; what is gone keeps what it was erased by.
+    store.commit(&logged(vec![gone[0].clone()])).await?;
+    assert_eq!(told(&*store, Some("a")).await?[5], (gone[0].clone(), None));
+    store.forget(&scope("a"), &Subject::User("d".to_owned()), &erasure("a")).await?;
+    is_whole(&*store).await?;
+    let by: Vec<_> = told(&*store, Some("a")).await?.into_iter().map(|(_, by)| by).collect();
+    assert_eq!(by, [None, Some(7), Some(5), Some(5), None, None, None]);
+    let find = |target: &str| AuditFilter { target: Some(target.to_owned()), ..AuditFilter::default() };
+    let seqs = |entries: Vec<AuditEntry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer:c"), 9).await?), [6]);
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer"), 9).await?), [6, 3, 1]);
+    store.forget(&scope("a"), &Subject::Workspace, &erasure("a")).await?;
+    assert_eq!(told(&*store, Some("a")).await?[0].1, None, "of a whole workspace nothing goes yet");
+    for wrong in [draft("a", 1), erasure("b"), of_server(1)] {
+        let refused = store.forget(&scope("a"), &Subject::User("d".to_owned()), &wrong).await;
+        assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::Unacceptable), "{wrong:?}");
+    }
+    assert_eq!(told(&*store, Some("a")).await?.len(), 8);
+    Ok(())
+}
+
+async fn of_a_workspace_that_is_erased_no_detail_is_left(
+    place: &impl Place<dyn WholeCatalog>,
+) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let full = |draft: AuditDraft, target: &str| {
+        let (target, text) = (target.to_owned(), Some(r#"{"holder":"x"}"#.to_owned()));
+        AuditDraft { target, before: text.clone(), after: text, request_id: Some("r".to_owned()), ..draft }
+    };
+    let others = [full(of_server(1), "workspace:b"), full(draft("b", 1), "workspace:a")];
+    let told_of = AuditDraft { after: Some(r#"{"holder":"a"}"#.to_owned()), ..of_server(2) };
+    let mut audit = vec![full(draft("a", 1), "key:1"), full(of_server(1), "workspace:a"), told_of];
+    audit.extend(others.iter().cloned());
+    store.commit(&logged(audit)).await?;
+    store.forget_workspace(&scope("a")).await?;
+    assert!(told(&*store, Some("a")).await?[0].1.is_none(), "without an erasure nothing is erased");
+    store.forget(&scope("a"), &Subject::Workspace, &erasure("a")).await?;
+    let of_workspace = AuditDraft { action: WORKSPACE_ERASURE_ACTION.to_owned(), ..of_server(3) };
+    store.commit(&logged(vec![draft("a", 3), full(of_workspace, "workspace:a")])).await?;
+    for _ in 0..2 {
+        store.forget_workspace(&scope("a")).await?;
+        is_whole(&*store).await?;
+        let own = told(&*store, Some("a")).await?;
+        assert_eq!(own.iter().map(|(_, by)| *by).collect::<Vec<_>>(), [Some(2); 3]);
+        assert!(own.iter().all(|(draft, _)| draft.after.is_none() && draft.request_id.is_none()), "{own:?}");
+        let server = told(&*store, None).await?;
+        let by: Vec<_> = server.iter().map(|(_, by)| *by).collect();
+        assert_eq!(by, [Some(4), Some(4), None, Some(4)], "what tells of it, and of nobody else");
+        assert_eq!(server[2].0, others[0]);
+        assert_eq!(told(&*store, Some("b")).await?, [(others[1].clone(), None)], "I5: of one workspace alone");
+    }
     Ok(())
 }
 

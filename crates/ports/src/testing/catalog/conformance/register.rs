@@ -1,8 +1,9 @@
 //! What every register does.
 
-use domain::access::audit::{AuditEntry, AuditFilter, Cause};
+use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, Cause, ERASURE_ACTION};
 use domain::access::record::{PasswordReset, Record, Versioned, Workspace};
 use domain::access::removal::Removal;
+use domain::erasure::Subject;
 
 use super::super::WholeCatalog;
 use super::abandoned::f38_what_is_given_up_reaches_no_other_workspace;
@@ -33,6 +34,8 @@ pub async fn register_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn
     a_first_reset_takes_the_place_of_an_expired_one(&new_place()).await?;
     a_creation_is_made_once_until_it_expires(&new_place()).await?;
     f38_what_is_given_up_reaches_no_other_workspace(&new_place()).await?;
+    a_profile_is_forgotten_and_may_come_again(&new_place()).await?;
+    of_a_forgotten_workspace_only_its_id_is_left(&new_place()).await?;
     profiles_are_of_one_tenant(&new_place()).await
 }
 
@@ -298,5 +301,57 @@ async fn profiles_are_of_one_tenant(place: &impl Place<dyn WholeCatalog>) -> Res
     assert_eq!(store.customer_profiles(&scope("b"), &many).await?, [profile("b", "x", 1)]);
     let stale = store.commit(&records(&[Record::Customer(profile("a", "x", 2))])).await;
     assert_eq!(stale.err().map(|error| error.kind()), Some(ErrorKind::Conflict));
+    Ok(())
+}
+
+async fn of_a_forgotten_workspace_only_its_id_is_left(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    store.commit(&records(&of_every_kind(1))).await?;
+    let others: Vec<_> = ["b", "c"].map(|of| Record::Workspace(workspace(of, 1))).into();
+    let kept = [profile("b", "x", 1)].map(Record::Customer);
+    for record in others.iter().chain(&kept) {
+        // One of the samples may be there already.
+        let _ = store.commit(&records(std::slice::from_ref(record))).await;
+    }
+    let before = since(&*store, Revision(0)).await?.0;
+    for _ in 0..2 {
+        store.forget_workspace(&scope("a")).await?;
+    }
+    drop(store);
+    let store = place.open().await?;
+    let is_left = |record: &&Record| match record {
+        Record::Project(it) => it.workspace != tenant("a"),
+        Record::Membership(it) => it.workspace != tenant("a"),
+        Record::Creation(it) => it.workspace != Some(tenant("a")),
+        Record::ApiKey(it) => it.workspace != Some(tenant("a")),
+        Record::SigningSecret(it) => it.workspace != tenant("a"),
+        Record::Invitation(it) => it.workspace != tenant("a"),
+        Record::Encryption(it) => it.workspace != tenant("a"),
+        Record::DataKey(it) => it.workspace != tenant("a"),
+        _ => true,
+    };
+    let expected: Vec<_> = before.iter().filter(is_left).cloned().collect();
+    assert!(expected.len() < before.len());
+    assert_eq!(since(&*store, Revision(0)).await?.0, expected);
+    assert_eq!(store.customer_profiles(&scope("b"), &["x".to_owned()]).await?, [profile("b", "x", 1)], "I5");
+    Ok(())
+}
+
+async fn a_profile_is_forgotten_and_may_come_again(place: &impl Place<dyn WholeCatalog>) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let all = [profile("a", "x", 1), profile("a", "y", 1), profile("b", "x", 1)];
+    store.commit(&records(&all.clone().map(Record::Customer))).await?;
+    let entry = AuditDraft { action: ERASURE_ACTION.to_owned(), ..draft("a", 1) };
+    store.forget(&scope("a"), &Subject::User("y".to_owned()), &entry).await?;
+    for _ in 0..2 {
+        store.forget(&scope("a"), &Subject::Customer("x".to_owned()), &entry).await?;
+    }
+    let asked = ["x", "y"].map(str::to_owned);
+    assert_eq!(store.customer_profiles(&scope("a"), &asked).await?, [all[1].clone()]);
+    assert_eq!(store.customer_profiles(&scope("b"), &asked).await?, [all[2].clone()], "I5: of one tenant");
+    store.commit(&records(&[Record::Customer(profile("a", "x", 1))])).await?;
+    drop(store);
+    let store = place.open().await?;
+    assert_eq!(store.customer_profiles(&scope("a"), &asked).await?, [profile("a", "x", 1), all[1].clone()]);
     Ok(())
 }

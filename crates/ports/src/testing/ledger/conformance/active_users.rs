@@ -38,7 +38,7 @@ fn by(user: &str, time: &str) -> EventSpec {
 }
 
 fn all_in(name: &str) -> ActiveUsersQuery {
-    ActiveUsersQuery { range: TimeRange::ALL, zone: zone(name), project: None, kind: None }
+    ActiveUsersQuery { range: TimeRange::ALL, zone: zone(name), project: None, kind: None, named_only: false }
 }
 
 /// The answer as days and the numbers of users.

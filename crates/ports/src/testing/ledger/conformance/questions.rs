@@ -264,6 +264,7 @@ fn audience(dice: &mut Dice, own: &Zone) -> ActiveUsersQuery {
         project: optional(dice, &["", "p", "pp", "q", "none"]).map(owned),
         kind: optional(dice, &["call", "view", "View", "x", "none"]).map(owned),
         zone,
+        named_only: false,
     }
 }
 

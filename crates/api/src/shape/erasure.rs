@@ -1,0 +1,79 @@
+//! Erasures as JSON. The name of what is erased is not in it.
+
+use domain::erasure::{ErasedSoFar, Erasure};
+use domain::time::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What an erasure on one server never reaches; the same for all, so that every report says it.
+const NOT_REACHED: [&str; 5] = [
+    "backups and copies of the data folder that were made before",
+    "log files, which hold ids of requests and addresses",
+    "blocks of the disk that deleted files have freed, until they are written again",
+    "what clients, exports and brokers have kept",
+    "entries of the audit log from before they had details, and values of properties in queries that it tells of",
+];
+
+/// An erasure and its report.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Erasure)]
+pub(crate) struct ErasureBody {
+    /// The erasure's id.
+    id: String,
+    /// What is erased: `user`, `customer` or `workspace`.
+    kind: &'static str,
+    /// `running`, or `done` when nothing of it is left in the data folder.
+    status: &'static str,
+    /// Whether later events of the same user or customer are refused.
+    block: bool,
+    /// When it was asked for: events that were accepted before are covered.
+    #[schema(value_type = String, format = DateTime)]
+    requested: Timestamp,
+    /// Who asked, by internal id.
+    requested_by: String,
+    /// When the store held nothing of it any more; null before.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    finished: Option<Timestamp>,
+    /// The zone whose days of active users are as they were.
+    timezone: String,
+    /// What has gone.
+    gone: GoneBody,
+    /// What is not reached.
+    not_reached: Vec<&'static str>,
+}
+
+/// What an erasure has removed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Erased)]
+struct GoneBody {
+    /// Raw events.
+    events: u64,
+    /// Segments of the store that were written anew without them.
+    segments: u64,
+    /// Names of users that no event is left of.
+    users: u64,
+    /// Dead letters that were emptied.
+    dead_letters: u64,
+    /// Whether the journal's files hold none of the records any more.
+    journal: bool,
+}
+
+impl ErasureBody {
+    /// The erasure, whose records the journal may still hold.
+    pub(crate) fn new(erasure: Erasure, is_in_journal: bool) -> Self {
+        let Erasure { id, kind, blocks, requested_at, by, zone, gone, finished_at, .. } = erasure;
+        let ErasedSoFar { events, segments, users, dead_letters } = gone;
+        Self {
+            id,
+            kind: kind.as_str(),
+            status: if finished_at.is_some() && !is_in_journal { "done" } else { "running" },
+            block: blocks,
+            requested: requested_at,
+            requested_by: by,
+            finished: finished_at,
+            timezone: zone,
+            gone: GoneBody { events, segments, users, dead_letters, journal: !is_in_journal },
+            not_reached: NOT_REACHED.into(),
+        }
+    }
+}

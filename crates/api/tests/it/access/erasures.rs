@@ -1,0 +1,137 @@
+//! Erasures over HTTP. That they erase is shown where the store is; here, who may ask, for what, and what is answered.
+
+use serde_json::{Value, json};
+
+use super::cast::Cast;
+
+async fn filled() -> Cast {
+    let cast = Cast::new().await;
+    let events = json!([
+        {"id": "1", "customer": "c", "user": "u", "type": "call", "tokens": 3},
+        {"id": "2", "customer": "d", "user": "u", "type": "call", "tokens": 4},
+        {"id": "3", "customer": "d", "user": "v", "type": "call", "tokens": 5},
+    ]);
+    cast.ask("member", "POST", "/v1/events?wait=applied", events).await.json(202);
+    cast
+}
+
+#[tokio::test]
+async fn an_owner_erases_a_customer_once_however_often_it_is_asked_for() {
+    let cast = filled().await;
+    let ask = async |key: &str, body: Value| {
+        cast.ask_with("owner", "POST", "/v1/erasures", &[("idempotency-key", key)], body).await
+    };
+    let body = json!({"kind": "customer", "id": "c", "block": true});
+    cast.ask("admin", "POST", "/v1/erasures", body.clone()).await.problem(403);
+    cast.ask("admin", "PATCH", "/v1/customers/c", json!({"name": "Acme"})).await.json(200);
+    let asked = ask("k", body.clone()).await.json(202);
+    assert_eq!(
+        (&asked["kind"], &asked["block"], &asked["gone"]["events"]),
+        (&json!("customer"), &json!(true), &json!(1))
+    );
+    assert!(asked["requested_by"].as_str().unwrap().starts_with("user:"), "{asked}");
+    assert!(!asked.to_string().contains("\"c\""), "it does not name whom it erased: {asked}");
+    assert_eq!(ask("k", body.clone()).await.json(202)["id"], asked["id"]);
+    ask("k", json!({"kind": "customer", "id": "d", "block": true})).await.problem(409);
+    let again = ask("other", body).await.json(202);
+    assert_eq!((&again["gone"]["events"], again["id"] == asked["id"]), (&json!(0), false), "twice is nothing more");
+
+    let path = format!("/v1/erasures/{}", asked["id"].as_str().unwrap());
+    assert_eq!(cast.ask("owner", "GET", &path, Value::Null).await.json(200)["id"], asked["id"]);
+    cast.ask("owner", "GET", "/v1/erasures/none", Value::Null).await.problem(404);
+    let all = cast.ask("owner", "GET", "/v1/erasures", Value::Null).await.json(200);
+    assert_eq!(all["data"].as_array().unwrap().len(), 2);
+
+    cast.ask("viewer", "GET", "/v1/customers/c", Value::Null).await.problem(404);
+    let events = cast.ask("member", "GET", "/v1/events", Value::Null).await.json(200);
+    assert_eq!(events["data"].as_array().unwrap().len(), 2);
+    let sums = cast.ask("viewer", "GET", "/stats/top-events", Value::Null).await.json(200);
+    assert_eq!(sums["data"], json!([{"type": "call", "count": 3}]), "totals stay");
+    let events = json!([{"id": "1", "customer": "d"}, {"id": "9", "customer": "c"}, {"id": "8", "customer": "d"}]);
+    let told = cast.ask("member", "POST", "/v1/events", events).await.json(202);
+    let codes: Vec<_> =
+        [0, 1, 2].map(|at| (told["results"][at]["status"].clone(), told["results"][at]["code"].clone())).into();
+    assert_eq!(codes[0], (json!("duplicate"), json!("erased")));
+    assert_eq!(codes[1], (json!("rejected"), json!("erased")));
+    assert_eq!(codes[2], (json!("accepted"), Value::Null));
+    // A profile that comes later is a new one.
+    let log = cast.ask("admin", "GET", "/v1/audit?action=erasure.request", Value::Null).await.json(200);
+    assert_eq!(log["data"].as_array().unwrap().len(), 2, "{log}");
+    assert!(!log.to_string().contains("\"c\""), "{log}");
+    let log = cast.ask("admin", "GET", "/v1/audit?action=customer.change", Value::Null).await.json(200);
+    let (entry, first) = (&log["data"][0], &log["data"][0]["erased_by"]);
+    assert_eq!(
+        (&entry["target"], &entry["after"], &entry["address"]),
+        (&json!("customer"), &Value::Null, &Value::Null)
+    );
+    assert!(first.is_u64() && entry["actor"].as_str().unwrap().starts_with("user:"), "who did what stays: {log}");
+    let of_it = cast.ask("admin", "GET", "/v1/audit?target=customer:c", Value::Null).await.json(200);
+    assert_eq!(of_it["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_user_that_is_erased_is_taken_out_of_the_reference_table() {
+    let cast = filled().await;
+    let table = json!({"ts": "2026-01-01T00:00:00Z", "user_metadata": {"u": {"plan": "a"}, "v": {"plan": "b"}}});
+    cast.ask("admin", "PUT", "/reference/users", table).await.json(200);
+    cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "customer", "id": "u"})).await.json(202);
+    let read =
+        async || cast.ask("member", "GET", "/reference/users", Value::Null).await.json(200)["user_metadata"].clone();
+    assert_eq!(read().await, json!({"u": {"plan": "a"}, "v": {"plan": "b"}}), "a customer is not a user");
+    cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "user", "id": "u"})).await.json(202);
+    assert_eq!(read().await, json!({"v": {"plan": "b"}}));
+}
+
+#[tokio::test]
+async fn what_cannot_be_erased_is_refused_with_the_field() {
+    let cast = filled().await;
+    for (body, field) in [
+        (json!({"kind": "customers", "id": "c"}), "kind"),
+        (json!({"kind": "customer", "id": ""}), "id"),
+        (json!({"kind": "customer", "id": "a\u{1}"}), "id"),
+        (json!({"kind": "user", "id": "x".repeat(257)}), "id"),
+        (json!({"kind": "workspace", "id": "b"}), "id"),
+        (json!({"kind": "user", "id": "u", "blocks": true}), "blocks"),
+    ] {
+        assert_eq!(
+            cast.ask("owner", "POST", "/v1/erasures", body.clone()).await.problem(400)["field"],
+            field,
+            "{body}"
+        );
+    }
+    assert_eq!(cast.ask("owner", "GET", "/v1/erasures", Value::Null).await.json(200)["data"], json!([]));
+    let never_seen = json!({"kind": "user", "id": "nobody"});
+    assert_eq!(cast.ask("owner", "POST", "/v1/erasures", never_seen).await.json(202)["gone"]["events"], 0);
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_erased_is_served_no_more_and_its_id_is_never_given_again() {
+    let cast = filled().await;
+    cast.ask("admin", "PATCH", "/v1/workspace", json!({"name": "Acme"})).await.json(200);
+    cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "workspace", "id": "a"})).await.json(202);
+    for (caller, path) in [("owner", "/v1/erasures"), ("viewer", "/v1/customers"), ("key read", "/v1/events")] {
+        let refused = cast.ask(caller, "GET", path, Value::Null).await;
+        assert!(matches!(refused.status, 401 | 403 | 404), "{path}: {}", refused.status);
+    }
+    let left = cast.ask("operator", "GET", "/v1/workspaces/a", Value::Null).await.json(200);
+    assert_eq!((&left["status"], &left["name"]), (&json!("deleting"), &json!("a")));
+    cast.ask("operator", "POST", "/v1/workspaces", json!({"id": "a"})).await.problem(409);
+}
+
+#[tokio::test]
+async fn erasures_are_listed_page_by_page_in_order_of_request() {
+    let cast = filled().await;
+    let mut asked = Vec::new();
+    for user in ["u", "v", "w"] {
+        let made = cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "user", "id": user})).await.json(202);
+        asked.push(made["id"].clone());
+    }
+    let (mut listed, mut next) = (Vec::new(), Some(String::new()));
+    while let Some(cursor) = next {
+        let begin = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+        let page = cast.ask("owner", "GET", &format!("/v1/erasures?limit=2{begin}"), Value::Null).await.json(200);
+        listed.extend(page["data"].as_array().unwrap().iter().map(|row| row["id"].clone()));
+        next = page["next_cursor"].as_str().map(str::to_owned);
+    }
+    assert_eq!(listed, asked);
+}

@@ -1,0 +1,114 @@
+//! What is to be erased, and what came of it. An erasure covers the events that were counted when it was asked for;
+//! what comes later is new, unless the erasure refuses it.
+
+use crate::position::Seq;
+use crate::time::Timestamp;
+
+/// What kind of thing is erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SubjectKind {
+    /// A user: who acted.
+    User,
+    /// A customer: who is charged.
+    Customer,
+    /// The whole workspace.
+    Workspace,
+}
+
+impl SubjectKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::User, Self::Customer, Self::Workspace];
+
+    /// Its name in the API and in the manifest.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Customer => "customer",
+            Self::Workspace => "workspace",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Whose events are to be erased.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// The user of this name.
+    User(String),
+    /// The customer of this name.
+    Customer(String),
+    /// Everybody in the workspace.
+    Workspace,
+}
+
+impl Subject {
+    /// What kind of thing it is.
+    pub const fn kind(&self) -> SubjectKind {
+        match self {
+            Self::User(_) => SubjectKind::User,
+            Self::Customer(_) => SubjectKind::Customer,
+            Self::Workspace => SubjectKind::Workspace,
+        }
+    }
+
+    /// Its name; a workspace is named by its scope.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::User(name) | Self::Customer(name) => name,
+            Self::Workspace => "",
+        }
+    }
+}
+
+/// An erasure as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasureRequest {
+    /// Names it; asked for again under the same id, it is not made twice.
+    pub id: String,
+    /// What goes.
+    pub subject: Subject,
+    /// Whether later events of the subject are refused.
+    pub blocks: bool,
+    /// Who asks, by the internal id.
+    pub by: String,
+}
+
+/// An erasure and how far it is. It does not name its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erasure {
+    /// Names it.
+    pub id: String,
+    /// What kind of thing it erases.
+    pub kind: SubjectKind,
+    /// Whether later events of the subject are refused.
+    pub blocks: bool,
+    /// The last record of which it erases events.
+    pub through: Seq,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// Who asked, by the internal id.
+    pub by: String,
+    /// The zone whose days of active users stay as they were, by its IANA name.
+    pub zone: String,
+    /// What has gone so far.
+    pub gone: ErasedSoFar,
+    /// When the last of it was gone.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What an erasure has removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ErasedSoFar {
+    /// Raw events.
+    pub events: u64,
+    /// Segments that were written anew.
+    pub segments: u64,
+    /// Names of users that no event is left of.
+    pub users: u64,
+    /// Dead letters whose payload was emptied.
+    pub dead_letters: u64,
+}

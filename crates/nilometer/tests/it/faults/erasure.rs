@@ -1,0 +1,291 @@
+//! Erasures of a running server: asked for over HTTP, killed at each step, and then looked for in every byte of the
+//! data folder.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::checker::verify;
+use super::files;
+use super::server::{Launch, Server, WAIT_MAX};
+use super::wait;
+
+const CUSTOMER: &str = "cUsToMeR-9f3Kq2Zx";
+const USER: &str = "uSeR-77aLmQw0pYtR";
+const ID: &str = "iD-51vNbXcR8sEeHj";
+const PROPERTY: &str = "pRoPeRtY-4gUiKz1W";
+const TEXTS: [&str; 4] = [CUSTOMER, USER, ID, PROPERTY];
+
+/// The files of a data folder that hold a text, as they are on the disk.
+fn holding(data: &Path, text: &str) -> Vec<String> {
+    let folders = ["", "journal", "segments"].map(|name| data.join(name));
+    let all = folders.iter().flat_map(|folder| files::with_suffix(folder, "")).filter(|path| path.is_file());
+    let holds = |path: &Path| files::read(path).windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    all.filter(|path| holds(path)).map(|path| path.display().to_string()).collect()
+}
+
+fn send(server: &Server, range: std::ops::Range<u32>) {
+    let event = |n: u32| {
+        json!({
+            "id": format!("{ID}-{n}"), "customer": CUSTOMER, "user": USER, "type": "call", "tokens": 3,
+            "time": "2026-01-05T10:00:00Z", "properties": {"note": PROPERTY},
+        })
+    };
+    let other = |n: u32| {
+        json!({"id": format!("other-{n}"), "customer": "c", "user": "u", "type": "call", "tokens": 5,
+        "time": "2026-01-05T10:00:10Z"})
+    };
+    let events: Vec<Value> = range.flat_map(|n| [event(n), other(n)]).collect();
+    let answer = server.client().post("/v1/events?wait=applied", &Value::from(events).to_string()).unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+}
+
+fn get(server: &Server, path: &str) -> Value {
+    let answer = server.client().get(path).unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+/// What stays as it was.
+fn kept(server: &Server) -> Vec<Value> {
+    let range = "from=2026-01-05T00:00:00Z&to=2026-01-06T00:00:00Z";
+    [
+        format!("/analytics?metric=tokens&interval=minute&{range}"),
+        format!("/analytics?metric=count&interval=hour&group_by=type&{range}"),
+        format!("/stats/top-events?{range}"),
+        "/stats/dau?from=2026-01-05&to=2026-01-05".to_owned(),
+    ]
+    .map(|path| get(server, &path))
+    .into()
+}
+
+fn erase(server: &Server, kind: &str, id: &str, block: bool) -> std::io::Result<Value> {
+    let body = json!({"kind": kind, "id": id, "block": block}).to_string();
+    let headers = [("content-type", "application/json"), ("idempotency-key", kind)];
+    let answer = server.client().send("POST", "/v1/erasures", &headers, body.as_bytes())?;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    Ok(answer.json())
+}
+
+/// Waits until an erasure is done, and returns its report.
+fn done(server: &Server) -> Value {
+    let mut report = Value::Null;
+    let is_done = wait::until(WAIT_MAX, || {
+        report = get(server, "/v1/erasures")["data"][0].clone();
+        report["status"] == "done"
+    });
+    assert!(is_done, "{report}\n{}", server.log());
+    report
+}
+
+fn launch(data: &Path) -> Launch {
+    Launch::on(data).set("flush_age_ms", 200).set("cache_series_ms", 0)
+}
+
+fn change(server: &Server, method: &str, path: &str, body: &Value) -> Value {
+    let headers = [("content-type", "application/json")];
+    let answer = server.client().send(method, path, &headers, body.to_string().as_bytes()).unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+/// Has the catalog hold the texts too: a profile, a reference table, and what the audit log tells of reads.
+fn fill_catalog(server: &Server) {
+    change(server, "PATCH", "/v1/workspace", &json!({"audit_reads": true}));
+    change(server, "PATCH", &format!("/v1/customers/{CUSTOMER}"), &json!({"name": PROPERTY}));
+    let table = json!({"ts": "2026-01-05T00:00:00Z", "user_metadata": {USER: {"plan": "pro"}, "u": {"plan": "free"}}});
+    change(server, "PUT", "/reference/users", &table);
+    let quota = json!({"customer": CUSTOMER, "measure": "events", "period": "month", "limit": 1_000_000});
+    change(server, "PUT", "/v1/workspaces/default/quotas", &quota);
+    get(server, &format!("/v1/events?customer={CUSTOMER}&user={USER}"));
+    get(server, &format!("/v1/events/{ID}-3"));
+    get(server, "/v1/events?customer=c");
+}
+
+fn holds_in(data: &Path, file: &str, text: &str) -> bool {
+    holding(data, text).iter().any(|path| path.contains(file))
+}
+
+/// The audit log with what was erased of it, the oldest first: action, target, and by which erasure.
+fn audited(server: &Server) -> Vec<(String, String, Option<u64>)> {
+    let log = get(server, "/v1/audit?limit=1000");
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
+    let rows = log["data"].as_array().unwrap().iter().rev();
+    rows.map(|row| (text(row, "action"), text(row, "target"), row["erased_by"].as_u64())).collect()
+}
+
+#[test]
+fn what_the_catalog_tells_of_who_is_erased_goes_and_the_audit_log_still_verifies() {
+    let data = tempfile::tempdir().unwrap();
+    let server = launch(data.path()).start_ready();
+    send(&server, 0..5);
+    fill_catalog(&server);
+    for text in TEXTS {
+        assert!(holds_in(data.path(), "catalog", text), "{text} is in the catalog");
+    }
+    erase(&server, "customer", CUSTOMER, false).unwrap();
+    erase(&server, "user", USER, false).unwrap();
+    let is_done = wait::until(WAIT_MAX, || {
+        let all = get(&server, "/v1/erasures");
+        all["data"].as_array().unwrap().iter().all(|report| report["status"] == "done")
+    });
+    assert!(is_done, "{}", server.log());
+    for text in TEXTS {
+        assert_eq!(holding(data.path(), text), Vec::<String>::new(), "{text}");
+    }
+    let log = audited(&server);
+    let by = log.iter().position(|(action, ..)| action == "erasure.request").unwrap() as u64 + 1;
+    let of = |wanted: &str| -> Vec<_> {
+        let fitting = log.iter().filter(|(action, ..)| action == wanted);
+        fitting.map(|(_, target, erased_by)| (target.as_str(), *erased_by)).collect()
+    };
+    assert_eq!(of("customer.change"), [("customer", Some(by))]);
+    assert_eq!(of("quota.set"), [("quota:events/month", Some(by))]);
+    assert_eq!(get(&server, "/v1/quotas")["data"], json!([]));
+    let reads = [("GET /v1/events", Some(by)), ("GET /v1/events/{id}", Some(by)), ("GET /v1/events", None)];
+    assert_eq!(of("events.read"), reads, "what others were asked for stays");
+    assert_eq!(get(&server, "/reference/users")["user_metadata"], json!({"u": {"plan": "free"}}));
+    server.stop();
+    verify(data.path());
+    for text in TEXTS {
+        assert_eq!(holding(data.path(), text), Vec::<String>::new(), "{text} after the end");
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn of_a_workspace_that_is_erased_no_byte_is_left_wherever_the_process_dies() {
+    use super::crash_points::die;
+    let points = ["erase::after_request", "erase::before_commit", "erase::before_leftovers", "erase::after_leftovers"];
+    for point in points.into_iter().map(Some).chain([None]) {
+        let data = tempfile::tempdir().unwrap();
+        let launch = launch(data.path());
+        let server = launch.start_ready();
+        send(&server, 0..20);
+        fill_catalog(&server);
+        change(&server, "PATCH", "/v1/settings/encryption", &json!({"paths": [{"path": "secret"}]}));
+        for text in TEXTS {
+            assert!(holds_in(data.path(), "catalog", text), "{text} is in the catalog");
+        }
+        match point {
+            None => drop(erase(&server, "workspace", "default", false).unwrap()),
+            Some(point) => {
+                server.stop();
+                die(&launch, point, 0, |server| {
+                    server.wait_ready();
+                    let _ = erase(server, "workspace", "default", false);
+                });
+            }
+        }
+        let server = if point.is_some() { launch.start_ready() } else { server };
+        let is_done = || TEXTS.iter().all(|text| holding(data.path(), text).is_empty());
+        let left = || TEXTS.map(|text| holding(data.path(), text));
+        assert!(wait::until(WAIT_MAX, is_done), "{point:?} {:?}\n{}", left(), server.log());
+        let refused = server.client().get("/v1/events").unwrap();
+        assert!(matches!(refused.status, 401 | 403 | 404), "{point:?} {}", refused.text());
+        server.stop();
+        verify(data.path());
+        assert!(is_done(), "{point:?} {:?} after the end", left());
+    }
+}
+
+#[test]
+fn what_is_erased_over_http_is_in_no_byte_of_the_folder_and_what_stays_is_as_it_was() {
+    let data = tempfile::tempdir().unwrap();
+    let server = launch(data.path()).set("flush_age_ms", 60_000).start_ready();
+    send(&server, 0..20);
+    let before = kept(&server);
+    for text in TEXTS {
+        assert!(holding(data.path(), text).iter().any(|path| path.contains("journal")), "{text} is in the journal");
+    }
+    let asked = erase(&server, "customer", CUSTOMER, true).unwrap();
+    assert_eq!((&asked["kind"], &asked["block"]), (&json!("customer"), &json!(true)));
+    let report = done(&server);
+    assert_eq!(
+        (&report["id"], &report["gone"]["events"], &report["gone"]["users"]),
+        (&asked["id"], &json!(20), &json!(1))
+    );
+    assert_eq!(report["gone"]["journal"], json!(true));
+    assert_eq!(kept(&server), before);
+    for text in TEXTS {
+        assert_eq!(holding(data.path(), text), Vec::<String>::new(), "{text}");
+    }
+    assert_eq!(get(&server, "/v1/events?limit=1000")["data"].as_array().unwrap().len(), 20);
+    assert_eq!(server.client().get(&format!("/v1/customers/{CUSTOMER}")).unwrap().status, 404);
+    // The same request again is the same erasure; what comes later is refused, what comes again is told.
+    assert_eq!(erase(&server, "customer", CUSTOMER, true).unwrap()["id"], asked["id"]);
+    let events = json!([
+        {"id": format!("{ID}-3"), "customer": "c", "type": "call"},
+        {"id": "later", "customer": CUSTOMER, "type": "call"},
+        {"id": "fine", "customer": "c", "type": "call"},
+    ]);
+    let answer = server.client().post("/v1/events", &events.to_string()).unwrap().json();
+    let told = |at: usize| (answer["results"][at]["status"].clone(), answer["results"][at]["code"].clone());
+    assert_eq!(told(0), (json!("duplicate"), json!("erased")));
+    assert_eq!(told(1), (json!("rejected"), json!("erased")));
+    assert_eq!(told(2), (json!("accepted"), Value::Null));
+    server.stop();
+    verify(data.path());
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn killed_in_the_middle_of_an_erasure_it_goes_on_at_the_next_start() {
+    use super::crash_points::die;
+    for point in ["erase::after_request", "erase::before_commit", "erase::after_commit", "erase::after_leftovers"] {
+        let data = tempfile::tempdir().unwrap();
+        let launch = launch(data.path());
+        let server = launch.start_ready();
+        send(&server, 0..20);
+        let before = kept(&server);
+        server.stop();
+        die(&launch, point, 0, |server| {
+            server.wait_ready();
+            // It may die before it answers.
+            let _ = erase(server, "user", USER, false);
+        });
+        let server = launch.start_ready();
+        let report = done(&server);
+        assert_eq!((&report["gone"]["events"], &report["kind"]), (&json!(20), &json!("user")), "{point}");
+        assert_eq!(kept(&server), before, "{point}");
+        for text in [USER, ID, PROPERTY] {
+            assert_eq!(holding(data.path(), text), Vec::<String>::new(), "{point} {text}");
+        }
+        assert_eq!(get(&server, &format!("/v1/customers/{CUSTOMER}"))["id"], json!(CUSTOMER), "{point}");
+        server.stop();
+        verify(data.path());
+        for text in [USER, ID, PROPERTY] {
+            assert_eq!(holding(data.path(), text), Vec::<String>::new(), "{point} {text} after the end");
+        }
+    }
+}
+
+#[test]
+fn an_erasure_while_its_customer_is_ingested_and_queried_covers_what_was_accepted_before() {
+    let data = tempfile::tempdir().unwrap();
+    let server = launch(data.path()).start_ready();
+    send(&server, 0..50);
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| (100..140).for_each(|n| send(&server, n..n + 1)));
+        let asking = scope.spawn(|| {
+            for _ in 0..40 {
+                let count = get(&server, "/analytics?metric=count&interval=day&from=2026-01-05&to=2026-01-05");
+                assert!(count["data"][0]["value"].as_u64().unwrap() >= 100, "{count}");
+            }
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        erase(&server, "customer", CUSTOMER, false).unwrap();
+        sending.join().unwrap();
+        asking.join().unwrap();
+    });
+    let report = done(&server);
+    let gone = report["gone"]["events"].as_u64().unwrap();
+    assert!((50..=90).contains(&gone), "{report}");
+    let left = get(&server, "/v1/events?limit=1000&customer=".to_owned().as_str());
+    assert_eq!(left["data"].as_array().unwrap().len(), 0);
+    let left = get(&server, &format!("/v1/events?limit=1000&customer={CUSTOMER}"))["data"].as_array().unwrap().len();
+    assert_eq!(u64::try_from(left).unwrap(), 90 - gone);
+    server.stop();
+    verify(data.path());
+}
