@@ -2,8 +2,9 @@
 
 # A checkout builds what Cargo.lock says, or fails.
 CARGO_FLAGS ?= --locked
-# Crash points are compiled into tests, never into what is run or measured.
-TEST_FLAGS := --workspace --features nilometer/failpoints
+# Crash points are compiled into tests, never into what is run or measured. Adapters that are not part of the default
+# build are tested as well.
+TEST_FLAGS := --workspace --features nilometer/failpoints,catalog/postgres
 # Passed on to the program, as in: make run ARGS="--listen 127.0.0.1:9000"
 ARGS ?=
 
@@ -27,6 +28,7 @@ check: setup ## Format, house rules, crate edges, lints; licences and sources wh
 	cargo xtask tidy
 	cargo xtask layers
 	cargo clippy $(CARGO_FLAGS) $(TEST_FLAGS) --all-targets -- -D warnings
+	cargo clippy $(CARGO_FLAGS) --workspace -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; \
 	else echo "check: licences and sources skipped, cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
 

@@ -9,7 +9,7 @@ use ports::register::Revision;
 use sqlite::FileAsItLies;
 
 use crate::migrations::Migrations;
-use crate::register::load_all;
+use crate::register::load_pages;
 use crate::sqlite_catalog::SqliteCatalog;
 
 /// What is known of a catalog that was read as it lies on disk.
@@ -46,7 +46,7 @@ impl SqliteCatalog {
             if format < newest {
                 return Ok(CatalogAsItLies::Older { format, newest });
             }
-            load_all(&file.snapshot().await?, Revision::default(), take).await?;
+            load_pages(&file.snapshot().await?, Revision::default(), take).await?;
             Ok(CatalogAsItLies::Read { has_log: file.has_log() })
         };
         let read = read.await.map_err(|failure| file.failed("read the register in", failure));

@@ -16,8 +16,8 @@ use ports::{ErrorKind, PortError, held};
 use ring::rand::{SecureRandom, SystemRandom};
 use sea_orm::sea_query::{Condition, Expr, OnConflict, UnionType};
 use sea_orm::{
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, InsertMany, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo, UpdateMany,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, InsertMany, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo, StreamTrait, UpdateMany,
 };
 use sqlite::Failure;
 
@@ -90,15 +90,21 @@ impl SqliteCatalog {
     }
 
     async fn entries(&self, wanted: Detailed) -> Result<Vec<AuditEntry>, PortError> {
-        let rows = wanted.all(self.file.readers()).await.map_err(Failure::from);
-        let entry = |(row, detail): (audit_entry::Model, _)| row.into_entry(detail);
-        let entries = rows.and_then(|rows| rows.into_iter().map(entry).collect::<Result<Vec<_>, _>>());
-        entries.map_err(|failure| self.file.failed(READ, failure))
+        entries_of(self.file.readers(), wanted).await.map_err(|failure| self.file.failed(READ, failure))
     }
 }
 
+/// All entries that are wanted.
+pub(crate) async fn entries_of(readers: &impl ConnectionTrait, wanted: Detailed) -> Result<Vec<AuditEntry>, Failure> {
+    let rows = wanted.all(readers).await?;
+    rows.into_iter().map(|(row, detail)| row.into_entry(detail)).collect()
+}
+
 /// Entries up to the one with which they are as long as a page may be. Rows behind it are not read.
-async fn page_of(readers: &DatabaseConnection, wanted: Detailed) -> Result<Vec<AuditEntry>, Failure> {
+pub(crate) async fn page_of(
+    readers: &(impl ConnectionTrait + StreamTrait),
+    wanted: Detailed,
+) -> Result<Vec<AuditEntry>, Failure> {
     let mut rows = wanted.stream(readers).await?;
     let (mut entries, mut bytes) = (Vec::new(), 0);
     while bytes < PAGE_BYTES_MAX

@@ -1,7 +1,8 @@
 //! Tenants with what they decide ([`ports::catalog::Catalog`]), their reference tables
 //! ([`ports::references::References`]), the register of workspaces, people and keys
 //! ([`ports::register::Register`]) and the audit log ([`ports::register::AuditLog`]), in one SQLite file beside the
-//! manifest, with a writer and a poison of its own. Tables: `docs/data-model.md`.
+//! manifest, with a writer and a poison of its own; or, with feature `postgres`, in PostgreSQL for several servers.
+//! Tables: `docs/data-model.md`.
 
 mod sqlite_catalog;
 mod tenants;
@@ -13,6 +14,8 @@ mod entities;
 mod migrations;
 mod upgrade;
 mod as_it_lies;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,6 @@
 //! The schema, as steps that are applied in order when a catalog is opened. A step that was ever released is
 //! never changed; every old file must open for ever. Written with the schema builder, because the catalog
-//! will live in PostgreSQL too.
+//! lives in PostgreSQL too.
 
 mod changes;
 mod catalog;

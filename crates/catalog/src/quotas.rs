@@ -12,15 +12,26 @@ use crate::entities::{quota, quota_calendar};
 
 /// The carried periods of all tenants, in order of tenant.
 pub(crate) async fn carried_periods(readers: &DatabaseConnection) -> Result<Vec<(TenantId, CarriedPeriods)>, Failure> {
-    use quota_calendar::{Column, Entity, Model};
+    use quota_calendar::{Column, Entity};
     let rows = Entity::find().order_by_asc(Column::Tenant).all(readers).await?;
-    rows.into_iter().map(Model::into_periods).collect()
+    carried_of(rows)
 }
 
 /// All quotas that were ever set, in order of tenant and key.
 pub(crate) async fn quotas(readers: &DatabaseConnection) -> Result<Vec<(TenantId, VersionedQuota)>, Failure> {
-    use quota::{Entity, Model};
-    let rows = Entity::find().all(readers).await?;
+    quotas_of(quota::Entity::find().all(readers).await?)
+}
+
+/// The carried periods in some rows, in order of tenant.
+pub(crate) fn carried_of(rows: Vec<quota_calendar::Model>) -> Result<Vec<(TenantId, CarriedPeriods)>, Failure> {
+    let mut carried = rows.into_iter().map(quota_calendar::Model::into_periods).collect::<Result<Vec<_>, _>>()?;
+    carried.sort_by(|(left, _), (right, _)| left.cmp(right));
+    Ok(carried)
+}
+
+/// The quotas in some rows, in order of tenant and key.
+pub(crate) fn quotas_of(rows: Vec<quota::Model>) -> Result<Vec<(TenantId, VersionedQuota)>, Failure> {
+    use quota::Model;
     let mut quotas = rows.into_iter().map(Model::into_quota).collect::<Result<Vec<_>, _>>()?;
     quotas.sort_by(|(left, of_left), (right, of_right)| (left, &of_left.key).cmp(&(right, &of_right.key)));
     Ok(quotas)

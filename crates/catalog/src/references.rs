@@ -49,7 +49,8 @@ impl References for SqliteCatalog {
     }
 }
 
-async fn replace(transaction: &DatabaseTransaction, row: Model) -> Result<(), Failure> {
+/// Puts a table in place of the generation before it.
+pub(crate) async fn replace(transaction: &DatabaseTransaction, row: Model) -> Result<(), Failure> {
     let stored = Entity::find_by_id(&row.tenant).select_only().column(Column::Generation).into_tuple::<i64>();
     let stored = stored.one(transaction).await?.unwrap_or(0);
     if stored.checked_add(1) != Some(row.generation) {

@@ -13,10 +13,10 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 use ports::PortError;
 use ports::register::{Register, RegisterCommit, Revision};
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DeleteMany, EntityTrait, FromQueryResult, InsertMany,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, Statement, UpdateMany,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DeleteMany, EntityTrait, FromQueryResult, InsertMany,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
 };
 use sqlite::{Failure, signed, unsigned};
 
@@ -31,9 +31,9 @@ use crate::{audit, quotas};
 /// Rows that are read at once. A row takes many times the memory of what is made of it, and SQLite's allocator gives
 /// little of that back.
 pub(crate) const PAGE_ROWS: u64 = 250;
-const FORGET: &str = "forget what was erased in";
+pub(crate) const FORGET: &str = "forget what was erased in";
 /// Customers that one statement asks for.
-const CUSTOMERS_AT_ONCE: usize = 500;
+pub(crate) const CUSTOMERS_AT_ONCE: usize = 500;
 
 /// The tables whose rows are a workspace's own and go with it.
 const OF_WORKSPACES: [&str; 14] = [
@@ -60,7 +60,7 @@ impl Register for SqliteCatalog {
             let snapshot = self.file.snapshot().await?;
             let revision = Revision(unsigned("revision", stored_revision(&snapshot).await?)?);
             if after == Revision(0) || after != revision {
-                load_all(&snapshot, after, take).await?;
+                load_pages(&snapshot, after, take).await?;
             }
             Ok(revision)
         };
@@ -97,39 +97,17 @@ impl Register for SqliteCatalog {
     }
 
     async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError> {
-        let forget = async |transaction: &DatabaseTransaction| {
-            if !entry.is_of_erasure() {
-                return Err(Failure::unacceptable("the audit entry is not about an erasure"));
-            }
-            audit::append_one(transaction, scope.tenant(), entry).await?;
-            if let Subject::Customer(customer) = subject {
-                let id = (scope.tenant().as_str().to_owned(), customer.clone());
-                customer_profile::Entity::delete_by_id(id).exec(transaction).await?;
-                quotas::forget_customer(transaction, scope.tenant(), customer).await?;
-            }
-            if *subject != Subject::Workspace {
-                let own = |known: &AuditEntry| known.draft.is_of_erasure();
-                let takes = |known: &AuditEntry| !own(known) && known.draft.may_tell_of(subject);
-                audit::erase_details(transaction, Some(scope.tenant()), takes).await?;
-            }
-            Ok(())
-        };
+        let forget =
+            async |transaction: &DatabaseTransaction| forget_subject(transaction, scope.tenant(), subject, entry).await;
         self.write(FORGET, forget).await?;
         if *subject == Subject::Workspace { Ok(()) } else { self.file.scrub(FORGET).await }
     }
 
     async fn forget_workspace(&self, scope: &TenantScope) -> Result<(), PortError> {
         let forget = async |transaction: &DatabaseTransaction| {
-            let mut removed = 0;
-            for table in OF_WORKSPACES {
-                let sql = format!("DELETE FROM {table} WHERE tenant = ?");
-                let delete = Statement::from_sql_and_values(DbBackend::Sqlite, sql, [scope.tenant().as_str().into()]);
-                removed += transaction.execute_raw(delete).await?.rows_affected();
-            }
-            removed += audit::erase_details(transaction, Some(scope.tenant()), |_| true).await?;
+            let removed = remove_all_of(transaction, scope.tenant()).await?;
             if removed > 0 {
-                let takes = |known: &AuditEntry| known.draft.tells_of_workspace(scope.tenant());
-                audit::erase_details(transaction, None, takes).await?;
+                erase_in_servers_log(transaction, scope.tenant()).await?;
             }
             Ok(removed)
         };
@@ -161,6 +139,48 @@ impl Register for SqliteCatalog {
     }
 }
 
+/// Adds the entry about an erasure, and removes the rows of whom it is about and what earlier entries of the log may tell
+/// of them.
+pub(crate) async fn forget_subject(
+    transaction: &DatabaseTransaction,
+    tenant: &TenantId,
+    subject: &Subject,
+    entry: &AuditDraft,
+) -> Result<(), Failure> {
+    if !entry.is_of_erasure() {
+        return Err(Failure::unacceptable("the audit entry is not about an erasure"));
+    }
+    audit::append_one(transaction, tenant, entry).await?;
+    if let Subject::Customer(customer) = subject {
+        let id = (tenant.as_str().to_owned(), customer.clone());
+        customer_profile::Entity::delete_by_id(id).exec(transaction).await?;
+        quotas::forget_customer(transaction, tenant, customer).await?;
+    }
+    if *subject != Subject::Workspace {
+        let own = |known: &AuditEntry| known.draft.is_of_erasure();
+        let takes = |known: &AuditEntry| !own(known) && known.draft.may_tell_of(subject);
+        audit::erase_details(transaction, Some(tenant), takes).await?;
+    }
+    Ok(())
+}
+
+/// Removes all rows of a workspace but its own and those of its log, of which the details go. Returns how many went.
+pub(crate) async fn remove_all_of(transaction: &DatabaseTransaction, tenant: &TenantId) -> Result<u64, Failure> {
+    let mut removed = 0;
+    for table in OF_WORKSPACES {
+        let delete = Query::delete().from_table(table).and_where(Expr::col("tenant").eq(tenant.as_str())).to_owned();
+        removed += transaction.execute(&delete).await?.rows_affected();
+    }
+    Ok(removed + audit::erase_details(transaction, Some(tenant), |_| true).await?)
+}
+
+/// Erases what the server's log tells of a workspace in detail.
+pub(crate) async fn erase_in_servers_log(transaction: &DatabaseTransaction, tenant: &TenantId) -> Result<(), Failure> {
+    let takes = |known: &AuditEntry| known.draft.tells_of_workspace(tenant);
+    audit::erase_details(transaction, None, takes).await?;
+    Ok(())
+}
+
 /// Adds the workspaces that are not there yet, with a revision of their own and their entries in the audit log.
 pub(crate) async fn add_workspaces(
     transaction: &DatabaseTransaction,
@@ -184,7 +204,8 @@ pub(crate) async fn add_workspaces(
     audit::append(transaction, &drafts).await
 }
 
-async fn store(transaction: &DatabaseTransaction, record: &Record, revision: i64) -> Result<(), Failure> {
+/// Stores a record as the next version of what is there.
+pub(crate) async fn store(transaction: &DatabaseTransaction, record: &Record, revision: i64) -> Result<(), Failure> {
     match record {
         Record::Workspace(it) => put::<tenant::Model>(transaction, it, revision).await,
         Record::Project(it) => put::<project::Model>(transaction, it, revision).await,
@@ -285,13 +306,14 @@ pub(crate) fn profiles_of(scope: &TenantScope, customers: &[&str]) -> Select<cus
         .order_by_asc(Column::Customer)
 }
 
-async fn stored_revision(transaction: &DatabaseTransaction) -> Result<i64, Failure> {
+/// The revision of the last commit.
+pub(crate) async fn stored_revision(transaction: &DatabaseTransaction) -> Result<i64, Failure> {
     let row = register_revision::Entity::find_by_id(register_revision::Model::ID).one(transaction).await?;
     register_revision::Model::read(row)
 }
 
 /// Counts one commit more.
-async fn next_revision(transaction: &DatabaseTransaction) -> Result<i64, Failure> {
+pub(crate) async fn next_revision(transaction: &DatabaseTransaction) -> Result<i64, Failure> {
     use register_revision::Model;
     let stored = stored_revision(transaction).await?;
     let next = stored.checked_add(1).ok_or_else(|| Failure::corrupt("the revision of the register is over 2^63"))?;
@@ -306,43 +328,64 @@ pub(crate) fn set_revision(row: register_revision::Model) -> InsertMany<register
     Entity::insert_many([row.into_active_model()]).on_conflict(newest_stays)
 }
 
-pub(crate) async fn load_all(
+/// Where the changed rows of a table are read.
+pub(crate) trait Changed {
+    /// Hands over the changed rows of one table.
+    fn table<R: Row + FromQueryResult>(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// The revision behind which rows are asked for. What was there before there were revisions has revision 0, and is part
+/// of everything.
+pub(crate) fn rows_after(after: Revision) -> i64 {
+    if after == Revision(0) { -1 } else { i64::try_from(after.0).unwrap_or(i64::MAX) }
+}
+
+/// Hands over the changed rows of all tables but that of profiles.
+pub(crate) async fn load_all(changed: &mut impl Changed) -> Result<(), Failure> {
+    changed.table::<tenant::Model>().await?;
+    changed.table::<project::Model>().await?;
+    changed.table::<app_user::Model>().await?;
+    changed.table::<membership::Model>().await?;
+    changed.table::<api_key::Model>().await?;
+    changed.table::<signing_secret::Model>().await?;
+    changed.table::<invitation::Model>().await?;
+    changed.table::<password_reset::Model>().await?;
+    changed.table::<session::Model>().await?;
+    changed.table::<token_key::Model>().await?;
+    changed.table::<encryption_rules::Model>().await?;
+    changed.table::<data_key::Model>().await?;
+    changed.table::<creation::Model>().await
+}
+
+/// Hands over the records that have come after a revision, page by page of one moment.
+pub(crate) async fn load_pages(
     snapshot: &DatabaseTransaction,
     after: Revision,
     take: &mut (dyn FnMut(Record) + Send),
 ) -> Result<(), Failure> {
-    // What was there before there were revisions has revision 0, and is part of everything.
-    let after = if after == Revision(0) { -1 } else { i64::try_from(after.0).unwrap_or(i64::MAX) };
-    load_table::<tenant::Model>(snapshot, after, take).await?;
-    load_table::<project::Model>(snapshot, after, take).await?;
-    load_table::<app_user::Model>(snapshot, after, take).await?;
-    load_table::<membership::Model>(snapshot, after, take).await?;
-    load_table::<api_key::Model>(snapshot, after, take).await?;
-    load_table::<signing_secret::Model>(snapshot, after, take).await?;
-    load_table::<invitation::Model>(snapshot, after, take).await?;
-    load_table::<password_reset::Model>(snapshot, after, take).await?;
-    load_table::<session::Model>(snapshot, after, take).await?;
-    load_table::<token_key::Model>(snapshot, after, take).await?;
-    load_table::<encryption_rules::Model>(snapshot, after, take).await?;
-    load_table::<data_key::Model>(snapshot, after, take).await?;
-    load_table::<creation::Model>(snapshot, after, take).await
+    load_all(&mut Pages { snapshot, after: rows_after(after), take }).await
 }
 
-async fn load_table<R: Row + FromQueryResult>(
-    snapshot: &DatabaseTransaction,
+/// Changed rows, page by page of one moment.
+struct Pages<'a> {
+    snapshot: &'a DatabaseTransaction,
     after: i64,
-    take: &mut (dyn FnMut(Record) + Send),
-) -> Result<(), Failure> {
-    let mut last: Option<R> = None;
-    loop {
-        let rows = page(after, last.as_ref()).all(snapshot).await?;
-        let is_last = rows.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
-        last = rows.last().cloned();
-        for row in rows {
-            take(row.read()?);
-        }
-        if is_last {
-            return Ok(());
+    take: &'a mut (dyn FnMut(Record) + Send),
+}
+
+impl Changed for Pages<'_> {
+    async fn table<R: Row + FromQueryResult>(&mut self) -> Result<(), Failure> {
+        let mut last: Option<R> = None;
+        loop {
+            let rows = page(self.after, last.as_ref()).all(self.snapshot).await?;
+            let is_last = rows.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+            last = rows.last().cloned();
+            for row in rows {
+                (self.take)(row.read()?);
+            }
+            if is_last {
+                return Ok(());
+            }
         }
     }
 }

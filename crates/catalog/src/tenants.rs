@@ -119,7 +119,8 @@ impl Catalog for SqliteCatalog {
     }
 }
 
-async fn replace(transaction: &DatabaseTransaction, row: tenant_settings::Model) -> Result<(), Failure> {
+/// Puts settings in place of those before.
+pub(crate) async fn replace(transaction: &DatabaseTransaction, row: tenant_settings::Model) -> Result<(), Failure> {
     use tenant_settings::{Column, Entity};
     let decided = [Column::WeekStart, Column::MaxLatenessSec, Column::MinTimeUs, Column::RetentionDays];
     let changed = decided.into_iter().chain([Column::UpdatedUs, Column::Seal]);
@@ -129,7 +130,8 @@ async fn replace(transaction: &DatabaseTransaction, row: tenant_settings::Model)
     Ok(())
 }
 
-async fn replace_zone(transaction: &DatabaseTransaction, row: wanted_zone::Model) -> Result<(), Failure> {
+/// Puts a zone in place of an earlier version.
+pub(crate) async fn replace_zone(transaction: &DatabaseTransaction, row: wanted_zone::Model) -> Result<(), Failure> {
     use wanted_zone::{Column, Entity};
     let stored = Entity::find_by_id(&row.tenant).one(transaction).await?.map_or(0, |stored| stored.version);
     if row.version <= stored {

@@ -2,4 +2,4 @@
 
 mod plans;
 mod postgres;
-mod samples;
+pub(crate) mod samples;

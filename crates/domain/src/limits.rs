@@ -323,6 +323,16 @@ pub const CLOCK_DRIFT_US_MAX: i64 = 5 * 60 * 1_000_000;
 /// 1980-01-02T00:00:00Z, a day after the zero time of old file systems: what comes before it is the zero of
 /// some clock or a year that is missing digits.
 pub const TIME_MIN_DEFAULT: Timestamp = Timestamp::from_micros(315_619_200 * 1_000_000);
+/// Connections that one server takes to PostgreSQL for its catalog.
+pub const POSTGRES_CONNECTIONS_MAX: u32 = 8;
+/// Longest wait for a connection to PostgreSQL.
+pub const POSTGRES_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest statement in PostgreSQL, but for those of the schema.
+pub const POSTGRES_STATEMENT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for a lock in PostgreSQL.
+pub const POSTGRES_LOCK_MAX: Duration = Duration::from_secs(10);
+/// How long a transaction in PostgreSQL may stand still, which others may wait for.
+pub const POSTGRES_IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// Limits that an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]

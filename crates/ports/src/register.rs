@@ -67,7 +67,8 @@ pub trait Register: Send + Sync + Debug {
     /// Adds the entry about an erasure to the log of its workspace, and leaves nothing of whom it is about in the files of
     /// the store: of a customer the profile and the quotas go, and of all earlier entries of that log what they may tell of the
     /// subject in detail ([`AuditDraft::may_tell_of`]), erased by the new one. Of the whole workspace nothing goes yet:
-    /// see [`Register::forget_workspace`].
+    /// see [`Register::forget_workspace`]. A store whose files are a server's leaves nothing in its rows; what its files
+    /// still hold is its owner's to write anew.
     ///
     /// # Errors
     /// `Unacceptable` when the entry is not about an erasure of this workspace, otherwise when the store cannot be

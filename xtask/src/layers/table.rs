@@ -34,7 +34,7 @@ pub(super) const LAYERS: [Layer; 19] = [
     Layer { name: "journal", uses: &["domain", "ports", "vfs"], tests_use: &[] },
     Layer { name: "sqlite", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "manifest", uses: &["domain", "ports", "sqlite"], tests_use: &[] },
-    Layer { name: "catalog", uses: &["domain", "ports", "sqlite"], tests_use: &["manifest"] },
+    Layer { name: "catalog", uses: &["domain", "ports", "sqlite"], tests_use: &["manifest", "testservers"] },
     Layer { name: "access", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "live", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "ledger-embedded", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "manifest"] },

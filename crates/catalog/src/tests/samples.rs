@@ -7,17 +7,17 @@ use domain::access::rights::KeyScopes;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
-pub(super) type Outcome = Result<(), Box<dyn std::error::Error>>;
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-pub(super) fn at(micros: i64) -> Timestamp {
+pub(crate) fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-pub(super) fn scope() -> TenantScope {
+pub(crate) fn scope() -> TenantScope {
     TenantScope::for_operator(TenantId::default_tenant())
 }
 
-pub(super) fn key() -> Result<ApiKey, Box<dyn std::error::Error>> {
+pub(crate) fn key() -> Result<ApiKey, Box<dyn std::error::Error>> {
     Ok(ApiKey {
         id: KeyId::parse("abcdefabcdef")?,
         origin: KeyOrigin::Made(KeyPurpose::Live),
@@ -36,7 +36,7 @@ pub(super) fn key() -> Result<ApiKey, Box<dyn std::error::Error>> {
     })
 }
 
-pub(super) fn creation() -> Creation {
+pub(crate) fn creation() -> Creation {
     let (workspace, made) = (None, String::new());
     Creation { key_hash: [1; 32], body_hash: [2; 32], workspace, made, created: at(1), expires: at(2) }
 }

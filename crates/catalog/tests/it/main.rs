@@ -3,10 +3,13 @@
 mod as_it_lies;
 mod conformance;
 mod damage;
+mod default_build;
 mod fixture;
 mod model;
 mod place;
 mod poison;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod records;
 mod scale;
 

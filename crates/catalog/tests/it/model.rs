@@ -1,4 +1,4 @@
-//! Any sequence of changes, restarts between them included, has the same effect on SQLite as on the
+//! Any sequence of changes, restarts between them included, has the same effect on SQLite, and on PostgreSQL, as on the
 //! memory twin.
 
 mod records;
@@ -176,10 +176,13 @@ async fn take(store: &impl WholeCatalog, step: &Step) -> Option<ErrorKind> {
     }
 }
 
-async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let folder = Folder::new()?;
+/// Runs the steps on the twin and on what `open` opens, as often as the steps say.
+async fn agree<S: WholeCatalog>(
+    steps: Vec<Step>,
+    open: impl AsyncFn() -> Result<S, PortError>,
+) -> Result<(), TestCaseError> {
     let twin = MemoryCatalog::new();
-    let mut store = folder.catalog().await.map_err(fail)?;
+    let mut store = open().await.map_err(fail)?;
     for mut step in steps {
         if let Step::Commit(commit, true) = &mut step {
             *commit = fitting(&twin, commit).await;
@@ -187,7 +190,7 @@ async fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert_eq!(take(&store, &step).await, take(&twin, &step).await, "{:?}", step);
         if matches!(step, Step::Reopen) {
             drop(store);
-            store = folder.catalog().await.map_err(fail)?;
+            store = open().await.map_err(fail)?;
         }
         prop_assert_eq!(store.tenants().await.map_err(fail)?, twin.tenants().await.map_err(fail)?);
         prop_assert_eq!(store.settings().await.map_err(fail)?, twin.settings().await.map_err(fail)?);
@@ -259,6 +262,23 @@ proptest! {
 
     #[test]
     fn i3_sqlite_does_what_the_twin_does(steps in steps()) {
-        tokio::runtime::Runtime::new()?.block_on(agree(steps))?;
+        let folder = Folder::new()?;
+        tokio::runtime::Runtime::new()?.block_on(agree(steps, async || folder.catalog().await))?;
     }
+}
+
+/// On one database that is emptied in between.
+#[cfg(feature = "postgres")]
+#[test]
+fn i3_postgresql_does_what_the_twin_does() -> crate::Outcome {
+    let Some(base) = crate::postgres::Base::new()? else { return Ok(()) };
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(base.migrate())?;
+    base.sql("CREATE TABLE public.first AS SELECT * FROM nilometer.register_revision")?;
+    let config = ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
+    proptest::test_runner::TestRunner::new(config).run(&steps(), |steps| {
+        base.empty().map_err(|error| TestCaseError::fail(error.to_string()))?;
+        runtime.block_on(agree(steps, async || base.open().await))
+    })?;
+    Ok(())
 }

@@ -1,0 +1,22 @@
+//! The catalog in PostgreSQL, which several servers share. Same entities, statements and steps of the schema as in
+//! SQLite; what differs is here: logins with the least rights, row-level security, and locks in place of the one writer.
+//! Nothing but [`scoped::Scoped`] begins a transaction.
+
+mod failure;
+mod connection;
+mod scoped;
+mod fences;
+mod rights;
+mod schema;
+mod store;
+mod across;
+mod register;
+mod tenants;
+mod references;
+mod audit;
+#[cfg(test)]
+mod tests;
+
+pub use connection::PostgresLimits;
+pub use schema::{Logins, migrate};
+pub use store::PostgresCatalog;

@@ -1,0 +1,115 @@
+//! The catalog's connection.
+
+use ports::PortError;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sqlite::Failure;
+
+use super::connection::{PostgresLimits, connect};
+use super::failure::kind;
+use super::rights::{self, Login};
+use super::schema;
+use super::scoped::Scoped;
+
+/// The catalog in a database of PostgreSQL. Several may be open on it, in several processes.
+#[derive(Debug)]
+pub struct PostgresCatalog {
+    pub(super) pool: DatabaseConnection,
+}
+
+impl PostgresCatalog {
+    /// Opens the catalog as the application's login. The schema has to be current, see [`super::migrate`].
+    ///
+    /// # Errors
+    /// `Unacceptable`, with the reason, when the schema is not the one of this program, the login may do less or more
+    /// than it is to, the address or the password is wrong, or the server may lose what it has committed. Otherwise
+    /// when the server cannot be reached.
+    pub async fn open(url: &str, limits: &PostgresLimits) -> Result<Self, PortError> {
+        let opened = async {
+            let pool = connect(url, limits).await?;
+            match check(&pool, Login::App).await {
+                Ok(()) => Ok(Self { pool }),
+                Err(failure) => {
+                    // Nothing was changed.
+                    let _ = pool.close_by_ref().await;
+                    Err(failure)
+                }
+            }
+        };
+        opened.await.map_err(|failure| failed("open the catalog in", failure))
+    }
+
+    /// Refuses a worker's login that may do less or more than it is to.
+    ///
+    /// # Errors
+    /// As [`PostgresCatalog::open`].
+    // public for tests: the ledger, whose worker has this login, is not in PostgreSQL yet.
+    pub async fn check_worker(url: &str) -> Result<(), PortError> {
+        let checked = async {
+            let pool = connect(url, &PostgresLimits { connections: 1, ..PostgresLimits::default() }).await?;
+            let checked = check(&pool, Login::Worker).await;
+            // Nothing was changed.
+            let _ = pool.close_by_ref().await;
+            checked
+        };
+        checked.await.map_err(|failure| failed("check the worker's login in", failure))
+    }
+
+    /// Waits for what is under way and closes all connections.
+    ///
+    /// # Errors
+    /// `Unavailable` when they cannot be closed.
+    pub async fn close(&self) -> Result<(), PortError> {
+        let closed = self.pool.close_by_ref().await;
+        closed.map_err(|failure| failed("close the catalog in", failure.into()))
+    }
+
+    /// Begins a change, which counts only with [`PostgresCatalog::finish`].
+    pub(super) async fn begin(&self) -> Result<Scoped, Failure> {
+        Scoped::begin(&self.pool).await
+    }
+
+    /// Makes a change count if its statements went well, else takes it back. Durable on `Ok`.
+    pub(super) async fn finish<T>(
+        what: &'static str,
+        change: Scoped,
+        outcome: Result<T, Failure>,
+    ) -> Result<T, PortError> {
+        let finished = match outcome.and_then(|made| before_commit().map(|()| made)) {
+            Ok(made) => change.commit().await.and_then(|()| after_commit()).map(|()| made),
+            Err(failure) => {
+                change.end().await;
+                Err(failure)
+            }
+        };
+        finished.map_err(|failure| failed(what, failure))
+    }
+}
+
+/// Says that this could not be done, and why.
+pub(super) fn failed(what: &str, failure: Failure) -> PortError {
+    PortError::new(kind(&failure), format!("{what} PostgreSQL")).because(failure)
+}
+
+async fn check(pool: &DatabaseConnection, login: Login) -> Result<(), Failure> {
+    schema::refuse_other(pool).await?;
+    let me = Statement::from_string(DbBackend::Postgres, "SELECT session_user::text AS name");
+    let me = pool.query_one_raw(me).await?.map(|row| row.try_get_by::<String, _>("name")).transpose()?;
+    let me = me.unwrap_or_default();
+    let found = rights::differences(pool, &me, login).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::unacceptable(format!("the rights of {me} are not what they are to be: {}", rights::told(&found))))
+}
+
+/// Where tests stop or fail a change of which nothing counts yet.
+fn before_commit() -> Result<(), Failure> {
+    fail::fail_point!("postgres::before_commit", |_| Err(std::io::Error::other("injected before the commit").into()));
+    Ok(())
+}
+
+/// Where tests stop or fail a change that counts already.
+fn after_commit() -> Result<(), Failure> {
+    fail::fail_point!("postgres::after_commit", |_| Err(std::io::Error::other("injected after the commit").into()));
+    Ok(())
+}
