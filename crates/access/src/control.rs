@@ -21,6 +21,7 @@ mod token_keys;
 mod upkeep;
 mod workspaces;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,8 @@ pub struct AccessControl {
     known_at: Mutex<Option<Duration>>,
     /// When the register was last looked at for something unknown.
     sought_at: tokio::sync::Mutex<Option<Duration>>,
+    /// The workspaces that are erased.
+    erased: RwLock<BTreeSet<TenantId>>,
 }
 
 /// Who asks for a change, and what the audit log says about that.
@@ -189,6 +192,7 @@ impl AccessControl {
             opened: OpenedSecrets::default(),
             known_at: Mutex::default(),
             sought_at: tokio::sync::Mutex::default(),
+            erased: RwLock::default(),
         };
         // First, since of all that a wrong master key does not open this is what would be missed most.
         control.ciphers.open_all(&control.master, &control.register.read())?;
@@ -206,7 +210,12 @@ impl AccessControl {
 
     /// Whether requests without a credential act as the built-in tenant.
     pub fn has_anonymous(&self) -> bool {
-        self.configured.authenticate(None).is_ok()
+        self.anonymous().is_some()
+    }
+
+    /// The workspace that requests without a credential act in, if they are taken.
+    pub fn anonymous(&self) -> Option<TenantScope> {
+        self.configured.authenticate(None).ok()
     }
 
     /// The time.
@@ -219,9 +228,33 @@ impl AccessControl {
         self.store.clone()
     }
 
+    /// Refuses what would change a workspace that is erased.
+    ///
+    /// # Errors
+    /// [`AccessError::State`].
+    pub fn check_not_erased(&self, workspace: &TenantId) -> Result<(), AccessError> {
+        if self.erased.read().contains(workspace) {
+            return Err(AccessError::State("the workspace is erased: nothing of it can be changed any more"));
+        }
+        Ok(())
+    }
+
+    /// Makes one change, of no workspace that is erased.
+    async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&Register, Timestamp) -> Result<(Plan, T), AccessError>,
+    ) -> Result<T, AccessError> {
+        self.change_any(|register, now| {
+            let (plan, made) = decide(register, now)?;
+            plan.records.iter().filter_map(Record::workspace).try_for_each(|of| self.check_not_erased(of))?;
+            Ok((plan, made))
+        })
+        .await
+    }
+
     /// Makes one change: decides on the records as they are, stores what was decided, and has it seen. It goes on to
     /// its end when the caller no longer waits.
-    async fn change<T: Send + 'static>(
+    async fn change_any<T: Send + 'static>(
         self: &Arc<Self>,
         decide: impl FnOnce(&Register, Timestamp) -> Result<(Plan, T), AccessError>,
     ) -> Result<T, AccessError> {

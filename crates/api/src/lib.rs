@@ -24,11 +24,14 @@ mod cache;
 mod rate_headers;
 mod problem;
 mod ask;
+mod erasing;
+mod forgetting;
 mod routes;
 mod shape;
 
 pub use base_path::BasePath;
 pub use cache::CacheTimes;
+pub use erasing::resume_erasures;
 pub use extract::SessionCookie;
 pub use origin::{Origin, PublicUrl};
 pub use router::{document, router};

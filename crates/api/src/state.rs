@@ -6,13 +6,14 @@ use std::sync::Arc;
 use access::AccessControl;
 use domain::limits::{REFERENCE_BODY_BYTES_MAX, REFERENCE_TEXTS_AT_ONCE_MAX};
 use pipeline::shares::Shares;
-use pipeline::{Gated, Metrics, Pipeline, ReadPorts, Settings};
+use pipeline::{Erasing, Gated, Metrics, Pipeline, ReadPorts, Settings};
 use ports::erasures::Erasures;
 use ports::register::AuditLog;
 
 use crate::cache::{AnswerCache, CacheTimes};
 use crate::cursor::CursorKey;
 use crate::extract::SessionCookie;
+use crate::forgetting::Forgetting;
 use crate::response_budget::ResponseBudget;
 
 /// How many request bodies of the largest size may be in memory at once; smaller ones weigh less.
@@ -30,6 +31,8 @@ pub struct ApiState {
     pub(crate) audit: Gated<dyn AuditLog>,
     /// Where events are erased.
     pub(crate) erasures: Arc<dyn Erasures>,
+    /// The erasures of which the catalog has something to forget still.
+    pub(crate) forgetting: Forgetting,
     /// What the cookie of a session is called.
     pub(crate) cookie: SessionCookie,
     /// Who may read the server's own metrics.
@@ -93,6 +96,7 @@ impl ApiState {
         let table_bytes = Shares::first_come((REFERENCE_BODY_BYTES_MAX * REFERENCE_TEXTS_AT_ONCE_MAX) as u64);
         let cache = AnswerCache::new(cache, Arc::clone(&metrics));
         let audit = Gated::new(access.audit_log(), reads.limiter.clone());
+        let erasures = Arc::new(Erasing::over(Arc::clone(&pipeline), erasures));
         Arc::new(Self {
             pipeline,
             reads,
@@ -100,6 +104,7 @@ impl ApiState {
             access,
             audit,
             erasures,
+            forgetting: Forgetting::default(),
             cookie,
             metrics_readers,
             metrics,

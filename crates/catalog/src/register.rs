@@ -96,7 +96,12 @@ impl Register for SqliteCatalog {
         self.file.poisoned().map(str::to_owned)
     }
 
-    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError> {
+    async fn forget(
+        &self,
+        scope: &TenantScope,
+        subject: &Subject,
+        entry: Option<&AuditDraft>,
+    ) -> Result<(), PortError> {
         let forget =
             async |transaction: &DatabaseTransaction| forget_subject(transaction, scope.tenant(), subject, entry).await;
         self.write(FORGET, forget).await?;
@@ -145,12 +150,14 @@ pub(crate) async fn forget_subject(
     transaction: &DatabaseTransaction,
     tenant: &TenantId,
     subject: &Subject,
-    entry: &AuditDraft,
+    entry: Option<&AuditDraft>,
 ) -> Result<(), Failure> {
-    if !entry.is_of_erasure() {
-        return Err(Failure::unacceptable("the audit entry is not about an erasure"));
+    if let Some(entry) = entry {
+        if !entry.is_of_erasure() {
+            return Err(Failure::unacceptable("the audit entry is not about an erasure"));
+        }
+        audit::append_one(transaction, tenant, entry).await?;
     }
-    audit::append_one(transaction, tenant, entry).await?;
     if let Subject::Customer(customer) = subject {
         let id = (tenant.as_str().to_owned(), customer.clone());
         customer_profile::Entity::delete_by_id(id).exec(transaction).await?;

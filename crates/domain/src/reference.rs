@@ -146,6 +146,17 @@ impl ReferenceTable {
         self.decide(ts, users)
     }
 
+    /// The table without a user. Of the same time as before: what is loaded from elsewhere goes on as if nobody had gone.
+    #[must_use]
+    pub fn without(&self, user: &str) -> Decision {
+        if !self.users.contains_key(user) {
+            return Decision::Unchanged;
+        }
+        let mut users = self.users.clone();
+        users.remove(user);
+        Decision::Changed(Self { generation: self.generation + 1, ts: self.ts, users })
+    }
+
     fn check_generation(&self, expected: Option<u64>) -> Result<(), TableRefusal> {
         match expected {
             Some(expected) if expected != self.generation => {

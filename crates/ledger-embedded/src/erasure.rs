@@ -50,6 +50,21 @@ impl Erasures for EmbeddedLedger {
         self.core.state.read().erasures.erased_tenants()
     }
 
+    fn unfinished(&self) -> Vec<(TenantId, String, Subject)> {
+        let pending = self.core.state.read().erasures.pending();
+        let known = |stored: StoredErasure| {
+            let (tenant, Erasure { id, kind, .. }) = (stored.tenant, stored.erasure);
+            let name = stored.subject?;
+            let subject = match kind {
+                SubjectKind::User => Subject::User(name),
+                SubjectKind::Customer => Subject::Customer(name),
+                SubjectKind::Workspace => Subject::Workspace,
+            };
+            Some((tenant, id, subject))
+        };
+        pending.into_iter().filter_map(known).collect()
+    }
+
     fn generation(&self, scope: &TenantScope) -> u64 {
         self.core.state.read().erasures.generation(scope.tenant())
     }
@@ -167,12 +182,16 @@ impl Core {
 
     /// Makes the erasures that were asked for.
     pub(crate) async fn erase_due(&self) -> Result<(), PortError> {
-        let pending = self.state.read().erasures.pending();
-        if pending.is_empty() {
+        if !self.state.read().erasures.is_pending() {
             return Ok(());
         }
         // A recount of days must not see half of what goes.
         let _alone = self.recounting.lock().await;
+        // Read only now: whoever was before in here has counted what went, and may have finished.
+        let pending = self.state.read().erasures.pending();
+        if pending.is_empty() {
+            return Ok(());
+        }
         // What is asked for meanwhile is for the next round.
         let asked: Vec<_> = pending.into_iter().filter(|stored| stored.subject.is_some()).collect();
         if !asked.is_empty() {

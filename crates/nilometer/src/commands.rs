@@ -3,6 +3,7 @@
 mod admin;
 mod destination;
 mod doctor;
+mod erasures;
 mod events;
 mod export;
 mod import;

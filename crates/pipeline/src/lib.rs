@@ -27,9 +27,11 @@ mod stop;
 pub mod gate;
 mod roles;
 mod pipeline;
+pub mod erasing;
 
 pub use wire::is_read_property;
 
+pub use erasing::Erasing;
 pub use gate::{FairLimiter, FairPermit, Gated, ReadPorts, WorkClass};
 pub use ingest::{EventResult, Ingest, IngestAnswer, IngestError, IngestRequest, NOT_TAKEN};
 pub use ingest::{LoadBatch, LoadedBatch, LoadedDurably, LoadedOutcome, Loader};

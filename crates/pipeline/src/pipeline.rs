@@ -3,9 +3,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::limits::{Limits, RECORD_EVENTS_MAX};
 use domain::position::Seq;
+use domain::tenant::TenantScope;
 use domain::trusted_time::ClockDoubt;
 use domain::window::WindowRule;
 use parking_lot::Mutex;
@@ -29,6 +31,9 @@ use crate::roles::{IngestRole, LiveRole, RoleContext, RunningLive, RunningWorker
 use crate::shares::BacklogShares;
 use crate::stop::Stop;
 use crate::telemetry::{Metrics, PortGauges};
+
+/// Longest wait for what is on its way to be applied.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a process runs: the roles that are given, over one ledger.
 #[derive(Debug, Clone)]
@@ -205,6 +210,28 @@ impl Pipeline {
     pub async fn applied(&self) {
         if let Some(journal) = &self.journal {
             self.context.receipts.wait_for(journal.last_durable()).await;
+        }
+    }
+
+    /// Runs `change` while nothing of a workspace is on its way: its requests wait, and all that is journaled is applied.
+    ///
+    /// # Errors
+    /// `Overloaded` when that takes too long, and what `change` fails with.
+    pub(crate) async fn while_settled<T>(
+        &self,
+        scope: &TenantScope,
+        change: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        let Some(quotas) = &self.context.quotas else { return change.await };
+        // Requests wait for the rest alone.
+        self.context.ledger.flush().await?;
+        let _held = quotas.hold_requests(scope).await?;
+        tokio::select! {
+            biased;
+            () = self.applied() => change.await,
+            () = self.context.clock.sleep(SETTLED_WITHIN) => {
+                Err(PortError::new(ErrorKind::Overloaded, "wait for events on their way: they are not applied in time"))
+            }
         }
     }
 

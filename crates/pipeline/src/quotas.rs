@@ -24,6 +24,7 @@ use ports::catalog::Catalog;
 use ports::clock::Clock;
 use ports::ledger::{Ledger, Outcome};
 use ports::{ErrorKind, PortError};
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::audited;
 use crate::receipts::Receipts;
@@ -167,21 +168,47 @@ impl Quotas {
         Ok(Some(next))
     }
 
-    /// Forgets the quotas of a customer that is erased, which the catalog has forgotten: later requests are held to none
-    /// of them.
-    pub async fn forget_customer(&self, scope: &TenantScope, customer: &str) {
+    /// Takes the quotas of a workspace as the catalog holds them, which has forgotten some: later requests are held to
+    /// these. Again without effect. Not to be dropped half way.
+    ///
+    /// # Errors
+    /// As [`Catalog::quotas`]; those from before hold then.
+    pub async fn take_stored(&self, scope: &TenantScope) -> Result<(), PortError> {
+        let is_its = |(tenant, _): &(TenantId, QuotaKey)| tenant == scope.tenant();
+        // Held over both: what is set meanwhile is in the catalog and here, or in neither yet.
         let _one = self.changing.lock().await;
-        let is_its = |(tenant, key): &(TenantId, QuotaKey)| {
-            tenant == scope.tenant() && key.customer.as_deref() == Some(customer)
+        let before: BTreeMap<_, _> = {
+            let stored = self.stored.read();
+            stored.iter().filter(|(key, _)| is_its(key)).map(|(key, quota)| (key.clone(), quota.clone())).collect()
         };
-        if !self.stored.read().keys().any(is_its) {
-            return;
+        if before.is_empty() {
+            return Ok(());
+        }
+        let all = self.catalog.quotas().await?;
+        let now = all.into_iter().map(|(tenant, quota)| ((tenant, quota.key.clone()), quota));
+        let now: BTreeMap<_, _> = now.filter(|(key, _)| is_its(key)).collect();
+        if now == before {
+            return Ok(());
         }
         let workspace = self.workspace(scope.tenant());
         // Whoever is on the way for too long has reserved of a quota that is gone, and gives it back to nobody.
         let _alone = self.alone(&workspace).await.ok();
-        self.stored.write().retain(|key, _| !is_its(key));
+        {
+            let mut stored = self.stored.write();
+            stored.retain(|key, _| !is_its(key));
+            stored.extend(now);
+        }
         self.publish(scope.tenant());
+        Ok(())
+    }
+
+    /// Has the requests of a workspace wait before it is decided what is refused, with a quota or without, as long as what
+    /// is returned lives. All that have been decided on before are journaled by then, or go no further.
+    ///
+    /// # Errors
+    /// `Overloaded` when that takes too long.
+    pub(crate) async fn hold_requests(&self, scope: &TenantScope) -> Result<OwnedRwLockWriteGuard<()>, PortError> {
+        self.alone(&self.workspace(scope.tenant())).await
     }
 
     /// Where the quotas of a workspace stand; of customers those that `wanted` names.
@@ -244,10 +271,10 @@ impl Quotas {
     }
 
     /// Waits until nothing of a workspace is on its way to the journal, and keeps it so.
-    async fn alone<'w>(&self, workspace: &'w Workspace) -> Result<tokio::sync::RwLockWriteGuard<'w, ()>, PortError> {
+    async fn alone(&self, workspace: &Workspace) -> Result<OwnedRwLockWriteGuard<()>, PortError> {
         tokio::select! {
             biased;
-            alone = workspace.gate.write() => Ok(alone),
+            alone = Arc::clone(&workspace.gate).write_owned() => Ok(alone),
             () = self.clock.sleep(LOAD_WAIT_MAX) => Err(late()),
         }
     }

@@ -29,6 +29,9 @@ pub enum ReceiptState {
         accepted: Option<u64>,
         /// Events whose id had been counted before; `None` when that has been forgotten.
         duplicates: Option<u64>,
+        /// Events that do not count for an erasure: what was counted under their id has been erased, or what comes of their
+        /// user, customer or workspace is refused; `None` when that has been forgotten.
+        erased: Option<u64>,
     },
     /// It could not be applied and is kept among the dead letters.
     DeadLettered {
@@ -44,6 +47,7 @@ pub(crate) enum BatchOutcome {
     Applied {
         accepted: u64,
         duplicates: u64,
+        erased: u64,
         /// Per event; `None` when all were counted.
         outcomes: Option<Arc<[Outcome]>>,
     },
@@ -53,10 +57,16 @@ pub(crate) enum BatchOutcome {
 
 impl BatchOutcome {
     fn of(outcomes: &[Outcome]) -> Self {
-        let accepted = outcomes.iter().filter(|outcome| **outcome == Outcome::Fresh).count();
-        let duplicates = outcomes.len() - accepted;
-        let detailed = (duplicates > 0).then(|| Arc::from(outcomes));
-        Self::Applied { accepted: accepted as u64, duplicates: duplicates as u64, outcomes: detailed }
+        let (mut accepted, mut duplicates, mut erased) = (0, 0, 0);
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Fresh => accepted += 1,
+                Outcome::Duplicate | Outcome::Mismatch => duplicates += 1,
+                Outcome::Erased | Outcome::Refused => erased += 1,
+            }
+        }
+        let detailed = (duplicates + erased > 0).then(|| Arc::from(outcomes));
+        Self::Applied { accepted, duplicates, erased, outcomes: detailed }
     }
 
     fn detail(&self) -> usize {
@@ -164,6 +174,18 @@ mod tests {
         assert_eq!(counts(&receipts, 4), Some((1, 1)));
         assert_eq!(counts(&receipts, 5), Some((1, 0)));
         assert_eq!(counts(&receipts, 3), None);
+    }
+
+    /// Found in November 2026: they were told as duplicates.
+    #[test]
+    fn what_does_not_count_for_an_erasure_is_told_apart_from_duplicates() {
+        let receipts = Receipts::new(Seq::ZERO);
+        receipts.publish(&[batch(1, &[Outcome::Fresh, Outcome::Duplicate, Outcome::Erased, Outcome::Refused])]);
+        let told = match receipts.batch_outcome(Seq(1)) {
+            Some(BatchOutcome::Applied { accepted, duplicates, erased, .. }) => Some((accepted, duplicates, erased)),
+            Some(BatchOutcome::DeadLettered(_)) | None => None,
+        };
+        assert_eq!(told, Some((1, 1, 2)));
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub enum TableChange {
         /// Users that are added, changed or taken away.
         users: Patch,
     },
+    /// Takes away a user who is erased. The version time stays.
+    Forget {
+        /// Who.
+        user: String,
+    },
 }
 
 /// Why a table was not changed.
@@ -53,6 +58,7 @@ impl TableChange {
         match self {
             Self::Replace { ts, .. } => Some(*ts),
             Self::Patch { ts, .. } => *ts,
+            Self::Forget { .. } => None,
         }
     }
 
@@ -60,7 +66,7 @@ impl TableChange {
     fn action(&self) -> &'static str {
         match self {
             Self::Replace { .. } => "reference.replace",
-            Self::Patch { .. } => "reference.patch",
+            Self::Patch { .. } | Self::Forget { .. } => "reference.patch",
         }
     }
 }
@@ -173,6 +179,7 @@ impl Inner {
         let deciding = tokio::task::spawn_blocking(move || match change {
             TableChange::Replace { ts, users } => before.replace(ts, users, expected),
             TableChange::Patch { ts, users } => before.patch(ts, now, users, expected),
+            TableChange::Forget { user } => Ok(before.without(&user)),
         });
         let decided = deciding.await;
         let decided =

@@ -1,7 +1,7 @@
 //! Erasing what was counted of a user, a customer or a whole tenant.
 
 use async_trait::async_trait;
-use domain::erasure::{Erasure, ErasureRequest};
+use domain::erasure::{Erasure, ErasureRequest, Subject};
 use domain::tenant::{TenantId, TenantScope};
 
 use crate::PortError;
@@ -26,6 +26,10 @@ pub trait Erasures: Send + Sync + std::fmt::Debug {
 
     /// Grows with everything that erasures change of a tenant's answers.
     fn generation(&self, scope: &TenantScope) -> u64;
+
+    /// Those that are not done, of all tenants, in order of request, as long as their subjects are known: whose tenant,
+    /// the erasure's id, and what goes.
+    fn unfinished(&self) -> Vec<(TenantId, String, Subject)>;
 
     /// The erasures of a tenant, in order of request.
     fn erasures(&self, scope: &TenantScope) -> Vec<Erasure>;

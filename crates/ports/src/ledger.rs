@@ -27,7 +27,8 @@ pub enum Outcome {
     Mismatch,
     /// Its id was counted before, and what was counted has been erased since.
     Erased,
-    /// An erasure refuses what comes of its user, its customer or its tenant.
+    /// An erasure refuses what comes of its user, its customer or its tenant. Only of a record that nobody was told is
+    /// accepted, if the erasure was asked for while all that was accepted before was applied.
     Refused,
 }
 

@@ -67,13 +67,15 @@ pub trait Register: Send + Sync + Debug {
     /// Adds the entry about an erasure to the log of its workspace, and leaves nothing of whom it is about in the files of
     /// the store: of a customer the profile and the quotas go, and of all earlier entries of that log what they may tell of the
     /// subject in detail ([`AuditDraft::may_tell_of`]), erased by the new one. Of the whole workspace nothing goes yet:
-    /// see [`Register::forget_workspace`]. A store whose files are a server's leaves nothing in its rows; what its files
-    /// still hold is its owner's to write anew.
+    /// see [`Register::forget_workspace`]. Without an entry what has come since goes too, erased by the last entry of the
+    /// log about an erasure; where there is none, details stay. A store whose files are a server's leaves nothing in its
+    /// rows; what its files still hold is its owner's to write anew.
     ///
     /// # Errors
     /// `Unacceptable` when the entry is not about an erasure of this workspace, otherwise when the store cannot be
     /// written. What has gone may still stand in the files of the store then; again, it goes.
-    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError>;
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: Option<&AuditDraft>)
+    -> Result<(), PortError>;
 
     /// Leaves nothing of a workspace in the files of the store but the workspace itself, whose id is never given again,
     /// and its audit log without details. Details of the server's log about it go as well. All are erased by the last

@@ -121,7 +121,7 @@ impl AccessControl {
     }
 
     async fn destroy(self: &Arc<Self>, workspace: &TenantId, cause: &Cause) -> Result<(), AccessError> {
-        self.change(|register, now| {
+        self.change_any(|register, now| {
             let mut plan = Plan::default();
             for key in register.data_keys(workspace).filter(|key| key.destroyed.is_none()) {
                 let target = format!("data-key:{}", key.number);

@@ -75,6 +75,7 @@ impl AccessControl {
         self.change_by(by, |register, now| {
             refuse_repeated(repeated, register, now)?;
             register.workspace(workspace).ok_or(AccessError::NotFound("workspace"))?;
+            self.check_not_erased(workspace)?;
             if let Some(user) = register.user_by_email(email.folded()) {
                 let (plan, made) = invitation.plan(register, by, workspace, email.clone(), role, now)?;
                 let id = made.invitation.id;

@@ -103,12 +103,23 @@ impl AccessControl {
         let (this, scope) = (Arc::clone(self), by.principal.workspace.clone());
         let forgetting = tokio::spawn(async move {
             match &scope {
-                Some(scope) => this.store.forget(scope, &subject, &draft).await,
+                Some(scope) => this.store.forget(scope, &subject, Some(&draft)).await,
                 None => Ok(()),
             }
         });
         let forgotten = forgetting.await.map_err(|why| AccessError::Failed("forget what was erased", why.into()))?;
         Ok(forgotten?)
+    }
+
+    /// Leaves nothing in the register and the audit log of what has come since an erasure of the same was noted. Not to be
+    /// dropped half way.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_again(&self, scope: &TenantScope, subject: &Subject) -> Result<(), AccessError> {
+        // A change of a profile is decided on what is stored.
+        let _turn = self.profiles.lock().await;
+        Ok(self.store.forget(scope, subject, None).await?)
     }
 
     /// Notes a read of raw events by `route`, when the workspace asks for that, and what was asked for, of which

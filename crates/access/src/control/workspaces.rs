@@ -77,6 +77,7 @@ impl AccessControl {
     ) -> Result<Arc<Workspace>, AccessError> {
         self.change_by(by, |register, now| {
             let before = register.workspace(id).ok_or(AccessError::NotFound("workspace"))?;
+            self.check_not_erased(id)?;
             check_version(version, before.versioned.version)?;
             if change.status.is_some() && !by.principal.rights.is_operator {
                 return Err(AccessError::Forbidden(
@@ -124,13 +125,15 @@ impl AccessControl {
 
 impl AccessControl {
     /// Ends a workspace whose data is erased: nothing is served any more, its data key is destroyed, nothing but the id is
-    /// left in the register, and the id is never given again. Again without effect.
+    /// left in the register, and the id is never given again. Nobody changes it any more: this is called at each start as
+    /// well, for all that are erased. Again without effect.
     ///
     /// # Errors
     /// [`AccessError`].
     pub async fn forget_workspace(self: &Arc<Self>, cause: &Cause, scope: &TenantScope) -> Result<(), AccessError> {
         let id = scope.tenant();
-        self.change(|register, now| {
+        self.erased.write().insert(id.clone());
+        self.change_any(|register, now| {
             let Some(before) = register.workspace(id) else { return Ok((Plan::default(), ())) };
             let mut after = Workspace::clone(before);
             (after.status, after.name) = (WorkspaceStatus::Deleting, id.to_string());

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use domain::access::audit::Cause;
 use domain::erasure::{Erasure, ErasureRequest, Subject, SubjectKind};
 use domain::limits::{NAME_BYTES_MAX, QUERY_TIME_MAX};
 use domain::tenant::TenantScope;
 use http::StatusCode;
-use pipeline::TableChange;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::ask::{answer_within, ready};
+use crate::erasing;
 use crate::extract::{Creating, CreatingKey, Id, NoParameters, Parameters, ReadScope, WriteScope};
 use crate::page::{Answer, ListPage, PageParameters};
 use crate::problem::{Problem, ProblemKind};
@@ -35,11 +34,11 @@ const APPLIED_WITHIN: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 pub(crate) struct ErasureIn {
     /// `user`: who acted. `customer`: who is charged. `workspace`: everything.
-    #[schema(pattern = "^(user|customer|workspace)$", example = "user")]
-    kind: String,
+    #[schema(required = true, nullable = false, pattern = "^(user|customer|workspace)$", example = "user")]
+    kind: Option<String>,
     /// The user's or customer's id, as events have it; of the workspace its own id.
-    #[schema(min_length = 1, max_length = 256, example = "user-4711")]
-    id: String,
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 256, example = "user-4711")]
+    id: Option<String>,
     /// Whether later events of the same user or customer are refused, with the code `erased`.
     #[serde(default)]
     block: bool,
@@ -47,17 +46,19 @@ pub(crate) struct ErasureIn {
 
 impl ErasureIn {
     fn subject(self, scope: &TenantScope) -> Result<Subject, Problem> {
-        let is_id = (1..=NAME_BYTES_MAX).contains(&self.id.len()) && !self.id.contains(char::is_control);
+        let kind = self.kind.as_deref().and_then(SubjectKind::parse);
+        let kind = kind.ok_or_else(|| Problem::parameter("kind", "'kind' must be user, customer or workspace"))?;
+        let id = self.id.unwrap_or_default();
+        let is_id = (1..=NAME_BYTES_MAX).contains(&id.len()) && !id.contains(char::is_control);
         if !is_id {
             let detail = format!("'id' must have 1 to {NAME_BYTES_MAX} bytes without control characters");
             return Err(Problem::parameter("id", detail));
         }
-        match SubjectKind::parse(&self.kind) {
-            Some(SubjectKind::User) => Ok(Subject::User(self.id)),
-            Some(SubjectKind::Customer) => Ok(Subject::Customer(self.id)),
-            Some(SubjectKind::Workspace) if self.id == scope.tenant().as_str() => Ok(Subject::Workspace),
-            Some(SubjectKind::Workspace) => Err(Problem::parameter("id", "'id' must be that of the workspace")),
-            None => Err(Problem::parameter("kind", "'kind' must be user, customer or workspace")),
+        match kind {
+            SubjectKind::User => Ok(Subject::User(id)),
+            SubjectKind::Customer => Ok(Subject::Customer(id)),
+            SubjectKind::Workspace if id == scope.tenant().as_str() => Ok(Subject::Workspace),
+            SubjectKind::Workspace => Err(Problem::parameter("id", "'id' must be that of the workspace")),
         }
     }
 }
@@ -67,9 +68,10 @@ impl ErasureIn {
 /// Covers the events that were accepted before; later ones are new, and refused with `block`. The workspace's totals,
 /// series and counts of active users stay as they are. What goes of a customer are its events, windows, totals, profile
 /// and quotas; of a user the name, the events, the row of the reference table and the place in top users and cohorts; of
-/// the audit log what it tells of them in detail. Made in the background: read the
-/// erasure for how far it is. With an `Idempotency-Key` it may be asked for again. Of a whole workspace nothing stays:
-/// no request of it is served after the answer, and its id is never given again.
+/// the audit log what it tells of them in detail. What is written about them until the erasure is done goes with them,
+/// quotas included: set those after that. Made in the background: read the erasure for how far it is. With an
+/// `Idempotency-Key` it may be asked for again. Of a whole workspace nothing stays: no request of it is served after the
+/// answer, and its id is never given again.
 #[utoipa::path(
     post, path = "/v1/erasures", tag = "workspaces", operation_id = "erase", params(CreatingKey),
     request_body = ErasureIn,
@@ -87,35 +89,23 @@ pub(crate) async fn create(
         None => access::random::base62(ID_CHARS).map_err(|why| Problem::internal(why.to_string()))?,
     };
     let blocks = new.fields.block;
-    let request = ErasureRequest { id, subject: new.fields.subject(&scope)?, blocks, by: by.cause.actor.to_string() };
+    let subject = new.fields.subject(&scope)?;
+    if subject == Subject::Workspace {
+        erasing::check_workspace(&api, &scope)?;
+    }
+    let request = ErasureRequest { id, subject, blocks, by: by.cause.actor.to_string() };
     if tokio::time::timeout(APPLIED_WITHIN, api.pipeline.applied()).await.is_err() {
         let detail = "the events before the erasure wait to be applied; ask again later";
         return Err(Problem::new(ProblemKind::Unavailable, detail));
     }
-    if !api.erasures.erasures(&scope).iter().any(|known| known.id == request.id) {
-        if let Subject::User(user) = &request.subject {
-            forget_reference(&api, &scope, &by.cause, user).await?;
-        }
-        api.access.forget_erased(&by, &request.id, &request.subject).await?;
-        if let Subject::Customer(customer) = &request.subject {
-            api.settings.quotas().forget_customer(&scope, customer).await;
-        }
-    }
-    let erasure = answer_within(QUERY_TIME_MAX, api.erasures.erase(&scope, &request)).await?;
-    if request.subject == Subject::Workspace {
-        api.access.forget_workspace(&by.cause, &scope).await?;
-    }
-    Ok((StatusCode::ACCEPTED, Json(body(&api, erasure))))
-}
-
-/// Takes a user out of the reference table.
-async fn forget_reference(api: &ApiState, scope: &TenantScope, cause: &Cause, user: &str) -> Result<(), Problem> {
-    let tables = api.pipeline.reference_tables()?;
-    if tables.table(scope)?.users.contains_key(user) {
-        let users = [(user.to_owned(), None)].into_iter().collect();
-        tables.change(scope, TableChange::Patch { ts: None, users }, cause, None, ()).await?;
-    }
-    Ok(())
+    // A task of its own: a client that goes away must not leave half of it.
+    let erasing = tokio::spawn({
+        let api = Arc::clone(&api);
+        async move { erasing::erase(&api, &scope, &request, &by).await }
+    });
+    let erased =
+        answer_within(QUERY_TIME_MAX, async { erasing.await.map_err(|why| Problem::internal(why.to_string()))? });
+    Ok((StatusCode::ACCEPTED, Json(body(&api, erased.await?))))
 }
 
 /// List the erasures
@@ -158,5 +148,6 @@ pub(crate) async fn one(
 
 fn body(api: &ApiState, erasure: Erasure) -> ErasureBody {
     let is_in_journal = api.pipeline.journal_holds(erasure.through);
-    ErasureBody::new(erasure, is_in_journal)
+    let is_in_catalog = api.forgetting.has(&erasure.id);
+    ErasureBody::new(erasure, is_in_journal, is_in_catalog)
 }

@@ -26,6 +26,9 @@ pub(crate) struct ReceiptBody {
     /// When applied and not long ago: the events whose id had been counted before.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicates: Option<u64>,
+    /// When applied and not long ago, if any: those that an erasure keeps from being counted (code `erased`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<u64>,
     /// When dead-lettered: why it could not be applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -47,10 +50,11 @@ pub(crate) async fn one(
 ) -> Result<Json<ReceiptBody>, Problem> {
     let state = api.pipeline.ingest()?.receipt(&scope, &receipt).await?;
     let state = state.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no such receipt").at("id"))?;
-    let (status, accepted, duplicates, reason) = match state {
-        ReceiptState::Queued => ("queued", None, None, None),
-        ReceiptState::Applied { accepted, duplicates } => ("applied", accepted, duplicates, None),
-        ReceiptState::DeadLettered { reason } => ("dead_lettered", None, None, Some(reason)),
+    let (status, counts, reason) = match state {
+        ReceiptState::Queued => ("queued", (None, None, None), None),
+        ReceiptState::Applied { accepted, duplicates, erased } => ("applied", (accepted, duplicates, erased), None),
+        ReceiptState::DeadLettered { reason } => ("dead_lettered", (None, None, None), Some(reason)),
     };
-    Ok(Json(ReceiptBody { receipt, status, accepted, duplicates, reason }))
+    let (accepted, duplicates, erased) = counts;
+    Ok(Json(ReceiptBody { receipt, status, accepted, duplicates, erased: erased.filter(|events| *events > 0), reason }))
 }

@@ -59,14 +59,15 @@ struct GoneBody {
 }
 
 impl ErasureBody {
-    /// The erasure, whose records the journal may still hold.
-    pub(crate) fn new(erasure: Erasure, is_in_journal: bool) -> Self {
+    /// The erasure, whose records the journal may still hold, and whose subject the catalog.
+    pub(crate) fn new(erasure: Erasure, is_in_journal: bool, is_in_catalog: bool) -> Self {
+        let is_done = erasure.finished_at.is_some() && !is_in_journal && !is_in_catalog;
         let Erasure { id, kind, blocks, requested_at, by, zone, gone, finished_at, .. } = erasure;
         let ErasedSoFar { events, segments, users, dead_letters } = gone;
         Self {
             id,
             kind: kind.as_str(),
-            status: if finished_at.is_some() && !is_in_journal { "done" } else { "running" },
+            status: if is_done { "done" } else { "running" },
             block: blocks,
             requested: requested_at,
             requested_by: by,

@@ -65,7 +65,12 @@ impl Register for PostgresCatalog {
         Self::finish(NOTE, change, outcome).await
     }
 
-    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError> {
+    async fn forget(
+        &self,
+        scope: &TenantScope,
+        subject: &Subject,
+        entry: Option<&AuditDraft>,
+    ) -> Result<(), PortError> {
         let mut change = self.begin().await.map_err(|failure| failed(FORGET, failure))?;
         let outcome = forgotten(&mut change, scope.tenant(), subject, entry).await;
         Self::finish(FORGET, change, outcome).await
@@ -129,7 +134,7 @@ async fn forgotten(
     change: &mut Scoped,
     tenant: &TenantId,
     subject: &Subject,
-    entry: &AuditDraft,
+    entry: Option<&AuditDraft>,
 ) -> Result<(), Failure> {
     // Profiles are of the register: who stores one has this lock before that of a chain, as has who removes one.
     lock(change).await?;

@@ -169,7 +169,7 @@ async fn take(store: &impl WholeCatalog, step: &Step) -> Option<ErrorKind> {
         Step::Touch(used) => kind(store.touch_keys(used).await),
         Step::Forget(of, subject) => {
             let entry = AuditDraft { action: ERASURE_ACTION.to_owned(), ..draft(*of) };
-            kind(store.forget(&scope(*of), subject, &entry).await)
+            kind(store.forget(&scope(*of), subject, Some(&entry)).await)
         }
         Step::ForgetWorkspace(of) => kind(store.forget_workspace(&scope(*of)).await),
         Step::Reopen => None,

@@ -45,6 +45,8 @@ const NAMED_TARGETS: [&str; 2] = ["customer", "account"];
 pub const CUT: &str = r#"{"begins":"#;
 /// What was read when one event was, whose id may be anybody's.
 pub const EVENT_READ: &str = "GET /v1/events/{id}";
+/// What a query has that looks at ids of events.
+const EVENT_ID_COMPARED: &str = r#""field":"id""#;
 
 /// What is to be written to the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -271,18 +273,23 @@ impl AuditDraft {
         }
     }
 
-    /// Whether its detail may tell of somebody who is erased: it names a customer or user, or cannot be searched, since
-    /// it was cut or has the id of an event.
+    /// Whether its detail may tell of somebody who is erased: a member for customers or for users names it, a query that
+    /// looks at these has its name, or it cannot be searched, since it was cut or has ids of events. Other texts tell of
+    /// nobody: whoever may erase would else clean the log of any word.
     pub fn may_tell_of(&self, subject: &Erased) -> bool {
-        let name = match subject {
+        let (kind, name) = match subject {
             Erased::Workspace => return true,
-            Erased::Customer(name) | Erased::User(name) => name,
+            Erased::Customer(name) | Erased::User(name) => (subject.kind().as_str(), name),
         };
         let is_target = matches!(subject, Erased::Customer(_))
             && self.target.split_once(':').is_some_and(|(kind, target)| kind == "customer" && target == name);
         let value = quoted(name);
+        // In a text of JSON the quotation marks are not bare, so that this is a member.
+        let (member, compared) = (format!("\"{kind}\":{value}"), format!("\"field\":\"{kind}\""));
         let tells = |text: &Option<String>| {
-            text.as_ref().is_some_and(|text| text.starts_with(CUT) || holds_value(text, &value))
+            let Some(text) = text else { return false };
+            let is_compared = || text.contains(&compared) && holds_value(text, &value);
+            text.starts_with(CUT) || text.contains(&member) || is_compared() || text.contains(EVENT_ID_COMPARED)
         };
         is_target || self.target == EVENT_READ || tells(&self.before) || tells(&self.after)
     }
@@ -474,6 +481,8 @@ mod tests {
         }
     }
 
+    /// Found in November 2026: any equal text was taken for whom is erased, a name of a key or a role as well, and the id
+    /// of an event that a query compared stayed.
     #[test]
     fn a_detail_tells_of_whom_it_names_and_of_anybody_when_it_cannot_be_searched() {
         let with = |target: &str, after: &str| AuditDraft { after: Some(after.to_owned()), ..draft(target) };
@@ -482,9 +491,19 @@ mod tests {
             (with("customer:name", "{}"), true, false),
             (with("customer:names", "{}"), false, false),
             (with("key:name", "{}"), false, false),
-            (with("key:1", r#"{"customer":"name"}"#), true, true),
+            (with("quota:events/day", r#"{"customer":"name"}"#), true, false),
+            (with("GET /v1/events", r#"{"customer":"x","user":"name"}"#), false, true),
+            (with("GET /v1/events", r#"{"type":"\"user\":\"name\""}"#), false, false),
+            (
+                with("POST /v1/query", r#"{"query":{"filter":{"field":"user","op":"in","value":["x","name"]}}}"#),
+                false,
+                true,
+            ),
+            (with("POST /v1/query", r#"{"query":{"filter":{"field":"user","op":"eq","value":"x"}}}"#), false, false),
+            (with("POST /v1/query", r#"{"query":{"filter":{"field":"type","op":"eq","value":"name"}}}"#), false, false),
+            (with("POST /v1/query", r#"{"query":{"filter":{"field":"id","op":"eq","value":"1"}}}"#), true, true),
             (with("key:1", r#"{"name":"x"}"#), false, false),
-            (with("key:1", r#"{"name":"name"}"#), true, true),
+            (with("key:1", r#"{"name":"name"}"#), false, false),
             (with("key:1", r#"["names","a name"]"#), false, false),
             (with("key:1", r#"{"begins":"{\"a"}"#), true, true),
             (with(EVENT_READ, r#"{"id":"1"}"#), true, true),

@@ -407,3 +407,22 @@ pub enum Record {
     /// What is kept about a customer.
     Customer(CustomerProfile),
 }
+
+impl Record {
+    /// The workspace that it is, or is of.
+    pub fn workspace(&self) -> Option<&TenantId> {
+        match self {
+            Self::Workspace(it) => Some(&it.id),
+            Self::Project(it) => Some(&it.workspace),
+            Self::Membership(it) => Some(&it.workspace),
+            Self::ApiKey(it) => it.workspace.as_ref(),
+            Self::SigningSecret(it) => Some(&it.workspace),
+            Self::Invitation(it) => Some(&it.workspace),
+            Self::Encryption(it) => Some(&it.workspace),
+            Self::DataKey(it) => Some(&it.workspace),
+            Self::Creation(it) => it.workspace.as_ref(),
+            Self::Customer(it) => Some(&it.workspace),
+            Self::User(_) | Self::PasswordReset(_) | Self::Session(_) | Self::TokenKey(_) => None,
+        }
+    }
+}

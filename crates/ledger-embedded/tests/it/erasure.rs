@@ -96,9 +96,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Gives an event a text.
+type Set = fn(EventSpec, &str) -> EventSpec;
+
 fn spec(ev: &Ev) -> EventSpec {
     let mut spec = event(&format!("e{}", ev.id), ev.seconds).kind(&format!("k{}", ev.kind)).tokens(ev.tokens, 3);
-    let fields: [(Option<u8>, fn(EventSpec, &str) -> EventSpec, &str); 5] = [
+    let fields: [(Option<u8>, Set, &str); 5] = [
         (ev.customer, |spec, name| spec.customer(name), "c"),
         (ev.user, |spec, name| spec.user(name), "u"),
         (ev.project, |spec, name| spec.project(name), "p"),

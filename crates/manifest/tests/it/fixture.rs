@@ -39,7 +39,7 @@ const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/m
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v3.sqlite");
 const FORMAT_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v4.sqlite");
 
-/// Of the format of before, with what the steps after it have added: floors of tenants, what was received, erasures.
+/// A file of format 4 with what the steps after it have added: floors of tenants, what was received, erasures.
 const ERASED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/manifest-v4-erased.sqlite");
 
 pub(crate) fn identity() -> Identity {

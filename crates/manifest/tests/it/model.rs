@@ -127,7 +127,7 @@ async fn numbered(commit: &Commit, store: &dyn Manifest) -> Result<Commit, PortE
     let users = store.load(&IDENTITY()).await?.users.into_iter();
     let mut known: HashMap<_, _> = users.map(|(tenant, names)| (tenant, names.len())).collect();
     // What is left of a tenant that is erased is nothing.
-    commit.erased_tenants.iter().for_each(|of| drop(known.remove(of)));
+    known.retain(|tenant, _| !commit.erased_tenants.contains(tenant));
     let mut commit = commit.clone();
     for new in &mut commit.users {
         let known = known.entry(new.tenant.clone()).or_default();

@@ -5,17 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use access::AccessControl;
 use access::control::EncryptionOfRegister;
 use anyhow::Context;
 use api::{ApiParts, ApiState, MetricsReaders, Serving, Tls, TlsError};
 use domain::access::audit::Cause;
-use domain::tenant::TenantScope;
 use pipeline::{Metrics, Pipeline};
-use ports::erasures::Erasures;
 use tokio::net::TcpListener;
 
-use super::verify;
+use super::{erasures, verify};
 use crate::admin::Requests;
 use crate::assemble::{Engine, Running};
 use crate::config::{Config, ConfigError, MetricsAccess, TlsFiles};
@@ -55,7 +52,6 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     let encryption = Arc::new(EncryptionOfRegister(Arc::clone(&access)));
     let Running { pipeline, reads, settings } =
         engine.start(config.limits, config.rule, Arc::clone(&metrics), encryption).await?;
-    end_erased(&engine, &access).await?;
     let keeping_up = tokio::spawn(Arc::clone(&access).keep_up());
     let clearing = tokio::spawn(Arc::clone(&access).keep_clearing());
     let state = ApiState::new(ApiParts {
@@ -71,6 +67,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
         secret: &engine.ledger.identity().key,
     });
     let base_path = config.web.base_path.clone();
+    erasures::go_on(&engine, &access, &state).await?;
     let router = api::router(state, config.web);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let profile = config.profile;
@@ -107,14 +104,6 @@ fn metrics_readers(setting: &MetricsAccess) -> anyhow::Result<MetricsReaders> {
         MetricsAccess::Everyone => MetricsReaders::Everyone,
         MetricsAccess::Token(file) => MetricsReaders::Token(file.as_deref().map(secrets::token_hash).transpose()?),
     })
-}
-
-/// Ends the workspaces that are erased: what a crash may have ended between the ledger and the register.
-async fn end_erased(engine: &Engine, access: &Arc<AccessControl>) -> anyhow::Result<()> {
-    for tenant in engine.ledger.erased_tenants() {
-        access.forget_workspace(&Cause::server(), &TenantScope::for_operator(tenant)).await?;
-    }
-    Ok(())
 }
 
 /// Reads the certificate and its key. A key that others can read is a warning.

@@ -315,8 +315,8 @@ fn the_cookie_is_plain_on_ones_own_machine_alone() {
     ];
     for (settings, cookie) in cases {
         let flags = settings.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-        let config =
-            merge(None, SettingFlags(flags)).and_then(check).unwrap_or_else(|why| panic!("{settings:?}: {why}"));
+        let config = merge(None, SettingFlags(flags)).and_then(check);
+        let config = config.map_err(|why| format!("{settings:?}: {why}")).unwrap();
         assert_eq!(config.access.cookie, cookie, "{settings:?}");
     }
 }

@@ -242,13 +242,14 @@ impl Sender {
             let left = self.retry_timeout.saturating_sub(since.elapsed());
             let found = deliver(&self.client, &request, left).await.context("failed to read the receipt of a batch")?;
             ensure!(found.status == 200, "server answered {}: {}", found.status, excerpt(&found.body));
-            let Receipt { status, accepted, duplicates, reason } =
+            let Receipt { status, accepted, duplicates, erased, reason } =
                 serde_json::from_slice(&found.body).context("failed to read the receipt of a batch")?;
             match (status.as_str(), accepted, duplicates) {
                 ("dead_lettered", ..) => return Ok(BatchOutcome::DeadLettered { reason: reason.unwrap_or_default() }),
                 ("queued", ..) => ensure!(!left.is_zero(), "a batch is durable and not applied yet"),
                 (_, Some(accepted), Some(duplicates)) => {
-                    return Ok(BatchOutcome::Applied { accepted, duplicates: answer.duplicates + duplicates });
+                    let duplicates = answer.duplicates + duplicates + erased;
+                    return Ok(BatchOutcome::Applied { accepted, duplicates });
                 }
                 // Applied so long ago that the server has forgotten the counts.
                 _ => return Ok(answered),
@@ -276,6 +277,9 @@ struct Receipt {
     status: String,
     accepted: Option<u64>,
     duplicates: Option<u64>,
+    /// Missing when there are none.
+    #[serde(default)]
+    erased: u64,
     reason: Option<String>,
 }
 

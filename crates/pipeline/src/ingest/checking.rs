@@ -4,7 +4,7 @@ use domain::admit::{Admission, AdmissionContext};
 use wire::Item;
 
 use super::encrypting::{Growth, apart};
-use super::judge::{CheckedEvent, check, refuse_erased};
+use super::judge::{CheckedEvent, check};
 use super::{Ingest, IngestError};
 
 impl Ingest {
@@ -19,11 +19,9 @@ impl Ingest {
     ) -> Result<Vec<CheckedEvent<'c>>, IngestError> {
         let tenant = self.names.of(context.scope.tenant());
         let encrypts = context.encryption.is_some_and(|encryption| encryption.is_active());
-        let mut checks = apart(encrypts, growth.bytes(), || {
+        apart(encrypts, growth.bytes(), || {
             let (admission, names) = (Admission::new(context, 0), || self.names.begin_check(&tenant));
             check(items, &admission, names, new_id, |checked| growth.add(checked.encryption_bytes()))
-        })?;
-        refuse_erased(&mut checks, &*self.ledger, context.scope);
-        Ok(checks)
+        })
     }
 }

@@ -1,10 +1,11 @@
-//! The decision on the events of a request, held to quotas. What would go over one is refused only when it is certain
-//! that its id does not count already: an id may be on its way when it comes again, or be missed by a look-up in haste.
+//! The decision on the events of a request, held to erasures and quotas. What they refuse is refused only when it is
+//! certain that its id is not known already: an id may be on its way when it comes again, or be missed by a look-up in
+//! haste. Of what an erasure refuses nothing is on its way: it is asked for while all that came before is applied.
 
 use domain::admit::{Admission, AdmissionContext};
 use domain::limits::QUOTA_ATTEMPTS_MAX;
 
-use super::judge::{CheckedEvent, Decided, Decision, EarlierSightings, decide, ids};
+use super::judge::{CheckedEvent, Decided, Decision, EarlierSightings, decide, ids, refused_subjects};
 use super::{Ingest, IngestError};
 
 impl Ingest {
@@ -24,7 +25,9 @@ impl Ingest {
                 0 => self.ledger.seen(scope, &ids).await,
                 _ => self.seen_exactly(scope, &ids).await?,
             };
-            let decision = decide(checks, sightings, Admission::new(context, capacity), pass.begin());
+            // Asked behind the gate too: an erasure waits until all that it does not refuse has left it.
+            let refused = refused_subjects(checks, &*self.ledger, scope);
+            let decision = decide(checks, &refused, sightings, Admission::new(context, capacity), pass.begin());
             let awaited = decision.taken.awaited().to_vec();
             if awaited.is_empty() && !self.counts_any(&decision, &context).await? {
                 decision.count(&self.metrics);
@@ -39,7 +42,7 @@ impl Ingest {
         Err(IngestError::Overloaded)
     }
 
-    /// Whether any event that was refused for a quota counts already.
+    /// Whether any event that was refused is known already.
     async fn counts_any(&self, decision: &Decision<'_>, context: &AdmissionContext<'_>) -> Result<bool, IngestError> {
         let refused = || decision.refused.iter().copied();
         if decision.refused.is_empty() {

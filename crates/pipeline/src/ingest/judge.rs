@@ -67,16 +67,13 @@ pub(super) fn check<'c, 'n>(
 /// Why an erasure refuses an event.
 const REFUSED: &str = "its user or customer was erased and is not to come again";
 
-/// Refuses the events that an erasure refuses.
-pub(super) fn refuse_erased(checks: &mut [CheckedEvent<'_>], ledger: &dyn Ledger, scope: &TenantScope) {
-    for check in checks {
-        let Ok(checked) = check else { continue };
-        let event = checked.view();
-        if ledger.refuses(scope, event.customer, event.user) {
-            let id = Cow::Owned(checked.shown_id().to_owned());
-            *check = Err((Some(id), Cow::Owned(Rejection::whole(RejectCode::Erased, REFUSED))));
-        }
-    }
+/// Whether an erasure refuses each event, unless its id is known.
+pub(super) fn refused_subjects(checks: &[CheckedEvent<'_>], ledger: &dyn Ledger, scope: &TenantScope) -> Vec<bool> {
+    let is_refused = |check: &CheckedEvent<'_>| {
+        let event = check.as_ref().ok().map(Checked::view);
+        event.is_some_and(|event| ledger.refuses(scope, event.customer, event.user))
+    };
+    checks.iter().map(is_refused).collect()
 }
 
 /// The ids that the ledger is asked about: those of events that may be taken, in order; behind them, when the
@@ -102,20 +99,21 @@ pub(super) struct Decision<'c> {
     pub(super) admitted: Option<Admitted>,
     /// What they reserve.
     pub(super) taken: Taken,
-    /// Those that would go over a hard quota.
+    /// Those that an erasure refuses or that would go over a hard quota.
     pub(super) refused: Vec<&'c Checked<'c>>,
 }
 
 impl Decision<'_> {
     /// Counts what was decided.
     pub(super) fn count(&self, metrics: &Metrics) {
-        if !self.refused.is_empty() {
-            metrics.failed(RejectCode::QuotaExceeded.as_str(), self.refused.len() as u64);
-        }
-        for result in self.verdicts.results.iter().filter(|result| result.status == Status::Duplicate) {
-            match result.code {
-                Some(code) if code == RejectCode::Erased.as_str() => metrics.failed(code, 1),
-                code => metrics.duplicate(code.is_some()),
+        // What was rejected for another reason has been counted when it was checked.
+        let [erased, quota] = [RejectCode::Erased, RejectCode::QuotaExceeded].map(RejectCode::as_str);
+        for result in &self.verdicts.results {
+            match (result.status, result.code) {
+                (Status::Duplicate | Status::Rejected, Some(code)) if code == erased => metrics.failed(code, 1),
+                (Status::Rejected, Some(code)) if code == quota => metrics.failed(code, 1),
+                (Status::Duplicate, code) => metrics.duplicate(code.is_some()),
+                (Status::Accepted | Status::Rejected, _) => {}
             }
         }
         self.verdicts.warnings.iter().for_each(|sum| metrics.warned(sum.code, sum.count));
@@ -128,28 +126,32 @@ enum Ruling {
     New,
     /// Counted before, or earlier in the request, with this payload.
     Known(PayloadHash),
-    /// It would go over a quota.
+    /// An erasure refuses it, or it would go over a quota.
     Refused(Rejection),
 }
 
 /// An event and its ruling, or why it may not be taken.
 type Ruled<'c> = Result<(&'c Checked<'c>, Ruling), &'c (Option<Cow<'c, str>>, Cow<'c, Rejection>)>;
 
-/// Rules on every event. What is known is a duplicate whatever the quotas say; what is new is reserved in `quota`, or
-/// refused. Of an id that comes twice the first stands. Apart from the rest of the decision, since `quota` keeps the other
-/// requests of the workspace waiting.
+/// Rules on every event. What is known is a duplicate whatever erasures and quotas say; what is new is refused, as
+/// `refused` says, or by `quota`, or else reserved there. Of an id that comes twice the first stands. Apart from the rest
+/// of the decision, since `quota` keeps the other requests of the workspace waiting.
 fn rule<'c>(
     checks: &'c [CheckedEvent<'c>],
+    refused: &[bool],
     mut sightings: EarlierSightings,
     mut quota: Reserving<'_>,
 ) -> (Vec<Ruled<'c>>, Taken) {
     let mut firsts: HashMap<EventId<'_>, &Checked<'_>> = HashMap::with_capacity(checks.len());
-    let rulings = checks.iter().map(|checked| {
+    let rulings = checks.iter().zip(refused).map(|(checked, is_refused)| {
         let checked = checked.as_ref()?;
         let known = sightings.next_of(checked).map(|sighting| sighting.payload);
         let first = known.or_else(|| firsts.get(&checked.event_id()).map(|first| first.payload_hash()));
         if let Some(first) = first {
             return Ok((checked, Ruling::Known(first)));
+        }
+        if *is_refused {
+            return Ok((checked, Ruling::Refused(Rejection::whole(RejectCode::Erased, REFUSED))));
         }
         if let Err(rejection) = quota.take(&checked.view(), &checked.event_id()) {
             return Ok((checked, Ruling::Refused(rejection)));
@@ -160,15 +162,17 @@ fn rule<'c>(
     (rulings.collect(), quota.finish())
 }
 
-/// Decides on every event. `sightings` says which of the [`ids`] were counted before.
+/// Decides on every event. `refused` are the [`refused_subjects`], and `sightings` says which of the [`ids`] were counted
+/// before.
 pub(super) fn decide<'c>(
     checks: &'c [CheckedEvent<'c>],
+    refused: &[bool],
     sightings: Vec<Option<Sighting>>,
     mut admission: Admission<'_>,
     quota: Reserving<'_>,
 ) -> Decision<'c> {
     let sightings = EarlierSightings::of(checks.iter().flatten().count(), sightings);
-    let (rulings, taken) = rule(checks, sightings, quota);
+    let (rulings, taken) = rule(checks, refused, sightings, quota);
     let mut results = Vec::with_capacity(checks.len());
     let (mut warnings, mut refused) = (WarningSums::default(), Vec::new());
     for (index, ruled) in rulings.into_iter().enumerate() {

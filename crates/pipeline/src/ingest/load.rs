@@ -58,7 +58,7 @@ pub enum LoadedOutcome {
     Applied {
         /// Events that were counted.
         accepted: u64,
-        /// Events whose id was counted before.
+        /// Events whose id was counted before, also if what was counted has been erased.
         duplicates: u64,
     },
     /// It could not be applied and is kept among the dead letters: nothing of it is counted.
@@ -103,8 +103,8 @@ impl Ingest {
     pub async fn outcome_of_loaded(&self, LoadedDurably(durable): LoadedDurably) -> Result<LoadedOutcome, IngestError> {
         self.receipts.wait_for(durable.seq()).await;
         match self.receipts.batch_outcome(durable.seq()) {
-            Some(BatchOutcome::Applied { accepted, duplicates, .. }) => {
-                Ok(LoadedOutcome::Applied { accepted, duplicates })
+            Some(BatchOutcome::Applied { accepted, duplicates, erased, .. }) => {
+                Ok(LoadedOutcome::Applied { accepted, duplicates: duplicates + erased })
             }
             Some(BatchOutcome::DeadLettered(reason)) => Ok(LoadedOutcome::DeadLettered { reason }),
             None => Err(IngestError::Unavailable),

@@ -19,13 +19,14 @@ impl Ingest {
         if seq > self.receipts.applied() {
             return Ok(Some(ReceiptState::Queued));
         }
-        if let Some(BatchOutcome::Applied { accepted, duplicates, .. }) = self.receipts.batch_outcome(seq) {
-            return Ok(Some(ReceiptState::Applied { accepted: Some(accepted), duplicates: Some(duplicates) }));
+        if let Some(BatchOutcome::Applied { accepted, duplicates, erased, .. }) = self.receipts.batch_outcome(seq) {
+            let [accepted, duplicates, erased] = [accepted, duplicates, erased].map(Some);
+            return Ok(Some(ReceiptState::Applied { accepted, duplicates, erased }));
         }
         let dead_letter = self.reports.dead_letter_reason(scope, seq).await?;
         Ok(Some(match dead_letter {
             Some(reason) => ReceiptState::DeadLettered { reason },
-            None => ReceiptState::Applied { accepted: None, duplicates: None },
+            None => ReceiptState::Applied { accepted: None, duplicates: None, erased: None },
         }))
     }
 }

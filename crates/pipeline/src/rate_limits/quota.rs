@@ -35,9 +35,13 @@ impl Quota {
         }
     }
 
-    /// What a full bucket holds.
+    /// What a full bucket holds; of requests at most as many as their buckets can count.
     pub(super) fn burst(self) -> u64 {
-        u64::from(self.rate.get()) * (self.window().as_secs() / self.period().as_secs())
+        let burst = u64::from(self.rate.get()) * (self.window().as_secs() / self.period().as_secs());
+        match self.scope {
+            RateScope::Address | RateScope::Key | RateScope::Workspace => burst.min(u64::from(u32::MAX)),
+            RateScope::Events => burst,
+        }
     }
 
     /// How long so many take to come back, rounded up; `None` when nothing does.
@@ -109,7 +113,7 @@ impl RateStanding {
         Self {
             scope: quota.scope,
             quota: quota.burst(),
-            window_s: quota.window().as_secs(),
+            window_s: seconds(quota.time_of(quota.burst()).unwrap_or(quota.window())),
             remaining: left.count,
             reset_s: seconds(left.full_in),
         }

@@ -119,6 +119,19 @@ fn an_ipv6_network_is_one_address_and_a_mapped_address_is_the_ipv4_one() {
     assert!(limits.address(Some(plain.into())).is_err());
 }
 
+/// Found in November 2026: of 10,000,000,000 at most 4,294,967,294 were ever left.
+#[test]
+fn what_is_left_of_the_largest_rate_is_told_of_what_a_bucket_can_count() {
+    let (limits, clock) = none();
+    let most = rate(u64::from(Rate::MAX));
+    let take = || limits.credential(&key("aaaaaaaaaaaa"), None, most).unwrap().unwrap();
+    let burst = u64::from(u32::MAX);
+    let first = take();
+    assert_eq!((first.quota, first.window_s, first.remaining, first.reset_s), (burst, 5, burst - 1, 1));
+    clock.advance(SECOND);
+    assert_eq!(take().remaining, burst - 1);
+}
+
 #[test]
 fn nothing_passes_at_0_and_the_largest_rate_is_taken() {
     let (limits, clock) = none();

@@ -35,8 +35,9 @@ async fn the_hint_may_miss_what_is_on_its_way_and_the_ledger_decides() {
     world.ledger.set(LedgerFaults::default());
     world.settle().await;
     assert_eq!(world.ids("acme").await, ["e1", "e2"]);
-    let state =
-        |accepted, duplicates| Some(ReceiptState::Applied { accepted: Some(accepted), duplicates: Some(duplicates) });
+    let state = |accepted, duplicates| {
+        Some(ReceiptState::Applied { accepted: Some(accepted), duplicates: Some(duplicates), erased: Some(0) })
+    };
     assert_eq!(world.receipt("acme", &first.receipt.unwrap()).await, state(1, 0));
     assert_eq!(world.receipt("acme", &second.receipt.unwrap()).await, state(1, 1));
     assert_eq!(world.metric("events_duplicate_total").await, Some(1.0));

@@ -13,6 +13,7 @@ mod faults;
 mod quotas;
 mod repeats;
 mod encrypting;
+mod erasing;
 mod restarts;
 mod gate;
 mod abandoned;

@@ -299,6 +299,14 @@ impl Ledger for FaultyLedger {
         self.inner.flush().await
     }
 
+    fn refuses(&self, scope: &TenantScope, customer: Option<&str>, user: Option<&str>) -> bool {
+        self.inner.refuses(scope, customer, user)
+    }
+
+    fn erased_through(&self) -> Seq {
+        self.inner.erased_through()
+    }
+
     async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {
         self.inner.received(scope, range).await
     }

@@ -73,7 +73,7 @@ async fn a_request_with_nothing_to_apply_does_not_wait() {
 async fn i5_a_receipt_is_good_for_its_own_tenant_only() {
     let world = World::new();
     let receipt = world.post_and_wait("acme", r#"[{"id":"e1"},{"id":"e2"}]"#).await.receipt.unwrap();
-    let counted = ReceiptState::Applied { accepted: Some(2), duplicates: Some(0) };
+    let counted = ReceiptState::Applied { accepted: Some(2), duplicates: Some(0), erased: Some(0) };
     assert_eq!(world.receipt("acme", &receipt).await, Some(counted));
     assert_eq!(world.receipt("zeta", &receipt).await, None);
     for garbage in ["", "1", "0000000000000001", &receipt[1..], &receipt.to_uppercase(), &"0".repeat(32)] {
@@ -86,7 +86,7 @@ async fn a_receipt_outlives_a_restart_without_its_counts() {
     let world = World::new();
     let receipt = world.post_and_wait("acme", r#"{"id":"e1"}"#).await.receipt.unwrap();
     let world = world.restart(LedgerFaults::default());
-    let forgotten = ReceiptState::Applied { accepted: None, duplicates: None };
+    let forgotten = ReceiptState::Applied { accepted: None, duplicates: None, erased: None };
     assert_eq!(world.receipt("acme", &receipt).await, Some(forgotten));
     assert_eq!(world.receipt("zeta", &receipt).await, None);
 }

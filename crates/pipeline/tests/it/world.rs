@@ -37,7 +37,7 @@ pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000
 
 pub(crate) struct World {
     log: MemoryLog,
-    stored: Arc<MemoryLedger>,
+    pub(crate) stored: Arc<MemoryLedger>,
     pub(crate) store: Arc<MemoryCatalog>,
     limits: Limits,
     pub(crate) journal: Arc<GatedJournal>,

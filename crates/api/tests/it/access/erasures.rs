@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::cast::Cast;
+use super::cast::{Cast, send};
+use crate::harness::TestApi;
 
 async fn filled() -> Cast {
     let cast = Cast::new().await;
@@ -32,7 +33,11 @@ async fn an_owner_erases_a_customer_once_however_often_it_is_asked_for() {
     assert!(asked["requested_by"].as_str().unwrap().starts_with("user:"), "{asked}");
     assert!(!asked.to_string().contains("\"c\""), "it does not name whom it erased: {asked}");
     assert_eq!(ask("k", body.clone()).await.json(202)["id"], asked["id"]);
-    ask("k", json!({"kind": "customer", "id": "d", "block": true})).await.problem(409);
+    // Found in November 2026: this was a conflict, as if something had changed.
+    for other in [json!({"kind": "customer", "id": "d", "block": true}), json!({"kind": "workspace", "id": "a"})] {
+        let refused = ask("k", other).await.problem(422);
+        assert_eq!(refused["type"], "urn:nilometer:problem:idempotency-key-reused");
+    }
     let again = ask("other", body).await.json(202);
     assert_eq!((&again["gone"]["events"], again["id"] == asked["id"]), (&json!(0), false), "twice is nothing more");
 
@@ -80,6 +85,11 @@ async fn a_user_that_is_erased_is_taken_out_of_the_reference_table() {
     assert_eq!(read().await, json!({"u": {"plan": "a"}, "v": {"plan": "b"}}), "a customer is not a user");
     cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "user", "id": "u"})).await.json(202);
     assert_eq!(read().await, json!({"v": {"plan": "b"}}));
+    // Found in November 2026: the table took the time of the erasure, and refused what was loaded for an earlier one.
+    let table = cast.ask("member", "GET", "/reference/users", Value::Null).await.json(200);
+    assert_eq!(table["ts"], "2026-01-01T00:00:00Z", "{table}");
+    let later = json!({"ts": "2026-01-02T00:00:00Z", "user_metadata": {"v": {"plan": "c"}}});
+    cast.ask("admin", "PUT", "/reference/users", later).await.json(200);
 }
 
 #[tokio::test]
@@ -87,6 +97,10 @@ async fn what_cannot_be_erased_is_refused_with_the_field() {
     let cast = filled().await;
     for (body, field) in [
         (json!({"kind": "customers", "id": "c"}), "kind"),
+        // Found in November 2026: of a field that is missing the body was named.
+        (json!({"id": "c"}), "kind"),
+        (json!({"kind": "customer"}), "id"),
+        (json!({"kind": null, "id": "c"}), "kind"),
         (json!({"kind": "customer", "id": ""}), "id"),
         (json!({"kind": "customer", "id": "a\u{1}"}), "id"),
         (json!({"kind": "user", "id": "x".repeat(257)}), "id"),
@@ -116,6 +130,50 @@ async fn a_workspace_that_is_erased_is_served_no_more_and_its_id_is_never_given_
     let left = cast.ask("operator", "GET", "/v1/workspaces/a", Value::Null).await.json(200);
     assert_eq!((&left["status"], &left["name"]), (&json!("deleting"), &json!("a")));
     cast.ask("operator", "POST", "/v1/workspaces", json!({"id": "a"})).await.problem(409);
+}
+
+/// Found in November 2026: the operator gave an erased workspace back to its members, and wrote names and texts into it.
+#[tokio::test]
+async fn i5_nobody_changes_a_workspace_that_is_erased() {
+    let cast = filled().await;
+    let key = cast.ask("admin", "POST", "/v1/keys", json!({"name": "k", "scopes": ["read"]})).await.json(201);
+    let quota = json!({"customer": "c", "measure": "events", "period": "day", "limit": 5});
+    let quotas = "/v1/workspaces/a/quotas";
+    cast.ask("operator", "PUT", quotas, quota.clone()).await.json(200);
+    cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "workspace", "id": "a"})).await.json(202);
+    assert_eq!(cast.ask("operator", "GET", quotas, Value::Null).await.json(200)["data"], json!([]));
+    let key = format!("/v1/workspaces/a/keys/{}", key["id"].as_str().unwrap());
+    let one = format!("{quotas}?customer=c&measure=events&period=day");
+    for (method, path, body) in [
+        ("PATCH", "/v1/workspaces/a", json!({"status": "active"})),
+        ("PATCH", "/v1/workspaces/a", json!({"status": "deleting"})),
+        ("PATCH", "/v1/workspaces/a", json!({"name": "Ann"})),
+        ("PATCH", "/v1/workspaces/a", json!({"requests_per_sec": 5})),
+        ("PATCH", &key, json!({"requests_per_sec": 5})),
+        ("POST", "/v1/workspaces/a/keys", json!({"name": "Ann", "scopes": ["read"]})),
+        ("POST", "/v1/workspaces/a/members", json!({"email": "new@example.com", "role": "owner"})),
+        ("POST", "/v1/workspaces/a/members", json!({"email": "owner@example.com", "role": "owner"})),
+        ("PUT", quotas, quota),
+        ("DELETE", &one, Value::Null),
+    ] {
+        let refused = cast.ask("operator", method, path, body.clone()).await.problem(409);
+        assert!(refused["detail"].as_str().unwrap().contains("is erased"), "{method} {path} {body}: {refused}");
+    }
+    let left = cast.ask("operator", "GET", "/v1/workspaces/a", Value::Null).await.json(200);
+    assert_eq!((&left["status"], &left["name"]), (&json!("deleting"), &json!("a")));
+    // One that the operator alone has set so comes back.
+    cast.ask("operator", "PATCH", "/v1/workspaces/b", json!({"status": "deleting"})).await.json(200);
+    cast.ask("operator", "PATCH", "/v1/workspaces/b", json!({"status": "active"})).await.json(200);
+}
+
+/// Found in November 2026: in profile `dev` it shut the operator out, who has no key there.
+#[tokio::test]
+async fn the_workspace_of_requests_without_a_key_is_not_erased() {
+    let api = TestApi::start().await;
+    let ask = async |body: Value| send(&api, "", "POST", "/v1/erasures", &[], body).await;
+    let refused = ask(json!({"kind": "workspace", "id": "default"})).await.problem(409);
+    assert!(refused["detail"].as_str().unwrap().contains("without a key"), "{refused}");
+    ask(json!({"kind": "user", "id": "u"})).await.json(202);
 }
 
 #[tokio::test]

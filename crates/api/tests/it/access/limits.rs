@@ -5,13 +5,14 @@ use std::time::Duration;
 use access::signatures::{SigningSecret, sign};
 use domain::limits::Limits;
 use domain::rate::{Rate, ServerRates};
+use domain::tenant::Keyring;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::cast::{Cast, by, new_key, tenant};
-use crate::harness::{Reach, Reply};
+use crate::harness::{Reach, Reply, TestApi};
 use domain::access::rights::KeyScope;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -365,4 +366,19 @@ async fn i6_after_too_many_forged_signatures_an_address_is_refused_before_the_bo
     let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
     assert_eq!(cast.ask("key read", "GET", "/v1/events", Value::Null).await.status, 200, "keys from there are taken");
+}
+
+/// Found in November 2026: without a key in profile `dev`, the operator was counted by address and refused.
+#[tokio::test]
+async fn the_operator_without_a_key_is_not_counted() {
+    let rates = ServerRates { address_requests_per_min: rate(2), ..ServerRates::default() };
+    let keyring = Keyring::new().with_anonymous_default();
+    let api = TestApi::with_keys(Limits { rates, ..Limits::default() }, keyring).await;
+    for _ in 0..5 {
+        api.get("/v1/workspaces").await.json(200);
+    }
+    for (at, status) in [401, 401, 429].into_iter().enumerate() {
+        let unknown = api.send("GET", "/v1/workspaces", &[("authorization", "Bearer nobody")], "").await;
+        assert_eq!(unknown.status, status, "{at}: a wrong key is counted");
+    }
 }

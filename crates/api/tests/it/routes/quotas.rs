@@ -150,3 +150,13 @@ async fn the_quota_of_a_customer_who_is_erased_goes_and_what_the_workspace_has_u
     let erased: Vec<_> = entries.iter().rev().map(|entry| entry["erased_by"].is_u64()).collect();
     assert_eq!(erased, [true, false, false, false], "{log}");
 }
+
+/// Found in November 2026: such a quota was set, and no event can have its customer.
+#[tokio::test]
+async fn a_quota_is_of_no_customer_that_no_event_can_have() {
+    let api = api().await;
+    for customer in ["a\u{1}", "\n", "a\u{7f}"] {
+        let quota = json!({"customer": customer, "measure": "events", "period": "day", "limit": 5});
+        assert_eq!(put(&api, quota).await.problem(422)["field"], "customer", "{customer:?}");
+    }
+}

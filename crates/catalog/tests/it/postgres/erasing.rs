@@ -90,7 +90,7 @@ async fn an_erased_customer_is_in_no_table() -> Outcome {
     let with = |of: &TenantScope, customer| tables_with(&base, of.tenant().as_str(), customer);
     let all = ["audit_detail", "customer_profile", "quota"];
     assert_eq!(with(&acme, ERASED)?, all);
-    catalog.forget(&acme, &Subject::Customer(ERASED.to_owned()), &erasure(&acme)).await?;
+    catalog.forget(&acme, &Subject::Customer(ERASED.to_owned()), Some(&erasure(&acme))).await?;
     assert_eq!(with(&acme, ERASED)?, [""; 0]);
     assert_eq!(with(&acme, KEPT)?, all);
     assert_eq!(with(&other, ERASED)?, all, "I5: of one workspace alone");
@@ -109,7 +109,7 @@ async fn of_an_erased_workspace_its_row_and_its_bare_log_are_left() -> Outcome {
     let of_server = Cause::server().draft(None, Timestamp::MIN, WORKSPACE_ERASURE_ACTION, "workspace:acme");
     let server = RegisterCommit { audit: vec![of_server], ..RegisterCommit::default() };
     assert!(tables_with(&base, "", id)?.contains(&"tenant_settings".to_owned()));
-    catalog.forget(&acme, &Subject::Workspace, &erasure(&acme)).await?;
+    catalog.forget(&acme, &Subject::Workspace, Some(&erasure(&acme))).await?;
     catalog.commit(&server).await?;
     let of_other = |base: &Base| {
         base.sql(
@@ -144,11 +144,11 @@ async fn an_erasure_and_changes_of_the_same_customer_follow_each_other() -> Outc
         RegisterCommit { records: vec![Record::Customer(profile)], audit, ..RegisterCommit::default() }
     };
     let (first, next) = (commit(first), commit(next));
-    catalog.forget(&acme, &subject, &entry).await?;
+    catalog.forget(&acme, &subject, Some(&entry)).await?;
     for round in 0..40 {
         catalog.commit(&first).await?;
         let (forgotten, stored, settled) = tokio::join!(
-            catalog.forget(&acme, &subject, &entry),
+            catalog.forget(&acme, &subject, Some(&entry)),
             other.commit(&next),
             third.store_settings(&acme, &settings, &entry),
         );
@@ -201,7 +201,7 @@ async fn erased_bytes_go_from_the_tables_files_when_their_owner_writes_them_anew
     let base = Base::on(&server)?;
     let (catalog, scopes) = filled(&base).await?;
     for scope in &scopes {
-        catalog.forget(scope, &Subject::Customer(ERASED.to_owned()), &erasure(scope)).await?;
+        catalog.forget(scope, &Subject::Customer(ERASED.to_owned()), Some(&erasure(scope))).await?;
     }
     catalog.close().await?;
     let files = server.folder().join("data/base");

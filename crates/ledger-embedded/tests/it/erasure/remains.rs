@@ -152,6 +152,30 @@ async fn a_text_that_was_erased_is_in_no_page_of_the_manifest_and_not_in_its_log
     }
 }
 
+/// Found in November 2026: `verify` beside the background thread wrote older counts of an erasure over newer ones. Over
+/// a manifest that is SQLite, since that one lets the other caller go on while it commits.
+#[tokio::test]
+async fn i3_two_callers_of_the_erasing_at_once_keep_all_that_it_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteManifest::open(&folder.path().join("manifest.sqlite")).await.expect("a store");
+    let (dir, clock) = (folder.path().join("segments"), Arc::new(ManualClock::new(at(0))));
+    let ledger = EmbeddedLedger::open(Arc::new(DiskVfs), dir, Arc::new(store), clock, options()).await;
+    let ledger = ledger.expect("a ledger");
+    for n in 0..40_u64 {
+        let customer = if n % 2 == 0 { CUSTOMER } else { "other" };
+        let events = [event(&format!("{ID}-{n}"), 50).customer(customer).user(USER)];
+        assert!(ledger.apply(&[record(n + 1, &scope("a"), at(200), &events)]).await.failed.is_none());
+    }
+    let customer = Subject::Customer(CUSTOMER.to_owned());
+    ledger.erase(&scope("a"), &request(1, &customer, false)).await.expect("an erasure");
+    let both = tokio::join!(differences(&ledger), differences(&ledger));
+    assert_eq!(both, (Vec::new(), Vec::new()));
+    let told = ledger.erasures(&scope("a")).remove(0);
+    assert_eq!((told.gone.events, told.finished_at.is_some()), (20, true));
+    assert!(told.gone.segments > 1, "one after another: {told:?}");
+    assert_eq!(differences(&ledger).await, Vec::<String>::new(), "once more");
+}
+
 #[tokio::test]
 async fn dead_letters_of_the_subject_are_emptied_and_others_stay() {
     let folder = TestFolder::new();

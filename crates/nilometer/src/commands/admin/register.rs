@@ -27,6 +27,7 @@ use crate::assemble::{Engine, Running};
 use crate::cli::{CreateKeyArgs, LimitArg, ListArg, QuotaArgs, QuotaCommand, RegisterArgs, RegisterCommand};
 use crate::client::HttpClient;
 use crate::commands::destination::or_environment;
+use crate::commands::erasures;
 use crate::config::{CONFIG_VARIABLE, Config, ConfigError, data_folder};
 use crate::folder::{FolderError, IfCopy, MANIFEST_FILE};
 use crate::logging;
@@ -322,7 +323,7 @@ impl Register {
             pipeline: Arc::clone(&pipeline),
             reads,
             settings,
-            access,
+            access: Arc::clone(&access),
             erasures: engine.ledger.clone(),
             metrics,
             cache: config.cache,
@@ -330,6 +331,7 @@ impl Register {
             metrics_readers: MetricsReaders::Token(None),
             secret: &engine.ledger.identity().key,
         });
+        erasures::go_on(&engine, &access, &state).await?;
         let router = api::router(state, WebOptions::default());
         Ok(Self::Folder { engine: Box::new(engine), pipeline, router, token })
     }

@@ -159,16 +159,19 @@ fn empty_parts() -> Vec<u8> {
     frame(9, 0, 1, &[]).repeat(1_000)
 }
 
+/// Floods a server until it is cut off; whether it was.
+type Attack = fn(&Target) -> bool;
+
 /// Neither a processor nor memory is theirs for long, and others are served meanwhile.
 #[test]
 fn f34_floods_of_http_2_frames_are_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let (server, target) = Target::start(folder.path());
-    let flood = |what: &'static str, attack: fn(&Target) -> bool| {
+    let flood = |what: &'static str, attack: Attack| {
         let target = target.clone();
         (what, thread::spawn(move || attack(&target)))
     };
-    let kinds: [(&str, fn(&Target) -> bool); 3] = [
+    let kinds: [(&str, Attack); 3] = [
         ("rapid reset", rapid_reset),
         ("a long head", |target| endless_head(target, long_parts())),
         ("empty parts of a head", |target| endless_head(target, empty_parts())),

@@ -49,13 +49,18 @@ impl Register for MemoryCatalog {
         self.process.lock().poisoned.then(|| "an earlier write failed".to_owned())
     }
 
-    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: &AuditDraft) -> Result<(), PortError> {
+    async fn forget(
+        &self,
+        scope: &TenantScope,
+        subject: &Subject,
+        entry: Option<&AuditDraft>,
+    ) -> Result<(), PortError> {
         self.write(|disk| {
-            if !entry.is_of_erasure() {
+            if entry.is_some_and(|entry| !entry.is_of_erasure()) {
                 let context = "forget what was erased: the audit entry is not about an erasure";
                 return Err(PortError::new(ErrorKind::Unacceptable, context));
             }
-            disk.log_of(scope, entry)?;
+            entry.map(|entry| disk.log_of(scope, entry)).transpose()?;
             if let Subject::Customer(customer) = subject {
                 disk.records.forget_customer(scope.tenant(), customer);
                 let is_its = |key: &QuotaKey| key.customer.as_ref() == Some(customer);

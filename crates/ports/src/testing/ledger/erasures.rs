@@ -94,6 +94,10 @@ impl Erasures for MemoryLedger {
         whole.map(|(tenant, _, _)| tenant.clone()).collect()
     }
 
+    fn unfinished(&self) -> Vec<(TenantId, String, Subject)> {
+        Vec::new()
+    }
+
     fn generation(&self, scope: &TenantScope) -> u64 {
         self.erasures(scope).len() as u64
     }

@@ -298,12 +298,12 @@ async fn what_is_erased_goes_and_the_chain_holds(place: &impl Place<dyn WholeCat
         let target = target.to_owned();
         AuditDraft { target, after: Some(after.to_owned()), address: Some("::1".to_owned()), ..draft(of, 1) }
     };
-    let kept = [on("a", "customer:d", "{}"), on("a", "key:1", r#"{"c":"d"}"#)];
+    let kept = [on("a", "customer:d", "{}"), on("a", "key:1", r#"{"user":"d"}"#)];
     let gone = [on("a", "customer:c", "{}"), on("a", "GET /v1/events", r#"{"customer":"c"}"#)];
     let other = on("b", "customer:c", "{}");
     let audit = kept.iter().chain(&gone).chain([&other]).cloned().collect();
     store.commit(&logged(audit)).await?;
-    store.forget(&scope("a"), &Subject::Customer("c".to_owned()), &erasure("a")).await?;
+    store.forget(&scope("a"), &Subject::Customer("c".to_owned()), Some(&erasure("a"))).await?;
     drop(store);
     let store = place.open().await?;
     is_whole(&*store).await?;
@@ -323,21 +323,30 @@ async fn what_is_erased_goes_and_the_chain_holds(place: &impl Place<dyn WholeCat
     // What comes later is new, and goes with the next erasure alone; what is gone keeps what it was erased by.
     store.commit(&logged(vec![gone[0].clone()])).await?;
     assert_eq!(told(&*store, Some("a")).await?[5], (gone[0].clone(), None));
-    store.forget(&scope("a"), &Subject::User("d".to_owned()), &erasure("a")).await?;
+    store.forget(&scope("a"), &Subject::User("d".to_owned()), Some(&erasure("a"))).await?;
     is_whole(&*store).await?;
     let by: Vec<_> = told(&*store, Some("a")).await?.into_iter().map(|(_, by)| by).collect();
     assert_eq!(by, [None, Some(7), Some(5), Some(5), None, None, None]);
+    // Without an entry what has come since goes by the last erasure, and nothing is added.
+    store.commit(&logged(vec![gone[0].clone()])).await?;
+    store.forget(&scope("a"), &Subject::Customer("c".to_owned()), None).await?;
+    is_whole(&*store).await?;
+    let by: Vec<_> = told(&*store, Some("a")).await?.into_iter().map(|(_, by)| by).collect();
+    assert_eq!(by, [None, Some(7), Some(5), Some(5), None, Some(7), None, Some(7)]);
+    store.commit(&logged(vec![gone[0].clone()])).await?;
+    store.forget(&scope("b"), &Subject::Customer("c".to_owned()), None).await?;
+    assert_eq!(told(&*store, Some("b")).await?[0].1, None, "without an erasure details stay");
     let find = |target: &str| AuditFilter { target: Some(target.to_owned()), ..AuditFilter::default() };
     let seqs = |entries: Vec<AuditEntry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
-    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer:c"), 9).await?), [6]);
-    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer"), 9).await?), [6, 3, 1]);
-    store.forget(&scope("a"), &Subject::Workspace, &erasure("a")).await?;
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer:c"), 9).await?), [9]);
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer"), 9).await?), [9, 8, 6, 3, 1]);
+    store.forget(&scope("a"), &Subject::Workspace, Some(&erasure("a"))).await?;
     assert_eq!(told(&*store, Some("a")).await?[0].1, None, "of a whole workspace nothing goes yet");
     for wrong in [draft("a", 1), erasure("b"), of_server(1)] {
-        let refused = store.forget(&scope("a"), &Subject::User("d".to_owned()), &wrong).await;
+        let refused = store.forget(&scope("a"), &Subject::User("d".to_owned()), Some(&wrong)).await;
         assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::Unacceptable), "{wrong:?}");
     }
-    assert_eq!(told(&*store, Some("a")).await?.len(), 8);
+    assert_eq!(told(&*store, Some("a")).await?.len(), 10);
     Ok(())
 }
 
@@ -356,7 +365,7 @@ async fn of_a_workspace_that_is_erased_no_detail_is_left(
     store.commit(&logged(audit)).await?;
     store.forget_workspace(&scope("a")).await?;
     assert!(told(&*store, Some("a")).await?[0].1.is_none(), "without an erasure nothing is erased");
-    store.forget(&scope("a"), &Subject::Workspace, &erasure("a")).await?;
+    store.forget(&scope("a"), &Subject::Workspace, Some(&erasure("a"))).await?;
     let of_workspace = AuditDraft { action: WORKSPACE_ERASURE_ACTION.to_owned(), ..of_server(3) };
     store.commit(&logged(vec![draft("a", 3), full(of_workspace, "workspace:a")])).await?;
     for _ in 0..2 {

@@ -342,9 +342,9 @@ async fn a_profile_is_forgotten_and_may_come_again(place: &impl Place<dyn WholeC
     let all = [profile("a", "x", 1), profile("a", "y", 1), profile("b", "x", 1)];
     store.commit(&records(&all.clone().map(Record::Customer))).await?;
     let entry = AuditDraft { action: ERASURE_ACTION.to_owned(), ..draft("a", 1) };
-    store.forget(&scope("a"), &Subject::User("y".to_owned()), &entry).await?;
+    store.forget(&scope("a"), &Subject::User("y".to_owned()), Some(&entry)).await?;
     for _ in 0..2 {
-        store.forget(&scope("a"), &Subject::Customer("x".to_owned()), &entry).await?;
+        store.forget(&scope("a"), &Subject::Customer("x".to_owned()), Some(&entry)).await?;
     }
     let asked = ["x", "y"].map(str::to_owned);
     assert_eq!(store.customer_profiles(&scope("a"), &asked).await?, [all[1].clone()]);
