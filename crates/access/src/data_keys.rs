@@ -24,7 +24,7 @@ use domain::tenant::TenantId;
 use zeroize::Zeroizing;
 
 use crate::master_key::{Aes256GcmSiv, MasterKey, WrapError};
-use crate::text::{base64url, decimal, from_base64url_any};
+use crate::text::{decimal, from_base64url_any, push_base64url};
 
 /// What data keys are wrapped for.
 const PURPOSE: &str = "data key";
@@ -69,17 +69,20 @@ pub(crate) struct WorkspaceCipher {
 struct Version {
     /// What it was opened from.
     wrapped: Arc<[u8]>,
+    /// Its number as it stands before what it has encrypted.
+    name: String,
     cipher: Aes256GcmSiv,
     of_nonces: Zeroizing<[u8; 32]>,
     of_hashes: Zeroizing<[u8; 32]>,
 }
 
 impl Version {
-    fn new(wrapped: Arc<[u8]>, key: &[u8; DATA_KEY_BYTES]) -> Self {
+    fn new(number: u32, wrapped: Arc<[u8]>, key: &[u8; DATA_KEY_BYTES]) -> Self {
         let derive = |context: &str| Zeroizing::new(blake3::derive_key(context, key));
         let of_values = derive("nilometer access 2026 encryption of properties");
         Self {
             wrapped,
+            name: number.to_string(),
             cipher: Aes256GcmSiv::new(&(*of_values).into()),
             of_nonces: derive("nilometer access 2026 nonces of properties"),
             of_hashes: derive("nilometer access 2026 hashes of payloads"),
@@ -110,7 +113,8 @@ impl WorkspaceCipher {
             let known = known.and_then(|known| known.versions.get(&record.number)).filter(|known| is_of(record, known));
             let opened = match known {
                 Some(version) => Ok(Arc::clone(version)),
-                None => unwrap(master, record).map(|key| Arc::new(Version::new(Arc::clone(&record.wrapped), &key))),
+                None => unwrap(master, record)
+                    .map(|key| Arc::new(Version::new(record.number, Arc::clone(&record.wrapped), &key))),
             };
             cipher.encrypts = opened.is_ok();
             match opened {
@@ -144,7 +148,7 @@ impl WorkspaceCipher {
 }
 
 impl FieldCipher for WorkspaceCipher {
-    fn encrypt(&self, binding: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
+    fn encrypt(&self, binding: Binding<'_>, plain: &str, out: &mut String) -> Result<(), NoDataKey> {
         let (number, version) = self.versions.last_key_value().filter(|_| self.encrypts).ok_or(NoDataKey)?;
         // The length keeps what it is bound to apart from the value.
         let mut hashed = Vec::with_capacity(LENGTH_BYTES + 128 + plain.len());
@@ -161,7 +165,10 @@ impl FieldCipher for WorkspaceCipher {
         let (cipher, plain) = (&version.cipher, &mut sealed[NONCE_BYTES..]);
         let tag = cipher.encrypt_in_place_detached(&nonce.into(), &hashed[bound], plain).map_err(|_| NoDataKey)?;
         sealed.extend_from_slice(&tag);
-        Ok(format!("{number}.{}", base64url(&sealed)))
+        out.push_str(&version.name);
+        out.push('.');
+        push_base64url(&sealed, out);
+        Ok(())
     }
 
     fn decrypt(&self, binding: Binding<'_>, text: &str) -> Option<String> {
@@ -215,6 +222,12 @@ mod tests {
         cipher
     }
 
+    /// What `cipher` makes of a value.
+    fn encrypted(cipher: &WorkspaceCipher, binding: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
+        let mut text = String::new();
+        cipher.encrypt(binding, plain, &mut text).map(|()| text)
+    }
+
     fn event<'a>(id: &'a str, location: &'a [u8]) -> Binding<'a> {
         Binding::Event(EventId { scheme: IdScheme::Native, text: id }, location)
     }
@@ -223,10 +236,10 @@ mod tests {
     fn old_versions_stay_readable_and_the_newest_encrypts() {
         let (first, second) = (record("a", 1, 7), record("a", 2, 8));
         let before = cipher("a", std::slice::from_ref(&first));
-        let text = before.encrypt(Binding::Path("p"), "\"x\"").unwrap();
+        let text = encrypted(&before, Binding::Path("p"), "\"x\"").unwrap();
         let after = cipher("a", &[first.clone(), second.clone()]);
         assert_eq!(after.decrypt(Binding::Path("p"), &text).as_deref(), Some("\"x\""));
-        let newer = after.encrypt(Binding::Path("p"), "\"x\"").unwrap();
+        let newer = encrypted(&after, Binding::Path("p"), "\"x\"").unwrap();
         assert!(text.starts_with("1.") && newer.starts_with("2."), "{newer}");
         assert_eq!(before.decrypt(Binding::Path("p"), &newer), None);
         assert_eq!(before.keyed(5), after.keyed(5), "a retry after a rotation is still one");
@@ -234,7 +247,7 @@ mod tests {
         let destroyed = DataKeyRecord { destroyed: Some(Timestamp::MIN), wrapped: Vec::new().into(), ..first };
         let without = cipher("a", &[destroyed]);
         assert_eq!(without.decrypt(Binding::Path("p"), &text), None);
-        assert_eq!(without.encrypt(Binding::Path("p"), "1"), Err(NoDataKey));
+        assert_eq!(encrypted(&without, Binding::Path("p"), "1"), Err(NoDataKey));
     }
 
     #[test]
@@ -243,14 +256,14 @@ mod tests {
         let keys = [record("a", 1, 7), record("a", 2, 8)];
         let (cipher, failed) = WorkspaceCipher::open(&other, &workspace("a"), keys.iter(), None);
         assert_eq!(failed, [(1, WrapError::Sealed), (2, WrapError::Sealed)]);
-        assert_eq!(cipher.encrypt(Binding::Path("p"), "1"), Err(NoDataKey));
+        assert_eq!(encrypted(&cipher, Binding::Path("p"), "1"), Err(NoDataKey));
         // The newest is one that was moved here from another row: the older one is not used in its place.
         let moved = DataKeyRecord { number: 2, ..record("a", 3, 8) };
         let keys = [record("a", 1, 7), moved];
         let (cipher, failed) =
             WorkspaceCipher::open(&MasterKey::parse(MASTER).unwrap(), &workspace("a"), keys.iter(), None);
         assert_eq!(failed, [(2, WrapError::Sealed)]);
-        assert_eq!(cipher.encrypt(Binding::Path("p"), "1"), Err(NoDataKey));
+        assert_eq!(encrypted(&cipher, Binding::Path("p"), "1"), Err(NoDataKey));
     }
 
     /// All versions were opened again at each change, of which a workspace has many in its life.
@@ -262,15 +275,15 @@ mod tests {
         let more = [keys[0].clone(), keys[1].clone(), record("a", 3, 9)];
         let (after, failed) = WorkspaceCipher::open(&other, &workspace("a"), more.iter(), Some(&known));
         assert_eq!(failed, [(3, WrapError::Sealed)], "the first two need no master key any more");
-        let text = known.encrypt(Binding::Path("p"), "1").unwrap();
+        let text = encrypted(&known, Binding::Path("p"), "1").unwrap();
         assert_eq!(after.decrypt(Binding::Path("p"), &text).as_deref(), Some("1"));
         assert_eq!(known.keyed(5), after.keyed(5));
-        assert_eq!(after.encrypt(Binding::Path("p"), "1"), Err(NoDataKey), "the newest does not open");
+        assert_eq!(encrypted(&after, Binding::Path("p"), "1"), Err(NoDataKey), "the newest does not open");
         // The same number with another key in it is another version.
         let replaced = [record("a", 1, 9), record("a", 2, 8)];
         let (after, failed) = WorkspaceCipher::open(&other, &workspace("a"), replaced.iter(), Some(&known));
         assert_eq!(failed, [(1, WrapError::Sealed)]);
-        assert!(after.encrypt(Binding::Path("p"), "1").is_ok());
+        assert!(encrypted(&after, Binding::Path("p"), "1").is_ok());
         let (_, failed) = WorkspaceCipher::open(&other, &workspace("b"), keys.iter(), Some(&known));
         assert_eq!(failed.len(), 2, "I5: what is open of another workspace");
     }
@@ -279,8 +292,8 @@ mod tests {
     #[test]
     fn what_was_written_once_still_opens() {
         let cipher = cipher("a", &[record("a", 1, 7)]);
-        assert_eq!(cipher.encrypt(event("e", b".x"), "\"secret\"").unwrap(), BOUND);
-        assert_eq!(cipher.encrypt(Binding::Path("x"), "\"secret\"").unwrap(), DETERMINISTIC);
+        assert_eq!(encrypted(&cipher, event("e", b".x"), "\"secret\"").unwrap(), BOUND);
+        assert_eq!(encrypted(&cipher, Binding::Path("x"), "\"secret\"").unwrap(), DETERMINISTIC);
         assert_eq!(cipher.decrypt(event("e", b".x"), BOUND).as_deref(), Some("\"secret\""));
         assert_eq!(cipher.keyed(1), KEYED);
     }
@@ -298,13 +311,13 @@ mod tests {
         ) {
             let (one, two) = (cipher("a", &[record("a", 1, 7)]), cipher("a", &[record("a", 1, 7)]));
             let binding = event(&id, location.as_bytes());
-            let text = one.encrypt(binding, &plain).unwrap();
-            prop_assert_eq!(&text, &two.encrypt(binding, &plain).unwrap());
+            let text = encrypted(&one, binding, &plain).unwrap();
+            prop_assert_eq!(&text, &encrypted(&two, binding, &plain).unwrap());
             prop_assert_eq!(two.decrypt(binding, &text), Some(plain.clone()));
             let other = event(&other_id, other_location.as_bytes());
             if other != binding {
                 prop_assert_eq!(one.decrypt(other, &text), None);
-                prop_assert_ne!(one.encrypt(other, &plain).unwrap(), text.clone());
+                prop_assert_ne!(encrypted(&one, other, &plain).unwrap(), text.clone());
             }
             prop_assert_eq!(one.decrypt(Binding::Path(&id), &text), None);
             prop_assert_eq!(cipher("b", &[record("b", 1, 7)]).decrypt(binding, &text), None);
@@ -315,7 +328,7 @@ mod tests {
         #[test]
         fn what_is_cut_or_changed_fails(plain in "\\PC{0,20}", at in any::<prop::sample::Index>()) {
             let cipher = cipher("a", &[record("a", 1, 7)]);
-            let text = cipher.encrypt(Binding::Path("p"), &plain).unwrap();
+            let text = encrypted(&cipher, Binding::Path("p"), &plain).unwrap();
             let at = at.index(text.len());
             prop_assert_eq!(cipher.decrypt(Binding::Path("p"), &text[..at]), None);
             let mut bytes = text.clone().into_bytes();

@@ -8,6 +8,11 @@ pub(crate) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Appends such a text.
+pub(crate) fn push_base64url(bytes: &[u8], text: &mut String) {
+    URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
 /// The bytes of such a text, if it is the text of exactly `N`.
 pub(crate) fn from_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];

@@ -46,11 +46,12 @@ pub enum Binding<'a> {
 
 /// The cipher of one workspace, with all versions of its key.
 pub trait FieldCipher: Send + Sync + fmt::Debug {
-    /// Encrypts a value, always to the same text under one version of the key. It holds nothing that JSON escapes.
+    /// Encrypts a value and appends the text to `out`, always the same under one version of the key. It holds nothing that
+    /// JSON escapes.
     ///
     /// # Errors
     /// [`NoDataKey`] when the workspace has no key any more.
-    fn encrypt(&self, binding: Binding<'_>, plain: &str) -> Result<String, NoDataKey>;
+    fn encrypt(&self, binding: Binding<'_>, plain: &str, out: &mut String) -> Result<(), NoDataKey>;
 
     /// The value that [`FieldCipher::encrypt`] made `text` of for this binding, under whichever version of the key;
     /// `None` for any other text.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
@@ -55,8 +56,11 @@ impl Core {
                     _ => return Ok(()),
                 },
             };
-            self.merge(parts).await?;
-            if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+            match self.merge(parts).await {
+                Err(why) if why.kind() == ErrorKind::TimedOut => return Ok(()),
+                merged => merged?,
+            }
+            if self.stopping.load(Ordering::Acquire) {
                 return Ok(());
             }
         }
@@ -65,7 +69,8 @@ impl Core {
     async fn merge(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
         self.has_space_for(parts)?;
         let floors = Arc::clone(&self.state.read().floors);
-        let meta = write_merged(&self.dir, parts, &floors).inspect_err(|_| self.delete_unfinished(parts))?;
+        let meta = write_merged(self, parts, &floors).inspect_err(|_| self.delete_unfinished(parts))?;
+        self.merge_gave_way.store(false, Ordering::Release);
         let removed: Vec<_> = parts.iter().map(|part| part.meta().id.clone()).collect();
         let commit = Commit { add: vec![meta.clone()], remove: removed.clone(), ..Commit::default() };
         fail::fail_point!("merge::before_commit");
@@ -81,6 +86,17 @@ impl Core {
         }
         self.delete(parts.iter().flat_map(|part| &part.meta().files));
         Ok(())
+    }
+
+    /// Lets a merge end for an erasure that waits for it, which is quicker. The next one goes on to its end.
+    ///
+    /// # Errors
+    /// `TimedOut` when it is to end.
+    fn check_merge(&self) -> Result<(), PortError> {
+        if !self.state.read().erasures.is_pending() || self.merge_gave_way.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        Err(PortError::new(ErrorKind::TimedOut, "merge segments: an erasure comes first"))
     }
 
     /// A merge needs as much space as its parts until they are deleted, and must leave the flush its own.
@@ -135,18 +151,18 @@ fn fitting(group: &[Arc<Segment>], rows_max: u64) -> usize {
         .count()
 }
 
-fn write_merged(dir: &SegmentDir, parts: &[Arc<Segment>], floors: &Floors) -> Result<SegmentMeta, PortError> {
+fn write_merged(core: &Core, parts: &[Arc<Segment>], floors: &Floors) -> Result<SegmentMeta, PortError> {
     let missing = || PortError::new(ErrorKind::Conflict, "merge no segments");
     let (first, last) = parts.first().zip(parts.last()).ok_or_else(missing)?;
     let (first_seq, last_seq, level) = (first.meta().first_seq, last.meta().last_seq, first.meta().level + 1);
     let id = merged_id(parts).ok_or_else(missing)?;
     let mut files = Vec::new();
     if parts.iter().all(|part| part.events().is_some()) {
-        files.extend(merge_events(dir, &id, parts, floors)?);
+        files.extend(merge_events(core, &id, parts, floors)?);
     }
-    files.push(merge_sums(dir, &id, parts)?);
-    files.push(merge_ids(dir, &id, parts)?);
-    files.extend(merge_residuals(dir, &id, parts)?);
+    files.push(merge_sums(core, &id, parts)?);
+    files.push(merge_ids(&core.dir, &id, parts)?);
+    files.extend(merge_residuals(&core.dir, &id, parts)?);
     let time_min = parts.iter().map(|part| part.meta().time_min).min().ok_or_else(missing)?;
     let time_max = parts.iter().map(|part| part.meta().time_max).max().ok_or_else(missing)?;
     Ok(SegmentMeta { id, level, first_seq, last_seq, time_min, time_max, files })
@@ -158,17 +174,12 @@ fn merged_id(parts: &[Arc<Segment>]) -> Option<String> {
 }
 
 /// Leaves out what lies before the floors of tenants; nothing when that is all.
-fn merge_events(
-    dir: &SegmentDir,
-    id: &str,
-    parts: &[Arc<Segment>],
-    floors: &Floors,
-) -> Result<Option<FileMeta>, PortError> {
+fn merge_events(core: &Core, id: &str, parts: &[Arc<Segment>], floors: &Floors) -> Result<Option<FileMeta>, PortError> {
     let unreadable = |why: ParquetError| corrupt(id, why);
     let files = parts.iter().filter_map(|part| part.events()).map(|file| file.scan(&events::COLUMNS));
     let files = files.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     let mut merge = Merge::<EventKeys>::open(files).map_err(unreadable)?;
-    let mut writer = RowWriter::create(dir, id, FileKind::Events, events::schema(), events::properties())?;
+    let mut writer = RowWriter::create(&core.dir, id, FileKind::Events, events::schema(), events::properties())?;
     let mut pending = PendingRows::default();
     let floors = MergeFloors::of(floors);
     while let Some(run) = merge.next_run().map_err(unreadable)? {
@@ -176,6 +187,7 @@ fn merge_events(
             pending.push(kept);
         }
         if pending.is_full() {
+            core.check_merge()?;
             writer.write(&pending.take())?;
         }
     }
@@ -186,7 +198,10 @@ fn merge_events(
     if written.rows > 0 {
         return Ok(Some(written));
     }
-    dir.vfs.remove(&dir.path.join(&written.name)).map_err(|why| io_error(format!("delete {}", written.name), why))?;
+    core.dir
+        .vfs
+        .remove(&core.dir.path.join(&written.name))
+        .map_err(|why| io_error(format!("delete {}", written.name), why))?;
     Ok(None)
 }
 
@@ -240,7 +255,7 @@ impl PendingRows {
         self.rows.len() >= BATCH_ROWS || self.batches.len() >= BATCHES_HELD || self.bytes >= BATCH_BYTES
     }
 
-    pub(crate) fn push(&mut self, run: Run<EventKeys>) {
+    pub(crate) fn push<R>(&mut self, run: Run<R>) {
         let same = |batch: &RecordBatch| Arc::ptr_eq(batch.column(0), run.batch.column(0));
         let at = self.batches.iter().rposition(same).unwrap_or_else(|| {
             self.bytes += run.batch.get_array_memory_size();
@@ -259,9 +274,9 @@ impl PendingRows {
     }
 }
 
-fn merge_sums(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {
+fn merge_sums(core: &Core, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {
     let unreadable = |why: ParquetError| corrupt(id, why);
-    let mut writer = RowWriter::create(dir, id, FileKind::Windows, sums::schema(), sums::properties())?;
+    let mut writer = RowWriter::create(&core.dir, id, FileKind::Windows, sums::schema(), sums::properties())?;
     let mut rows = SumBuilder::default();
     let mut stream = SumStream::open(parts, None).map_err(unreadable)?;
     while let Some(part) = stream.next_part().map_err(unreadable)? {
@@ -270,6 +285,7 @@ fn merge_sums(dir: &SegmentDir, id: &str, parts: &[Arc<Segment>]) -> Result<File
             SumPart::Sum(sum) => rows.push_partial(&sum.key(), &sum.partial),
         }
         if rows.rows() == BATCH_ROWS {
+            core.check_merge()?;
             writer.write(&rows.finish())?;
         }
     }

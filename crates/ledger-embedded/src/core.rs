@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) query_runtime: QueryRuntime,
     pub(crate) wake_flush: Notify,
     pub(crate) wake_merge: Notify,
+    /// Whether the last merge ended early for an erasure.
+    pub(crate) merge_gave_way: AtomicBool,
     pub(crate) room: Notify,
     /// Whether the last flush found no room on the disk.
     pub(crate) disk_full: AtomicBool,

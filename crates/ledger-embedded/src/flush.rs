@@ -30,7 +30,7 @@ use crate::received::received_in;
 use crate::segment::events::{self, EventBuilder};
 use crate::segment::grain::Grain;
 use crate::segment::sums::{self, SumBuilder, SumKey};
-use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
+use crate::segment::{SegmentDir, SegmentFile, encode_error, io_error, segment_id};
 
 /// Rows built in memory before they are encoded.
 const BATCH_ROWS: usize = 8_192;
@@ -389,17 +389,5 @@ impl RowWriter {
         let mut file = self.writer.into_inner().map_err(|why| encode_error(&self.id, why))?;
         file.flush().map_err(|why| io_error(format!("write {}", self.id), why))?;
         file.finish(self.rows)
-    }
-}
-
-/// The Parquet writer wraps the disk's error; a full disk must be told apart.
-fn encode_error(id: &str, why: parquet::errors::ParquetError) -> PortError {
-    let context = format!("write segment {id}");
-    match why {
-        parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
-            Ok(cause) => io_error(context, *cause),
-            Err(cause) => PortError::new(ErrorKind::Unavailable, context).because(cause),
-        },
-        why => PortError::new(ErrorKind::Unavailable, context).because(why),
     }
 }

@@ -116,6 +116,7 @@ impl EmbeddedLedger {
             sighting_reads: SightingReads::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),
+            merge_gave_way: AtomicBool::new(false),
             room: Notify::new(),
             disk_full: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

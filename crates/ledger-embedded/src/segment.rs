@@ -6,6 +6,7 @@ pub(crate) mod columns;
 pub(crate) mod events;
 mod file;
 pub(crate) mod grain;
+mod group_writer;
 mod lacking;
 mod layout;
 pub(crate) mod residuals;
@@ -24,8 +25,10 @@ use vfs::Vfs;
 
 pub(crate) use blob::slices as blob_slices;
 pub(crate) use file::{
-    Batches, Chunks, KeyRange, Morsel, Pages, ParquetFile, RowId, SegmentFile, ViewBatches, corrupt, io_error,
+    Batches, Chunks, KeyRange, Morsel, Pages, ParquetFile, RowId, SegmentFile, ViewBatches, corrupt, encode_error,
+    io_error,
 };
+pub(crate) use group_writer::GroupWriter;
 
 use crate::dedup::IdRun;
 

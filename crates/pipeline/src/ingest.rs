@@ -188,7 +188,6 @@ impl Ingest {
                     strict: request.strict,
                     project: request.project.as_ref(),
                     encryption: encryption.as_ref(),
-                    bytes: body.len(),
                 };
                 let verdicts = self.verdicts_again(scope, &parsed, &earlier, sent).await?;
                 return Ok(Judged::Again(verdicts, Durable::of_counted(&earlier.sighting)));

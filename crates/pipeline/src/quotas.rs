@@ -59,6 +59,8 @@ pub struct Quotas {
     /// All that were ever set.
     stored: RwLock<BTreeMap<(TenantId, QuotaKey), VersionedQuota>>,
     calendars: RwLock<HashMap<TenantId, Arc<QuotaCalendar>>>,
+    /// That of all others: one and the same, so that the periods of it are remembered.
+    usual_calendar: Arc<QuotaCalendar>,
     workspaces: RwLock<HashMap<TenantId, Arc<Workspace>>>,
     /// Held while a quota is changed.
     changing: tokio::sync::Mutex<()>,
@@ -75,9 +77,9 @@ struct Applied {
 
 impl Quotas {
     pub(crate) fn new(catalog: Arc<dyn Catalog>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
-        let (stored, calendars, workspaces) = Default::default();
+        let (stored, calendars, usual_calendar, workspaces) = Default::default();
         let (changing, applied) = Default::default();
-        Self { catalog, ledger, clock, stored, calendars, workspaces, changing, applied }
+        Self { catalog, ledger, clock, stored, calendars, usual_calendar, workspaces, changing, applied }
     }
 
     /// Reads what the catalog holds; before requests are taken.
@@ -172,7 +174,7 @@ impl Quotas {
     /// these. Again without effect. Not to be dropped half way.
     ///
     /// # Errors
-    /// As [`Catalog::quotas`]; those from before hold then.
+    /// As [`Catalog::quotas`], or `Overloaded` when what is on its way takes too long; those from before hold then.
     pub async fn take_stored(&self, scope: &TenantScope) -> Result<(), PortError> {
         let is_its = |(tenant, _): &(TenantId, QuotaKey)| tenant == scope.tenant();
         // Held over both: what is set meanwhile is in the catalog and here, or in neither yet.
@@ -191,8 +193,8 @@ impl Quotas {
             return Ok(());
         }
         let workspace = self.workspace(scope.tenant());
-        // Whoever is on the way for too long has reserved of a quota that is gone, and gives it back to nobody.
-        let _alone = self.alone(&workspace).await.ok();
+        // Whoever is on the way to the journal has been held to those from before.
+        let _alone = self.alone(&workspace).await?;
         {
             let mut stored = self.stored.write();
             stored.retain(|key, _| !is_its(key));
@@ -344,7 +346,7 @@ impl Quotas {
 
     /// The periods of a workspace.
     fn calendar(&self, tenant: &TenantId) -> Arc<QuotaCalendar> {
-        self.calendars.read().get(tenant).cloned().unwrap_or_default()
+        Arc::clone(self.calendars.read().get(tenant).unwrap_or(&self.usual_calendar))
     }
 
     /// The periods that are under way when the zone becomes `zone` at `at`, and those from then on, which

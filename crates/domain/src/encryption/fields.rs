@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::walk::{Place, Step, rewrite};
-use super::{Binding, EncryptedPaths, FieldCipher, HIDDEN, Lens, MARK, NoDataKey, UNREADABLE};
+use super::{Binding, EncryptedPaths, FieldCipher, HIDDEN, Lens, MARK_IN_JSON, NoDataKey, UNREADABLE};
 use crate::event::EventId;
 use crate::limits::ENCRYPTED_VALUES_MAX;
+
+/// About how much longer an encrypted value is than a third more than the value: mark, version, nonce and tag.
+const SEALED_BYTES_MORE: usize = 64;
 
 /// What a workspace encrypts, and with what.
 #[derive(Debug, Clone)]
@@ -112,12 +115,15 @@ impl FieldEncryption {
             return Err(SealError::Placeholder(place.path.to_owned()));
         }
         let (mode, binding) = if is_deterministic {
-            ('d', Binding::Path(place.path))
+            ("d.", Binding::Path(place.path))
         } else {
-            ('b', Binding::Event(event, place.location))
+            ("b.", Binding::Event(event, place.location))
         };
-        let sealed = self.cipher.encrypt(binding, value)?;
-        Ok(Some(format!("\"{MARK}{mode}.{sealed}\"")))
+        let mut sealed = String::with_capacity(SEALED_BYTES_MORE + value.len() / 3 * 4);
+        [MARK_IN_JSON, mode].into_iter().for_each(|part| sealed.push_str(part));
+        self.cipher.encrypt(binding, value, &mut sealed)?;
+        sealed.push('"');
+        Ok(Some(sealed))
     }
 
     /// What is to be done with a value at `path`; nothing when no path leads there.

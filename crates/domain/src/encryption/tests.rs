@@ -19,9 +19,10 @@ fn checksum(binding: Binding<'_>, plain: &str) -> String {
 }
 
 impl FieldCipher for Transparent {
-    fn encrypt(&self, binding: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
-        let hex: String = plain.bytes().map(|byte| format!("{byte:02x}")).collect();
-        Ok(format!("{}{hex}", checksum(binding, plain)))
+    fn encrypt(&self, binding: Binding<'_>, plain: &str, out: &mut String) -> Result<(), NoDataKey> {
+        out.push_str(&checksum(binding, plain));
+        out.extend(plain.bytes().map(|byte| format!("{byte:02x}")));
+        Ok(())
     }
 
     fn decrypt(&self, binding: Binding<'_>, text: &str) -> Option<String> {
@@ -209,9 +210,9 @@ impl Counting {
 }
 
 impl FieldCipher for Counting {
-    fn encrypt(&self, binding: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
+    fn encrypt(&self, binding: Binding<'_>, plain: &str, out: &mut String) -> Result<(), NoDataKey> {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Transparent.encrypt(binding, plain)
+        Transparent.encrypt(binding, plain, out)
     }
 
     fn decrypt(&self, binding: Binding<'_>, text: &str) -> Option<String> {

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::Totals;
 use domain::event::Usage;
@@ -14,9 +15,9 @@ use domain::time::Timestamp;
 use domain::window::WindowRule;
 use hashbrown::{HashMap, HashSet};
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use ports::PortError;
 use ports::active_users::VersionedZone;
 use ports::manifest::{Activity, FileKind, FileMeta, SegmentMeta};
+use ports::{ErrorKind, PortError};
 
 use super::targets::Targets;
 use crate::activity::Recount;
@@ -25,13 +26,13 @@ use crate::core::Core;
 use crate::dedup::{FirstSeen, IdRecord, IdRunWriter};
 use crate::flush::RowWriter;
 use crate::memtable::SumNumbers;
-use crate::merge::{Merge, Run, SumPart, SumStream};
+use crate::merge::{Merge, Run};
 use crate::segment::columns::{Columns, count_at, text_at, time_at, user_at};
 use crate::segment::events::{self, CACHE_READ, CACHE_WRITE, EventKeys, REASONING, USER_NUMBER, WATERMARK};
 use crate::segment::residuals::{self, Cell, Cells, ERASED, ResidualBuilder, ResidualRows};
 use crate::segment::sorted::SortedRows;
-use crate::segment::sums::{self, SumBuilder};
-use crate::segment::{Segment, corrupt, file_name, io_error, rewritten_id};
+use crate::segment::sums::{self, SumBuilder, SumRows};
+use crate::segment::{GroupWriter, Segment, corrupt, file_name, io_error, rewritten_id};
 use crate::state::zone_of;
 
 /// Rows built in memory before they are encoded.
@@ -122,22 +123,31 @@ impl Rewrite<'_> {
     /// Events that stay; what goes is noted.
     fn events(&self, gone: &mut Gone, zones: &HashMap<TenantId, VersionedZone>) -> Result<FileMeta, PortError> {
         let unreadable = |why: ParquetError| corrupt(&self.segment.meta().id, why);
-        let files = self.segment.events().map(|file| file.scan(&events::COLUMNS));
-        let files = files.into_iter().collect::<ParquetResult<Vec<_>>>().map_err(unreadable)?;
-        let mut merge = Merge::<EventKeys>::open(files).map_err(unreadable)?;
         let (schema, properties) = (events::schema(), events::properties());
-        let mut writer = RowWriter::create(&self.core.dir, self.id, FileKind::Events, schema, properties)?;
-        let mut pending = PendingRows::default();
-        while let Some(run) = merge.next_run().map_err(unreadable)? {
-            for kept in self.kept_of(&run, gone, zones).map_err(unreadable)? {
-                pending.push(kept);
+        let dir = &self.core.dir;
+        let mut writer = GroupWriter::create(dir, self.id, FileKind::Events, Arc::clone(&schema), properties)?;
+        for (file, group) in
+            self.segment.events().into_iter().flat_map(|file| (0..file.groups()).map(move |at| (file, at)))
+        {
+            if !self.targets.touch_events(file, group).map_err(unreadable)?
+                && let Some(encoded) = file.encoded_group(group, &schema)
+            {
+                writer.copy(encoded)?;
+                continue;
             }
-            if pending.is_full() {
-                writer.write(&pending.take())?;
+            let rows = file.scan_group(group, &events::COLUMNS).map_err(unreadable)?;
+            let mut rows = Merge::<EventKeys>::open([rows]).map_err(unreadable)?;
+            let mut pending = PendingRows::default();
+            while let Some(run) = rows.next_run().map_err(unreadable)? {
+                self.kept_of(&run, gone, zones).map_err(unreadable)?.into_iter().for_each(|kept| pending.push(kept));
+                if pending.is_full() {
+                    writer.write(&built(self.id, pending.take())?)?;
+                }
             }
-        }
-        if !pending.is_empty() {
-            writer.write(&pending.take())?;
+            if !pending.is_empty() {
+                writer.write(&built(self.id, pending.take())?)?;
+            }
+            writer.end_group()?;
         }
         writer.finish()
     }
@@ -210,24 +220,35 @@ impl Rewrite<'_> {
     fn sums(&self) -> Result<FileMeta, PortError> {
         let unreadable = |why: ParquetError| corrupt(&self.segment.meta().id, why);
         let (schema, properties) = (sums::schema(), sums::properties());
-        let mut writer = RowWriter::create(&self.core.dir, self.id, FileKind::Windows, schema, properties)?;
-        let mut rows = SumBuilder::default();
-        let mut stream = SumStream::of_one(self.segment).map_err(unreadable)?;
-        while let Some(part) = stream.next_part().map_err(unreadable)? {
-            let key = part.key();
-            if self.targets.of(key.tenant).is_some_and(|tenant| tenant.of_customer(key.customer).is_some()) {
+        let dir = &self.core.dir;
+        let mut writer = GroupWriter::create(dir, self.id, FileKind::Windows, Arc::clone(&schema), properties)?;
+        let file = self.segment.sums();
+        for group in 0..file.groups() {
+            if !self.targets.touch_sums(file, group)
+                && let Some(encoded) = file.encoded_group(group, &schema)
+            {
+                writer.copy(encoded)?;
                 continue;
             }
-            match &part {
-                SumPart::Row(from, row) => rows.copy(from, *row),
-                SumPart::Sum(sum) => rows.push_partial(&sum.key(), &sum.partial),
+            for batch in file.scan_group(group, &sums::COLUMNS).map_err(unreadable)? {
+                let kept = self.kept_sums(&batch.map_err(unreadable)?).map_err(unreadable)?;
+                writer.write(&built(self.id, kept)?)?;
             }
-            if rows.rows() == BATCH_ROWS {
-                writer.write(&rows.finish())?;
+            writer.end_group()?;
+        }
+        writer.finish()
+    }
+
+    /// The sums of a batch without those of customers that go.
+    fn kept_sums(&self, batch: &RecordBatch) -> ParquetResult<Result<RecordBatch, ArrowError>> {
+        let (from, mut kept) = (SumRows::of(batch)?, SumBuilder::default());
+        for row in 0..batch.num_rows() {
+            let key = from.key(row);
+            if self.targets.of(key.tenant).is_none_or(|tenant| tenant.of_customer(key.customer).is_none()) {
+                kept.copy(&from, row);
             }
         }
-        writer.write(&rows.finish())?;
-        writer.finish()
+        Ok(kept.finish())
     }
 
     /// All ids; those of events that go without position and payload, those of tenants that go whole not at all.
@@ -238,9 +259,9 @@ impl Rewrite<'_> {
         }
         let stays = |record: &IdRecord| !gone.records.contains(&record.seen.position.seq());
         let write = || -> std::io::Result<(_, u64)> {
-            let mut count = 0;
-            for record in run.scan() {
-                count += u64::from(stays(&record?));
+            let mut count = run.count();
+            for record in run.scan().take(if gone.records.is_empty() { 0 } else { usize::MAX }) {
+                count -= u64::from(!stays(&record?));
             }
             let file = self.core.dir.create(self.id, FileKind::Ids).map_err(std::io::Error::other)?;
             let mut writer = IdRunWriter::new(file, count, run.holds_former_ids())?;
@@ -298,6 +319,11 @@ impl Rewrite<'_> {
         writer.write(&rows.finish())?;
         writer.finish()
     }
+}
+
+/// Rows as they are to be written.
+fn built(id: &str, rows: Result<RecordBatch, ArrowError>) -> Result<RecordBatch, PortError> {
+    rows.map_err(|why| PortError::new(ErrorKind::Unavailable, format!("build rows of {id}")).because(why))
 }
 
 /// The sums of one event.

@@ -1,6 +1,7 @@
 //! What is to go from one segment: looked up by tenant, then by customer and user. A customer comes before a user,
 //! since of an event that both cover neither name may stay.
 
+use arrow::record_batch::RecordBatch;
 use domain::erasure::SubjectKind;
 use domain::position::Seq;
 use domain::time::TimeRange;
@@ -11,7 +12,7 @@ use ports::manifest::StoredErasure;
 
 use crate::segment::columns::{Columns, text_at};
 use crate::segment::grain::Grain;
-use crate::segment::{KeyRange, Segment, corrupt};
+use crate::segment::{KeyRange, ParquetFile, Segment, corrupt};
 
 /// What goes of one tenant, each with its place among the erasures.
 #[derive(Debug, Default)]
@@ -38,6 +39,30 @@ impl TenantTargets<'_> {
     pub(super) fn removing(&self, customer: &str, user: Option<&str>) -> Option<usize> {
         self.of_customer(customer).or_else(|| self.users.get(user?).copied())
     }
+}
+
+impl TenantTargets<'_> {
+    /// Whether `may_hold` anything of the customers that go, or of the whole tenant if that goes.
+    fn takes_customer_of(&self, tenant: &str, may_hold: impl Fn(&KeyRange<'_>) -> bool) -> bool {
+        let all = all_of(tenant);
+        let of_customer = |customer: &&str| may_hold(&KeyRange { customer: Some(*customer), ..all });
+        if self.whole.is_some() { may_hold(&all) } else { self.customers.keys().any(of_customer) }
+    }
+
+    /// Whether a batch of events with tenant and user has any of the users that go.
+    fn has_user_in(&self, tenant: &str, batch: &RecordBatch) -> ParquetResult<bool> {
+        let columns = Columns(batch);
+        let (tenants, users) = (columns.texts("tenant")?, columns.texts("user")?);
+        let is_user = |row: usize| {
+            text_at(users, row).is_some_and(|user| self.users.contains_key(user)) && tenants.value(row) == tenant
+        };
+        Ok((0..batch.num_rows()).any(is_user))
+    }
+}
+
+/// All rows of a tenant.
+const fn all_of(tenant: &str) -> KeyRange<'_> {
+    KeyRange { tenant, grain: None, customer: None, from_customer: None, range: TimeRange::ALL }
 }
 
 impl<'e> Targets<'e> {
@@ -75,6 +100,30 @@ impl<'e> Targets<'e> {
         self.by_tenant.values().any(|tenant| tenant.whole.is_some() || !tenant.customers.is_empty())
     }
 
+    /// Whether a row group of events holds any of it, or may.
+    pub(super) fn touch_events(&self, file: &ParquetFile, group: usize) -> ParquetResult<bool> {
+        for (tenant, targets) in &self.by_tenant {
+            if targets.takes_customer_of(tenant, |range| file.may_hold(group, range)) {
+                return Ok(true);
+            }
+            if targets.users.is_empty() || !file.may_hold(group, &all_of(tenant)) {
+                continue;
+            }
+            for batch in file.scan_group(group, &["tenant", "user"])? {
+                if targets.has_user_in(tenant, &batch?)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a row group of sums may hold any of it.
+    pub(super) fn touch_sums(&self, file: &ParquetFile, group: usize) -> bool {
+        let may_hold = |range: &KeyRange<'_>| file.may_hold(group, range);
+        self.by_tenant.iter().any(|(tenant, targets)| targets.takes_customer_of(tenant, may_hold))
+    }
+
     /// Whether a segment holds any of it.
     pub(super) fn touch(&self, segment: &Segment) -> Result<bool, PortError> {
         self.found_in(segment).map_err(|why| corrupt(&segment.meta().id, why))
@@ -82,7 +131,7 @@ impl<'e> Targets<'e> {
 
     fn found_in(&self, segment: &Segment) -> ParquetResult<bool> {
         for (tenant, targets) in &self.by_tenant {
-            let keys = KeyRange { tenant, grain: None, customer: None, from_customer: None, range: TimeRange::ALL };
+            let keys = all_of(tenant);
             let totals = KeyRange { grain: Some(Grain::Total), ..keys };
             let columns = ["tenant", "customer"];
             let is_customer =
@@ -105,14 +154,7 @@ impl<'e> Targets<'e> {
             }
             let Some(file) = segment.events().filter(|_| !targets.users.is_empty()) else { continue };
             for batch in file.select(&keys, &["tenant", "user"])? {
-                let batch = batch?;
-                let columns = Columns(&batch);
-                let (tenants, users) = (columns.texts("tenant")?, columns.texts("user")?);
-                let is_user = |row: usize| {
-                    text_at(users, row).is_some_and(|user| targets.users.contains_key(user))
-                        && tenants.value(row) == *tenant
-                };
-                if (0..batch.num_rows()).any(is_user) {
+                if targets.has_user_in(tenant, &batch?)? {
                     return Ok(true);
                 }
             }

@@ -78,12 +78,6 @@ impl SumStream {
         Ok(Self { merge, rows: None, grain, pending: None })
     }
 
-    /// Begins to read all rows of one segment.
-    pub(crate) fn of_one(segment: &Segment) -> Result<Self> {
-        let merge = Merge::open([segment.sums().scan(&COLUMNS)?])?;
-        Ok(Self { merge, rows: None, grain: None, pending: None })
-    }
-
     /// The next sum.
     pub(crate) fn next_sum(&mut self) -> Result<Option<Sum>> {
         self.next_part()?.map(SumPart::into_sum).transpose()

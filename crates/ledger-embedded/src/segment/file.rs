@@ -1,6 +1,7 @@
 //! Segment files: writing one with its hash, reading a Parquet one by pages. Reads go through the
 //! page index, so that one customer's rows cost a few pages, whatever the file's size.
 
+mod groups;
 mod pages;
 mod morsels;
 
@@ -29,6 +30,7 @@ use vfs::{Publisher, ReadFile, Vfs};
 use super::grain::Grain;
 use super::lacking::Lacking;
 use super::layout::KeyColumns;
+pub(crate) use groups::EncodedGroup;
 pub(crate) use pages::Pages;
 
 pub(crate) use morsels::{Morsel, ViewBatches};
@@ -200,8 +202,7 @@ impl ParquetFile {
 
     /// Batches of all rows, in order.
     pub(crate) fn scan(&self, columns: &[&str]) -> ParquetResult<Batches> {
-        let reader = Some(self.builder(columns).build()?);
-        Ok(Batches { reader, spans: VecDeque::new(), lacking: self.lacking.among(columns) })
+        Ok(Batches::whole(self.builder(columns).build()?, self.lacking.among(columns)))
     }
 
     fn builder(&self, columns: &[&str]) -> ParquetRecordBatchReaderBuilder<Chunks> {
@@ -248,6 +249,11 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
+    /// Batches of rows that nobody asks to locate.
+    fn whole(reader: ParquetRecordBatchReader, lacking: Lacking) -> Self {
+        Self { reader: Some(reader), spans: VecDeque::new(), lacking }
+    }
+
     /// Where the next `count` rows of a selection stand; asked once for each batch, in order.
     pub(crate) fn locate(&mut self, count: usize) -> Vec<RowId> {
         let mut ids = Vec::with_capacity(count);
@@ -398,6 +404,18 @@ pub(crate) fn io_error(context: String, why: io::Error) -> PortError {
         _ => ErrorKind::Unavailable,
     };
     PortError::new(kind, context).because(why)
+}
+
+/// The Parquet writer wraps the disk's error; a full disk must be told apart.
+pub(crate) fn encode_error(id: &str, why: ParquetError) -> PortError {
+    let context = format!("write segment {id}");
+    match why {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(cause) => io_error(context, *cause),
+            Err(cause) => PortError::new(ErrorKind::Unavailable, context).because(cause),
+        },
+        why => PortError::new(ErrorKind::Unavailable, context).because(why),
+    }
 }
 
 /// Stored bytes that cannot be read as what they are.

@@ -45,8 +45,6 @@ pub(super) struct SentBy<'r> {
     pub(super) project: Option<&'r Arc<str>>,
     /// What the tenant has encrypted.
     pub(super) encryption: Option<&'r Arc<FieldEncryption>>,
-    /// Length of the decoded body.
-    pub(super) bytes: usize,
 }
 
 /// What became of the events of one request. Only the pipeline makes one: `accepted` above zero

@@ -3,7 +3,7 @@
 use domain::admit::{Admission, AdmissionContext};
 use wire::Item;
 
-use super::encrypting::{Growth, apart};
+use super::encrypting::Growth;
 use super::judge::{CheckedEvent, check};
 use super::{Ingest, IngestError};
 
@@ -18,10 +18,7 @@ impl Ingest {
         new_id: impl Fn(usize) -> String,
     ) -> Result<Vec<CheckedEvent<'c>>, IngestError> {
         let tenant = self.names.of(context.scope.tenant());
-        let encrypts = context.encryption.is_some_and(|encryption| encryption.is_active());
-        apart(encrypts, growth.bytes(), || {
-            let (admission, names) = (Admission::new(context, 0), || self.names.begin_check(&tenant));
-            check(items, &admission, names, new_id, |checked| growth.add(checked.encryption_bytes()))
-        })
+        let (admission, names) = (Admission::new(context, 0), || self.names.begin_check(&tenant));
+        check(items, &admission, names, new_id, |checked| growth.add(checked.encryption_bytes()))
     }
 }

@@ -27,17 +27,18 @@ impl Ingest {
             };
             // Asked behind the gate too: an erasure waits until all that it does not refuse has left it.
             let refused = refused_subjects(checks, &*self.ledger, scope);
-            let decision = decide(checks, &refused, sightings, Admission::new(context, capacity), pass.begin());
-            let awaited = decision.taken.awaited().to_vec();
-            if awaited.is_empty() && !self.counts_any(&decision, &context).await? {
+            let workspace = pass.workspace();
+            let mut decision = decide(checks, &refused, sightings, Admission::new(context, capacity), pass.begin());
+            // Before anything is waited for: a request that ends there gives back what it has reserved.
+            let quota = pass.reserved(&mut decision.taken);
+            if decision.taken.awaited().is_empty() && !self.counts_any(&decision, &context).await? {
                 decision.count(&self.metrics);
                 let Decision { verdicts, admitted, taken, .. } = decision;
                 taken.tell(scope);
-                return Ok(Decided { verdicts, admitted, quota: pass.reserved(taken) });
+                return Ok(Decided { verdicts, admitted, quota });
             }
-            let workspace = pass.workspace();
-            drop(pass.reserved(decision.taken));
-            self.quotas.wait_arrived(&workspace, &awaited).await?;
+            drop(quota);
+            self.quotas.wait_arrived(&workspace, decision.taken.awaited()).await?;
         }
         Err(IngestError::Overloaded)
     }

@@ -5,9 +5,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::answer::IngestError;
 use crate::shares::Share;
 
-/// From how many bytes on the events of a body are encrypted off the async threads. Shorter ones take a few
-/// milliseconds at the worst, with a value of one byte in every eight.
-const LONG_BYTES: usize = 32 << 10;
+/// By how many bytes the events of a request become longer before the rest of them is encrypted off the async threads.
+/// That is some thousand values, which take a millisecond or two; going off a thread costs more than most requests take.
+const LONG_BYTES: usize = 64 << 10;
 
 /// How much longer a request becomes by what is encrypted of it. Its decoded body counts as if encrypted values stood in
 /// it, so a record is no longer than one that encrypts nothing and fits wherever that does.
@@ -46,10 +46,25 @@ impl<'g> Growth<'g> {
     }
 }
 
-/// Runs work on a body of so many bytes; long work where no async thread waits for it, if others run on the same.
-pub(super) fn apart<T>(encrypts: bool, bytes: usize, work: impl FnOnce() -> T) -> T {
+/// Does `work` on each item in order, which returns by how many bytes it became longer. Long work is gone on with where no
+/// async thread waits for it, if others run on the same.
+///
+/// # Errors
+/// That of `work`, at which the rest is not looked at.
+pub(super) fn each<'i, T>(
+    items: &'i [T],
+    mut work: impl FnMut(usize, &'i T) -> Result<usize, IngestError>,
+) -> Result<(), IngestError> {
     let has_others = || Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if encrypts && bytes >= LONG_BYTES && has_others() { tokio::task::block_in_place(work) } else { work() }
+    let mut bytes = 0_usize;
+    for (index, item) in items.iter().enumerate() {
+        bytes = bytes.saturating_add(work(index, item)?);
+        if bytes >= LONG_BYTES && has_others() {
+            let mut rest = items.iter().enumerate().skip(index + 1);
+            return tokio::task::block_in_place(|| rest.try_for_each(|(index, item)| work(index, item).map(drop)));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use ports::ledger::{Ledger, Outcome, Sighting};
 use wire::Item;
 
 use super::answer::{EventResult, IngestAnswer, IngestError, NOT_TAKEN, PAYLOAD_MISMATCH, Status, WarningSum};
+use super::encrypting::each;
 use super::warning_sums::WarningSums;
 use crate::names::CardinalityCheck;
 use crate::quotas::{Reservation, Reserving, Taken};
@@ -44,13 +45,15 @@ pub(super) fn check<'c, 'n>(
     mut examined: impl FnMut(&mut Checked<'c>) -> Result<(), IngestError>,
 ) -> Result<Vec<CheckedEvent<'c>>, IngestError> {
     let mut checks = Vec::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
+    each(items, |index, item| {
         let mut check = examine(item, admission, || new_id(index));
+        let longer = check.as_ref().map_or(0, Checked::encryption_bytes);
         if let Ok(checked) = &mut check {
             examined(checked)?;
         }
         checks.push(check);
-    }
+        Ok(longer)
+    })?;
     // Locked only now: all requests of the tenant wait for them, and encrypting takes long.
     let mut names = names();
     for (check, item) in checks.iter_mut().zip(items) {

@@ -19,7 +19,6 @@ use ports::ledger::Sighting;
 use wire::Parsed;
 
 use super::answer::{EventResult, SentBy, Status};
-use super::encrypting::apart;
 use super::judge::{CheckedEvent, EarlierSightings, Verdicts, check, ids};
 use super::keyed::EarlierRequest;
 use super::warning_sums::WarningSums;
@@ -32,7 +31,7 @@ impl Ingest {
         scope: &TenantScope,
         parsed: &Parsed<'_>,
         earlier: &EarlierRequest,
-        SentBy { strict, project, encryption, bytes }: SentBy<'_>,
+        SentBy { strict, project, encryption }: SentBy<'_>,
     ) -> Result<Verdicts, IngestError> {
         let now = self.clock.now();
         let limits = self.settings.limits(scope, &self.limits);
@@ -62,17 +61,10 @@ impl Ingest {
         let new_id = |index: usize| self.request_hasher.event_id(&earlier.name, index);
         let tenant = self.names.of(scope.tenant());
         // Of what is encrypted the hashes alone are compared.
-        let checks = apart(encryption.is_some_and(|encryption| encryption.is_active()), bytes, || {
-            check(
-                &parsed.items,
-                &admission,
-                || self.names.begin_check(&tenant),
-                new_id,
-                |checked| {
-                    checked.forget_encrypted();
-                    Ok(())
-                },
-            )
+        let names = || self.names.begin_check(&tenant);
+        let checks = check(&parsed.items, &admission, names, new_id, |checked| {
+            checked.forget_encrypted();
+            Ok(())
         })?;
         let read = checks.iter().zip(&parsed.items).enumerate().map(|(index, (checked, item))| match (checked, item) {
             (Ok(checked), _) => Some(checked.clone()),

@@ -5,7 +5,6 @@
 //! reservation adds to it, its event becomes a count by staying, and what turns out not to count is taken back. So at no
 //! moment is an event in it twice, or not at all.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::event::EventView;
@@ -42,7 +41,7 @@ impl Used {
     }
 }
 
-/// A quota of one customer.
+/// A quota of one scope.
 #[derive(Debug, Clone, Copy)]
 struct Terms {
     measure: Measure,
@@ -83,7 +82,10 @@ struct LoadedPeriod {
 /// The quotas of a workspace, and what is used of them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    quotas: BTreeMap<String, Vec<Terms>>,
+    /// The quotas of the workspace as a whole.
+    of_all: Vec<Terms>,
+    /// The quotas of those customers that have any.
+    of_customers: HashMap<String, Vec<Terms>>,
     /// In the order in which they were loaded.
     periods: Vec<LoadedPeriod>,
     /// The periods that were asked for last, and by which calendar.
@@ -103,6 +105,16 @@ pub(super) struct OverSoft {
     pub(super) limit: u64,
     /// When the period ends.
     pub(super) until: Timestamp,
+}
+
+/// What one event has reserved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reserved<'e> {
+    /// The narrowest scope that it counts in: its customer if that has a quota, else the empty one.
+    pub(super) scope: &'e str,
+    pub(super) amounts: Amounts,
+    /// Whether it goes over a soft limit.
+    pub(super) over_soft: bool,
 }
 
 /// Where a quota stands.
@@ -126,16 +138,20 @@ impl QuotaState {
 impl Held {
     /// Whether there is any quota.
     pub(super) fn is_limited(&self) -> bool {
-        !self.quotas.is_empty()
+        !self.of_all.is_empty() || !self.of_customers.is_empty()
     }
 
     /// Takes other quotas. What is used is loaded again: other customers may count now.
     pub(super) fn set(&mut self, quotas: impl Iterator<Item = Quota>) {
-        self.quotas.clear();
+        self.of_all.clear();
+        self.of_customers.clear();
         self.periods.clear();
         for Quota { key, limit, is_hard } in quotas {
             let terms = Terms { measure: key.measure, period: key.period, terms: QuotaTerms { limit, is_hard } };
-            self.quotas.entry(key.customer.unwrap_or_default()).or_default().push(terms);
+            match key.customer {
+                None => self.of_all.push(terms),
+                Some(customer) => self.of_customers.entry(customer).or_default().push(terms),
+            }
         }
     }
 
@@ -154,7 +170,8 @@ impl Held {
 
     /// The periods among `periods` of which it is not known what is used, though a quota is held against them.
     pub(super) fn missing(&self, periods: &Periods) -> Vec<(QuotaPeriod, TimeRange)> {
-        let is_wanted = |period: &QuotaPeriod| self.quotas.values().flatten().any(|terms| terms.period == *period);
+        let all = || self.of_all.iter().chain(self.of_customers.values().flatten());
+        let is_wanted = |period: &QuotaPeriod| all().any(|terms| terms.period == *period);
         let wanted = QuotaPeriod::ALL.into_iter().filter(is_wanted);
         let wanted = wanted.map(|period| (period, periods.of(period)));
         wanted.filter(|(period, range)| self.find(*period, *range).is_none()).collect()
@@ -167,7 +184,7 @@ impl Held {
     /// Learns what the ledger has counted in a period, when nothing of the workspace is on its way.
     pub(super) fn load(&mut self, period: QuotaPeriod, range: TimeRange, received: Received) {
         let Received { all, by_customer } = received;
-        let limited = by_customer.into_iter().filter(|(customer, _)| self.quotas.contains_key(customer));
+        let limited = by_customer.into_iter().filter(|(customer, _)| self.of_customers.contains_key(customer));
         let used = Used { all, by_customer: limited.collect() };
         self.periods.push(LoadedPeriod { period, range, used });
         let of_kind = |loaded: &LoadedPeriod| loaded.period == period;
@@ -178,26 +195,31 @@ impl Held {
         }
     }
 
-    /// Reserves what an event received at `at` uses, unless that would go over a hard limit. Says whether it goes over a
-    /// soft one; `passed` gets those that were not passed before.
-    pub(super) fn take(
+    /// Reserves what an event received at `at` uses, unless that would go over a hard limit. `passed` gets the soft ones
+    /// that were not passed before.
+    pub(super) fn take<'e>(
         &mut self,
         periods: &Periods,
         at: Timestamp,
-        event: &EventView<'_>,
+        event: &EventView<'e>,
         passed: &mut Vec<OverSoft>,
-    ) -> Result<bool, Rejection> {
-        let (amounts, customer, mut over_soft) = (Amounts::of(event), event.customer.unwrap_or(""), false);
-        let passed_before = passed.len();
-        for of in self.scopes(customer) {
-            for quota in self.quotas.get(of).map(Vec::as_slice).unwrap_or_default() {
-                let (Terms { measure, period, terms: QuotaTerms { limit, is_hard } }, range) =
-                    (*quota, periods.of(quota.period));
-                let loaded = self.find(period, range).map(|at| self.periods[at].used.of(of));
-                let (used, more) = (loaded.map_or(0, |used| used.get(measure)), amounts.get(measure));
+    ) -> Result<Reserved<'e>, Rejection> {
+        let (amounts, scope) = (Amounts::of(event), self.scope_of(event.customer.unwrap_or("")));
+        let (mut over_soft, passed_before) = (false, passed.len());
+        let [day, month] = QuotaPeriod::ALL.map(|period| self.find(period, periods.of(period)));
+        for of in scopes(scope) {
+            for quota in self.quotas_of(of) {
+                let Terms { measure, period, terms: QuotaTerms { limit, is_hard } } = *quota;
+                let loaded = match period {
+                    QuotaPeriod::Day => day,
+                    QuotaPeriod::Month => month,
+                };
+                let used = loaded.map_or(0, |at| self.periods[at].used.of(of).get(measure));
+                let more = amounts.get(measure);
                 if more == 0 || used.saturating_add(more) <= limit {
                     continue;
                 }
+                let range = periods.of(period);
                 if is_hard {
                     passed.truncate(passed_before);
                     return Err(refusal(of, quota, range));
@@ -209,51 +231,57 @@ impl Held {
                 }
             }
         }
-        self.change(at, customer, &amounts, Amounts::add);
-        Ok(over_soft)
+        self.change(at, scope, &amounts, Amounts::add);
+        Ok(Reserved { scope, amounts, over_soft })
     }
 
-    /// Takes back what events received at `at` have reserved.
+    /// Takes back what events of a customer received at `at` have reserved.
     pub(super) fn take_back(&mut self, at: Timestamp, customer: &str, amounts: &Amounts) {
-        self.change(at, customer, amounts, Amounts::take_back);
+        self.change(at, self.scope_of(customer), amounts, Amounts::take_back);
     }
 
-    fn change(&mut self, at: Timestamp, customer: &str, amounts: &Amounts, change: fn(&mut Amounts, &Amounts)) {
-        let scopes = self.scopes(customer);
+    fn change(&mut self, at: Timestamp, scope: &str, amounts: &Amounts, change: fn(&mut Amounts, &Amounts)) {
         for loaded in self.periods.iter_mut().filter(|loaded| loaded.range.contains(at)) {
-            scopes.clone().for_each(|of| change(loaded.used.of_mut(of), amounts));
+            scopes(scope).for_each(|of| change(loaded.used.of_mut(of), amounts));
+        }
+    }
+
+    /// The quotas of a scope.
+    fn quotas_of(&self, scope: &str) -> &[Terms] {
+        if scope.is_empty() {
+            &self.of_all
+        } else {
+            self.of_customers.get(scope).map(Vec::as_slice).unwrap_or_default()
         }
     }
 
     /// The narrowest scope that an event of a customer counts in: the customer if it has a quota, else the empty one.
-    pub(super) fn scope_of<'c>(&self, customer: &'c str) -> &'c str {
-        if self.quotas.contains_key(customer) { customer } else { "" }
-    }
-
-    /// The scopes that an event of a customer counts in.
-    fn scopes<'c>(&self, customer: &'c str) -> impl Iterator<Item = &'c str> + Clone + use<'c> {
-        let narrowest = self.scope_of(customer);
-        ["", narrowest].into_iter().take(if narrowest.is_empty() { 1 } else { 2 })
+    fn scope_of<'c>(&self, customer: &'c str) -> &'c str {
+        if self.of_customers.contains_key(customer) { customer } else { "" }
     }
 
     /// Where the quotas of the workspace and of those customers that `wanted` names stand.
     pub(super) fn states(&self, periods: &Periods, wanted: impl Fn(&str) -> bool) -> Vec<QuotaState> {
+        let mut customers: Vec<_> = self.of_customers.keys().map(String::as_str).filter(|name| wanted(name)).collect();
+        customers.sort_unstable();
         let mut states = Vec::new();
-        for (customer, quotas) in self.quotas.iter().filter(|(customer, _)| customer.is_empty() || wanted(customer)) {
-            for Terms { measure, period, terms } in quotas {
+        for scope in std::iter::once("").chain(customers) {
+            for Terms { measure, period, terms } in self.quotas_of(scope) {
                 let range = periods.of(*period);
-                let used = self.find(*period, range).map(|at| self.periods[at].used.of(customer));
-                let key = domain::quota::QuotaKey {
-                    customer: Some(customer.clone()).filter(|customer| !customer.is_empty()),
-                    measure: *measure,
-                    period: *period,
-                };
+                let used = self.find(*period, range).map(|at| self.periods[at].used.of(scope));
+                let customer = Some(scope).filter(|scope| !scope.is_empty()).map(str::to_owned);
+                let key = domain::quota::QuotaKey { customer, measure: *measure, period: *period };
                 let quota = Quota { key, limit: terms.limit, is_hard: terms.is_hard };
                 states.push(QuotaState { quota, range, used: used.map_or(0, |used| used.get(*measure)) });
             }
         }
         states
     }
+}
+
+/// The scopes that count what counts in the narrowest one.
+fn scopes(narrowest: &str) -> impl Iterator<Item = &str> {
+    ["", narrowest].into_iter().take(if narrowest.is_empty() { 1 } else { 2 })
 }
 
 fn refusal(customer: &str, quota: &Terms, range: TimeRange) -> Rejection {

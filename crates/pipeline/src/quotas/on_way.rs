@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 
 use domain::event::EventId;
 use domain::position::Seq;
+use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap};
 
 /// The hash of an id, which holds as long as the process.
@@ -45,9 +46,11 @@ impl OnWay {
     /// Events go no further.
     pub(super) fn remove(&mut self, ids: &[IdHash]) {
         for id in ids {
-            match self.ids.get_mut(id) {
-                Some(count) if *count > 1 => *count -= 1,
-                _ => drop(self.ids.remove(id)),
+            if let Entry::Occupied(mut of) = self.ids.entry(*id) {
+                match of.get_mut() {
+                    count if *count > 1 => *count -= 1,
+                    _ => drop(of.remove()),
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
-use super::held::{Held, OverSoft, Periods};
+use super::held::{Held, OverSoft, Periods, Reserved};
 use super::on_way::IdHash;
 
 /// What requests of one workspace share.
@@ -48,19 +48,22 @@ impl QuotaPass {
         Reserving { received_at: self.received_at, held, taken: Taken::default() }
     }
 
-    /// What was reserved, to be held until the journal has answered.
-    pub(crate) fn reserved(self, taken: Taken) -> Reservation {
+    /// What was reserved, to be held until the journal has answered. At once after reserving: `taken` alone gives nothing
+    /// back.
+    pub(crate) fn reserved(self, taken: &mut Taken) -> Reservation {
         let Self { workspace, guard, received_at, .. } = self;
-        let Taken { by_scope, ids, .. } = taken;
-        Reservation { workspace, received_at, by_scope, ids, _guard: guard }
+        let (by_customer, ids) = (std::mem::take(&mut taken.by_customer), std::mem::take(&mut taken.ids));
+        Reservation { workspace, received_at, of_all: taken.of_all, by_customer, ids, _guard: guard }
     }
 }
 
 /// What a request has reserved.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// By customer with a quota; under the empty one what is of no such customer.
-    by_scope: HashMap<String, Amounts>,
+    /// By events of no customer with a quota.
+    of_all: Amounts,
+    /// By those of customers with one.
+    by_customer: HashMap<String, Amounts>,
     ids: Vec<IdHash>,
     /// Refused ids of which an event is on its way.
     awaited: Vec<IdHash>,
@@ -74,6 +77,11 @@ impl Taken {
     /// Refused ids of which an event is on its way: whether the refusal stands is known when it has arrived.
     pub(crate) fn awaited(&self) -> &[IdHash] {
         &self.awaited
+    }
+
+    /// What is reserved by events whose narrowest scope is this one.
+    fn reserved_in(&mut self, scope: &str) -> &mut Amounts {
+        if scope.is_empty() { &mut self.of_all } else { self.by_customer.entry_ref(scope).or_default() }
     }
 
     /// How many events go over a soft limit.
@@ -114,7 +122,10 @@ impl Reserving<'_> {
         let Some((periods, held)) = &mut self.held else { return Ok(()) };
         let (taken, id) = (&mut self.taken, held.on_way.hash(id));
         match held.take(periods, self.received_at, event, &mut taken.passed) {
-            Ok(over_soft) => taken.over_soft += u64::from(over_soft),
+            Ok(Reserved { scope, amounts, over_soft }) => {
+                taken.over_soft += u64::from(over_soft);
+                taken.reserved_in(scope).add(&amounts);
+            }
             Err(refusal) => {
                 taken.awaited.extend(Some(id).filter(|id| held.on_way.has(*id)));
                 return Err(refusal);
@@ -122,8 +133,6 @@ impl Reserving<'_> {
         }
         held.on_way.add(id);
         taken.ids.push(id);
-        let scope = held.scope_of(event.customer.unwrap_or(""));
-        taken.by_scope.entry_ref(scope).or_default().add(&Amounts::of(event));
         Ok(())
     }
 
@@ -138,7 +147,9 @@ impl Reserving<'_> {
 pub(crate) struct Reservation {
     workspace: Arc<Workspace>,
     received_at: Timestamp,
-    by_scope: HashMap<String, Amounts>,
+    /// As in [`Taken`].
+    of_all: Amounts,
+    by_customer: HashMap<String, Amounts>,
     /// The ids of its events; none once it is no longer for this to take anything back.
     ids: Vec<IdHash>,
     _guard: OwnedRwLockReadGuard<()>,
@@ -167,7 +178,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.ids.is_empty() {
             let mut held = self.workspace.held.lock();
-            self.by_scope.iter().for_each(|(scope, amounts)| held.take_back(self.received_at, scope, amounts));
+            held.take_back(self.received_at, "", &self.of_all);
+            self.by_customer.iter().for_each(|(customer, amounts)| held.take_back(self.received_at, customer, amounts));
             held.on_way.remove(&self.ids);
             drop(held);
             self.workspace.arrived.notify_waiters();

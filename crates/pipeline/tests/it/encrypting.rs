@@ -61,7 +61,7 @@ async fn i9_an_event_with_too_many_values_is_rejected_and_its_neighbours_are_tak
 fn i6_long_encryption_holds_up_no_async_thread_and_no_other_request() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let world = runtime.block_on(async { Arc::new(World::new()) });
-    let (encryption, go) = LongCipher::held_at("a.x");
+    let (encryption, go) = LongCipher::held_at("a.x", 5_000);
     world.encryption.answer([Some(encryption.clone()), Some(encryption), None]);
     let (begun, begins) = mpsc::channel();
     let slow = runtime.spawn({

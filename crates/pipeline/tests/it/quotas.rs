@@ -14,7 +14,7 @@ use ports::testing::journal::AppendFault;
 use ports::testing::ledger::records::scope;
 use proptest::prelude::*;
 
-use crate::twins::LedgerFaults;
+use crate::twins::{ExactLookups, LedgerFaults};
 use crate::world::{World, request, verdicts, within};
 
 const HARD: bool = true;
@@ -208,6 +208,24 @@ async fn i6_a_request_does_not_wait_for_ever_for_an_event_on_its_way() {
     world.ledger.set(LedgerFaults::default());
     world.settle().await;
     assert_eq!(used(&world).await, [1], "what the one that gave up had reserved is taken back");
+}
+
+/// Found in November 2026: what such a request had reserved stayed reserved until a restart, and its ids on their way.
+#[tokio::test]
+async fn a_request_that_ends_while_a_refusal_is_made_certain_gives_back_what_it_reserved() {
+    let world = World::new();
+    set(&world, OF_MONTH, 2, HARD).await;
+    let body = events(&["1", "2", "3"]);
+    world.ledger.set(LedgerFaults { exact_lookups: ExactLookups::Fail, ..LedgerFaults::default() });
+    assert_eq!(world.post("a", &body).await, Err(IngestError::Overloaded));
+    assert_eq!(used(&world).await, [0], "the look-up has failed");
+    world.ledger.set(LedgerFaults { exact_lookups: ExactLookups::Hang, ..LedgerFaults::default() });
+    let left = tokio::time::timeout(Duration::from_millis(100), world.post("a", &body)).await;
+    assert!(left.is_err() && world.ledger.looked_up_exactly() == 2, "{left:?}");
+    assert_eq!(used(&world).await, [0], "the client has left");
+    world.ledger.set(LedgerFaults::default());
+    let answer = within("nothing is on its way", world.post("a", &body)).await.unwrap();
+    assert_eq!(verdicts(&answer), ["1 accepted", "2 accepted", "3 rejected quota_exceeded"]);
 }
 
 #[tokio::test]

@@ -126,6 +126,15 @@ impl OrderedJournal for GatedJournal {
     }
 }
 
+/// How look-ups fare that must not miss anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum ExactLookups {
+    #[default]
+    Work,
+    Fail,
+    Hang,
+}
+
 /// What a [`FaultyLedger`] does wrong.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LedgerFaults {
@@ -141,6 +150,8 @@ pub(crate) struct LedgerFaults {
     pub(crate) hold_lookup_of: Option<&'static str>,
     /// A look-up in haste finds nothing.
     pub(crate) misses_in_haste: bool,
+    /// How look-ups fare that must not miss anything.
+    pub(crate) exact_lookups: ExactLookups,
     /// The next apply panics.
     pub(crate) panic: bool,
     /// It says of itself that only a restart can help.
@@ -263,6 +274,12 @@ impl Ledger for FaultyLedger {
 
     async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError> {
         self.looked_up_exactly.fetch_add(1, Ordering::Relaxed);
+        let faring = self.faults.lock().exact_lookups;
+        match faring {
+            ExactLookups::Work => {}
+            ExactLookups::Fail => return Err(PortError::new(ErrorKind::Overloaded, "look ids up, as asked")),
+            ExactLookups::Hang => std::future::pending().await,
+        }
         self.inner.seen_exactly(scope, ids).await
     }
 
@@ -404,13 +421,15 @@ impl Encryption for ScriptedEncryption {
 #[derive(Debug, Default)]
 pub(crate) struct LongCipher {
     held: Option<Mutex<mpsc::Receiver<()>>>,
+    /// Values that it does not wait for.
+    free: AtomicUsize,
 }
 
 impl LongCipher {
-    /// Encrypts what stands at `path`, and nothing before `go` is dropped.
-    pub(crate) fn held_at(path: &str) -> (Arc<FieldEncryption>, mpsc::Sender<()>) {
+    /// Encrypts what stands at `path`, and after so many values nothing before `go` is dropped.
+    pub(crate) fn held_at(path: &str, after: usize) -> (Arc<FieldEncryption>, mpsc::Sender<()>) {
         let (go, held) = mpsc::channel();
-        (Self { held: Some(Mutex::new(held)) }.over(path), go)
+        (Self { held: Some(Mutex::new(held)), free: AtomicUsize::new(after) }.over(path), go)
     }
 
     /// Encrypts what stands at `path`.
@@ -425,13 +444,15 @@ impl LongCipher {
 }
 
 impl FieldCipher for LongCipher {
-    fn encrypt(&self, _: Binding<'_>, plain: &str) -> Result<String, NoDataKey> {
-        if let Some(held) = &self.held {
+    fn encrypt(&self, _: Binding<'_>, plain: &str, out: &mut String) -> Result<(), NoDataKey> {
+        let is_free = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).is_ok();
+        if let Some(held) = self.held.as_ref().filter(|_| !is_free) {
             // Fails at once when its sender is dropped.
             let _ = held.lock().recv();
         }
-        let hex: String = plain.bytes().map(|byte| format!("{byte:02x}")).collect();
-        Ok(format!("{:040}{hex}", 0))
+        out.push_str(&"0".repeat(40));
+        out.extend(plain.bytes().map(|byte| format!("{byte:02x}")));
+        Ok(())
     }
 
     fn decrypt(&self, _: Binding<'_>, _: &str) -> Option<String> {

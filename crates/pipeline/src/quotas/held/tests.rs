@@ -150,9 +150,9 @@ proptest! {
                     let (hard, soft): (Vec<_>, Vec<_>) = quotas.iter().filter(is_over).partition(|quota| quota.is_hard);
                     let mut passed = Vec::new();
                     match held.take(&Periods::at(&calendar, now), now, &sent.view(), &mut passed) {
-                        Ok(over_soft) => {
+                        Ok(reserved) => {
                             prop_assert!(hard.is_empty(), "{:?} passes {:?}", sent, hard);
-                            prop_assert_eq!(over_soft, !soft.is_empty());
+                            prop_assert_eq!(reserved.over_soft, !soft.is_empty());
                             let first = soft.iter().filter(|quota| used(quota) <= quota.limit);
                             prop_assert_eq!(passed.len(), first.count(), "each is told when it is passed");
                             waiting.push(sent);
@@ -183,5 +183,9 @@ fn a_refusal_says_whose_quota_and_until_when() {
     let refusal = held.take(&periods, at, &sent(1).view(), &mut Vec::new()).unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("customer"));
     assert_eq!(refusal.message, r#"over the quota of customer "a": 0 events per day, until 2026-01-31T00:00:00Z"#);
-    assert_eq!(held.take(&periods, at, &sent(2).view(), &mut Vec::new()), Ok(false), "another customer's events pass");
+    let reserved = held.take(&periods, at, &sent(2).view(), &mut Vec::new()).unwrap();
+    assert!(
+        reserved.scope.is_empty() && !reserved.over_soft,
+        "another customer's events pass, and count for all alone"
+    );
 }
