@@ -1,23 +1,31 @@
 //! What an erasure has the catalog forget. The store of events takes an erasure up and makes it in the background, and
-//! requests go on meanwhile: so the catalog forgets before the erasure is durable, again when it is, and once more when
-//! it is made; a server that is stopped in between does the last at its next start.
+//! requests go on meanwhile: so the catalog forgets when the erasure is durable, before it is answered, and once more
+//! when nothing of it is left in the store but the name of its subject. Only then the store forgets that too, so wherever
+//! a server is stopped, the next one knows whom the catalog has to forget. Nothing is forgotten for an erasure that is
+//! refused.
+//!
+//! The last forgetting is made in rounds, for all erasures that have come so far, since each has the files of both stores
+//! written anew, and who changes anything waits for that.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::{AccessError, By};
 use domain::access::audit::Cause;
 use domain::erasure::{Erasure, ErasureRequest, Subject};
+use domain::quota::VersionedQuota;
 use domain::tenant::TenantScope;
 use pipeline::TableChange;
+use ports::erasures::{ErasureStage, UnfinishedErasure};
 use ports::{ErrorKind, PortError};
 
-use crate::forgetting::Turn;
 use crate::problem::{Problem, ProblemKind};
 use crate::state::ApiState;
 
-/// Time between two looks at whether an erasure is made.
+/// Time between two looks at how far erasures are.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How many times as long as a round took nothing is written anew after it.
+const REST: u32 = 4;
 
 /// Makes an erasure durable, and has the catalog forget. Not to be dropped half way: run it as a task of its own.
 pub(crate) async fn erase(
@@ -26,82 +34,110 @@ pub(crate) async fn erase(
     request: &ErasureRequest,
     by: &By,
 ) -> Result<Erasure, Problem> {
-    let is_known = api.erasures.erasures(scope).iter().any(|known| known.id == request.id);
-    let turn = api.forgetting.begin(&request.id);
-    if !is_known {
-        forget_row(api, scope, &request.subject, &by.cause).await?;
-        api.access.forget_erased(by, &request.id, &request.subject).await?;
-        api.settings.quotas().take_stored(scope).await?;
+    let is_new = !is_known(api, scope, &request.id);
+    if is_new {
+        // Details of the log go by an entry. One about an erasure that is refused tells of nobody.
+        api.access.note_erasure(by, &request.id, &request.subject).await?;
     }
-    let erasure = api.erasures.erase(scope, request).await.map_err(|why| refused(why, is_known))?;
-    if request.subject == Subject::Workspace {
-        api.access.forget_workspace(&by.cause, scope).await?;
-        api.settings.quotas().take_stored(scope).await?;
-        return Ok(erasure);
+    let asked = api.erasures.erase(scope, request).await;
+    let erasure = asked.map_err(|why| refused(why, is_known(api, scope, &request.id)))?;
+    // Whatever comes of the first time.
+    forget_by_and_by(api);
+    if is_new || request.subject == Subject::Workspace {
+        forget(api, scope, &request.id, &request.subject, &by.cause).await?;
     }
-    let Some(turn) = turn else { return Ok(erasure) };
-    let is_made = erasure.finished_at.is_some();
-    if is_known && is_made {
-        return Ok(erasure);
-    }
-    let forgotten = forget(api, scope, &request.subject, &by.cause).await;
-    if !is_made || forgotten.is_err() {
-        watch(api, scope.clone(), request.subject.clone(), turn);
-    }
-    forgotten?;
     Ok(erasure)
 }
 
-/// Goes on with erasures that were under way when the server was stopped, each by its id and with whom it is about.
-pub fn resume_erasures(api: &Arc<ApiState>, unfinished: impl Iterator<Item = (TenantScope, String, Subject)>) {
-    for (scope, id, subject) in unfinished.filter(|(_, _, subject)| *subject != Subject::Workspace) {
-        if let Some(turn) = api.forgetting.begin(&id) {
-            watch(api, scope, subject, turn);
-        }
-    }
-}
-
-/// Has the catalog forget once more when an erasure is made, for as long as the server runs.
-fn watch(api: &Arc<ApiState>, scope: TenantScope, subject: Subject, turn: Turn) {
+/// Sees to what the catalog has to forget still, for as long as the server runs.
+pub fn forget_by_and_by(api: &Arc<ApiState>) {
+    let Some(turn) = api.forgetting.begin() else { return };
     let api = Arc::downgrade(api);
     tokio::spawn(async move {
-        while !is_forgotten(&api, &scope, &subject, &turn.id).await {
+        let (mut round_began, mut rests_until) = (None, Duration::ZERO);
+        while let Some(api) = api.upgrade() {
+            let unfinished = api.erasures.unfinished();
+            if unfinished.is_empty() {
+                drop(turn);
+                // One may have come just before.
+                if !api.erasures.unfinished().is_empty() {
+                    forget_by_and_by(&api);
+                }
+                return;
+            }
+            if unfinished.iter().all(|one| one.stage != ErasureStage::Confirmed) {
+                let now = api.pipeline.clock().monotonic();
+                if let Some(began) = round_began.take() {
+                    rests_until = now + REST * now.saturating_sub(began);
+                }
+                let removed: Vec<_> = unfinished.into_iter().filter(|one| one.stage == ErasureStage::Removed).collect();
+                if !removed.is_empty() && now >= rests_until {
+                    round_began = Some(now);
+                    forget_all(&api, removed).await;
+                }
+            }
+            drop(api);
             tokio::time::sleep(LOOK_EVERY).await;
         }
     });
 }
 
-/// Whether nothing is left to be done, or nobody to do it.
-async fn is_forgotten(api: &Weak<ApiState>, scope: &TenantScope, subject: &Subject, id: &str) -> bool {
-    let Some(api) = api.upgrade() else { return true };
-    let erasures = api.erasures.erasures(scope);
-    if erasures.iter().any(|erasure| erasure.id == id && erasure.finished_at.is_none()) {
-        return false;
+/// Has the catalog forget all of these, and tells the store of events of which it has.
+async fn forget_all(api: &ApiState, removed: Vec<UnfinishedErasure>) {
+    let mut forgotten = Vec::new();
+    for UnfinishedErasure { tenant, id, subject, .. } in removed {
+        let Some(subject) = subject else { continue };
+        match forget(api, &TenantScope::for_operator(tenant), &id, &subject, &Cause::server()).await {
+            Ok(()) => forgotten.push(id),
+            Err(why) => tell(&id, &why),
+        }
     }
-    match forget(&api, scope, subject, &Cause::server()).await {
-        Ok(()) => true,
-        Err(why) => {
-            tracing::warn!(erasure = id, ?why, "the catalog may still hold some of what is erased; trying again");
-            false
+    if forgotten.is_empty() {
+        return;
+    }
+    match api.access.scrub().await {
+        Ok(()) => api.erasures.confirm(&forgotten),
+        Err(why) => tell(&forgotten.join(" "), &why.into()),
+    }
+}
+
+fn tell(erasures: &str, why: &Problem) {
+    tracing::warn!(erasures, ?why, "the catalog may still hold some of what is erased; trying again");
+}
+
+/// Leaves nothing of a subject in the catalog, and in memory what the catalog holds.
+async fn forget(
+    api: &ApiState,
+    scope: &TenantScope,
+    id: &str,
+    subject: &Subject,
+    cause: &Cause,
+) -> Result<(), Problem> {
+    if let Subject::User(user) = subject {
+        let change = TableChange::Forget { user: user.clone() };
+        api.pipeline.reference_tables()?.change(scope, change, cause, None, ()).await?;
+        return Ok(api.access.forget_subject(scope, id, subject).await?);
+    }
+    loop {
+        match subject {
+            Subject::Workspace => api.access.forget_workspace(cause, scope).await?,
+            Subject::User(_) | Subject::Customer(_) => api.access.forget_subject(scope, id, subject).await?,
+        }
+        let quotas = api.settings.quotas();
+        quotas.take_stored(scope).await?;
+        let is_its = |quota: &VersionedQuota| match subject {
+            Subject::Customer(customer) => quota.key.customer.as_ref() == Some(customer),
+            Subject::User(_) | Subject::Workspace => true,
+        };
+        // One that was being set meanwhile is there still; those that come after the erasure are refused.
+        if !quotas.list(scope).iter().any(is_its) {
+            return Ok(());
         }
     }
 }
 
-/// Leaves nothing of a subject in the catalog, and in memory what the catalog holds.
-async fn forget(api: &ApiState, scope: &TenantScope, subject: &Subject, cause: &Cause) -> Result<(), Problem> {
-    forget_row(api, scope, subject, cause).await?;
-    api.access.forget_again(scope, subject).await?;
-    // What was set after the catalog forgot is there, and holds.
-    Ok(api.settings.quotas().take_stored(scope).await?)
-}
-
-/// Takes a user out of the reference table.
-async fn forget_row(api: &ApiState, scope: &TenantScope, subject: &Subject, cause: &Cause) -> Result<(), Problem> {
-    if let Subject::User(user) = subject {
-        let change = TableChange::Forget { user: user.clone() };
-        api.pipeline.reference_tables()?.change(scope, change, cause, None, ()).await?;
-    }
-    Ok(())
+fn is_known(api: &ApiState, scope: &TenantScope, id: &str) -> bool {
+    api.erasures.erasures(scope).iter().any(|known| known.id == id)
 }
 
 /// Refuses the erasure of the workspace that requests without a credential act in: nobody could act in it again, and

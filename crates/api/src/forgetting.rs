@@ -1,36 +1,26 @@
-//! Remembers of which erasures the catalog has something to forget still.
+//! Remembers whether somebody sees to what the catalog has to forget.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
-/// The erasures of which the catalog has something to forget still, by id.
+/// Whether somebody sees to what the catalog has to forget.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Forgetting(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Forgetting(Arc<AtomicBool>);
 
-/// One of them, for as long as this lives.
+/// The turn of whoever sees to what the catalog has to forget, for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    of: Forgetting,
-    pub(crate) id: String,
-}
+pub(crate) struct Turn(Forgetting);
 
 impl Forgetting {
-    /// Whether the catalog may still hold some of what this erasure removes.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.0.lock().contains(id)
-    }
-
-    /// Begins one, unless it is under way.
-    pub(crate) fn begin(&self, id: &str) -> Option<Turn> {
-        let is_new = self.0.lock().insert(id.to_owned());
-        is_new.then(|| Turn { of: self.clone(), id: id.to_owned() })
+    /// Begins, unless somebody does already.
+    pub(crate) fn begin(&self) -> Option<Turn> {
+        let is_free = !self.0.swap(true, Ordering::AcqRel);
+        is_free.then(|| Turn(self.clone()))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.of.0.lock().remove(&self.id);
+        self.0.0.store(false, Ordering::Release);
     }
 }

@@ -31,7 +31,7 @@ mod shape;
 
 pub use base_path::BasePath;
 pub use cache::CacheTimes;
-pub use erasing::resume_erasures;
+pub use erasing::forget_by_and_by;
 pub use extract::SessionCookie;
 pub use origin::{Origin, PublicUrl};
 pub use router::{document, router};

@@ -31,7 +31,7 @@ pub struct ApiState {
     pub(crate) audit: Gated<dyn AuditLog>,
     /// Where events are erased.
     pub(crate) erasures: Arc<dyn Erasures>,
-    /// The erasures of which the catalog has something to forget still.
+    /// Whether somebody sees to what the catalog has to forget.
     pub(crate) forgetting: Forgetting,
     /// What the cookie of a session is called.
     pub(crate) cookie: SessionCookie,

@@ -158,15 +158,17 @@ fn salt() -> Result<[u8; SALT_BYTES], Failure> {
     Ok(salt)
 }
 
-/// Removes the details of a chain that `takes` names: erased by the chain's last entry about an erasure. Without such an
-/// entry all stay. Returns how many went.
+/// Removes the details of a chain that `takes` names: erased by the last entry about an erasure, that of `target` if it is
+/// given. Without such an entry all stay. Returns how many went.
 pub(crate) async fn erase_details(
     transaction: &DatabaseTransaction,
     workspace: Option<&TenantId>,
+    target: Option<&str>,
     takes: impl Fn(&AuditEntry) -> bool,
 ) -> Result<u64, Failure> {
     let chain = workspace_text(workspace);
-    let Some(by) = last_erasure(&chain).one(transaction).await? else { return Ok(0) };
+    let by = last_erasure(&chain).apply_if(target, |select, target| select.filter(Column::Target.eq(target)));
+    let Some(by) = by.one(transaction).await? else { return Ok(0) };
     let (mut last, mut erased) = (0, 0);
     loop {
         let rows = details_after(&chain, last).all(transaction).await?;

@@ -4,6 +4,7 @@
 //! manifest, with a writer and a poison of its own; or, with feature `postgres`, in PostgreSQL for several servers.
 //! Tables: `docs/data-model.md`.
 
+mod by_tenant;
 mod sqlite_catalog;
 mod tenants;
 mod quotas;

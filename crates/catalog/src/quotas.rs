@@ -3,31 +3,10 @@
 use domain::quota::{CarriedPeriods, VersionedQuota};
 use domain::tenant::TenantId;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 use sqlite::Failure;
 
 use crate::entities::{quota, quota_calendar};
-
-/// The carried periods of all tenants, in order of tenant.
-pub(crate) async fn carried_periods(readers: &DatabaseConnection) -> Result<Vec<(TenantId, CarriedPeriods)>, Failure> {
-    use quota_calendar::{Column, Entity};
-    let rows = Entity::find().order_by_asc(Column::Tenant).all(readers).await?;
-    carried_of(rows)
-}
-
-/// All quotas that were ever set, in order of tenant and key.
-pub(crate) async fn quotas(readers: &DatabaseConnection) -> Result<Vec<(TenantId, VersionedQuota)>, Failure> {
-    quotas_of(quota::Entity::find().all(readers).await?)
-}
-
-/// The carried periods in some rows, in order of tenant.
-pub(crate) fn carried_of(rows: Vec<quota_calendar::Model>) -> Result<Vec<(TenantId, CarriedPeriods)>, Failure> {
-    let mut carried = rows.into_iter().map(quota_calendar::Model::into_periods).collect::<Result<Vec<_>, _>>()?;
-    carried.sort_by(|(left, _), (right, _)| left.cmp(right));
-    Ok(carried)
-}
 
 /// The quotas in some rows, in order of tenant and key.
 pub(crate) fn quotas_of(rows: Vec<quota::Model>) -> Result<Vec<(TenantId, VersionedQuota)>, Failure> {

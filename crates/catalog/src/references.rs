@@ -9,10 +9,11 @@ use domain::tenant::{TenantId, TenantScope};
 use ports::references::References;
 use ports::{ErrorKind, PortError};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect};
+use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect};
 use sqlite::Failure;
 
 use crate::audit::append_one;
+use crate::by_tenant::by_tenant;
 use crate::entities::reference_table::{Column, Entity, Model};
 use crate::sqlite_catalog::SqliteCatalog;
 
@@ -22,9 +23,9 @@ const STORE: &str = "store a reference table in";
 impl References for SqliteCatalog {
     async fn reference_tables(&self) -> Result<Vec<(TenantId, Arc<ReferenceTable>)>, PortError> {
         const READ: &str = "read the reference tables in";
-        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.file.readers()).await;
+        let rows = Entity::find().all(self.file.readers()).await;
         let rows = rows.map_err(|why| self.file.failed(READ, why.into()))?;
-        let unpack = || rows.into_iter().map(Model::into_table).collect::<Result<Vec<_>, _>>();
+        let unpack = || by_tenant(rows, Model::into_table);
         let unpacked = tokio::task::spawn_blocking(unpack).await;
         let unpacked = unpacked.map_err(|why| PortError::new(ErrorKind::Unavailable, READ).because(why))?;
         unpacked.map_err(|failure| self.file.failed(READ, failure))

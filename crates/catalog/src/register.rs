@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use domain::access::audit::{AuditDraft, AuditEntry, Cause};
+use domain::access::audit::{AuditEntry, Cause, erasure_target};
 use domain::access::ids::KeyId;
 use domain::access::record::{Creation, CustomerProfile, PasswordReset, Record, Workspace};
 use domain::access::removal::Removal;
@@ -18,7 +18,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DeleteMany, EntityTrait, FromQueryResult, InsertMany,
     IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
 };
-use sqlite::{Failure, signed, unsigned};
+use sqlite::{Failure, owe_scrub, signed, unsigned};
 
 use crate::entities::row::{self, Row};
 use crate::entities::{
@@ -33,7 +33,7 @@ use crate::{audit, quotas};
 pub(crate) const PAGE_ROWS: u64 = 250;
 pub(crate) const FORGET: &str = "forget what was erased in";
 /// Customers that one statement asks for.
-pub(crate) const CUSTOMERS_AT_ONCE: usize = 500;
+const CUSTOMERS_AT_ONCE: usize = 500;
 
 /// The tables whose rows are a workspace's own and go with it.
 const OF_WORKSPACES: [&str; 14] = [
@@ -96,16 +96,12 @@ impl Register for SqliteCatalog {
         self.file.poisoned().map(str::to_owned)
     }
 
-    async fn forget(
-        &self,
-        scope: &TenantScope,
-        subject: &Subject,
-        entry: Option<&AuditDraft>,
-    ) -> Result<(), PortError> {
-        let forget =
-            async |transaction: &DatabaseTransaction| forget_subject(transaction, scope.tenant(), subject, entry).await;
-        self.write(FORGET, forget).await?;
-        if *subject == Subject::Workspace { Ok(()) } else { self.file.scrub(FORGET).await }
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, id: &str) -> Result<(), PortError> {
+        let forget = async |transaction: &DatabaseTransaction| {
+            forget_subject(transaction, scope.tenant(), subject, id).await?;
+            if *subject == Subject::Workspace { Ok(()) } else { owe_scrub(transaction).await }
+        };
+        self.write(FORGET, forget).await
     }
 
     async fn forget_workspace(&self, scope: &TenantScope) -> Result<(), PortError> {
@@ -113,13 +109,17 @@ impl Register for SqliteCatalog {
             let removed = remove_all_of(transaction, scope.tenant()).await?;
             if removed > 0 {
                 erase_in_servers_log(transaction, scope.tenant()).await?;
+                owe_scrub(transaction).await?;
             }
-            Ok(removed)
+            Ok(())
         };
-        if self.write(FORGET, forget).await? > 0 {
-            self.file.scrub(FORGET).await?;
-        }
-        Ok(())
+        self.write(FORGET, forget).await?;
+        // Owed also by one that was killed, or failed, after the rows were gone.
+        if self.file.owes_scrub(FORGET).await? { self.file.scrub(FORGET).await } else { Ok(()) }
+    }
+
+    async fn scrub(&self) -> Result<(), PortError> {
+        self.file.scrub(FORGET).await
     }
 
     async fn customer_profiles(
@@ -127,37 +127,19 @@ impl Register for SqliteCatalog {
         scope: &TenantScope,
         customers: &[String],
     ) -> Result<Vec<CustomerProfile>, PortError> {
-        let mut wanted: Vec<_> = customers.iter().map(String::as_str).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let read = async {
-            let snapshot = self.file.snapshot().await?;
-            let mut profiles = Vec::new();
-            for wanted in wanted.chunks(CUSTOMERS_AT_ONCE) {
-                for row in profiles_of(scope, wanted).all(&snapshot).await? {
-                    profiles.push(row.into_profile()?);
-                }
-            }
-            Ok(profiles)
-        };
+        let read = async { read_profiles(&self.file.snapshot().await?, scope, customers).await };
         read.await.map_err(|failure| self.file.failed("read the profiles of customers in", failure))
     }
 }
 
-/// Adds the entry about an erasure, and removes the rows of whom it is about and what earlier entries of the log may tell
-/// of them.
+/// Removes the rows of whom the erasure of this id is about and what the log may tell of them, except in entries about
+/// erasures.
 pub(crate) async fn forget_subject(
     transaction: &DatabaseTransaction,
     tenant: &TenantId,
     subject: &Subject,
-    entry: Option<&AuditDraft>,
+    id: &str,
 ) -> Result<(), Failure> {
-    if let Some(entry) = entry {
-        if !entry.is_of_erasure() {
-            return Err(Failure::unacceptable("the audit entry is not about an erasure"));
-        }
-        audit::append_one(transaction, tenant, entry).await?;
-    }
     if let Subject::Customer(customer) = subject {
         let id = (tenant.as_str().to_owned(), customer.clone());
         customer_profile::Entity::delete_by_id(id).exec(transaction).await?;
@@ -166,7 +148,7 @@ pub(crate) async fn forget_subject(
     if *subject != Subject::Workspace {
         let own = |known: &AuditEntry| known.draft.is_of_erasure();
         let takes = |known: &AuditEntry| !own(known) && known.draft.may_tell_of(subject);
-        audit::erase_details(transaction, Some(tenant), takes).await?;
+        audit::erase_details(transaction, Some(tenant), Some(&erasure_target(id)), takes).await?;
     }
     Ok(())
 }
@@ -178,13 +160,13 @@ pub(crate) async fn remove_all_of(transaction: &DatabaseTransaction, tenant: &Te
         let delete = Query::delete().from_table(table).and_where(Expr::col("tenant").eq(tenant.as_str())).to_owned();
         removed += transaction.execute(&delete).await?.rows_affected();
     }
-    Ok(removed + audit::erase_details(transaction, Some(tenant), |_| true).await?)
+    Ok(removed + audit::erase_details(transaction, Some(tenant), None, |_| true).await?)
 }
 
 /// Erases what the server's log tells of a workspace in detail.
 pub(crate) async fn erase_in_servers_log(transaction: &DatabaseTransaction, tenant: &TenantId) -> Result<(), Failure> {
     let takes = |known: &AuditEntry| known.draft.tells_of_workspace(tenant);
-    audit::erase_details(transaction, None, takes).await?;
+    audit::erase_details(transaction, None, Some(&format!("workspace:{tenant}")), takes).await?;
     Ok(())
 }
 
@@ -282,8 +264,7 @@ async fn remove(transaction: &DatabaseTransaction, removal: &Removal) -> Result<
             removed::<token_key::Entity>("kid", kid, *version)?.exec(transaction).await?;
         }
         Removal::Creation(hash, expires) => {
-            let known = creation::Entity::delete_many().filter(creation::Column::KeyHash.eq(hash.to_vec()));
-            known.filter(creation::Column::ExpiresUs.eq(expires.micros())).exec(transaction).await?;
+            removed_creation(hash, *expires).exec(transaction).await?;
         }
     }
     Ok(())
@@ -295,6 +276,12 @@ pub(crate) fn removed<E: EntityTrait>(column: &'static str, id: &str, version: u
     Ok(of_id.filter(Expr::col("version").eq(signed("version", version)?)))
 }
 
+/// Removes the row of a creation that still expires at this moment.
+pub(crate) fn removed_creation(key_hash: &[u8], expires: Timestamp) -> DeleteMany<creation::Entity> {
+    let of_key = creation::Entity::delete_many().filter(creation::Column::KeyHash.eq(key_hash.to_vec()));
+    of_key.filter(creation::Column::ExpiresUs.eq(expires.micros()))
+}
+
 /// Notes that a key was used, unless a later use is noted.
 pub(crate) fn touched(key: KeyId, used: Timestamp) -> UpdateMany<api_key::Entity> {
     let at = api_key::Column::LastUsedUs;
@@ -304,13 +291,32 @@ pub(crate) fn touched(key: KeyId, used: Timestamp) -> UpdateMany<api_key::Entity
         .filter(at.is_null().or(at.lt(used.micros())))
 }
 
-/// The profiles of some customers of one tenant, in order.
+/// The profiles of these customers of one tenant, as far as they have any, in order of customer.
+pub(crate) async fn read_profiles(
+    snapshot: &DatabaseTransaction,
+    scope: &TenantScope,
+    customers: &[String],
+) -> Result<Vec<CustomerProfile>, Failure> {
+    let mut wanted: Vec<_> = customers.iter().map(String::as_str).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut profiles = Vec::new();
+    for wanted in wanted.chunks(CUSTOMERS_AT_ONCE) {
+        for row in profiles_of(scope, wanted).all(snapshot).await? {
+            profiles.push(row.into_profile()?);
+        }
+    }
+    // Databases differ in the order of texts.
+    profiles.sort_unstable_by(|one, other| one.customer.cmp(&other.customer));
+    Ok(profiles)
+}
+
+/// The rows of the profiles of some customers of one tenant.
 pub(crate) fn profiles_of(scope: &TenantScope, customers: &[&str]) -> Select<customer_profile::Entity> {
     use customer_profile::{Column, Entity};
     Entity::find()
         .filter(Column::Tenant.eq(scope.tenant().as_str()))
         .filter(Column::Customer.is_in(customers.iter().copied()))
-        .order_by_asc(Column::Customer)
 }
 
 /// The revision of the last commit.

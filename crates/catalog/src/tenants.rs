@@ -14,7 +14,8 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Qu
 use sqlite::Failure;
 
 use crate::audit::append_one;
-use crate::entities::{quota, tenant, tenant_settings, wanted_zone};
+use crate::by_tenant::by_tenant;
+use crate::entities::{quota, quota_calendar, tenant, tenant_settings, wanted_zone};
 use crate::quotas;
 use crate::register::{PAGE_ROWS, add_workspaces};
 use crate::sqlite_catalog::SqliteCatalog;
@@ -47,9 +48,8 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
-        use tenant_settings::{Column, Entity, Model};
-        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.file.readers()).await.map_err(Failure::from);
-        let settings = rows.and_then(|rows| rows.into_iter().map(Model::into_settings).collect::<Result<Vec<_>, _>>());
+        let rows = tenant_settings::Entity::find().all(self.file.readers()).await.map_err(Failure::from);
+        let settings = rows.and_then(|rows| by_tenant(rows, tenant_settings::Model::into_settings));
         settings.map_err(|failure| self.file.failed("read the settings of tenants in", failure))
     }
 
@@ -68,20 +68,20 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError> {
-        use wanted_zone::{Column, Entity, Model};
-        let rows = Entity::find().order_by_asc(Column::Tenant).all(self.file.readers()).await.map_err(Failure::from);
-        let zones = rows.and_then(|rows| rows.into_iter().map(Model::into_zone).collect::<Result<Vec<_>, _>>());
+        let rows = wanted_zone::Entity::find().all(self.file.readers()).await.map_err(Failure::from);
+        let zones = rows.and_then(|rows| by_tenant(rows, wanted_zone::Model::into_zone));
         zones.map_err(|failure| self.file.failed("read the zones of tenants in", failure))
     }
 
     async fn carried_periods(&self) -> Result<Vec<(TenantId, CarriedPeriods)>, PortError> {
-        let carried = quotas::carried_periods(self.file.readers()).await;
+        let rows = quota_calendar::Entity::find().all(self.file.readers()).await.map_err(Failure::from);
+        let carried = rows.and_then(|rows| by_tenant(rows, quota_calendar::Model::into_periods));
         carried.map_err(|failure| self.file.failed("read the periods of quotas in", failure))
     }
 
     async fn quotas(&self) -> Result<Vec<(TenantId, VersionedQuota)>, PortError> {
-        let quotas = quotas::quotas(self.file.readers()).await;
-        quotas.map_err(|failure| self.file.failed("read the quotas in", failure))
+        let rows = quota::Entity::find().all(self.file.readers()).await.map_err(Failure::from);
+        rows.and_then(quotas::quotas_of).map_err(|failure| self.file.failed("read the quotas in", failure))
     }
 
     async fn store_quota(

@@ -56,6 +56,54 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// What files and tables name the sums, in the order of [`Totals::sums`].
+    pub const NAMES: [&str; 10] = [
+        "calls",
+        "tokens",
+        "input_tokens",
+        "output_tokens",
+        "latency_us",
+        "latency_calls",
+        "late",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+    ];
+
+    /// Each of the sums, in the order of [`Totals::NAMES`].
+    pub fn sums(&self) -> [u64; 10] {
+        [
+            self.calls,
+            self.tokens,
+            self.input_tokens,
+            self.output_tokens,
+            self.latency_us,
+            self.latency_calls,
+            self.late,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+        ]
+    }
+
+    /// The totals with these sums, in the order of [`Totals::NAMES`].
+    pub fn from_sums(sums: [u64; 10]) -> Self {
+        let [calls, tokens, input_tokens, output_tokens, latency_us, latency_calls, late, parts @ ..] = sums;
+        let [cache_read_tokens, cache_write_tokens, reasoning_tokens] = parts;
+        Self {
+            calls,
+            tokens,
+            input_tokens,
+            output_tokens,
+            cache_read_tokens,
+            cache_write_tokens,
+            reasoning_tokens,
+            latency_us,
+            latency_calls,
+            late,
+        }
+    }
+
     /// The totals of one event.
     pub fn of(usage: &Usage<'_>, late: bool) -> Self {
         Self {
@@ -186,18 +234,7 @@ mod tests {
 
     fn totals() -> impl Strategy<Value = Totals> {
         let number = prop_oneof![0_u64..1_000, Just(SUM_MAX), Just(SUM_MAX - 1)];
-        proptest::array::uniform10(number).prop_map(|n| Totals {
-            calls: n[0],
-            tokens: n[1],
-            input_tokens: n[2],
-            output_tokens: n[3],
-            latency_us: n[4],
-            latency_calls: n[5],
-            late: n[6],
-            cache_read_tokens: n[7],
-            cache_write_tokens: n[8],
-            reasoning_tokens: n[9],
-        })
+        proptest::array::uniform10(number).prop_map(Totals::from_sums)
     }
 
     fn aggregate() -> impl Strategy<Value = Aggregate> {
@@ -215,6 +252,17 @@ mod tests {
     fn merged(mut left: Aggregate, right: &Aggregate) -> Aggregate {
         left.merge(right);
         left
+    }
+
+    #[test]
+    fn sums_stand_in_the_order_of_their_names() {
+        let sums = [11, 12, 13, 14, 15, 16, 17, 18, 19, 20];
+        let totals = Totals::from_sums(sums);
+        assert_eq!(totals.sums(), sums);
+        let fields = format!("{totals:?}");
+        for (name, sum) in Totals::NAMES.iter().zip(sums) {
+            assert!(fields.contains(&format!(" {name}: {sum}")), "{name} is not {sum} of {fields}");
+        }
     }
 
     proptest! {

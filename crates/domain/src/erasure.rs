@@ -92,7 +92,7 @@ pub struct Erasure {
     pub requested_at: Timestamp,
     /// Who asked, by the internal id.
     pub by: String,
-    /// The zone whose days of active users stay as they were, by its IANA name.
+    /// The zone whose days of active users stay as they were, by its IANA name; empty when it was changed in the middle.
     pub zone: String,
     /// What has gone so far.
     pub gone: ErasedSoFar,

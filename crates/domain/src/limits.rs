@@ -8,6 +8,12 @@ use crate::time::Timestamp;
 
 /// Erasures that one workspace may ask for.
 pub const ERASURES_MAX: usize = 10_000;
+/// Erasures of one workspace that are not finished: each is looked for in every segment, and in the workspace's audit log.
+pub const ERASURES_UNFINISHED_MAX: usize = 100;
+/// Requests for an erasure at once: each makes segments of what is not flushed, and looks through an audit log.
+pub const ERASURES_AT_ONCE_MAX: usize = 2;
+/// Requests of one tenant for an erasure at once.
+pub const ERASURES_OF_TENANT_MAX: usize = 1;
 
 /// Longest event id, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 256;

@@ -23,7 +23,7 @@ pub enum HashRule {
     Sealed = 3,
     /// As [`HashRule::RequestBody`], and then under such a key.
     SealedRequestBody = 4,
-    /// Nothing is left to be compared: the event was erased.
+    /// Nothing is left to be compared: the event was erased. In place of a hash may stand whose it was.
     Erased = 5,
     /// As [`HashRule::Erased`], of an event that was taken with a hash by [`HashRule::EncodedBody`]. Nothing tells it from
     /// a `CloudEvent` any more whose own id is the same.

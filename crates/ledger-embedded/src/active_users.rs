@@ -41,6 +41,7 @@ impl ActiveUsers for EmbeddedLedger {
         for _ in 0..ZONE_CHANGES_MAX {
             let own = self.applied_zone(scope).zone;
             let planned = PlannedQuery::new(scope, query, &own);
+            self.core.refuse_erased_hours(scope, &planned.raw.ranges).await?;
             let read = planned.ask(&self.core).await?;
             // What is kept is of the zone that the state says; the plan was made for the one before.
             if zone_of(&read.snapshot.zones, scope.tenant()) == own {

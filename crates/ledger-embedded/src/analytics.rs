@@ -15,7 +15,7 @@ mod tallies;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::series::{SeriesPoint, SeriesQuery};
+use domain::series::{Facet, SeriesPoint, SeriesQuery};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::UserNumber;
@@ -48,6 +48,7 @@ impl Analytics for EmbeddedLedger {
                 if edges.is_empty() { Vec::new() } else { unflushed_events(table, scope, None, range, in_edges) };
             (rollups_in(table, scope, hours), events)
         };
+        self.core.refuse_erased_hours(scope, &edges).await?;
         let read = self.core.read_consistently(|| self.core.manifest.type_sums(scope, hours, project), look).await?;
         let (mut rollups, mut unflushed) = read.active;
         if let Some(frozen) = &read.snapshot.frozen {
@@ -124,6 +125,9 @@ impl Core {
         named: Option<Named>,
     ) -> Result<Summed, PortError> {
         let (of, asked) = (scope.clone(), query.clone());
+        if source == Source::Raw && query.filters.iter().all(|(facet, _)| *facet != Facet::Customer) {
+            self.refuse_erased_hours(scope, &[query.range]).await?;
+        }
         if source != Source::Rollups {
             let sum = move |core: &Self, cancelled: &CancellationToken| {
                 core.series_of_segments(&of, &asked, source, named.as_ref(), cancelled)

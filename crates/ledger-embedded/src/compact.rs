@@ -8,19 +8,18 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::compute::interleave_record_batch;
-use arrow::record_batch::RecordBatch;
 use domain::time::Timestamp;
 use parquet::errors::ParquetError;
+use ports::erasures::ErasureStage;
 use ports::manifest::{Commit, FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
 
 use crate::core::Core;
 use crate::dedup::{IdRecord, IdRun, IdRunWriter};
-use crate::flush::RowWriter;
-use crate::merge::{Merge, ResidualStream, Run, SumPart, SumStream};
+use crate::merge::{Merge, PendingRows, ResidualStream, Run, SumPart, SumStream};
 use crate::segment::events::{self, EventKeys};
 use crate::segment::residuals::{self, ResidualBuilder};
+use crate::segment::row_writer::RowWriter;
 use crate::segment::sorted::SortedRows;
 use crate::segment::sums::{self, SumBuilder};
 use crate::segment::{Segment, SegmentDir, SegmentFile, corrupt, file_name, io_error, segment_id};
@@ -30,25 +29,21 @@ use crate::state::Floors;
 const SPACE_LEFT_BYTES: u64 = 256 << 20;
 /// Rows written at once.
 const BATCH_ROWS: usize = 8_192;
-/// Bytes of pending rows before they are written.
-const BATCH_BYTES: usize = 16 << 20;
-/// Input batches held at once before the pending rows are written.
-const BATCHES_HELD: usize = 64;
 
 impl Core {
     /// Merges one group of segments after another until none is due, then writes those again in which much is hidden.
     pub(crate) async fn merge_due(&self) -> Result<(), PortError> {
         let _merging = self.merging.lock().await;
         loop {
-            let segments = {
+            let (segments, erased) = {
                 let state = self.state.read();
-                // What an erasure covers must not be mixed with what came later.
-                if state.erasures.is_pending() {
-                    return Ok(());
-                }
-                Arc::clone(&state.segments)
+                (Arc::clone(&state.segments), state.erasures.at(ErasureStage::Removing))
             };
-            let parts = match due(&segments, self.options.compact_fan_in.max(2), self.options.segment_rows_max) {
+            // What an erasure covers must not be mixed with what came later.
+            let covering =
+                |part: &Segment| erased.iter().filter(|stored| part.meta().last_seq <= stored.erasure.through).count();
+            let limits = (self.options.compact_fan_in.max(2), self.options.segment_rows_max);
+            let parts = match due(&segments, limits, covering) {
                 Some(parts) => parts,
                 None => match self.hiding_much(&segments)? {
                     // It can wait, and what retention drops must not wait for it.
@@ -60,7 +55,8 @@ impl Core {
                 Err(why) if why.kind() == ErrorKind::TimedOut => return Ok(()),
                 merged => merged?,
             }
-            if self.stopping.load(Ordering::Acquire) {
+            // An erasure waits for one merge at most, and one that cannot be made does not stop them.
+            if self.state.read().erasures.is_removing() || self.stopping.load(Ordering::Acquire) {
                 return Ok(());
             }
         }
@@ -69,6 +65,7 @@ impl Core {
     async fn merge(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
         self.has_space_for(parts)?;
         let floors = Arc::clone(&self.state.read().floors);
+        self.merge_gives_way.store(false, Ordering::Release);
         let meta = write_merged(self, parts, &floors).inspect_err(|_| self.delete_unfinished(parts))?;
         self.merge_gave_way.store(false, Ordering::Release);
         let removed: Vec<_> = parts.iter().map(|part| part.meta().id.clone()).collect();
@@ -88,24 +85,25 @@ impl Core {
         Ok(())
     }
 
-    /// Lets a merge end for an erasure that waits for it, which is quicker. The next one goes on to its end.
+    /// Ends a merge for an erasure that was asked for meanwhile, which is quicker; but not two in a row.
     ///
     /// # Errors
     /// `TimedOut` when it is to end.
     fn check_merge(&self) -> Result<(), PortError> {
-        if !self.state.read().erasures.is_pending() || self.merge_gave_way.swap(true, Ordering::AcqRel) {
+        let is_asked = self.merge_gives_way.swap(false, Ordering::AcqRel);
+        if !is_asked || self.merge_gave_way.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         Err(PortError::new(ErrorKind::TimedOut, "merge segments: an erasure comes first"))
     }
 
-    /// A merge needs as much space as its parts until they are deleted, and must leave the flush its own.
-    fn has_space_for(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
+    /// What is written anew needs as much space as its parts until they are deleted, and must leave the flush its own.
+    pub(crate) fn has_space_for(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
         let files = parts.iter().flat_map(|part| &part.meta().files);
         let needed = files.map(|file| file.bytes).sum::<u64>() + SPACE_LEFT_BYTES;
         let free = self.dir.vfs.free_bytes(&self.dir.path).map_err(|why| io_error("ask for free space".into(), why))?;
         if free < needed {
-            let message = format!("merge {} segments: {free} bytes are free and {needed} needed", parts.len());
+            let message = format!("write {} segments anew: {free} bytes are free and {needed} needed", parts.len());
             return Err(PortError::new(ErrorKind::Full, message));
         }
         Ok(())
@@ -130,10 +128,16 @@ impl Core {
 }
 
 /// The oldest `fan_in` neighbours of one level, or as many of them as stay within `rows_max` together.
-/// Segments with and without raw events are not mixed.
-fn due(segments: &[Arc<Segment>], fan_in: usize, rows_max: u64) -> Option<&[Arc<Segment>]> {
+/// Segments with and without raw events are not mixed, nor those that erasures under way cover differently.
+fn due(
+    segments: &[Arc<Segment>],
+    (fan_in, rows_max): (usize, u64),
+    covering: impl Fn(&Segment) -> usize,
+) -> Option<&[Arc<Segment>]> {
     let alike = |left: &Arc<Segment>, right: &Arc<Segment>| {
-        left.meta().level == right.meta().level && left.events().is_some() == right.events().is_some()
+        left.meta().level == right.meta().level
+            && left.events().is_some() == right.events().is_some()
+            && covering(left) == covering(right)
     };
     let groups = segments.chunk_by(alike).flat_map(|run| run.windows(fan_in));
     groups.map(|group| &group[..fitting(group, rows_max)]).find(|group| group.len() > 1)
@@ -236,42 +240,6 @@ fn kept_of(run: Run<EventKeys>, floors: &MergeFloors<'_>) -> Vec<Run<EventKeys>>
         }
     }
     kept
-}
-
-/// Rows of several batches, on their way into one.
-#[derive(Default)]
-pub(crate) struct PendingRows {
-    batches: Vec<RecordBatch>,
-    rows: Vec<(usize, usize)>,
-    bytes: usize,
-}
-
-impl PendingRows {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.rows.len() >= BATCH_ROWS || self.batches.len() >= BATCHES_HELD || self.bytes >= BATCH_BYTES
-    }
-
-    pub(crate) fn push<R>(&mut self, run: Run<R>) {
-        let same = |batch: &RecordBatch| Arc::ptr_eq(batch.column(0), run.batch.column(0));
-        let at = self.batches.iter().rposition(same).unwrap_or_else(|| {
-            self.bytes += run.batch.get_array_memory_size();
-            self.batches.push(run.batch.clone());
-            self.batches.len() - 1
-        });
-        self.rows.extend(run.rows.map(|row| (at, row)));
-    }
-
-    pub(crate) fn take(&mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let batches = std::mem::take(&mut self.batches);
-        let merged = interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &self.rows);
-        self.rows.clear();
-        self.bytes = 0;
-        merged
-    }
 }
 
 fn merge_sums(core: &Core, id: &str, parts: &[Arc<Segment>]) -> Result<FileMeta, PortError> {

@@ -5,170 +5,31 @@
 //! events or it has not, and in both cases all sums of the tenant are the same.
 //!
 //! What is begun goes on after a crash: a segment that was written anew holds nothing of the subject any more.
-//! Segments before and behind the last record of an erasure are not merged with each other until it is done.
+//! Segments before and behind the last record of an erasure are not merged with each other until all are. The name of
+//! its subject is the last to go: when it is confirmed that nobody else has to go by it.
 
-mod known;
-mod leftovers;
-mod rewrite;
+mod requests;
 mod targets;
+mod rewrite;
+mod leftovers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use domain::erasure::{ErasedSoFar, Erasure, ErasureRequest, Subject, SubjectKind};
-use domain::limits::ERASURES_MAX;
-use domain::tenant::{TenantId, TenantScope};
-use domain::users::UserNumber;
-use ports::erasures::Erasures;
+use domain::erasure::{Erasure, SubjectKind};
+use domain::tenant::TenantScope;
+use ports::erasures::ErasureStage;
 use ports::manifest::{Commit, StoredErasure};
-use ports::{ErrorKind, PortError, held};
-
-pub(crate) use known::{KnownErasures, RefusedSubjects};
+use ports::{ErrorKind, PortError};
 
 use crate::core::Core;
-use crate::dedup::IdHash;
-use crate::ledger::EmbeddedLedger;
+use crate::known_erasures::RefusedSubjects;
 use crate::segment::Segment;
 use crate::state::zone_of;
 use rewrite::Rewritten;
 use targets::Targets;
 
-#[async_trait]
-impl Erasures for EmbeddedLedger {
-    async fn erase(&self, scope: &TenantScope, request: &ErasureRequest) -> Result<Erasure, PortError> {
-        let (core, scope, request, held) = (Arc::clone(&self.core), scope.clone(), request.clone(), held::current());
-        // A commit goes on when its caller has left: without the change in memory, names would come back.
-        let asking = tokio::spawn(async move {
-            let _held = held;
-            core.request_erasure(&scope, &request).await
-        });
-        asking.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "ask for an erasure").because(why))?
-    }
-
-    fn erased_tenants(&self) -> Vec<TenantId> {
-        self.core.state.read().erasures.erased_tenants()
-    }
-
-    fn unfinished(&self) -> Vec<(TenantId, String, Subject)> {
-        let pending = self.core.state.read().erasures.pending();
-        let known = |stored: StoredErasure| {
-            let (tenant, Erasure { id, kind, .. }) = (stored.tenant, stored.erasure);
-            let name = stored.subject?;
-            let subject = match kind {
-                SubjectKind::User => Subject::User(name),
-                SubjectKind::Customer => Subject::Customer(name),
-                SubjectKind::Workspace => Subject::Workspace,
-            };
-            Some((tenant, id, subject))
-        };
-        pending.into_iter().filter_map(known).collect()
-    }
-
-    fn generation(&self, scope: &TenantScope) -> u64 {
-        self.core.state.read().erasures.generation(scope.tenant())
-    }
-
-    fn erasures(&self, scope: &TenantScope) -> Vec<Erasure> {
-        let erasures = Arc::clone(&self.core.state.read().erasures);
-        erasures.of(scope.tenant()).map(|stored| stored.erasure.clone()).collect()
-    }
-}
-
 impl Core {
-    /// Makes an erasure durable, of all that is applied.
-    async fn request_erasure(&self, scope: &TenantScope, request: &ErasureRequest) -> Result<Erasure, PortError> {
-        let subject_hash = self.subject_hash(scope, &request.subject);
-        let _writer = self.writer.lock().await;
-        if let Some(kind) = *self.broken.lock() {
-            return Err(PortError::new(kind, "ask for an erasure: the ledger needs a restart"));
-        }
-        if let Some(known) = self.known_erasure(scope, request, subject_hash)? {
-            return Ok(known);
-        }
-        self.flush_all().await?;
-        let _flushing = self.flushing.lock().await;
-        let (through, number, zone) = {
-            let state = self.state.read();
-            let number = match &request.subject {
-                Subject::User(_) => state.users.find(IdHash(subject_hash)),
-                Subject::Customer(_) | Subject::Workspace => None,
-            };
-            (state.cursor, number, zone_of(&state.zones, scope.tenant()))
-        };
-        let stored = StoredErasure {
-            tenant: scope.tenant().clone(),
-            subject: Some(request.subject.name().to_owned()),
-            subject_hash,
-            erasure: Erasure {
-                id: request.id.clone(),
-                kind: request.subject.kind(),
-                blocks: request.blocks,
-                through,
-                requested_at: self.clock.now(),
-                by: request.by.clone(),
-                zone: zone.name().to_owned(),
-                gone: ErasedSoFar { users: u64::from(number.is_some()), ..ErasedSoFar::default() },
-                finished_at: None,
-            },
-        };
-        // From here on the user's name is new to the ledger: later events get another number.
-        let erased_users: Vec<_> = number.iter().map(|number| (scope.tenant().clone(), vec![*number])).collect();
-        // What a customer has brought is forgotten at once, and later events are not counted apart until somebody asks.
-        let customer = match &request.subject {
-            Subject::Customer(name) => Some((scope.tenant().clone(), name.clone())),
-            Subject::User(_) | Subject::Workspace => None,
-        };
-        let erased_customers = customer.into_iter().collect();
-        let commit = Commit { erasures: vec![stored.clone()], erased_users, erased_customers, ..Commit::default() };
-        fail::fail_point!("erase::before_request");
-        self.commit_erasure(&commit).await?;
-        fail::fail_point!("erase::after_request");
-        {
-            let mut state = self.state.write();
-            if let Some(number) = number {
-                state.users.forget(scope.tenant(), &[(IdHash(subject_hash), number)]);
-            }
-            for (tenant, customer) in &commit.erased_customers {
-                if let Some(metered) = Arc::make_mut(&mut state.metered).get_mut(tenant) {
-                    metered.remove(customer);
-                }
-            }
-            Arc::make_mut(&mut state.erasures).put(&stored);
-        }
-        self.wake_merge.notify_one();
-        Ok(stored.erasure)
-    }
-
-    /// The erasure that was asked for under the same id.
-    fn known_erasure(
-        &self,
-        scope: &TenantScope,
-        request: &ErasureRequest,
-        subject_hash: u128,
-    ) -> Result<Option<Erasure>, PortError> {
-        let erasures = Arc::clone(&self.state.read().erasures);
-        let Some(known) = erasures.find(&request.id) else {
-            if erasures.of(scope.tenant()).count() >= ERASURES_MAX {
-                let message = format!("ask for an erasure: the workspace has {ERASURES_MAX}");
-                return Err(PortError::new(ErrorKind::Exhausted, message));
-            }
-            return Ok(None);
-        };
-        let is_same = known.tenant == *scope.tenant()
-            && known.subject_hash == subject_hash
-            && (known.erasure.kind, known.erasure.blocks) == (request.subject.kind(), request.blocks);
-        match is_same {
-            true => Ok(Some(known.erasure.clone())),
-            false => Err(PortError::new(ErrorKind::Conflict, "ask for an erasure: the id is that of another one")),
-        }
-    }
-
-    /// The keyed hash of what is erased. That of a user is the one by which users are known.
-    pub(crate) fn subject_hash(&self, scope: &TenantScope, subject: &Subject) -> u128 {
-        self.hasher.of_tenant(scope.tenant()).hash(subject.name()).0
-    }
-
     /// Commits what memory then follows; when the outcome is unknown, only a restart can tell.
     async fn commit_erasure(&self, commit: &Commit) -> Result<(), PortError> {
         let committed = self.manifest.commit(commit).await;
@@ -180,28 +41,23 @@ impl Core {
         committed
     }
 
-    /// Makes the erasures that were asked for.
+    /// Makes the erasures that were asked for, and finishes those that were confirmed.
     pub(crate) async fn erase_due(&self) -> Result<(), PortError> {
-        if !self.state.read().erasures.is_pending() {
+        if !self.state.read().erasures.is_due() {
             return Ok(());
         }
         // A recount of days must not see half of what goes.
         let _alone = self.recounting.lock().await;
-        // Read only now: whoever was before in here has counted what went, and may have finished.
-        let pending = self.state.read().erasures.pending();
-        if pending.is_empty() {
-            return Ok(());
-        }
-        // What is asked for meanwhile is for the next round.
-        let asked: Vec<_> = pending.into_iter().filter(|stored| stored.subject.is_some()).collect();
+        // Read only now: whoever was before in here has counted what went. What is asked for meanwhile is for the next
+        // round.
+        let asked = self.state.read().erasures.at(ErasureStage::Removing);
         if !asked.is_empty() {
             // The next start goes on.
             let Some(erased) = self.erase_segments(asked).await? else { return Ok(()) };
             self.erase_leftovers(erased).await?;
         }
-        // What was removed from the manifest may still stand in pages and in the log of its file.
-        self.manifest.scrub().await?;
-        self.note_erased().await
+        let confirmed = self.state.read().erasures.at(ErasureStage::Confirmed);
+        if confirmed.is_empty() { Ok(()) } else { self.finish_erasures(confirmed).await }
     }
 
     /// Writes anew every segment that holds anything of these; returns them as far as they are then, or
@@ -209,19 +65,25 @@ impl Core {
     async fn erase_segments(&self, asked: Vec<StoredErasure>) -> Result<Option<Vec<StoredErasure>>, PortError> {
         let mut pending = asked.clone();
         let _merging = self.merging.lock().await;
-        let segments = Arc::clone(&self.state.read().segments);
+        // The zones change only under the lock that the caller holds.
+        let (segments, zones) = {
+            let state = self.state.read();
+            (Arc::clone(&state.segments), Arc::clone(&state.zones))
+        };
         for segment in segments.iter() {
             let targets = Targets::covering(&asked, segment.meta().last_seq);
             if targets.is_empty() || !targets.touch(segment)? {
                 continue;
             }
+            self.has_space_for(std::slice::from_ref(segment))?;
             let number = self.state.read().erasures.next_rewrite(segment);
-            let zones = Arc::clone(&self.state.read().zones);
             let written = rewrite::rewrite(self, segment, &targets, number, &zones);
             let written = written.inspect_err(|_| self.delete_unfinished_rewrite(segment, number))?;
             for (at, events) in written.events.iter().enumerate().filter(|(_, events)| **events > 0) {
-                pending[at].erasure.gone.events += events;
-                pending[at].erasure.gone.segments += 1;
+                let StoredErasure { tenant, erasure, .. } = &mut pending[at];
+                note_zone(erasure, zone_of(&zones, tenant).name());
+                erasure.gone.events += events;
+                erasure.gone.segments += 1;
             }
             self.replace_segment(segment, written, &pending).await?;
             if self.stopping.load(Ordering::Acquire) {
@@ -262,18 +124,19 @@ impl Core {
         Ok(())
     }
 
-    /// Marks what is finished.
-    async fn note_erased(&self) -> Result<(), PortError> {
-        let now = self.clock.now();
-        let mut finished = self.state.read().erasures.pending();
-        finished.retain(|stored| stored.subject.is_none());
-        finished.iter_mut().for_each(|stored| stored.erasure.finished_at = Some(now));
-        self.commit_erasure(&Commit { erasures: finished.clone(), ..Commit::default() }).await?;
-        {
-            let mut state = self.state.write();
-            let erasures = Arc::make_mut(&mut state.erasures);
-            finished.iter().for_each(|stored| erasures.put(stored));
+    /// Forgets the names of subjects, and marks what is finished. A start without a name goes on behind the first commit.
+    async fn finish_erasures(&self, mut finished: Vec<StoredErasure>) -> Result<(), PortError> {
+        if finished.iter().any(|stored| stored.subject.is_some()) {
+            finished.iter_mut().for_each(|stored| stored.subject = None);
+            fail::fail_point!("erase::before_nameless");
+            self.replace_erasures(&finished).await?;
+            fail::fail_point!("erase::after_nameless");
         }
+        // What was removed from the manifest may still stand in pages and in the log of its file.
+        self.manifest.scrub().await?;
+        let now = self.clock.now();
+        finished.iter_mut().for_each(|stored| stored.erasure.finished_at = Some(now));
+        self.replace_erasures(&finished).await?;
         for StoredErasure { tenant, erasure, .. } in &finished {
             let Erasure { id, kind, gone, .. } = erasure;
             tracing::warn!(
@@ -282,6 +145,27 @@ impl Core {
             );
         }
         Ok(())
+    }
+
+    /// Puts erasures in place of the same as they were.
+    async fn replace_erasures(&self, changed: &[StoredErasure]) -> Result<(), PortError> {
+        self.commit_erasure(&Commit { erasures: changed.to_vec(), ..Commit::default() }).await?;
+        let mut state = self.state.write();
+        let erasures = Arc::make_mut(&mut state.erasures);
+        changed.iter().for_each(|stored| erasures.put(stored));
+        Ok(())
+    }
+
+    /// Whether nothing of a customer may be counted apart: an erasure of it is not finished, or all of the tenant is erased.
+    pub(crate) fn is_being_erased(&self, scope: &TenantScope, customer: &str) -> bool {
+        let hash = self.hasher.of_tenant(scope.tenant()).hash(customer).0;
+        let erasures = Arc::clone(&self.state.read().erasures);
+        let is_its = |stored: &StoredErasure| {
+            stored.erasure.kind == SubjectKind::Customer
+                && (&stored.tenant, stored.subject_hash) == (scope.tenant(), hash)
+        };
+        erasures.refused_of(scope.tenant()).is_some_and(RefusedSubjects::is_whole)
+            || erasures.unfinished().any(|(stored, _)| is_its(stored))
     }
 
     /// Whether a customer or a user is not to come again.
@@ -294,5 +178,12 @@ impl Core {
     }
 }
 
-/// The numbers with their hashes, as `Users` forgets them.
-pub(crate) type ForgottenUser = (IdHash, UserNumber);
+/// Notes in whose days erased users stay counted: those of the zone in which they are counted when their events go. Where
+/// it was changed between two segments, no zone has them all.
+fn note_zone(erasure: &mut Erasure, zone: &str) {
+    if erasure.gone.segments == 0 {
+        zone.clone_into(&mut erasure.zone);
+    } else if erasure.zone != zone {
+        erasure.zone.clear();
+    }
+}

@@ -2,35 +2,31 @@
 //! count in one manifest commit: segment, rollups, names, users, their days and cursor. A crash before
 //! the commit leaves unknown files and a journal that is replayed; after it, nothing is left to do.
 
-use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::position::Seq;
+use domain::quota::Amounts;
 use domain::rollup::{Rollup, RollupKey};
 use domain::tenant::TenantId;
 use hashbrown::HashSet;
-use parquet::arrow::ArrowWriter;
-use parquet::file::properties::WriterProperties;
-use ports::manifest::{Activity, Commit, FileKind, FileMeta, Name, NewUsers, SegmentMeta};
+use ports::manifest::{Activity, Commit, FileKind, FileMeta, Name, NewUsers, ReceivedSum, SegmentMeta};
 use ports::{ErrorKind, PortError};
 
 use crate::activity::DayUsers;
 use crate::core::Core;
 use crate::dedup::{IdRecord, IdRunWriter};
 use crate::memtable::{GroupView, Memtable, WindowView, WindowsSum};
-use crate::received::received_in;
 use crate::segment::events::{self, EventBuilder};
 use crate::segment::grain::Grain;
+use crate::segment::row_writer::RowWriter;
 use crate::segment::sums::{self, SumBuilder, SumKey};
-use crate::segment::{SegmentDir, SegmentFile, encode_error, io_error, segment_id};
+use crate::segment::{SegmentDir, SegmentFile, io_error, segment_id};
 
 /// Rows built in memory before they are encoded.
 const BATCH_ROWS: usize = 8_192;
@@ -89,11 +85,18 @@ impl Core {
         }
     }
 
-    /// What is neither flushed nor applied: erasures first, since they wait for no merge.
-    async fn upkeep_due(&self) -> Result<(), PortError> {
-        self.erase_due().await?;
-        self.merge_due().await?;
-        self.retain_due().await
+    /// What is neither flushed nor applied: erasures first, since they wait for no merge. One that fails, as for want of
+    /// space, stops neither merges nor the retention that may free it; the first failure is told.
+    pub(crate) async fn upkeep_due(&self) -> Result<(), PortError> {
+        let erased = self.erase_due().await;
+        if erased.as_ref().is_err_and(ends_the_ledger) {
+            return erased;
+        }
+        let merged = self.merge_due().await;
+        if merged.as_ref().is_err_and(ends_the_ledger) {
+            return merged;
+        }
+        erased.and(merged).and(self.retain_due().await)
     }
 
     /// Notes whether a flush found room on the disk.
@@ -115,7 +118,7 @@ impl Core {
     fn note_failure(&self, why: &PortError) {
         let cause = std::error::Error::source(why).map(ToString::to_string).unwrap_or_default();
         tracing::error!(error = %why, cause, "ledger maintenance failed, trying again");
-        if matches!(why.kind(), ErrorKind::Poisoned | ErrorKind::Corrupt | ErrorKind::Conflict) {
+        if ends_the_ledger(why) {
             self.give_up(why.kind());
         }
     }
@@ -216,7 +219,7 @@ impl Core {
             cursor: Some((self.state.read().cursor, last)),
             add: segment.iter().cloned().collect(),
             rollups: rollups_of(&frozen),
-            received: received_in(&frozen),
+            received: received_of(&frozen),
             names: names.clone(),
             users: users_of(&frozen),
             activity: activity_of(&frozen),
@@ -253,6 +256,11 @@ impl Core {
     }
 }
 
+/// Whether only a restart can help.
+fn ends_the_ledger(why: &PortError) -> bool {
+    matches!(why.kind(), ErrorKind::Poisoned | ErrorKind::Corrupt | ErrorKind::Conflict)
+}
+
 /// Merging can wait; requests, applying and flushing cannot. On Linux this concerns the calling thread
 /// alone.
 fn yield_to_others() {
@@ -281,6 +289,18 @@ fn rollups_of(table: &Memtable) -> Vec<Rollup> {
     let mut rollups: Vec<_> = table.rollups().filter_map(rollup).collect();
     rollups.sort_by(|left, right| left.key.cmp(&right.key));
     rollups
+}
+
+fn received_of(table: &Memtable) -> Vec<ReceivedSum> {
+    let sum = |(tenant, customer, start, amounts): (&str, &str, _, &Amounts)| {
+        let customer = customer.to_owned();
+        tenant_of(tenant).map(|tenant| ReceivedSum { tenant, customer, start, amounts: *amounts })
+    };
+    let mut sums: Vec<_> = table.received().filter_map(sum).collect();
+    sums.sort_by(|left, right| {
+        (&left.tenant, left.start, &left.customer).cmp(&(&right.tenant, right.start, &right.customer))
+    });
+    sums
 }
 
 fn users_of(table: &Memtable) -> Vec<NewUsers> {
@@ -353,41 +373,4 @@ fn write_ids(dir: &SegmentDir, id: &str, table: &Memtable) -> Result<FileMeta, P
         writer.finish()
     };
     write().map_err(|why| io_error(format!("write the ids of {id}"), why))?.finish(ids.len() as u64)
-}
-
-/// Writes record batches into a segment file.
-pub(crate) struct RowWriter {
-    writer: ArrowWriter<SegmentFile>,
-    id: String,
-    rows: u64,
-}
-
-impl RowWriter {
-    pub(crate) fn create(
-        dir: &SegmentDir,
-        id: &str,
-        kind: FileKind,
-        schema: SchemaRef,
-        properties: WriterProperties,
-    ) -> Result<Self, PortError> {
-        let file = dir.create(id, kind)?;
-        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|why| encode_error(id, why))?;
-        Ok(Self { writer, id: id.to_owned(), rows: 0 })
-    }
-
-    pub(crate) fn write(&mut self, batch: &Result<RecordBatch, arrow::error::ArrowError>) -> Result<(), PortError> {
-        match batch {
-            Ok(batch) => {
-                self.rows += batch.num_rows() as u64;
-                self.writer.write(batch).map_err(|why| encode_error(&self.id, why))
-            }
-            Err(why) => Err(PortError::new(ErrorKind::Unavailable, format!("build rows of {}: {why}", self.id))),
-        }
-    }
-
-    pub(crate) fn finish(self) -> Result<FileMeta, PortError> {
-        let mut file = self.writer.into_inner().map_err(|why| encode_error(&self.id, why))?;
-        file.flush().map_err(|why| io_error(format!("write {}", self.id), why))?;
-        file.finish(self.rows)
-    }
 }

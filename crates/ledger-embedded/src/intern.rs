@@ -1,14 +1,14 @@
-//! Names as small numbers, for as long as one memtable lives.
+//! Names as small numbers, for as long as one memtable lives, or one segment is written anew.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-/// A name of one memtable.
+/// A name of one interner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Symbol(u32);
 
-/// The names of one memtable.
+/// Names, each held once.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     symbols: HashMap<Arc<str>, Symbol>,

@@ -31,7 +31,7 @@ use vfs::{TEMPORARY_SUFFIX, Vfs};
 
 use crate::core::Core;
 use crate::dedup::{FirstSeen, IdHasher};
-use crate::erasure::{KnownErasures, RefusedSubjects};
+use crate::known_erasures::{KnownErasures, RefusedSubjects};
 use crate::memtable::{FreshEvent, FreshRecord, Memtable, RequestEntry};
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
@@ -116,6 +116,7 @@ impl EmbeddedLedger {
             sighting_reads: SightingReads::default(),
             wake_flush: Notify::new(),
             wake_merge: Notify::new(),
+            merge_gives_way: AtomicBool::new(false),
             merge_gave_way: AtomicBool::new(false),
             room: Notify::new(),
             disk_full: AtomicBool::new(false),
@@ -136,13 +137,11 @@ impl EmbeddedLedger {
     /// what the background threads do all the time.
     ///
     /// # Errors
-    /// The first failure; everything stays as it was and can be tried again.
+    /// The first failure; what failed stays as it was and can be tried again.
     // public for tests: they need one order of steps, without the threads
     pub async fn maintain(&self) -> Result<(), PortError> {
         self.core.flush_due().await?;
-        self.core.erase_due().await?;
-        self.core.merge_due().await?;
-        self.core.retain_due().await
+        self.core.upkeep_due().await
     }
 }
 

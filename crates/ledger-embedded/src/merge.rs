@@ -1,6 +1,7 @@
 //! Reading several sorted files as one: the merge that compaction and verification share. Memory is
 //! one batch per file. Rows come in runs, because neighbouring rows mostly come from one file.
 
+mod pending_rows;
 mod residuals;
 mod stream;
 
@@ -13,6 +14,7 @@ use parquet::errors::Result;
 use crate::segment::Batches;
 use crate::segment::sorted::SortedRows;
 
+pub(crate) use pending_rows::PendingRows;
 pub(crate) use residuals::ResidualStream;
 pub(crate) use stream::{Sum, SumPart, SumStream};
 

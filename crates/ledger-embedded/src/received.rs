@@ -9,9 +9,9 @@ use domain::quota::{Amounts, quarter_of};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
 use parquet::errors::Result as ParquetResult;
-use ports::PortError;
 use ports::ledger::Received;
 use ports::manifest::{Commit, ReceivedSum};
+use ports::{ErrorKind, PortError};
 
 use crate::core::Core;
 use crate::memtable::Memtable;
@@ -44,23 +44,20 @@ impl Core {
         if is_known() {
             return Ok(());
         }
-        // Nothing is applied meanwhile; the journal keeps what comes in.
+        // Nothing is applied meanwhile; the journal keeps what comes in. Nor is an erasure begun.
         let _writer = self.writer.lock().await;
         if is_known() {
             return Ok(());
         }
+        if self.is_being_erased(scope, customer) {
+            return Err(PortError::new(ErrorKind::Conflict, "count a customer apart: it is being erased"));
+        }
         self.flush_all().await?;
         let _flushing = self.flushing.lock().await;
-        let (mut segments, erased) = {
-            let state = self.state.read();
-            (Vec::clone(&state.segments), state.erasures.erased_of_customer(tenant, customer))
-        };
-        // What is being erased is not counted any more.
-        segments.retain(|segment| segment.meta().last_seq > erased);
+        let segments = Arc::clone(&self.state.read().segments);
         let of = (tenant.clone(), customer.to_owned());
         let counting = tokio::task::spawn_blocking(move || count(&segments, &of.0, &of.1));
-        let counted =
-            counting.await.map_err(|why| PortError::new(ports::ErrorKind::Unavailable, "count").because(why))?;
+        let counted = counting.await.map_err(|why| PortError::new(ErrorKind::Unavailable, "count").because(why))?;
         let sum =
             |(start, amounts)| ReceivedSum { tenant: tenant.clone(), customer: customer.to_owned(), start, amounts };
         let received = counted?.into_iter().map(sum).collect();
@@ -70,19 +67,6 @@ impl Core {
         Arc::make_mut(&mut state.metered).entry(tenant.clone()).or_default().insert(customer.to_owned());
         Ok(())
     }
-}
-
-/// What a memtable adds to the sums.
-pub(crate) fn received_in(table: &Memtable) -> Vec<ReceivedSum> {
-    let sum = |(tenant, customer, start, amounts): (&str, &str, Timestamp, &Amounts)| {
-        let (tenant, customer) = (TenantId::parse(tenant).ok()?, customer.to_owned());
-        Some(ReceivedSum { tenant, customer, start, amounts: *amounts })
-    };
-    let mut sums: Vec<_> = table.received().filter_map(sum).collect();
-    sums.sort_by(|left, right| {
-        (&left.tenant, left.start, &left.customer).cmp(&(&right.tenant, right.start, &right.customer))
-    });
-    sums
 }
 
 /// What the raw events of a customer give, by quarter.

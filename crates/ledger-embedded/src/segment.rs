@@ -9,7 +9,9 @@ pub(crate) mod grain;
 mod group_writer;
 mod lacking;
 mod layout;
+mod numbers;
 pub(crate) mod residuals;
+pub(crate) mod row_writer;
 pub(crate) mod sorted;
 pub(crate) mod sums;
 

@@ -12,7 +12,7 @@ use hashbrown::{HashMap, HashSet};
 use ports::active_users::VersionedZone;
 
 use crate::dedup::{FirstSeen, IdHash};
-use crate::erasure::KnownErasures;
+use crate::known_erasures::KnownErasures;
 use crate::memtable::Memtable;
 use crate::segment::Segment;
 use crate::users::Users;

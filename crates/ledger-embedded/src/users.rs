@@ -16,6 +16,9 @@ struct Entry {
     number: u32,
 }
 
+/// A user whose name is forgotten: the name's hash, by which memory finds the user, and the number.
+pub(crate) type ForgottenUser = (IdHash, UserNumber);
+
 /// The numbers of all tenants' users.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
@@ -61,7 +64,7 @@ impl Users {
     }
 
     /// Forgets the names of users; their numbers stay taken.
-    pub(crate) fn forget(&mut self, tenant: &TenantId, users: &[(IdHash, UserNumber)]) {
+    pub(crate) fn forget(&mut self, tenant: &TenantId, users: &[ForgottenUser]) {
         let nameless = self.nameless.entry_ref(tenant).or_default();
         for (hash, number) in users {
             let hash = pieces(*hash);

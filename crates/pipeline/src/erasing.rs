@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::erasure::{Erasure, ErasureRequest, Subject};
 use domain::tenant::{TenantId, TenantScope};
-use ports::erasures::Erasures;
+use ports::erasures::{Erasures, UnfinishedErasure};
 use ports::{ErrorKind, PortError, held};
 
 use crate::pipeline::Pipeline;
@@ -51,8 +51,12 @@ impl Erasures for Erasing {
         self.erasures.generation(scope)
     }
 
-    fn unfinished(&self) -> Vec<(TenantId, String, Subject)> {
+    fn unfinished(&self) -> Vec<UnfinishedErasure> {
         self.erasures.unfinished()
+    }
+
+    fn confirm(&self, ids: &[String]) {
+        self.erasures.confirm(ids);
     }
 
     fn erasures(&self, scope: &TenantScope) -> Vec<Erasure> {

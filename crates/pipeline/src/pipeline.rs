@@ -32,7 +32,7 @@ use crate::shares::BacklogShares;
 use crate::stop::Stop;
 use crate::telemetry::{Metrics, PortGauges};
 
-/// Longest wait for what is on its way to be applied.
+/// Longest wait for what is on its way: until it is journaled and applied, both together.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a process runs: the roles that are given, over one ledger.
@@ -214,9 +214,10 @@ impl Pipeline {
     }
 
     /// Runs `change` while nothing of a workspace is on its way: its requests wait, and all that is journaled is applied.
+    /// How long it takes then is its own to bound.
     ///
     /// # Errors
-    /// `Overloaded` when that takes too long, and what `change` fails with.
+    /// `Overloaded` when nothing is run since what is on its way takes too long, and what `change` fails with.
     pub(crate) async fn while_settled<T>(
         &self,
         scope: &TenantScope,
@@ -225,14 +226,20 @@ impl Pipeline {
         let Some(quotas) = &self.context.quotas else { return change.await };
         // Requests wait for the rest alone.
         self.context.ledger.flush().await?;
-        let _held = quotas.hold_requests(scope).await?;
-        tokio::select! {
+        let settled = async {
+            let held = quotas.hold_requests(scope).await?;
+            self.applied().await;
+            Ok::<_, PortError>(held)
+        };
+        let _held = tokio::select! {
             biased;
-            () = self.applied() => change.await,
+            held = settled => held?,
             () = self.context.clock.sleep(SETTLED_WITHIN) => {
-                Err(PortError::new(ErrorKind::Overloaded, "wait for events on their way: they are not applied in time"))
+                let why = "wait for events on their way: they are not applied in time";
+                return Err(PortError::new(ErrorKind::Overloaded, why));
             }
-        }
+        };
+        change.await
     }
 
     /// Whether the journal's files may still hold records up to and with this one.

@@ -45,6 +45,12 @@ pub enum QuotaError {
     /// It is of another version than the caller believes.
     #[error("the quota is of version {0} by now")]
     OtherVersion(u64),
+    /// Its customer is being erased.
+    #[error("the customer is being erased; set the quota when that is done")]
+    CustomerBeingErased,
+    /// Its workspace is erased.
+    #[error("the workspace is erased")]
+    WorkspaceErased,
     /// As the port says.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -82,7 +88,8 @@ impl Quotas {
         Self { catalog, ledger, clock, stored, calendars, usual_calendar, workspaces, changing, applied }
     }
 
-    /// Reads what the catalog holds; before requests are taken.
+    /// Reads what the catalog holds; before requests are taken. Quotas of who is being erased are left out: they go with
+    /// that.
     ///
     /// # Errors
     /// When the catalog cannot be read, or the ledger does not count a customer that has a quota.
@@ -96,12 +103,16 @@ impl Quotas {
         }
         *self.calendars.write() =
             calendars.into_iter().map(|(tenant, calendar)| (tenant, Arc::new(calendar))).collect();
-        let stored = self.catalog.quotas().await?;
-        for (tenant, quota) in &stored {
+        let mut stored = Vec::new();
+        for (tenant, quota) in self.catalog.quotas().await? {
             if let (Some(customer), Some(_)) = (&quota.key.customer, quota.terms) {
                 // Known already, unless the ledger is another one than when it was set.
-                self.ledger.meter_customer(&TenantScope::for_operator(tenant.clone()), customer).await?;
+                match self.ledger.meter_customer(&TenantScope::for_operator(tenant.clone()), customer).await {
+                    Err(why) if why.kind() == ErrorKind::Conflict => continue,
+                    metered => metered?,
+                }
             }
+            stored.push((tenant, quota));
         }
         let tenants: Vec<_> = stored.iter().map(|(tenant, _)| tenant.clone()).collect();
         *self.stored.write() = stored.into_iter().map(|(tenant, quota)| ((tenant, quota.key.clone()), quota)).collect();
@@ -128,6 +139,7 @@ impl Quotas {
     ///
     /// # Errors
     /// [`QuotaError::OtherVersion`] when the version is not the expected one; one that is not there is of version 0.
+    /// [`QuotaError::CustomerBeingErased`] or [`QuotaError::WorkspaceErased`] when nothing may be counted for it.
     /// `Exhausted` when the workspace has as many as it can have, `Overloaded` when what is on its way takes too long.
     /// As [`Catalog::store_quota`] otherwise.
     pub async fn set(
@@ -155,8 +167,8 @@ impl Quotas {
             let message = format!("set a quota: the workspace has {QUOTAS_OF_WORKSPACE_MAX} already");
             return Err(PortError::new(ErrorKind::Exhausted, message).into());
         }
-        if let (Some(customer), Some(_)) = (&key.customer, terms) {
-            self.ledger.meter_customer(scope, customer).await?;
+        if terms.is_some() {
+            self.count_for(scope, &key).await?;
         }
         let version = before.map_or(0, |before| before.version) + 1;
         let next = VersionedQuota { key, terms, version };
@@ -168,6 +180,19 @@ impl Quotas {
         self.stored.write().insert((scope.tenant().clone(), next.key.clone()), next.clone());
         self.publish(scope.tenant());
         Ok(Some(next))
+    }
+
+    /// Has counted what a quota is held against, unless that is erased. The caller holds `changing`: an erasure that begins
+    /// later finds the quota.
+    async fn count_for(&self, scope: &TenantScope, key: &QuotaKey) -> Result<(), QuotaError> {
+        if self.ledger.refuses(scope, None, None) {
+            return Err(QuotaError::WorkspaceErased);
+        }
+        let Some(customer) = &key.customer else { return Ok(()) };
+        self.ledger.meter_customer(scope, customer).await.map_err(|why| match why.kind() {
+            ErrorKind::Conflict => QuotaError::CustomerBeingErased,
+            _ => why.into(),
+        })
     }
 
     /// Takes the quotas of a workspace as the catalog holds them, which has forgotten some: later requests are held to
@@ -231,11 +256,15 @@ impl Quotas {
     /// Lets a request received at `received_at` reserve, when it is known what is used then.
     ///
     /// # Errors
-    /// As [`Quotas::states`].
+    /// As [`Quotas::states`]; `Overloaded` too when nobody is let in for long.
     pub(crate) async fn enter(&self, scope: &TenantScope, received_at: Timestamp) -> Result<QuotaPass, PortError> {
         let workspace = self.workspace(scope.tenant());
         loop {
-            let guard = Arc::clone(&workspace.gate).read_owned().await;
+            let guard = tokio::select! {
+                biased;
+                guard = Arc::clone(&workspace.gate).read_owned() => guard,
+                () = self.clock.sleep(LOAD_WAIT_MAX) => return Err(late()),
+            };
             let (periods, is_known) = {
                 let (mut held, calendar) = (workspace.held.lock(), self.calendar(scope.tenant()));
                 if held.is_limited() && is_of_earlier_calendar(&calendar, received_at) {

@@ -6,7 +6,33 @@ use domain::tenant::{TenantId, TenantScope};
 
 use crate::PortError;
 
-/// Erases, durably and step by step: what an erasure has begun goes on after a restart.
+/// How far an erasure is that is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErasureStage {
+    /// Events, sums and names are being removed.
+    Removing,
+    /// Nothing is left of it in the store but the name of its subject, by which other stores know what to forget: it
+    /// waits for [`Erasures::confirm`]. After a restart it is [`ErasureStage::Removing`] again for a while.
+    Removed,
+    /// That name goes too.
+    Confirmed,
+}
+
+/// An erasure that is not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedErasure {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The erasure's id.
+    pub id: String,
+    /// What goes, as long as that is known.
+    pub subject: Option<Subject>,
+    /// How far it is.
+    pub stage: ErasureStage,
+}
+
+/// Erases, durably and step by step: what an erasure has begun goes on after a restart. It is not finished before
+/// [`Erasures::confirm`].
 ///
 /// What stays of a user or a customer are sums without their names: the tenant's totals and series, and on each day
 /// of the tenant's zone who was active, where an erased user is a number without a name. All else goes.
@@ -18,7 +44,8 @@ pub trait Erasures: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// `Conflict` when the id is that of an erasure of something else, `Exhausted` when the tenant has asked for too
-    /// many, as [`crate::ledger::Ledger::flush`] otherwise.
+    /// many, `Overloaded` when too many of the tenant are not finished or the store is busy for too long: nothing is
+    /// erased then. As [`crate::ledger::Ledger::flush`] otherwise.
     async fn erase(&self, scope: &TenantScope, request: &ErasureRequest) -> Result<Erasure, PortError>;
 
     /// The tenants whose whole data is erased, or being erased.
@@ -27,9 +54,12 @@ pub trait Erasures: Send + Sync + std::fmt::Debug {
     /// Grows with everything that erasures change of a tenant's answers.
     fn generation(&self, scope: &TenantScope) -> u64;
 
-    /// Those that are not done, of all tenants, in order of request, as long as their subjects are known: whose tenant,
-    /// the erasure's id, and what goes.
-    fn unfinished(&self) -> Vec<(TenantId, String, Subject)>;
+    /// Those that are not finished, of all tenants, in order of request.
+    fn unfinished(&self) -> Vec<UnfinishedErasure>;
+
+    /// Says that no other store holds anything of the subjects of these erasures: those that are
+    /// [`ErasureStage::Removed`] are finished by and by. Lost in a restart before that.
+    fn confirm(&self, ids: &[String]);
 
     /// The erasures of a tenant, in order of request.
     fn erasures(&self, scope: &TenantScope) -> Vec<Erasure>;

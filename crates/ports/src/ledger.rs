@@ -176,7 +176,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// before.
     ///
     /// # Errors
-    /// When it cannot be made durable; try again.
+    /// `Conflict` when an erasure of the customer is not finished, or the whole tenant is erased. Otherwise when it
+    /// cannot be made durable; try again.
     async fn meter_customer(&self, scope: &TenantScope, customer: &str) -> Result<(), PortError>;
 
     /// Figures for metrics.

@@ -64,27 +64,31 @@ pub trait Register: Send + Sync + Debug {
     /// Why nothing can be written any more before the store is opened again, if that is so. Answered from memory.
     fn poisoned(&self) -> Option<String>;
 
-    /// Adds the entry about an erasure to the log of its workspace, and leaves nothing of whom it is about in the files of
-    /// the store: of a customer the profile and the quotas go, and of all earlier entries of that log what they may tell of the
-    /// subject in detail ([`AuditDraft::may_tell_of`]), erased by the new one. Of the whole workspace nothing goes yet:
-    /// see [`Register::forget_workspace`]. Without an entry what has come since goes too, erased by the last entry of the
-    /// log about an erasure; where there is none, details stay. A store whose files are a server's leaves nothing in its
-    /// rows; what its files still hold is its owner's to write anew.
+    /// Leaves nothing in the store of whom the erasure of this id is about: of a customer the profile and the quotas go, and
+    /// of all entries of the workspace's log what they may tell of the subject in detail ([`AuditDraft::may_tell_of`]),
+    /// erased by the last entry there about this erasure; where it is not there, details stay. Of the whole workspace
+    /// nothing goes yet: see [`Register::forget_workspace`]. What has gone may still stand in the files of the store: see
+    /// [`Register::scrub`].
     ///
     /// # Errors
-    /// `Unacceptable` when the entry is not about an erasure of this workspace, otherwise when the store cannot be
-    /// written. What has gone may still stand in the files of the store then; again, it goes.
-    async fn forget(&self, scope: &TenantScope, subject: &Subject, entry: Option<&AuditDraft>)
-    -> Result<(), PortError>;
+    /// When the store cannot be written.
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, id: &str) -> Result<(), PortError>;
 
     /// Leaves nothing of a workspace in the files of the store but the workspace itself, whose id is never given again,
-    /// and its audit log without details. Details of the server's log about it go as well. All are erased by the last
-    /// entry of their log about an erasure; where there is none, they stay. Processes that have its records in memory
-    /// keep them.
+    /// and its audit log without details, erased by the last entry of that log about an erasure: none comes after it.
+    /// Details of the server's log about it go as well, erased by the entry there about its erasure. Where there is no such
+    /// entry, they stay. Processes that have its records in memory keep them.
     ///
     /// # Errors
     /// As [`Register::forget`].
     async fn forget_workspace(&self, scope: &TenantScope) -> Result<(), PortError>;
+
+    /// Leaves nothing in the files of the store of what was forgotten. Takes as long as writing them anew, and all that
+    /// changes the store waits meanwhile. Of a store whose files are a server's that is for who owns them.
+    ///
+    /// # Errors
+    /// `Full` without space to write them anew, otherwise when the store cannot be written; try again.
+    async fn scrub(&self) -> Result<(), PortError>;
 
     /// The profiles of those of `customers` that have one, in order of id.
     ///

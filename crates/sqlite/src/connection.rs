@@ -3,6 +3,10 @@
 //!
 //! A new file is built beside its place and renamed into it, so an empty or torn file at that place
 //! is damage and never taken for a new file.
+//!
+//! What SQLite does not keep in memory while it works, as the copy of the whole file that VACUUM makes, goes into that
+//! file's folder as well, and never into a folder for temporary files: that may be on a disk which is not encrypted, too
+//! small, or missing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +14,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlxSqliteConnector, Statement, sqlx};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlxSqliteConnector, Statement, sqlx,
+};
 use sea_orm_migration::MigratorTrait;
 use sqlx::ConnectOptions;
 
@@ -110,6 +116,7 @@ pub(crate) async fn has_log(path: &Path) -> Result<bool, Failure> {
 /// Opens the writing connection of a file that is there, and checks both. One that is refused is left as it
 /// was.
 pub(crate) async fn open<S: Schema>(path: &Path) -> Result<DatabaseConnection, Failure> {
+    blocking(path, place::remove_temporary).await?;
     let writer = pool(options(path), 1).await?;
     closed_unless_ok(check::<S>(&writer).await, &writer).await?;
     Ok(writer)
@@ -133,7 +140,8 @@ pub(crate) async fn migrate_and_read<S: Schema>(
 /// Opens a file as it lies there, to read it. Nothing is changed by that, neither in the file nor beside it, so what only
 /// its write-ahead log holds is not seen.
 pub(crate) async fn open_as_it_lies<S: Schema>(path: &Path) -> Result<DatabaseConnection, Failure> {
-    let reader = pool(options(path).read_only(true).immutable(true), 1).await?;
+    let options = bare_options(path).pragma("temp_store", "MEMORY").read_only(true).immutable(true);
+    let reader = pool(options, 1).await?;
     let checked = async {
         check_structure(&reader).await?;
         check_owner::<S>(&reader).await
@@ -165,6 +173,12 @@ async fn check<S: Schema>(writer: &DatabaseConnection) -> Result<(), Failure> {
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
+    let folder = place::folder_of(path).to_string_lossy().replace('\'', "''");
+    // It holds for the whole process, whose files are in one folder.
+    bare_options(path).pragma("temp_store_directory", format!("'{folder}'"))
+}
+
+fn bare_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .vfs(ONE_PROCESS)
@@ -195,6 +209,7 @@ async fn check_settings(connection: &DatabaseConnection) -> Result<(), Failure> 
             return Err(io::Error::other(format!("its setting {name} is {actual}, not {expected}")).into());
         }
     }
+    let _: String = pragma(connection, "temp_store_directory").await?;
     Ok(())
 }
 
@@ -222,12 +237,38 @@ fn unknown_step(error: DbErr) -> Failure {
     }
 }
 
-/// Writes the database anew and empties its log; false when somebody still reads an old state in it.
-pub(crate) async fn scrub(writer: &DatabaseConnection) -> Result<bool, Failure> {
+/// Writes the database anew: into a temporary file, and from there back in one transaction.
+pub(crate) async fn vacuum(writer: &DatabaseConnection, path: &Path) -> Result<(), Failure> {
+    blocking(path, place::check_room).await?;
     writer.execute_unprepared("VACUUM").await?;
+    Ok(())
+}
+
+/// Empties the log, and takes back that the file is to be scrubbed; false when somebody still reads an old state in the
+/// log.
+pub(crate) async fn empty_log(writer: &DatabaseConnection) -> Result<bool, Failure> {
     let question = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
     let row = writer.query_one_raw(question).await?;
-    Ok(row.map_or(Ok(1), |row| row.try_get_by_index::<i64>(0))? == 0)
+    let is_empty = row.map_or(Ok(1), |row| row.try_get_by_index::<i64>(0))? == 0;
+    if is_empty && owes_scrub(writer).await? {
+        writer.execute_unprepared("PRAGMA user_version = 0").await?;
+    }
+    Ok(is_empty)
+}
+
+/// Notes in a change that the file is to be scrubbed after it, whatever becomes of the process. The number that SQLite
+/// leaves to its users for the version of the schema holds the note: which steps a file went through stands in a table.
+///
+/// # Errors
+/// When it cannot be noted.
+pub async fn owe_scrub(transaction: &DatabaseTransaction) -> Result<(), Failure> {
+    transaction.execute_unprepared("PRAGMA user_version = 1").await?;
+    Ok(())
+}
+
+/// Whether a change has noted that the file is to be scrubbed.
+pub(crate) async fn owes_scrub(connection: &DatabaseConnection) -> Result<bool, Failure> {
+    Ok(pragma::<i64>(connection, "user_version").await? != 0)
 }
 
 async fn pragma<T: sea_orm::TryGetable>(connection: &DatabaseConnection, name: &str) -> Result<T, Failure> {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use ports::ErrorKind;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
-/// SQLite's primary result codes, <https://sqlite.org/rescode.html>.
+/// SQLite's result codes, <https://sqlite.org/rescode.html>: primary ones, and of failed syncs the extended ones.
 const SQLITE_IOERR: i64 = 10;
+const SQLITE_IOERR_FSYNC: i64 = SQLITE_IOERR | (4 << 8);
+const SQLITE_IOERR_DIR_FSYNC: i64 = SQLITE_IOERR | (5 << 8);
 const SQLITE_CORRUPT: i64 = 11;
 const SQLITE_FULL: i64 = 13;
 const SQLITE_CONSTRAINT: i64 = 19;
@@ -82,6 +84,20 @@ impl Failure {
         matches!(self.verdict(), Verdict::Corrupt | Verdict::Broken)
     }
 
+    /// Whether a VACUUM that ended so has left the file as it was: it works in temporary files, and takes the result over in
+    /// one transaction. After a failed sync nobody knows what the disk has.
+    pub(crate) fn is_undone_vacuum(&self) -> bool {
+        let is_sync = |code: i64| matches!(code, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC);
+        match self {
+            // Before it began.
+            Self::Refused { .. } | Self::Files(_) => true,
+            Self::Corrupt(_) => false,
+            Self::Database(error) => {
+                self.verdict() != Verdict::Corrupt && code_of(error).is_some_and(|code| !is_sync(code))
+            }
+        }
+    }
+
     /// What a caller is told that opened, read or asked to write, when nothing was written yet.
     pub fn kind(&self) -> ErrorKind {
         match self.verdict() {
@@ -117,6 +133,14 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+/// The extended result code of SQLite, if it is the one that failed.
+fn code_of(error: &DbErr) -> Option<i64> {
+    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else { return None };
+    let RuntimeErr::SqlxError(cause) = cause else { return None };
+    let sqlx::Error::Database(cause) = cause.as_ref() else { return None };
+    cause.code()?.parse().ok()
+}
+
 fn verdict_of(error: &DbErr) -> Verdict {
     if let DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) = error {
         return Verdict::Refused(ErrorKind::Closed);
@@ -129,16 +153,12 @@ fn verdict_of(error: &DbErr) -> Verdict {
     match cause.as_ref() {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Verdict::Corrupt,
         sqlx::Error::Io(_) => Verdict::Broken,
-        sqlx::Error::Database(cause) => {
-            let extended = cause.code().and_then(|code| code.parse::<i64>().ok());
-            match extended.map(|code| code & 0xff) {
-                Some(SQLITE_FULL) => Verdict::Full,
-                Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Verdict::Corrupt,
-                Some(SQLITE_IOERR) => Verdict::Broken,
-                Some(SQLITE_CONSTRAINT) => Verdict::Refused(ErrorKind::Conflict),
-                _ => Verdict::Unknown,
-            }
-        }
-        _ => Verdict::Unknown,
+        _ => match code_of(error).map(|code| code & 0xff) {
+            Some(SQLITE_FULL) => Verdict::Full,
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Verdict::Corrupt,
+            Some(SQLITE_IOERR) => Verdict::Broken,
+            Some(SQLITE_CONSTRAINT) => Verdict::Refused(ErrorKind::Conflict),
+            _ => Verdict::Unknown,
+        },
     }
 }

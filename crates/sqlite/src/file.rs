@@ -219,17 +219,27 @@ impl SqliteFile {
     /// that setting was. Readers go on; a reader that keeps an old state for long makes this fail, to be tried again.
     ///
     /// # Errors
-    /// `Poisoned` after a failed write, `Full` without space, `Unavailable` while others read an old state.
+    /// `Full` without space and `Unavailable` when it cannot be written anew or others read an old state: all that was
+    /// committed is there, and writes go on. `Poisoned` after a failed write or sync.
     pub async fn scrub(&self, what: &'static str) -> Result<(), PortError> {
         let turn = self.writer.lock().await;
         if let Some(reason) = self.poison.get() {
             let context = format!("{what} {}, which has to be opened again", self.path.display());
             return Err(PortError::new(ErrorKind::Poisoned, context).because(reason.clone()));
         }
-        let writer = turn.clone();
-        let scrubbing = self.runtime.spawn(async move { connection::scrub(&writer).await });
-        let scrubbed = scrubbing.await.unwrap_or_else(|error| Err(io::Error::other(error).into()));
-        let reported = scrubbed.map_err(|failure| self.failed_write(what, failure));
+        let (writer, path) = (turn.clone(), self.path.clone());
+        let scrubbing = self.runtime.spawn(async move {
+            match connection::vacuum(&writer, &path).await {
+                Ok(()) => Ok(connection::empty_log(&writer).await),
+                Err(failure) => Err(failure),
+            }
+        });
+        let reported = match scrubbing.await {
+            Ok(Ok(emptied)) => emptied.map_err(|failure| self.failed_write(what, failure)),
+            Ok(Err(failure)) if failure.is_undone_vacuum() => Err(self.report(what, failure.kind(), failure)),
+            Ok(Err(failure)) => Err(self.failed_write(what, failure)),
+            Err(error) => Err(self.failed_write(what, io::Error::other(error).into())),
+        };
         drop(turn);
         match reported? {
             true => Ok(()),
@@ -238,6 +248,14 @@ impl SqliteFile {
                 Err(self.report(what, ErrorKind::Unavailable, busy.into()))
             }
         }
+    }
+
+    /// Whether a change has noted that with [`crate::owe_scrub`], and the file was not scrubbed since, however often it was opened again.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read.
+    pub async fn owes_scrub(&self, what: &'static str) -> Result<bool, PortError> {
+        connection::owes_scrub(&self.readers).await.map_err(|failure| self.failed(what, failure))
     }
 
     /// Begins a change, when its turn has come. It counts only with [`Write::finish`].

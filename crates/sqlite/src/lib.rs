@@ -11,7 +11,7 @@ mod seal;
 mod packed;
 
 pub use columns::{signed, tenant_id, unsigned};
-pub use connection::{Draft, Schema};
+pub use connection::{Draft, Schema, owe_scrub};
 pub use failure::Failure;
 pub use file::{FileAsItLies, PreparedFile, SqliteFile, Write};
 pub use packed::{Packed, put_number, put_text};

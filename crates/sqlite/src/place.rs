@@ -13,6 +13,41 @@ use crate::failure::Failure;
 const FILE_BYTES_MIN: u64 = 512;
 /// Mode of the file; SQLite gives the log beside it the same.
 const OWNER_ONLY: u32 = 0o600;
+/// What the names of SQLite's own temporary files begin with.
+const TEMPORARY_PREFIX: &str = "etilqs_";
+/// Free space that writing a file anew leaves to everything else on the disk, in bytes.
+const SPACE_LEFT_BYTES: u64 = 256 << 20;
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes temporary files of SQLite from a file's folder. It takes each out of the folder as soon as it is open, so only
+/// those are left at whose making a process died.
+pub(crate) fn remove_temporary(path: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(folder_of(path))? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to write a file anew without room for the copy, for the log through which it comes back, and for all that
+/// others need meanwhile.
+pub(crate) fn check_room(path: &Path) -> Result<(), Failure> {
+    let log = fs::metadata(with_suffix(path, "-wal")).map_or(0, |log| log.len());
+    let needed = (fs::metadata(path)?.len() + log).saturating_mul(2).saturating_add(SPACE_LEFT_BYTES);
+    let disk = rustix::fs::statvfs(path).map_err(io::Error::from)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free >= needed {
+        return Ok(());
+    }
+    let message = format!("{free} bytes are free and {needed} needed");
+    Err(io::Error::new(io::ErrorKind::StorageFull, message).into())
+}
 
 /// Whether there is no file yet. The remains of one are damage, never a new file.
 pub(crate) fn is_vacant(path: &Path) -> Result<bool, Failure> {
@@ -71,12 +106,11 @@ pub(crate) fn publish(draft: &Path, path: &Path) -> Result<(), Failure> {
     remove(&with_suffix(path, "-wal"))?;
     remove(&with_suffix(path, "-shm"))?;
     fs::rename(draft, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    File::open(folder_of(path))?.sync_all()?;
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "nothing that counts is removed: a draft, or what a new file replaces")]
+#[expect(clippy::disallowed_methods, reason = "none counts: a draft, a temporary file, or what a new file replaces")]
 fn remove(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),

@@ -1,6 +1,8 @@
 //! No module of a crate uses another that uses it back, however far around: what stands in a circle can
-//! only be read, tested and moved as a whole. A module that holds re-exports alone is no part of one,
-//! and neither is `mod child;`. Not seen are methods called on a value whose type is not named.
+//! only be read, tested and moved as a whole. Whoever names a thing through a re-export uses the module that
+//! passes it on as well as the one that defines it; to pass on is no use by itself, and neither is `mod child;`, so a
+//! module that holds re-exports alone is no part of a circle. Not seen are methods called on a value whose type is not
+//! named.
 
 use std::collections::{BTreeMap, BTreeSet};
 

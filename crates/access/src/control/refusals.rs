@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use domain::access::audit::{Cause, ERASURE_ACTION};
+use domain::access::audit::{Cause, ERASURE_ACTION, erasure_target};
 use domain::access::principal::{Principal, Refusal};
 use domain::erasure::Subject;
 use domain::tenant::{TenantId, TenantScope};
@@ -89,37 +89,34 @@ impl AccessControl {
         self.append(vec![by.cause.draft(Some(workspace), self.clock.now(), "export", what)]).await
     }
 
-    /// Notes that an erasure is asked for, without the name of whom it is about, of whom nothing is left in the register
-    /// and the audit log then. Of a whole workspace that is for [`AccessControl::forget_workspace`]. Goes on to its end
-    /// when the caller no longer waits.
+    /// Notes that an erasure is asked for, without the name of whom it is about.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn forget_erased(self: &Arc<Self>, by: &By, id: &str, subject: &Subject) -> Result<(), AccessError> {
+    pub async fn note_erasure(self: &Arc<Self>, by: &By, id: &str, subject: &Subject) -> Result<(), AccessError> {
         let workspace = by.workspace()?;
         let after = json(&json!({ "kind": subject.kind().as_str() }));
-        let draft = by.cause.draft(Some(workspace), self.clock.now(), ERASURE_ACTION, format!("erasure:{id}"));
-        let (draft, subject) = (draft.changing(None, after), subject.clone());
-        let (this, scope) = (Arc::clone(self), by.principal.workspace.clone());
-        let forgetting = tokio::spawn(async move {
-            match &scope {
-                Some(scope) => this.store.forget(scope, &subject, Some(&draft)).await,
-                None => Ok(()),
-            }
-        });
-        let forgotten = forgetting.await.map_err(|why| AccessError::Failed("forget what was erased", why.into()))?;
-        Ok(forgotten?)
+        let draft = by.cause.draft(Some(workspace), self.clock.now(), ERASURE_ACTION, erasure_target(id));
+        self.append(vec![draft.changing(None, after)]).await
     }
 
-    /// Leaves nothing in the register and the audit log of what has come since an erasure of the same was noted. Not to be
-    /// dropped half way.
+    /// Leaves nothing of a user or a customer in the register and the audit log, by the erasure of this id that was noted.
+    /// What the files of the store still hold goes by [`AccessControl::scrub`]. Not to be dropped half way.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn forget_again(&self, scope: &TenantScope, subject: &Subject) -> Result<(), AccessError> {
+    pub async fn forget_subject(&self, scope: &TenantScope, id: &str, subject: &Subject) -> Result<(), AccessError> {
         // A change of a profile is decided on what is stored.
         let _turn = self.profiles.lock().await;
-        Ok(self.store.forget(scope, subject, None).await?)
+        Ok(self.store.forget(scope, subject, id).await?)
+    }
+
+    /// Leaves nothing in the files of the store of what was forgotten. Changes wait as long as that takes.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn scrub(&self) -> Result<(), AccessError> {
+        Ok(self.store.scrub().await?)
     }
 
     /// Notes a read of raw events by `route`, when the workspace asks for that, and what was asked for, of which

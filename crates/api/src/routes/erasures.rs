@@ -9,6 +9,7 @@ use domain::erasure::{Erasure, ErasureRequest, Subject, SubjectKind};
 use domain::limits::{NAME_BYTES_MAX, QUERY_TIME_MAX};
 use domain::tenant::TenantScope;
 use http::StatusCode;
+use pipeline::WorkClass;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -68,10 +69,10 @@ impl ErasureIn {
 /// Covers the events that were accepted before; later ones are new, and refused with `block`. The workspace's totals,
 /// series and counts of active users stay as they are. What goes of a customer are its events, windows, totals, profile
 /// and quotas; of a user the name, the events, the row of the reference table and the place in top users and cohorts; of
-/// the audit log what it tells of them in detail. What is written about them until the erasure is done goes with them,
-/// quotas included: set those after that. Made in the background: read the erasure for how far it is. With an
+/// the audit log what it tells of them in detail. Write nothing about them before the erasure is done: it may go with
+/// them, and a quota is refused until then. Made in the background: read the erasure for how far it is. With an
 /// `Idempotency-Key` it may be asked for again. Of a whole workspace nothing stays: no request of it is served after the
-/// answer, and its id is never given again.
+/// answer, and its id is never given again. Of one workspace at most 100 are under way; a further one is `503`.
 #[utoipa::path(
     post, path = "/v1/erasures", tag = "workspaces", operation_id = "erase", params(CreatingKey),
     request_body = ErasureIn,
@@ -94,6 +95,7 @@ pub(crate) async fn create(
         erasing::check_workspace(&api, &scope)?;
     }
     let request = ErasureRequest { id, subject, blocks, by: by.cause.actor.to_string() };
+    let permit = api.reads.limiter.admit(WorkClass::Erasure, scope.tenant()).await?;
     if tokio::time::timeout(APPLIED_WITHIN, api.pipeline.applied()).await.is_err() {
         let detail = "the events before the erasure wait to be applied; ask again later";
         return Err(Problem::new(ProblemKind::Unavailable, detail));
@@ -101,7 +103,10 @@ pub(crate) async fn create(
     // A task of its own: a client that goes away must not leave half of it.
     let erasing = tokio::spawn({
         let api = Arc::clone(&api);
-        async move { erasing::erase(&api, &scope, &request, &by).await }
+        async move {
+            let _permit = permit;
+            erasing::erase(&api, &scope, &request, &by).await
+        }
     });
     let erased =
         answer_within(QUERY_TIME_MAX, async { erasing.await.map_err(|why| Problem::internal(why.to_string()))? });
@@ -148,6 +153,5 @@ pub(crate) async fn one(
 
 fn body(api: &ApiState, erasure: Erasure) -> ErasureBody {
     let is_in_journal = api.pipeline.journal_holds(erasure.through);
-    let is_in_catalog = api.forgetting.has(&erasure.id);
-    ErasureBody::new(erasure, is_in_journal, is_in_catalog)
+    ErasureBody::new(erasure, is_in_journal)
 }

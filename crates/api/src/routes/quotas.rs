@@ -116,7 +116,8 @@ pub(crate) async fn list(
 /// Set a quota of a workspace
 ///
 /// Of each customer, measure and period there is one at most: another one takes its place, and holds at once. What was
-/// used in the period under way before counts. With `If-Match` the one that is there is changed, and none is new.
+/// used in the period under way before counts. With `If-Match` the one that is there is changed, and none is new. Of a
+/// customer that is being erased none is set until that is done (`409`).
 #[utoipa::path(
     put, path = "/v1/workspaces/{id}/quotas", tag = "server", operation_id = "set_quota",
     params(("id" = String, Path, description = "The workspace's id"), IfMatch), request_body = QuotaIn,
@@ -223,6 +224,8 @@ async fn change(
 fn refused(why: QuotaError) -> Problem {
     match why {
         QuotaError::OtherVersion(_) => Problem::new(ProblemKind::PreconditionFailed, why.to_string()).at("If-Match"),
+        QuotaError::CustomerBeingErased => Problem::new(ProblemKind::Conflict, why.to_string()).at("customer"),
+        QuotaError::WorkspaceErased => Problem::new(ProblemKind::Conflict, why.to_string()).at("id"),
         QuotaError::Port(why) if why.kind() == ErrorKind::Exhausted => {
             let detail = format!("a workspace has at most {QUOTAS_OF_WORKSPACE_MAX} quotas");
             Problem::new(ProblemKind::Conflict, detail).at("customer")

@@ -31,10 +31,10 @@ pub(crate) struct ErasureBody {
     requested: Timestamp,
     /// Who asked, by internal id.
     requested_by: String,
-    /// When the store held nothing of it any more; null before.
+    /// When the store and the catalog held nothing of it any more; null before.
     #[schema(value_type = Option<String>, format = DateTime)]
     finished: Option<Timestamp>,
-    /// The zone whose days of active users are as they were.
+    /// The zone whose days of active users are as they were; empty when it was changed in the middle.
     timezone: String,
     /// What has gone.
     gone: GoneBody,
@@ -59,9 +59,9 @@ struct GoneBody {
 }
 
 impl ErasureBody {
-    /// The erasure, whose records the journal may still hold, and whose subject the catalog.
-    pub(crate) fn new(erasure: Erasure, is_in_journal: bool, is_in_catalog: bool) -> Self {
-        let is_done = erasure.finished_at.is_some() && !is_in_journal && !is_in_catalog;
+    /// The erasure, whose records the journal may still hold.
+    pub(crate) fn new(erasure: Erasure, is_in_journal: bool) -> Self {
+        let is_done = erasure.finished_at.is_some() && !is_in_journal;
         let Erasure { id, kind, blocks, requested_at, by, zone, gone, finished_at, .. } = erasure;
         let ErasedSoFar { events, segments, users, dead_letters } = gone;
         Self {

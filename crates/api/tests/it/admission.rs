@@ -28,7 +28,7 @@ const COUNT: &str = r#"{"aggregations": [{"op": "count"}]}"#;
 const TABLE: &str = r#"{"user_metadata": {"u": {"plan": "pro"}}, "ts": "2026-11-21T10:00:00Z"}"#;
 const PATCH: &str = r#"{"user_metadata": {"u": {"plan": "free"}}}"#;
 
-const CASES: [Case; 44] = [
+const CASES: [Case; 45] = [
     ("GET", "/v1/events", "/v1/events", "", Some(WorkClass::Read)),
     ("POST", "/v1/events", "/v1/events", r#"{"id": "1"}"#, None),
     ("POST", "/v1/ingest", "/v1/ingest", r#"{"id": "2"}"#, None),
@@ -75,6 +75,8 @@ const CASES: [Case; 44] = [
     ("PATCH", "/v1/settings", "/v1/settings", r#"{"timezone": "Asia/Tokyo"}"#, None),
     ("PATCH", "/v1/customers/{id}", "/v1/customers/c", r#"{"name": "C"}"#, Some(WorkClass::Read)),
     ("PUT", "/reference/users", "/reference/users", "[]", Some(WorkClass::TableChange)),
+    // Found in November 2026: it took none, and each has the files of both stores written anew.
+    ("POST", "/v1/erasures", "/v1/erasures", r#"{"kind": "user", "id": "nobody"}"#, Some(WorkClass::Erasure)),
 ];
 
 #[tokio::test]

@@ -110,6 +110,11 @@ impl TestApi {
         &self.catalog
     }
 
+    /// The ledger, to hold its erasures or let them fail.
+    pub(crate) fn ledger(&self) -> &MemoryLedger {
+        &self.ledger
+    }
+
     pub(crate) async fn start() -> Self {
         Self::with(Limits::default()).await
     }

@@ -18,9 +18,9 @@ pub(super) fn since<E: EntityTrait>(after: i64) -> Statement {
 }
 
 /// All rows of a table, of all tenants.
-pub(super) fn whole<E: EntityTrait>() -> Statement {
+pub(super) async fn whole<E: EntityTrait>(reader: &impl ConnectionTrait) -> Result<Vec<E::Model>, Failure> {
     let sql = format!("SELECT {} FROM all_{}()", columns::<E>(), E::default().table_name());
-    Statement::from_string(DbBackend::Postgres, sql)
+    Ok(E::find().from_raw_sql(Statement::from_string(DbBackend::Postgres, sql)).all(reader).await?)
 }
 
 fn columns<E: EntityTrait>() -> String {

@@ -44,8 +44,7 @@ impl AuditLog for PostgresCatalog {
             for row in snapshot.functions().query_all_raw(chains).await? {
                 heads.insert(workspace(&row.try_get_by::<String, _>("chain")?)?, AuditHead::default());
             }
-            let rows = audit_head::Entity::find().from_raw_sql(whole::<audit_head::Entity>());
-            for row in rows.all(snapshot.functions()).await? {
+            for row in whole::<audit_head::Entity>(snapshot.functions()).await? {
                 heads.insert(workspace(&row.chain)?, row.head()?);
             }
             snapshot.end().await;
@@ -72,6 +71,23 @@ impl AuditLog for PostgresCatalog {
 }
 
 impl PostgresCatalog {
+    /// Stores what a tenant has decided, with its entry in the log.
+    pub(super) async fn decide(
+        &self,
+        what: &'static str,
+        scope: &TenantScope,
+        entry: &AuditDraft,
+        store: impl AsyncFnOnce(&DatabaseTransaction) -> Result<(), Failure>,
+    ) -> Result<(), PortError> {
+        let mut change = self.begin().await.map_err(|failure| failed(what, failure))?;
+        let outcome = async {
+            store(lock(&mut change, Scope::Tenant(scope.tenant())).await?).await?;
+            append_one(&mut change, scope.tenant(), entry).await
+        };
+        let outcome = outcome.await;
+        Self::finish(what, change, outcome).await
+    }
+
     /// Reads a page. The server goes on with what the caller gives up, so what the caller holds stays until it has ended.
     async fn page(&self, workspace: Option<&TenantId>, wanted: Detailed) -> Result<Vec<AuditEntry>, PortError> {
         let (pool, workspace, held) = (self.pool.clone(), workspace.cloned(), held::current());

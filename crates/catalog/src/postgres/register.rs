@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use domain::access::audit::AuditDraft;
 use domain::access::ids::KeyId;
 use domain::access::record::{CustomerProfile, Record};
 use domain::access::removal::Removal;
@@ -28,8 +27,8 @@ use crate::entities::{
     api_key, creation, invitation, password_reset, register_revision, session, signing_secret, token_key,
 };
 use crate::register::{
-    CUSTOMERS_AT_ONCE, Changed, FORGET, erase_in_servers_log, forget, forget_subject, load_all, next_revision,
-    profiles_of, remove_all_of, removed, rows_after, store, stored_revision, touched,
+    Changed, FORGET, erase_in_servers_log, forget, forget_subject, load_all, next_revision, read_profiles,
+    remove_all_of, removed, removed_creation, rows_after, store, stored_revision, touched,
 };
 
 #[async_trait]
@@ -65,14 +64,9 @@ impl Register for PostgresCatalog {
         Self::finish(NOTE, change, outcome).await
     }
 
-    async fn forget(
-        &self,
-        scope: &TenantScope,
-        subject: &Subject,
-        entry: Option<&AuditDraft>,
-    ) -> Result<(), PortError> {
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, id: &str) -> Result<(), PortError> {
         let mut change = self.begin().await.map_err(|failure| failed(FORGET, failure))?;
-        let outcome = forgotten(&mut change, scope.tenant(), subject, entry).await;
+        let outcome = forgotten(&mut change, scope.tenant(), subject, id).await;
         Self::finish(FORGET, change, outcome).await
     }
 
@@ -80,6 +74,10 @@ impl Register for PostgresCatalog {
         let mut change = self.begin().await.map_err(|failure| failed(FORGET, failure))?;
         let outcome = workspace_forgotten(&mut change, scope.tenant()).await;
         Self::finish(FORGET, change, outcome).await
+    }
+
+    async fn scrub(&self) -> Result<(), PortError> {
+        Ok(())
     }
 
     fn poisoned(&self) -> Option<String> {
@@ -91,21 +89,11 @@ impl Register for PostgresCatalog {
         scope: &TenantScope,
         customers: &[String],
     ) -> Result<Vec<CustomerProfile>, PortError> {
-        let mut wanted: Vec<_> = customers.iter().map(String::as_str).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
         let read = async {
             let mut snapshot = Scoped::snapshot(&self.pool).await?;
             let transaction = snapshot.enter(Scope::Tenant(scope.tenant())).await?;
-            let mut profiles = Vec::new();
-            for wanted in wanted.chunks(CUSTOMERS_AT_ONCE) {
-                for row in profiles_of(scope, wanted).all(transaction).await? {
-                    profiles.push(row.into_profile()?);
-                }
-            }
+            let profiles = read_profiles(transaction, scope, customers).await?;
             snapshot.end().await;
-            // The database may have another order of texts.
-            profiles.sort_unstable_by(|one, other| one.customer.cmp(&other.customer));
             Ok(profiles)
         };
         read.await.map_err(|failure| failed("read the profiles of customers in", failure))
@@ -130,15 +118,10 @@ async fn changed(change: &mut Scoped, commit: &RegisterCommit) -> Result<Revisio
     unsigned("revision", revision).map(Revision)
 }
 
-async fn forgotten(
-    change: &mut Scoped,
-    tenant: &TenantId,
-    subject: &Subject,
-    entry: Option<&AuditDraft>,
-) -> Result<(), Failure> {
+async fn forgotten(change: &mut Scoped, tenant: &TenantId, subject: &Subject, id: &str) -> Result<(), Failure> {
     // Profiles are of the register: who stores one has this lock before that of a chain, as has who removes one.
     lock(change).await?;
-    forget_subject(audit::lock(change, Scope::Tenant(tenant)).await?, tenant, subject, entry).await
+    forget_subject(audit::lock(change, Scope::Tenant(tenant)).await?, tenant, subject, id).await
 }
 
 async fn workspace_forgotten(change: &mut Scoped, tenant: &TenantId) -> Result<(), Failure> {
@@ -189,9 +172,7 @@ async fn remove(change: &mut Scoped, removal: &Removal) -> Result<(), Failure> {
             remove_named(change, id.as_str().into(), rows).await
         }
         Removal::Creation(hash, expires) => {
-            let rows = creation::Entity::delete_many().filter(Expr::col("key_hash").eq(hash.to_vec()));
-            let rows = rows.filter(Expr::col("expires_us").eq(expires.micros()));
-            remove_named(change, hash.to_vec().into(), rows).await
+            remove_named(change, hash.to_vec().into(), removed_creation(hash, *expires)).await
         }
         Removal::PasswordReset(user, version) => {
             let rows = removed::<password_reset::Entity>("user_id", user.as_str(), *version)?;

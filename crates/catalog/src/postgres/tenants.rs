@@ -11,7 +11,7 @@ use domain::time::Timestamp;
 use ports::PortError;
 use ports::active_users::VersionedZone;
 use ports::catalog::{Catalog, TenantSettings};
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, Statement};
 use sqlite::Failure;
 
 use super::across::{since, whole};
@@ -19,6 +19,7 @@ use super::audit;
 use super::register::lock;
 use super::scoped::{Scope, Scoped};
 use super::store::{PostgresCatalog, failed};
+use crate::by_tenant::by_tenant;
 use crate::entities::row;
 use crate::entities::{quota, quota_calendar, tenant, tenant_settings, wanted_zone};
 use crate::quotas;
@@ -47,14 +48,9 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn settings(&self) -> Result<Vec<(TenantId, TenantSettings)>, PortError> {
-        use tenant_settings::{Entity, Model};
-        let read = async {
-            let rows = Entity::find().from_raw_sql(whole::<Entity>()).all(&self.pool).await?;
-            let mut settings = rows.into_iter().map(Model::into_settings).collect::<Result<Vec<_>, _>>()?;
-            settings.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-            Ok(settings)
-        };
-        read.await.map_err(|failure| failed("read the settings of tenants in", failure))
+        let rows = whole::<tenant_settings::Entity>(&self.pool).await;
+        let settings = rows.and_then(|rows| by_tenant(rows, tenant_settings::Model::into_settings));
+        settings.map_err(|failure| failed("read the settings of tenants in", failure))
     }
 
     async fn store_settings(
@@ -63,39 +59,25 @@ impl Catalog for PostgresCatalog {
         settings: &TenantSettings,
         audit: &AuditDraft,
     ) -> Result<(), PortError> {
-        const STORE: &str = "store the settings of a tenant in";
         let row = tenant_settings::Model::new(scope.tenant(), settings, audit.at);
-        let mut change = self.begin().await.map_err(|failure| failed(STORE, failure))?;
-        let outcome = async {
-            let transaction = audit::lock(&mut change, Scope::Tenant(scope.tenant())).await?;
-            replace(transaction, row).await?;
-            audit::append_one(&mut change, scope.tenant(), audit).await
-        };
-        let outcome = outcome.await;
-        Self::finish(STORE, change, outcome).await
+        let store = async |transaction: &DatabaseTransaction| replace(transaction, row).await;
+        self.decide("store the settings of a tenant in", scope, audit, store).await
     }
 
     async fn wanted_zones(&self) -> Result<Vec<(TenantId, VersionedZone)>, PortError> {
-        use wanted_zone::{Entity, Model};
-        let read = async {
-            let rows = Entity::find().from_raw_sql(whole::<Entity>()).all(&self.pool).await?;
-            let mut zones = rows.into_iter().map(Model::into_zone).collect::<Result<Vec<_>, _>>()?;
-            zones.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-            Ok(zones)
-        };
-        read.await.map_err(|failure| failed("read the zones of tenants in", failure))
+        let rows = whole::<wanted_zone::Entity>(&self.pool).await;
+        let zones = rows.and_then(|rows| by_tenant(rows, wanted_zone::Model::into_zone));
+        zones.map_err(|failure| failed("read the zones of tenants in", failure))
     }
 
     async fn carried_periods(&self) -> Result<Vec<(TenantId, CarriedPeriods)>, PortError> {
-        use quota_calendar::Entity;
-        let rows = Entity::find().from_raw_sql(whole::<Entity>()).all(&self.pool).await.map_err(Failure::from);
-        let carried = rows.and_then(quotas::carried_of);
+        let rows = whole::<quota_calendar::Entity>(&self.pool).await;
+        let carried = rows.and_then(|rows| by_tenant(rows, quota_calendar::Model::into_periods));
         carried.map_err(|failure| failed("read the periods of quotas in", failure))
     }
 
     async fn quotas(&self) -> Result<Vec<(TenantId, VersionedQuota)>, PortError> {
-        use quota::Entity;
-        let rows = Entity::find().from_raw_sql(whole::<Entity>()).all(&self.pool).await.map_err(Failure::from);
+        let rows = whole::<quota::Entity>(&self.pool).await;
         rows.and_then(quotas::quotas_of).map_err(|failure| failed("read the quotas in", failure))
     }
 
@@ -107,14 +89,8 @@ impl Catalog for PostgresCatalog {
     ) -> Result<(), PortError> {
         const STORE: &str = "store a quota in";
         let row = quota::Model::new(scope.tenant(), quota, audit.at).map_err(|failure| failed(STORE, failure))?;
-        let mut change = self.begin().await.map_err(|failure| failed(STORE, failure))?;
-        let outcome = async {
-            let transaction = audit::lock(&mut change, Scope::Tenant(scope.tenant())).await?;
-            quotas::replace(transaction, row).await?;
-            audit::append_one(&mut change, scope.tenant(), audit).await
-        };
-        let outcome = outcome.await;
-        Self::finish(STORE, change, outcome).await
+        let store = async |transaction: &DatabaseTransaction| quotas::replace(transaction, row).await;
+        self.decide(STORE, scope, audit, store).await
     }
 
     async fn store_wanted_zone(
@@ -127,15 +103,11 @@ impl Catalog for PostgresCatalog {
         const STORE: &str = "store the zone of a tenant in";
         let row = wanted_zone::Model::new(scope.tenant(), wanted, audit.at);
         let row = row.map_err(|failure| failed(STORE, failure))?;
-        let mut change = self.begin().await.map_err(|failure| failed(STORE, failure))?;
-        let outcome = async {
-            let transaction = audit::lock(&mut change, Scope::Tenant(scope.tenant())).await?;
+        let store = async |transaction: &DatabaseTransaction| {
             replace_zone(transaction, row).await?;
-            quotas::carry(transaction, scope.tenant(), carried).await?;
-            audit::append_one(&mut change, scope.tenant(), audit).await
+            quotas::carry(transaction, scope.tenant(), carried).await
         };
-        let outcome = outcome.await;
-        Self::finish(STORE, change, outcome).await
+        self.decide(STORE, scope, audit, store).await
     }
 }
 

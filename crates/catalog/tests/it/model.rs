@@ -5,7 +5,7 @@ mod records;
 
 use std::sync::Arc;
 
-use domain::access::audit::{AuditDetail, AuditDraft, AuditHead, Cause, ERASURE_ACTION};
+use domain::access::audit::{AuditDetail, AuditDraft, AuditHead, Cause, ERASURE_ACTION, erasure_target};
 use domain::access::ids::KeyId;
 use domain::access::record::Record;
 use domain::calendar::{WeekStart, Zone};
@@ -168,8 +168,13 @@ async fn take(store: &impl WholeCatalog, step: &Step) -> Option<ErrorKind> {
         Step::Commit(commit, _) => kind(store.commit(commit).await),
         Step::Touch(used) => kind(store.touch_keys(used).await),
         Step::Forget(of, subject) => {
-            let entry = AuditDraft { action: ERASURE_ACTION.to_owned(), ..draft(*of) };
-            kind(store.forget(&scope(*of), subject, Some(&entry)).await)
+            let (action, target) = (ERASURE_ACTION.to_owned(), erasure_target("1"));
+            let entry = AuditDraft { action, target, ..draft(*of) };
+            let noted = RegisterCommit { audit: vec![entry], ..RegisterCommit::default() };
+            match store.commit(&noted).await {
+                Ok(_) => kind(store.forget(&scope(*of), subject, "1").await),
+                refused => kind(refused),
+            }
         }
         Step::ForgetWorkspace(of) => kind(store.forget_workspace(&scope(*of)).await),
         Step::Reopen => None,

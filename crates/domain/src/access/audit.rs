@@ -38,8 +38,9 @@ const DETAIL_CONTEXT: &[u8] = b"nilometer audit detail 1";
 /// Bytes of the salt of a detail.
 pub const SALT_BYTES: usize = 16;
 
-/// The kinds of targets whose names are not internal ids: customers as events name them, and e-mail addresses.
-const NAMED_TARGETS: [&str; 2] = ["customer", "account"];
+/// The kinds of targets whose names are not internal ids: customers as events name them, projects as their workspace does,
+/// and e-mail addresses.
+const NAMED_TARGETS: [&str; 3] = ["customer", "project", "account"];
 
 /// What text that was cut begins with: see [`AuditDraft::may_tell_of`].
 pub const CUT: &str = r#"{"begins":"#;
@@ -251,6 +252,11 @@ impl AuditEntry {
 pub const ERASURE_ACTION: &str = "erasure.request";
 /// What is done when a workspace is erased, in the log of the server.
 pub const WORKSPACE_ERASURE_ACTION: &str = "workspace.erase";
+
+/// The target of the entry about the erasure of this id.
+pub fn erasure_target(id: &str) -> String {
+    format!("erasure:{id}")
+}
 
 /// Splits what is done to something into what the chain says of it and, where that has a name of its own, all of it.
 pub fn split_target(target: &str) -> (&str, Option<&str>) {
@@ -478,6 +484,17 @@ mod tests {
             let mut changed = erased.clone();
             change(&mut changed);
             assert!(!changed.follows(AuditHead::default()), "{changed:?}");
+        }
+    }
+
+    /// Found in November 2026: ids of projects, which are any text, stayed in the log of a workspace that was erased.
+    #[test]
+    fn no_name_that_somebody_chose_is_left_in_the_chain_of_what_is_erased() {
+        for kind in ["customer", "project", "account"] {
+            let entry = AuditEntry::after(AuditHead::default(), draft(&format!("{kind}:a name")), [1; SALT_BYTES]);
+            let erased = entry.erased(2);
+            assert_eq!(erased.draft.target, kind);
+            assert!(erased.follows(AuditHead::default()));
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use domain::position::Seq;
 use domain::tenant::TenantScope;
+use domain::time::TimeRange;
 use ports::active_users::VersionedZone;
 use ports::manifest::{Activity, Commit};
 use ports::{ErrorKind, PortError, held};
@@ -46,6 +47,7 @@ async fn change(
         return Ok(());
     }
     let _alone = core.recounting.lock().await;
+    core.refuse_erased_hours(&scope, &[TimeRange::ALL]).await?;
     let mut counted = Counted { recount: Recount::new(wanted.zone.clone()), through: Seq::ZERO };
     for _ in 0..ROUNDS_MAX {
         let snapshot = core.state.read().snapshot();

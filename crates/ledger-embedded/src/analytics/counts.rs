@@ -17,6 +17,7 @@ use super::symbols::Symbols;
 use super::tallies::Tallies;
 use crate::core::Core;
 use crate::memtable::SharedEvent;
+use crate::segment::residuals::{ERASED, ResidualKey};
 use crate::state::Snapshot;
 
 /// How often each name occurred, in no order.
@@ -92,8 +93,11 @@ impl Counter {
         cancelled: &CancellationToken,
     ) -> Result<(), PortError> {
         let Self { symbols, types, project, .. } = self;
+        // Erased customers are among all of a tenant, and nobody can ask for them by name.
+        let is_erased_by_name = |key: &ResidualKey<'_>| wanted.customer.is_some() && key.customer == ERASED;
         scan_residuals(snapshot, wanted, cancelled, |key, totals| {
-            if project.is_some_and(|wanted| symbols.number(key.project) != wanted) {
+            let is_of_project = project.is_none_or(|wanted| symbols.number(key.project) == wanted);
+            if !is_of_project || is_erased_by_name(key) {
                 return Ok(());
             }
             let kind = symbols.number(key.kind) as usize;

@@ -147,8 +147,19 @@ pub(super) fn scan_segments(
     Ok(())
 }
 
+/// Refuses ranges in all of which rollups have counted events, when retention hides any.
+pub(super) fn refuse_hidden(snapshot: &Snapshot, scope: &TenantScope, ranges: &[TimeRange]) -> Result<(), PortError> {
+    let floor = snapshot.floors.of(scope.tenant());
+    if ranges.iter().any(|range| range.from() < floor) { Err(dropped_before(floor)) } else { Ok(()) }
+}
+
+fn dropped_before(floor: Timestamp) -> PortError {
+    PortError::new(ErrorKind::Gone, format!("count events before {floor}: retention has dropped them"))
+}
+
 /// Refuses ranges of which retention may have dropped events: hours before its floor in which there were
-/// any. Sums of hours are kept for ever, so they tell.
+/// any. Sums of hours are kept until their customer is erased, so they tell of all others; of those see
+/// `Core::refuse_erased_hours`.
 pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &EventScan<'_>) -> Result<(), PortError> {
     let floor = snapshot.floors.of(wanted.scope.tenant());
     let Some(first) = wanted.ranges.first().filter(|first| first.from() < floor) else { return Ok(()) };
@@ -158,8 +169,7 @@ pub(super) fn refuse_dropped(snapshot: &Snapshot, wanted: &EventScan<'_>) -> Res
     let dropped = |hour: Timestamp| below.iter().any(|range| hour_of(range.from()) <= hour && hour < range.to());
     for segment in snapshot.segments.iter().filter(|segment| segment.overlaps(hours)) {
         if any_hour(segment, wanted, hours, &dropped)? {
-            let message = format!("count events before {floor}: retention has dropped them");
-            return Err(PortError::new(ErrorKind::Gone, message));
+            return Err(dropped_before(floor));
         }
     }
     Ok(())

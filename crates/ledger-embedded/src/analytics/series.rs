@@ -15,7 +15,9 @@ use super::plan::{Hours, Source};
 use super::points::{Named, Points, Summed};
 use super::residuals::scan_residuals;
 use super::rows::FACETS;
-use super::scan::{EventScan, refuse_dropped, rollups_in, scan_segments, scan_unflushed, unflushed_events};
+use super::scan::{
+    EventScan, refuse_dropped, refuse_hidden, rollups_in, scan_segments, scan_unflushed, unflushed_events,
+};
 use super::symbols::{NONE, Symbols};
 use crate::core::Core;
 use crate::memtable::{Memtable, SharedEvent};
@@ -93,7 +95,11 @@ impl Core {
     ) -> Result<Summed, PortError> {
         let mut series = Series::new(scope, query, Source::Rollups, named);
         let mut others = BTreeSet::new();
-        for rollup in stored.iter().chain(unflushed.iter().flat_map(|table| &table.rollups)) {
+        for rollup in stored {
+            series.add_rollup(rollup, &mut others)?;
+        }
+        refuse_hidden(snapshot, scope, &series.hours.ranges(&others))?;
+        for rollup in unflushed.iter().flat_map(|table| &table.rollups) {
             series.add_rollup(rollup, &mut others)?;
         }
         for table in unflushed {
@@ -187,8 +193,8 @@ impl<'q> Series<'q> {
         let (scope, customer, fields) = (self.scope, self.customer, self.points.fields());
         let wanted = EventScan { scope, customer, ranges, fields };
         refuse_dropped(snapshot, &wanted)?;
-        // Whole hours of customers hold no erased customer; those are added apart.
-        let counts_erased = !matches!(self.source, Source::Customers(_));
+        // Whole hours of customers hold no erased customer; those are added apart. Nobody can ask for them by name.
+        let counts_erased = self.customer.is_none() && !matches!(self.source, Source::Customers(_));
         self.add_residuals(snapshot, &wanted, |key| counts_erased || key.customer != ERASED, cancelled)?;
         scan_segments(snapshot, &wanted, &mut self.symbols, cancelled, |rows| self.points.add_events(rows))
     }

@@ -14,17 +14,17 @@ use parquet::errors::ParquetError;
 use ports::PortError;
 use ports::manifest::{ActivityFilter, Commit, DeadLetter, StoredErasure};
 
-use super::ForgottenUser;
 use crate::core::Core;
 use crate::segment::columns::{Columns, user_at};
 use crate::segment::events::USER_NUMBER;
 use crate::segment::{Segment, corrupt, key_range};
+use crate::users::ForgottenUser;
 
 /// Users whose names are looked up at once.
 const NAMES_AT_ONCE: usize = 4_096;
 
 impl Core {
-    /// Removes what is left of the erasures whose segments are all written anew, and forgets their subjects.
+    /// Removes what is left of the erasures whose segments are all written anew, but the names of their subjects.
     pub(super) async fn erase_leftovers(&self, mut pending: Vec<StoredErasure>) -> Result<(), PortError> {
         let mut candidates = BTreeMap::new();
         for scope in scopes(&pending, SubjectKind::Customer) {
@@ -63,9 +63,6 @@ impl Core {
             forgotten.insert(scope.tenant().clone(), self.all_users(&scope).await?);
             commit.erased_tenants.push(scope.tenant().clone());
         }
-        for stored in &mut pending {
-            stored.subject = None;
-        }
         commit.erasures = pending.clone();
         let _flushing = self.flushing.lock().await;
         fail::fail_point!("erase::before_leftovers");
@@ -88,6 +85,7 @@ impl Core {
         }
         let erasures = Arc::make_mut(&mut state.erasures);
         done.iter().for_each(|stored| erasures.put(stored));
+        erasures.note_removed(done.iter().map(|stored| stored.erasure.id.clone()));
         drop(state);
         let mut retention = self.retention.lock();
         tenants.iter().for_each(|tenant| retention.tenants.forget(tenant));
@@ -149,7 +147,9 @@ fn scopes(pending: &[StoredErasure], kind: SubjectKind) -> Vec<TenantScope> {
     tenants.into_iter().map(TenantScope::for_operator).collect()
 }
 
-/// Whether a dead letter holds an event of what is erased. Of one that cannot be read any mention of the name counts.
+/// Whether a dead letter holds an event of what is erased. Of one that cannot be read any mention of the name counts if it
+/// is the tenant's own. One that is nobody's has to name both as records do; else it may be another tenant's, and stays
+/// for the operator.
 fn holds(letter: &DeadLetter, stored: &StoredErasure) -> bool {
     let subject = stored.subject.as_deref().unwrap_or_default();
     if stored.erasure.kind == SubjectKind::Workspace {
@@ -164,10 +164,20 @@ fn holds(letter: &DeadLetter, stored: &StoredErasure) -> bool {
         }
         Some(is_held)
     });
-    read.unwrap_or_else(|| {
-        let subject = subject.as_bytes();
-        !subject.is_empty() && letter.payload.windows(subject.len()).any(|bytes| bytes == subject)
+    read.unwrap_or_else(|| match &letter.tenant {
+        Some(_) => mentions(&letter.payload, subject.as_bytes()),
+        None => [stored.tenant.as_str(), subject].iter().all(|name| has_field(&letter.payload, name)),
     })
+}
+
+fn mentions(payload: &[u8], text: &[u8]) -> bool {
+    !text.is_empty() && payload.windows(text.len()).any(|bytes| bytes == text)
+}
+
+/// Whether a payload has this text as records have names: behind its length in two bytes.
+fn has_field(payload: &[u8], name: &str) -> bool {
+    let Ok(length) = u16::try_from(name.len()) else { return false };
+    length > 0 && mentions(payload, &[&length.to_le_bytes()[..], name.as_bytes()].concat())
 }
 
 /// Takes out the users that have events in records after this one.

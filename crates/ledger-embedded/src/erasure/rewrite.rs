@@ -7,29 +7,29 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::Totals;
-use domain::event::Usage;
+use domain::payload::PayloadHash;
 use domain::position::{Position, Seq};
 use domain::record::ReceiptTimes;
 use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use domain::window::WindowRule;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use ports::active_users::VersionedZone;
 use ports::manifest::{Activity, FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
+use roaring::RoaringTreemap;
 
 use super::targets::Targets;
 use crate::activity::Recount;
-use crate::compact::PendingRows;
 use crate::core::Core;
 use crate::dedup::{FirstSeen, IdRecord, IdRunWriter};
-use crate::flush::RowWriter;
 use crate::memtable::SumNumbers;
-use crate::merge::{Merge, Run};
-use crate::segment::columns::{Columns, count_at, text_at, time_at, user_at};
-use crate::segment::events::{self, CACHE_READ, CACHE_WRITE, EventKeys, REASONING, USER_NUMBER, WATERMARK};
-use crate::segment::residuals::{self, Cell, Cells, ERASED, ResidualBuilder, ResidualRows};
+use crate::merge::{Merge, PendingRows, Run};
+use crate::segment::columns::{Columns, text_at, time_at, user_at};
+use crate::segment::events::{self, EventKeys, USER_NUMBER, WATERMARK, usage_at};
+use crate::segment::residuals::{self, Cells, ERASED, ResidualBuilder, ResidualKey, ResidualRows};
+use crate::segment::row_writer::RowWriter;
 use crate::segment::sorted::SortedRows;
 use crate::segment::sums::{self, SumBuilder, SumRows};
 use crate::segment::{GroupWriter, Segment, corrupt, file_name, io_error, rewritten_id};
@@ -54,9 +54,25 @@ struct Gone {
     cells: Cells,
     users: HashMap<TenantId, Recount>,
     events: Vec<u64>,
-    /// The positions of events, and the records of tenants that go whole.
-    positions: HashSet<u64>,
-    records: HashSet<Seq>,
+    /// Where the events stood whose ids stay, by tenant.
+    positions: HashMap<String, Positions>,
+    /// The records of tenants that go whole.
+    records: RoaringTreemap,
+}
+
+/// A set of positions, compressed. The number of the event stands before that of its record here: then neighbours are
+/// close, whether records have one event each or many.
+#[derive(Debug, Default)]
+struct Positions(RoaringTreemap);
+
+impl Positions {
+    fn insert(&mut self, position: Position) {
+        self.0.insert(position.bits().rotate_right(16));
+    }
+
+    fn contains(&self, position: Position) -> bool {
+        self.0.contains(position.bits().rotate_right(16))
+    }
 }
 
 /// Writes a segment anew; `number` makes its name new.
@@ -70,11 +86,11 @@ pub(super) fn rewrite(
     let id = rewritten_id(segment.meta(), number);
     let unreadable = |why: ParquetError| corrupt(&segment.meta().id, why);
     let mut gone = Gone {
-        cells: Cells::new(),
+        cells: Cells::default(),
         users: HashMap::new(),
         events: vec![0; targets.erasures],
-        positions: HashSet::new(),
-        records: HashSet::new(),
+        positions: HashMap::new(),
+        records: RoaringTreemap::new(),
     };
     let writer = Rewrite { core, segment, targets, id: &id };
     let mut files = Vec::new();
@@ -168,10 +184,10 @@ impl Rewrite<'_> {
                 tenant.and_then(|tenant| Some((tenant, tenant.removing(key.customer, text_at(users, row))?)))
             {
                 gone.events[at] += 1;
-                gone.positions.insert(key.position.bits());
                 if tenant.whole.is_some() {
-                    gone.records.insert(key.position.seq());
+                    gone.records.insert(key.position.seq().0);
                 } else {
+                    gone.positions.entry_ref(key.tenant).or_default().insert(key.position);
                     let customer = if tenant.of_customer(key.customer).is_some() { ERASED } else { key.customer };
                     self.note(&run.batch, row, (key.tenant, customer, key.time), gone, zones)?;
                 }
@@ -198,16 +214,10 @@ impl Rewrite<'_> {
         let rule = self.core.identity.rule;
         let text = |name: &str| Ok::<_, ParquetError>(text_at(columns.texts(name)?, row).unwrap_or_default());
         let (project, kind) = (text("project")?, columns.texts("type")?.value(row));
-        let cell = Cell {
-            tenant: tenant.to_owned(),
-            customer: customer.to_owned(),
-            start: time.floor_to(residuals::cell_us(rule)),
-            project: project.to_owned(),
-            kind: kind.to_owned(),
-            endpoint: text("endpoint")?.to_owned(),
-            model: text("model")?.to_owned(),
-        };
-        residuals::add(&mut gone.cells, cell, &numbers_of(columns, row, time, rule)?);
+        let start = time.floor_to(residuals::cell_us(rule));
+        let (endpoint, model) = (text("endpoint")?, text("model")?);
+        let key = ResidualKey { tenant, customer, start, project, kind, endpoint, model };
+        gone.cells.add(&key, &numbers_of(columns, row, time, rule)?);
         if let Some(user) = user_at(columns.users(USER_NUMBER)?, row) {
             let tenant = TenantId::parse(tenant).map_err(|why| ParquetError::General(why.to_string()))?;
             let zone = zone_of(zones, &tenant);
@@ -251,16 +261,27 @@ impl Rewrite<'_> {
         Ok(kept.finish())
     }
 
-    /// All ids; those of events that go without position and payload, those of tenants that go whole not at all.
+    /// All ids; those of events that go without position and payload, but with the mark of their tenant, those of tenants
+    /// that go whole not at all.
     fn ids(&self, gone: &Gone) -> Result<FileMeta, PortError> {
         let run = self.segment.ids();
-        if gone.positions.is_empty() {
+        let whole = self.targets.whole().map(|tenant| self.mark(tenant)).collect::<Result<Vec<_>, _>>()?;
+        let of_tenants = gone.positions.iter().map(|(tenant, positions)| Ok((self.mark(tenant)?, positions)));
+        let of_tenants = of_tenants.collect::<Result<Vec<_>, PortError>>()?;
+        if of_tenants.is_empty() && whole.is_empty() {
             return Ok(kept_file(self.segment, FileKind::Ids));
         }
-        let stays = |record: &IdRecord| !gone.records.contains(&record.seen.position.seq());
+        let mark_of = |position: Position| {
+            of_tenants.iter().find(|(_, positions)| positions.contains(position)).map(|(mark, _)| *mark)
+        };
+        let stays = |record: &IdRecord| {
+            let FirstSeen { position, payload } = record.seen;
+            let was_erased = payload.rule.is_erased() && whole.contains(&payload.hash);
+            !was_erased && !gone.records.contains(position.seq().0)
+        };
         let write = || -> std::io::Result<(_, u64)> {
             let mut count = run.count();
-            for record in run.scan().take(if gone.records.is_empty() { 0 } else { usize::MAX }) {
+            for record in run.scan().take(if gone.records.is_empty() && whole.is_empty() { 0 } else { usize::MAX }) {
                 count -= u64::from(!stays(&record?));
             }
             let file = self.core.dir.create(self.id, FileKind::Ids).map_err(std::io::Error::other)?;
@@ -271,9 +292,9 @@ impl Rewrite<'_> {
                     continue;
                 }
                 let is_event = !record.seen.payload.rule.is_of_requests();
-                if is_event && gone.positions.contains(&record.seen.position.bits()) {
-                    let (position, payload) = (Position::new(Seq::ZERO, 0), record.seen.payload.erased());
-                    record.seen = FirstSeen { position, payload };
+                if is_event && let Some(mark) = mark_of(record.seen.position) {
+                    let payload = PayloadHash { hash: mark, ..record.seen.payload.erased() };
+                    record.seen = FirstSeen { position: Position::new(Seq::ZERO, 0), payload };
                 }
                 writer.push(&record)?;
             }
@@ -285,6 +306,13 @@ impl Rewrite<'_> {
         file.finish(count)
     }
 
+    /// What the ids of a tenant's erased events are marked with in place of a payload's hash, so that they go with it.
+    fn mark(&self, tenant: &str) -> Result<u64, PortError> {
+        let tenant = TenantId::parse(tenant).map_err(|why| corrupt(&self.segment.meta().id, why))?;
+        let hash = self.core.hasher.of_tenant(&tenant).hash("").0;
+        Ok(u64::try_from(hash >> 64).unwrap_or_default())
+    }
+
     /// Adds the residuals that the segment has already, without what goes.
     fn keep_residuals(&self, cells: &mut Cells) -> ParquetResult<()> {
         let Some(file) = self.segment.residuals() else { return Ok(()) };
@@ -292,15 +320,15 @@ impl Rewrite<'_> {
             let batch = batch?;
             let rows = ResidualRows::of(&batch)?;
             for row in 0..batch.num_rows() {
-                let mut cell = Cell::from(rows.key(row));
-                let tenant = self.targets.of(&cell.tenant);
+                let mut key = rows.key(row);
+                let tenant = self.targets.of(key.tenant);
                 if tenant.is_some_and(|tenant| tenant.whole.is_some()) {
                     continue;
                 }
-                if tenant.is_some_and(|tenant| tenant.of_customer(&cell.customer).is_some()) {
-                    cell.customer = ERASED.to_owned();
+                if tenant.is_some_and(|tenant| tenant.of_customer(key.customer).is_some()) {
+                    key.customer = ERASED;
                 }
-                residuals::add(cells, cell, &rows.numbers(row));
+                cells.add(&key, &rows.numbers(row));
             }
         }
         Ok(())
@@ -310,8 +338,8 @@ impl Rewrite<'_> {
         let (schema, properties) = (residuals::schema(), residuals::properties());
         let mut writer = RowWriter::create(&self.core.dir, self.id, FileKind::Residuals, schema, properties)?;
         let mut rows = ResidualBuilder::default();
-        for (cell, numbers) in cells {
-            rows.push(&cell.key(), numbers);
+        for (key, numbers) in cells.sorted() {
+            rows.push(&key, numbers);
             if rows.rows() == BATCH_ROWS {
                 writer.write(&rows.finish())?;
             }
@@ -328,20 +356,30 @@ fn built(id: &str, rows: Result<RecordBatch, ArrowError>) -> Result<RecordBatch,
 
 /// The sums of one event.
 fn numbers_of(columns: Columns<'_>, row: usize, time: Timestamp, rule: WindowRule) -> ParquetResult<SumNumbers> {
-    let count = |name: &str| Ok::<_, ParquetError>(count_at(columns.numbers(name)?, row));
-    let usage = Usage {
-        tokens: count("tokens")?,
-        input_tokens: count("input_tokens")?,
-        output_tokens: count("output_tokens")?,
-        latency_us: count("latency_us")?,
-        model: None,
-        cache_read_tokens: count(CACHE_READ)?,
-        cache_write_tokens: count(CACHE_WRITE)?,
-        reasoning_tokens: count(REASONING)?,
-    };
     let received_at = Timestamp::from_micros(columns.times("received_at")?.value(row));
     let watermark = time_at(columns.times(WATERMARK)?, row).unwrap_or(received_at);
     let late = rule.is_late(time, ReceiptTimes { received_at, watermark }.late_from());
-    let totals = Totals::of(&usage, late);
+    let totals = Totals::of(&usage_at(columns, row)?, late);
     Ok(SumNumbers { totals, first_received: received_at, last_received: received_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found in November 2026: the positions of all events that go were a table of numbers.
+    #[test]
+    fn i6_positions_take_little_whether_records_have_one_event_or_many() {
+        for (records, events) in [(100_000_u64, 1_u16), (100, 1_000)] {
+            let mut positions = Positions::default();
+            let all = || (1..=records).flat_map(|seq| (0..events).map(move |index| Position::new(Seq(seq), index)));
+            all().for_each(|position| positions.insert(position));
+            assert_eq!(positions.0.len(), 100_000);
+            assert!(all().all(|position| positions.contains(position)));
+            assert!(!positions.contains(Position::new(Seq(records + 1), 0)));
+            assert!(!positions.contains(Position::new(Seq(1), events)));
+            let bytes = positions.0.serialized_size();
+            assert!(bytes < 300_000, "{bytes} bytes for {records} records");
+        }
+    }
 }

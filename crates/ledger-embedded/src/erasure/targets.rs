@@ -91,6 +91,11 @@ impl<'e> Targets<'e> {
         self.by_tenant.is_empty()
     }
 
+    /// The tenants that go whole.
+    pub(super) fn whole(&self) -> impl Iterator<Item = &'e str> {
+        self.by_tenant.iter().filter(|(_, targets)| targets.whole.is_some()).map(|(tenant, _)| *tenant)
+    }
+
     pub(super) fn of(&self, tenant: &str) -> Option<&TenantTargets<'e>> {
         self.by_tenant.get(tenant)
     }

@@ -7,21 +7,20 @@ use arrow::array::{
     ArrayRef, Int64Builder, StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
     UInt8Builder, UInt32Builder, UInt64Array, UInt64Builder,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use domain::event::IdScheme;
+use domain::event::{IdScheme, Usage};
 use domain::position::Position;
 use domain::record::ReceiptTimes;
 use domain::time::Timestamp;
-use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use ports::reports::StoredEvent;
 
 use super::columns::{Columns, count_at, signed, text_at};
-use super::layout::{KeyColumns, key_properties};
+use super::layout::{KeyColumns, delta_packed, instant, key_properties, utc};
 use super::sorted::SortedRows;
 use crate::memtable::MemtableEvent;
 
@@ -74,7 +73,6 @@ pub(crate) const COLUMNS: [&str; 22] = [
 /// Schema of the file.
 pub(crate) fn schema() -> SchemaRef {
     let field = |name: &str, kind: DataType, nullable| Field::new(name, kind, nullable);
-    let instant = || DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
     let fields = COLUMNS.map(|name| match name {
         "time" | "received_at" => field(name, instant(), false),
         WATERMARK => field(name, instant(), true),
@@ -94,12 +92,8 @@ pub(crate) fn schema() -> SchemaRef {
 /// page for what rows are found by: the sort columns, and the receive time.
 pub(crate) fn properties() -> WriterProperties {
     let found_by = ["tenant", "customer", "time", "received_at"];
-    let mut properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &found_by);
-    for name in ["time", "position", "received_at"] {
-        let path = ColumnPath::from(name);
-        properties = properties.set_column_dictionary_enabled(path.clone(), false);
-        properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-    }
+    let properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &found_by);
+    let mut properties = delta_packed(properties, ["time", "position", "received_at"]);
     let plain = ["id", "user", USER_NUMBER, "properties", "tokens", "input_tokens", "output_tokens", "latency_us"];
     for name in plain.into_iter().chain([CACHE_READ, CACHE_WRITE, REASONING]) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
@@ -173,8 +167,6 @@ impl EventBuilder {
     /// The rows gathered, and an empty builder again.
     pub(crate) fn finish(&mut self) -> std::result::Result<RecordBatch, ArrowError> {
         self.rows = 0;
-        let utc =
-            |builder: &mut TimestampMicrosecondBuilder| Arc::new(builder.finish().with_timezone("UTC")) as ArrayRef;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.tenant.finish()),
             Arc::new(self.customer.finish()),
@@ -272,6 +264,21 @@ pub(crate) fn stored(batch: &RecordBatch, row: usize) -> Result<StoredEvent> {
         output_tokens: count("output_tokens")?,
         latency_us: count("latency_us")?,
         model: text("model")?,
+        cache_read_tokens: count(CACHE_READ)?,
+        cache_write_tokens: count(CACHE_WRITE)?,
+        reasoning_tokens: count(REASONING)?,
+    })
+}
+
+/// What an event was measured by.
+pub(crate) fn usage_at(columns: Columns<'_>, row: usize) -> Result<Usage<'_>> {
+    let count = |name: &str| Ok::<_, ParquetError>(count_at(columns.numbers(name)?, row));
+    Ok(Usage {
+        tokens: count("tokens")?,
+        input_tokens: count("input_tokens")?,
+        output_tokens: count("output_tokens")?,
+        latency_us: count("latency_us")?,
+        model: text_at(columns.texts("model")?, row),
         cache_read_tokens: count(CACHE_READ)?,
         cache_write_tokens: count(CACHE_WRITE)?,
         reasoning_tokens: count(REASONING)?,

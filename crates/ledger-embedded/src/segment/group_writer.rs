@@ -108,3 +108,89 @@ impl GroupWriter {
         work(self).map_err(|why| encode_error(&self.id, why))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use domain::time::{TimeRange, Timestamp};
+    use vfs::testing::SimVfs;
+
+    use super::*;
+    use crate::memtable::Partial;
+    use crate::segment::grain::Grain;
+    use crate::segment::sorted::SortedRows;
+    use crate::segment::sums::{self, SumBuilder, SumKey, SumRows};
+    use crate::segment::{KeyRange, ParquetFile};
+
+    fn rows(customer: &str, starts: std::ops::Range<i64>) -> RecordBatch {
+        let mut rows = SumBuilder::default();
+        for start in starts.map(Timestamp::from_micros) {
+            let key = SumKey { tenant: "t", grain: Grain::Window, customer, start };
+            rows.push_partial(&key, &Partial::empty(start));
+        }
+        rows.finish().unwrap()
+    }
+
+    fn writer(dir: &SegmentDir, id: &str) -> GroupWriter {
+        GroupWriter::create(dir, id, FileKind::Windows, sums::schema(), sums::properties()).unwrap()
+    }
+
+    fn open(dir: &SegmentDir, meta: &FileMeta) -> ParquetFile {
+        let file = dir.vfs.open_read(&dir.path.join(&meta.name)).unwrap();
+        ParquetFile::open(file, &sums::KEYS, &sums::schema()).unwrap()
+    }
+
+    fn all(file: &ParquetFile) -> Vec<(String, i64)> {
+        let mut found = Vec::new();
+        for batch in file.scan(&sums::COLUMNS).unwrap().map(Result::unwrap) {
+            let rows = SumRows::of(&batch).unwrap();
+            let keys = (0..batch.num_rows()).map(|row| rows.key(row));
+            found.extend(keys.map(|key| (key.customer.to_owned(), key.start.micros())));
+        }
+        found
+    }
+
+    #[test]
+    fn groups_are_copied_beside_others_and_are_found_by_their_pages() {
+        let dir = SegmentDir { vfs: Arc::new(SimVfs::new()), path: Path::new("/d").to_owned() };
+        dir.vfs.create_dir_all(&dir.path).unwrap();
+        let mut first = writer(&dir, "1-1-0");
+        for customer in ["a", "b", "c"] {
+            first.write(&rows(customer, 0..700)).unwrap();
+            first.write(&rows(customer, 700..1_500)).unwrap();
+            first.end_group().unwrap();
+        }
+        let first = open(&dir, &first.finish().unwrap());
+        assert_eq!(first.groups(), 3);
+        let mut second = writer(&dir, "1-1-0-r1");
+        second.copy(first.encoded_group(0, &sums::schema()).unwrap()).unwrap();
+        second.write(&rows("b", 3..4)).unwrap();
+        second.write(&rows("b", 0..0)).unwrap();
+        second.copy(first.encoded_group(2, &sums::schema()).unwrap()).unwrap();
+        second.end_group().unwrap();
+        let meta = second.finish().unwrap();
+        assert_eq!(meta.rows, 3_001);
+        let second = open(&dir, &meta);
+        assert_eq!(second.groups(), 3, "no group is empty");
+        let of = |customer: &str, starts: std::ops::Range<i64>| {
+            starts.map(move |start| (customer.to_owned(), start)).collect()
+        };
+        let expected: [Vec<_>; 3] = [of("a", 0..1_500), of("b", 3..4), of("c", 0..1_500)];
+        assert_eq!(all(&second), expected.concat());
+        let wanted = KeyRange {
+            tenant: "t",
+            grain: None,
+            customer: Some("c"),
+            from_customer: None,
+            range: TimeRange::new(Timestamp::from_micros(1_499), Timestamp::from_micros(1_500)).unwrap(),
+        };
+        assert_eq!([0, 1, 2].map(|group| second.may_hold(group, &wanted)), [false, false, true]);
+        let selected: usize = second.select(&wanted, &["start"]).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+        assert!((1..1_500).contains(&selected), "one page of several: {selected} rows");
+        assert!(first.encoded_group(0, &crate::segment::events::schema()).is_none(), "another schema");
+    }
+}

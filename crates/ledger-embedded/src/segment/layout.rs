@@ -1,6 +1,10 @@
-//! How the rows of both Parquet files are laid out: which columns they are sorted by, and how pages and row
+//! How the rows of the Parquet files are laid out: which columns they are sorted by, and how pages and row
 //! groups are cut, so that a reader finds one customer's rows through the page index.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, TimestampMicrosecondBuilder};
+use arrow::datatypes::{DataType, TimeUnit};
 use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
@@ -17,7 +21,17 @@ pub(crate) struct KeyColumns {
     pub(crate) time: &'static str,
 }
 
-/// Properties shared by both Parquet files: pages cut by rows alone, statistics per page for the sort
+/// How instants are stored.
+pub(super) fn instant() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
+}
+
+/// The column of the instants gathered, and an empty builder again.
+pub(super) fn utc(builder: &mut TimestampMicrosecondBuilder) -> ArrayRef {
+    Arc::new(builder.finish().with_timezone("UTC"))
+}
+
+/// Properties shared by the Parquet files: pages cut by rows alone, statistics per page for the sort
 /// columns only.
 pub(super) fn key_properties(
     page_rows: usize,
@@ -42,4 +56,16 @@ pub(super) fn key_properties(
         properties = properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::Page);
     }
     properties
+}
+
+/// Stores these columns as differences between neighbours.
+pub(super) fn delta_packed(
+    properties: WriterPropertiesBuilder,
+    names: impl IntoIterator<Item = &'static str>,
+) -> WriterPropertiesBuilder {
+    names.into_iter().fold(properties, |properties, name| {
+        let path = ColumnPath::from(name);
+        let properties = properties.set_column_dictionary_enabled(path.clone(), false);
+        properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+    })
 }

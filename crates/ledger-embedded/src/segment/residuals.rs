@@ -2,27 +2,24 @@
 //! cell of time, project, type, endpoint and model of a customer, or of nobody ([`ERASED`]) where the customer itself
 //! was erased. Rows are additive: the same key may stand in several segments. Format: `docs/formats/segment.md`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Int64Array, Int64Builder, StringArray, StringBuilder, TimestampMicrosecondArray,
-    TimestampMicrosecondBuilder,
-};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{ArrayRef, StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::{Aggregate, Slice, Totals, merge_slice};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 use domain::window::WindowRule;
-use parquet::basic::Encoding;
+use hashbrown::HashMap;
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 
-use super::columns::{Columns, signed, unsigned};
-use super::layout::{KeyColumns, key_properties};
+use super::columns::Columns;
+use super::layout::{KeyColumns, delta_packed, instant, key_properties, utc};
+use super::numbers::{self, NumberBuilders, NumberColumns};
 use super::sorted::SortedRows;
+use crate::intern::{Interner, Symbol};
 use crate::memtable::SumNumbers;
 
 /// Stands for a customer that was erased: no customer has such a name.
@@ -39,41 +36,10 @@ const CELL_SEC_MAX: i64 = 60;
 pub(crate) const KEYS: KeyColumns = KeyColumns { tenant: "tenant", grain: None, customer: "customer", time: "start" };
 
 const TEXTS: [&str; 6] = ["tenant", "customer", "project", "type", "endpoint", "model"];
-const NUMBERS: [&str; 10] = [
-    "calls",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "latency_us",
-    "latency_calls",
-    "late",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-];
 
 /// All columns, in order.
-pub(crate) const COLUMNS: [&str; 19] = [
-    "tenant",
-    "customer",
-    "start",
-    "project",
-    "type",
-    "endpoint",
-    "model",
-    "calls",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "latency_us",
-    "latency_calls",
-    "late",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "first_received",
-    "last_received",
-];
+pub(crate) const COLUMNS: [&str; 7 + numbers::COUNT] =
+    numbers::between(&["tenant", "customer", "start", "project", "type", "endpoint", "model"], &[]);
 
 /// How long a cell is, in microseconds: windows and minutes are whole cells.
 pub(crate) fn cell_us(rule: WindowRule) -> i64 {
@@ -86,11 +52,10 @@ pub(crate) fn cell_us(rule: WindowRule) -> i64 {
 
 /// Schema of the file.
 pub(crate) fn schema() -> SchemaRef {
-    let instant = || DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
     let fields = COLUMNS.map(|name| match name {
-        "start" | "first_received" | "last_received" => Field::new(name, instant(), false),
+        "start" => Field::new(name, instant(), false),
         name if TEXTS.contains(&name) => Field::new(name, DataType::Utf8, false),
-        _ => Field::new(name, DataType::Int64, false),
+        name => numbers::field(name),
     });
     Arc::new(Schema::new(fields.to_vec()))
 }
@@ -98,13 +63,8 @@ pub(crate) fn schema() -> SchemaRef {
 /// How the file is written.
 pub(crate) fn properties() -> WriterProperties {
     let sorted = ["tenant", "customer", "start"];
-    let mut properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &sorted);
-    for name in ["start", "first_received", "last_received"].into_iter().chain(NUMBERS) {
-        let path = ColumnPath::from(name);
-        properties = properties.set_column_dictionary_enabled(path.clone(), false);
-        properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-    }
-    properties.build()
+    let properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &sorted);
+    delta_packed(properties, ["start"].into_iter().chain(numbers::NAMES)).build()
 }
 
 /// The sort key of a row. The empty text stands for none.
@@ -120,7 +80,7 @@ pub(crate) struct ResidualKey<'b> {
 }
 
 /// A row by itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) tenant: String,
     pub(crate) customer: String,
@@ -159,12 +119,43 @@ impl From<ResidualKey<'_>> for Cell {
     }
 }
 
-/// Sums by cell, in order.
-pub(crate) type Cells = BTreeMap<Cell, SumNumbers>;
+/// Sums by cell while they are gathered. There may be as many cells as events go, so that each text is held once.
+#[derive(Debug, Default)]
+pub(crate) struct Cells {
+    texts: Interner,
+    sums: HashMap<CellSymbols, SumNumbers>,
+}
 
-/// Adds sums to a cell.
-pub(crate) fn add(cells: &mut Cells, cell: Cell, numbers: &SumNumbers) {
-    cells.entry(cell).or_default().merge(numbers);
+/// A cell by the symbols of its texts, in the order of [`TEXTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct CellSymbols {
+    start: Timestamp,
+    texts: [Symbol; TEXTS.len()],
+}
+
+impl Cells {
+    /// Adds sums to a cell.
+    pub(crate) fn add(&mut self, key: &ResidualKey<'_>, numbers: &SumNumbers) {
+        let texts = [key.tenant, key.customer, key.project, key.kind, key.endpoint, key.model];
+        let texts = texts.map(|text| self.texts.intern(text).0);
+        self.sums.entry(CellSymbols { start: key.start, texts }).or_default().merge(numbers);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    /// All cells, in order.
+    pub(crate) fn sorted(&self) -> impl Iterator<Item = (ResidualKey<'_>, &SumNumbers)> {
+        let mut cells: Vec<_> = self.sums.iter().collect();
+        cells.sort_unstable_by(|(left, _), (right, _)| self.key_of(left).cmp(&self.key_of(right)));
+        cells.into_iter().map(|(cell, numbers)| (self.key_of(cell), numbers))
+    }
+
+    fn key_of(&self, cell: &CellSymbols) -> ResidualKey<'_> {
+        let [tenant, customer, project, kind, endpoint, model] = cell.texts.map(|text| self.texts.text(text));
+        ResidualKey { tenant, customer, start: cell.start, project, kind, endpoint, model }
+    }
 }
 
 /// Adds the sums of a cell to an aggregate with breakdowns, as folding its events did.
@@ -185,9 +176,7 @@ pub(crate) struct ResidualBuilder {
     rows: usize,
     texts: [StringBuilder; TEXTS.len()],
     start: TimestampMicrosecondBuilder,
-    numbers: [Int64Builder; NUMBERS.len()],
-    first_received: TimestampMicrosecondBuilder,
-    last_received: TimestampMicrosecondBuilder,
+    numbers: NumberBuilders,
 }
 
 impl ResidualBuilder {
@@ -202,36 +191,17 @@ impl ResidualBuilder {
         let texts = [key.tenant, key.customer, key.project, key.kind, key.endpoint, key.model];
         self.texts.iter_mut().zip(texts).for_each(|(builder, text)| builder.append_value(text));
         self.start.append_value(key.start.micros());
-        let sums = &numbers.totals;
-        let values = [
-            sums.calls,
-            sums.tokens,
-            sums.input_tokens,
-            sums.output_tokens,
-            sums.latency_us,
-            sums.latency_calls,
-            sums.late,
-            sums.cache_read_tokens,
-            sums.cache_write_tokens,
-            sums.reasoning_tokens,
-        ];
-        self.numbers.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(signed(value)));
-        self.first_received.append_value(numbers.first_received.micros());
-        self.last_received.append_value(numbers.last_received.micros());
+        self.numbers.push(numbers);
     }
 
     /// The rows gathered, and an empty builder again.
     pub(crate) fn finish(&mut self) -> std::result::Result<RecordBatch, ArrowError> {
         self.rows = 0;
-        let utc =
-            |builder: &mut TimestampMicrosecondBuilder| Arc::new(builder.finish().with_timezone("UTC")) as ArrayRef;
         let [tenant, customer, project, kind, endpoint, model] = &mut self.texts;
         let text = |builder: &mut StringBuilder| Arc::new(builder.finish()) as ArrayRef;
         let mut columns = vec![text(tenant), text(customer), utc(&mut self.start)];
         columns.extend([project, kind, endpoint, model].map(text));
-        columns.extend(self.numbers.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
-        columns.push(utc(&mut self.first_received));
-        columns.push(utc(&mut self.last_received));
+        columns.extend(self.numbers.finish());
         RecordBatch::try_new(schema(), columns)
     }
 }
@@ -241,9 +211,7 @@ impl ResidualBuilder {
 pub(crate) struct ResidualRows {
     texts: [StringArray; TEXTS.len()],
     start: TimestampMicrosecondArray,
-    numbers: Vec<Int64Array>,
-    first_received: TimestampMicrosecondArray,
-    last_received: TimestampMicrosecondArray,
+    numbers: NumberColumns,
 }
 
 impl SortedRows for ResidualRows {
@@ -255,9 +223,7 @@ impl SortedRows for ResidualRows {
         Ok(Self {
             texts: [text(0)?, text(1)?, text(2)?, text(3)?, text(4)?, text(5)?],
             start: columns.times("start")?.clone(),
-            numbers: NUMBERS.iter().map(|name| columns.sums(name).cloned()).collect::<Result<_>>()?,
-            first_received: columns.times("first_received")?.clone(),
-            last_received: columns.times("last_received")?.clone(),
+            numbers: NumberColumns::of(columns)?,
         })
     }
 
@@ -278,31 +244,54 @@ impl SortedRows for ResidualRows {
 impl ResidualRows {
     /// The sums at `row`.
     pub(crate) fn numbers(&self, row: usize) -> SumNumbers {
-        let number = |at: usize| unsigned(self.numbers[at].value(row));
-        let instant = |array: &TimestampMicrosecondArray| Timestamp::from_micros(array.value(row));
-        let totals = Totals {
-            calls: number(0),
-            tokens: number(1),
-            input_tokens: number(2),
-            output_tokens: number(3),
-            latency_us: number(4),
-            latency_calls: number(5),
-            late: number(6),
-            cache_read_tokens: number(7),
-            cache_write_tokens: number(8),
-            reasoning_tokens: number(9),
-        };
-        SumNumbers {
-            totals,
-            first_received: instant(&self.first_received),
-            last_received: instant(&self.last_received),
-        }
+        self.numbers.at(row)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn key<'t>(customer: &'t str, start: i64, endpoint: &'t str) -> ResidualKey<'t> {
+        let (start, none) = (Timestamp::from_micros(start), "");
+        ResidualKey { tenant: "t", customer, start, project: none, kind: "k", endpoint, model: none }
+    }
+
+    fn calls(calls: u64) -> SumNumbers {
+        SumNumbers { totals: Totals { calls, ..Totals::default() }, ..SumNumbers::default() }
+    }
+
+    #[test]
+    fn cells_are_summed_and_come_in_the_order_of_rows() {
+        let mut cells = Cells::default();
+        assert!(cells.is_empty());
+        // In an order in which no text is met.
+        let added = [("b", 0, "/a"), ("a", 60, "/b"), ("a", 0, "/b"), ("b", 0, "/a"), ("a", 0, "/a"), (ERASED, 90, "")];
+        for (customer, start, endpoint) in added {
+            cells.add(&key(customer, start, endpoint), &calls(1));
+        }
+        let found: Vec<_> = cells.sorted().map(|(key, numbers)| (key, numbers.totals.calls)).collect();
+        let expected = [
+            (key(ERASED, 90, ""), 1),
+            (key("a", 0, "/a"), 1),
+            (key("a", 0, "/b"), 1),
+            (key("a", 60, "/b"), 1),
+            (key("b", 0, "/a"), 2),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// Found in November 2026: every cell had all six texts for itself, and one segment may have millions of cells.
+    #[test]
+    fn i6_a_text_is_in_memory_once_however_many_cells_have_it() {
+        let (mut cells, long) = (Cells::default(), "x".repeat(256));
+        for start in 0..1_000 {
+            cells.add(&key(&long, start, &long), &calls(1));
+        }
+        assert_eq!(cells.sums.len(), 1_000);
+        let symbols: std::collections::BTreeSet<_> = cells.sums.keys().flat_map(|cell| cell.texts).collect();
+        assert_eq!(symbols.len(), 4, "of two short texts, the long one, and none");
+    }
 
     #[test]
     fn windows_and_minutes_are_whole_cells() {

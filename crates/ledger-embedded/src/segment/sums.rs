@@ -6,23 +6,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BinaryBuilder, Int64Array, Int64Builder, StringArray, StringBuilder,
-    TimestampMicrosecondArray, TimestampMicrosecondBuilder, UInt8Array, UInt8Builder,
+    ArrayRef, BinaryArray, BinaryBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
+    TimestampMicrosecondBuilder, UInt8Array, UInt8Builder,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use domain::aggregate::{Aggregate, Slice, Totals};
+use domain::aggregate::{Aggregate, Slice};
 use domain::time::Timestamp;
-use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use super::blob;
-use super::columns::{Columns, signed, unsigned};
+use super::columns::Columns;
 use super::grain::Grain;
-use super::layout::{KeyColumns, key_properties};
+use super::layout::{KeyColumns, delta_packed, instant, key_properties, utc};
+use super::numbers::{self, NumberBuilders, NumberColumns};
 use super::sorted::SortedRows;
 use crate::memtable::{Partial, SumNumbers};
 
@@ -35,51 +35,18 @@ const GROUP_ROWS: usize = 16_384;
 pub(crate) const KEYS: KeyColumns =
     KeyColumns { tenant: "tenant", grain: Some("grain"), customer: "customer", time: "start" };
 
-/// The columns that are sums; files of version 2 end with `late`.
-const NUMBERS: [&str; 10] = [
-    "calls",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "latency_us",
-    "latency_calls",
-    "late",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-];
-
 /// All columns, in order.
-pub(crate) const COLUMNS: [&str; 18] = [
-    "tenant",
-    "grain",
-    "customer",
-    "start",
-    "calls",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "latency_us",
-    "latency_calls",
-    "late",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "first_received",
-    "last_received",
-    "by_endpoint",
-    "by_model",
-];
+pub(crate) const COLUMNS: [&str; 6 + numbers::COUNT] =
+    numbers::between(&["tenant", "grain", "customer", "start"], &["by_endpoint", "by_model"]);
 
 /// Schema of the file.
 pub(crate) fn schema() -> SchemaRef {
-    let instant = || DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
     let fields = COLUMNS.map(|name| match name {
         "tenant" | "customer" => Field::new(name, DataType::Utf8, false),
         "grain" => Field::new(name, DataType::UInt8, false),
-        "start" | "first_received" | "last_received" => Field::new(name, instant(), false),
+        "start" => Field::new(name, instant(), false),
         "by_endpoint" | "by_model" => Field::new(name, DataType::Binary, false),
-        _ => Field::new(name, DataType::Int64, false),
+        name => numbers::field(name),
     });
     Arc::new(Schema::new(fields.to_vec()))
 }
@@ -87,12 +54,8 @@ pub(crate) fn schema() -> SchemaRef {
 /// How the file is written.
 pub(crate) fn properties() -> WriterProperties {
     let sorted = ["tenant", "grain", "customer", "start"];
-    let mut properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &sorted);
-    for name in ["grain", "start", "first_received", "last_received"].into_iter().chain(NUMBERS) {
-        let path = ColumnPath::from(name);
-        properties = properties.set_column_dictionary_enabled(path.clone(), false);
-        properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-    }
+    let properties = key_properties(PAGE_ROWS, GROUP_ROWS, &["tenant", "customer"], &sorted);
+    let mut properties = delta_packed(properties, ["grain", "start"].into_iter().chain(numbers::NAMES));
     for name in ["by_endpoint", "by_model"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
     }
@@ -116,9 +79,7 @@ pub(crate) struct SumBuilder {
     grain: UInt8Builder,
     customer: StringBuilder,
     start: TimestampMicrosecondBuilder,
-    numbers: [Int64Builder; NUMBERS.len()],
-    first_received: TimestampMicrosecondBuilder,
-    last_received: TimestampMicrosecondBuilder,
+    numbers: NumberBuilders,
     by_endpoint: BinaryBuilder,
     by_model: BinaryBuilder,
     scratch: Vec<u8>,
@@ -166,38 +127,19 @@ impl SumBuilder {
         self.grain.append_value(key.grain.code());
         self.customer.append_value(key.customer);
         self.start.append_value(key.start.micros());
-        let sums = &numbers.totals;
-        let values = [
-            sums.calls,
-            sums.tokens,
-            sums.input_tokens,
-            sums.output_tokens,
-            sums.latency_us,
-            sums.latency_calls,
-            sums.late,
-            sums.cache_read_tokens,
-            sums.cache_write_tokens,
-            sums.reasoning_tokens,
-        ];
-        self.numbers.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(signed(value)));
-        self.first_received.append_value(numbers.first_received.micros());
-        self.last_received.append_value(numbers.last_received.micros());
+        self.numbers.push(numbers);
     }
 
     /// The rows gathered, and an empty builder again.
     pub(crate) fn finish(&mut self) -> std::result::Result<RecordBatch, ArrowError> {
         self.rows = 0;
-        let utc =
-            |builder: &mut TimestampMicrosecondBuilder| Arc::new(builder.finish().with_timezone("UTC")) as ArrayRef;
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.tenant.finish()),
             Arc::new(self.grain.finish()),
             Arc::new(self.customer.finish()),
             utc(&mut self.start),
         ];
-        columns.extend(self.numbers.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
-        columns.push(utc(&mut self.first_received));
-        columns.push(utc(&mut self.last_received));
+        columns.extend(self.numbers.finish());
         columns.push(Arc::new(self.by_endpoint.finish()));
         columns.push(Arc::new(self.by_model.finish()));
         RecordBatch::try_new(schema(), columns)
@@ -215,9 +157,7 @@ pub(crate) struct SumRows {
     grain: UInt8Array,
     customer: StringArray,
     start: TimestampMicrosecondArray,
-    numbers: Vec<Int64Array>,
-    first_received: TimestampMicrosecondArray,
-    last_received: TimestampMicrosecondArray,
+    numbers: NumberColumns,
     by_endpoint: BinaryArray,
     by_model: BinaryArray,
 }
@@ -236,9 +176,7 @@ impl SortedRows for SumRows {
             grain,
             customer: columns.texts("customer")?.clone(),
             start: columns.times("start")?.clone(),
-            numbers: NUMBERS.iter().map(|name| columns.sums(name).cloned()).collect::<Result<_>>()?,
-            first_received: columns.times("first_received")?.clone(),
-            last_received: columns.times("last_received")?.clone(),
+            numbers: NumberColumns::of(columns)?,
             by_endpoint: columns.blobs("by_endpoint")?.clone(),
             by_model: columns.blobs("by_model")?.clone(),
         })
@@ -257,25 +195,7 @@ impl SortedRows for SumRows {
 impl SumRows {
     /// The sums at `row`, without breakdowns.
     fn numbers(&self, row: usize) -> SumNumbers {
-        let number = |at: usize| unsigned(self.numbers[at].value(row));
-        let totals = Totals {
-            calls: number(0),
-            tokens: number(1),
-            input_tokens: number(2),
-            output_tokens: number(3),
-            latency_us: number(4),
-            latency_calls: number(5),
-            late: number(6),
-            cache_read_tokens: number(7),
-            cache_write_tokens: number(8),
-            reasoning_tokens: number(9),
-        };
-        let instant = |array: &TimestampMicrosecondArray| Timestamp::from_micros(array.value(row));
-        SumNumbers {
-            totals,
-            first_received: instant(&self.first_received),
-            last_received: instant(&self.last_received),
-        }
+        self.numbers.at(row)
     }
 
     /// The sums at `row`.

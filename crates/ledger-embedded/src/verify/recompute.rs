@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::Totals;
-use domain::event::{EventId, EventView, IdScheme, Usage};
+use domain::event::{EventId, EventView, IdScheme};
 use domain::invariant::Invariant;
 use domain::record::ReceiptTimes;
 use domain::rollup::{RollupKey, hour_of};
@@ -22,9 +22,9 @@ use crate::dedup::IdHasher;
 use crate::memtable::{Partial, SumNumbers};
 use crate::merge::{Merge, ResidualStream, Sum};
 use crate::segment::Segment;
-use crate::segment::columns::{Columns, count_at, text_at, time_at, user_at};
+use crate::segment::columns::{Columns, text_at, time_at, user_at};
 use crate::segment::events::{
-    CACHE_READ, CACHE_WRITE, EventKey, EventKeys, ID_SCHEME, REASONING, USER_NUMBER, WATERMARK,
+    CACHE_READ, CACHE_WRITE, EventKey, EventKeys, ID_SCHEME, REASONING, USER_NUMBER, WATERMARK, usage_at,
 };
 use crate::segment::grain::Grain;
 use crate::segment::residuals::{self, Cell, ERASED};
@@ -148,18 +148,8 @@ impl<'r, 'd> Recompute<'r, 'd> {
     fn event(&mut self, batch: &RecordBatch, row: usize, key: &EventKey<'_>) -> Result<()> {
         let columns = Columns(batch);
         let text = |name: &str| Ok::<_, ParquetError>(text_at(columns.texts(name)?, row));
-        let count = |name: &str| Ok::<_, ParquetError>(count_at(columns.numbers(name)?, row));
         let tenant = TenantId::parse(key.tenant).map_err(|why| ParquetError::General(why.to_string()))?;
-        let usage = Usage {
-            tokens: count("tokens")?,
-            input_tokens: count("input_tokens")?,
-            output_tokens: count("output_tokens")?,
-            latency_us: count("latency_us")?,
-            model: text("model")?,
-            cache_read_tokens: count(CACHE_READ)?,
-            cache_write_tokens: count(CACHE_WRITE)?,
-            reasoning_tokens: count(REASONING)?,
-        };
+        let usage = usage_at(columns, row)?;
         let id_scheme = IdScheme::of_code(columns.codes(ID_SCHEME)?.value(row));
         let event = EventView {
             id: columns.texts("id")?.value(row),

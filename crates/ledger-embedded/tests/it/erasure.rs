@@ -3,9 +3,11 @@
 
 #![expect(clippy::expect_used, reason = "for tests, which fail loudly")]
 
+mod answers;
 #[cfg(feature = "failpoints")]
 mod crashes;
 mod remains;
+mod room;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use domain::calendar::{Calendar, Interval, Period, Zone};
 use domain::erasure::{ErasureRequest, Subject};
 use domain::event::EventId;
+use domain::limits::ERASURES_UNFINISHED_MAX;
 use domain::series::{Facet, Metric, SeriesPoint, SeriesQuery};
 use domain::time::TimeRange;
 use domain::window::WindowRule;
@@ -20,7 +23,7 @@ use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use ports::ErrorKind;
 use ports::active_users::{ActiveUsers, ActiveUsersQuery};
 use ports::analytics::Analytics;
-use ports::erasures::Erasures;
+use ports::erasures::{ErasureStage, Erasures};
 use ports::journal::Delivery;
 use ports::ledger::{Ledger, Outcome};
 use ports::reports::{EventFilter, EventQuery, Order, Reports, WindowQuery};
@@ -118,6 +121,19 @@ fn spec(ev: &Ev) -> EventSpec {
 
 fn request(id: usize, subject: &Subject, blocks: bool) -> ErasureRequest {
     ErasureRequest { id: format!("erasure-{id}"), subject: subject.clone(), blocks, by: "user:a".to_owned() }
+}
+
+/// Says what the catalog says when it has forgotten.
+fn confirm(ledger: &dyn Erasures) {
+    let ids: Vec<_> = ledger.unfinished().into_iter().map(|one| one.id).collect();
+    ledger.confirm(&ids);
+}
+
+/// Makes the erasures that were asked for, to their end.
+async fn finish(ledger: &EmbeddedLedger) {
+    ledger.maintain().await.expect("maintain");
+    confirm(ledger);
+    ledger.maintain().await.expect("maintain");
 }
 
 fn options() -> LedgerOptions {
@@ -270,8 +286,9 @@ impl World {
         self.erasures += 1;
         let request = request(self.erasures, subject, blocks);
         self.oracle.erase(&scope(TENANTS[tenant]), &request).await.expect("an erasure");
+        confirm(&self.oracle);
         self.ledger.erase(&scope(TENANTS[tenant]), &request).await.expect("an erasure");
-        self.ledger.maintain().await.expect("maintain");
+        finish(&self.ledger).await;
     }
 
     async fn check(&self) {
@@ -427,7 +444,7 @@ async fn of_a_whole_workspace_nothing_is_left_and_nothing_comes_again() {
     let whole = request(world.erasures, &Subject::Workspace, true);
     let before: BTreeMap<_, _> = [("b", answers_of(&world, "b").await)].into();
     world.ledger.erase(&scope("a"), &whole).await.expect("an erasure");
-    world.ledger.maintain().await.expect("maintain");
+    finish(&world.ledger).await;
     assert_eq!(answers_of(&world, "b").await, before["b"], "I5: nobody else's");
     let left = answers_of(&world, "a").await;
     assert_eq!(left, answers_of(&World::new().await, "a").await, "as if it had never been");
@@ -439,6 +456,81 @@ async fn of_a_whole_workspace_nothing_is_left_and_nothing_comes_again() {
     let reopened = world.folder.open(options()).await;
     assert_eq!(reopened.erasures(&scope("a")).len(), 1);
     assert_eq!(differences(&reopened).await, Vec::<String>::new());
+}
+
+/// Found in November 2026: the store forgot whom it erased before the catalog had, which then had nothing to go by after
+/// a kill.
+#[tokio::test]
+async fn i4_whom_an_erasure_is_about_is_known_until_the_catalog_has_forgotten() {
+    let mut world = filled().await;
+    let subject = Subject::User("u1".to_owned());
+    let asked = request(1, &subject, false);
+    world.ledger.erase(&scope("a"), &asked).await.expect("an erasure");
+    world.oracle.erase(&scope("a"), &asked).await.expect("an erasure");
+    let told = |world: &World| {
+        let unfinished = world.ledger.unfinished().into_iter();
+        unfinished.map(|one| (one.id, one.subject, one.stage)).collect::<Vec<_>>()
+    };
+    let at = |stage| vec![("erasure-1".to_owned(), Some(subject.clone()), stage)];
+    assert_eq!(told(&world), at(ErasureStage::Removing));
+    confirm(&*world.ledger);
+    for _ in 0..2 {
+        for _ in 0..2 {
+            world.ledger.maintain().await.expect("maintain");
+            assert_eq!(told(&world), at(ErasureStage::Removed), "a confirmation before that says nothing");
+        }
+        world.check().await;
+        assert_eq!(differences(&world.ledger).await, Vec::<String>::new());
+        world.restart().await;
+        assert_eq!(told(&world), at(ErasureStage::Removing), "what was done is done again, and finds nothing");
+    }
+    finish(&world.ledger).await;
+    confirm(&world.oracle);
+    world.check().await;
+    assert_eq!(told(&world), []);
+    world.restart().await;
+    assert_eq!(told(&world), []);
+}
+
+#[tokio::test]
+async fn segments_are_merged_while_an_erasure_waits_for_the_catalog() {
+    let mut world = filled().await;
+    world.ledger.flush().await.expect("flush");
+    let segments = world.ledger.stats().segments;
+    let asked = request(1, &Subject::Customer("c1".to_owned()), false);
+    world.ledger.erase(&scope("a"), &asked).await.expect("an erasure");
+    world.oracle.erase(&scope("a"), &asked).await.expect("an erasure");
+    for id in 80..85 {
+        world.record(0, &[visit(id, 1, 1)]).await;
+        world.record(1, &[visit(id, 1, 1)]).await;
+    }
+    world.ledger.flush().await.expect("flush");
+    world.ledger.maintain().await.expect("maintain");
+    assert!(world.ledger.stats().segments < segments, "{segments} before");
+    world.restart().await;
+    finish(&world.ledger).await;
+    confirm(&world.oracle);
+    world.check().await;
+    assert_eq!(differences(&world.ledger).await, Vec::<String>::new());
+}
+
+/// Found in November 2026: only the 10,000 of all time were a bound, and each is looked for in every segment.
+#[tokio::test]
+async fn i6_a_workspace_has_so_many_erasures_under_way_and_no_more() {
+    let world = World::new().await;
+    let ask = async |tenant: &str, number: usize| {
+        let asked = request(number, &Subject::User(format!("u{number}")), false);
+        world.ledger.erase(&scope(tenant), &asked).await.map(drop).map_err(|why| why.kind())
+    };
+    for number in 0..ERASURES_UNFINISHED_MAX {
+        assert_eq!(ask("a", number).await, Ok(()), "{number}");
+    }
+    let next = ERASURES_UNFINISHED_MAX;
+    assert_eq!(ask("a", next).await, Err(ErrorKind::Overloaded));
+    assert_eq!(ask("a", 0).await, Ok(()), "the same is no more than it was");
+    assert_eq!(ask("b", next + 1).await, Ok(()), "I5: of another tenant");
+    finish(&world.ledger).await;
+    assert_eq!(ask("a", next).await, Ok(()));
 }
 
 async fn answers_of(world: &World, tenant: &str) -> Vec<String> {

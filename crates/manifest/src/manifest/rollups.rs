@@ -28,18 +28,7 @@ pub(super) const HOURS: Grain = Grain { table: "hourly_rollup", start: "hour_us"
 pub(super) const DAYS: Grain = Grain { table: "daily_rollup", start: "day_us" };
 
 /// The columns that are sums.
-pub(super) const SUMS: [&str; 10] = [
-    "calls",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "latency_us",
-    "latency_calls",
-    "late",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-];
+pub(super) const SUMS: [&str; 10] = Totals::NAMES;
 /// Columns of a row: its key and its sums.
 const COLUMNS: usize = 4 + SUMS.len();
 
@@ -90,24 +79,10 @@ pub(super) fn saturating_sum(sum: &str) -> String {
 }
 
 /// The values of a row. Sums saturate at `i64::MAX`, as `domain::aggregate` has it.
-fn row(key: RollupKey, totals: &Totals) -> [Value; COLUMNS] {
-    let sum = |value: u64| Value::from(i64::try_from(value).unwrap_or(i64::MAX));
-    [
-        key.tenant.as_str().into(),
-        key.project.into(),
-        key.kind.into(),
-        key.hour.micros().into(),
-        sum(totals.calls),
-        sum(totals.tokens),
-        sum(totals.input_tokens),
-        sum(totals.output_tokens),
-        sum(totals.latency_us),
-        sum(totals.latency_calls),
-        sum(totals.late),
-        sum(totals.cache_read_tokens),
-        sum(totals.cache_write_tokens),
-        sum(totals.reasoning_tokens),
-    ]
+fn row(key: RollupKey, totals: &Totals) -> impl Iterator<Item = Value> + use<> {
+    let key: [Value; 4] = [key.tenant.as_str().into(), key.project.into(), key.kind.into(), key.hour.micros().into()];
+    let sums = totals.sums().map(|sum| Value::from(i64::try_from(sum).unwrap_or(i64::MAX)));
+    key.into_iter().chain(sums)
 }
 
 /// One tenant's rollups whose hour begins inside `range`, in order of (project, type, hour).
@@ -140,16 +115,9 @@ fn rollup(of: &TenantId, row: &QueryResult) -> Result<Rollup, Failure> {
 
 /// The sums, each by its place in [`SUMS`].
 pub(super) fn totals_from<E>(mut sum: impl FnMut(usize) -> Result<u64, E>) -> Result<Totals, E> {
-    Ok(Totals {
-        calls: sum(0)?,
-        tokens: sum(1)?,
-        input_tokens: sum(2)?,
-        output_tokens: sum(3)?,
-        latency_us: sum(4)?,
-        latency_calls: sum(5)?,
-        late: sum(6)?,
-        cache_read_tokens: sum(7)?,
-        cache_write_tokens: sum(8)?,
-        reasoning_tokens: sum(9)?,
-    })
+    let mut sums = [0; SUMS.len()];
+    for (at, read) in sums.iter_mut().enumerate() {
+        *read = sum(at)?;
+    }
+    Ok(Totals::from_sums(sums))
 }

@@ -12,7 +12,6 @@ use domain::tenant::{TenantId, TenantScope};
 use pipeline::{Metrics, Pipeline};
 use ports::clock::Clock;
 
-use super::erasures;
 use crate::assemble::Engine;
 use crate::cli::DestinationArgs;
 use crate::client::HttpClient;
@@ -53,7 +52,6 @@ impl Destination {
         logging::start(&config.log)?;
         let data = data_folder(or_environment(args.data, DATA_VARIABLE)?)?;
         let engine = Engine::open_to_load(&data, config.engine).await?;
-        erasures::forget_unfinished(&engine).await?;
         engine.ensure_tenants(std::slice::from_ref(&tenant), &Cause::command()).await?;
         if let Some(doubt) = engine.clock.doubt() {
             anyhow::bail!(

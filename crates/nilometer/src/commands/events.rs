@@ -18,7 +18,6 @@ use ports::register::{RegisterCommit, Revision};
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
 use serde_json::{Map, Value};
 
-use super::erasures;
 use crate::assemble::Engine;
 use crate::cli::{EventsArgs, EventsCommand, FirstArg};
 use crate::config::ConfigError;
@@ -35,7 +34,6 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<ExitCode> {
     let asked = asked(&args, order, limit);
     let requested = RequestedEvents::read(args)?;
     let engine = Engine::open_existing(&data, IfCopy::Refuse).await?;
-    erasures::forget_unfinished(&engine).await?;
     let filter = requested.filter(engine.ledger.applied_zone(&scope).zone)?;
     let query = EventQuery { filter, order, after: None, limit: 0, bytes_max: usize::MAX };
     engine.catch_up().await?;

@@ -21,7 +21,6 @@ use serde::Serialize;
 use vfs::{Publisher, UserFilesVfs};
 
 use super::destination::or_environment;
-use super::erasures;
 use super::events::RequestedEvents;
 use crate::assemble::Engine;
 use crate::cli::ExportArgs;
@@ -68,7 +67,6 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let data = args.folder.data()?;
     let requested = RequestedEvents::read(args)?;
     let engine = Engine::open_existing(&data, IfCopy::Refuse).await?;
-    erasures::forget_unfinished(&engine).await?;
     let query = EventQuery {
         filter: requested.filter(engine.ledger.applied_zone(&scope).zone)?,
         order: Order::Ascending,

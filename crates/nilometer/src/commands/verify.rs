@@ -7,7 +7,6 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::erasures;
 use crate::assemble::Engine;
 use crate::cli::VerifyArgs;
 use crate::exit::Exit;
@@ -24,7 +23,6 @@ pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
 /// then on.
 pub(super) async fn verify_folder(data: &Path, if_copy: IfCopy) -> anyhow::Result<Option<Exit>> {
     let engine = Engine::open_existing(data, if_copy).await?;
-    erasures::forget_unfinished(&engine).await?;
     engine.catch_up().await?;
     let mut written = Ok(());
     let mut tell = |difference: String| {

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use domain::limits::{
-    LIVE_SUMS_AT_ONCE_MAX, LIVE_SUMS_OF_TENANT_MAX, LOOKUPS_AT_ONCE_MAX, LOOKUPS_OF_TENANT_MAX, PERMIT_WAIT_MAX,
-    QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX, READS_AT_ONCE_MAX, READS_OF_TENANT_MAX, REFERENCE_CHANGES_AT_ONCE_MAX,
-    REFERENCE_CHANGES_OF_TENANT_MAX, REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX,
-    REFERENCE_TEXTS_AT_ONCE_MAX, REFERENCE_TEXTS_OF_TENANT_MAX, STATISTICS_AT_ONCE_MAX, STATISTICS_OF_TENANT_MAX,
-    WAITERS_PER_TENANT_MAX, ZONE_CHANGES_AT_ONCE_MAX,
+    ERASURES_AT_ONCE_MAX, ERASURES_OF_TENANT_MAX, LIVE_SUMS_AT_ONCE_MAX, LIVE_SUMS_OF_TENANT_MAX, LOOKUPS_AT_ONCE_MAX,
+    LOOKUPS_OF_TENANT_MAX, PERMIT_WAIT_MAX, QUERIES_AT_ONCE_MAX, QUERIES_OF_TENANT_MAX, READS_AT_ONCE_MAX,
+    READS_OF_TENANT_MAX, REFERENCE_CHANGES_AT_ONCE_MAX, REFERENCE_CHANGES_OF_TENANT_MAX, REFERENCE_READS_AT_ONCE_MAX,
+    REFERENCE_READS_OF_TENANT_MAX, REFERENCE_TEXTS_AT_ONCE_MAX, REFERENCE_TEXTS_OF_TENANT_MAX, STATISTICS_AT_ONCE_MAX,
+    STATISTICS_OF_TENANT_MAX, WAITERS_PER_TENANT_MAX, ZONE_CHANGES_AT_ONCE_MAX,
 };
 use domain::rollup::hour_of;
 use domain::time::{TimeRange, Timestamp};
@@ -35,6 +35,8 @@ pub enum WorkClass {
     TableChange,
     /// An answer holds a whole reference table until it is sent.
     TableRead,
+    /// An erasure is made durable, and the catalog forgets a first time.
+    Erasure,
 }
 
 /// The bounds of a class.
@@ -52,7 +54,7 @@ pub struct ClassBounds {
 
 impl WorkClass {
     /// All classes, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Lookup,
         Self::Read,
         Self::Statistics,
@@ -62,6 +64,7 @@ impl WorkClass {
         Self::TableText,
         Self::TableChange,
         Self::TableRead,
+        Self::Erasure,
     ];
 
     /// The name in metrics.
@@ -76,6 +79,7 @@ impl WorkClass {
             Self::TableText => "table_text",
             Self::TableChange => "table_change",
             Self::TableRead => "table_read",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -94,6 +98,7 @@ impl WorkClass {
                 (REFERENCE_CHANGES_AT_ONCE_MAX, REFERENCE_CHANGES_OF_TENANT_MAX, Some(PERMIT_WAIT_MAX))
             }
             Self::TableRead => (REFERENCE_READS_AT_ONCE_MAX, REFERENCE_READS_OF_TENANT_MAX, Some(PERMIT_WAIT_MAX)),
+            Self::Erasure => (ERASURES_AT_ONCE_MAX, ERASURES_OF_TENANT_MAX, Some(PERMIT_WAIT_MAX)),
         };
         ClassBounds { at_once_max, per_tenant_max, waiters_max: WAITERS_PER_TENANT_MAX, wait_max }
     }

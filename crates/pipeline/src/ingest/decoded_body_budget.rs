@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::limits::Limits;
 use domain::tenant::TenantId;
 
-use super::IngestError;
+use super::answer::IngestError;
 use crate::shares::{Share, Shares};
 
 /// The memory for decoded bodies: as much as the backlog may have, and enough for one body of any size.

@@ -2,15 +2,18 @@
 //! and what is known is a duplicate.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use domain::erasure::{ErasureRequest, Subject};
+use async_trait::async_trait;
+use domain::erasure::{Erasure, ErasureRequest, Subject};
+use domain::tenant::{TenantId, TenantScope};
 use domain::time::TimeRange;
-use pipeline::{Erasing, ReceiptState};
-use ports::ErrorKind;
+use pipeline::{Erasing, IngestError, ReceiptState};
 use ports::analytics::Analytics;
-use ports::erasures::Erasures;
+use ports::erasures::{Erasures, UnfinishedErasure};
 use ports::testing::ledger::records::scope;
+use ports::{ErrorKind, PortError};
 
 use crate::twins::LedgerFaults;
 use crate::world::{World, eventually, verdicts, within};
@@ -124,4 +127,82 @@ async fn i6_a_block_does_not_wait_for_ever_and_refuses_nothing_then() {
     world.settle().await;
     assert_eq!(world.post_and_wait("a", &of("c", &["2"])).await.accepted, 1);
     assert_eq!(world.ids("a").await, ["1", "2"]);
+}
+
+/// Found in November 2026: each of the two waits had ten seconds of its own.
+#[tokio::test]
+async fn i6_a_block_waits_ten_seconds_in_all_for_what_is_on_its_way() {
+    let world = World::new();
+    world.journal.hold();
+    world.ledger.set(LedgerFaults { refuse: Some(ErrorKind::Unavailable), ..LedgerFaults::default() });
+    let erasing = erasing(&world);
+    let (tenant, asked, body) = (scope("a"), customer(true), of("c", &["1"]));
+    let erasure = async {
+        eventually("it stands before the journal", || (world.journal.waiting() == 1).then_some(())).await;
+        tokio::join!(erasing.erase(&tenant, &asked), async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            world.clock.advance(Duration::from_secs(8));
+            world.journal.release();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            world.clock.advance(Duration::from_secs(3));
+        })
+        .0
+    };
+    let (posted, erasure) = within("both answers", async { tokio::join!(world.post("a", &body), erasure) }).await;
+    assert_eq!(posted.unwrap().accepted, 1);
+    assert_eq!(erasure.map_err(|why| why.kind()), Err(ErrorKind::Overloaded));
+}
+
+/// A store that never makes an erasure durable.
+#[derive(Debug, Default)]
+struct StuckErasures {
+    is_asked: AtomicBool,
+}
+
+#[async_trait]
+impl Erasures for StuckErasures {
+    async fn erase(&self, _: &TenantScope, _: &ErasureRequest) -> Result<Erasure, PortError> {
+        self.is_asked.store(true, Ordering::Relaxed);
+        std::future::pending().await
+    }
+
+    fn erased_tenants(&self) -> Vec<TenantId> {
+        Vec::new()
+    }
+
+    fn generation(&self, _: &TenantScope) -> u64 {
+        0
+    }
+
+    fn unfinished(&self) -> Vec<UnfinishedErasure> {
+        Vec::new()
+    }
+
+    fn confirm(&self, _: &[String]) {}
+
+    fn erasures(&self, _: &TenantScope) -> Vec<Erasure> {
+        Vec::new()
+    }
+}
+
+/// Found in November 2026: they waited for as long as the erasure did.
+#[tokio::test]
+async fn i6_requests_wait_for_a_block_a_while_and_no_longer() {
+    let world = World::new();
+    let store = Arc::new(StuckErasures::default());
+    let erasing = Erasing::over(Arc::clone(&world.pipeline), store.clone());
+    let asking = tokio::spawn(async move { erasing.erase(&scope("a"), &customer(true)).await.map(drop) });
+    eventually("nothing is on its way", || store.is_asked.load(Ordering::Relaxed).then_some(())).await;
+    let body = of("d", &["1"]);
+    let posted = async {
+        tokio::join!(world.post("a", &body), async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            world.clock.advance(Duration::from_secs(11));
+        })
+        .0
+    };
+    let posted = within("an answer", posted).await;
+    assert!(matches!(posted, Err(IngestError::Overloaded)), "{posted:?}");
+    assert_eq!(world.post_and_wait("b", &body).await.accepted, 1, "I5: another workspace does not wait");
+    assert!(!asking.is_finished());
 }

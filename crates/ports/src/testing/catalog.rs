@@ -63,6 +63,7 @@ struct Process {
     fault: Option<FaultPoint>,
     poisoned: bool,
     calls: u64,
+    scrubs: u64,
 }
 
 impl MemoryCatalog {
@@ -86,6 +87,11 @@ impl MemoryCatalog {
     /// How often this process has asked the store for anything.
     pub fn calls(&self) -> u64 {
         self.process.lock().calls
+    }
+
+    /// How often this process has had the files of the store written anew.
+    pub fn scrubs(&self) -> u64 {
+        self.process.lock().scrubs
     }
 
     /// Lets the next write fail there, once.
@@ -134,12 +140,11 @@ impl Disk {
     }
 
     /// Erases details of a log by its last entry about an erasure.
-    fn erase_details(&mut self, of: Option<&TenantId>, takes: impl Fn(&AuditDraft) -> bool) {
+    fn erase_details(&mut self, of: Option<&TenantId>, target: Option<&str>, takes: impl Fn(&AuditDraft) -> bool) {
         let Some(chain) = self.audit.get_mut(&of.cloned()) else { return };
         let action = if of.is_some() { ERASURE_ACTION } else { WORKSPACE_ERASURE_ACTION };
-        let Some(by) = chain.iter().rev().find(|entry| entry.draft.action == action).map(|entry| entry.seq) else {
-            return;
-        };
+        let is_it = |draft: &AuditDraft| draft.action == action && target.is_none_or(|target| draft.target == target);
+        let Some(by) = chain.iter().rev().find(|entry| is_it(&entry.draft)).map(|entry| entry.seq) else { return };
         for entry in chain.iter_mut().filter(|entry| takes(&entry.draft)) {
             *entry = entry.clone().erased(by);
         }

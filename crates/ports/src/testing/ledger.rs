@@ -337,7 +337,11 @@ impl Ledger for MemoryLedger {
     }
 
     async fn meter_customer(&self, scope: &TenantScope, customer: &str) -> Result<(), PortError> {
-        self.state.lock().metered.insert((scope.tenant().clone(), customer.to_owned()));
+        let mut state = self.state.lock();
+        if state.erasures.keeps_from_metering(scope.tenant(), customer) {
+            return Err(PortError::new(ErrorKind::Conflict, "count a customer apart: it is being erased"));
+        }
+        state.metered.insert((scope.tenant().clone(), customer.to_owned()));
         Ok(())
     }
 

@@ -98,6 +98,38 @@ fn a_module_of_reexports_is_no_part_of_a_circle() {
 }
 
 #[test]
+fn who_names_a_thing_through_a_module_uses_that_module() {
+    let [state, state_apart] =
+        ["erasure", "known"].map(|of| format!("use crate::{of}::Known;\npub struct State(Known);\n"));
+    let core = "use crate::state::State;\npub struct Core(State);\n";
+    let known = "pub struct Known;\n";
+    let work = "use crate::core::Core;\nimpl Core {}\n";
+    for pass_on in ["pub(crate) use known::Known;", "pub use known::*;", "pub use self::known::Known as Known;"] {
+        let erasure = format!("mod known;\n{pass_on}\n{work}");
+        let modules = [("state", state.as_str()), ("core", core), ("erasure", &erasure), ("erasure/known", known)];
+        let what = found("mod state;\nmod core;\nmod erasure;\n", &modules);
+        assert!(what.len() == 1 && what[0].contains("3 files"), "{pass_on} gave {what:?}");
+        assert!(what[0].contains("src/state.rs:1 uses src/erasure.rs: Known"), "{what:?}");
+        assert!(!what[0].contains("known.rs"), "{what:?}");
+    }
+    let apart = [("state", state_apart.as_str()), ("core", core), ("erasure", work), ("known", known)];
+    assert_eq!(found("mod state;\nmod core;\nmod erasure;\nmod known;\n", &apart), NOTHING);
+}
+
+#[test]
+fn what_a_child_takes_of_the_imports_of_its_parent_it_takes_of_the_parent() {
+    let log = ("log", "pub struct Log;\n");
+    for take in ["use super::Log;\n", "use super::*;\nfn f(log: &Log) {}\n", "fn f(log: super::Log) {}\n"] {
+        let child = format!("{take}pub fn read() {{}}\n");
+        let parent = "mod file;\nuse crate::log::Log;\nfn f(log: Log) { file::read(); }\n";
+        let what = found(ROOT, &[("rows", parent), ("rows/file", &child), log]);
+        assert!(what.len() == 1 && what[0].contains("src/rows/file.rs"), "{take} gave {what:?}");
+        let unused = "mod file;\nuse crate::log::Log;\nfn f(log: Log) {}\n";
+        assert_eq!(found(ROOT, &[("rows", unused), ("rows/file", &child), log]), NOTHING);
+    }
+}
+
+#[test]
 fn what_a_macro_of_the_module_defines_is_an_item_of_it() {
     let rows = "use super::log;\nimpl Related<log::Entity> for Row {}\n#[derive(Model)]\npub struct Row;\n";
     let what = found(ROOT, &[("rows", rows), ("log", "use outside::prelude::*;\nfn f() { super::rows::Entity; }")]);

@@ -1,8 +1,14 @@
 //! Erasures over HTTP. That they erase is shown where the store is; here, who may ask, for what, and what is answered.
 
+use std::time::Duration;
+
+use domain::tenant::TenantScope;
+use ports::ErrorKind;
+use ports::register::Register;
+use ports::testing::manifest::FaultPoint;
 use serde_json::{Value, json};
 
-use super::cast::{Cast, send};
+use super::cast::{Cast, send, tenant};
 use crate::harness::TestApi;
 
 async fn filled() -> Cast {
@@ -192,4 +198,110 @@ async fn erasures_are_listed_page_by_page_in_order_of_request() {
         next = page["next_cursor"].as_str().map(str::to_owned);
     }
     assert_eq!(listed, asked);
+}
+
+/// Waits until all erasures of workspace `a` are finished.
+async fn finished(cast: &Cast) {
+    loop {
+        let all = cast.ask("owner", "GET", "/v1/erasures", Value::Null).await.json(200);
+        if all["data"].as_array().unwrap().iter().all(|one| !one["finished"].is_null()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How many of these customers of workspace `a` have a profile.
+async fn profiles(cast: &Cast, customers: &[&str]) -> usize {
+    let customers: Vec<_> = customers.iter().map(|customer| (*customer).to_owned()).collect();
+    let scope = TenantScope::for_operator(tenant("a"));
+    cast.api.catalog().customer_profiles(&scope, &customers).await.unwrap().len()
+}
+
+/// Found in November 2026: the catalog forgot before anything was durable, so a request that was refused had removed a
+/// profile, a user's row and the operator's quota.
+#[tokio::test]
+async fn for_an_erasure_that_is_refused_the_catalog_forgets_nothing() {
+    let cast = filled().await;
+    cast.ask("admin", "PATCH", "/v1/customers/c", json!({"name": "Acme"})).await.json(200);
+    let table = json!({"ts": "2026-01-01T00:00:00Z", "user_metadata": {"u": {"plan": "a"}}});
+    cast.ask("admin", "PUT", "/reference/users", table).await.json(200);
+    let quota = json!({"customer": "c", "measure": "events", "period": "day", "limit": 5});
+    cast.ask("operator", "PUT", "/v1/workspaces/a/quotas", quota).await.json(200);
+    let faults =
+        [(ErrorKind::Overloaded, 503), (ErrorKind::Exhausted, 422), (ErrorKind::Full, 507), (ErrorKind::Conflict, 409)];
+    for (fault, status) in faults {
+        cast.api.ledger().refuse_erasures(Some(fault));
+        for (kind, id) in [("customer", "c"), ("user", "u"), ("workspace", "a")] {
+            cast.ask("owner", "POST", "/v1/erasures", json!({"kind": kind, "id": id})).await.problem(status);
+        }
+    }
+    assert_eq!(profiles(&cast, &["c"]).await, 1);
+    let read = async |path: &str| cast.ask("owner", "GET", path, Value::Null).await.json(200);
+    assert_eq!(read("/reference/users").await["user_metadata"], json!({"u": {"plan": "a"}}));
+    assert_eq!(read("/v1/quotas").await["data"][0]["customer"], "c");
+    let log = read("/v1/audit?action=customer.change").await;
+    assert_eq!((&log["data"][0]["target"], &log["data"][0]["erased_by"]), (&json!("customer:c"), &Value::Null));
+    let log = read("/v1/audit?action=erasure.request&limit=100").await;
+    assert_eq!(log["data"].as_array().unwrap().len(), 12, "that it was asked for is told");
+    cast.api.ledger().refuse_erasures(None);
+    cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "customer", "id": "c"})).await.json(202);
+    assert_eq!(profiles(&cast, &["c"]).await, 0);
+}
+
+/// Found in November 2026: the catalog forgot for both, and the one that lost was told of a conflict.
+#[tokio::test]
+async fn of_two_requests_with_one_key_at_once_one_is_made_and_the_other_forgets_nobody() {
+    let cast = filled().await;
+    for customer in ["c", "d"] {
+        let path = format!("/v1/customers/{customer}");
+        cast.ask("admin", "PATCH", &path, json!({"name": "Acme"})).await.json(200);
+    }
+    let ask = async |customer: &str| {
+        let body = json!({"kind": "customer", "id": customer});
+        cast.ask_with("owner", "POST", "/v1/erasures", &[("idempotency-key", "k")], body).await.status
+    };
+    let answers = tokio::join!(ask("c"), ask("d"));
+    assert!(matches!(answers, (202, 422) | (422, 202)), "{answers:?}");
+    finished(&cast).await;
+    assert_eq!(profiles(&cast, &["c"]).await, usize::from(answers.0 == 422));
+    assert_eq!(profiles(&cast, &["d"]).await, usize::from(answers.1 == 422));
+}
+
+/// Found in November 2026: whom to forget was lost before the catalog had forgotten, and what was left of it stayed.
+#[tokio::test]
+async fn an_erasure_is_not_finished_before_the_catalog_has_forgotten() {
+    let cast = filled().await;
+    cast.api.ledger().hold_erasures(true);
+    cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "customer", "id": "c"})).await.json(202);
+    cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "user", "id": "u"})).await.json(202);
+    // Written since.
+    cast.ask("admin", "PATCH", "/v1/customers/c", json!({"name": "Acme"})).await;
+    let row = json!({"user_metadata": {"u": {"plan": "a"}, "v": {"plan": "b"}}});
+    cast.ask("admin", "PATCH", "/reference/users", row).await.json(200);
+    let quota = json!({"customer": "c", "measure": "events", "period": "day", "limit": 5});
+    let refused = cast.ask("operator", "PUT", "/v1/workspaces/a/quotas", quota.clone()).await.problem(409);
+    assert!(refused["detail"].as_str().unwrap().contains("being erased"), "{refused}");
+    cast.api.catalog().fail_next(FaultPoint::DiskFull);
+    cast.api.ledger().hold_erasures(false);
+    finished(&cast).await;
+    assert_eq!(profiles(&cast, &["c"]).await, 0);
+    let table = cast.ask("member", "GET", "/reference/users", Value::Null).await.json(200);
+    assert_eq!(table["user_metadata"], json!({"v": {"plan": "b"}}));
+    assert!(cast.api.catalog().scrubs() > 0);
+    cast.ask("operator", "PUT", "/v1/workspaces/a/quotas", quota).await.json(200);
+}
+
+/// Found in November 2026: each had them written anew two or three times, and whoever changed anything waited for it.
+#[tokio::test]
+async fn i6_for_all_erasures_that_wait_the_files_of_the_catalog_are_written_anew_once() {
+    let cast = filled().await;
+    cast.api.ledger().hold_erasures(true);
+    for user in ["u", "v", "w", "x"] {
+        cast.ask("owner", "POST", "/v1/erasures", json!({"kind": "user", "id": user})).await.json(202);
+    }
+    assert_eq!(cast.api.catalog().scrubs(), 0);
+    cast.api.ledger().hold_erasures(false);
+    finished(&cast).await;
+    assert_eq!(cast.api.catalog().scrubs(), 1);
 }

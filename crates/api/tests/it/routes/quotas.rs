@@ -1,5 +1,7 @@
 //! `GET /v1/quotas`, and the operator's routes that set them.
 
+use std::time::Duration;
+
 use domain::limits::Limits;
 use domain::tenant::Keyring;
 use serde_json::{Value, json};
@@ -141,6 +143,9 @@ async fn the_quota_of_a_customer_who_is_erased_goes_and_what_the_workspace_has_u
         states["data"].as_array().unwrap().iter().map(|state| (&state["customer"], &state["used"])).collect();
     assert_eq!(told, [(&Value::Null, &json!(3)), (&json!("d"), &json!(1))], "{states}");
     send("4", "c").await.json(202);
+    while api.get("/v1/erasures").await.json(200)["data"][0]["finished"].is_null() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     // Set again it is a new one, of what came after the erasure.
     put(&api, json!({"customer": "c", "measure": "events", "period": "month", "limit": 2})).await.json(200);
     send("5", "c").await.json(202);

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use catalog::postgres::PostgresCatalog;
-use domain::access::audit::{AuditDraft, AuditFilter, AuditHead, Cause, ERASURE_ACTION, WORKSPACE_ERASURE_ACTION};
+use domain::access::audit::{
+    AuditDraft, AuditFilter, AuditHead, Cause, ERASURE_ACTION, WORKSPACE_ERASURE_ACTION, erasure_target,
+};
 use domain::access::record::{CustomerProfile, Record};
 use domain::erasure::Subject;
 use domain::quota::{Measure, QuotaKey, QuotaPeriod, VersionedQuota};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
-use ports::ErrorKind;
 use ports::catalog::{Catalog, TenantSettings};
 use ports::register::{AuditLog, Register, RegisterCommit};
+use ports::{ErrorKind, PortError};
 use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::PgConnection;
 use testservers::Postgres;
@@ -30,7 +32,14 @@ fn scope(id: &str) -> Result<TenantScope, domain::tenant::InvalidTenant> {
 }
 
 fn erasure(scope: &TenantScope) -> AuditDraft {
-    AuditDraft { action: ERASURE_ACTION.to_owned(), ..audit(scope, Timestamp::MIN) }
+    let (action, target) = (ERASURE_ACTION.to_owned(), erasure_target("1"));
+    AuditDraft { action, target, ..audit(scope, Timestamp::MIN) }
+}
+
+/// Notes an erasure, and has the catalog forget by it.
+async fn erase(catalog: &PostgresCatalog, scope: &TenantScope, subject: &Subject) -> Result<(), PortError> {
+    catalog.commit(&RegisterCommit { audit: vec![erasure(scope)], ..RegisterCommit::default() }).await?;
+    catalog.forget(scope, subject, "1").await
 }
 
 /// Everything that a workspace has of a customer: a profile, a quota, and entries of the log.
@@ -90,7 +99,7 @@ async fn an_erased_customer_is_in_no_table() -> Outcome {
     let with = |of: &TenantScope, customer| tables_with(&base, of.tenant().as_str(), customer);
     let all = ["audit_detail", "customer_profile", "quota"];
     assert_eq!(with(&acme, ERASED)?, all);
-    catalog.forget(&acme, &Subject::Customer(ERASED.to_owned()), Some(&erasure(&acme))).await?;
+    erase(&catalog, &acme, &Subject::Customer(ERASED.to_owned())).await?;
     assert_eq!(with(&acme, ERASED)?, [""; 0]);
     assert_eq!(with(&acme, KEPT)?, all);
     assert_eq!(with(&other, ERASED)?, all, "I5: of one workspace alone");
@@ -109,7 +118,7 @@ async fn of_an_erased_workspace_its_row_and_its_bare_log_are_left() -> Outcome {
     let of_server = Cause::server().draft(None, Timestamp::MIN, WORKSPACE_ERASURE_ACTION, "workspace:acme");
     let server = RegisterCommit { audit: vec![of_server], ..RegisterCommit::default() };
     assert!(tables_with(&base, "", id)?.contains(&"tenant_settings".to_owned()));
-    catalog.forget(&acme, &Subject::Workspace, Some(&erasure(&acme))).await?;
+    erase(&catalog, &acme, &Subject::Workspace).await?;
     catalog.commit(&server).await?;
     let of_other = |base: &Base| {
         base.sql(
@@ -144,11 +153,11 @@ async fn an_erasure_and_changes_of_the_same_customer_follow_each_other() -> Outc
         RegisterCommit { records: vec![Record::Customer(profile)], audit, ..RegisterCommit::default() }
     };
     let (first, next) = (commit(first), commit(next));
-    catalog.forget(&acme, &subject, Some(&entry)).await?;
+    erase(&catalog, &acme, &subject).await?;
     for round in 0..40 {
         catalog.commit(&first).await?;
         let (forgotten, stored, settled) = tokio::join!(
-            catalog.forget(&acme, &subject, Some(&entry)),
+            erase(&catalog, &acme, &subject),
             other.commit(&next),
             third.store_settings(&acme, &settings, &entry),
         );
@@ -201,7 +210,7 @@ async fn erased_bytes_go_from_the_tables_files_when_their_owner_writes_them_anew
     let base = Base::on(&server)?;
     let (catalog, scopes) = filled(&base).await?;
     for scope in &scopes {
-        catalog.forget(scope, &Subject::Customer(ERASED.to_owned()), Some(&erasure(scope))).await?;
+        erase(&catalog, scope, &Subject::Customer(ERASED.to_owned())).await?;
     }
     catalog.close().await?;
     let files = server.folder().join("data/base");

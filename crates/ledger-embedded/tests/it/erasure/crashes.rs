@@ -4,13 +4,15 @@ use fail::FailScenario;
 
 use super::*;
 
-const POINTS: [&str; 6] = [
+const POINTS: [&str; 8] = [
     "erase::before_request",
     "erase::after_request",
     "erase::before_commit",
     "erase::after_commit",
     "erase::before_leftovers",
     "erase::after_leftovers",
+    "erase::before_nameless",
+    "erase::after_nameless",
 ];
 
 #[tokio::test]
@@ -26,6 +28,8 @@ async fn an_erasure_goes_on_wherever_the_process_has_died() {
                 let asked = request.clone();
                 let dying = tokio::spawn(async move {
                     ledger.erase(&scope("a"), &asked).await?;
+                    ledger.maintain().await?;
+                    confirm(&*ledger);
                     ledger.maintain().await
                 });
                 assert!(dying.await.map_or(true, |outcome| outcome.is_err()), "{point}");
@@ -36,10 +40,38 @@ async fn an_erasure_goes_on_wherever_the_process_has_died() {
                 assert_eq!(world.ledger.erasures(&scope("a")).len(), 1, "{point}");
             }
             world.ledger.erase(&scope("a"), &request).await.expect("the same erasure");
-            world.ledger.maintain().await.expect("maintain");
+            finish(&world.ledger).await;
             world.oracle.erase(&scope("a"), &request).await.expect("an erasure");
+            confirm(&world.oracle);
             world.check().await;
             assert_eq!(differences(&world.ledger).await, Vec::<String>::new(), "{point} {subject:?}");
         }
+    }
+}
+
+/// Found in November 2026: the days of who was erased were told as exact though they were of two zones.
+#[tokio::test]
+async fn days_of_who_is_erased_are_an_estimate_when_the_zone_was_changed_in_the_middle() {
+    let mut world = filled().await;
+    let asked = request(1, &Subject::User("u1".to_owned()), false);
+    {
+        let _scenario = FailScenario::setup();
+        fail::cfg("erase::after_commit", "1*panic").expect("a failpoint");
+        let ledger = Arc::clone(&world.ledger);
+        let dying = tokio::spawn(async move {
+            ledger.erase(&scope("a"), &asked).await?;
+            ledger.maintain().await
+        });
+        assert!(dying.await.is_err());
+    }
+    world.restart().await;
+    let tokyo = Zone::parse("Asia/Tokyo").expect("a zone");
+    for zone in [&tokyo, &Zone::utc()] {
+        ports::testing::ledger::set_zone(&*world.ledger, &scope("a"), zone).await.expect("a change of zone");
+        finish(&world.ledger).await;
+        let (zone, range) = (zone.clone(), TimeRange::ALL);
+        let query = ActiveUsersQuery { range, zone, project: None, kind: None, named_only: false };
+        assert!(world.ledger.is_estimate(&scope("a"), &query), "{query:?}");
+        assert_eq!(differences(&world.ledger).await, Vec::<String>::new());
     }
 }

@@ -86,7 +86,7 @@ async fn a_text_that_was_erased_is_in_no_file_not_even_decoded() {
             assert_ne!(holding(&folder, text), Vec::<String>::new(), "{text} is where it ought to be");
         }
         ledger.erase(&scope("a"), &request(1, &subject, true)).await.expect("an erasure");
-        ledger.maintain().await.expect("maintain");
+        finish(&ledger).await;
         let gone: Vec<_> = [CUSTOMER, USER, ID, TEXT].into_iter().filter(|text| !kept.contains(text)).collect();
         for text in &gone {
             assert_eq!(holding(&folder, text), Vec::<String>::new(), "{subject:?} {text}");
@@ -143,6 +143,8 @@ async fn a_text_that_was_erased_is_in_no_page_of_the_manifest_and_not_in_its_log
     ledger.erase(&scope("a"), &request(1, &customer, true)).await.expect("an erasure");
     assert!(!held(CUSTOMER).is_empty(), "it knows what it has to erase");
     ledger.maintain().await.expect("maintain");
+    assert!(held(CUSTOMER).iter().all(|name| name.contains("manifest")), "and whom the catalog has to forget");
+    finish(&ledger).await;
     for text in [CUSTOMER, USER, ID, TEXT] {
         assert_eq!(held(text), Vec::<String>::new(), "{text}");
     }
@@ -170,6 +172,7 @@ async fn i3_two_callers_of_the_erasing_at_once_keep_all_that_it_counts() {
     ledger.erase(&scope("a"), &request(1, &customer, false)).await.expect("an erasure");
     let both = tokio::join!(differences(&ledger), differences(&ledger));
     assert_eq!(both, (Vec::new(), Vec::new()));
+    finish(&ledger).await;
     let told = ledger.erasures(&scope("a")).remove(0);
     assert_eq!((told.gone.events, told.finished_at.is_some()), (20, true));
     assert!(told.gone.segments > 1, "one after another: {told:?}");
@@ -181,17 +184,85 @@ async fn dead_letters_of_the_subject_are_emptied_and_others_stay() {
     let folder = TestFolder::new();
     let ledger = folder.open(options()).await;
     let of = |seq: u64, customer: &str| record(seq, &scope("a"), at(5), &[event("e", 1).customer(customer)]);
-    let mut unreadable = of(3, CUSTOMER);
-    unreadable.payload = Bytes::from([&b"no record "[..], CUSTOMER.as_bytes()].concat());
-    for letter in [of(1, CUSTOMER), of(2, "other"), unreadable] {
+    // Of the tenant's own, a body is cut behind the name; the next two say of no tenant that they are its.
+    let mut cut = record(3, &scope("a"), at(5), &[event("e", 1).customer(CUSTOMER).user("u")]);
+    cut.payload.truncate(cut.payload.len() - 1);
+    for letter in [of(1, CUSTOMER), of(2, "other"), cut, unreadable(4, &["a", CUSTOMER]), unreadable(5, &["b", "a"])] {
         ledger.dead_letter(&letter, "it cannot be applied").await.expect("a dead letter");
     }
     ledger.erase(&scope("a"), &request(1, &Subject::Customer(CUSTOMER.to_owned()), false)).await.expect("an erasure");
     // It comes later.
-    ledger.dead_letter(&of(4, CUSTOMER), "later").await.expect("a dead letter");
+    ledger.dead_letter(&of(6, CUSTOMER), "later").await.expect("a dead letter");
     ledger.maintain().await.expect("maintain");
     let letters = folder.manifest.dead_letters(&scope("a")).await.expect("letters");
     let is_empty: Vec<_> = letters.iter().map(|letter| (letter.payload.is_empty(), letter.reason.is_empty())).collect();
-    assert_eq!(is_empty, [(true, true), (false, false), (true, true), (false, false)]);
-    assert_eq!(ledger.erasures(&scope("a"))[0].gone.dead_letters, 2);
+    assert_eq!(is_empty, [true, false, true, true, false, false].map(|is_empty| (is_empty, is_empty)));
+    assert_eq!(ledger.erasures(&scope("a"))[0].gone.dead_letters, 3);
+}
+
+/// A record of which nobody can tell whose it is, with these texts as records have them.
+fn unreadable(seq: u64, texts: &[&str]) -> Delivery {
+    let mut letter = record(seq, &scope("a"), at(5), &[event("e", 1)]);
+    let length = |text: &str| u16::try_from(text.len()).expect("short").to_le_bytes();
+    let field = |text: &&str| [&length(text)[..], text.as_bytes()].concat();
+    letter.payload = Bytes::from([vec![b'?'], texts.iter().flat_map(field).collect()].concat());
+    letter
+}
+
+/// Found in November 2026: any byte that was the name emptied a letter that is nobody's, and so who erased "a" emptied
+/// nearly all of them, whoever they were of.
+#[tokio::test]
+async fn i5_dead_letters_that_are_nobodys_are_emptied_only_where_they_name_tenant_and_subject() {
+    let folder = TestFolder::new();
+    let ledger = folder.open(options()).await;
+    let letters = [
+        unreadable(1, &["tenant", "a"]),
+        unreadable(2, &["b", "a"]),
+        unreadable(3, &["tenant", "banana"]),
+        unreadable(4, &["tenants", "a"]),
+    ];
+    for letter in &letters {
+        ledger.dead_letter(letter, "it cannot be applied").await.expect("a dead letter");
+    }
+    let user = Subject::User("a".to_owned());
+    ledger.erase(&scope("tenant"), &request(1, &user, false)).await.expect("an erasure");
+    ledger.maintain().await.expect("maintain");
+    let left = folder.manifest.dead_letters(&scope("tenant")).await.expect("letters");
+    let is_empty: Vec<_> = left.iter().map(|letter| letter.payload.is_empty()).collect();
+    assert_eq!(is_empty, [true, false, false, false]);
+}
+
+/// Found in November 2026: a quota that was set while its customer was erased had the customer counted apart again, and
+/// its name stayed for ever.
+#[tokio::test]
+async fn who_is_being_erased_is_not_counted_apart() {
+    let folder = TestFolder::new();
+    let ledger = folder.open(options()).await;
+    let applied = ledger.apply(&[record(1, &scope("a"), at(5), &[event("e", 1).customer(CUSTOMER)])]).await;
+    assert!(applied.failed.is_none());
+    let meter = async |ledger: &EmbeddedLedger, tenant: &str, customer: &str| {
+        ledger.meter_customer(&scope(tenant), customer).await.map_err(|why| why.kind())
+    };
+    assert_eq!(meter(&ledger, "a", CUSTOMER).await, Ok(()));
+    let customer = Subject::Customer(CUSTOMER.to_owned());
+    ledger.erase(&scope("a"), &request(1, &customer, false)).await.expect("an erasure");
+    for _ in 0..2 {
+        assert_eq!(meter(&ledger, "a", CUSTOMER).await, Err(ErrorKind::Conflict));
+        ledger.maintain().await.expect("maintain");
+    }
+    confirm(&*ledger);
+    assert_eq!(meter(&ledger, "a", CUSTOMER).await, Err(ErrorKind::Conflict));
+    assert_eq!(meter(&ledger, "a", "other").await, Ok(()));
+    ledger.maintain().await.expect("maintain");
+    assert!(!format!("{:?}", folder.manifest).contains(CUSTOMER));
+    for tenant in ["a", "b"] {
+        assert_eq!(meter(&ledger, tenant, CUSTOMER).await, Ok(()), "what comes after that is new");
+    }
+    ledger.erase(&scope("a"), &request(2, &Subject::Workspace, false)).await.expect("an erasure");
+    finish(&ledger).await;
+    for ledger in [Arc::clone(&ledger), folder.open(options()).await] {
+        assert_eq!(meter(&ledger, "a", "other").await, Err(ErrorKind::Conflict), "of an erased tenant never");
+        assert_eq!(meter(&ledger, "b", "other").await, Ok(()), "I5: of that tenant alone");
+    }
+    assert_eq!(differences(&ledger).await, Vec::<String>::new());
 }

@@ -331,7 +331,8 @@ impl Register {
             metrics_readers: MetricsReaders::Token(None),
             secret: &engine.ledger.identity().key,
         });
-        erasures::go_on(&engine, &access, &state).await?;
+        // What else erasures have left in the catalog is for the next start: a command ends before them.
+        erasures::end_workspaces(&engine, &access).await?;
         let router = api::router(state, WebOptions::default());
         Ok(Self::Folder { engine: Box::new(engine), pipeline, router, token })
     }

@@ -10,12 +10,16 @@ use super::checker::verify;
 use super::files;
 use super::server::{Launch, Server, WAIT_MAX};
 use super::wait;
+#[cfg(feature = "failpoints")]
+use crate::harness::{run, stderr};
 
 const CUSTOMER: &str = "cUsToMeR-9f3Kq2Zx";
 const USER: &str = "uSeR-77aLmQw0pYtR";
 const ID: &str = "iD-51vNbXcR8sEeHj";
 const PROPERTY: &str = "pRoPeRtY-4gUiKz1W";
 const TEXTS: [&str; 4] = [CUSTOMER, USER, ID, PROPERTY];
+#[cfg(feature = "failpoints")]
+const PROJECT: &str = "pRoJeCt-6tBn0MyV";
 
 /// The files of a data folder that hold a text, as they are on the disk.
 fn holding(data: &Path, text: &str) -> Vec<String> {
@@ -195,7 +199,14 @@ fn what_the_catalog_tells_of_who_is_erased_goes_and_the_audit_log_still_verifies
 #[test]
 fn of_a_workspace_that_is_erased_no_byte_is_left_wherever_the_process_dies() {
     use super::crash_points::die;
-    let points = ["erase::after_request", "erase::before_commit", "erase::before_leftovers", "erase::after_leftovers"];
+    let points = [
+        "erase::after_request",
+        "erase::before_commit",
+        "erase::before_leftovers",
+        "erase::after_leftovers",
+        "erase::before_nameless",
+        "erase::after_nameless",
+    ];
     for point in points.into_iter().map(Some).chain([None]) {
         let data = tempfile::tempdir().unwrap();
         let launch = launch(data.path());
@@ -204,7 +215,10 @@ fn of_a_workspace_that_is_erased_no_byte_is_left_wherever_the_process_dies() {
         send_as(&server, &owner, 0..20);
         fill_catalog_as(&server, &owner, "acme");
         change_as(&server, &owner, "PATCH", "/v1/settings/encryption", &json!({"paths": [{"path": "secret"}]}));
-        for text in TEXTS {
+        // Found in November 2026: the audit log kept the ids of projects.
+        change_as(&server, &owner, "POST", "/v1/projects", &json!({"id": PROJECT}));
+        let texts = [CUSTOMER, USER, ID, PROPERTY, PROJECT];
+        for text in texts {
             assert!(holds_in(data.path(), "catalog", text), "{text} is in the catalog");
         }
         match point {
@@ -218,8 +232,8 @@ fn of_a_workspace_that_is_erased_no_byte_is_left_wherever_the_process_dies() {
             }
         }
         let server = if point.is_some() { launch.start_ready() } else { server };
-        let is_done = || TEXTS.iter().all(|text| holding(data.path(), text).is_empty());
-        let left = || TEXTS.map(|text| holding(data.path(), text));
+        let is_done = || texts.iter().all(|text| holding(data.path(), text).is_empty());
+        let left = || texts.map(|text| holding(data.path(), text));
         assert!(wait::until(WAIT_MAX, is_done), "{point:?} {:?}\n{}", left(), server.log());
         let refused = server.client().send("GET", "/v1/events", &headers(&owner), b"").unwrap();
         // Once the membership has gone too, it is a person without any workspace who asks.
@@ -278,7 +292,14 @@ fn what_is_erased_over_http_is_in_no_byte_of_the_folder_and_what_stays_is_as_it_
 #[test]
 fn killed_in_the_middle_of_an_erasure_it_goes_on_at_the_next_start() {
     use super::crash_points::die;
-    for point in ["erase::after_request", "erase::before_commit", "erase::after_commit", "erase::after_leftovers"] {
+    for point in [
+        "erase::after_request",
+        "erase::before_commit",
+        "erase::after_commit",
+        "erase::after_leftovers",
+        "erase::before_nameless",
+        "erase::after_nameless",
+    ] {
         let data = tempfile::tempdir().unwrap();
         let launch = launch(data.path());
         let server = launch.start_ready();
@@ -356,9 +377,14 @@ fn i1_no_event_that_was_accepted_vanishes_when_its_customer_is_erased_and_refuse
 #[test]
 fn what_is_written_about_who_is_erased_until_that_is_done_goes_too() {
     let quota = |period: &str| json!({"customer": CUSTOMER, "measure": "events", "period": period, "limit": 60});
-    for (point, is_killed) in
-        [("erase::before_request", false), ("erase::before_commit", false), ("erase::before_commit", true)]
-    {
+    // Found in November 2026: behind the last two nothing was known any more of whom the catalog had to forget.
+    for (point, is_killed) in [
+        ("erase::before_request", false),
+        ("erase::before_commit", false),
+        ("erase::before_commit", true),
+        ("erase::after_leftovers", false),
+        ("erase::after_leftovers", true),
+    ] {
         for (kind, name) in [("customer", CUSTOMER), ("user", USER)] {
             let data = tempfile::tempdir().unwrap();
             let launch = launch(data.path());
@@ -371,12 +397,20 @@ fn what_is_written_about_who_is_erased_until_that_is_done_goes_too() {
                 let asked = scope.spawn(|| erase(&server, kind, name, false).unwrap());
                 if !is_before {
                     asked.join().unwrap();
-                    write_about(&server);
+                    std::thread::sleep(Duration::from_millis(500));
+                    // Of a customer without events the catalog takes no profile.
+                    write_about(&server, kind == "user" || point == "erase::before_commit");
                     assert!(holds_in(data.path(), "catalog", name), "{point} {kind}");
+                    if kind == "customer" && point == "erase::before_commit" {
+                        // Found in November 2026: it was set, and its customer's name stayed in the manifest.
+                        let (path, body) = ("/v1/workspaces/default/quotas", quota("day").to_string());
+                        let refused = server.client().send("PUT", path, &headers(""), body.as_bytes()).unwrap();
+                        assert_eq!(refused.status, 409, "{}", refused.text());
+                    }
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(1_500));
-                write_about(&server);
+                write_about(&server, true);
                 // Counted already, so that it waits for nobody.
                 change(&server, "PUT", "/v1/workspaces/default/quotas", &quota("day"));
                 assert!(holds_in(data.path(), "catalog", name), "{point} {kind}");
@@ -389,7 +423,7 @@ fn what_is_written_about_who_is_erased_until_that_is_done_goes_too() {
                 server
             };
             done(&server);
-            assert!(!holds_in(data.path(), "catalog", name), "{point} {kind}: {:?}", holding(data.path(), name));
+            assert_eq!(holding(data.path(), name), Vec::<String>::new(), "{point} {kind}");
             let quotas = get(&server, "/v1/quotas")["data"].clone();
             if kind == "customer" {
                 assert_eq!(quotas, json!([]), "{point}");
@@ -405,10 +439,49 @@ fn what_is_written_about_who_is_erased_until_that_is_done_goes_too() {
     }
 }
 
-/// What the catalog is told of a customer and a user.
+/// Found in November 2026: a command made an erasure to its end and told the catalog half of it or nothing, and the read
+/// that it noted after that stayed for ever.
 #[cfg(feature = "failpoints")]
-fn write_about(server: &Server) {
-    change(server, "PATCH", &format!("/v1/customers/{CUSTOMER}"), &json!({"name": PROPERTY}));
+#[test]
+fn what_a_command_leaves_of_an_erasure_the_next_start_ends() {
+    use super::crash_points::die;
+    let data = tempfile::tempdir().unwrap();
+    let launch = launch(data.path());
+    let server = launch.start_ready();
+    send(&server, 0..5);
+    change(&server, "PATCH", "/v1/workspace", &json!({"audit_reads": true}));
+    change(&server, "PATCH", "/reference/users", &json!({"user_metadata": {USER: {"plan": "pro"}}}));
+    server.stop();
+    die(&launch, "erase::before_commit", 0, |server| {
+        server.wait_ready();
+        let _ = erase(server, "user", USER, false);
+    });
+    let folder = data.path().to_str().unwrap();
+    for command in [
+        &["verify", "--data", folder][..],
+        &["admin", "list", "workspaces", "--data", folder],
+        &["events", "list", "--data", folder, "--user", USER],
+    ] {
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", stderr(&output));
+    }
+    assert!(holds_in(data.path(), "catalog", USER), "the row, and the read that was noted");
+    let server = launch.start_ready();
+    let report = done(&server);
+    assert_eq!(report["gone"]["events"], json!(5));
+    for text in [USER, ID, PROPERTY] {
+        assert_eq!(holding(data.path(), text), Vec::<String>::new(), "{text}");
+    }
+    server.stop();
+    verify(data.path());
+}
+
+/// What the catalog is told of a customer, if that has events, and a user.
+#[cfg(feature = "failpoints")]
+fn write_about(server: &Server, has_events: bool) {
+    let (path, profile) = (format!("/v1/customers/{CUSTOMER}"), json!({"name": PROPERTY}).to_string());
+    let told = server.client().send("PATCH", &path, &headers(""), profile.as_bytes()).unwrap();
+    assert_eq!(told.status, if has_events { 200 } else { 404 }, "{}", told.text());
     change(server, "PATCH", "/reference/users", &json!({"user_metadata": {USER: {"plan": "pro"}}}));
     get(server, &format!("/v1/events?customer={CUSTOMER}&user={USER}"));
 }

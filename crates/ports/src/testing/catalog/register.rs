@@ -1,7 +1,7 @@
 //! The twin as a register and an audit log.
 
 use async_trait::async_trait;
-use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
+use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead, erasure_target};
 use domain::access::ids::KeyId;
 use domain::access::record::{CustomerProfile, Record};
 use domain::erasure::Subject;
@@ -11,8 +11,8 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
 use super::MemoryCatalog;
+use crate::PortError;
 use crate::register::{AuditLog, Register, RegisterCommit, Revision};
-use crate::{ErrorKind, PortError};
 
 #[async_trait]
 impl Register for MemoryCatalog {
@@ -49,25 +49,16 @@ impl Register for MemoryCatalog {
         self.process.lock().poisoned.then(|| "an earlier write failed".to_owned())
     }
 
-    async fn forget(
-        &self,
-        scope: &TenantScope,
-        subject: &Subject,
-        entry: Option<&AuditDraft>,
-    ) -> Result<(), PortError> {
+    async fn forget(&self, scope: &TenantScope, subject: &Subject, id: &str) -> Result<(), PortError> {
         self.write(|disk| {
-            if entry.is_some_and(|entry| !entry.is_of_erasure()) {
-                let context = "forget what was erased: the audit entry is not about an erasure";
-                return Err(PortError::new(ErrorKind::Unacceptable, context));
-            }
-            entry.map(|entry| disk.log_of(scope, entry)).transpose()?;
             if let Subject::Customer(customer) = subject {
                 disk.records.forget_customer(scope.tenant(), customer);
                 let is_its = |key: &QuotaKey| key.customer.as_ref() == Some(customer);
                 disk.quotas.retain(|(of, key), _| of != scope.tenant() || !is_its(key));
             }
             if *subject != Subject::Workspace {
-                disk.erase_details(Some(scope.tenant()), |draft| !draft.is_of_erasure() && draft.may_tell_of(subject));
+                let takes = |draft: &AuditDraft| !draft.is_of_erasure() && draft.may_tell_of(subject);
+                disk.erase_details(Some(scope.tenant()), Some(&erasure_target(id)), takes);
             }
             Ok(())
         })
@@ -82,10 +73,17 @@ impl Register for MemoryCatalog {
             disk.carried.remove(tenant);
             disk.quotas.retain(|(of, _), _| of != tenant);
             disk.references.remove(tenant);
-            disk.erase_details(Some(tenant), |_| true);
-            disk.erase_details(None, |draft| draft.tells_of_workspace(tenant));
+            disk.erase_details(Some(tenant), None, |_| true);
+            let by = format!("workspace:{tenant}");
+            disk.erase_details(None, Some(&by), |draft| draft.tells_of_workspace(tenant));
             Ok(())
         })
+    }
+
+    async fn scrub(&self) -> Result<(), PortError> {
+        self.write(|_| Ok(()))?;
+        self.process.lock().scrubs += 1;
+        Ok(())
     }
 
     async fn customer_profiles(

@@ -7,12 +7,29 @@ use domain::erasure::{ErasedSoFar, Erasure, ErasureRequest, Subject};
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
 
+use super::erased::Erased;
 use super::{Counted, MemoryLedger};
-use crate::erasures::Erasures;
+use crate::erasures::{Erasures, UnfinishedErasure};
 use crate::{ErrorKind, PortError};
 
 /// What a name begins with that stands for somebody who was erased.
 pub(super) const ERASED: &str = "\u{1}";
+
+impl MemoryLedger {
+    /// Lets erasures that are asked for from now on remain unmade, or makes all of them.
+    pub fn hold_erasures(&self, is_held: bool) {
+        let erasures = &mut self.state.lock().erasures;
+        erasures.is_held = is_held;
+        if !is_held {
+            erasures.removing.clear();
+        }
+    }
+
+    /// Refuses new erasures with this from now on, or none.
+    pub fn refuse_erasures(&self, fault: Option<ErrorKind>) {
+        self.state.lock().erasures.fault = fault;
+    }
+}
 
 impl Counted {
     pub(super) fn is_of_erased_customer(&self) -> bool {
@@ -62,6 +79,9 @@ impl Erasures for MemoryLedger {
             let conflict = || PortError::new(ErrorKind::Conflict, "ask for an erasure: the id is that of another one");
             return if is_same { Ok(erasure.clone()) } else { Err(conflict()) };
         }
+        if let Some(kind) = state.erasures.fault {
+            return Err(PortError::new(kind, "ask for an erasure, as asked"));
+        }
         if let Subject::Customer(customer) = &request.subject {
             state.metered.remove(&(scope.tenant().clone(), customer.clone()));
         }
@@ -82,8 +102,11 @@ impl Erasures for MemoryLedger {
             by: request.by.clone(),
             zone: zone.name().to_owned(),
             gone: ErasedSoFar { events, ..ErasedSoFar::default() },
-            finished_at: Some(Timestamp::MIN),
+            finished_at: None,
         };
+        if state.erasures.is_held {
+            state.erasures.removing.insert(request.id.clone());
+        }
         state.erasures.all.push((scope.tenant().clone(), request.subject.clone(), erasure.clone()));
         Ok(erasure)
     }
@@ -94,8 +117,15 @@ impl Erasures for MemoryLedger {
         whole.map(|(tenant, _, _)| tenant.clone()).collect()
     }
 
-    fn unfinished(&self) -> Vec<(TenantId, String, Subject)> {
-        Vec::new()
+    fn unfinished(&self) -> Vec<UnfinishedErasure> {
+        self.state.lock().erasures.unfinished().collect()
+    }
+
+    fn confirm(&self, ids: &[String]) {
+        let Erased { all, removing, .. } = &mut self.state.lock().erasures;
+        for (_, _, erasure) in all.iter_mut().filter(|(_, _, erasure)| ids.contains(&erasure.id)) {
+            erasure.finished_at = erasure.finished_at.or((!removing.contains(&erasure.id)).then_some(Timestamp::MIN));
+        }
     }
 
     fn generation(&self, scope: &TenantScope) -> u64 {

@@ -2,6 +2,7 @@
 
 use domain::access::audit::{
     AuditDetail, AuditDraft, AuditEntry, AuditFilter, AuditHead, Cause, ERASURE_ACTION, WORKSPACE_ERASURE_ACTION,
+    erasure_target,
 };
 use domain::access::record::Record;
 use domain::erasure::Subject;
@@ -278,8 +279,9 @@ async fn every_decision_brings_its_entry(place: &impl Place<dyn WholeCatalog>) -
     Ok(())
 }
 
-fn erasure(id: &str) -> AuditDraft {
-    AuditDraft { action: ERASURE_ACTION.to_owned(), after: Some("{}".to_owned()), ..draft(id, 9) }
+fn erasure(of: &str, id: &str) -> AuditDraft {
+    let (action, target) = (ERASURE_ACTION.to_owned(), erasure_target(id));
+    AuditDraft { action, target, after: Some("{}".to_owned()), ..draft(of, 9) }
 }
 
 /// What each entry of a log tells, and by which its detail was erased.
@@ -303,7 +305,11 @@ async fn what_is_erased_goes_and_the_chain_holds(place: &impl Place<dyn WholeCat
     let other = on("b", "customer:c", "{}");
     let audit = kept.iter().chain(&gone).chain([&other]).cloned().collect();
     store.commit(&logged(audit)).await?;
-    store.forget(&scope("a"), &Subject::Customer("c".to_owned()), Some(&erasure("a"))).await?;
+    let (of_c, of_d) = (erasure("a", "1"), erasure("a", "2"));
+    let (c, d) = (Subject::Customer("c".to_owned()), Subject::User("d".to_owned()));
+    store.commit(&logged(vec![of_c.clone()])).await?;
+    store.forget(&scope("a"), &c, "1").await?;
+    store.scrub().await?;
     drop(store);
     let store = place.open().await?;
     is_whole(&*store).await?;
@@ -316,37 +322,38 @@ async fn what_is_erased_goes_and_the_chain_holds(place: &impl Place<dyn WholeCat
         (kept[1].clone(), None),
         (bare("customer"), Some(5)),
         (bare("GET /v1/events"), Some(5)),
-        (erasure("a"), None),
+        (of_c, None),
     ];
     assert_eq!(told(&*store, Some("a")).await?, expected);
     assert_eq!(told(&*store, Some("b")).await?, [(other, None)], "I5: of one workspace alone");
     // What comes later is new, and goes with the next erasure alone; what is gone keeps what it was erased by.
     store.commit(&logged(vec![gone[0].clone()])).await?;
     assert_eq!(told(&*store, Some("a")).await?[5], (gone[0].clone(), None));
-    store.forget(&scope("a"), &Subject::User("d".to_owned()), Some(&erasure("a"))).await?;
+    store.commit(&logged(vec![of_d])).await?;
+    store.forget(&scope("a"), &d, "2").await?;
     is_whole(&*store).await?;
     let by: Vec<_> = told(&*store, Some("a")).await?.into_iter().map(|(_, by)| by).collect();
     assert_eq!(by, [None, Some(7), Some(5), Some(5), None, None, None]);
-    // Without an entry what has come since goes by the last erasure, and nothing is added.
+    // What has come since goes by the erasure that it is of, and nothing is added. Found in November 2026: by the last one
+    // of the log, whomever that was about.
     store.commit(&logged(vec![gone[0].clone()])).await?;
-    store.forget(&scope("a"), &Subject::Customer("c".to_owned()), None).await?;
+    store.forget(&scope("a"), &c, "1").await?;
     is_whole(&*store).await?;
     let by: Vec<_> = told(&*store, Some("a")).await?.into_iter().map(|(_, by)| by).collect();
-    assert_eq!(by, [None, Some(7), Some(5), Some(5), None, Some(7), None, Some(7)]);
+    assert_eq!(by, [None, Some(7), Some(5), Some(5), None, Some(5), None, Some(5)]);
     store.commit(&logged(vec![gone[0].clone()])).await?;
-    store.forget(&scope("b"), &Subject::Customer("c".to_owned()), None).await?;
-    assert_eq!(told(&*store, Some("b")).await?[0].1, None, "without an erasure details stay");
+    for (of, id) in [("a", "3"), ("b", "1")] {
+        store.forget(&scope(of), &c, id).await?;
+    }
+    assert_eq!(told(&*store, Some("a")).await?[8].1, None, "without its entry details stay");
+    assert_eq!(told(&*store, Some("b")).await?[0].1, None, "I5: another workspace's is none");
     let find = |target: &str| AuditFilter { target: Some(target.to_owned()), ..AuditFilter::default() };
     let seqs = |entries: Vec<AuditEntry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
     assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer:c"), 9).await?), [9]);
     assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer"), 9).await?), [9, 8, 6, 3, 1]);
-    store.forget(&scope("a"), &Subject::Workspace, Some(&erasure("a"))).await?;
+    store.commit(&logged(vec![erasure("a", "4")])).await?;
+    store.forget(&scope("a"), &Subject::Workspace, "4").await?;
     assert_eq!(told(&*store, Some("a")).await?[0].1, None, "of a whole workspace nothing goes yet");
-    for wrong in [draft("a", 1), erasure("b"), of_server(1)] {
-        let refused = store.forget(&scope("a"), &Subject::User("d".to_owned()), Some(&wrong)).await;
-        assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::Unacceptable), "{wrong:?}");
-    }
-    assert_eq!(told(&*store, Some("a")).await?.len(), 10);
     Ok(())
 }
 
@@ -365,9 +372,12 @@ async fn of_a_workspace_that_is_erased_no_detail_is_left(
     store.commit(&logged(audit)).await?;
     store.forget_workspace(&scope("a")).await?;
     assert!(told(&*store, Some("a")).await?[0].1.is_none(), "without an erasure nothing is erased");
-    store.forget(&scope("a"), &Subject::Workspace, Some(&erasure("a"))).await?;
+    store.commit(&logged(vec![erasure("a", "1")])).await?;
+    store.forget(&scope("a"), &Subject::Workspace, "1").await?;
     let of_workspace = AuditDraft { action: WORKSPACE_ERASURE_ACTION.to_owned(), ..of_server(3) };
-    store.commit(&logged(vec![draft("a", 3), full(of_workspace, "workspace:a")])).await?;
+    // Found in November 2026: the entry about another workspace's erasure was taken, when it came later.
+    let of_other = AuditDraft { target: "workspace:b".to_owned(), ..of_workspace.clone() };
+    store.commit(&logged(vec![draft("a", 3), full(of_workspace, "workspace:a"), of_other.clone()])).await?;
     for _ in 0..2 {
         store.forget_workspace(&scope("a")).await?;
         is_whole(&*store).await?;
@@ -376,8 +386,8 @@ async fn of_a_workspace_that_is_erased_no_detail_is_left(
         assert!(own.iter().all(|(draft, _)| draft.after.is_none() && draft.request_id.is_none()), "{own:?}");
         let server = told(&*store, None).await?;
         let by: Vec<_> = server.iter().map(|(_, by)| *by).collect();
-        assert_eq!(by, [Some(4), Some(4), None, Some(4)], "what tells of it, and of nobody else");
-        assert_eq!(server[2].0, others[0]);
+        assert_eq!(by, [Some(4), Some(4), None, Some(4), None], "what tells of it, and of nobody else");
+        assert_eq!([&server[2].0, &server[4].0], [&others[0], &of_other]);
         assert_eq!(told(&*store, Some("b")).await?, [(others[1].clone(), None)], "I5: of one workspace alone");
     }
     Ok(())

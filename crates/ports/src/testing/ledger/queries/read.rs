@@ -8,7 +8,7 @@ use domain::query::{Field, Kind, Number, PathSegment, PropertyPath, Source, Valu
 use domain::time::Timestamp;
 use serde_json::value::RawValue;
 
-use super::Counted;
+use super::super::Counted;
 
 /// The JSON that stands at a path of the properties; `None` for nothing and for null.
 fn property(counted: &Counted, path: &PropertyPath, lens: &Lens) -> Option<String> {

@@ -4,6 +4,7 @@ use domain::erasure::SubjectKind;
 use domain::position::Seq;
 use domain::tenant::TenantId;
 use hashbrown::{HashMap, HashSet};
+use ports::erasures::ErasureStage;
 use ports::manifest::StoredErasure;
 
 use crate::dedup::IdHash;
@@ -13,6 +14,9 @@ use crate::segment::Segment;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownErasures {
     all: Vec<StoredErasure>,
+    /// How far those are that have a subject, by id, beyond [`ErasureStage::Removing`]. Not kept: what is done again
+    /// finds nothing to do.
+    stages: HashMap<String, ErasureStage>,
     refused: HashMap<TenantId, RefusedSubjects>,
     generations: HashMap<TenantId, u64>,
 }
@@ -51,6 +55,9 @@ impl KnownErasures {
             refused.is_whole |= kind == SubjectKind::Workspace;
             refused.names.insert((kind, stored.subject_hash));
         }
+        if stored.subject.is_none() {
+            self.stages.remove(&stored.erasure.id);
+        }
         match self.all.iter_mut().find(|known| known.erasure.id == stored.erasure.id) {
             Some(known) => *known = stored.clone(),
             None => self.all.push(stored.clone()),
@@ -75,22 +82,45 @@ impl KnownErasures {
         self.all.iter()
     }
 
-    /// Those that are not done.
-    pub(crate) fn pending(&self) -> Vec<StoredErasure> {
-        self.all.iter().filter(|stored| stored.erasure.finished_at.is_none()).cloned().collect()
+    /// Those that are not finished, in order of request, each with how far it is.
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = (&StoredErasure, ErasureStage)> {
+        let unfinished = self.all.iter().filter(|stored| stored.erasure.finished_at.is_none());
+        unfinished.map(move |stored| {
+            let begun = match stored.subject {
+                Some(_) => ErasureStage::Removing,
+                None => ErasureStage::Confirmed,
+            };
+            (stored, self.stages.get(&stored.erasure.id).copied().unwrap_or(begun))
+        })
     }
 
-    /// The last record of which a customer's events are being erased.
-    pub(crate) fn erased_of_customer(&self, tenant: &TenantId, customer: &str) -> Seq {
-        let is_of = |stored: &&StoredErasure| {
-            stored.erasure.kind == SubjectKind::Customer && stored.subject.as_deref() == Some(customer)
-        };
-        self.of(tenant).filter(is_of).map(|stored| stored.erasure.through).max().unwrap_or(Seq::ZERO)
+    /// Those that are not finished and at this stage, in order of request.
+    pub(crate) fn at(&self, stage: ErasureStage) -> Vec<StoredErasure> {
+        self.unfinished().filter(|(_, at)| *at == stage).map(|(stored, _)| stored.clone()).collect()
     }
 
-    /// Whether any is not done.
-    pub(crate) fn is_pending(&self) -> bool {
-        self.all.iter().any(|stored| stored.erasure.finished_at.is_none())
+    /// Whether there is anything to do here, and not for others first.
+    pub(crate) fn is_due(&self) -> bool {
+        self.unfinished().any(|(_, stage)| stage != ErasureStage::Removed)
+    }
+
+    /// Whether any has segments to be written anew.
+    pub(crate) fn is_removing(&self) -> bool {
+        self.unfinished().any(|(_, stage)| stage == ErasureStage::Removing)
+    }
+
+    /// Notes that nothing is left of these but the names of their subjects.
+    pub(crate) fn note_removed(&mut self, ids: impl Iterator<Item = String>) {
+        self.stages.extend(ids.map(|id| (id, ErasureStage::Removed)));
+    }
+
+    /// Lets the names of subjects go, of those that nothing else is left of.
+    pub(crate) fn confirm(&mut self, ids: &[String]) {
+        for id in ids {
+            if let Some(stage) = self.stages.get_mut(id) {
+                *stage = ErasureStage::Confirmed;
+            }
+        }
     }
 
     /// Whom a tenant's erasures refuse, if anybody.
