@@ -4,7 +4,7 @@
 CARGO_FLAGS ?= --locked
 # Crash points are compiled into tests, never into what is run or measured. Adapters that are not part of the default
 # build are tested as well.
-TEST_FLAGS := --workspace --features nilometer/failpoints,catalog/postgres
+TEST_FLAGS := --workspace --features nilometer/failpoints,nilometer/cluster
 # Passed on to the program, as in: make run ARGS="--listen 127.0.0.1:9000"
 ARGS ?=
 

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use bytes::BytesMut;
 use domain::rate::RateScope;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use pipeline::RateStanding;
@@ -13,6 +14,9 @@ const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Bytes that the two texts of four limits take, about.
+const TEXT_BYTES: usize = 320;
 
 /// Says how limits stand, unless the answer says already which one refused it.
 pub(crate) fn show(headers: &mut HeaderMap, standings: impl FnOnce() -> Vec<RateStanding>) {
@@ -24,17 +28,19 @@ pub(crate) fn show(headers: &mut HeaderMap, standings: impl FnOnce() -> Vec<Rate
 /// Sets the headers; those for older clients are of the first.
 pub(crate) fn set(headers: &mut HeaderMap, standings: &[RateStanding]) {
     let Some(first) = standings.first() else { return };
-    let (mut policy, mut standing) = (String::with_capacity(64), String::with_capacity(64));
+    // Of one allocation, which each answer pays for.
+    let mut policy = BytesMut::with_capacity(TEXT_BYTES);
+    let mut standing = policy.split_off(TEXT_BYTES / 2);
     for (at, one) in standings.iter().enumerate() {
         let (separator, name) = (if at == 0 { "" } else { ", " }, one.scope.name());
         // A unit that is not said is requests.
         let unit = if one.scope == RateScope::Events { ";qu=\"events\"" } else { "" };
-        // Cannot fail: writing to a string does not.
+        // Cannot fail: the text grows as it has to.
         let _ = write!(policy, "{separator}\"{name}\";q={}{unit};w={}", one.quota, one.window_s);
         let _ = write!(standing, "{separator}\"{name}\";r={};t={}", one.remaining, one.reset_s);
     }
     for (name, value) in [(POLICY, policy), (STANDING, standing)] {
-        if let Ok(value) = HeaderValue::try_from(value) {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value.freeze()) {
             headers.insert(name, value);
         }
     }

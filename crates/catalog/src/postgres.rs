@@ -6,7 +6,6 @@ mod failure;
 mod connection;
 mod scoped;
 mod fences;
-mod rights;
 mod schema;
 mod store;
 mod across;
@@ -17,6 +16,6 @@ mod audit;
 #[cfg(test)]
 mod tests;
 
-pub use connection::PostgresLimits;
-pub use schema::{Logins, migrate};
+pub use ::postgres::{Logins, PostgresLimits};
+pub use schema::{migrate, status};
 pub use store::PostgresCatalog;

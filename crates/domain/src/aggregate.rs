@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::event::{EventView, Usage};
+use crate::time::Timestamp;
 
 /// Calls and tokens of one slice of a breakdown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -156,6 +157,33 @@ impl Totals {
         let mean_us = (self.latency_us + self.latency_calls / 2) / self.latency_calls;
         #[expect(clippy::cast_precision_loss, reason = "a latency of at most 1e12 us is exact in f64")]
         Some(mean_us as f64 / 1_000.0)
+    }
+}
+
+/// The sums of a set of events, and when their requests were received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SumNumbers {
+    /// The sums.
+    pub totals: Totals,
+    /// When the first of them was received.
+    pub first_received: Timestamp,
+    /// When the last of them was received.
+    pub last_received: Timestamp,
+}
+
+impl Default for SumNumbers {
+    /// The sum of nothing; neutral in `merge`.
+    fn default() -> Self {
+        Self { totals: Totals::default(), first_received: Timestamp::MAX, last_received: Timestamp::MIN }
+    }
+}
+
+impl SumNumbers {
+    /// Adds `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.totals.merge(&other.totals);
+        self.first_received = self.first_received.min(other.first_received);
+        self.last_received = self.last_received.max(other.last_received);
     }
 }
 

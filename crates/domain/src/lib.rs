@@ -9,6 +9,7 @@ pub mod trusted_time;
 pub mod tenant;
 pub mod access;
 pub mod event;
+pub mod dedup;
 pub mod table;
 pub mod rejection;
 pub mod warning;

@@ -339,6 +339,24 @@ pub const POSTGRES_STATEMENT_MAX: Duration = Duration::from_secs(30);
 pub const POSTGRES_LOCK_MAX: Duration = Duration::from_secs(10);
 /// How long a transaction in PostgreSQL may stand still, which others may wait for.
 pub const POSTGRES_IDLE_MAX: Duration = Duration::from_secs(10);
+/// Events of one transaction of the ledger in PostgreSQL, unless one record alone has more.
+pub const LEDGER_BATCH_EVENTS_MAX: usize = 10_000;
+/// Bytes of the records of one transaction of the ledger in PostgreSQL, unless one record alone has more.
+pub const LEDGER_BATCH_BYTES_MAX: usize = 16 << 20;
+/// Records of one transaction of the ledger in PostgreSQL.
+pub const LEDGER_BATCH_RECORDS_MAX: usize = 2_000;
+/// For how long a process takes a bucket of the ledger in PostgreSQL, unless it renews that.
+pub const LEDGER_LEASE: Duration = Duration::from_secs(10);
+/// Longest lookup of ids in PostgreSQL whose answer is a hint.
+pub const LEDGER_HINT_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Users that the writer of the ledger in PostgreSQL keeps the numbers of; then it asks for them again.
+pub const LEDGER_USERS_KEPT_MAX: usize = 2_000_000;
+/// Sets of users on a day that the writer of the ledger in PostgreSQL keeps.
+pub const LEDGER_USER_DAYS_KEPT_MAX: usize = 50_000;
+/// Sets of users in PostgreSQL that are folded into those of their days when there are so many.
+pub const LEDGER_DELTAS_MAX: u64 = 2_000;
+/// Sets of users in PostgreSQL that one transaction folds.
+pub const LEDGER_DELTAS_FOLDED_MAX: i64 = 5_000;
 
 /// Limits that an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -261,9 +261,7 @@ impl Core {
             let known = flushed.or_else(|| state.active.find_id(event.hash)).or_else(former).map(|seen| seen.payload);
             let known = known.or_else(|| in_record.get(&event.hash).copied());
             outcomes.push(match known {
-                Some(payload) if payload.rule.is_erased() => Outcome::Erased,
-                Some(payload) if payload.contradicts(event.identity.payload) => Outcome::Mismatch,
-                Some(_) => Outcome::Duplicate,
+                Some(payload) => Outcome::of_known(payload, event.identity.payload),
                 None if refused.is_some_and(|refused| self.is_refused(refused, record.tenant, event)) => {
                     Outcome::Refused
                 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::admit::Dimension;
+pub(crate) use domain::aggregate::SumNumbers;
 use domain::aggregate::{Aggregate, Slice, Totals};
 use domain::calendar::{Day, DayRange};
 use domain::event::EventView;
@@ -128,29 +129,6 @@ pub(crate) struct MemtableEvent<'m> {
     pub(crate) times: ReceiptTimes,
     pub(crate) user: Option<UserNumber>,
     pub(crate) event: EventView<'m>,
-}
-
-/// A partial aggregate without its breakdowns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SumNumbers {
-    pub(crate) totals: Totals,
-    pub(crate) first_received: Timestamp,
-    pub(crate) last_received: Timestamp,
-}
-
-impl Default for SumNumbers {
-    /// The sum of nothing; neutral in `merge`.
-    fn default() -> Self {
-        Self { totals: Totals::default(), first_received: Timestamp::MAX, last_received: Timestamp::MIN }
-    }
-}
-
-impl SumNumbers {
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.totals.merge(&other.totals);
-        self.first_received = self.first_received.min(other.first_received);
-        self.last_received = self.last_received.max(other.last_received);
-    }
 }
 
 /// The partial aggregate of a window.

@@ -54,6 +54,9 @@ pub(crate) enum Command {
     ///
     /// Changes nothing. Exits with 1 when a server would not start like this.
     Doctor(FolderArgs),
+    /// Make the schema in PostgreSQL that servers share, or bring it up to date
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
     /// Measure ingest or queries over HTTP
     Bench(BenchArgs),
     /// Print a completion script for a shell
@@ -61,6 +64,35 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Make the three logins of a database, or give them new passwords
+    ///
+    /// Prints three settings, to be kept as what they are: secret. Servers with the passwords from before cannot connect
+    /// any more.
+    Logins {
+        /// Address of the database with the login of a superuser
+        #[arg(long, env = "NILOMETER_POSTGRES_ADMIN_URL", hide_env_values = true, value_name = "URL")]
+        admin_url: Option<String>,
+    },
+    /// Print how far the schema is
+    ///
+    /// Exits with 1 when steps are missing.
+    Status(OwnerArgs),
+    /// Make the steps that are missing, and the partitions of the next 14 days
+    ///
+    /// All or nothing, and of several at once one alone. Again without effect.
+    Up(OwnerArgs),
+}
+
+/// The login that owns the schema.
+#[derive(Debug, Args)]
+pub(crate) struct OwnerArgs {
+    /// Address of the database with the login of its owner
+    #[arg(long, env = "NILOMETER_POSTGRES_OWNER_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) owner_url: Option<String>,
 }
 
 /// Every setting may also stand in the file, by its name in lower case with underscores, or in the

@@ -8,6 +8,7 @@ mod events;
 mod export;
 mod import;
 mod inside;
+mod migrate;
 mod seed;
 mod serve;
 mod verify;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Events(command) => block_on(None, events::events(command)),
         Command::Bench(args) => block_on(None, bench::run(args, inside::OfThisProgram)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => block_on(None, admin::admin(command)),
+        Command::Migrate(command) => block_on(None, migrate::migrate(command)),
         Command::Doctor(folder) => block_on(None, doctor::doctor(folder)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "nilometer", &mut io::stdout().lock());

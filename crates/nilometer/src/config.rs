@@ -41,5 +41,11 @@ pub(crate) fn data_folder(given: Option<PathBuf>) -> Result<PathBuf, ConfigError
     if data.as_os_str().is_empty() { Err(ConfigError::new("data must not be empty")) } else { Ok(data) }
 }
 
+/// The value of a setting that commands alone read, in the file that the environment names.
+#[cfg(feature = "cluster")]
+pub(crate) fn value_in_file(name: &str) -> Result<Option<String>, ConfigError> {
+    Ok(files::value(name, &|name| std::env::var_os(name))?.map(|(_, text)| text))
+}
+
 #[cfg(test)]
 mod tests;

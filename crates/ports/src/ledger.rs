@@ -32,6 +32,19 @@ pub enum Outcome {
     Refused,
 }
 
+impl Outcome {
+    /// What becomes of an event whose id was counted before, with the payload `first`.
+    pub fn of_known(first: PayloadHash, again: PayloadHash) -> Self {
+        if first.rule.is_erased() {
+            Self::Erased
+        } else if first.contradicts(again) {
+            Self::Mismatch
+        } else {
+            Self::Duplicate
+        }
+    }
+}
+
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {

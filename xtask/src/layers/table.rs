@@ -26,7 +26,7 @@ pub(super) struct Owned {
 }
 
 /// All crates, in the order of the dependency chain.
-pub(super) const LAYERS: [Layer; 19] = [
+pub(super) const LAYERS: [Layer; 21] = [
     Layer { name: "domain", uses: &[], tests_use: &[] },
     Layer { name: "wire", uses: &["domain"], tests_use: &[] },
     Layer { name: "ports", uses: &["domain"], tests_use: &[] },
@@ -34,10 +34,16 @@ pub(super) const LAYERS: [Layer; 19] = [
     Layer { name: "journal", uses: &["domain", "ports", "vfs"], tests_use: &[] },
     Layer { name: "sqlite", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "manifest", uses: &["domain", "ports", "sqlite"], tests_use: &[] },
-    Layer { name: "catalog", uses: &["domain", "ports", "sqlite"], tests_use: &["manifest", "testservers"] },
+    Layer { name: "postgres", uses: &["domain", "ports"], tests_use: &[] },
+    Layer {
+        name: "catalog",
+        uses: &["domain", "ports", "sqlite", "postgres"],
+        tests_use: &["manifest", "testservers"],
+    },
     Layer { name: "access", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "live", uses: &["domain", "ports"], tests_use: &[] },
     Layer { name: "ledger-embedded", uses: &["domain", "ports", "vfs"], tests_use: &["journal", "manifest"] },
+    Layer { name: "ledger-postgres", uses: &["domain", "ports", "postgres"], tests_use: &["testservers"] },
     Layer {
         name: "pipeline",
         uses: &["domain", "wire", "ports"],
@@ -63,6 +69,8 @@ pub(super) const LAYERS: [Layer; 19] = [
             "catalog",
             "live",
             "ledger-embedded",
+            "ledger-postgres",
+            "postgres",
             "pipeline",
             "api",
             "clock",
@@ -85,7 +93,7 @@ pub(super) const OWNED: [Owned; 8] = [
     },
     Owned {
         families: &["sea-orm", "sea-query", "sqlx", "rusqlite", "libsqlite3-sys"],
-        users: &["sqlite", "manifest", "catalog"],
+        users: &["sqlite", "manifest", "postgres", "catalog", "ledger-postgres"],
         free_in_tests: false,
         reason: "SQL has one home; go through a port",
     },

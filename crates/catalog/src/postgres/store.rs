@@ -1,13 +1,12 @@
 //! The catalog's connection.
 
 use ports::PortError;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use postgres::{Login, PostgresLimits};
+use sea_orm::DatabaseConnection;
 use sqlite::Failure;
 
-use super::connection::{PostgresLimits, connect};
+use super::connection::connect;
 use super::failure::kind;
-use super::rights::{self, Login};
-use super::schema;
 use super::scoped::Scoped;
 
 /// The catalog in a database of PostgreSQL. Several may be open on it, in several processes.
@@ -24,18 +23,8 @@ impl PostgresCatalog {
     /// than it is to, the address or the password is wrong, or the server may lose what it has committed. Otherwise
     /// when the server cannot be reached.
     pub async fn open(url: &str, limits: &PostgresLimits) -> Result<Self, PortError> {
-        let opened = async {
-            let pool = connect(url, limits).await?;
-            match check(&pool, Login::App).await {
-                Ok(()) => Ok(Self { pool }),
-                Err(failure) => {
-                    // Nothing was changed.
-                    let _ = pool.close_by_ref().await;
-                    Err(failure)
-                }
-            }
-        };
-        opened.await.map_err(|failure| failed("open the catalog in", failure))
+        let opened = connect(url, limits, Login::App).await;
+        opened.map(|pool| Self { pool }).map_err(|failure| failed("open the catalog in", failure))
     }
 
     /// Refuses a worker's login that may do less or more than it is to.
@@ -44,14 +33,12 @@ impl PostgresCatalog {
     /// As [`PostgresCatalog::open`].
     // public for tests: the ledger, whose worker has this login, is not in PostgreSQL yet.
     pub async fn check_worker(url: &str) -> Result<(), PortError> {
-        let checked = async {
-            let pool = connect(url, &PostgresLimits { connections: 1, ..PostgresLimits::default() }).await?;
-            let checked = check(&pool, Login::Worker).await;
-            // Nothing was changed.
-            let _ = pool.close_by_ref().await;
-            checked
-        };
-        checked.await.map_err(|failure| failed("check the worker's login in", failure))
+        let limits = PostgresLimits { connections: 1, ..PostgresLimits::default() };
+        let pool = connect(url, &limits, Login::Worker).await;
+        let pool = pool.map_err(|failure| failed("check the worker's login in", failure))?;
+        // Nothing was changed.
+        let _ = pool.close_by_ref().await;
+        Ok(())
     }
 
     /// Waits for what is under way and closes all connections.
@@ -88,18 +75,6 @@ impl PostgresCatalog {
 /// Says that this could not be done, and why.
 pub(super) fn failed(what: &str, failure: Failure) -> PortError {
     PortError::new(kind(&failure), format!("{what} PostgreSQL")).because(failure)
-}
-
-async fn check(pool: &DatabaseConnection, login: Login) -> Result<(), Failure> {
-    schema::refuse_other(pool).await?;
-    let me = Statement::from_string(DbBackend::Postgres, "SELECT session_user::text AS name");
-    let me = pool.query_one_raw(me).await?.map(|row| row.try_get_by::<String, _>("name")).transpose()?;
-    let me = me.unwrap_or_default();
-    let found = rights::differences(pool, &me, login).await?;
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::unacceptable(format!("the rights of {me} are not what they are to be: {}", rights::told(&found))))
 }
 
 /// Where tests stop or fail a change of which nothing counts yet.

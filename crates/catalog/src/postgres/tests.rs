@@ -20,7 +20,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryTrait, Statement};
 use sqlite::Failure;
 use testservers::Database;
 
-use super::fences::{TABLES, grant, raise};
+use super::fences::{TABLES, fences};
 use super::schema::migrate_to;
 use super::scoped::{Scope, Scoped};
 use super::{Logins, PostgresCatalog, PostgresLimits};
@@ -151,7 +151,7 @@ async fn each_step_keeps_what_is_there() -> Outcome {
 #[test]
 fn the_fences_of_postgresql() {
     let all: Vec<_> = TABLES.iter().map(|table| table.name.to_owned()).collect();
-    let statements = [raise(&all), grant("nilometer_app", "nilometer_worker")].concat();
+    let statements = [fences().raise(&all), fences().grant("nilometer_app", "nilometer_worker")].concat();
     insta::assert_snapshot!(statements.join(";\n"));
 }
 

@@ -24,7 +24,7 @@ fn the_default_build_links_no_client_of_a_server() -> Outcome {
     assert!(by_default.iter().any(|name| name == "sqlx-sqlite"), "{by_default:?}");
     let found: Vec<_> = by_default.iter().filter(|name| CLIENTS.contains(&name.as_str())).collect();
     assert!(found.is_empty(), "{found:?}");
-    let with_postgres = linked(&["--features", "catalog/postgres"])?;
+    let with_postgres = linked(&["--features", "nilometer/cluster"])?;
     assert!(with_postgres.iter().any(|name| name == "sqlx-postgres"), "the feature brings it: {with_postgres:?}");
     Ok(())
 }

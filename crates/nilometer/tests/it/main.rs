@@ -24,3 +24,4 @@ mod questions;
 mod import;
 mod bench;
 mod clock_jumps;
+mod migrate;

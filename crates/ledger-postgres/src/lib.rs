@@ -1,0 +1,60 @@
+//! The ledger in PostgreSQL, which several servers share: the port `Ledger`. A batch of records is one transaction,
+//! decided and added up in Rust; the database keeps what is unique and makes it durable (decision 35). Refuses to count
+//! without owning its bucket. The tables, with what each column holds: `schema/p0001_ledger.sql`. Everything is behind
+//! feature `postgres`, so that what is built without it links no client of PostgreSQL.
+
+#[cfg(feature = "postgres")]
+mod types;
+#[cfg(feature = "postgres")]
+mod columns;
+#[cfg(feature = "postgres")]
+mod copy;
+#[cfg(feature = "postgres")]
+mod fences;
+#[cfg(feature = "postgres")]
+mod schema;
+#[cfg(feature = "postgres")]
+mod options;
+#[cfg(feature = "postgres")]
+mod batch;
+#[cfg(feature = "postgres")]
+mod decide;
+#[cfg(feature = "postgres")]
+mod properties;
+#[cfg(feature = "postgres")]
+mod fold;
+#[cfg(feature = "postgres")]
+mod sums;
+#[cfg(feature = "postgres")]
+mod tenants;
+#[cfg(feature = "postgres")]
+mod ids;
+#[cfg(feature = "postgres")]
+mod users;
+#[cfg(feature = "postgres")]
+mod rows;
+#[cfg(feature = "postgres")]
+mod bucket;
+#[cfg(feature = "postgres")]
+mod transaction;
+#[cfg(feature = "postgres")]
+mod state;
+#[cfg(feature = "postgres")]
+mod apply;
+#[cfg(feature = "postgres")]
+mod changes;
+#[cfg(feature = "postgres")]
+mod upkeep;
+#[cfg(feature = "postgres")]
+mod scoped;
+#[cfg(feature = "postgres")]
+mod lookups;
+#[cfg(feature = "postgres")]
+mod ledger;
+
+#[cfg(feature = "postgres")]
+pub use ledger::PostgresLedger;
+#[cfg(feature = "postgres")]
+pub use options::PostgresLedgerOptions;
+#[cfg(feature = "postgres")]
+pub use schema::{migrate, status};

@@ -1,0 +1,136 @@
+//! Sums that are read by their keys, merged here and written back, so that what a sum is has one implementation. A row
+//! that another has changed meanwhile, or added, takes the transaction back.
+
+use std::collections::BTreeMap;
+
+use postgres::Failure;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use crate::columns::Column;
+use crate::copy::{Rows, miscounted};
+
+/// The column that has breakdowns.
+pub(super) const BREAKDOWNS: &str = "aggregation_data";
+/// Bytes of a row, about.
+const ROW_BYTES: usize = 256;
+
+/// A table of sums. It has a column `version` beside those that are named here.
+pub(crate) trait SumTable {
+    /// What a row is the sum of.
+    type Key<'b>: Ord;
+    /// The sum.
+    type Sum;
+    /// Its name.
+    const NAME: &'static str;
+    /// The columns of the key.
+    const KEYS: &'static [&'static str];
+    /// The columns of the sum.
+    const VALUES: &'static [&'static str];
+
+    /// The columns of these keys, as they are named.
+    fn keys(keys: &[&Self::Key<'_>]) -> Vec<Column>;
+
+    /// The columns of these sums, as they are named.
+    fn values(sums: &[&Self::Sum]) -> Vec<Column>;
+
+    /// The sum of a row whose columns begin at `at`.
+    fn read(row: &PgRow, at: usize) -> Result<Self::Sum, sqlx::Error>;
+
+    /// Adds `other`.
+    fn merge(sum: &mut Self::Sum, other: &Self::Sum);
+}
+
+/// Adds sums to those that are stored.
+pub(crate) async fn add<T: SumTable>(
+    on: &mut PgConnection,
+    folded: BTreeMap<T::Key<'_>, T::Sum>,
+) -> Result<(), Failure> {
+    if folded.is_empty() {
+        return Ok(());
+    }
+    let (keys, mut sums): (Vec<_>, Vec<_>) = folded.into_iter().unzip();
+    let mut versions: Vec<Option<i32>> = vec![None; keys.len()];
+    for row in stored::<T>(on, &T::keys(&keys.iter().collect::<Vec<_>>())).await? {
+        let at = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
+        let (Some(version), Some(sum)) = (versions.get_mut(at), sums.get_mut(at)) else { continue };
+        *version = Some(row.try_get(1)?);
+        let mut merged = T::read(&row, 2)?;
+        T::merge(&mut merged, sum);
+        *sum = merged;
+    }
+    let all = || keys.iter().zip(&sums).zip(&versions);
+    let known: Vec<_> = all().filter_map(|((key, sum), version)| Some((key, sum, (*version)?))).collect();
+    let new: Vec<_> = all().filter(|(_, version)| version.is_none()).map(|(row, _)| row).collect();
+    change::<T>(on, &known).await?;
+    insert::<T>(on, &new).await
+}
+
+/// The rows that are there, each behind the place of its key, counted from 1, and its version.
+async fn stored<T: SumTable>(on: &mut PgConnection, keys: &[Column]) -> Result<Vec<PgRow>, sqlx::Error> {
+    let value = |name: &&str| if *name == BREAKDOWNS { format!("t.{name}::text") } else { format!("t.{name}") };
+    let values: Vec<_> = T::VALUES.iter().map(value).collect();
+    let sql = format!(
+        "SELECT k.place, t.version, {} FROM unnest({}) WITH ORDINALITY AS k({}, place) JOIN {} t ON {}",
+        values.join(", "),
+        arrays(keys),
+        T::KEYS.join(", "),
+        T::NAME,
+        same::<T>()
+    );
+    let query = keys.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, column| column.bind(query));
+    query.fetch_all(on).await
+}
+
+/// Writes rows anew whose version is the one that was read.
+async fn change<T: SumTable>(on: &mut PgConnection, rows: &[(&T::Key<'_>, &T::Sum, i32)]) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut columns = T::keys(&rows.iter().map(|(key, ..)| *key).collect::<Vec<_>>());
+    columns.push(Column::Int(rows.iter().map(|(.., version)| *version).collect()));
+    let values = T::values(&rows.iter().map(|(_, sum, _)| *sum).collect::<Vec<_>>());
+    let set = |(name, column): (&&str, &Column)| format!("{name} = k.{name}{}", column.cast());
+    let set: Vec<_> = T::VALUES.iter().zip(&values).map(set).collect();
+    columns.extend(values);
+    let sql = format!(
+        "UPDATE {} t SET version = t.version + 1, {} FROM unnest({}) AS k({}, version, {}) \
+         WHERE {} AND t.version = k.version",
+        T::NAME,
+        set.join(", "),
+        arrays(&columns),
+        T::KEYS.join(", "),
+        T::VALUES.join(", "),
+        same::<T>()
+    );
+    let query = columns.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, column| column.bind(query));
+    let changed = query.execute(on).await?.rows_affected();
+    if changed == rows.len() as u64 { Ok(()) } else { Err(miscounted(T::NAME, changed, rows.len() as u64)) }
+}
+
+async fn insert<T: SumTable>(on: &mut PgConnection, new: &[(&T::Key<'_>, &T::Sum)]) -> Result<(), Failure> {
+    let keys = T::keys(&new.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    let values = T::values(&new.iter().map(|(_, sum)| *sum).collect::<Vec<_>>());
+    let columns = i16::try_from(keys.len() + 1 + values.len()).unwrap_or(i16::MAX);
+    let mut rows = Rows::new(columns, new.len() * ROW_BYTES);
+    for at in 0..new.len() {
+        rows.row();
+        keys.iter().for_each(|column| column.put(&mut rows, at));
+        rows.i32(1);
+        values.iter().for_each(|column| column.put(&mut rows, at));
+    }
+    let into = format!("{} ({}, version, {})", T::NAME, T::KEYS.join(", "), T::VALUES.join(", "));
+    rows.copy(on, &into).await
+}
+
+/// The arguments of `unnest`.
+fn arrays(columns: &[Column]) -> String {
+    let array = |(number, column): (usize, &Column)| format!("${number}::{}", column.array_type());
+    (1..).zip(columns).map(array).collect::<Vec<_>>().join(", ")
+}
+
+/// That a row has the key.
+fn same<T: SumTable>() -> String {
+    let same = |name: &&str| format!("t.{name} = k.{name}");
+    T::KEYS.iter().map(same).collect::<Vec<_>>().join(" AND ")
+}

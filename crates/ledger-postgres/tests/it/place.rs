@@ -1,0 +1,113 @@
+//! A database with three logins of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use domain::window::WindowRule;
+use ledger_postgres::{PostgresLedger, PostgresLedgerOptions, migrate};
+use ports::PortError;
+use postgres::{Logins, PostgresLimits};
+use testservers::{Database, Error, Postgres};
+
+/// The password of all logins.
+const PASSWORD: &str = "secret";
+
+/// A database, which its owner's login owns. Ends with the test, but for copies, which end with the server.
+pub(crate) struct Base {
+    database: Database,
+    name: String,
+    copies: AtomicU32,
+    pub(crate) logins: Logins,
+}
+
+impl Base {
+    /// A new one on the server that the tests share, or none if there is no PostgreSQL here.
+    pub(crate) fn new() -> Result<Option<Self>, Error> {
+        testservers::database()?.map(Self::of).transpose()
+    }
+
+    /// A new one on a server of the test's own.
+    pub(crate) fn on(server: &Postgres) -> Result<Self, Error> {
+        Self::of(server.database()?)
+    }
+
+    /// A new one with its schema.
+    pub(crate) async fn migrated() -> Result<Option<Self>, Box<dyn std::error::Error>> {
+        let Some(base) = Self::new()? else { return Ok(None) };
+        base.migrate().await?;
+        Ok(Some(base))
+    }
+
+    fn of(database: Database) -> Result<Self, Error> {
+        let name = database.name().to_owned();
+        let logins = Logins { app: format!("{name}_app"), worker: format!("{name}_worker") };
+        database.sql(&format!(
+            "CREATE ROLE {name}_owner LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'; \
+             CREATE ROLE {} LOGIN BYPASSRLS PASSWORD '{PASSWORD}'; ALTER DATABASE {name} OWNER TO {name}_owner",
+            logins.app, logins.worker
+        ))?;
+        Ok(Self { database, name, copies: AtomicU32::new(0), logins })
+    }
+
+    /// The address for a login.
+    fn url(&self, login: &str) -> String {
+        let server = self.database.url().split_once('@').and_then(|(_, at)| at.split_once('/'));
+        format!("postgres://{login}:{PASSWORD}@{}/{}", server.map_or("", |(server, _)| server), self.name)
+    }
+
+    pub(crate) fn owner_url(&self) -> String {
+        self.url(&format!("{}_owner", self.database.name()))
+    }
+
+    pub(crate) fn app_url(&self) -> String {
+        self.url(&self.logins.app)
+    }
+
+    pub(crate) fn worker_url(&self) -> String {
+        self.url(&self.logins.worker)
+    }
+
+    pub(crate) fn superuser_url(&self) -> String {
+        let (server, _) = self.database.url().rsplit_once('/').unwrap_or_default();
+        format!("{server}/{}", self.name)
+    }
+
+    /// Runs SQL as superuser, in the database itself and not in a copy.
+    pub(crate) fn sql(&self, sql: &str) -> Result<String, Error> {
+        self.database.sql(&format!("SET search_path = nilometer_ledger; {sql}"))
+    }
+
+    /// Brings the schema up to date.
+    pub(crate) async fn migrate(&self) -> Result<usize, PortError> {
+        migrate(&self.owner_url(), &self.logins).await
+    }
+
+    /// The addresses of a copy of the database, to which nobody is connected: of the application, the worker and the
+    /// superuser.
+    pub(crate) fn copy(&self) -> Result<[String; 3], Error> {
+        let copy = format!("{}_{}", self.name, self.copies.fetch_add(1, Ordering::Relaxed));
+        self.database.sql(&format!("CREATE DATABASE {copy} TEMPLATE {}", self.name))?;
+        let of = |url: String| url.rsplit_once('/').map_or(String::new(), |(server, _)| format!("{server}/{copy}"));
+        Ok([of(self.app_url()), of(self.worker_url()), of(self.superuser_url())])
+    }
+
+    /// Opens the ledger, whose schema has to be there.
+    pub(crate) async fn open(&self) -> Result<Arc<PostgresLedger>, PortError> {
+        self.open_with(&options()).await
+    }
+
+    pub(crate) async fn open_with(&self, options: &PostgresLedgerOptions) -> Result<Arc<PostgresLedger>, PortError> {
+        PostgresLedger::open(&self.app_url(), &self.worker_url(), options).await
+    }
+}
+
+/// Few connections, and much time.
+pub(crate) fn options() -> PostgresLedgerOptions {
+    with_rule(WindowRule::default())
+}
+
+pub(crate) fn with_rule(rule: WindowRule) -> PostgresLedgerOptions {
+    let limits = PostgresLimits { connections: 2, wait: Duration::from_secs(20), ..PostgresLimits::default() };
+    PostgresLedgerOptions { app: limits, worker: limits, rule, seed_key: [9; 16], ..PostgresLedgerOptions::default() }
+}
