@@ -140,6 +140,11 @@ impl ExternalVerifier {
         })
     }
 
+    /// Whose tokens it verifies.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// Who a token says it is, if it is valid now. One that was verified before costs a look-up; its time is checked
     /// all the same.
     ///

@@ -10,6 +10,7 @@ use std::fmt;
 
 use aes_gcm_siv::aead::{Aead, Payload};
 use aes_gcm_siv::{AesGcmSiv, KeyInit};
+use domain::access::ids::ExternalLoginId;
 use domain::limits::WRAPPED_SECRET_BYTES_MAX;
 use zeroize::Zeroizing;
 
@@ -20,6 +21,8 @@ use crate::text::{from_hex, hex};
 pub(crate) type Aes256GcmSiv = AesGcmSiv<aes::Aes256>;
 
 const KEY_BYTES: usize = 32;
+/// Bytes of the hash by which a login of another issuer is known.
+const EXTERNAL_LOGIN_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
 /// The only format there is.
 const FORMAT: u8 = 1;
@@ -29,6 +32,7 @@ pub struct MasterKey {
     bytes: Zeroizing<[u8; KEY_BYTES]>,
     of_foreign_keys: Zeroizing<[u8; KEY_BYTES]>,
     of_refresh_tokens: Zeroizing<[u8; KEY_BYTES]>,
+    of_external_logins: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 impl MasterKey {
@@ -58,6 +62,7 @@ impl MasterKey {
         Self {
             of_foreign_keys: derive("nilometer access 2026 hashes of keys from elsewhere"),
             of_refresh_tokens: derive("nilometer access 2026 codes of refresh tokens"),
+            of_external_logins: derive("nilometer access 2026 ids of external logins"),
             bytes,
         }
     }
@@ -116,6 +121,18 @@ impl MasterKey {
         // The number has a fixed width and stands first, so that no two pairs are the same bytes.
         hasher.update(&generation.to_le_bytes()).update(session_id.as_bytes());
         *hasher.finalize().as_bytes()
+    }
+
+    /// What a login is known by that another issuer vouches for. Its own name for who it is may be an e-mail address, and
+    /// what is kept for ever is not to have that.
+    pub(crate) fn external_login_id(&self, issuer: &str, subject: &str) -> ExternalLoginId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.of_external_logins);
+        // The length keeps the two texts apart.
+        let length = u64::try_from(issuer.len()).unwrap_or(u64::MAX);
+        hasher.update(&length.to_le_bytes()).update(issuer.as_bytes()).update(subject.as_bytes());
+        let mut id = [0; EXTERNAL_LOGIN_BYTES];
+        hasher.finalize_xof().fill(&mut id);
+        ExternalLoginId::new(id)
     }
 
     fn cipher(&self, purpose: &str) -> Aes256GcmSiv {
@@ -230,6 +247,20 @@ mod tests {
         assert_eq!(key().wrap("p", "i", &long, [0; 12]), Err(WrapError::Length));
     }
 
+    #[test]
+    fn a_login_of_another_issuer_has_one_id_and_no_other_login_has_it() {
+        let id = |issuer: &str, subject: &str| key().external_login_id(issuer, subject).to_string();
+        let kim = id("https://id.example", "kim@acme.example");
+        assert_eq!((kim.len(), kim.contains("kim")), (32, false), "{kim}");
+        assert_eq!(id("https://id.example", "kim@acme.example"), kim, "after a restart as well");
+        assert_ne!(id("https://id.example", "tom@acme.example"), kim);
+        assert_ne!(id("https://other.example", "kim@acme.example"), kim);
+        assert_ne!(id("https://id.examplek", "im@acme.example"), kim, "where one text ends and the next begins");
+        let other = MasterKey::parse(&TEXT.replace("1f", "1e")).unwrap();
+        let of_other = other.external_login_id("https://id.example", "kim@acme.example").to_string();
+        assert_ne!(of_other, kim, "without the key nobody confirms a guess");
+    }
+
     /// What is on disk stays readable: neither the format nor the derivation of keys may change. The values were
     /// computed by other implementations of BLAKE3 and AES-GCM-SIV.
     #[test]
@@ -237,9 +268,11 @@ mod tests {
         assert_eq!(hex(&key().wrap("p", "i", b"secret", [7; 12]).unwrap()), WRAPPED);
         assert_eq!(hex(&key().hash_foreign_key("legacy-key")), FOREIGN);
         assert_eq!(hex(&key().refresh_mac("s1", 2)), REFRESH);
+        assert_eq!(key().external_login_id("https://id.example", "kim").to_string(), EXTERNAL);
     }
 
     const WRAPPED: &str = "010707070707070707070707079ddcd48a19059026a0f2d438517d6782c350ea03cfa2";
     const FOREIGN: &str = "40424bceb802f8d4760cf343bfa85faf031159d107a91b95b595d7a43df93948";
+    const EXTERNAL: &str = "c7ea7f6cf31f9bedac84e4f014db2ef2";
     const REFRESH: &str = "b9f5ea305b37c0c898e25b9d2f19c5e6f3f87d3c312bc7486170ad7562077381";
 }

@@ -85,9 +85,9 @@ pub fn forget_by_and_by(api: &Arc<ApiState>) {
 /// Has the catalog forget all of these, and tells the store of events of which it has.
 async fn forget_all(api: &ApiState, removed: Vec<UnfinishedErasure>) {
     let mut forgotten = Vec::new();
-    for UnfinishedErasure { tenant, id, subject, .. } in removed {
+    for UnfinishedErasure { scope, id, subject, .. } in removed {
         let Some(subject) = subject else { continue };
-        match forget(api, &TenantScope::for_operator(tenant), &id, &subject, &Cause::server()).await {
+        match forget(api, &scope, &id, &subject, &Cause::server()).await {
             Ok(()) => forgotten.push(id),
             Err(why) => tell(&id, &why),
         }

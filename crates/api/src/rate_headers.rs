@@ -1,6 +1,6 @@
 //! How limits stand, in the headers of answers: `RateLimit-Policy` and `RateLimit` as in
 //! draft-ietf-httpapi-ratelimit-headers-11, each with an item per limit, and `X-RateLimit-*` for older clients, which
-//! know one limit.
+//! know one limit: the one of which the smallest part is left.
 
 use std::fmt::Write;
 
@@ -25,9 +25,9 @@ pub(crate) fn show(headers: &mut HeaderMap, standings: impl FnOnce() -> Vec<Rate
     }
 }
 
-/// Sets the headers; those for older clients are of the first.
+/// Sets the headers; those for older clients are of the limit that is reached first if all go on alike.
 pub(crate) fn set(headers: &mut HeaderMap, standings: &[RateStanding]) {
-    let Some(first) = standings.first() else { return };
+    let Some(scarcest) = scarcest(standings) else { return };
     // Of one allocation, which each answer pays for.
     let mut policy = BytesMut::with_capacity(TEXT_BYTES);
     let mut standing = policy.split_off(TEXT_BYTES / 2);
@@ -44,9 +44,16 @@ pub(crate) fn set(headers: &mut HeaderMap, standings: &[RateStanding]) {
             headers.insert(name, value);
         }
     }
-    headers.insert(LIMIT, first.quota.into());
-    headers.insert(REMAINING, first.remaining.into());
-    headers.insert(RESET, first.reset_s.into());
+    headers.insert(LIMIT, scarcest.quota.into());
+    headers.insert(REMAINING, scarcest.remaining.into());
+    headers.insert(RESET, scarcest.reset_s.into());
+}
+
+/// The limit of which the smallest part of its quota is left; of several alike the first.
+fn scarcest(standings: &[RateStanding]) -> Option<&RateStanding> {
+    // Both fractions times both quotas: exact, and nothing is divided by a quota of 0, of which nothing is ever left.
+    let left = |one: &RateStanding, other: &RateStanding| u128::from(one.remaining) * u128::from(other.quota.max(1));
+    standings.iter().min_by(|one, other| left(one, other).cmp(&left(other, one)))
 }
 
 #[cfg(test)]
@@ -58,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_items_of_structured_fields_and_older_clients_get_the_first() {
+    fn limits_are_items_of_structured_fields_and_older_clients_get_the_first_of_limits_alike() {
         let mut headers = HeaderMap::new();
         show(&mut headers, || vec![standing(RateScope::Key), standing(RateScope::Events)]);
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -66,6 +73,32 @@ mod tests {
         assert_eq!(text("ratelimit"), r#""key";r=9999;t=1, "events";r=9999;t=1"#);
         let older = ["limit", "remaining", "reset"].map(|name| text(&format!("x-ratelimit-{name}")).to_owned());
         assert_eq!(older, ["10000", "9999", "1"]);
+    }
+
+    #[test]
+    fn older_clients_get_the_limit_of_which_the_smallest_part_is_left() {
+        let of = |scope, quota, remaining, reset_s| RateStanding { scope, quota, window_s: 10, remaining, reset_s };
+        let key = of(RateScope::Key, 20, 10, 5);
+        let workspace = of(RateScope::Workspace, 100, 49, 6);
+        let events = of(RateScope::Events, 1_000_000, 600_000, 4);
+        let largest = of(RateScope::Events, u64::MAX, u64::MAX, 1);
+        let nothing = of(RateScope::Events, 0, 0, 3_600);
+        for (standings, expected) in [
+            (vec![key, workspace, events], workspace),
+            (vec![events, key], key),
+            (vec![key, largest], key),
+            (vec![largest, key], key),
+            (vec![key, nothing, workspace], nothing),
+        ] {
+            let mut headers = HeaderMap::new();
+            show(&mut headers, || standings.clone());
+            let told = [LIMIT, REMAINING, RESET].map(|name| headers.get(name).cloned());
+            let expected = [expected.quota, expected.remaining, expected.reset_s];
+            let expected = expected.map(|number| Some(HeaderValue::from(number)));
+            assert_eq!(told, expected, "{standings:?}");
+            let items = headers.get(STANDING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            assert_eq!(items.split(", ").count(), standings.len(), "the others have all of them: {items}");
+        }
     }
 
     #[test]

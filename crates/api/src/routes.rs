@@ -137,6 +137,7 @@ fn server() -> Routes {
         .with(Needs::Permission(ManageServer), routes!(workspaces::keys, workspaces::create_key))
         .with(Needs::Permission(ManageServer), routes!(rates::change_key))
         .with(Needs::Permission(ManageServer), routes!(quotas::list, quotas::set, quotas::remove))
+        .with(Needs::Permission(ManageServer), routes!(erasures::of_workspace))
         .with(Needs::Permission(ManageServer), routes!(workspaces::operator_keys, workspaces::create_operator_key))
         .with(Needs::Permission(ManageServer), routes!(workspaces::revoke_operator_key))
         .with(Needs::Permission(ManageServer), routes!(users::list))

@@ -187,8 +187,7 @@ pub(crate) async fn erase_details(
 
 /// The newest entry of a chain about an erasure.
 pub(crate) fn last_erasure(chain: &str) -> Select<Entity> {
-    let actions = [ERASURE_ACTION, WORKSPACE_ERASURE_ACTION];
-    let action = if chain.is_empty() { actions[1] } else { actions[0] };
+    let action = if chain.is_empty() { WORKSPACE_ERASURE_ACTION } else { ERASURE_ACTION };
     last_of(chain).filter(Column::Action.eq(action))
 }
 

@@ -132,8 +132,8 @@ impl Register for SqliteCatalog {
     }
 }
 
-/// Removes the rows of whom the erasure of this id is about and what the log may tell of them, except in entries about
-/// erasures.
+/// Removes the rows of whom the erasure of this id is about and what the log may tell of them. An entry about an erasure
+/// may tell of who has asked for it.
 pub(crate) async fn forget_subject(
     transaction: &DatabaseTransaction,
     tenant: &TenantId,
@@ -146,8 +146,7 @@ pub(crate) async fn forget_subject(
         quotas::forget_customer(transaction, tenant, customer).await?;
     }
     if *subject != Subject::Workspace {
-        let own = |known: &AuditEntry| known.draft.is_of_erasure();
-        let takes = |known: &AuditEntry| !own(known) && known.draft.may_tell_of(subject);
+        let takes = |known: &AuditEntry| known.draft.may_tell_of(subject);
         audit::erase_details(transaction, Some(tenant), Some(&erasure_target(id)), takes).await?;
     }
     Ok(())

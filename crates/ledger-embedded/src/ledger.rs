@@ -63,15 +63,7 @@ impl EmbeddedLedger {
         options: LedgerOptions,
     ) -> Result<Arc<Self>, PortError> {
         let found = manifest.load(&Identity { key: options.seed_key, rule: options.rule }).await?;
-        if found.identity.rule != options.rule {
-            let told = |rule: WindowRule| (rule.length_us() / MICROS_PER_SECOND, rule.grace_us() / MICROS_PER_SECOND);
-            let ((length, grace), (old_length, old_grace)) = (told(options.rule), told(found.identity.rule));
-            let message = format!(
-                "open the data folder with windows of {length} s and a grace of {grace} s (window_length_sec, \
-                 window_grace_sec): it was made with {old_length} s and {old_grace} s"
-            );
-            return Err(PortError::new(ErrorKind::Conflict, message));
-        }
+        check_rule(options.rule, found.identity.rule)?;
         vfs.create_dir_all(&dir).map_err(|why| io_error("create the segments folder".into(), why))?;
         let dir = SegmentDir { vfs, path: dir };
         let open = |meta| dir.open(meta, true).map(Arc::new);
@@ -170,6 +162,20 @@ fn by_tenant(metered: Vec<(TenantId, String)>) -> HashMap<TenantId, HashSet<Stri
 fn told(found: Vec<Option<FirstSeen>>) -> Vec<Option<Sighting>> {
     let sighting = |seen: FirstSeen| Sighting { seq: seen.position.seq(), payload: seen.payload };
     found.into_iter().map(|seen| seen.map(sighting)).collect()
+}
+
+/// A folder keeps the windows that it was made with.
+fn check_rule(asked: WindowRule, made_with: WindowRule) -> Result<(), PortError> {
+    if asked == made_with {
+        return Ok(());
+    }
+    let told = |rule: WindowRule| (rule.length_us() / MICROS_PER_SECOND, rule.grace_us() / MICROS_PER_SECOND);
+    let ((length, grace), (old_length, old_grace)) = (told(asked), told(made_with));
+    let message = format!(
+        "open the data folder with windows of {length} s and a grace of {grace} s (window_length_sec, \
+         window_grace_sec): it was made with {old_length} s and {old_grace} s"
+    );
+    Err(PortError::new(ErrorKind::Conflict, message))
 }
 
 /// Deletes what an interrupted flush, merge or retention left behind.

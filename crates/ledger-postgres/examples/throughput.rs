@@ -7,7 +7,7 @@
 //! ```
 //! What stands behind the batches are settings of the server.
 
-#![expect(clippy::print_stdout, reason = "a program that tells what it has measured")]
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a program that measures and tells what it has")]
 
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn batch(number: u64, is_history: bool) -> Vec<Delivery> {
     (number * records..(number + 1) * records).map(make).collect()
 }
 
-/// The same rows into a bare table.
+/// Copies the rows of a batch into a bare table.
 async fn bare(on: &mut PgConnection, from: Seq, to: Seq) -> Outcome<(Duration, u64)> {
     let rows = format!(
         "COPY (SELECT * FROM nilometer_ledger.usage_events WHERE position >= {} AND position < {}) \

@@ -12,7 +12,7 @@ use crate::batch::Record;
 /// The hashes of what a record names.
 #[derive(Debug)]
 pub(crate) struct RecordHashes {
-    /// Of each event: its own, and that under which an earlier release would have taken it.
+    /// Hashes of each event: its own, and that under which an earlier release would have taken it.
     events: Vec<(IdHash, Option<IdHash>)>,
     request: Option<IdHash>,
 }
@@ -48,9 +48,9 @@ pub(crate) struct NewId {
 /// What becomes of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Decided {
-    /// Of each record, per event in order.
+    /// What becomes of each record, per event in order.
     pub(crate) outcomes: Vec<Vec<Outcome>>,
-    /// Of the events that count and the keys of their requests, in the order of the journal.
+    /// Ids of the events that count and keys of their requests, in the order of the journal.
     pub(crate) new: Vec<NewId>,
     /// Whether an event has a payload hash of the first rule.
     pub(crate) has_former_ids: bool,
@@ -90,4 +90,59 @@ pub(crate) fn decide(
         decided.outcomes.push(outcomes);
     }
     decided
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::dedup::IdHasher;
+    use ports::journal::Delivery;
+    use ports::testing::ledger::records::{admitted_under, at, event, request_key, scope};
+
+    use super::*;
+    use crate::batch::Batch;
+
+    /// What becomes of records that are divided into batches of so many, and which ids they leave.
+    fn run(deliveries: &[Delivery], batch_max: usize) -> (Vec<Vec<Outcome>>, Vec<(IdHash, PayloadHash)>) {
+        let hasher = IdHasher::new(&[3; 16]);
+        let (mut known, mut outcomes, mut taken) = (HashMap::new(), Vec::new(), 0);
+        while taken < deliveries.len() {
+            let batch = Batch::take(&deliveries[taken..], domain::position::Seq(taken as u64), batch_max);
+            assert!(batch.stopped.is_none() && !batch.records.is_empty());
+            let hashes: Vec<_> = batch
+                .records
+                .iter()
+                .map(|record| RecordHashes::of(record, &hasher.of_tenant(&record.tenant)))
+                .collect();
+            let decided = decide(&batch.records, &hashes, known.clone());
+            known.extend(decided.new.iter().map(|id| (id.hash, id.payload)));
+            outcomes.extend(decided.outcomes);
+            taken += batch.records.len();
+        }
+        let mut left: Vec<_> = known.into_iter().collect();
+        left.sort_unstable();
+        (outcomes, left)
+    }
+
+    #[test]
+    fn i3_how_records_are_divided_into_batches_does_not_matter() {
+        for seed in 0..300_u64 {
+            let dice = |at: u64, of: u64| (seed.wrapping_mul(0x9e37_79b9).wrapping_add(at * 0x85eb_ca6b) >> 7) % of;
+            let make = |seq: u64| {
+                let events: Vec<_> = (0..=dice(seq, 4))
+                    .map(|n| event(&format!("e{}", dice(seq * 31 + n, 9)), i64::from(dice(seq * 7 + n, 3) == 0)))
+                    .collect();
+                let key = format!("k{}", dice(seq * 13, 3));
+                let key = (dice(seq * 17, 2) == 0).then(|| request_key(&key, seq));
+                let tenant = scope(if dice(seq * 19, 3) == 0 { "a" } else { "b" });
+                let payload = admitted_under(key, &tenant, at(1), &events).payload().clone();
+                Delivery { id: domain::position::Seq(seq).into(), payload }
+            };
+            let deliveries: Vec<_> = (1..=7).map(make).collect();
+            let whole = run(&deliveries, 100);
+            assert!(whole.0.iter().flatten().any(|outcome| *outcome == Outcome::Fresh), "seed {seed}");
+            for batch_max in 1..4 {
+                assert_eq!(run(&deliveries, batch_max), whole, "seed {seed}, batches of {batch_max}");
+            }
+        }
+    }
 }

@@ -46,6 +46,7 @@ const WORKER_SETTINGS: [(&str, &str); 3] =
 
 /// The ledger in PostgreSQL. Dropped, it leaves its bucket to the end of the lease; see [`PostgresLedger::close`].
 #[derive(Debug)]
+// public for tests: no server keeps its events in PostgreSQL yet.
 pub struct PostgresLedger {
     app: PgPool,
     worker: PgPool,

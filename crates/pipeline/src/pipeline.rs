@@ -289,14 +289,16 @@ impl Pipeline {
             // An error means that the task panicked, which ends it too.
             let _ = recounts.await;
         }
+        let mut erased = None;
         if let Some(worker) = &self.worker {
             worker.end_closing().await;
+            erased = worker.part_erased(&self.context).await;
         }
         if let Some(journal) = &self.journal {
             journal.close().await;
         }
         match &self.worker {
-            Some(worker) => worker.finish(&self.context).await,
+            Some(worker) => worker.finish(&self.context, erased).await,
             None => match self.context.failure.reason() {
                 Some(reason) => Err(PortError::new(ErrorKind::Unavailable, "end the roles").because(reason)),
                 None => Ok(()),

@@ -161,21 +161,35 @@ impl Worker {
 
     /// Lets the journal forget what the ledger holds durably.
     async fn trim(&self, trimmed: &mut Seq) {
-        let (cursor, erased) = (self.ledger.cursor(), self.ledger.erased_through());
-        // What was erased must not wait for a file to be full.
-        let holds_erased = self.journal.first_kept() <= erased;
-        if holds_erased && let Err(error) = self.journal.part_after(erased).await {
-            tracing::warn!(error = error_chain(&error), "erased records stay in the journal for now; trying again");
-        }
-        if cursor > *trimmed || holds_erased {
+        let cursor = self.ledger.cursor();
+        let erased = part_erased(&*self.journal, &*self.ledger).await;
+        if cursor > *trimmed || erased.is_some() {
             match self.journal.trim(cursor).await {
                 Ok(()) => *trimmed = cursor,
                 Err(error) => tracing::warn!(error = error_chain(&error), "the journal was not trimmed; trying again"),
             }
         }
-        if holds_erased && self.journal.first_kept() > erased {
-            tracing::info!(through = erased.0, "no file of the journal holds what was erased any more");
-        }
+        tell_if_gone(&*self.journal, erased);
+    }
+}
+
+/// Has the journal begin a new file where it still holds what was erased, which must not wait for a file to be full.
+/// Returns the last record that was erased, if it holds any.
+pub(crate) async fn part_erased(journal: &dyn OrderedJournal, ledger: &dyn Ledger) -> Option<Seq> {
+    let erased = ledger.erased_through();
+    if journal.first_kept() > erased {
+        return None;
+    }
+    if let Err(error) = journal.part_after(erased).await {
+        tracing::warn!(error = error_chain(&error), "erased records stay in the journal for now; trying again");
+    }
+    Some(erased)
+}
+
+/// Says so when the journal has trimmed what it held of erased records.
+pub(crate) fn tell_if_gone(journal: &dyn OrderedJournal, erased: Option<Seq>) {
+    if let Some(erased) = erased.filter(|erased| journal.first_kept() > *erased) {
+        tracing::info!(through = erased.0, "no file of the journal holds what was erased any more");
     }
 }
 

@@ -22,7 +22,7 @@ pub enum ErasureStage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnfinishedErasure {
     /// Whose it is.
-    pub tenant: TenantId,
+    pub scope: TenantScope,
     /// The erasure's id.
     pub id: String,
     /// What goes, as long as that is known.

@@ -83,7 +83,7 @@ pub async fn migrate(
 pub struct SchemaStatus {
     /// The names of the steps that were made, in order.
     pub applied: Vec<String>,
-    /// Those of the steps that are missing, in order.
+    /// The names of the steps that are missing, in order.
     pub pending: Vec<&'static str>,
 }
 

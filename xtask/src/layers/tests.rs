@@ -63,7 +63,10 @@ fn an_edge_for_tests_is_no_edge_for_code() {
 fn a_library_with_an_owner_is_refused_to_others() {
     assert_refused(("api", "arrow", Kind::Normal), "arrow may be used by ledger-embedded only");
     assert_refused(("nilometer", "parquet", Kind::Dev), "parquet may be used by ledger-embedded only");
-    assert_refused(("ledger-embedded", "sqlx", Kind::Normal), "sqlx may be used by sqlite, manifest, catalog only");
+    assert_refused(
+        ("ledger-embedded", "sqlx", Kind::Normal),
+        "sqlx may be used by sqlite, manifest, postgres, catalog, ledger-postgres only",
+    );
     assert_refused(("api", "clap", Kind::Normal), "clap may be used by bench, nilometer only");
     assert_refused(("pipeline", "axum", Kind::Normal), "axum may be used by api, nilometer only");
     assert_eq!(findings(&[("ledger-embedded", "parquet", Kind::Normal), ("api", "hyper-util", Kind::Normal)]), NOTHING);

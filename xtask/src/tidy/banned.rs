@@ -26,6 +26,7 @@ enum Except {
 const OPERATORS: &[&str] = &[
     "crates/nilometer/src/commands",
     "crates/ledger-embedded/src/erasure/leftovers.rs",
+    "crates/ledger-embedded/src/erasure/requests.rs",
     "crates/ledger-embedded/src/verify",
     "crates/api/src/routes/quotas.rs",
     "crates/pipeline/src/live/rebuild.rs",

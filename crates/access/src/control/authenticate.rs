@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use domain::access::audit::Cause;
 use domain::access::ids::{SessionId, UserId};
-use domain::access::principal::{Principal, Refusal, Subject};
+use domain::access::principal::{ExternalLogin, Principal, Refusal, Subject};
 use domain::access::rights::{Rights, Role};
 use domain::limits::NAME_BYTES_MAX;
 use domain::tenant::{CredentialHash, TenantScope};
@@ -133,12 +133,14 @@ impl AccessControl {
         let external = self.external.as_ref().ok_or(Refusal::SessionEnded)?;
         let token = external.verify(text, now).map_err(|_| Refusal::SessionEnded)?;
         let role = Role::parse(&token.role).ok_or(Refusal::SessionEnded)?;
-        // It stands in the audit log as it is.
+        // It stands in details of the audit log as it is.
         if token.subject.is_empty() || token.subject.len() > NAME_BYTES_MAX || token.subject.contains(char::is_control)
         {
             return Err(Refusal::SessionEnded);
         }
-        self.register.read().enter_external(&token.subject, &token.workspace, role).map(Caller::Principal)
+        let id = self.master.external_login_id(external.issuer(), &token.subject);
+        let login = ExternalLogin { id, name: token.subject.into() };
+        self.register.read().enter_external(login, &token.workspace, role).map(Caller::Principal)
     }
 
     /// Who a caller acts for in the workspace that the request names.

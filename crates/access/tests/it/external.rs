@@ -7,7 +7,7 @@ use access::external::{ExternalIssuer, ExternalVerifier};
 use access::master_key::MasterKey;
 use access::tokens::TokenNames;
 use access::{AccessControl, AccessParts, Caller, Presented};
-use domain::access::principal::Refusal;
+use domain::access::principal::{Refusal, Subject};
 use domain::access::record::WorkspaceStatus;
 use domain::access::rights::{Permission, Role};
 use domain::tenant::Keyring;
@@ -30,16 +30,17 @@ async fn a_token_of_another_issuer_opens_what_takes_it_with_its_role_and_never_t
         role_claim: "role".to_owned(),
     };
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
-    let control = AccessControl::load(AccessParts {
-        store: Arc::new(MemoryCatalog::new()),
+    let store = MemoryCatalog::new();
+    let parts = || AccessParts {
+        store: Arc::new(store.reopen()),
         clock: clock.clone(),
         master: MasterKey::parse(&"07".repeat(32)).unwrap(),
         configured: Keyring::new(),
         command: None,
         names: TokenNames { issuer: "i".to_owned(), audience: "a".to_owned() },
         external: Some(ExternalVerifier::new(&issuer).unwrap()),
-    });
-    let control = control.await.unwrap();
+    };
+    let control = AccessControl::load(parts()).await.unwrap();
     let enter = || control.caller(Presented::Bearer(token), None);
     assert_eq!(enter(), Err(Refusal::WorkspaceNotFound), "there is no such workspace");
     control.create_workspace(&by(), "acme", None, None).await.unwrap();
@@ -47,7 +48,12 @@ async fn a_token_of_another_issuer_opens_what_takes_it_with_its_role_and_never_t
     let takes = WorkspaceChange { takes_external_tokens: Some(true), ..WorkspaceChange::default() };
     control.change_workspace(&by(), &acme(), takes, None).await.unwrap();
     let Ok(Caller::Principal(who)) = enter() else { panic!("{:?}", enter()) };
-    assert_eq!((who.rights.role, who.subject.to_string().as_str()), (Some(Role::Admin), "external:auth0|7"));
+    assert_eq!(who.rights.role, Some(Role::Admin));
+    let Subject::External(login) = &who.subject else { panic!("{who:?}") };
+    assert_eq!((&*login.name, who.subject.to_string()), ("auth0|7", format!("external:{}", login.id)));
+    let restarted = AccessControl::load(parts()).await.unwrap();
+    let again = restarted.caller(Presented::Bearer(token), None);
+    assert_eq!(again, Ok(Caller::Principal(who.clone())), "the same login has the same id after a restart");
     assert!(!who.rights.allow(Permission::ManageServer));
     assert_eq!(control.enter(&Caller::Principal(who), Some("other")), Err(Refusal::WorkspaceMismatch));
     let closed = WorkspaceChange { status: Some(WorkspaceStatus::Suspended), ..WorkspaceChange::default() };

@@ -13,9 +13,10 @@ use pipeline::WorkClass;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::quotas::known_workspace;
 use crate::ask::{answer_within, ready};
 use crate::erasing;
-use crate::extract::{Creating, CreatingKey, Id, NoParameters, Parameters, ReadScope, WriteScope};
+use crate::extract::{Creating, CreatingKey, Id, NoParameters, Operator, Parameters, ReadScope, WriteScope};
 use crate::page::{Answer, ListPage, PageParameters};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::docs::{ChangeRefusals, ErasureRefusals};
@@ -126,10 +127,27 @@ pub(crate) async fn list(
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<Answer, Problem> {
     let page = ListPage::begin(&api, Some(&scope), "erasures", &(), &parameters).await?;
-    let erasures = api.erasures.erasures(&scope);
-    let behind = page.after(|id| erasures.iter().position(|erasure| erasure.id == id));
-    let rest = erasures.into_iter().skip(behind.map_or(0, |at| at + 1));
-    page.fill(rest, |erasure| erasure.id.clone(), |erasure| body(&api, erasure))
+    fill(&api, page, &scope)
+}
+
+/// List the erasures of a workspace
+///
+/// For the operator, who alone can read how far the erasure of a whole workspace is: nobody acts in that any more. In
+/// order of request, without the names of what was erased.
+#[utoipa::path(
+    get, path = "/v1/workspaces/{id}/erasures", tag = "server", operation_id = "erasures_of_workspace",
+    params(("id" = String, Path, description = "The workspace's id"), PageParameters),
+    responses((status = 200, description = "One page", body = Listing<ErasureBody>), ChangeRefusals),
+)]
+pub(crate) async fn of_workspace(
+    State(api): State<Arc<ApiState>>,
+    _: Operator,
+    Id(id): Id,
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Result<Answer, Problem> {
+    // A cursor of one workspace's erasures is none of another's.
+    let page = ListPage::begin(&api, None, "erasures-of-workspace", &id, &parameters).await?;
+    fill(&api, page, &known_workspace(&api, &id)?)
 }
 
 /// Read one erasure
@@ -149,6 +167,14 @@ pub(crate) async fn one(
     let found = api.erasures.erasures(&scope).into_iter().find(|erasure| erasure.id == id);
     let found = found.ok_or_else(|| Problem::new(ProblemKind::NotFound, "no such erasure").at("id"))?;
     Ok(Json(body(&api, found)))
+}
+
+/// A page of a workspace's erasures.
+fn fill(api: &ApiState, page: ListPage, scope: &TenantScope) -> Result<Answer, Problem> {
+    let erasures = api.erasures.erasures(scope);
+    let behind = page.after(|id| erasures.iter().position(|erasure| erasure.id == id));
+    let rest = erasures.into_iter().skip(behind.map_or(0, |at| at + 1));
+    page.fill(rest, |erasure| erasure.id.clone(), |erasure| body(api, erasure))
 }
 
 fn body(api: &ApiState, erasure: Erasure) -> ErasureBody {

@@ -107,7 +107,7 @@ pub(crate) async fn list(
 ) -> Result<Answer, Problem> {
     let page = ListPage::begin(&api, None, "quotas", &id, &parameters).await?;
     let after = page.after(key_at);
-    let quotas = api.settings.quotas().list(&workspace(&api, &id)?);
+    let quotas = api.settings.quotas().list(&known_workspace(&api, &id)?);
     let rest = quotas.iter().filter(|quota| after.as_ref().is_none_or(|after| quota.key > *after));
     let rest = rest.filter_map(|quota| Some((&quota.key, QuotaBody::of(quota)?)));
     page.fill(rest, |(key, _)| place_of(key), |(_, body)| body)
@@ -131,7 +131,7 @@ pub(crate) async fn set(
     IfMatch(version): IfMatch,
     Document(fields): Document<QuotaIn, QUOTA_BYTES_MAX>,
 ) -> Result<Response, Problem> {
-    let scope = workspace(&api, &id)?;
+    let scope = known_workspace(&api, &id)?;
     let key = key(fields.customer, fields.measure.as_deref(), fields.period.as_deref())?;
     // No event has such a customer; one that an earlier release has set can be removed.
     if key.customer.as_ref().is_some_and(|customer| customer.contains(char::is_control)) {
@@ -161,7 +161,7 @@ pub(crate) async fn remove(
     Parameters(which): Parameters<QuotaParameters>,
     IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let scope = workspace(&api, &id)?;
+    let scope = known_workspace(&api, &id)?;
     let key = key(which.customer, which.measure.as_deref(), which.period.as_deref())?;
     let removed = change(&api, scope, key, None, version, by).await?;
     let missing = || Problem::from(AccessError::NotFound("quota")).at("measure");
@@ -182,7 +182,7 @@ fn key_at(place: &str) -> Option<QuotaKey> {
 }
 
 /// The workspace of a path, which the operator acts on.
-fn workspace(api: &ApiState, id: &str) -> Result<TenantScope, Problem> {
+pub(super) fn known_workspace(api: &ApiState, id: &str) -> Result<TenantScope, Problem> {
     let unknown = || Problem::from(AccessError::NotFound("workspace"));
     let tenant = TenantId::parse(id).map_err(|_| unknown())?;
     let known = api.access.register().workspace(&tenant).is_some();

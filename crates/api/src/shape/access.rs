@@ -323,7 +323,7 @@ pub(crate) struct AuditBody {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// Who: `user:<id>`, `key:<id>`, `config-key:<start of its hash>`, `dev`, `command` or `server`.
+    /// Who: `user:<id>`, `key:<id>`, `external:<id>`, `config-key:<start of its hash>`, `dev`, `command` or `server`.
     actor: String,
     /// What was done.
     #[schema(example = "key.create")]
@@ -335,10 +335,14 @@ pub(crate) struct AuditBody {
     /// `address` and `request_id`. Absent where nothing was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     erased_by: Option<u64>,
+    /// `true` when the rest is not there, though nothing was erased: somebody has removed it from the catalog. Absent
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail_missing: Option<bool>,
     /// What was there before.
     #[schema(value_type = Option<Object>)]
     before: Option<Box<RawValue>>,
-    /// What is there now.
+    /// What is there now. Of what an external login does it has `external_login` too: what its issuer calls it.
     #[schema(value_type = Option<Object>)]
     after: Option<Box<RawValue>>,
     /// The address that the request came from.
@@ -354,8 +358,9 @@ impl From<AuditEntry> for AuditBody {
         let AuditEntry { seq, draft, detail, hash } = entry;
         let erased_by = match detail {
             AuditDetail::Erased { by, .. } => Some(by),
-            AuditDetail::InChain | AuditDetail::Apart(_) => None,
+            AuditDetail::InChain | AuditDetail::Apart(_) | AuditDetail::Missing { .. } => None,
         };
+        let detail_missing = matches!(detail, AuditDetail::Missing { .. }).then_some(true);
         let raw = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
         Self {
             seq,
@@ -364,6 +369,7 @@ impl From<AuditEntry> for AuditBody {
             action: draft.action,
             target: draft.target,
             erased_by,
+            detail_missing,
             before: raw(draft.before),
             after: raw(draft.after),
             address: draft.address,
@@ -377,4 +383,25 @@ impl From<AuditEntry> for AuditBody {
 pub(crate) fn scopes(names: &[String]) -> Option<Vec<KeyScope>> {
     let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     names.into_iter().map(|name| KeyScope::ALL.into_iter().find(|scope| scope.name() == name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::access::audit::{AuditHead, Cause, SALT_BYTES};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_whose_detail_is_missing_says_so_and_others_do_not() {
+        let draft = Cause::command().draft(None, Timestamp::from_micros(7), "test", "test");
+        let whole = AuditEntry::after(AuditHead::default(), draft, [1; SALT_BYTES]);
+        let erased = whole.clone().erased(2);
+        let hash = erased.detail_hash().unwrap_or_default();
+        let missing = AuditEntry { detail: AuditDetail::Missing { hash }, ..erased.clone() };
+        let told = |entry: AuditEntry| {
+            let body = AuditBody::from(entry);
+            (body.erased_by, body.detail_missing)
+        };
+        assert_eq!([whole, erased, missing].map(told), [(None, None), (Some(2), None), (None, Some(true))]);
+    }
 }

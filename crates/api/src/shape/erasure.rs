@@ -31,7 +31,7 @@ pub(crate) struct ErasureBody {
     requested: Timestamp,
     /// Who asked, by internal id.
     requested_by: String,
-    /// When the store and the catalog held nothing of it any more; null before.
+    /// When the store and the catalog held nothing of it any more; null until it is `done`.
     #[schema(value_type = Option<String>, format = DateTime)]
     finished: Option<Timestamp>,
     /// The zone whose days of active users are as they were; empty when it was changed in the middle.
@@ -71,10 +71,44 @@ impl ErasureBody {
             block: blocks,
             requested: requested_at,
             requested_by: by,
-            finished: finished_at,
+            finished: finished_at.filter(|_| is_done),
             timezone: zone,
             gone: GoneBody { events, segments, users, dead_letters, journal: !is_in_journal },
             not_reached: NOT_REACHED.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::erasure::SubjectKind;
+    use domain::position::Seq;
+
+    use super::*;
+
+    /// Found in November 2026: it was told as finished while the journal held it, and who stopped the server then left it
+    /// there until the next start.
+    #[test]
+    fn an_erasure_is_finished_when_it_is_done() {
+        let at = Timestamp::from_micros(7);
+        let told = |finished_at, is_in_journal| {
+            let erasure = Erasure {
+                id: "e".to_owned(),
+                kind: SubjectKind::User,
+                blocks: false,
+                through: Seq(1),
+                requested_at: at,
+                by: "dev".to_owned(),
+                zone: "UTC".to_owned(),
+                gone: ErasedSoFar::default(),
+                finished_at,
+            };
+            let body = ErasureBody::new(erasure, is_in_journal);
+            (body.status, body.finished, body.gone.journal)
+        };
+        assert_eq!(told(None, true), ("running", None, false));
+        assert_eq!(told(None, false), ("running", None, true));
+        assert_eq!(told(Some(at), true), ("running", None, false));
+        assert_eq!(told(Some(at), false), ("done", Some(at), true));
     }
 }

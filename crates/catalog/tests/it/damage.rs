@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use domain::access::audit::{AuditFilter, AuditHead};
+use domain::access::audit::{AuditDetail, AuditFilter, AuditHead};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use ports::ErrorKind;
@@ -174,6 +174,26 @@ async fn f11_a_chain_without_its_head_is_still_a_chain() -> Outcome {
     sql(&folder.file(), "UPDATE audit_entry SET hash = x'00'").await?;
     let told = folder.catalog().await?.audit_chain(None, 0, 9).await;
     assert_eq!(kind(told), Some(ErrorKind::Corrupt), "no hash has one byte");
+    Ok(())
+}
+
+/// Found in November 2026: nothing of that log could be read any more, neither page by page nor by `verify`.
+#[tokio::test]
+async fn f11_an_entry_whose_detail_is_missing_is_read_without_it() -> Outcome {
+    let folder = Folder::new()?;
+    fixture::write(&folder.file()).await?;
+    let whole = folder.catalog().await?.audit_chain(None, 0, usize::MAX).await?;
+    sql(&folder.file(), "DELETE FROM audit_detail WHERE chain = '' AND seq = 1").await?;
+    let catalog = folder.catalog().await?;
+    let chain = catalog.audit_chain(None, 0, usize::MAX).await?;
+    let first = chain.first().ok_or("no entry")?;
+    assert!(matches!(first.detail, AuditDetail::Missing { .. }), "{first:?}");
+    assert!(first.follows(AuditHead::default()), "the chain holds");
+    assert_eq!((&first.draft.address, &first.draft.request_id, &first.draft.after), (&None, &None, &None));
+    assert_eq!(chain[1..], whole[1..]);
+    let mut listed = catalog.server_audit_entries(&AuditFilter::default(), usize::MAX).await?;
+    listed.reverse();
+    assert_eq!(listed, chain);
     Ok(())
 }
 

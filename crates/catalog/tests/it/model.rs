@@ -245,7 +245,7 @@ async fn chain(
         last = entry.head();
         let by = match entry.detail {
             AuditDetail::Erased { by, .. } => Some(by),
-            AuditDetail::InChain | AuditDetail::Apart(_) => None,
+            AuditDetail::InChain | AuditDetail::Apart(_) | AuditDetail::Missing { .. } => None,
         };
         told.push((entry.draft, by));
     }

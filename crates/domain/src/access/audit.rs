@@ -12,7 +12,8 @@
 //!
 //! What may name somebody is the detail, which stands apart with a salt: an erasure removes both, and the chain still
 //! holds, since it has the detail's hash alone. Of a target with a name that is not internal the chain has the kind, the
-//! detail all. Entries of the first format have no detail; their texts are hashed into the chain:
+//! detail all. Of a login of the external issuer the chain has an internal id; what the issuer calls it is a member of
+//! what is there now. Entries of the first format have no detail; their texts are hashed into the chain:
 //!
 //! ```text
 //! hash(n)   = BLAKE3("nilometer audit 1" · hash(n-1) · n · time in µs · each text)
@@ -42,6 +43,9 @@ pub const SALT_BYTES: usize = 16;
 /// and e-mail addresses.
 const NAMED_TARGETS: [&str; 3] = ["customer", "project", "account"];
 
+/// What tells of an external login begins with.
+const LOGIN: &str = r#"{"external_login":"#;
+
 /// What text that was cut begins with: see [`AuditDraft::may_tell_of`].
 pub const CUT: &str = r#"{"begins":"#;
 /// What was read when one event was, whose id may be anybody's.
@@ -56,7 +60,8 @@ pub struct AuditDraft {
     pub workspace: Option<TenantId>,
     /// When it happened.
     pub at: Timestamp,
-    /// Who did it: `user:<id>`, `key:<id>`, `config-key:<start of its hash>`, `dev`, `command` or `server`.
+    /// Who did it: `user:<id>`, `key:<id>`, `secret:<id>`, `external:<id>`, `config-key:<start of its hash>`, `dev`,
+    /// `command`, `anyone` or `server`.
     pub actor: String,
     /// What was done, as `key.create`.
     pub action: String,
@@ -64,7 +69,7 @@ pub struct AuditDraft {
     pub target: String,
     /// What was there before, as JSON.
     pub before: Option<String>,
-    /// What is there now, as JSON.
+    /// What is there now, as JSON; in a draft of an external login's also what its issuer calls it.
     pub after: Option<String>,
     /// The address that the request came from.
     pub address: Option<String>,
@@ -93,6 +98,14 @@ impl fmt::Display for Actor {
             Self::Subject(subject) => subject.fmt(f),
             Self::User(user) => write!(f, "user:{user}"),
         }
+    }
+}
+
+impl Actor {
+    /// What a detail says of an external login: an object, whose member `user` lets the erasure of that user find it.
+    fn login(&self) -> Option<String> {
+        let Self::Subject(Subject::External(login)) = self else { return None };
+        Some([LOGIN, r#"{"user":"#, &quoted(&login.name), "}}"].concat())
     }
 }
 
@@ -131,7 +144,8 @@ impl Cause {
         [None, Some(id)].map(|log| self.draft(log, at, "workspace.create", format!("workspace:{id}")))
     }
 
-    /// What is to be written about `action` on `target` in the log of `workspace`.
+    /// What is to be written about `action` on `target` in the log of `workspace`. What an external login is called stands
+    /// in logs of workspaces alone: the erasure of a user does not reach that of the server.
     pub fn draft(
         &self,
         workspace: Option<&TenantId>,
@@ -146,7 +160,7 @@ impl Cause {
             action: action.to_owned(),
             target: target.into(),
             before: None,
-            after: None,
+            after: workspace.and_then(|_| self.actor.login()),
             address: self.address.map(|address| address.to_string()),
             request_id: self.request_id.as_deref().map(str::to_owned),
         }
@@ -154,10 +168,25 @@ impl Cause {
 }
 
 impl AuditDraft {
-    /// This draft, with what was there before and what is there now.
+    /// This draft, with what was there before and what is there now, both objects of JSON. What it tells of an external
+    /// login stays.
     #[must_use]
     pub fn changing(self, before: Option<String>, after: Option<String>) -> Self {
+        let login = self.after.as_deref().filter(|told| told.starts_with(LOGIN));
+        let after = with_login(after, login);
         Self { before, after, ..self }
+    }
+}
+
+/// One object of what is there now and what tells of an external login.
+fn with_login(after: Option<String>, login: Option<&str>) -> Option<String> {
+    let Some(login) = login else { return after };
+    let Some(text) = after else { return Some(login.to_owned()) };
+    match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
+        Some("") => Some(login.to_owned()),
+        // At the end: what was cut is known by its beginning.
+        Some(members) => Some(["{", members, ",", &login[1..]].concat()),
+        None => Some(text),
     }
 }
 
@@ -175,6 +204,11 @@ pub enum AuditDetail {
         /// The number of the entry about the erasure, in the same chain.
         by: u64,
     },
+    /// Apart, and not there any more, though nothing was erased: somebody has removed it.
+    Missing {
+        /// The hash that the chain holds.
+        hash: [u8; 32],
+    },
 }
 
 /// An entry of the audit log.
@@ -182,7 +216,7 @@ pub enum AuditDetail {
 pub struct AuditEntry {
     /// Its number in its chain; the first has 1.
     pub seq: u64,
-    /// What happened. Without a name, what was there before and after, address and request when that is erased.
+    /// What happened. Without a name, what was there before and after, address and request when that is erased or missing.
     pub draft: AuditDraft,
     /// Where its detail is.
     pub detail: AuditDetail,
@@ -224,9 +258,12 @@ impl AuditEntry {
         let expected = match &self.detail {
             AuditDetail::InChain => hash_whole(&head.hash, self.seq, &self.draft),
             AuditDetail::Apart(salt) => hash_apart(&head.hash, self.seq, &self.draft, &detail_hash(salt, &self.draft)),
-            AuditDetail::Erased { hash, .. } => hash_apart(&head.hash, self.seq, &self.draft, hash),
+            AuditDetail::Erased { hash, .. } | AuditDetail::Missing { hash } => {
+                hash_apart(&head.hash, self.seq, &self.draft, hash)
+            }
         };
-        let is_bare = !matches!(self.detail, AuditDetail::Erased { .. }) || self.draft == self.draft.bare();
+        let has_detail = matches!(self.detail, AuditDetail::InChain | AuditDetail::Apart(_));
+        let is_bare = has_detail || self.draft == self.draft.bare();
         self.seq == head.seq + 1 && self.hash == expected && is_bare
     }
 
@@ -235,7 +272,7 @@ impl AuditEntry {
         match &self.detail {
             AuditDetail::InChain => None,
             AuditDetail::Apart(salt) => Some(detail_hash(salt, &self.draft)),
-            AuditDetail::Erased { hash, .. } => Some(*hash),
+            AuditDetail::Erased { hash, .. } | AuditDetail::Missing { hash } => Some(*hash),
         }
     }
 
@@ -308,9 +345,10 @@ impl AuditDraft {
         is_target || tells(&self.before) || tells(&self.after)
     }
 
-    /// Whether it is about an erasure of a workspace's or in one.
-    pub fn is_of_erasure(&self) -> bool {
-        [ERASURE_ACTION, WORKSPACE_ERASURE_ACTION].contains(&self.action.as_str())
+    /// Whether details in its log may go by it: in the server's by the erasure of a workspace, in a workspace's by what is
+    /// erased there.
+    pub fn erases_details(&self) -> bool {
+        self.action == if self.workspace.is_some() { ERASURE_ACTION } else { WORKSPACE_ERASURE_ACTION }
     }
 }
 
@@ -402,6 +440,8 @@ impl AuditFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::ids::ExternalLoginId;
+    use crate::access::principal::ExternalLogin;
 
     fn draft(target: &str) -> AuditDraft {
         AuditDraft {
@@ -474,6 +514,9 @@ mod tests {
         let second = AuditEntry::after(first.head(), draft("key:2"), [2; SALT_BYTES]);
         let erased = first.clone().erased(2);
         assert!(erased.follows(AuditHead::default()) && second.follows(erased.head()));
+        let hash = erased.detail_hash().unwrap_or_default();
+        let missing = AuditEntry { detail: AuditDetail::Missing { hash }, ..erased.clone() };
+        assert!(missing.follows(AuditHead::default()) && missing.detail_hash() == Some(hash));
         assert_eq!(erased.draft, AuditDraft { after: None, ..draft("customer") });
         assert_eq!(erased.clone().erased(7), erased, "once");
         for change in [
@@ -481,9 +524,10 @@ mod tests {
             |entry: &mut AuditEntry| entry.draft.after = Some("x".to_owned()),
             |entry: &mut AuditEntry| entry.draft.target = "customer:d".to_owned(),
         ] {
-            let mut changed = erased.clone();
-            change(&mut changed);
-            assert!(!changed.follows(AuditHead::default()), "{changed:?}");
+            for mut changed in [erased.clone(), missing.clone()] {
+                change(&mut changed);
+                assert!(!changed.follows(AuditHead::default()), "{changed:?}");
+            }
         }
     }
 
@@ -531,6 +575,38 @@ mod tests {
         let odd = Erased::User(r#"a"\b"#.to_owned());
         assert!(with("key:1", r#"{"user":"a\"\\b"}"#).may_tell_of(&odd));
     }
+
+    /// Found in November 2026: what the issuer calls an external login, often an e-mail address, stood in the chain.
+    #[test]
+    fn what_an_external_login_is_called_stands_in_the_detail_alone_and_goes_with_that_user() {
+        let name = r#"kim"\\@acme.example"#;
+        let login = ExternalLogin { id: ExternalLoginId::new([7; 16]), name: name.into() };
+        assert!(!format!("{login:?}").contains("kim"));
+        let cause = Cause { actor: Actor::Subject(Subject::External(login)), ..Cause::server() };
+        let of = TenantId::default_tenant();
+        let draft = |workspace| cause.draft(workspace, Timestamp::MIN, "key.create", "key:1");
+        let named = r#""external_login":{"user":"kim\"\\\\@acme.example"}"#;
+        let text = |text: &str| Some(text.to_owned());
+        for (after, told) in [
+            (None, format!("{{{named}}}")),
+            (text("{}"), format!("{{{named}}}")),
+            (text(r#"{"a":1}"#), format!("{{\"a\":1,{named}}}")),
+            (text(r#"{"begins":"{","bytes":9}"#), format!("{{\"begins\":\"{{\",\"bytes\":9,{named}}}")),
+        ] {
+            let draft = draft(Some(&of)).changing(text("{}"), after);
+            assert_eq!((draft.actor.as_str(), draft.after.as_ref()), (KIM, Some(&told)));
+            assert!(draft.may_tell_of(&Erased::User(name.to_owned())), "{draft:?}");
+            assert_eq!(draft.may_tell_of(&Erased::User("kim".to_owned())), told.starts_with(CUT), "{draft:?}");
+            let erased = AuditEntry::after(AuditHead::default(), draft, [1; SALT_BYTES]).erased(2);
+            assert!(erased.follows(AuditHead::default()) && !format!("{erased:?}").contains("acme"), "{erased:?}");
+        }
+        assert_eq!((draft(None).actor.as_str(), draft(None).after), (KIM, None), "no erasure of a user reaches it");
+        assert_eq!(draft(None).changing(None, text("{}")).after, text("{}"));
+        let other = Cause::command().draft(Some(&of), Timestamp::MIN, "key.create", "key:1");
+        assert_eq!(other.changing(None, text("{}")).after, text("{}"));
+    }
+
+    const KIM: &str = "external:07070707070707070707070707070707";
 
     #[test]
     fn text_that_moves_from_one_field_to_the_next_is_another_entry() {

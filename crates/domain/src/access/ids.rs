@@ -76,9 +76,35 @@ id!(
     SessionId
 );
 
+/// The id of a login by a token of the external issuer: a hash of the issuer and of whom it names, under a key of the
+/// server, so that who has the id learns neither and confirms no guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ExternalLoginId([u8; 16]);
+
+impl ExternalLoginId {
+    /// The id that has this hash.
+    pub fn new(hash: [u8; 16]) -> Self {
+        Self(hash)
+    }
+}
+
+impl fmt::Display for ExternalLoginId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_of_an_external_login_has_as_many_digits_whatever_its_hash() {
+        let mut hash = [0; 16];
+        hash[15] = 0xab;
+        assert_eq!(ExternalLoginId::new(hash).to_string(), "000000000000000000000000000000ab");
+        assert_eq!(ExternalLoginId::new([0xff; 16]).to_string(), "f".repeat(32));
+    }
 
     #[test]
     fn an_id_is_twelve_letters_and_digits() {

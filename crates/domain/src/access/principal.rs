@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::ids::{KeyId, SecretId, SessionId, UserId};
+use super::ids::{ExternalLoginId, KeyId, SecretId, SessionId, UserId};
 use super::rights::{Permission, Rights};
 use crate::tenant::TenantScope;
 
@@ -22,8 +22,8 @@ pub enum Subject {
     Signature(SecretId),
     /// A person's session.
     Person(UserId, SessionId),
-    /// A token of the external issuer, by its subject.
-    External(Arc<str>),
+    /// A token of the external issuer.
+    External(ExternalLogin),
 }
 
 impl fmt::Display for Subject {
@@ -35,8 +35,23 @@ impl fmt::Display for Subject {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Signature(id) => write!(f, "secret:{id}"),
             Self::Person(user, _) => write!(f, "user:{user}"),
-            Self::External(subject) => write!(f, "external:{subject}"),
+            Self::External(login) => write!(f, "external:{}", login.id),
         }
+    }
+}
+
+/// Whom a token of the external issuer names. Printed as its id alone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ExternalLogin {
+    /// What it is known by wherever something is kept for ever.
+    pub id: ExternalLoginId,
+    /// What the issuer calls it, often an e-mail address: without control characters.
+    pub name: Arc<str>,
+}
+
+impl fmt::Debug for ExternalLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExternalLogin").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::ids::{InvitationId, KeyId, SecretId, SessionId, UserId};
 use super::key_text::{KEY_PREFIX, KeyText};
-use super::principal::{Principal, Refusal, Subject};
+use super::principal::{ExternalLogin, Principal, Refusal, Subject};
 use super::record::{
     ApiKey, Creation, DataKeyRecord, EncryptionRules, Invitation, KeyOrigin, Membership, PasswordReset, Project,
     Record, Session, SessionKind, SigningSecret, TokenKeyRecord, User, UserStatus, Workspace, WorkspaceStatus,
@@ -259,7 +259,7 @@ impl Register {
     ///
     /// # Errors
     /// [`Refusal::WorkspaceNotFound`] unless the workspace is there and takes such tokens.
-    pub fn enter_external(&self, subject: &str, workspace: &str, role: Role) -> Result<Principal, Refusal> {
+    pub fn enter_external(&self, login: ExternalLogin, workspace: &str, role: Role) -> Result<Principal, Refusal> {
         let id = TenantId::parse(workspace).map_err(|_| Refusal::WorkspaceNotFound)?;
         let takes = self.workspaces.get(&id).is_some_and(|workspace| workspace.takes_external_tokens);
         if !takes {
@@ -268,7 +268,7 @@ impl Register {
         Ok(Principal {
             workspace: Some(self.open(&id)?),
             rights: Rights::of_role(role),
-            subject: Subject::External(subject.into()),
+            subject: Subject::External(login),
             project: None,
         })
     }

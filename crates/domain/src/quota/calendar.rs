@@ -1,16 +1,23 @@
-//! The periods of quotas. A period is fixed when it begins, by the zone that is valid then: a change of the zone leaves
-//! the period under way as it is, and the next one goes from its end to the next boundary of the new zone. So periods
-//! never overlap and leave nothing out, and what counts in one of them is decided by the receive time alone.
+//! The periods of quotas. A change of the zone leaves the period under way as it is. The next one goes from its end to
+//! the first boundary of the new zone that leaves it whole: it becomes longer than usual, never shorter, since each
+//! period has a whole quota and whoever may change the zone could begin as many as there are zones. So periods never
+//! overlap and leave nothing out, and what counts in one of them is decided by the receive time alone.
 //!
 //! What is used is counted in quarters of an hour, so that it can be added up for any zone: boundaries are rounded down
 //! to a quarter, which changes none of a zone that is in use today.
 
 use super::QuotaPeriod;
 use crate::calendar::{Calendar, Day, Period, WeekStart, Zone};
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{MICROS_PER_DAY, TimeRange, Timestamp};
 
 /// A quarter of an hour, in microseconds.
 pub const QUARTER_US: i64 = 15 * 60 * 1_000_000;
+
+/// The shortest day after a change of the zone that does not begin with a day of the new one, in microseconds.
+const DAY_US_MIN: i64 = MICROS_PER_DAY;
+/// The shortest month after a change of the zone that does not begin with a month of the new one, in microseconds: as
+/// long as the shortest of the calendar.
+const MONTH_US_MIN: i64 = 28 * MICROS_PER_DAY;
 
 /// The start of the quarter of an hour that an instant lies in.
 pub fn quarter_of(at: Timestamp) -> Timestamp {
@@ -54,16 +61,18 @@ impl Default for QuotaCalendar {
 impl QuotaCalendar {
     /// The period that `at` lies in: from its first instant up to but without its end.
     pub fn period_at(&self, period: QuotaPeriod, at: Timestamp) -> TimeRange {
-        let of_zone = self.period_of_zone(period, at);
-        let Some(carried) = self.carried.map(|carried| carried.of(period)) else { return of_zone };
+        let Some(carried) = self.carried.map(|carried| carried.of(period)) else {
+            return self.period_of_zone(period, at);
+        };
         if carried.contains(at) {
             return carried;
         }
-        let (from, to) = match at < carried.from() {
-            true => (of_zone.from(), of_zone.to().min(carried.from())),
-            false => (of_zone.from().max(carried.to()), of_zone.to()),
-        };
-        TimeRange::new(from, to).unwrap_or(of_zone)
+        if at < carried.from() {
+            let of_zone = self.period_of_zone(period, at);
+            return TimeRange::new(of_zone.from(), of_zone.to().min(carried.from())).unwrap_or(of_zone);
+        }
+        let next = self.first_from(period, carried.to());
+        if next.contains(at) { next } else { self.period_of_zone(period, at) }
     }
 
     /// The periods from when the zone becomes `zone` at `at`, and those that are under way then.
@@ -72,6 +81,23 @@ impl QuotaCalendar {
         let [day, month] = [QuotaPeriod::Day, QuotaPeriod::Month].map(|period| self.period_at(period, at));
         let carried = CarriedPeriods { day, month };
         (Self { zone, carried: Some(carried) }, carried)
+    }
+
+    /// The first period of the zone, which begins at `start`, where one of another zone has ended. It is a day or month
+    /// of the zone, however long clocks make that, if one begins there; else it ends with the first one that leaves it
+    /// no shorter than usual.
+    fn first_from(&self, period: QuotaPeriod, start: Timestamp) -> TimeRange {
+        let of_zone = self.period_of_zone(period, start);
+        if of_zone.from() == start {
+            return of_zone;
+        }
+        let earliest_end = start.plus_micros(match period {
+            QuotaPeriod::Day => DAY_US_MIN,
+            QuotaPeriod::Month => MONTH_US_MIN,
+        });
+        let last = self.period_of_zone(period, earliest_end);
+        let end = if last.from() == earliest_end { earliest_end } else { last.to() };
+        TimeRange::new(start, end).unwrap_or(of_zone)
     }
 
     /// The day or month of the zone, as if it had never been changed.
@@ -103,8 +129,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::time::MICROS_PER_HOUR;
 
-    const ZONES: [&str; 8] = [
+    const ZONES: [&str; 14] = [
         "UTC",
         "Europe/Berlin",
         "Asia/Kathmandu",
@@ -113,8 +140,14 @@ mod tests {
         "Australia/Lord_Howe",
         "Pacific/Kiritimati",
         "America/Havana",
+        "Etc/GMT+1",
+        "Etc/GMT+2",
+        "Etc/GMT+3",
+        "Etc/GMT+4",
+        "Etc/GMT+12",
+        "Etc/GMT-12",
     ];
-    const HOUR_US: i64 = 3_600 * 1_000_000;
+    const MINUTE_US: i64 = 60 * 1_000_000;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
@@ -143,8 +176,8 @@ mod tests {
         let changed = before.change(zone("Asia/Tokyo"), at("2026-05-10T20:00:00Z")).0;
         let told = |instant| shown(&changed, QuotaPeriod::Day, instant);
         assert_eq!(told("2026-05-10T23:59:59Z"), ["2026-05-10T00:00:00Z", "2026-05-11T00:00:00Z"], "under way");
-        assert_eq!(told("2026-05-11T00:00:00Z"), ["2026-05-11T00:00:00Z", "2026-05-11T15:00:00Z"], "a shorter one");
-        assert_eq!(told("2026-05-11T15:00:00Z"), ["2026-05-11T15:00:00Z", "2026-05-12T15:00:00Z"]);
+        assert_eq!(told("2026-05-11T00:00:00Z"), ["2026-05-11T00:00:00Z", "2026-05-12T15:00:00Z"], "a longer one");
+        assert_eq!(told("2026-05-12T15:00:00Z"), ["2026-05-12T15:00:00Z", "2026-05-13T15:00:00Z"]);
         let month = shown(&changed, QuotaPeriod::Month, "2026-06-01T00:00:00Z");
         assert_eq!(month, ["2026-06-01T00:00:00Z", "2026-06-30T15:00:00Z"]);
         // Back in the same day: that day stays, and the next one is a whole one again.
@@ -153,7 +186,80 @@ mod tests {
         assert_eq!(told, ["2026-05-11T00:00:00Z", "2026-05-12T00:00:00Z"]);
     }
 
+    #[test]
+    fn a_period_that_begins_with_one_of_the_new_zone_is_as_long_as_clocks_make_it() {
+        // Clocks of both go forward on 2026-03-29: a day of 23 hours.
+        let berlin = QuotaCalendar { zone: zone("Europe/Berlin"), carried: None };
+        let changed = berlin.change(zone("Europe/Vienna"), at("2026-03-28T12:00:00Z")).0;
+        let told = shown(&changed, QuotaPeriod::Day, "2026-03-29T12:00:00Z");
+        assert_eq!(told, ["2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"]);
+        // The first midnight of Berlin comes 23 hours after that of UTC: no day of Berlin has begun there.
+        let changed = QuotaCalendar::default().change(zone("Europe/Berlin"), at("2026-03-27T12:00:00Z")).0;
+        let told = shown(&changed, QuotaPeriod::Day, "2026-03-28T12:00:00Z");
+        assert_eq!(told, ["2026-03-28T00:00:00Z", "2026-03-29T22:00:00Z"]);
+    }
+
+    #[test]
+    fn a_february_that_would_be_shorter_than_its_28_days_goes_on_to_the_end_of_march() {
+        let changed = QuotaCalendar::default().change(zone("Europe/Berlin"), at("2026-01-10T12:00:00Z")).0;
+        let told = shown(&changed, QuotaPeriod::Month, "2026-02-10T12:00:00Z");
+        assert_eq!(told, ["2026-02-01T00:00:00Z", "2026-03-31T22:00:00Z"]);
+        let changed = QuotaCalendar::default().change(zone("America/New_York"), at("2026-01-10T12:00:00Z")).0;
+        let told = shown(&changed, QuotaPeriod::Month, "2026-02-10T12:00:00Z");
+        assert_eq!(told, ["2026-02-01T00:00:00Z", "2026-03-01T05:00:00Z"]);
+    }
+
+    /// When periods begin while the zone is changed again and again, each time so many minutes after the last.
+    fn starts_over(period: QuotaPeriod, first: Timestamp, changes: &[(i64, usize)]) -> Vec<Timestamp> {
+        let (mut calendar, mut now) = (QuotaCalendar::default(), first);
+        let mut under_way = calendar.period_at(period, now);
+        let mut starts = vec![under_way.from()];
+        for (minutes, of) in changes {
+            now = now.plus_micros(minutes * MINUTE_US);
+            while under_way.to() <= now {
+                under_way = calendar.period_at(period, under_way.to());
+                starts.push(under_way.from());
+            }
+            calendar = calendar.change(zone(ZONES[*of]), now).0;
+            assert_eq!(calendar.period_at(period, now), under_way, "a change rewrites the period under way");
+        }
+        for _ in 0..3 {
+            under_way = calendar.period_at(period, under_way.to());
+            starts.push(under_way.from());
+        }
+        starts
+    }
+
     proptest! {
+        /// Found in November 2026: each change of the zone began a period with a whole quota at the next midnight of
+        /// the new zone: 24 changes gave 24 quotas of a day within a day, and as many of a month around its turn.
+        #[test]
+        fn no_changes_of_zone_begin_more_periods_than_two_within_a_usual_one(
+            months in 0..120_i32,
+            minutes in -36 * 60..36 * 60_i64,
+            changes in proptest::collection::vec(
+                (prop_oneof![6 => 0..150_i64, 3 => 0..30 * 60_i64, 1 => 0..40 * 24 * 60_i64], 0..ZONES.len()),
+                1..40,
+            ),
+        ) {
+            let utc = Calendar::utc();
+            let turn = utc.start_of(utc.later(Day::parse("2020-01-01").unwrap(), Period::Month, months));
+            let first = turn.plus_micros(minutes * MINUTE_US);
+            for (period, usual_us, apart_us_min) in [
+                (QuotaPeriod::Day, MICROS_PER_DAY, 23 * MICROS_PER_HOUR),
+                (QuotaPeriod::Month, 28 * MICROS_PER_DAY, 27 * MICROS_PER_DAY + 22 * MICROS_PER_HOUR),
+            ] {
+                let starts = starts_over(period, first, &changes);
+                let apart_us = |these: &[Timestamp]| these[these.len() - 1].micros() - these[0].micros();
+                for two in starts.windows(2) {
+                    prop_assert!(apart_us(two) >= apart_us_min, "{period:?}: {two:?}");
+                }
+                for three in starts.windows(3) {
+                    prop_assert!(apart_us(three) > usual_us, "{period:?}: {three:?}");
+                }
+            }
+        }
+
         /// Whatever the zones and their changes: an instant lies in its period, periods follow one another without a gap,
         /// and a change leaves the period under way as it is.
         #[test]
@@ -185,8 +291,9 @@ mod tests {
                         last = next;
                     }
                     let length = held.to().micros() - held.from().micros();
-                    let days = if period == QuotaPeriod::Day { 2 } else { 32 };
-                    prop_assert!(length <= days * 24 * HOUR_US, "{period:?} of {length} us");
+                    // A usual one, and after a change of the zone at most the longest one of the zone more.
+                    let hours = if period == QuotaPeriod::Day { 24 + 25 } else { (28 + 31) * 24 + 1 };
+                    prop_assert!(length <= hours * MICROS_PER_HOUR, "{period:?} of {length} us");
                 }
             }
         }

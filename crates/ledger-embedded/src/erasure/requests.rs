@@ -49,7 +49,8 @@ impl Erasures for EmbeddedLedger {
                 SubjectKind::Customer => Subject::Customer(name),
                 SubjectKind::Workspace => Subject::Workspace,
             });
-            UnfinishedErasure { tenant: stored.tenant.clone(), id: stored.erasure.id.clone(), subject, stage }
+            let scope = TenantScope::for_operator(stored.tenant.clone());
+            UnfinishedErasure { scope, id: stored.erasure.id.clone(), subject, stage }
         };
         erasures.unfinished().map(told).collect()
     }

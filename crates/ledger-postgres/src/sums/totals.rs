@@ -10,7 +10,7 @@ use crate::types::{signed, unsigned};
 /// How many columns there are.
 pub(super) const COUNT: usize = 10;
 
-/// Of each column, what it has of totals.
+/// What each column has of totals.
 const PARTS: [fn(&Totals) -> u64; COUNT] = [
     |totals| totals.calls,
     |totals| totals.tokens,

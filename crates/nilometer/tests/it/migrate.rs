@@ -1,6 +1,11 @@
 //! `nilometer migrate` on a real PostgreSQL.
 
-use crate::harness::{nilometer, run, stderr, stdout};
+#[cfg(feature = "cluster")]
+use std::io::Write;
+
+#[cfg(feature = "cluster")]
+use crate::harness::{nilometer, stdout};
+use crate::harness::{run, stderr};
 
 #[cfg(not(feature = "cluster"))]
 #[test]
@@ -51,8 +56,8 @@ fn the_address_of_a_database_is_named_or_stands_in_a_file_and_nowhere_else() {
     let output = nilometer(&["migrate", "up"]).env_remove("NILOMETER_POSTGRES_OWNER_URL").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("postgres_owner_url is not set"), "{}", stderr(&output));
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "postgres://nobody@127.0.0.1:1/none\n").unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "postgres://nobody@127.0.0.1:1/none").unwrap();
     let output = nilometer(&["migrate", "up"]).env("NILOMETER_POSTGRES_OWNER_URL_FILE", file.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("bring the schema in PostgreSQL up to date"), "{}", stderr(&output));

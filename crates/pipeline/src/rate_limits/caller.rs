@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
-use domain::access::ids::{KeyId, SecretId, UserId};
+use domain::access::ids::{ExternalLoginId, KeyId, SecretId, UserId};
 use domain::access::principal::Subject;
 
 /// Bytes of an IPv6 address that one network has, which a provider gives to one household or machine.
@@ -48,7 +47,7 @@ pub(super) enum Credential {
     /// use up what the secret's owner has.
     Signature(SecretId, Network),
     Person(UserId),
-    External(Arc<str>),
+    External(ExternalLoginId),
 }
 
 impl Credential {
@@ -60,7 +59,7 @@ impl Credential {
             Subject::Key(id) => Self::Key(*id),
             Subject::Signature(id) => Self::Signature(*id, address.map_or(Network::UNKNOWN, Network::of)),
             Subject::Person(user, _) => Self::Person(*user),
-            Subject::External(subject) => Self::External(Arc::clone(subject)),
+            Subject::External(login) => Self::External(login.id),
         })
     }
 }
@@ -72,7 +71,7 @@ impl fmt::Display for Credential {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Signature(id, network) => write!(f, "secret:{id} from {network}"),
             Self::Person(user) => write!(f, "user:{user}"),
-            Self::External(subject) => write!(f, "external:{subject}"),
+            Self::External(login) => write!(f, "external:{login}"),
         }
     }
 }

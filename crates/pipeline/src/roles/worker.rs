@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use domain::position::Seq;
 use parking_lot::Mutex;
 use ports::journal::OrderedJournal;
 use ports::live::Live;
@@ -80,9 +81,15 @@ impl RunningWorker {
         }
     }
 
-    /// Waits until the rest of the journal, which is closed, is applied, and makes it durable in the
-    /// ledger.
-    pub(crate) async fn finish(&self, context: &RoleContext) -> Result<(), PortError> {
+    /// Has the journal, which is not closed yet, end the file that holds what was erased, so that the file can go with
+    /// the end. Returns the last record that was erased, if the journal holds any.
+    pub(crate) async fn part_erased(&self, context: &RoleContext) -> Option<Seq> {
+        worker::part_erased(&*self.journal, &*context.ledger).await
+    }
+
+    /// Waits until the rest of the journal, which is closed, is applied, makes it durable in the ledger, and has the
+    /// journal forget it. `erased` is the last record that was erased, if the journal holds any.
+    pub(crate) async fn finish(&self, context: &RoleContext, erased: Option<Seq>) -> Result<(), PortError> {
         self.handle.join().await;
         if let Some(reason) = context.failure.reason() {
             return Err(PortError::new(ErrorKind::Unavailable, "apply the rest of the journal").because(reason));
@@ -91,6 +98,7 @@ impl RunningWorker {
         if let Err(error) = self.journal.trim(flushed).await {
             tracing::warn!(error = error_chain(&error), "the journal was not trimmed; the next start will");
         }
+        worker::tell_if_gone(&*self.journal, erased);
         Ok(())
     }
 }

@@ -272,6 +272,34 @@ async fn f16_a_clock_that_jumps_takes_no_event_and_moves_no_period() {
     assert_eq!(used(&world).await, [2]);
 }
 
+/// Found in November 2026: each change of the zone began a period with a whole quota at the next midnight of the new
+/// zone.
+#[tokio::test]
+async fn four_changes_of_zone_in_four_hours_admit_no_more_than_two_quotas_within_24_hours() {
+    const LIMIT: u64 = 10;
+    let zones = ["Etc/GMT+1", "Etc/GMT+2", "Etc/GMT+3", "Etc/GMT+4"];
+    // Half an hour before a day and a month end.
+    let first = Timestamp::parse("2026-01-31T23:30:00Z").unwrap();
+    for period in QuotaPeriod::ALL {
+        let world = World::new();
+        set(&world, key(None, Measure::Events, period), LIMIT, HARD).await;
+        let mut accepted = Vec::new();
+        for hour in 0..24_i64 {
+            let to_pass_us = first.micros() + hour * 3_600 * 1_000_000 - world.now().micros();
+            world.clock.advance(Duration::from_micros(u64::try_from(to_pass_us).unwrap()));
+            let ids: Vec<_> = (0..=LIMIT).map(|id| format!("{hour}-{id}")).collect();
+            let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+            accepted.push(world.post_and_wait("a", &events(&ids)).await.accepted);
+            if let Some(zone) = usize::try_from(hour).ok().and_then(|hour| zones.get(hour)) {
+                let change = SettingsChange { zone: Some(Zone::parse(zone).unwrap()), ..SettingsChange::default() };
+                world.settings.change(&scope("a"), &change, &Cause::command()).await.unwrap();
+            }
+        }
+        assert_eq!(accepted[..2], [10, 10], "the {period:?} under way, and the next one");
+        assert!(accepted[2..].iter().all(|accepted| *accepted == 0), "{period:?}: {accepted:?}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Sends events: (number of the id, customer, tokens, whether it is a call).

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::limits::Limits;
 use domain::tenant::Keyring;
+use ports::erasures::Erasures;
 use serde_json::{Value, json};
 
 use crate::harness::TestApi;
@@ -143,7 +144,7 @@ async fn the_quota_of_a_customer_who_is_erased_goes_and_what_the_workspace_has_u
         states["data"].as_array().unwrap().iter().map(|state| (&state["customer"], &state["used"])).collect();
     assert_eq!(told, [(&Value::Null, &json!(3)), (&json!("d"), &json!(1))], "{states}");
     send("4", "c").await.json(202);
-    while api.get("/v1/erasures").await.json(200)["data"][0]["finished"].is_null() {
+    while !api.ledger().unfinished().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // Set again it is a new one, of what came after the erasure.

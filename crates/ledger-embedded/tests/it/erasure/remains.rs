@@ -9,7 +9,7 @@ use bytes::Bytes;
 use manifest::SqliteManifest;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
-use ports::manifest::Manifest;
+use ports::manifest::{Commit, FileKind, Identity, Manifest, SegmentMeta};
 use ports::testing::clock::ManualClock;
 use vfs::{DiskVfs, Vfs};
 
@@ -265,4 +265,47 @@ async fn who_is_being_erased_is_not_counted_apart() {
         assert_eq!(meter(&ledger, "b", "other").await, Ok(()), "I5: of that tenant alone");
     }
     assert_eq!(differences(&ledger).await, Vec::<String>::new());
+}
+
+/// What a ledger finds over the folder's manifest after this was committed to it behind the ledger's back.
+async fn found_after(folder: &TestFolder, changes: &[Commit]) -> Vec<String> {
+    for change in changes {
+        folder.manifest.commit(change).await.expect("a commit");
+    }
+    let ledger = folder.open(options()).await;
+    differences(&ledger).await
+}
+
+/// Found in November 2026: no test could fail when `verify` did not hold residuals against the counts of erasures.
+#[tokio::test]
+async fn i3_residuals_that_count_other_than_the_erasures_are_told() {
+    let folder = TestFolder::new();
+    let ledger = folder.open(options()).await;
+    let of_subject = |n: u64| event(&format!("{ID}-{n}"), 50).customer(CUSTOMER).user(USER);
+    let events = [event("plain", 100).customer("other"), of_subject(1), of_subject(2), of_subject(3)];
+    assert!(ledger.apply(&[record(1, &scope("a"), at(200), &events)]).await.failed.is_none());
+    ledger.erase(&scope("a"), &request(1, &Subject::Customer(CUSTOMER.to_owned()), false)).await.expect("an erasure");
+    finish(&ledger).await;
+    assert_eq!(differences(&ledger).await, Vec::<String>::new());
+    drop(ledger);
+    let identity = Identity { key: [9; 16], rule: WindowRule::default() };
+    let whole = folder.manifest.load(&identity).await.expect("the manifest");
+    for counted in [2, 4] {
+        let mut erasures = whole.erasures.clone();
+        erasures[0].erasure.gone.events = counted;
+        let told = format!("I3 tenant a events in residuals: expected {counted}, found 3");
+        assert_eq!(found_after(&folder, &[Commit { erasures, ..Commit::default() }]).await, [told]);
+    }
+    let restored = Commit { erasures: whole.erasures.clone(), ..Commit::default() };
+    assert_eq!(found_after(&folder, &[restored]).await, Vec::<String>::new());
+
+    let is_residuals = |kind: FileKind| kind == FileKind::Residuals;
+    let holds = |segment: &&SegmentMeta| segment.files.iter().any(|file| is_residuals(file.kind));
+    let segment = whole.segments.iter().find(holds).expect("a segment with residuals");
+    let mut without = segment.clone();
+    without.files.retain(|file| !is_residuals(file.kind));
+    let remove = Commit { remove: vec![segment.id.clone()], ..Commit::default() };
+    let found = found_after(&folder, &[remove, Commit { add: vec![without], ..Commit::default() }]).await;
+    let told = "I3 tenant a events in residuals: expected 3, found 0";
+    assert!(found.iter().any(|one| one == told), "{found:?}");
 }

@@ -1,5 +1,6 @@
 //! The audit log against itself: every entry follows the one before, the last one is the noted head, and where the
-//! detail of an entry is erased, the entry about that erasure is there.
+//! detail of an entry is not there, it was erased and the entry about that erasure is there. Whether the erasure was of whom
+//! the detail told shows no more when that is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,14 +28,14 @@ pub(super) struct AuditSummary {
 struct Erasures {
     /// By which entries details were erased, each with the first of those.
     named: BTreeMap<u64, u64>,
-    /// The entries about erasures.
+    /// The entries about erasures by which details go.
     found: BTreeSet<u64>,
 }
 
 impl Erasures {
     /// Takes in an entry; says whether its detail is erased.
     fn add(&mut self, entry: &AuditEntry) -> bool {
-        if entry.draft.is_of_erasure() {
+        if entry.draft.erases_details() {
             self.found.insert(entry.seq);
         }
         let AuditDetail::Erased { by, .. } = entry.detail else { return false };
@@ -88,6 +89,9 @@ async fn follow(
                     if entry.seq == last.seq + 1 { "another".to_owned() } else { format!("entry {}", entry.seq) };
                 differs(summary, expected, found);
             }
+            if matches!(entry.detail, AuditDetail::Missing { .. }) {
+                differs(summary, format!("the detail of entry {}", entry.seq), "none".to_owned());
+            }
             last = entry.head();
         }
     }
@@ -116,7 +120,7 @@ async fn follow(
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use domain::access::audit::{AuditFilter, Cause, SALT_BYTES, WORKSPACE_ERASURE_ACTION};
+    use domain::access::audit::{AuditFilter, Cause, ERASURE_ACTION, SALT_BYTES, WORKSPACE_ERASURE_ACTION};
     use domain::tenant::TenantScope;
     use domain::time::Timestamp;
 
@@ -157,11 +161,24 @@ mod tests {
         log.0[at] = log.0[at].clone().erased(by);
     }
 
+    /// As a row of the catalog that was deleted is read.
+    fn lose_detail(log: &mut Log, at: usize) {
+        erase(log, at, 0);
+        let hash = log.0[at].detail_hash().unwrap_or_default();
+        log.0[at].detail = AuditDetail::Missing { hash };
+    }
+
+    /// Found in November 2026: a detail that was missing ended the verification, and one of the server's could be erased by
+    /// what was erased in a workspace.
     #[tokio::test]
     async fn each_change_gap_and_end_that_is_missing_is_told_once() -> Result<(), PortError> {
         let (mut entries, mut last) = (Vec::new(), AuditHead::default());
         for n in 0..2_500 {
-            let action = if n == 2_000 { WORKSPACE_ERASURE_ACTION } else { "test" };
+            let action = match n {
+                2_000 => WORKSPACE_ERASURE_ACTION,
+                2_100 => ERASURE_ACTION,
+                _ => "test",
+            };
             let draft = Cause::command().draft(None, Timestamp::from_micros(n), action, "test");
             let entry = AuditEntry::after(last, draft, [1; SALT_BYTES]);
             last = entry.head();
@@ -171,10 +188,12 @@ mod tests {
         let hash: String = last.hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let no_head = format!("expected its head to be noted, entry 2500 with the hash {hash}, found no head");
         type Damage = fn(&mut Log);
-        let damages: [(Damage, &str); 12] = [
+        let damages: [(Damage, &str); 14] = [
             (|_| {}, ""),
             (|log| erase(log, 7, 2_001), ""),
             (|log| erase(log, 7, 2_000), "expected entry 2000 about the erasure of entry 8, found none"),
+            (|log| erase(log, 7, 2_101), "expected entry 2101 about the erasure of entry 8, found none"),
+            (|log| lose_detail(log, 7), "expected the detail of entry 8, found none"),
             (
                 |log| {
                     erase(log, 7, 2_001);

@@ -10,6 +10,7 @@ use super::checker::verify;
 use super::files;
 use super::server::{Launch, Server, WAIT_MAX};
 use super::wait;
+use crate::external::{AUDIENCE, ISSUER, Issuer};
 #[cfg(feature = "failpoints")]
 use crate::harness::{run, stderr};
 
@@ -17,6 +18,7 @@ const CUSTOMER: &str = "cUsToMeR-9f3Kq2Zx";
 const USER: &str = "uSeR-77aLmQw0pYtR";
 const ID: &str = "iD-51vNbXcR8sEeHj";
 const PROPERTY: &str = "pRoPeRtY-4gUiKz1W";
+const SUBJECT: &str = "sUbJeCt-2xWd8@aCmE.example";
 const TEXTS: [&str; 4] = [CUSTOMER, USER, ID, PROPERTY];
 #[cfg(feature = "failpoints")]
 const PROJECT: &str = "pRoJeCt-6tBn0MyV";
@@ -89,9 +91,13 @@ fn erase_as(server: &Server, authorization: &str, kind: &str, id: &str, block: b
 
 /// Waits until an erasure is done, and returns its report.
 fn done(server: &Server) -> Value {
+    done_of(server, "/v1/erasures")
+}
+
+fn done_of(server: &Server, list: &str) -> Value {
     let mut report = Value::Null;
     let is_done = wait::until(WAIT_MAX, || {
-        report = get(server, "/v1/erasures")["data"][0].clone();
+        report = get(server, list)["data"][0].clone();
         report["status"] == "done"
     });
     assert!(is_done, "{report}\n{}", server.log());
@@ -114,9 +120,8 @@ fn change_as(server: &Server, authorization: &str, method: &str, path: &str, bod
 }
 
 /// The `Authorization` of the owner of a new workspace.
-#[cfg(feature = "failpoints")]
 fn owner(server: &Server, workspace: &str) -> String {
-    let (email, password) = ("ann@example.com", "correct horse battery");
+    let (email, password) = (format!("owner@{workspace}.example"), "correct horse battery");
     change(server, "POST", "/v1/workspaces", &json!({"id": workspace}));
     let path = format!("/v1/workspaces/{workspace}/members");
     let made = change(server, "POST", &path, &json!({"email": email, "role": "owner"}));
@@ -195,6 +200,67 @@ fn what_the_catalog_tells_of_who_is_erased_goes_and_the_audit_log_still_verifies
     }
 }
 
+/// What external logins have done in a workspace, the oldest first: actor, what the issuer calls it, and by which erasure
+/// that has gone.
+fn logins(server: &Server, owner: &str, filter: &str) -> Vec<(String, Value, Option<u64>)> {
+    let log = change_as(server, owner, "GET", &format!("/v1/audit?limit=1000{filter}"), &Value::Null);
+    let rows = log["data"].as_array().unwrap().iter().rev();
+    let row = |row: &Value| {
+        let actor = row["actor"].as_str().unwrap().to_owned();
+        (actor, row["after"]["external_login"]["user"].clone(), row["erased_by"].as_u64())
+    };
+    rows.map(row).filter(|(actor, ..)| actor.starts_with("external:")).collect()
+}
+
+/// Found in November 2026: what the issuer of a token calls somebody, often an e-mail address, stood in the chain of the
+/// audit log and in the manifest, which no erasure reaches.
+#[test]
+fn what_an_issuer_calls_its_users_is_in_no_byte_once_they_or_their_workspace_are_erased() {
+    for (kind, erased) in [("user", SUBJECT), ("workspace", "acme")] {
+        let (data, keys, issuer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Issuer::new(7));
+        let jwks = keys.path().join("jwks");
+        files::write(&jwks, issuer.jwks().as_bytes());
+        let launch = launch(data.path()).set("jwt_issuer", ISSUER).set("jwt_audience", AUDIENCE);
+        let launch = launch.set("jwt_jwks_file", jwks.display()).set("jwt_workspace_claim", "workspace");
+        let launch = launch.set("jwt_role_claim", "role");
+        let server = launch.start_ready();
+        let owner = owner(&server, "acme");
+        change_as(&server, &owner, "PATCH", "/v1/workspace", &json!({"external_tokens": true}));
+        let of = |sub: &str| format!("Bearer {}", issuer.token(&[("sub", json!(sub)), ("role", json!("owner"))]));
+        let (subject, other) = (of(SUBJECT), of("other"));
+        change_as(&server, &subject, "PATCH", "/v1/workspace", &json!({"name": "Acme"}));
+        change_as(&server, &other, "PATCH", "/v1/workspace", &json!({"name": "Other"}));
+        let asked = erase_as(&server, &subject, "customer", CUSTOMER, false).unwrap();
+        server.stop();
+        let server = launch.start_ready();
+        change_as(&server, &subject, "PATCH", "/v1/workspace", &json!({"name": "Again"}));
+        let log = logins(&server, &other, "");
+        let (id, id_of_other) = (log[0].0.clone(), log[1].0.clone());
+        let entry = |id: &str, name: &str| (id.to_owned(), json!(name), None::<u64>);
+        let logged = [(&id, SUBJECT), (&id_of_other, "other"), (&id, SUBJECT), (&id, SUBJECT)];
+        assert_eq!(log, logged.map(|(id, name)| entry(id, name)), "one id for a login, before and after a restart");
+        assert!(id != id_of_other && !id.contains(SUBJECT), "{id} {id_of_other}");
+        assert_eq!(asked["requested_by"], json!(id));
+        assert_eq!(logins(&server, &other, &format!("&actor={id}")).len(), 3, "the log is filtered by the id");
+        assert!(holds_in(data.path(), "catalog", SUBJECT) && !holds_in(data.path(), "manifest", SUBJECT));
+
+        let asked = erase_as(&server, &subject, kind, erased, false).unwrap();
+        assert_eq!(asked["requested_by"], json!(id));
+        let is_gone = wait::until(WAIT_MAX, || holding(data.path(), SUBJECT).is_empty());
+        assert!(is_gone, "{kind} {:?}\n{}", holding(data.path(), SUBJECT), server.log());
+        if kind == "user" {
+            let log = logins(&server, &other, "");
+            let of_subject = log.iter().filter(|(actor, ..)| *actor == id);
+            let left: Vec<_> = of_subject.map(|(_, name, by)| (name.is_null(), by.is_some())).collect();
+            assert_eq!(left, [(true, true); 4], "who did what stays: {log:?}");
+            assert_eq!(log[1], entry(&id_of_other, "other"));
+        }
+        server.stop();
+        verify(data.path());
+        assert_eq!(holding(data.path(), SUBJECT), Vec::<String>::new(), "{kind} after the end");
+    }
+}
+
 #[cfg(feature = "failpoints")]
 #[test]
 fn of_a_workspace_that_is_erased_no_byte_is_left_wherever_the_process_dies() {
@@ -247,6 +313,56 @@ fn of_a_workspace_that_is_erased_no_byte_is_left_wherever_the_process_dies() {
         verify(data.path());
         assert!(is_done(), "{point:?} {:?} after the end", left());
     }
+}
+
+/// Found in November 2026: a stop before the journal was looked at again left it there until the next start.
+#[test]
+fn a_stop_right_behind_an_erasure_leaves_nothing_of_it_in_the_journal() {
+    let data = tempfile::tempdir().unwrap();
+    let server = launch(data.path()).set("flush_age_ms", 60_000).start_ready();
+    send(&server, 0..5);
+    erase(&server, "user", USER, false).unwrap();
+    let is_made = || server.log().contains("an erasure is done");
+    assert!(wait::until(WAIT_MAX, is_made), "{}", server.log());
+    server.stop();
+    for text in [USER, ID, PROPERTY] {
+        assert_eq!(holding(data.path(), text), Vec::<String>::new(), "{text}\n{}", server.log());
+    }
+    verify(data.path());
+}
+
+/// Found in November 2026: nobody could. Its owner and its keys are gone with it, and the operator was refused.
+#[test]
+fn the_operator_reads_what_came_of_the_erasure_of_a_workspace() {
+    let data = tempfile::tempdir().unwrap();
+    let launch = launch(data.path());
+    let server = launch.start_ready();
+    let (of_acme, of_other) = (owner(&server, "acme"), owner(&server, "other"));
+    send_as(&server, &of_acme, 0..20);
+    send_as(&server, &of_other, 0..3);
+    let asked = erase_as(&server, &of_acme, "workspace", "acme", false).unwrap();
+    let list = "/v1/workspaces/acme/erasures";
+    let report = done_of(&server, list);
+    assert_eq!((&report["id"], &report["kind"]), (&asked["id"], &json!("workspace")));
+    assert_eq!((&report["gone"]["events"], &report["gone"]["journal"]), (&json!(40), &json!(true)), "{report}");
+    assert!(report["gone"]["segments"].as_u64().unwrap() > 0 && report["finished"].is_string(), "{report}");
+    assert_eq!((&report["not_reached"], &report["block"]), (&asked["not_reached"], &json!(false)));
+    assert!(report["requested_by"].as_str().unwrap().starts_with("user:"), "{report}");
+    assert_eq!(get(&server, "/v1/workspaces/other/erasures")["data"], json!([]));
+    let refused = |workspace: &str| {
+        let path = format!("/v1/workspaces/{workspace}/erasures");
+        let answer = server.client().send("GET", &path, &headers(&of_other), b"").unwrap();
+        let mut told = answer.json();
+        told.as_object_mut().unwrap().remove("request_id");
+        (answer.status, told)
+    };
+    assert_eq!(refused("acme"), refused("nowhere"));
+    assert_eq!(refused("acme").0, 403);
+    server.stop();
+    let server = launch.start_ready();
+    assert_eq!(done_of(&server, list), report, "after a restart");
+    server.stop();
+    verify(data.path());
 }
 
 #[test]

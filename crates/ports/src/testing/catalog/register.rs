@@ -57,7 +57,7 @@ impl Register for MemoryCatalog {
                 disk.quotas.retain(|(of, key), _| of != scope.tenant() || !is_its(key));
             }
             if *subject != Subject::Workspace {
-                let takes = |draft: &AuditDraft| !draft.is_of_erasure() && draft.may_tell_of(subject);
+                let takes = |draft: &AuditDraft| draft.may_tell_of(subject);
                 disk.erase_details(Some(scope.tenant()), Some(&erasure_target(id)), takes);
             }
             Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use domain::erasure::{Erasure, Subject, SubjectKind};
 use domain::position::Seq;
-use domain::tenant::TenantId;
+use domain::tenant::{TenantId, TenantScope};
 
 use crate::ErrorKind;
 use crate::erasures::{ErasureStage, UnfinishedErasure};
@@ -38,14 +38,15 @@ impl Erased {
         let unfinished = self.all.iter().filter(|(_, _, erasure)| erasure.finished_at.is_none());
         unfinished.map(move |(tenant, subject, Erasure { id, .. })| {
             let stage = if self.removing.contains(id) { ErasureStage::Removing } else { ErasureStage::Removed };
-            UnfinishedErasure { tenant: tenant.clone(), id: id.clone(), subject: Some(subject.clone()), stage }
+            let scope = TenantScope::for_operator(tenant.clone());
+            UnfinishedErasure { scope, id: id.clone(), subject: Some(subject.clone()), stage }
         })
     }
 
     /// Whether nothing of a customer may be counted apart.
     pub(super) fn keeps_from_metering(&self, tenant: &TenantId, customer: &str) -> bool {
         let is_its = |one: UnfinishedErasure| {
-            one.tenant == *tenant && matches!(one.subject, Some(Subject::Customer(name)) if name == customer)
+            one.scope.tenant() == tenant && matches!(one.subject, Some(Subject::Customer(name)) if name == customer)
         };
         self.refuse(tenant, None, None) || self.unfinished().any(is_its)
     }

@@ -30,6 +30,7 @@ pub async fn audit_conformance<P: Place<dyn WholeCatalog>>(new_place: impl Fn() 
     a_page_ends_when_it_is_long_enough(&new_place()).await?;
     every_decision_brings_its_entry(&new_place()).await?;
     what_is_erased_goes_and_the_chain_holds(&new_place()).await?;
+    an_entry_about_an_erasure_tells_who_has_asked_until_that_user_is_erased(&new_place()).await?;
     of_a_workspace_that_is_erased_no_detail_is_left(&new_place()).await?;
     a_refused_decision_brings_none(&new_place()).await
 }
@@ -289,7 +290,7 @@ async fn told(store: &dyn WholeCatalog, of: Option<&str>) -> Result<Vec<(AuditDr
     let chain = store.audit_chain(of.map(tenant).as_ref(), 0, usize::MAX).await?;
     let by = |entry: &AuditEntry| match entry.detail {
         AuditDetail::Erased { by, .. } => Some(by),
-        AuditDetail::InChain | AuditDetail::Apart(_) => None,
+        AuditDetail::InChain | AuditDetail::Apart(_) | AuditDetail::Missing { .. } => None,
     };
     Ok(chain.iter().map(|entry| (entry.draft.clone(), by(entry))).collect())
 }
@@ -354,6 +355,24 @@ async fn what_is_erased_goes_and_the_chain_holds(place: &impl Place<dyn WholeCat
     store.commit(&logged(vec![erasure("a", "4")])).await?;
     store.forget(&scope("a"), &Subject::Workspace, "4").await?;
     assert_eq!(told(&*store, Some("a")).await?[0].1, None, "of a whole workspace nothing goes yet");
+    Ok(())
+}
+
+/// Found in November 2026: what an external login is called stood in entries about erasures, of which no detail went.
+async fn an_entry_about_an_erasure_tells_who_has_asked_until_that_user_is_erased(
+    place: &impl Place<dyn WholeCatalog>,
+) -> Result<(), PortError> {
+    let store = place.open().await?;
+    let by = |id: &str, user: &str| {
+        let after = format!(r#"{{"kind":"user","external_login":{{"user":"{user}"}}}}"#);
+        AuditDraft { after: Some(after), ..erasure("a", id) }
+    };
+    store.commit(&logged(vec![by("1", "c"), by("2", "d"), by("3", "c")])).await?;
+    store.forget(&scope("a"), &Subject::User("c".to_owned()), "3").await?;
+    is_whole(&*store).await?;
+    let bare = |id: &str| AuditDraft { after: None, ..erasure("a", id) };
+    let expected = [(bare("1"), Some(3)), (by("2", "d"), None), (bare("3"), Some(3))];
+    assert_eq!(told(&*store, Some("a")).await?, expected);
     Ok(())
 }
 
