@@ -56,7 +56,10 @@ pub(super) async fn run(args: EraseArgs) -> anyhow::Result<()> {
     let output = Output::new(args.json);
     let folder = Folder::open(args.data)?;
     let (server, _) = Server::start(folder.path(), &[]).await?;
-    let tally = Load::start(fill_plan(args.events).begin(&server)).finish().await?.tally;
+    // As in a filled folder of other measures, but every customer has the same share, which of 5 M events is 5,000.
+    let fill = fill_plan(args.events);
+    let fill = IngestPlan { mix: Mix { whale: None, ..fill.mix }, ..fill };
+    let tally = Load::start(fill.begin(&server)).finish().await?.tally;
     let mut client = Client::new(server.target());
     client.wait_applied(&tally.receipts).await?;
     let plan = IngestPlan::of(Mix::STANDARD, 100, 4);
