@@ -24,6 +24,8 @@ use crate::state::ApiState;
 
 /// Time between two looks at how far erasures are.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Longest time between two looks, while the catalog cannot forget.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How many times as long as a round took nothing is written anew after it.
 const REST: u32 = 4;
 
@@ -54,7 +56,7 @@ pub fn forget_by_and_by(api: &Arc<ApiState>) {
     let Some(turn) = api.forgetting.begin() else { return };
     let api = Arc::downgrade(api);
     tokio::spawn(async move {
-        let (mut round_began, mut rests_until) = (None, Duration::ZERO);
+        let (mut round_began, mut rests_until, mut pause) = (None, Duration::ZERO, LOOK_EVERY);
         while let Some(api) = api.upgrade() {
             let unfinished = api.erasures.unfinished();
             if unfinished.is_empty() {
@@ -73,32 +75,44 @@ pub fn forget_by_and_by(api: &Arc<ApiState>) {
                 let removed: Vec<_> = unfinished.into_iter().filter(|one| one.stage == ErasureStage::Removed).collect();
                 if !removed.is_empty() && now >= rests_until {
                     round_began = Some(now);
-                    forget_all(&api, removed).await;
+                    pause = pause_after(pause, forget_all(&api, removed).await);
                 }
             }
             drop(api);
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(pause).await;
         }
     });
 }
 
-/// Has the catalog forget all of these, and tells the store of events of which it has.
-async fn forget_all(api: &ApiState, removed: Vec<UnfinishedErasure>) {
-    let mut forgotten = Vec::new();
+/// The time to the next look: each one after which something is left, as on a full disk, comes later.
+fn pause_after(pause: Duration, is_all_forgotten: bool) -> Duration {
+    if is_all_forgotten { LOOK_EVERY } else { (pause * 2).min(PAUSE_MAX) }
+}
+
+/// Has the catalog forget all of these, and tells the store of events of which it has. Says whether that are all.
+async fn forget_all(api: &ApiState, removed: Vec<UnfinishedErasure>) -> bool {
+    let (mut forgotten, mut is_all) = (Vec::new(), true);
     for UnfinishedErasure { scope, id, subject, .. } in removed {
         let Some(subject) = subject else { continue };
         match forget(api, &scope, &id, &subject, &Cause::server()).await {
             Ok(()) => forgotten.push(id),
-            Err(why) => tell(&id, &why),
+            Err(why) => {
+                is_all = false;
+                tell(&id, &why);
+            }
         }
     }
     if forgotten.is_empty() {
-        return;
+        return is_all;
     }
     match api.access.scrub().await {
         Ok(()) => api.erasures.confirm(&forgotten),
-        Err(why) => tell(&forgotten.join(" "), &why.into()),
+        Err(why) => {
+            is_all = false;
+            tell(&forgotten.join(" "), &why.into());
+        }
     }
+    is_all
 }
 
 fn tell(erasures: &str, why: &Problem) {
@@ -156,4 +170,22 @@ fn refused(why: PortError, is_known: bool) -> Problem {
         return Problem::new(ProblemKind::KeyReused, AccessError::KeyReused.to_string()).at("Idempotency-Key");
     }
     why.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found in November 2026: on a full disk it was tried five times a second, each time with changes of the catalog and a
+    /// line in the log.
+    #[test]
+    fn a_catalog_that_cannot_forget_is_asked_more_and_more_seldom_until_it_can() {
+        let mut pause = LOOK_EVERY;
+        for _ in 0..20 {
+            let next = pause_after(pause, false);
+            assert!(next > pause || next == PAUSE_MAX, "{pause:?} {next:?}");
+            pause = next;
+        }
+        assert_eq!((pause, pause_after(pause, true)), (PAUSE_MAX, LOOK_EVERY));
+    }
 }

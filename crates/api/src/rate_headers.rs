@@ -1,6 +1,9 @@
 //! How limits stand, in the headers of answers: `RateLimit-Policy` and `RateLimit` as in
 //! draft-ietf-httpapi-ratelimit-headers-11, each with an item per limit, and `X-RateLimit-*` for older clients, which
 //! know one limit: the one of which the smallest part is left.
+//!
+//! A limit of events says no `qu`: it takes registered units alone, and a field with any other is malformed, which clients
+//! ignore whole. Read as requests, the unit that is not said, the numbers hold: each request has one event at least.
 
 use std::fmt::Write;
 
@@ -15,8 +18,10 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
+/// Says that a limit is one of events, in a parameter of our own, which clients may take for a comment.
+const UNIT_EVENTS: &str = ";nilometer-unit=\"events\"";
 /// Bytes that the two texts of four limits take, about.
-const TEXT_BYTES: usize = 320;
+const TEXT_BYTES: usize = 352;
 
 /// Says how limits stand, unless the answer says already which one refused it.
 pub(crate) fn show(headers: &mut HeaderMap, standings: impl FnOnce() -> Vec<RateStanding>) {
@@ -33,10 +38,9 @@ pub(crate) fn set(headers: &mut HeaderMap, standings: &[RateStanding]) {
     let mut standing = policy.split_off(TEXT_BYTES / 2);
     for (at, one) in standings.iter().enumerate() {
         let (separator, name) = (if at == 0 { "" } else { ", " }, one.scope.name());
-        // A unit that is not said is requests.
-        let unit = if one.scope == RateScope::Events { ";qu=\"events\"" } else { "" };
+        let unit = if one.scope == RateScope::Events { UNIT_EVENTS } else { "" };
         // Cannot fail: the text grows as it has to.
-        let _ = write!(policy, "{separator}\"{name}\";q={}{unit};w={}", one.quota, one.window_s);
+        let _ = write!(policy, "{separator}\"{name}\";q={};w={}{unit}", one.quota, one.window_s);
         let _ = write!(standing, "{separator}\"{name}\";r={};t={}", one.remaining, one.reset_s);
     }
     for (name, value) in [(POLICY, policy), (STANDING, standing)] {
@@ -69,10 +73,27 @@ mod tests {
         let mut headers = HeaderMap::new();
         show(&mut headers, || vec![standing(RateScope::Key), standing(RateScope::Events)]);
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        assert_eq!(text("ratelimit-policy"), r#""key";q=10000;w=10, "events";q=10000;qu="events";w=10"#);
+        assert_eq!(text("ratelimit-policy"), r#""key";q=10000;w=10, "events";q=10000;w=10;nilometer-unit="events""#);
         assert_eq!(text("ratelimit"), r#""key";r=9999;t=1, "events";r=9999;t=1"#);
         let older = ["limit", "remaining", "reset"].map(|name| text(&format!("x-ratelimit-{name}")).to_owned());
         assert_eq!(older, ["10000", "9999", "1"]);
+    }
+
+    /// Found in November 2026: events were said as `qu="events"`, which is none of the registered quota units.
+    #[test]
+    fn a_policy_has_no_quota_unit_that_is_not_registered() {
+        let scopes = [RateScope::Address, RateScope::Key, RateScope::Workspace, RateScope::Events];
+        let mut headers = HeaderMap::new();
+        set(&mut headers, &scopes.map(standing));
+        let policy = headers.get(POLICY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let items: Vec<_> = policy.split(", ").collect();
+        assert_eq!(items.len(), scopes.len(), "{policy}");
+        for item in items {
+            let mut units = item.split(';').filter_map(|parameter| parameter.strip_prefix("qu="));
+            let registered = ["\"requests\"", "\"content-bytes\"", "\"concurrent-requests\""];
+            assert!(units.all(|unit| registered.contains(&unit)), "{item}");
+            assert_eq!(item.contains("nilometer-unit"), item.starts_with("\"events\""), "{item}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use domain::access::audit::{
     AuditDraft, AuditEntry, AuditFilter, AuditHead, ERASURE_ACTION, SALT_BYTES, WORKSPACE_ERASURE_ACTION, split_target,
 };
+use domain::access::erased_details::{DETAILS_ERASURE_ACTION, ErasedDetails};
 use domain::limits::PAGE_BYTES_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::Timestamp;
@@ -19,7 +20,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, InsertMany, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo, StreamTrait, UpdateMany,
 };
-use sqlite::Failure;
+use sqlite::{Failure, signed, unsigned};
 
 use crate::entities::audit_entry::{self, Column, Entity};
 use crate::entities::columns::{workspace, workspace_text};
@@ -159,7 +160,7 @@ fn salt() -> Result<[u8; SALT_BYTES], Failure> {
 }
 
 /// Removes the details of a chain that `takes` names: erased by the last entry about an erasure, that of `target` if it is
-/// given. Without such an entry all stay. Returns how many went.
+/// given, and told by a further entry. Without an entry about an erasure all stay. Returns how many went.
 pub(crate) async fn erase_details(
     transaction: &DatabaseTransaction,
     workspace: Option<&TenantId>,
@@ -172,17 +173,46 @@ pub(crate) async fn erase_details(
     let (mut last, mut erased) = (0, 0);
     loop {
         let rows = details_after(&chain, last).all(transaction).await?;
-        let Some((row, _)) = rows.last() else { return Ok(erased) };
+        let Some((row, _)) = rows.last() else { break };
         last = row.seq;
         for (row, detail) in rows {
             let Some(detail) = detail else { continue };
             if takes(&row.clone().into_entry(Some(detail))?) {
                 audit_detail::Entity::delete_by_id((chain.clone(), row.seq)).exec(transaction).await?;
-                note_erased(&row, by.seq).exec(transaction).await?;
+                note_erased(&chain, row.seq, by.seq).exec(transaction).await?;
                 erased += 1;
             }
         }
     }
+    if erased > 0 {
+        tell_erased(transaction, workspace, &by).await?;
+    }
+    Ok(erased)
+}
+
+/// Adds the entry which says what details have gone by an erasure. It keeps none itself.
+async fn tell_erased(
+    transaction: &DatabaseTransaction,
+    workspace: Option<&TenantId>,
+    by: &audit_entry::Model,
+) -> Result<(), Failure> {
+    let mut erased = ErasedDetails::default();
+    for seq in erased_by(&by.chain, by.seq).into_tuple::<i64>().all(transaction).await? {
+        erased.add(unsigned("seq", seq)?);
+    }
+    let draft = erased.draft(workspace, Timestamp::from_micros(by.at_us), unsigned("seq", by.seq)?);
+    append(transaction, &[draft]).await?;
+    let seq = signed("seq", head_of(transaction, &by.chain).await?.seq)?;
+    audit_detail::Entity::delete_by_id((by.chain.clone(), seq)).exec(transaction).await?;
+    note_erased(&by.chain, seq, by.seq).exec(transaction).await?;
+    Ok(())
+}
+
+/// The numbers of a chain's entries whose details have gone by an erasure, in order.
+pub(crate) fn erased_by(chain: &str, by: i64) -> Select<Entity> {
+    let entries = Entity::find().select_only().column(Column::Seq).filter(Column::Chain.eq(chain));
+    let erased = entries.filter(Column::ErasedBy.eq(by)).filter(Column::Action.ne(DETAILS_ERASURE_ACTION));
+    erased.order_by_asc(Column::Seq)
 }
 
 /// The newest entry of a chain about an erasure.
@@ -199,8 +229,8 @@ pub(crate) fn details_after(chain: &str, after: i64) -> Detailed {
 }
 
 /// The statement that notes by which entry's erasure a detail has gone.
-pub(crate) fn note_erased(entry: &audit_entry::Model, by: i64) -> UpdateMany<Entity> {
-    let update = Entity::update_many().filter(Column::Chain.eq(&*entry.chain)).filter(Column::Seq.eq(entry.seq));
+pub(crate) fn note_erased(chain: &str, seq: i64, by: i64) -> UpdateMany<Entity> {
+    let update = Entity::update_many().filter(Column::Chain.eq(chain)).filter(Column::Seq.eq(seq));
     update.col_expr(Column::ErasedBy, Expr::value(by))
 }
 

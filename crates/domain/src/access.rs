@@ -9,5 +9,6 @@ pub mod address;
 pub mod record;
 pub mod removal;
 pub mod audit;
+pub mod erased_details;
 pub mod principal;
 pub mod register;

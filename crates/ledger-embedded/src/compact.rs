@@ -51,9 +51,8 @@ impl Core {
                     _ => return Ok(()),
                 },
             };
-            match self.merge(parts).await {
-                Err(why) if why.kind() == ErrorKind::TimedOut => return Ok(()),
-                merged => merged?,
+            if !self.merge(parts).await? {
+                return Ok(());
             }
             // An erasure waits for one merge at most, and one that cannot be made does not stop them.
             if self.state.read().erasures.is_removing() || self.stopping.load(Ordering::Acquire) {
@@ -62,11 +61,14 @@ impl Core {
         }
     }
 
-    async fn merge(&self, parts: &[Arc<Segment>]) -> Result<(), PortError> {
+    /// Merges these; says whether it did, or gave way to an erasure.
+    async fn merge(&self, parts: &[Arc<Segment>]) -> Result<bool, PortError> {
         self.has_space_for(parts)?;
         let floors = Arc::clone(&self.state.read().floors);
-        self.merge_gives_way.store(false, Ordering::Release);
-        let meta = write_merged(self, parts, &floors).inspect_err(|_| self.delete_unfinished(parts))?;
+        let meta = match write_merged(self, parts, &floors).inspect_err(|_| self.delete_unfinished(parts)) {
+            Err(why) if why.kind() == ErrorKind::TimedOut => return Ok(false),
+            written => written?,
+        };
         self.merge_gave_way.store(false, Ordering::Release);
         let removed: Vec<_> = parts.iter().map(|part| part.meta().id.clone()).collect();
         let commit = Commit { add: vec![meta.clone()], remove: removed.clone(), ..Commit::default() };
@@ -82,15 +84,17 @@ impl Core {
             segments.insert(at, merged);
         }
         self.delete(parts.iter().flat_map(|part| &part.meta().files));
-        Ok(())
+        Ok(true)
     }
 
-    /// Ends a merge for an erasure that was asked for meanwhile, which is quicker; but not two in a row.
+    /// Ends a merge for an erasure that was asked for since somebody looked for one, which is quicker; but not two merges in
+    /// a row.
     ///
     /// # Errors
     /// `TimedOut` when it is to end.
     fn check_merge(&self) -> Result<(), PortError> {
-        let is_asked = self.merge_gives_way.swap(false, Ordering::AcqRel);
+        fail::fail_point!("merge::between_batches");
+        let is_asked = self.merge_gives_way.load(Ordering::Acquire);
         if !is_asked || self.merge_gave_way.swap(true, Ordering::AcqRel) {
             return Ok(());
         }

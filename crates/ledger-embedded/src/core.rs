@@ -56,7 +56,7 @@ pub(crate) struct Core {
     pub(crate) query_runtime: QueryRuntime,
     pub(crate) wake_flush: Notify,
     pub(crate) wake_merge: Notify,
-    /// Whether an erasure was asked for since the merge under way began.
+    /// Whether an erasure was asked for that nobody has begun to make yet.
     pub(crate) merge_gives_way: AtomicBool,
     /// Whether the last merge ended early for an erasure.
     pub(crate) merge_gave_way: AtomicBool,

@@ -50,7 +50,11 @@ impl Core {
         let _alone = self.recounting.lock().await;
         // Read only now: whoever was before in here has counted what went. What is asked for meanwhile is for the next
         // round.
-        let asked = self.state.read().erasures.at(ErasureStage::Removing);
+        let asked = {
+            let state = self.state.read();
+            self.merge_gives_way.store(false, Ordering::Release);
+            state.erasures.at(ErasureStage::Removing)
+        };
         if !asked.is_empty() {
             // The next start goes on.
             let Some(erased) = self.erase_segments(asked).await? else { return Ok(()) };

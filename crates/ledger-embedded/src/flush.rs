@@ -17,6 +17,7 @@ use domain::tenant::TenantId;
 use hashbrown::HashSet;
 use ports::manifest::{Activity, Commit, FileKind, FileMeta, Name, NewUsers, ReceivedSum, SegmentMeta};
 use ports::{ErrorKind, PortError};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::activity::DayUsers;
 use crate::core::Core;
@@ -209,7 +210,7 @@ impl Core {
         let segment = match frozen.times() {
             Some((time_min, time_max)) => {
                 let id = segment_id(first, last, 0);
-                let files = write_files(&self.dir, &id, &frozen)?;
+                let files = apart(|| write_files(&self.dir, &id, &frozen))?;
                 Some(SegmentMeta { id, level: 0, first_seq: first, last_seq: last, time_min, time_max, files })
             }
             None => None,
@@ -254,6 +255,13 @@ impl Core {
         names.sort();
         names
     }
+}
+
+/// Runs long work where no other task waits for the thread, if others run on it: an erasure that is asked for flushes on
+/// those of the server.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    let has_others = Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if has_others { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Whether only a restart can help.

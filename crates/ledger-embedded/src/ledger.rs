@@ -1,7 +1,6 @@
 //! The ledger itself: opening and applying. Applying reads top to bottom: decode → dedup → fold → publish
 //! the applied position.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,7 +26,7 @@ use ports::ledger::{
 use ports::manifest::{Commit, DeadLetter, FileKind, Identity, Manifest};
 use ports::{ErrorKind, PortError};
 use tokio::sync::{Notify, Semaphore};
-use vfs::{TEMPORARY_SUFFIX, Vfs};
+use vfs::Vfs;
 
 use crate::core::Core;
 use crate::dedup::{FirstSeen, IdHasher};
@@ -69,7 +68,7 @@ impl EmbeddedLedger {
         let open = |meta| dir.open(meta, true).map(Arc::new);
         let segments = found.segments.into_iter().map(open).collect::<Result<Vec<Arc<Segment>>, _>>()?;
         // Only now that everything known is there and whole.
-        remove_unknown(&dir, segments.iter().flat_map(|segment| segment.file_names()).collect())?;
+        dir.remove_unknown(&segments)?;
         let hasher = IdHasher::new(&found.identity.key);
         let own = found.tenant_retention.iter().map(|one| (one.tenant.clone(), one.floor)).collect();
         let tenants = TenantRun::new(options.tenant_retention_days.clone(), &found.tenant_retention);
@@ -176,16 +175,6 @@ fn check_rule(asked: WindowRule, made_with: WindowRule) -> Result<(), PortError>
          window_grace_sec): it was made with {old_length} s and {old_grace} s"
     );
     Err(PortError::new(ErrorKind::Conflict, message))
-}
-
-/// Deletes what an interrupted flush, merge or retention left behind.
-fn remove_unknown(dir: &SegmentDir, known: BTreeSet<&str>) -> Result<(), PortError> {
-    let names = dir.vfs.list(&dir.path).map_err(|why| io_error("list the segments folder".into(), why))?;
-    for name in names.iter().filter(|name| !known.contains(name.as_str())) {
-        tracing::info!(file = %name, temporary = name.ends_with(TEMPORARY_SUFFIX), "deleting a segment file that never counted");
-        dir.vfs.remove(&dir.path.join(name)).map_err(|why| io_error(format!("delete {name}"), why))?;
-    }
-    dir.vfs.sync_dir(&dir.path).map_err(|why| io_error("sync the segments folder".into(), why))
 }
 
 impl Core {

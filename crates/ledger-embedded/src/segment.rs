@@ -15,6 +15,7 @@ pub(crate) mod row_writer;
 pub(crate) mod sorted;
 pub(crate) mod sums;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use domain::tenant::TenantScope;
 use domain::time::{MICROS_PER_HOUR, TimeRange};
 use ports::manifest::{FileKind, FileMeta, SegmentMeta};
 use ports::{ErrorKind, PortError};
-use vfs::Vfs;
+use vfs::{TEMPORARY_SUFFIX, Vfs};
 
 pub(crate) use blob::slices as blob_slices;
 pub(crate) use file::{
@@ -175,6 +176,19 @@ impl SegmentDir {
         let name = file_name(id, kind);
         SegmentFile::create(Arc::clone(&self.vfs), &self.path, name.clone(), kind)
             .map_err(|why| io_error(format!("create {name}"), why))
+    }
+
+    /// Deletes all files that are none of these segments': what an interrupted flush, merge, erasure or retention has left,
+    /// and what could not be deleted then. Nobody writes a segment meanwhile.
+    pub(crate) fn remove_unknown(&self, segments: &[Arc<Segment>]) -> Result<(), PortError> {
+        let known: BTreeSet<_> = segments.iter().flat_map(|segment| segment.file_names()).collect();
+        let names = self.vfs.list(&self.path).map_err(|why| io_error("list the segments folder".into(), why))?;
+        for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+            let temporary = name.ends_with(TEMPORARY_SUFFIX);
+            tracing::info!(file = %name, temporary, "deleting a segment file that does not count");
+            self.vfs.remove(&self.path.join(name)).map_err(|why| io_error(format!("delete {name}"), why))?;
+        }
+        self.vfs.sync_dir(&self.path).map_err(|why| io_error("sync the segments folder".into(), why))
     }
 
     /// Opens a segment whose files were just written or checked.

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use domain::access::audit::{AuditDraft, AuditEntry, AuditFilter, AuditHead};
+#[cfg(doc)]
+use domain::access::erased_details::ErasedDetails;
 use domain::access::ids::KeyId;
 use domain::access::record::{CustomerProfile, Record};
 use domain::access::removal::Removal;
@@ -66,7 +68,8 @@ pub trait Register: Send + Sync + Debug {
 
     /// Leaves nothing in the store of whom the erasure of this id is about: of a customer the profile and the quotas go, and
     /// of all entries of the workspace's log what they may tell of the subject in detail ([`AuditDraft::may_tell_of`]),
-    /// erased by the last entry there about this erasure; where it is not there, details stay. Of the whole workspace
+    /// erased by the last entry there about this erasure, and told by a further entry ([`ErasedDetails`]); where
+    /// there is none about this erasure, details stay. Of the whole workspace
     /// nothing goes yet: see [`Register::forget_workspace`]. What has gone may still stand in the files of the store: see
     /// [`Register::scrub`].
     ///

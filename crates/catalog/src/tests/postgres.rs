@@ -7,7 +7,9 @@ use domain::access::audit::{AuditEntry, AuditFilter, AuditHead, Cause, SALT_BYTE
 use sea_orm::{DbBackend, EntityTrait, IntoActiveModel, QueryTrait};
 
 use super::samples::{Outcome, at, creation, key, scope};
-use crate::audit::{details_after, first_chain_after, last_erasure, last_of, newest, note_erased, note_head, oldest};
+use crate::audit::{
+    details_after, erased_by, first_chain_after, last_erasure, last_of, newest, note_erased, note_head, oldest,
+};
 use crate::entities::row::{self, Row};
 use crate::entities::{
     api_key, audit_detail, audit_entry, audit_head, customer_profile, register_revision, session, tenant,
@@ -52,7 +54,8 @@ fn the_statements_of_postgresql() -> Outcome {
     let head = audit_head::Model::new(String::new(), entry.head())?;
     let (entry, detail) = audit_entry::Model::new(entry)?;
     add("the detail of an entry", audit_detail::Entity::insert(detail.into_active_model()).build(on));
-    add("a detail that is erased", note_erased(&entry, 7).build(on));
+    add("a detail that is erased", note_erased("a", 1, 7).build(on));
+    add("details that an erasure has removed", erased_by("", 7).build(on));
     add("details that may be erased", details_after("", 7).build(on));
     add("the last erasure", last_erasure("").build(on));
     add("an entry", audit_entry::Entity::insert(entry.into_active_model()).build(on));

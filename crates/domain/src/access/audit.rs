@@ -18,6 +18,8 @@
 //! ```text
 //! hash(n)   = BLAKE3("nilometer audit 1" · hash(n-1) · n · time in µs · each text)
 //! ```
+//!
+//! Which details have gone by an erasure is said by further entries, as `erased_details.rs` tells.
 
 use std::fmt;
 use std::net::IpAddr;

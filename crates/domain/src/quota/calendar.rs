@@ -1,23 +1,25 @@
 //! The periods of quotas. A change of the zone leaves the period under way as it is. The next one goes from its end to
-//! the first boundary of the new zone that leaves it whole: it becomes longer than usual, never shorter, since each
-//! period has a whole quota and whoever may change the zone could begin as many as there are zones. So periods never
-//! overlap and leave nothing out, and what counts in one of them is decided by the receive time alone.
+//! the first boundary of the new zone that leaves it whole, since each period has a whole quota and whoever may change the
+//! zone could begin as many as there are zones: a day becomes longer than usual, never shorter, and of each month of the
+//! calendar one begins, whatever is changed when. So periods never overlap and leave nothing out, and what counts in one
+//! of them is decided by the receive time alone.
 //!
 //! What is used is counted in quarters of an hour, so that it can be added up for any zone: boundaries are rounded down
 //! to a quarter, which changes none of a zone that is in use today.
 
 use super::QuotaPeriod;
 use crate::calendar::{Calendar, Day, Period, WeekStart, Zone};
-use crate::time::{MICROS_PER_DAY, TimeRange, Timestamp};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, TimeRange, Timestamp};
 
 /// A quarter of an hour, in microseconds.
 pub const QUARTER_US: i64 = 15 * 60 * 1_000_000;
 
 /// The shortest day after a change of the zone that does not begin with a day of the new one, in microseconds.
 const DAY_US_MIN: i64 = MICROS_PER_DAY;
-/// The shortest month after a change of the zone that does not begin with a month of the new one, in microseconds: as
-/// long as the shortest of the calendar.
-const MONTH_US_MIN: i64 = 28 * MICROS_PER_DAY;
+/// The shortest month after a change of the zone that does not begin with a month of the new one, in microseconds: the
+/// shortest of the calendar without the 26 hours in which a month begins all over the world, from UTC+14 to UTC-12. More
+/// would pass over the next month's begin, less might find one of the month that has begun already.
+const MONTH_US_MIN: i64 = 28 * MICROS_PER_DAY - 26 * MICROS_PER_HOUR;
 
 /// The start of the quarter of an hour that an instant lies in.
 pub fn quarter_of(at: Timestamp) -> Timestamp {
@@ -85,7 +87,7 @@ impl QuotaCalendar {
 
     /// The first period of the zone, which begins at `start`, where one of another zone has ended. It is a day or month
     /// of the zone, however long clocks make that, if one begins there; else it ends with the first one that leaves it
-    /// no shorter than usual.
+    /// whole.
     fn first_from(&self, period: QuotaPeriod, start: Timestamp) -> TimeRange {
         let of_zone = self.period_of_zone(period, start);
         if of_zone.from() == start {
@@ -129,7 +131,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::time::MICROS_PER_HOUR;
 
     const ZONES: [&str; 14] = [
         "UTC",
@@ -199,14 +200,20 @@ mod tests {
         assert_eq!(told, ["2026-03-28T00:00:00Z", "2026-03-29T22:00:00Z"]);
     }
 
+    /// Found in November 2026: it went on to the end of March, with one quota for both months.
     #[test]
-    fn a_february_that_would_be_shorter_than_its_28_days_goes_on_to_the_end_of_march() {
+    fn a_february_after_a_move_to_the_east_ends_with_february() {
         let changed = QuotaCalendar::default().change(zone("Europe/Berlin"), at("2026-01-10T12:00:00Z")).0;
         let told = shown(&changed, QuotaPeriod::Month, "2026-02-10T12:00:00Z");
-        assert_eq!(told, ["2026-02-01T00:00:00Z", "2026-03-31T22:00:00Z"]);
+        assert_eq!(told, ["2026-02-01T00:00:00Z", "2026-02-28T23:00:00Z"]);
         let changed = QuotaCalendar::default().change(zone("America/New_York"), at("2026-01-10T12:00:00Z")).0;
         let told = shown(&changed, QuotaPeriod::Month, "2026-02-10T12:00:00Z");
         assert_eq!(told, ["2026-02-01T00:00:00Z", "2026-03-01T05:00:00Z"]);
+        // The longest way there is.
+        let west = QuotaCalendar { zone: zone("Etc/GMT+12"), carried: None };
+        let changed = west.change(zone("Pacific/Kiritimati"), at("2026-01-10T12:00:00Z")).0;
+        let told = shown(&changed, QuotaPeriod::Month, "2026-02-10T12:00:00Z");
+        assert_eq!(told, ["2026-02-01T12:00:00Z", "2026-02-28T10:00:00Z"]);
     }
 
     /// When periods begin while the zone is changed again and again, each time so many minutes after the last.
@@ -247,7 +254,7 @@ mod tests {
             let first = turn.plus_micros(minutes * MINUTE_US);
             for (period, usual_us, apart_us_min) in [
                 (QuotaPeriod::Day, MICROS_PER_DAY, 23 * MICROS_PER_HOUR),
-                (QuotaPeriod::Month, 28 * MICROS_PER_DAY, 27 * MICROS_PER_DAY + 22 * MICROS_PER_HOUR),
+                (QuotaPeriod::Month, 28 * MICROS_PER_DAY, MONTH_US_MIN),
             ] {
                 let starts = starts_over(period, first, &changes);
                 let apart_us = |these: &[Timestamp]| these[these.len() - 1].micros() - these[0].micros();
@@ -257,6 +264,25 @@ mod tests {
                 for three in starts.windows(3) {
                     prop_assert!(apart_us(three) > usual_us, "{period:?}: {three:?}");
                 }
+            }
+        }
+
+        /// Found in November 2026: a month could be left out, of which the one before took over the days.
+        #[test]
+        fn of_each_month_one_begins_whatever_the_zone_is_changed_to(
+            months in 0..120_i32,
+            minutes in -36 * 60..36 * 60_i64,
+            changes in proptest::collection::vec((0..40 * 24 * 60_i64, 0..ZONES.len()), 1..40),
+        ) {
+            let utc = Calendar::utc();
+            let month_of = |start: Timestamp| {
+                // A month has begun 14 hours later in UTC, wherever it begins, and 26 hours later everywhere.
+                utc.period_of(utc.day_of(start.plus_micros(14 * MICROS_PER_HOUR)), Period::Month)
+            };
+            let turn = utc.start_of(utc.later(Day::parse("2020-01-01").unwrap(), Period::Month, months));
+            let starts = starts_over(QuotaPeriod::Month, turn.plus_micros(minutes * MINUTE_US), &changes);
+            for two in starts.windows(2) {
+                prop_assert_eq!(month_of(two[1]), utc.later(month_of(two[0]), Period::Month, 1), "{:?}", two);
             }
         }
 
@@ -291,8 +317,8 @@ mod tests {
                         last = next;
                     }
                     let length = held.to().micros() - held.from().micros();
-                    // A usual one, and after a change of the zone at most the longest one of the zone more.
-                    let hours = if period == QuotaPeriod::Day { 24 + 25 } else { (28 + 31) * 24 + 1 };
+                    // A usual one, and after a change of the zone a day at most the longest one of the zone more.
+                    let hours = if period == QuotaPeriod::Day { 24 + 25 } else { 31 * 24 + 26 };
                     prop_assert!(length <= hours * MICROS_PER_HOUR, "{period:?} of {length} us");
                 }
             }

@@ -1,7 +1,7 @@
 //! What an erasure leaves outside of segments: names of users that no event is left of, dead letters, and of a whole
 //! tenant everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::erasure::SubjectKind;
@@ -64,7 +64,11 @@ impl Core {
             commit.erased_tenants.push(scope.tenant().clone());
         }
         commit.erasures = pending.clone();
+        // Files that do not count may hold what is erased, until the next start else.
+        let _merging = self.merging.lock().await;
         let _flushing = self.flushing.lock().await;
+        let counting = Arc::clone(&self.state.read().segments);
+        self.dir.remove_unknown(&counting)?;
         fail::fail_point!("erase::before_leftovers");
         self.commit_erasure(&commit).await?;
         fail::fail_point!("erase::after_leftovers");
@@ -124,16 +128,18 @@ impl Core {
 
     /// Empties the dead letters that hold anything of a subject.
     async fn empty_letters(&self, pending: &mut [StoredErasure], commit: &mut Commit) -> Result<(), PortError> {
+        let mut emptied = BTreeSet::new();
         for stored in pending {
             let scope = TenantScope::for_operator(stored.tenant.clone());
             for letter in self.manifest.dead_letters(&scope).await? {
-                let is_new = !letter.payload.is_empty() && !commit.emptied_letters.contains(&letter.seq);
+                let is_new = !letter.payload.is_empty() && !emptied.contains(&letter.seq);
                 if is_new && letter.seq <= stored.erasure.through && holds(&letter, stored) {
-                    commit.emptied_letters.push(letter.seq);
+                    emptied.insert(letter.seq);
                     stored.erasure.gone.dead_letters += 1;
                 }
             }
         }
+        commit.emptied_letters = emptied.into_iter().collect();
         Ok(())
     }
 }

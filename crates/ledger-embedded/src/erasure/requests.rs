@@ -136,8 +136,8 @@ impl Core {
                 }
             }
             Arc::make_mut(&mut state.erasures).put(&stored);
+            self.merge_gives_way.store(true, Ordering::Release);
         }
-        self.merge_gives_way.store(true, Ordering::Release);
         self.wake_merge.notify_one();
         Ok(stored.erasure)
     }

@@ -6,6 +6,8 @@
 mod answers;
 #[cfg(feature = "failpoints")]
 mod crashes;
+#[cfg(feature = "failpoints")]
+mod giving_way;
 mod remains;
 mod room;
 

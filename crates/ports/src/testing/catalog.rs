@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::access::audit::{
-    AuditDraft, AuditEntry, AuditHead, Cause, ERASURE_ACTION, SALT_BYTES, WORKSPACE_ERASURE_ACTION,
+    AuditDetail, AuditDraft, AuditEntry, AuditHead, Cause, ERASURE_ACTION, SALT_BYTES, WORKSPACE_ERASURE_ACTION,
 };
+use domain::access::erased_details::{DETAILS_ERASURE_ACTION, ErasedDetails};
 use domain::access::record::{Record, Workspace};
 use domain::quota::{CarriedPeriods, QuotaKey, VersionedQuota};
 use domain::reference::ReferenceTable;
@@ -144,9 +145,23 @@ impl Disk {
         let Some(chain) = self.audit.get_mut(&of.cloned()) else { return };
         let action = if of.is_some() { ERASURE_ACTION } else { WORKSPACE_ERASURE_ACTION };
         let is_it = |draft: &AuditDraft| draft.action == action && target.is_none_or(|target| draft.target == target);
-        let Some(by) = chain.iter().rev().find(|entry| is_it(&entry.draft)).map(|entry| entry.seq) else { return };
-        for entry in chain.iter_mut().filter(|entry| takes(&entry.draft)) {
+        let by = chain.iter().rev().find(|entry| is_it(&entry.draft)).map(|by| (by.seq, by.draft.at));
+        let Some((by, at)) = by else { return };
+        let has_detail = |entry: &&mut AuditEntry| matches!(entry.detail, AuditDetail::Apart(_));
+        let mut any = false;
+        for entry in chain.iter_mut().filter(has_detail).filter(|entry| takes(&entry.draft)) {
             *entry = entry.clone().erased(by);
+            any = true;
+        }
+        if any {
+            let mut erased = ErasedDetails::default();
+            let is_its = |entry: &&AuditEntry| matches!(entry.detail, AuditDetail::Erased { by: of, .. } if of == by);
+            let told = |entry: &&AuditEntry| entry.draft.action == DETAILS_ERASURE_ACTION;
+            let gone = chain.iter().filter(is_its).filter(|entry| !told(entry));
+            gone.for_each(|entry| erased.add(entry.seq));
+            self.log(&erased.draft(of, at, by));
+            let last = self.audit.get_mut(&of.cloned()).and_then(|chain| chain.last_mut());
+            last.into_iter().for_each(|last| *last = last.clone().erased(by));
         }
     }
 

@@ -139,7 +139,7 @@ async fn every_batch_passes_in_the_end_and_debt_is_said_on_every_route_that_take
     let cast = limited(ServerRates { workspace_events: rate(1), ..ServerRates::default() }).await;
     let first = send(&cast, "key ingest", "/v1/events", 40).await;
     assert_eq!((first.status, first.header("ratelimit")), (202, r#""events";r=0;t=40"#));
-    assert_eq!(first.header("ratelimit-policy"), r#""events";q=10;qu="events";w=10"#);
+    assert_eq!(first.header("ratelimit-policy"), r#""events";q=10;w=10;nilometer-unit="events""#);
     for path in ["/v1/events", "/v1/ingest", "/events"] {
         for caller in ["key ingest", "member"] {
             assert_eq!(refused(&send(&cast, caller, path, 1).await, "events", "body"), 31, "{caller} {path}");

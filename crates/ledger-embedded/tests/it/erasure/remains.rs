@@ -11,6 +11,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use ports::manifest::{Commit, FileKind, Identity, Manifest, SegmentMeta};
 use ports::testing::clock::ManualClock;
+use ports::testing::manifest::FaultPoint;
+use vfs::testing::{Call, Fault};
 use vfs::{DiskVfs, Vfs};
 
 use super::*;
@@ -55,14 +57,14 @@ fn holding_in(vfs: &dyn Vfs, dir: &Path, text: &str) -> Vec<String> {
     decoded(vfs, dir).into_iter().filter(|(_, said)| holds(said)).map(|(name, _)| name).collect()
 }
 
-fn holding(folder: &TestFolder, text: &str) -> Vec<String> {
+pub(super) fn holding(folder: &TestFolder, text: &str) -> Vec<String> {
     holding_in(&folder.vfs, &TestFolder::dir(), text)
 }
 
-const CUSTOMER: &str = "cUsToMeR-9f3Kq2Zx";
-const USER: &str = "uSeR-77aLmQw0pYtR";
-const ID: &str = "iD-51vNbXcR8sEeHj";
-const TEXT: &str = "pRoPeRtY-4gUiKz1W";
+pub(super) const CUSTOMER: &str = "cUsToMeR-9f3Kq2Zx";
+pub(super) const USER: &str = "uSeR-77aLmQw0pYtR";
+pub(super) const ID: &str = "iD-51vNbXcR8sEeHj";
+pub(super) const TEXT: &str = "pRoPeRtY-4gUiKz1W";
 
 #[tokio::test]
 async fn a_text_that_was_erased_is_in_no_file_not_even_decoded() {
@@ -108,6 +110,38 @@ async fn a_text_that_was_erased_is_in_no_file_not_even_decoded() {
         }
         assert_eq!(differences(&ledger).await, Vec::<String>::new());
     }
+}
+
+/// Found in November 2026: files of a merge that the manifest had refused for want of space, and those that could not be
+/// removed, stood in the folder with all that was erased until the next start.
+#[tokio::test]
+async fn an_erasure_is_not_done_before_files_that_do_not_count_are_gone() {
+    let folder = TestFolder::new();
+    let ledger = folder.open(options()).await;
+    for n in 0..3_u64 {
+        let events = [event(&format!("{ID}-{n}"), 50).customer(CUSTOMER), event(&format!("plain-{n}"), 50)];
+        assert!(ledger.apply(&[record(n + 1, &scope("a"), at(200), &events)]).await.failed.is_none());
+        ledger.flush().await.expect("flush");
+    }
+    folder.fail_next(FaultPoint::DiskFull);
+    assert_eq!(ledger.maintain().await.map_err(|why| why.kind()), Err(ErrorKind::Full), "it cannot merge");
+    let segments = folder.segments().await;
+    let counts = |name: &String| segments.iter().flat_map(|segment| &segment.files).any(|file| file.name == *name);
+    assert!(!holding(&folder, CUSTOMER).iter().all(counts), "the merge has left files that never counted");
+    ledger.erase(&scope("a"), &request(1, &Subject::Customer(CUSTOMER.to_owned()), false)).await.expect("an erasure");
+    folder.vfs.fail_always(Call::Remove, Fault::Error(5));
+    ledger.maintain().await.expect_err("nothing can be removed");
+    confirm(&*ledger);
+    ledger.maintain().await.expect_err("nor now");
+    assert_eq!(ledger.erasures(&scope("a"))[0].finished_at, None);
+    assert_ne!(holding(&folder, CUSTOMER), Vec::<String>::new());
+    folder.vfs.heal();
+    finish(&ledger).await;
+    assert!(ledger.erasures(&scope("a"))[0].finished_at.is_some());
+    for text in [CUSTOMER, ID] {
+        assert_eq!(holding(&folder, text), Vec::<String>::new(), "{text}");
+    }
+    assert_eq!(differences(&ledger).await, Vec::<String>::new());
 }
 
 /// What is erased is nowhere in the manifest that is SQLite either: names of users, dead letters and erasures with their subject stand in its

@@ -58,3 +58,25 @@ async fn merges_go_on_while_an_erasure_fails_and_mix_what_it_covers_with_nothing
     world.check().await;
     assert_eq!(differences(&world.ledger).await, Vec::<String>::new());
 }
+
+/// Found in November 2026: what was not flushed was written on a thread that requests need, of which a server has few.
+#[test]
+fn i6_whoever_asks_for_an_erasure_keeps_no_thread_from_others() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let folder = TestFolder::new();
+    let ledger = runtime.block_on(folder.open(options()));
+    let entry = record(1, &scope("a"), at(100), &[event("e", 5).customer("c1")]);
+    assert!(runtime.block_on(ledger.apply(&[entry])).failed.is_none());
+    let hold = folder.vfs.hold_syncs();
+    let asked = request(1, &Subject::Customer("c1".to_owned()), false);
+    let asking = Arc::clone(&ledger);
+    let asking = runtime.spawn(async move { asking.erase(&scope("a"), &asked).await.map(drop) });
+    hold.reached();
+    let (tell, told) = std::sync::mpsc::channel();
+    runtime.spawn(async move { tell.send(()) });
+    let others = told.recv_timeout(Duration::from_secs(20));
+    drop(hold);
+    assert_eq!(others, Ok(()), "a request that came meanwhile");
+    runtime.block_on(asking).expect("no panic").expect("an erasure");
+}

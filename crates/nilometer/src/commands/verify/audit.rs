@@ -1,10 +1,11 @@
 //! The audit log against itself: every entry follows the one before, the last one is the noted head, and where the
-//! detail of an entry is not there, it was erased and the entry about that erasure is there. Whether the erasure was of whom
-//! the detail told shows no more when that is gone.
+//! detail of an entry is not there, it was erased, and the entry about that erasure and one that tells of it are there.
+//! Whether the erasure was of whom the detail told shows no more when that is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::access::audit::{AuditDetail, AuditEntry, AuditHead};
+use domain::access::erased_details::{DETAILS_ERASURE_ACTION, GoneDetails};
 use domain::tenant::TenantId;
 use ports::PortError;
 use ports::register::AuditLog;
@@ -30,6 +31,7 @@ struct Erasures {
     named: BTreeMap<u64, u64>,
     /// The entries about erasures by which details go.
     found: BTreeSet<u64>,
+    gone: GoneDetails,
 }
 
 impl Erasures {
@@ -38,15 +40,23 @@ impl Erasures {
         if entry.draft.erases_details() {
             self.found.insert(entry.seq);
         }
+        self.gone.add(entry);
+        if entry.draft.action == DETAILS_ERASURE_ACTION {
+            return false;
+        }
         let AuditDetail::Erased { by, .. } = entry.detail else { return false };
         self.named.entry(by).or_insert(entry.seq);
         true
     }
 
     /// Entries that name an erasure which no entry is about, each with that.
-    fn missing(self) -> impl Iterator<Item = (u64, u64)> {
-        let Self { named, found } = self;
-        named.into_iter().filter(move |(by, _)| !found.contains(by)).map(|(by, entry)| (entry, by))
+    fn missing(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.named.iter().filter(|(by, _)| !self.found.contains(*by)).map(|(by, entry)| (*entry, *by))
+    }
+
+    /// The entries about erasures by which other details are gone than the log tells.
+    fn others(&self) -> impl Iterator<Item = u64> {
+        self.gone.others().filter(|by| self.found.contains(by))
     }
 }
 
@@ -98,6 +108,9 @@ async fn follow(
     for (entry, by) in erasures.missing() {
         differs(summary, format!("entry {by} about the erasure of entry {entry}"), "none".to_owned());
     }
+    for by in erasures.others() {
+        differs(summary, format!("the details that have gone by entry {by}"), "others gone".to_owned());
+    }
     if head == AuditHead::default() {
         // A chain is there when it has an entry or a head.
         let hash: String = last.hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -121,6 +134,7 @@ mod tests {
     use super::*;
     use async_trait::async_trait;
     use domain::access::audit::{AuditFilter, Cause, ERASURE_ACTION, SALT_BYTES, WORKSPACE_ERASURE_ACTION};
+    use domain::access::erased_details::ErasedDetails;
     use domain::tenant::TenantScope;
     use domain::time::Timestamp;
 
@@ -168,8 +182,8 @@ mod tests {
         log.0[at].detail = AuditDetail::Missing { hash };
     }
 
-    /// Found in November 2026: a detail that was missing ended the verification, and one of the server's could be erased by
-    /// what was erased in a workspace.
+    /// Found in November 2026: a detail that was missing ended the verification, one of the server's could be erased by
+    /// what was erased in a workspace, and any by an erasure that it had not gone by.
     #[tokio::test]
     async fn each_change_gap_and_end_that_is_missing_is_told_once() -> Result<(), PortError> {
         let (mut entries, mut last) = (Vec::new(), AuditHead::default());
@@ -179,26 +193,31 @@ mod tests {
                 2_100 => ERASURE_ACTION,
                 _ => "test",
             };
-            let draft = Cause::command().draft(None, Timestamp::from_micros(n), action, "test");
+            let mut draft = Cause::command().draft(None, Timestamp::from_micros(n), action, "test");
+            if n == 2_200 {
+                let mut erased = ErasedDetails::default();
+                [8, 12].into_iter().for_each(|seq| erased.add(seq));
+                draft = erased.draft(None, Timestamp::from_micros(2_000), 2_001);
+            }
             let entry = AuditEntry::after(last, draft, [1; SALT_BYTES]);
             last = entry.head();
             entries.push(entry);
         }
-        let whole = Log(entries, last);
+        let mut whole = Log(entries, last);
+        erase(&mut whole, 7, 2_001);
+        erase(&mut whole, 11, 2_001);
+        let others = "expected the details that have gone by entry 2001, found others gone";
         let hash: String = last.hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let no_head = format!("expected its head to be noted, entry 2500 with the hash {hash}, found no head");
         type Damage = fn(&mut Log);
         let damages: [(Damage, &str); 14] = [
             (|_| {}, ""),
-            (|log| erase(log, 7, 2_001), ""),
-            (|log| erase(log, 7, 2_000), "expected entry 2000 about the erasure of entry 8, found none"),
-            (|log| erase(log, 7, 2_101), "expected entry 2101 about the erasure of entry 8, found none"),
-            (|log| lose_detail(log, 7), "expected the detail of entry 8, found none"),
+            (|log| erase(log, 9, 2_001), others),
+            (|log| erase(log, 9, 2_000), "expected entry 2000 about the erasure of entry 10, found none"),
+            (|log| erase(log, 9, 2_101), "expected entry 2101 about the erasure of entry 10, found none"),
+            (|log| lose_detail(log, 9), "expected the detail of entry 10, found none"),
             (
-                |log| {
-                    erase(log, 7, 2_001);
-                    log.0[7].draft.address = Some("::1".to_owned());
-                },
+                |log| log.0[7].draft.address = Some("::1".to_owned()),
                 "expected entry 8 as it was written, found another",
             ),
             (|log| log.0[1_000].draft.actor.push('x'), "expected entry 1001 as it was written, found another"),

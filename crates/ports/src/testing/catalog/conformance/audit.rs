@@ -4,6 +4,7 @@ use domain::access::audit::{
     AuditDetail, AuditDraft, AuditEntry, AuditFilter, AuditHead, Cause, ERASURE_ACTION, WORKSPACE_ERASURE_ACTION,
     erasure_target,
 };
+use domain::access::erased_details::{ErasedDetails, GoneDetails};
 use domain::access::record::Record;
 use domain::erasure::Subject;
 use domain::limits::PAGE_BYTES_MAX;
@@ -112,15 +113,17 @@ async fn state(store: &dyn WholeCatalog) -> Result<String, PortError> {
     Ok(format!("{:?} {settings:?} {zones:?} {tables:?}", since(store, Revision(0)).await?))
 }
 
-/// Follows every chain from its first entry to its head.
+/// Follows every chain from its first entry to its head, which tells of all details that are gone.
 async fn is_whole(store: &dyn WholeCatalog) -> Result<(), PortError> {
     for (workspace, head) in store.audit_heads().await? {
-        let mut at = AuditHead::default();
+        let (mut at, mut gone) = (AuditHead::default(), GoneDetails::default());
         for entry in store.audit_chain(workspace.as_ref(), 0, usize::MAX).await? {
             assert!(entry.follows(at), "{entry:?}");
+            gone.add(&entry);
             at = entry.head();
         }
         assert_eq!(at, head, "{workspace:?}");
+        assert_eq!(gone.others().count(), 0, "{workspace:?}");
     }
     Ok(())
 }
@@ -285,6 +288,13 @@ fn erasure(of: &str, id: &str) -> AuditDraft {
     AuditDraft { action, target, after: Some("{}".to_owned()), ..draft(of, 9) }
 }
 
+/// The entry which says that these details have gone by an erasure that was asked for at `seconds`.
+fn erased(of: &str, seconds: i64, by: u64, gone: &[u64]) -> (AuditDraft, Option<u64>) {
+    let mut erased = ErasedDetails::default();
+    gone.iter().for_each(|seq| erased.add(*seq));
+    (erased.draft(Some(&tenant(of)), at(seconds), by), Some(by))
+}
+
 /// What each entry of a log tells, and by which its detail was erased.
 async fn told(store: &dyn WholeCatalog, of: Option<&str>) -> Result<Vec<(AuditDraft, Option<u64>)>, PortError> {
     let chain = store.audit_chain(of.map(tenant).as_ref(), 0, usize::MAX).await?;
@@ -324,34 +334,37 @@ async fn what_is_erased_goes_and_the_chain_holds(place: &impl Place<dyn WholeCat
         (bare("customer"), Some(5)),
         (bare("GET /v1/events"), Some(5)),
         (of_c, None),
+        erased("a", 9, 5, &[3, 4]),
     ];
     assert_eq!(told(&*store, Some("a")).await?, expected);
     assert_eq!(told(&*store, Some("b")).await?, [(other, None)], "I5: of one workspace alone");
     // What comes later is new, and goes with the next erasure alone; what is gone keeps what it was erased by.
     store.commit(&logged(vec![gone[0].clone()])).await?;
-    assert_eq!(told(&*store, Some("a")).await?[5], (gone[0].clone(), None));
+    assert_eq!(told(&*store, Some("a")).await?[6], (gone[0].clone(), None));
     store.commit(&logged(vec![of_d])).await?;
     store.forget(&scope("a"), &d, "2").await?;
     is_whole(&*store).await?;
     let by: Vec<_> = told(&*store, Some("a")).await?.into_iter().map(|(_, by)| by).collect();
-    assert_eq!(by, [None, Some(7), Some(5), Some(5), None, None, None]);
-    // What has come since goes by the erasure that it is of, and nothing is added. Found in November 2026: by the last one
-    // of the log, whomever that was about.
+    let [by_c, by_d] = [Some(5), Some(8)];
+    assert_eq!(by, [None, by_d, by_c, by_c, None, by_c, None, None, by_d]);
+    // What has come since goes by the erasure that it is of. Found in November 2026: by the last one of the log, whomever
+    // that was about.
     store.commit(&logged(vec![gone[0].clone()])).await?;
     store.forget(&scope("a"), &c, "1").await?;
     is_whole(&*store).await?;
     let by: Vec<_> = told(&*store, Some("a")).await?.into_iter().map(|(_, by)| by).collect();
-    assert_eq!(by, [None, Some(7), Some(5), Some(5), None, Some(5), None, Some(5)]);
+    assert_eq!(by, [None, by_d, by_c, by_c, None, by_c, by_c, None, by_d, by_c, by_c]);
+    assert_eq!(told(&*store, Some("a")).await?[10], erased("a", 9, 5, &[3, 4, 7, 10]), "of all that has gone by it");
     store.commit(&logged(vec![gone[0].clone()])).await?;
     for (of, id) in [("a", "3"), ("b", "1")] {
         store.forget(&scope(of), &c, id).await?;
     }
-    assert_eq!(told(&*store, Some("a")).await?[8].1, None, "without its entry details stay");
+    assert_eq!(told(&*store, Some("a")).await?[11].1, None, "without its entry details stay");
     assert_eq!(told(&*store, Some("b")).await?[0].1, None, "I5: another workspace's is none");
     let find = |target: &str| AuditFilter { target: Some(target.to_owned()), ..AuditFilter::default() };
     let seqs = |entries: Vec<AuditEntry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
-    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer:c"), 9).await?), [9]);
-    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer"), 9).await?), [9, 8, 6, 3, 1]);
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer:c"), 9).await?), [12]);
+    assert_eq!(seqs(store.audit_entries(&scope("a"), &find("customer"), 9).await?), [12, 10, 7, 3, 1]);
     store.commit(&logged(vec![erasure("a", "4")])).await?;
     store.forget(&scope("a"), &Subject::Workspace, "4").await?;
     assert_eq!(told(&*store, Some("a")).await?[0].1, None, "of a whole workspace nothing goes yet");
@@ -371,7 +384,7 @@ async fn an_entry_about_an_erasure_tells_who_has_asked_until_that_user_is_erased
     store.forget(&scope("a"), &Subject::User("c".to_owned()), "3").await?;
     is_whole(&*store).await?;
     let bare = |id: &str| AuditDraft { after: None, ..erasure("a", id) };
-    let expected = [(bare("1"), Some(3)), (by("2", "d"), None), (bare("3"), Some(3))];
+    let expected = [(bare("1"), Some(3)), (by("2", "d"), None), (bare("3"), Some(3)), erased("a", 9, 3, &[1, 3])];
     assert_eq!(told(&*store, Some("a")).await?, expected);
     Ok(())
 }
@@ -401,11 +414,11 @@ async fn of_a_workspace_that_is_erased_no_detail_is_left(
         store.forget_workspace(&scope("a")).await?;
         is_whole(&*store).await?;
         let own = told(&*store, Some("a")).await?;
-        assert_eq!(own.iter().map(|(_, by)| *by).collect::<Vec<_>>(), [Some(2); 3]);
+        assert_eq!(own.iter().map(|(_, by)| *by).collect::<Vec<_>>(), [Some(2); 4]);
         assert!(own.iter().all(|(draft, _)| draft.after.is_none() && draft.request_id.is_none()), "{own:?}");
         let server = told(&*store, None).await?;
         let by: Vec<_> = server.iter().map(|(_, by)| *by).collect();
-        assert_eq!(by, [Some(4), Some(4), None, Some(4), None], "what tells of it, and of nobody else");
+        assert_eq!(by, [Some(4), Some(4), None, Some(4), None, Some(4)], "what tells of it, and of nobody else");
         assert_eq!([&server[2].0, &server[4].0], [&others[0], &of_other]);
         assert_eq!(told(&*store, Some("b")).await?, [(others[1].clone(), None)], "I5: of one workspace alone");
     }
