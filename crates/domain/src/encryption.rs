@@ -27,7 +27,7 @@ pub use fields::{FieldEncryption, SealError};
 pub use paths::{EncryptedPath, EncryptedPaths, PathStanding, PathsRefusal};
 
 /// What the text of an encrypted value begins with.
-const MARK: &str = "nmenc1.";
+pub const MARK: &str = "nmenc1.";
 /// The mark as it stands in JSON.
 const MARK_IN_JSON: &str = "\"nmenc1.";
 /// What is shown of an encrypted value to who may not see it.

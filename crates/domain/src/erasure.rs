@@ -4,6 +4,9 @@
 use crate::position::Seq;
 use crate::time::Timestamp;
 
+/// Stands for a customer that was erased: no customer has such a name.
+pub const ERASED_CUSTOMER: &str = "\u{1}";
+
 /// What kind of thing is erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SubjectKind {

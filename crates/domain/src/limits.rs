@@ -329,6 +329,8 @@ pub const CLOCK_DRIFT_US_MAX: i64 = 5 * 60 * 1_000_000;
 /// 1980-01-02T00:00:00Z, a day after the zero time of old file systems: what comes before it is the zero of
 /// some clock or a year that is missing digits.
 pub const TIME_MIN_DEFAULT: Timestamp = Timestamp::from_micros(315_619_200 * 1_000_000);
+/// Longest part of a structured query in PostgreSQL that reads events one by one.
+pub const LEDGER_STREAM_MAX: Duration = Duration::from_secs(10);
 /// Connections that one server takes to PostgreSQL for its catalog.
 pub const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 /// Longest wait for a connection to PostgreSQL.

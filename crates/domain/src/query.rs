@@ -7,6 +7,7 @@ mod number;
 mod wide;
 mod sum;
 mod source;
+pub mod json;
 
 pub use number::Number;
 pub use source::{Field, Kind, Source};

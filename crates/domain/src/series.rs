@@ -1,10 +1,18 @@
 //! A series: one metric over time, in buckets, for each of the groups asked for.
 
+mod plan;
+mod points;
+mod symbols;
+
 use std::cmp::Ordering;
 
 use crate::aggregate::Totals;
 use crate::calendar::{Calendar, Interval};
 use crate::time::{TimeRange, Timestamp};
+
+pub use plan::{Source, Spans, whole_days, whole_hours};
+pub use points::{FACETS, Named, Points, Summed, TooLarge, Values, totals_of};
+pub use symbols::{NONE, Symbols};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +57,20 @@ impl Metric {
             }
         }
         part
+    }
+
+    /// The column that it sums, the same wherever events and their sums are stored.
+    pub const fn column(self) -> Option<&'static str> {
+        match self {
+            Self::Count | Self::UniqueUsers => None,
+            Self::Tokens => Some("tokens"),
+            Self::InputTokens => Some("input_tokens"),
+            Self::OutputTokens => Some("output_tokens"),
+            Self::CacheReadTokens => Some("cache_read_tokens"),
+            Self::CacheWriteTokens => Some("cache_write_tokens"),
+            Self::ReasoningTokens => Some("reasoning_tokens"),
+            Self::AvgLatencyMs => Some("latency_us"),
+        }
     }
 }
 

@@ -64,6 +64,15 @@ impl WindowRule {
         self.end_of(start).plus_micros(self.grace_us)
     }
 
+    /// The first start of windows that are open when every event received before `closed_through` has been
+    /// applied: as [`WindowRule::state`] says it.
+    pub fn open_from(self, closed_through: Timestamp) -> Timestamp {
+        if closed_through == Timestamp::MAX {
+            return closed_through;
+        }
+        closed_through.plus_micros(1 - self.length_us - self.grace_us)
+    }
+
     /// The state of the window that starts at `start`, with `late` late events, when every event
     /// received before `closed_through` has been applied.
     pub fn state(self, start: Timestamp, late: u64, closed_through: Timestamp) -> WindowState {
@@ -138,6 +147,18 @@ mod tests {
         assert_eq!(rule.state(at(30), 2, at(65)), WindowState::Revised);
         assert_eq!(rule.state(at(30), 2, at(64)), WindowState::Open, "I10: what was in time may still come");
         assert_eq!(revision(2), 3);
+    }
+
+    #[test]
+    fn windows_are_open_from_one_start_on() {
+        let rule = WindowRule::default();
+        let (first, last) = (Timestamp::MIN, Timestamp::MAX.floor_to(rule.length_us()));
+        for closed in [Timestamp::MIN, first.plus_micros(34_999_999), at(64), at(65), at(66), Timestamp::MAX] {
+            for start in [first, first.plus_micros(rule.length_us()), at(0), at(30), at(60), last] {
+                let is_open = rule.state(start, 0, closed) == WindowState::Open;
+                assert_eq!(start >= rule.open_from(closed), is_open, "{start:?} {closed:?}");
+            }
+        }
     }
 
     #[test]

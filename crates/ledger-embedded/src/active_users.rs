@@ -10,11 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::calendar::{Calendar, Day, DayRange, WeekStart, Zone};
+use domain::calendar::{Day, DayRange, Zone};
 use domain::tenant::TenantScope;
-use domain::time::{TimeRange, Timestamp};
 use domain::users::UserSet;
-use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
+use ports::active_users::{ActiveUsers, ActiveUsersPlan, ActiveUsersQuery, VersionedZone};
 use ports::manifest::ActivityFilter;
 use ports::{ErrorKind, PortError};
 use tokio_util::sync::CancellationToken;
@@ -69,33 +68,6 @@ impl ActiveUsers for EmbeddedLedger {
 
     async fn recount(&self, scope: &TenantScope, wanted: &VersionedZone) -> Result<(), PortError> {
         zone::recount(&self.core, scope, wanted).await
-    }
-}
-
-/// From where each part of an answer comes.
-#[derive(Debug)]
-struct ActiveUsersPlan {
-    /// Days answered from the sets kept.
-    kept: Option<DayRange>,
-    /// Times answered from raw events, leaving out the days kept.
-    raw: Vec<TimeRange>,
-}
-
-impl ActiveUsersPlan {
-    fn of(query: &ActiveUsersQuery, own: &Zone) -> Self {
-        let calendar = Calendar { zone: query.zone.clone(), week_start: WeekStart::Monday };
-        let range = query.range;
-        let is_kept = query.zone == *own && (query.project.is_none() || query.kind.is_none());
-        let Some(kept) = is_kept.then(|| calendar.whole_days(range)).flatten() else {
-            return Self { kept: None, raw: vec![range] };
-        };
-        // Where clocks repeat midnight these overlap with the days kept, which are then left out by day.
-        let before = if kept.first == Day::MIN { Timestamp::MIN } else { calendar.end_of(kept.first.plus(-1)) };
-        let after = if kept.last == Day::MAX { Timestamp::MAX } else { calendar.start_of(kept.last.plus(1)) };
-        let ends =
-            [TimeRange::new(range.from(), before.min(range.to())), TimeRange::new(after.max(range.from()), range.to())];
-        let raw = ends.into_iter().flatten().filter(|end| end.from() < end.to()).collect();
-        Self { kept: Some(kept), raw }
     }
 }
 
@@ -183,6 +155,7 @@ mod tests {
     use std::path::PathBuf;
 
     use domain::limits::SERVER_READS_MAX;
+    use domain::time::Timestamp;
     use futures::FutureExt;
     use ports::held::{self, Held};
     use ports::reports::Reports;
@@ -197,15 +170,6 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap_or_default()
-    }
-
-    fn plan(from: &str, to: &str, zone: &str) -> ActiveUsersPlan {
-        let range = TimeRange::new(at(from), at(to)).unwrap_or(TimeRange::ALL);
-        let zone = Zone::parse(zone).unwrap_or_else(|_| Zone::utc());
-        ActiveUsersPlan::of(
-            &ActiveUsersQuery { range, zone, project: None, kind: None, named_only: false },
-            &Zone::utc(),
-        )
     }
 
     #[tokio::test]
@@ -226,24 +190,5 @@ mod tests {
         set_zone(&*ledger, &scope("one"), &kolkata).await.expect("a change of zone is no such read");
         drop(own);
         waiting.await.expect("a read");
-    }
-
-    #[test]
-    fn only_the_ends_are_read_from_raw_events() {
-        let days = |first: &str, last: &str| {
-            Day::parse(first).zip(Day::parse(last)).map(|(first, last)| DayRange { first, last })
-        };
-        let whole = plan("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z", "UTC");
-        assert_eq!((whole.kept, whole.raw), (days("2026-11-01", "2026-11-02"), vec![]));
-        let ends = plan("2026-11-01T01:00:00Z", "2026-11-03T02:00:00Z", "UTC");
-        assert_eq!(ends.kept, days("2026-11-02", "2026-11-02"));
-        let range = |from, to| TimeRange::new(at(from), at(to));
-        let raw = [
-            range("2026-11-01T01:00:00Z", "2026-11-02T00:00:00Z"),
-            range("2026-11-03T00:00:00Z", "2026-11-03T02:00:00Z"),
-        ];
-        assert_eq!(ends.raw, raw.into_iter().flatten().collect::<Vec<_>>());
-        let other = plan("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z", "Asia/Kolkata");
-        assert_eq!((other.kept, other.raw.len()), (None, 1));
     }
 }

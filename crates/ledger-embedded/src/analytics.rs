@@ -3,32 +3,26 @@
 
 mod counts;
 mod hours;
-mod plan;
-mod points;
 mod residuals;
 mod rows;
 mod scan;
 mod series;
-mod symbols;
 mod tallies;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::series::{Facet, SeriesPoint, SeriesQuery};
+use domain::series::{Facet, Named, SeriesPoint, SeriesQuery, Source, Summed, whole_hours};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::UserNumber;
 use ports::PortError;
-use ports::analytics::{Analytics, Summary};
+use ports::analytics::{Analytics, Summary, most_first};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::ledger::EmbeddedLedger;
 use crate::memtable::Memtable;
-use counts::most_first;
-use plan::{Source, whole_hours};
-use points::{Named, Summed};
 use scan::{rollups_in, unflushed_events};
 
 #[async_trait]

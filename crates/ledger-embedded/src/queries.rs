@@ -2,7 +2,6 @@
 //! bounds of time, memory and rows. No text of a request reaches the engine except as a value.
 
 mod columns;
-mod json;
 mod numbers;
 mod operators;
 mod function;
@@ -25,7 +24,6 @@ use datafusion_common::DataFusionError;
 use datafusion_execution::TaskContext;
 use datafusion_physical_plan::collect;
 use datafusion_physical_plan::streaming::PartitionStream;
-use domain::limits::QUERY_ANSWER_BYTES_MAX;
 use domain::query::{Number, Query, Value};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
@@ -86,15 +84,7 @@ impl Core {
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?.concat();
         let truncated = rows.len() > query.limit;
         rows.truncate(query.limit);
-        let bytes: usize = rows.iter().flatten().map(bytes_of).sum();
-        if bytes > QUERY_ANSWER_BYTES_MAX {
-            let context = format!(
-                "answer the query within {} MiB of text: ask for fewer rows, or shorter values",
-                QUERY_ANSWER_BYTES_MAX >> 20
-            );
-            return Err(PortError::new(ErrorKind::Exhausted, context));
-        }
-        Ok(QueryAnswer { columns: query.columns(), rows, truncated, aggregations: found.counts })
+        QueryAnswer { columns: query.columns(), rows, truncated, aggregations: found.counts }.within_limit()
     }
 
     /// How much memory several partitions need depends on which of them is ahead, hence on what else
@@ -148,19 +138,6 @@ impl Core {
         let frozen = snapshot.frozen.iter().map(|frozen| frozen.rows_of(tenant, range));
         let unflushed = frozen.chain([active]).collect();
         Ok(Arc::new(Scan::new(scope, range, columns, query.lens.clone(), &snapshot.segments, unflushed, cancelled)))
-    }
-}
-
-/// What a value takes in an answer, about.
-fn bytes_of(value: &Value) -> usize {
-    let written = |byte: u8| match byte {
-        0..0x20 => 6,
-        b'"' | b'\\' => 2,
-        _ => 1,
-    };
-    match value {
-        Value::Text(text) => text.bytes().map(written).sum::<usize>() + 3,
-        _ => 40,
     }
 }
 

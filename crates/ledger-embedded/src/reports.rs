@@ -8,7 +8,6 @@ mod sums;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::aggregate::Aggregate;
 use domain::event::EventId;
 use domain::limits::PAGE_BYTES_MAX;
 use domain::position::Seq;
@@ -18,7 +17,7 @@ use domain::time::{MICROS_PER_HOUR, TimeRange, Timestamp};
 use domain::window::revision;
 use ports::PortError;
 use ports::reports::{
-    Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery,
+    Customer, CustomerUsage, EventCursor, EventQuery, Page, Reports, StoredEvent, Window, WindowQuery, cut,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -29,10 +28,6 @@ use crate::memtable::Partial;
 use crate::segment::grain::Grain;
 use sums::{SumQuery, sum, sums_in};
 
-/// What a row of an answer takes beside its texts, about.
-const ROW_OVERHEAD_BYTES: usize = 512;
-/// What a part of a breakdown takes in an answer beside its name, about.
-const SLICE_BYTES: usize = 48;
 /// Longest time spent on one page before it is answered as far as it is.
 const PAGE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -138,9 +133,7 @@ impl Core {
                 break;
             }
         }
-        let more = cut(&mut windows, query.limit, PAGE_BYTES_MAX, |window| {
-            window.customer.len() + bytes_of(&window.aggregate)
-        });
+        let more = cut(&mut windows, query.limit, PAGE_BYTES_MAX, Window::bytes);
         let last = windows.last().filter(|_| more).map(|last| (last.customer.clone(), last.start));
         // A page may be short when its time is over: its cursor goes on where it ended.
         Ok(Page { rows: windows, next: last.or(after) })
@@ -170,7 +163,7 @@ impl Core {
             customers.extend(found.rows.into_iter().map(|((id, _), total)| customer(id, total)));
             after = found.bound;
         }
-        let more = cut(&mut customers, limit, PAGE_BYTES_MAX, |customer| customer.id.len() + bytes_of(&customer.total));
+        let more = cut(&mut customers, limit, PAGE_BYTES_MAX, Customer::bytes);
         let next = customers.last().filter(|_| more).map(|last| last.id.clone());
         Ok(Page { rows: customers, next })
     }
@@ -212,27 +205,6 @@ impl Core {
             customer: customer(id, total),
         }))
     }
-}
-
-/// Cuts a page off rows, of which there may be one too many; whether there are more. It ends early when its
-/// answer would be too long.
-fn cut<T>(rows: &mut Vec<T>, limit: usize, bytes_max: usize, bytes_of: impl Fn(&T) -> usize) -> bool {
-    let mut bytes = 0;
-    let fits = |row: &&T| {
-        bytes += bytes_of(row) + ROW_OVERHEAD_BYTES;
-        bytes <= bytes_max
-    };
-    // A row that alone is too long is a page.
-    let page = rows.iter().take(limit).take_while(fits).count().max(1);
-    let more = rows.len() > page;
-    rows.truncate(page);
-    more
-}
-
-/// What sums take in an answer, about.
-fn bytes_of(aggregate: &Aggregate) -> usize {
-    let names = aggregate.by_endpoint.keys().chain(aggregate.by_model.keys());
-    names.map(|name| name.len() + SLICE_BYTES).sum()
 }
 
 /// A range as whole hours, and windows for what is left at its ends.
@@ -289,21 +261,6 @@ mod tests {
         assert_eq!(ends(&cancelled), [false; 3]);
         drop(cancelled.clone().drop_guard());
         assert_eq!(ends(&cancelled), [true; 3]);
-    }
-
-    #[test]
-    fn i6_a_page_ends_before_its_answer_is_too_long() {
-        let page = |rows: &[usize], limit| {
-            let mut rows = rows.to_vec();
-            let more = cut(&mut rows, limit, PAGE_BYTES_MAX, |bytes| *bytes);
-            (rows.len(), more)
-        };
-        assert_eq!(page(&[], 3), (0, false));
-        assert_eq!(page(&[1, 1, 1], 3), (3, false));
-        assert_eq!(page(&[1, 1, 1, 1], 3), (3, true));
-        assert_eq!(page(&[PAGE_BYTES_MAX / 2, PAGE_BYTES_MAX / 2, 1], 3), (1, true));
-        assert_eq!(page(&[PAGE_BYTES_MAX, 1], 3), (1, true));
-        assert_eq!(page(&[PAGE_BYTES_MAX], 3), (1, false));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::bucket::{Bucket, Progress};
 use crate::decide::{Decided, RecordHashes, decide};
 use crate::fold::{Folded, FreshEvent, fold};
 use crate::rows::{add_events, add_receipts, uuid};
-use crate::state::{KnownTenant, Name, State, load_names};
+use crate::state::{KnownTenant, Name, State, load_names, load_zones};
 use crate::sums::{Customers, Received, Rollups, Windows};
 use crate::tenants::{NewTenants, Tenants};
 use crate::transaction::OwnTransaction;
@@ -81,10 +81,11 @@ impl Writer {
         let mut transaction = OwnTransaction::begin(pool).await?;
         let progress = self.bucket.fence(transaction.on()).await?;
         let names = load_names(transaction.on()).await?;
+        let zones = load_zones(transaction.on()).await?;
         transaction.end().await?;
         self.progress = progress;
         let mut state = state.write();
-        (state.progress, state.names) = (progress, names);
+        (state.progress, state.names, state.zones) = (progress, names, zones);
         self.is_settled = true;
         Ok(())
     }

@@ -30,9 +30,10 @@ use crate::batch::Batch;
 use crate::bucket::Bucket;
 use crate::fences::SCHEMA;
 use crate::options::PostgresLedgerOptions;
+use crate::replica::Replica;
 use crate::schema::schema;
-use crate::scoped::Scoped;
-use crate::state::{State, load_names};
+use crate::scoped::{Readers, Scoped};
+use crate::state::{KnownTenant, State, load_names, load_zones};
 use crate::types::Uuid;
 use crate::{changes, lookups, upkeep};
 
@@ -44,16 +45,21 @@ const TAKE_PAUSE: Duration = Duration::from_millis(50);
 const WORKER_SETTINGS: [(&str, &str); 3] =
     [("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("enable_seqscan", "off")];
 
+/// The server ends the work of those who have left.
+const APP_SETTINGS: [(&str, &str); 1] = [("client_connection_check_interval", "1s")];
+
 /// The ledger in PostgreSQL. Dropped, it leaves its bucket to the end of the lease; see [`PostgresLedger::close`].
 #[derive(Debug)]
 // public for tests: no server keeps its events in PostgreSQL yet.
 pub struct PostgresLedger {
-    app: PgPool,
-    worker: PgPool,
+    app: Readers,
+    replica: Option<Replica>,
+    pub(crate) worker: PgPool,
+    pub(crate) rule: WindowRule,
     /// The bucket, apart from the writer, so that it can be renewed meanwhile.
     bucket: Bucket,
-    state: Arc<RwLock<State>>,
-    writer: Mutex<Writer>,
+    pub(crate) state: Arc<RwLock<State>>,
+    pub(crate) writer: Mutex<Writer>,
     renewing: JoinHandle<()>,
 }
 
@@ -76,20 +82,26 @@ impl PostgresLedger {
     }
 
     async fn open_with(app_url: &str, worker_url: &str, options: &PostgresLedgerOptions) -> Result<Self, Failure> {
-        let app = connect(app_url, &options.app, SCHEMA, &[]).await?;
+        let app = connect(app_url, &options.app, SCHEMA, &APP_SETTINGS).await?;
         check(&app, &schema(), Login::App).await?;
+        let replica = match &options.replica {
+            Some(replica) => Some(Replica::new(replica, &APP_SETTINGS, &app).await?),
+            None => None,
+        };
+        let app = Readers::new(app);
         let worker = connect(worker_url, &options.worker, SCHEMA, &WORKER_SETTINGS).await?;
         check(&worker, &schema(), Login::Worker).await?;
         let mut connection = worker.acquire().await?;
         let key = identity(&mut connection, options).await?;
         let (bucket, progress) = take(&mut connection, options).await?;
         let names = load_names(&mut connection).await?;
+        let zones = load_zones(&mut connection).await?;
         drop(connection);
-        let state = State { progress, tenants: HashMap::new(), names, failure: None };
+        let state = State { progress, tenants: HashMap::new(), names, zones, failure: None };
         let state = Arc::new(RwLock::new(state));
         let renewing = tokio::spawn(renew(worker.clone(), bucket, Arc::clone(&state)));
         let writer = Mutex::new(Writer::new(bucket, progress, options.rule, key));
-        Ok(Self { app, worker, bucket, state, writer, renewing })
+        Ok(Self { app, replica, worker, rule: options.rule, bucket, state, writer, renewing })
     }
 
     /// Waits for what is under way, gives the bucket to others and closes all connections.
@@ -103,6 +115,9 @@ impl PostgresLedger {
         let released = released.await;
         self.worker.close().await;
         self.app.close().await;
+        if let Some(replica) = &self.replica {
+            replica.readers.close().await;
+        }
         released.map_err(|failure| failure.during("close the ledger in PostgreSQL"))
     }
 
@@ -148,7 +163,7 @@ impl PostgresLedger {
     }
 
     /// The error of the port, and that nothing can be written any more, if the bucket is lost.
-    fn told<T>(&self, outcome: Result<T, Failure>, what: &str) -> Result<T, PortError> {
+    pub(crate) fn told<T>(&self, outcome: Result<T, Failure>, what: &str) -> Result<T, PortError> {
         outcome.map_err(|failure| {
             let kind = match failure.kind() {
                 // Of rows, not of what the caller believes: it is read anew and tried again.
@@ -162,9 +177,27 @@ impl PostgresLedger {
         })
     }
 
+    /// The rows of a tenant, as one moment has them; none if it has no events.
+    pub(crate) async fn scoped(&self, scope: &TenantScope) -> Result<Option<Scoped>, Failure> {
+        self.enter(self.app.pool.acquire().await?, scope).await
+    }
+
+    /// As [`PostgresLedger::scoped`], on the server that follows, if there is one that has everything.
+    pub(crate) async fn scoped_anywhere(&self, scope: &TenantScope) -> Result<Option<Scoped>, Failure> {
+        if let Some(replica) = &self.replica
+            && let Some(on) = replica.caught_up(&self.app.pool).await
+        {
+            return replica.readers.enter(on, scope.tenant(), self.known(scope)).await;
+        }
+        self.scoped(scope).await
+    }
+
     async fn enter(&self, on: PoolConnection<Postgres>, scope: &TenantScope) -> Result<Option<Scoped>, Failure> {
-        let known = self.state.read().tenants.get(scope.tenant()).cloned();
-        Scoped::enter(on, scope.tenant(), known).await
+        self.app.enter(on, scope.tenant(), self.known(scope)).await
+    }
+
+    fn known(&self, scope: &TenantScope) -> Option<KnownTenant> {
+        self.state.read().tenants.get(scope.tenant()).cloned()
     }
 
     async fn look_up(
@@ -283,7 +316,7 @@ impl Ledger for PostgresLedger {
 
     async fn seen(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Vec<Option<Sighting>> {
         let hint = async {
-            let connection = tokio::time::timeout(SIGHTING_WAIT_MAX, self.app.acquire()).await.ok()?.ok()?;
+            let connection = tokio::time::timeout(SIGHTING_WAIT_MAX, self.app.pool.acquire()).await.ok()?.ok()?;
             let found = tokio::time::timeout(LEDGER_HINT_WAIT_MAX, self.look_up(connection, scope, ids)).await;
             found.ok()?.ok()
         };
@@ -295,7 +328,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn seen_exactly(&self, scope: &TenantScope, ids: &[EventId<'_>]) -> Result<Vec<Option<Sighting>>, PortError> {
-        let found = async { self.look_up(self.app.acquire().await?, scope, ids).await };
+        let found = async { self.look_up(self.app.pool.acquire().await?, scope, ids).await };
         let late = |_| PortError::new(ErrorKind::Overloaded, "look ids up: PostgreSQL does not answer in time");
         let found = tokio::time::timeout(PERMIT_WAIT_MAX, found).await.map_err(late)?;
         found.map_err(|failure| failure.during("look ids up in PostgreSQL"))
@@ -344,8 +377,7 @@ impl Ledger for PostgresLedger {
 
     async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {
         let received = async {
-            let on = self.app.acquire().await?;
-            let Some(mut scoped) = self.enter(on, scope).await? else { return Ok(Received::default()) };
+            let Some(mut scoped) = self.scoped(scope).await? else { return Ok(Received::default()) };
             let no = scoped.tenant.no;
             let received = lookups::received(scoped.on(), no, range).await;
             scoped.end().await;

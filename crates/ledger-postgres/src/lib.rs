@@ -1,7 +1,8 @@
-//! The ledger in PostgreSQL, which several servers share: the port `Ledger`. A batch of records is one transaction,
-//! decided and added up in Rust; the database keeps what is unique and makes it durable (decision 35). Refuses to count
-//! without owning its bucket. The tables, with what each column holds: `schema/p0001_ledger.sql`. Everything is behind
-//! feature `postgres`, so that what is built without it links no client of PostgreSQL.
+//! The ledger in PostgreSQL, which several servers share: the ports `Ledger`, `Reports`, `ActiveUsers`, `Analytics`
+//! and `Queries`. A batch of records is one transaction, decided and added up in Rust; the database keeps what is unique
+//! and makes it durable (decision 35). Refuses to count without owning its bucket. The tables, with what each column
+//! holds: `schema/p0001_ledger.sql`. Everything is behind feature `postgres`, so that what is built without it links no
+//! client of PostgreSQL.
 
 #[cfg(feature = "postgres")]
 mod types;
@@ -48,13 +49,23 @@ mod upkeep;
 #[cfg(feature = "postgres")]
 mod scoped;
 #[cfg(feature = "postgres")]
+mod replica;
+#[cfg(feature = "postgres")]
 mod lookups;
 #[cfg(feature = "postgres")]
 mod ledger;
+#[cfg(feature = "postgres")]
+mod unanswered;
+#[cfg(feature = "postgres")]
+mod floor;
+#[cfg(feature = "postgres")]
+mod zone;
+#[cfg(feature = "postgres")]
+mod reads;
 
 #[cfg(feature = "postgres")]
 pub use ledger::PostgresLedger;
 #[cfg(feature = "postgres")]
-pub use options::PostgresLedgerOptions;
+pub use options::{PostgresLedgerOptions, ReplicaOptions};
 #[cfg(feature = "postgres")]
 pub use schema::{migrate, status};

@@ -21,6 +21,19 @@ pub struct PostgresLedgerOptions {
     pub seed_key: [u8; 16],
     /// Names this process among those that take buckets.
     pub node: u128,
+    /// A server that follows, which answers what it can.
+    pub replica: Option<ReplicaOptions>,
+}
+
+/// A server that follows the one that is written.
+#[derive(Debug, Clone)]
+pub struct ReplicaOptions {
+    /// Its address, with the application's login.
+    pub url: String,
+    /// What that login may take of it.
+    pub limits: PostgresLimits,
+    /// For how long it is waited for to have what was written before a question; then the other server answers.
+    pub wait: Duration,
 }
 
 impl Default for PostgresLedgerOptions {
@@ -33,6 +46,7 @@ impl Default for PostgresLedgerOptions {
             rule: WindowRule::default(),
             seed_key: [0; 16],
             node: 0,
+            replica: None,
         }
     }
 }

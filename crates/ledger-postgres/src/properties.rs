@@ -1,5 +1,6 @@
 //! The properties of an event as JSONB, for queries. What JSONB refuses, `\u0000` and halves of surrogate pairs, or
-//! would change or expand, numbers beyond ±1e±400 or with more digits than that, stands in the text alone.
+//! would change or expand, numbers beyond ±1e±400 or with more digits than that, stands in the text alone. The text is
+//! also kept where JSONB writes an equal number otherwise, as 1e2 and -0: queries tell numbers as they were written.
 
 use std::collections::BTreeMap;
 
@@ -14,45 +15,51 @@ const NUMBER_MAX: usize = 400;
 pub(crate) struct StoredProperties {
     /// The text of what becomes JSONB.
     pub(crate) json: Option<String>,
-    /// The whole text, unless the JSONB has all of it.
+    /// The whole text, unless the JSONB has all of it, with numbers as they were written.
     pub(crate) raw: Option<String>,
 }
 
 /// Divides the text of a JSON object.
 pub(crate) fn stored(properties: &str) -> StoredProperties {
-    if fits(properties) {
-        return StoredProperties { json: Some(properties.to_owned()), raw: None };
+    if let Some(is_alike) = fits(properties) {
+        let raw = (!is_alike).then(|| properties.to_owned());
+        return StoredProperties { json: Some(properties.to_owned()), raw };
     }
     // Members whose names or values do not fit are left out; of equal names the last one counts.
     let members = BTreeMap::<String, Box<RawValue>>::deserialize(&mut serde_json::Deserializer::from_str(properties));
     let json = members.ok().and_then(|mut members| {
-        members.retain(|name, value| !name.contains('\0') && fits(value.get()));
+        members.retain(|name, value| !name.contains('\0') && fits(value.get()).is_some());
         serde_json::to_string(&members).ok()
     });
     StoredProperties { json, raw: Some(properties.to_owned()) }
 }
 
-/// Whether all of a JSON text becomes JSONB that is equal to it.
-fn fits(json: &str) -> bool {
-    let mut rest = json.as_bytes();
+/// Whether all numbers of a JSON text are written alike in JSONB, if all of the text becomes JSONB that is equal to it.
+fn fits(json: &str) -> Option<bool> {
+    let (mut rest, mut is_alike) = (json.as_bytes(), true);
     while let Some((first, behind)) = rest.split_first() {
         rest = match first {
-            b'"' => match string_fits(behind) {
-                Some(behind) => behind,
-                None => return false,
-            },
+            b'"' => string_fits(behind)?,
             b'-' | b'0'..=b'9' => {
                 let end = rest.iter().position(|byte| !matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'));
                 let (number, behind) = rest.split_at(end.unwrap_or(rest.len()));
                 if !number_fits(number) {
-                    return false;
+                    return None;
                 }
+                is_alike &= is_written_alike(number);
                 behind
             }
             _ => behind,
         };
     }
-    true
+    Some(is_alike)
+}
+
+/// Whether JSONB writes a number that fits as it is written here: it has no exponent, and is no negative 0.
+fn is_written_alike(number: &[u8]) -> bool {
+    let has_exponent = number.iter().any(|byte| matches!(byte, b'e' | b'E'));
+    let is_negative_zero = number.starts_with(b"-") && number.iter().all(|byte| matches!(byte, b'-' | b'0' | b'.'));
+    !has_exponent && !is_negative_zero
 }
 
 /// What stands behind a string of which the first quote is gone; none if it does not fit.
@@ -112,9 +119,16 @@ mod tests {
             "{}",
             r#"{"a": 1, "a": 2}"#,
             r#"{"a": "\\u0000 \" \ud83d\ude00 é"}"#,
-            r#"{"a": -1.5e-300, "b": [1e99, true, null, {"c": 0}]}"#,
+            r#"{"a": -0.50, "1e5 -0": "3e7", "b": [1000, true, null, {"c": 0}]}"#,
         ] {
             assert_eq!(stored(json), StoredProperties { json: Some(json.to_owned()), raw: None });
+        }
+    }
+
+    #[test]
+    fn numbers_that_jsonb_writes_otherwise_are_kept_as_a_text_too() {
+        for json in [r#"{"a": -1.5e-300, "b": [1e99]}"#, r#"{"a": 1E2}"#, r#"{"a": -0}"#, r#"{"a": [-0.0]}"#] {
+            assert_eq!(stored(json), StoredProperties { json: Some(json.to_owned()), raw: Some(json.to_owned()) });
         }
     }
 

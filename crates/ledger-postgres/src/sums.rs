@@ -12,6 +12,6 @@ mod user_days;
 pub(crate) use customers::{CustomerSum, Customers};
 pub(crate) use received::Received;
 pub(crate) use rollups::{Grain, Rollups};
-pub(crate) use table::add;
+pub(crate) use table::{SumTable, add, values};
 pub(crate) use user_days::{UserDayKey, UserDays};
 pub(crate) use windows::Windows;

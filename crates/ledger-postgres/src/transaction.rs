@@ -19,9 +19,9 @@ impl OwnTransaction {
         Self::begin_as("BEGIN", pool.acquire().await?).await
     }
 
-    /// Begins to read.
+    /// Begins to read what one moment has.
     pub(crate) async fn begin_reading(on: PoolConnection<Postgres>) -> Result<Self, Failure> {
-        Self::begin_as("BEGIN READ ONLY", on).await
+        Self::begin_as("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", on).await
     }
 
     async fn begin_as(begin: &'static str, connection: PoolConnection<Postgres>) -> Result<Self, Failure> {

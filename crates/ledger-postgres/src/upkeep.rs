@@ -16,7 +16,7 @@ use crate::sums::{self, UserDayKey, UserDays};
 use crate::transaction::OwnTransaction;
 
 /// Users of a chunk, as a power of two.
-const CHUNK_BITS: u32 = 16;
+pub(crate) const CHUNK_BITS: u32 = 16;
 
 /// Folds what there is, up to a limit.
 pub(crate) async fn fold_user_days(writer: &mut Writer, pool: &PgPool, state: &RwLock<State>) -> Result<(), Failure> {

@@ -55,3 +55,14 @@ pub trait Analytics: Send + Sync + std::fmt::Debug {
     /// otherwise.
     async fn series(&self, scope: &TenantScope, query: &SeriesQuery) -> Result<Vec<SeriesPoint>, PortError>;
 }
+
+/// Most first, then in order of name; the first `limit`.
+pub fn most_first(counts: impl IntoIterator<Item = (String, u64)>, limit: usize) -> Vec<(String, u64)> {
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    let order = |(left, most): &(String, u64), (right, more): &(String, u64)| -> std::cmp::Ordering {
+        more.cmp(most).then_with(|| left.cmp(right))
+    };
+    counts.sort_unstable_by(order);
+    counts.truncate(limit);
+    counts
+}

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use domain::series::TooLarge;
+
 /// What the caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -56,6 +58,12 @@ impl PortError {
     /// What can be done about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+}
+
+impl From<TooLarge> for PortError {
+    fn from(why: TooLarge) -> Self {
+        Self::new(ErrorKind::Exhausted, why.to_string())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Free-form questions over raw events.
 
 use async_trait::async_trait;
+use domain::limits::QUERY_ANSWER_BYTES_MAX;
 use domain::query::{Query, Value};
 use domain::tenant::TenantScope;
 
-use crate::PortError;
+use crate::{ErrorKind, PortError};
 
 /// The answer to a [`Query`].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,6 +18,37 @@ pub struct QueryAnswer {
     pub truncated: bool,
     /// What has entered each aggregation, of all rows, also of those beyond the limit.
     pub aggregations: Vec<AggregationCounts>,
+}
+
+impl QueryAnswer {
+    /// The answer.
+    ///
+    /// # Errors
+    /// `Exhausted` when its values are too long as JSON.
+    pub fn within_limit(self) -> Result<Self, PortError> {
+        let bytes: usize = self.rows.iter().flatten().map(bytes_of).sum();
+        if bytes <= QUERY_ANSWER_BYTES_MAX {
+            return Ok(self);
+        }
+        let context = format!(
+            "answer the query within {} MiB of text: ask for fewer rows, or shorter values",
+            QUERY_ANSWER_BYTES_MAX >> 20
+        );
+        Err(PortError::new(ErrorKind::Exhausted, context))
+    }
+}
+
+/// What a value takes in an answer, about.
+fn bytes_of(value: &Value) -> usize {
+    let written = |byte: u8| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    match value {
+        Value::Text(text) => text.bytes().map(written).sum::<usize>() + 3,
+        _ => 40,
+    }
 }
 
 /// What has entered an aggregation.

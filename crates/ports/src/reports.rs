@@ -11,6 +11,11 @@ use domain::window::WindowState;
 
 use crate::PortError;
 
+/// What a row of an answer takes beside its texts, about.
+const ROW_OVERHEAD_BYTES: usize = 512;
+/// What a part of a breakdown takes in an answer beside its name, about.
+const SLICE_BYTES: usize = 48;
+
 /// Which events; every given part must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFilter {
@@ -120,6 +125,13 @@ pub struct Page<T, C> {
     pub next: Option<C>,
 }
 
+impl<T, C> Default for Page<T, C> {
+    /// An empty page.
+    fn default() -> Self {
+        Self { rows: Vec::new(), next: None }
+    }
+}
+
 /// One page of windows, in order of (customer, start).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowQuery {
@@ -174,6 +186,48 @@ pub struct CustomerUsage {
     pub day: Aggregate,
     /// The customer and everything it ever used.
     pub customer: Customer,
+}
+
+/// Cuts a page off rows, of which there may be one too many; whether there are more. It ends early when its
+/// answer would be too long.
+pub fn cut<T>(rows: &mut Vec<T>, limit: usize, bytes_max: usize, bytes_of: impl Fn(&T) -> usize) -> bool {
+    let mut bytes = 0;
+    let fits = |row: &&T| {
+        bytes += bytes_of(row) + ROW_OVERHEAD_BYTES;
+        bytes <= bytes_max
+    };
+    // A row that alone is too long is a page.
+    let page = rows.iter().take(limit).take_while(fits).count().max(1);
+    let more = rows.len() > page;
+    rows.truncate(page);
+    more
+}
+
+impl StoredEvent {
+    /// The texts that an answer has of it, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.id.len() + self.kind.len() + self.properties.as_ref().map_or(0, String::len)
+    }
+}
+
+impl Window {
+    /// The texts that an answer has of it, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.customer.len() + bytes_of(&self.aggregate)
+    }
+}
+
+impl Customer {
+    /// The texts that an answer has of it, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.id.len() + bytes_of(&self.total)
+    }
+}
+
+/// What sums take in an answer, about.
+fn bytes_of(aggregate: &Aggregate) -> usize {
+    let names = aggregate.by_endpoint.keys().chain(aggregate.by_model.keys());
+    names.map(|name| name.len() + SLICE_BYTES).sum()
 }
 
 /// Answers questions. Work that outlives the future of a call keeps what is held for it
@@ -236,4 +290,26 @@ pub trait Reports: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// As [`Reports::events`].
     async fn dead_letter_reason(&self, scope: &TenantScope, seq: Seq) -> Result<Option<String>, PortError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::limits::PAGE_BYTES_MAX;
+
+    use super::*;
+
+    #[test]
+    fn i6_a_page_ends_before_its_answer_is_too_long() {
+        let page = |rows: &[usize], limit| {
+            let mut rows = rows.to_vec();
+            let more = cut(&mut rows, limit, PAGE_BYTES_MAX, |bytes| *bytes);
+            (rows.len(), more)
+        };
+        assert_eq!(page(&[], 3), (0, false));
+        assert_eq!(page(&[1, 1, 1], 3), (3, false));
+        assert_eq!(page(&[1, 1, 1, 1], 3), (3, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX / 2, PAGE_BYTES_MAX / 2, 1], 3), (1, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX, 1], 3), (1, true));
+        assert_eq!(page(&[PAGE_BYTES_MAX], 3), (1, false));
+    }
 }

@@ -16,6 +16,10 @@ use crate::failure::Failure;
 /// The oldest version that the tests have run on.
 const VERSION_MIN: i32 = 150_000;
 
+/// Which database of which cluster one is connected to: the same on a server and those that follow it.
+const DATABASE: &str = "SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || oid::text \
+                        FROM pg_database WHERE datname = current_database()";
+
 /// What one pool may take of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresLimits {
@@ -66,6 +70,36 @@ pub async fn connect(
     Ok(pool.connect_lazy_with(options))
 }
 
+/// Opens a pool of connections to a server that follows the one of `primary`, for reading alone, as [`connect`] does
+/// otherwise. Nothing is connected to yet: one that does not answer, or follows another server, fails when it is asked for.
+///
+/// # Errors
+/// `Unacceptable` when the address cannot be read. Otherwise when `primary` cannot be reached.
+pub async fn connect_standby(
+    url: &str,
+    limits: &PostgresLimits,
+    schema: &str,
+    settings: &[(&'static str, &'static str)],
+    primary: &PgPool,
+) -> Result<PgPool, Failure> {
+    let options = options(url, limits, schema)?.options(settings.iter().copied());
+    let followed: String = sqlx::query_scalar(DATABASE).fetch_one(primary).await?;
+    let pool = PgPoolOptions::new().max_connections(limits.connections).acquire_timeout(limits.wait).after_connect(
+        move |connection, _| {
+            let followed = followed.clone();
+            Box::pin(async move {
+                let found: String = sqlx::query_scalar(DATABASE).fetch_one(connection).await?;
+                if found == followed {
+                    return Ok(());
+                }
+                let reason = "the replica has another database than the server it is to follow";
+                Err(sqlx::Error::Configuration(reason.into()))
+            })
+        },
+    );
+    Ok(pool.connect_lazy_with(options))
+}
+
 async fn look(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
     let looked = refuse_unsafe(&mut connection).await;
@@ -85,6 +119,9 @@ fn options(url: &str, limits: &PostgresLimits, schema: &str) -> Result<PgConnect
         ("row_security", "on".to_owned()),
         ("default_transaction_isolation", "read committed".to_owned()),
         ("default_transaction_read_only", "off".to_owned()),
+        // Compiling a statement takes longer than most take. Plans that avoid what is forbidden to them cost so much that the
+        // server would compile every one.
+        ("jit", "off".to_owned()),
         ("statement_timeout", ms(limits.statement)),
         ("lock_timeout", ms(limits.lock)),
         ("idle_in_transaction_session_timeout", ms(limits.idle)),

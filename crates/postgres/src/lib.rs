@@ -16,7 +16,7 @@ mod rights;
 mod schema;
 
 #[cfg(feature = "client")]
-pub use connection::{PostgresLimits, connect};
+pub use connection::{PostgresLimits, connect, connect_standby};
 #[cfg(feature = "client")]
 pub use failure::{Failure, kind_of_client};
 #[cfg(feature = "client")]

@@ -43,6 +43,31 @@ impl Postgres {
         self.access.make_database(false)
     }
 
+    /// Starts another one that follows this one as it is now, and answers those that read. It has the same databases and
+    /// passwords, on a port of its own.
+    pub fn follow(&self) -> Result<Self, Error> {
+        let server = Server::prepare(Farewell::Quit, None)?;
+        let access = Access { socket: server.place.folder.clone(), port: 0, ..self.access.clone() };
+        let mut standby = Self { server, access };
+        let place = &standby.server.place;
+        let mut copy = standby.server.command(&standby.access.programs.join("pg_basebackup"));
+        copy.arg("--pgdata").arg(place.path("data")).arg("--host").arg(&self.access.socket);
+        copy.arg(format!("--port={}", self.access.port)).args(["--username=postgres", "--write-recovery-conf"]);
+        copy.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync"]);
+        output(copy, "pg_basebackup failed")?;
+        standby.set("unix_socket_directories", &place.folder.display().to_string())?;
+        ports::with_free_port(|port| {
+            standby.access.port = port;
+            standby.start()
+        })?;
+        Ok(standby)
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.access.port
+    }
+
     /// Kills the postmaster and all its children with SIGKILL at one moment; returns when none of them is left.
     pub fn kill(&mut self) -> Result<(), Error> {
         self.server.kill()

@@ -55,7 +55,7 @@ impl<'c> Buckets<'c> {
 
     /// The end of what is known to lie in the same bucket as `at`: of the bucket, or a change of clocks
     /// before it.
-    fn end_of(&mut self, at: Timestamp) -> Timestamp {
+    pub fn end_of(&mut self, at: Timestamp) -> Timestamp {
         self.start_of(at);
         self.to
     }

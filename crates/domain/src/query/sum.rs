@@ -58,6 +58,33 @@ impl Sum {
         }
     }
 
+    /// Adds a number as often as it is there.
+    pub fn add_times(&mut self, number: Number, times: u64) {
+        let (mantissa, exponent) = number.parts();
+        self.count += times;
+        self.is_beyond |= times > 0 && !number.is_exact();
+        if times == 0 || mantissa == 0 || self.is_beyond {
+            return;
+        }
+        let exponent = i32::from(exponent);
+        if self.reach(exponent, exponent + digits(mantissa.unsigned_abs()).cast_signed() - 1) {
+            let all = Wide::from(mantissa).times(times);
+            self.sum = self.sum.plus(all.times_tens(exponent.abs_diff(self.last)));
+        }
+    }
+
+    /// The sum of `count` exact numbers that are together `mantissa` · 10^`exponent`. The one furthest from 0 is
+    /// `furthest`, either way, and the finest has its last place at `last`, as a power of ten, not above `exponent`.
+    pub fn of_many(count: u64, (mantissa, exponent): (i128, i32), furthest: Number, last: i32) -> Self {
+        let (furthest, above) = furthest.parts();
+        let mut sum = Self { count, ..Self::default() };
+        let first = i32::from(above) + digits(furthest.unsigned_abs()).cast_signed() - 1;
+        if furthest != 0 && sum.reach(last, first) {
+            sum.sum = Wide::from(mantissa).times_tens(exponent.abs_diff(last));
+        }
+        sum
+    }
+
     /// Adds what another has.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;

@@ -32,7 +32,7 @@ impl Wide {
         Self { high: self.high.wrapping_add(other.high).wrapping_add(carry as i128), low }
     }
 
-    const fn times(self, factor: u64) -> Self {
+    pub(super) const fn times(self, factor: u64) -> Self {
         let factor = factor as u128;
         let first = (self.low & HALF) * factor;
         let second = (self.low >> 64) * factor + (first >> 64);

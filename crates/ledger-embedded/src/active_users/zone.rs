@@ -76,15 +76,7 @@ async fn change(
 
 /// Whether there is nothing left to do.
 fn is_applied(core: &Core, scope: &TenantScope, wanted: &VersionedZone) -> Result<bool, PortError> {
-    let state = core.state.read();
-    match state.zones.get(scope.tenant()) {
-        Some(applied) if applied == wanted => Ok(true),
-        None if *wanted == VersionedZone::default() => Ok(true),
-        applied if applied.map_or(0, |applied| applied.version) >= wanted.version => {
-            Err(PortError::new(ErrorKind::Conflict, "count users again: a later choice of zone is applied"))
-        }
-        _ => Ok(false),
-    }
+    core.state.read().zones.get(scope.tenant()).cloned().unwrap_or_default().has(wanted)
 }
 
 /// The caller holds `writer`, and everything is flushed.

@@ -1,8 +1,6 @@
 //! Counting events by type and by user.
 
-use std::cmp::Ordering;
-
-use domain::series::Facet;
+use domain::series::{Facet, Symbols};
 use domain::tenant::TenantScope;
 use domain::time::TimeRange;
 use domain::users::UserNumber;
@@ -13,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::residuals::scan_residuals;
 use super::rows::{Fields, Rows};
 use super::scan::{EventScan, is_known, refuse_dropped, scan_segments, scan_unflushed, unflushed_events};
-use super::symbols::Symbols;
 use super::tallies::Tallies;
 use crate::core::Core;
 use crate::memtable::SharedEvent;
@@ -184,15 +181,4 @@ fn leaders(mut users: Vec<(UserNumber, u64)>, top: usize) -> Vec<(UserNumber, u6
         users.retain(|(_, count)| *count >= least);
     }
     users
-}
-
-/// Most first, then in order of name; the first `limit`.
-pub(super) fn most_first(counts: impl IntoIterator<Item = (String, u64)>, limit: usize) -> Vec<(String, u64)> {
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    let order = |(left, most): &(String, u64), (right, more): &(String, u64)| -> Ordering {
-        more.cmp(most).then_with(|| left.cmp(right))
-    };
-    counts.sort_unstable_by(order);
-    counts.truncate(limit);
-    counts
 }

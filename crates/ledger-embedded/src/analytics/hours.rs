@@ -8,18 +8,15 @@ use arrow::record_batch::RecordBatch;
 use domain::admit::Dimension;
 use domain::aggregate::{Slice, Totals};
 use domain::rollup::hour_of;
-use domain::series::{Facet, Metric};
+use domain::series::{FACETS, Facet, Metric, NONE, Points, Spans, Symbols, Values, totals_of};
 use domain::tenant::TenantScope;
 use domain::time::Timestamp;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use ports::PortError;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::Hours;
-use super::points::{Points, Values, totals_of};
-use super::rows::{FACETS, Repeated, value_column};
+use super::rows::Repeated;
 use super::scan::groups;
-use super::symbols::{NONE, Symbols};
 use crate::memtable::Memtable;
 use crate::reading::check_cancelled;
 use crate::segment::columns::{Columns, unsigned};
@@ -59,7 +56,7 @@ impl HourQuery<'_> {
             ("tokens", self.breakdown.is_some() && self.metric != Metric::Tokens),
         ];
         let wanted = wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name);
-        wanted.chain(["start", "calls"]).chain(value_column(self.metric)).chain(self.blob_column()).collect()
+        wanted.chain(["start", "calls"]).chain(self.metric.column()).chain(self.blob_column()).collect()
     }
 }
 
@@ -67,7 +64,7 @@ impl HourQuery<'_> {
 #[derive(Debug)]
 pub(super) struct HourSums<'p, 'q> {
     pub(super) query: HourQuery<'q>,
-    pub(super) hours: &'p mut Hours<'q>,
+    pub(super) hours: &'p mut Spans<'q>,
     pub(super) points: &'p mut Points<'q>,
     pub(super) symbols: &'p mut Symbols,
 }
@@ -184,7 +181,10 @@ impl HourSums<'_, '_> {
     }
 
     fn add(&mut self, hour: Timestamp, values: &Values, totals: &Totals) -> Result<(), PortError> {
-        if self.points.wants(values) { self.points.add(hour, values, totals, None) } else { Ok(()) }
+        if self.points.wants(values) {
+            self.points.add(hour, values, totals, None)?;
+        }
+        Ok(())
     }
 }
 
@@ -216,7 +216,7 @@ impl<'b> HourRows<'b> {
         Ok(Self {
             starts: columns.times("start")?.values(),
             calls: numbers("calls")?,
-            values: value_column(query.metric).map(numbers).transpose()?,
+            values: query.metric.column().map(numbers).transpose()?,
             valued: optional("latency_calls")?,
             tokens: optional("tokens")?,
             tenants: has("tenant").then(|| columns.texts("tenant")).transpose()?,

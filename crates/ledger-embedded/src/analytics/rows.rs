@@ -5,17 +5,13 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
 use domain::event::EventView;
-use domain::series::{Facet, Metric};
+use domain::series::{FACETS, Facet, Metric, NONE, Points, SeriesQuery, Symbols, TooLarge, Values, totals_of};
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserNumber;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 
-use super::symbols::{NONE, Symbols};
 use crate::segment::columns::{Columns, unsigned};
 use crate::segment::events::USER_NUMBER;
-
-/// How many facets there are.
-pub(super) const FACETS: usize = Facet::ALL.len();
 
 /// Which columns a question needs; the time of a row is one of them when it is grouped by time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,19 +31,13 @@ impl Fields {
         self.facets[facet as usize] = true;
         self
     }
-}
 
-/// The column that a metric sums, the same in both files.
-pub(super) const fn value_column(metric: Metric) -> Option<&'static str> {
-    match metric {
-        Metric::Count | Metric::UniqueUsers => None,
-        Metric::Tokens => Some("tokens"),
-        Metric::InputTokens => Some("input_tokens"),
-        Metric::OutputTokens => Some("output_tokens"),
-        Metric::CacheReadTokens => Some("cache_read_tokens"),
-        Metric::CacheWriteTokens => Some("cache_write_tokens"),
-        Metric::ReasoningTokens => Some("reasoning_tokens"),
-        Metric::AvgLatencyMs => Some("latency_us"),
+    /// What raw events must have for a series.
+    pub(super) fn of(query: &SeriesQuery) -> Self {
+        let used = query.group_by.iter().copied().chain(query.filters.iter().map(|(facet, _)| *facet));
+        let users = query.metric == Metric::UniqueUsers;
+        let fields = Self { times: true, users, value: query.metric.column(), ..Self::default() };
+        used.fold(fields, Self::with)
     }
 }
 
@@ -108,6 +98,24 @@ impl Rows {
             _ => None,
         });
     }
+}
+
+/// Adds the events that pass the filters of a series.
+pub(super) fn add_events(points: &mut Points<'_>, metric: Metric, rows: &Rows) -> Result<(), TooLarge> {
+    for row in 0..rows.len {
+        let mut values: Values = [NONE; FACETS];
+        for (value, column) in values.iter_mut().zip(&rows.facets) {
+            *value = column.get(row).copied().unwrap_or(NONE);
+        }
+        if !points.wants(&values) {
+            continue;
+        }
+        let value = rows.values.get(row).copied().flatten();
+        let user = rows.users.get(row).copied().flatten();
+        let totals = totals_of(metric, 1, value, u64::from(value.is_some()));
+        points.add(rows.times[row], &values, &totals, user)?;
+    }
+    Ok(())
 }
 
 /// What rows of a batch must be checked for; what its pages prove is not.

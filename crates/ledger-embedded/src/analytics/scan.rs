@@ -2,14 +2,13 @@
 //! columns that a question needs. Refuses to read times of which retention has dropped events.
 
 use domain::rollup::{Rollup, RollupKey, hour_of};
-use domain::series::Facet;
+use domain::series::{Facet, Symbols};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::{ErrorKind, PortError};
 use tokio_util::sync::CancellationToken;
 
 use super::rows::{Checks, Fields, Loader, Rows, facet_column};
-use super::symbols::Symbols;
 use crate::memtable::{GroupView, Memtable, SharedEvent};
 use crate::reading::check_cancelled;
 use crate::segment::events::USER_NUMBER;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::rollup::{Rollup, hour_of};
-use domain::series::{Facet, SeriesQuery};
+use domain::series::{FACETS, Facet, NONE, Named, Points, SeriesQuery, Source, Spans, Summed, Symbols};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use ports::PortError;
@@ -11,14 +11,11 @@ use ports::manifest::HourSumsQuery;
 use tokio_util::sync::CancellationToken;
 
 use super::hours::{HourQuery, HourSums};
-use super::plan::{Hours, Source};
-use super::points::{Named, Points, Summed};
 use super::residuals::scan_residuals;
-use super::rows::FACETS;
+use super::rows::{Fields, Rows, add_events};
 use super::scan::{
     EventScan, refuse_dropped, refuse_hidden, rollups_in, scan_segments, scan_unflushed, unflushed_events,
 };
-use super::symbols::{NONE, Symbols};
 use crate::core::Core;
 use crate::memtable::{Memtable, SharedEvent};
 use crate::segment::residuals::{ERASED, ResidualKey};
@@ -32,7 +29,7 @@ struct Series<'q> {
     customer: Option<&'q str>,
     symbols: Symbols,
     points: Points<'q>,
-    hours: Hours<'q>,
+    hours: Spans<'q>,
 }
 
 /// What is looked up while the memtable being filled cannot change.
@@ -113,7 +110,7 @@ impl Core {
 
 /// What a memtable has for a series of rollups.
 pub(super) fn unflushed(table: &Memtable, scope: &TenantScope, query: &SeriesQuery) -> Unflushed {
-    let mut hours = Hours::new(query.range, &query.calendar, query.interval);
+    let mut hours = Spans::hours(query.range, &query.calendar, query.interval);
     let rollups = rollups_in(table, scope, hours.starts());
     let (rollups, split): (Vec<_>, Vec<_>) = rollups.into_iter().partition(|rollup| hours.is_whole(rollup.key.hour));
     let events = if split.is_empty() {
@@ -131,7 +128,7 @@ pub(super) fn hour_sums(query: &SeriesQuery) -> HourSumsQuery {
     // What is filtered is told apart too: the points look at it again.
     let is_told = |facet, filter: &Option<String>| filter.is_some() || query.group_by.contains(&facet);
     HourSumsQuery {
-        range: Hours::new(query.range, &query.calendar, query.interval).starts(),
+        range: Spans::hours(query.range, &query.calendar, query.interval).starts(),
         by_project: is_told(Facet::Project, &project),
         by_kind: is_told(Facet::Type, &kind),
         project,
@@ -144,7 +141,7 @@ impl<'q> Series<'q> {
         let mut symbols = Symbols::new();
         let points = Points::new(query, named, &mut symbols);
         let customer = query.filters.iter().find(|(facet, _)| *facet == Facet::Customer);
-        let hours = Hours::new(query.range, &query.calendar, query.interval);
+        let hours = Spans::hours(query.range, &query.calendar, query.interval);
         Self { scope, query, source, customer: customer.map(|(_, name)| name.as_str()), symbols, points, hours }
     }
 
@@ -175,12 +172,12 @@ impl<'q> Series<'q> {
             others.insert(key.hour);
             return Ok(());
         }
-        self.points.add(key.hour, &values, &self.query.metric.part_of(&rollup.totals), None)
+        Ok(self.points.add(key.hour, &values, &self.query.metric.part_of(&rollup.totals), None)?)
     }
 
     fn add_unflushed(&mut self, events: &[SharedEvent]) -> Result<(), PortError> {
-        let fields = self.points.fields();
-        scan_unflushed(events, fields, &mut self.symbols, |rows| self.points.add_events(rows))
+        let (fields, metric) = (Fields::of(self.query), self.query.metric);
+        scan_unflushed(events, fields, &mut self.symbols, |rows| Ok(add_events(&mut self.points, metric, rows)?))
     }
 
     /// Adds the events of segments in these ranges.
@@ -190,13 +187,15 @@ impl<'q> Series<'q> {
         ranges: &[TimeRange],
         cancelled: &CancellationToken,
     ) -> Result<(), PortError> {
-        let (scope, customer, fields) = (self.scope, self.customer, self.points.fields());
+        let (scope, customer, fields) = (self.scope, self.customer, Fields::of(self.query));
         let wanted = EventScan { scope, customer, ranges, fields };
         refuse_dropped(snapshot, &wanted)?;
         // Whole hours of customers hold no erased customer; those are added apart. Nobody can ask for them by name.
         let counts_erased = self.customer.is_none() && !matches!(self.source, Source::Customers(_));
         self.add_residuals(snapshot, &wanted, |key| counts_erased || key.customer != ERASED, cancelled)?;
-        scan_segments(snapshot, &wanted, &mut self.symbols, cancelled, |rows| self.points.add_events(rows))
+        let metric = self.query.metric;
+        let add = |rows: &Rows| -> Result<(), PortError> { Ok(add_events(&mut self.points, metric, rows)?) };
+        scan_segments(snapshot, &wanted, &mut self.symbols, cancelled, add)
     }
 
     /// Adds what is left of erased customers, whose sums are in no file of sums.
@@ -204,7 +203,7 @@ impl<'q> Series<'q> {
         if self.customer.is_some() {
             return Ok(());
         }
-        let (ranges, fields) = ([self.query.range], self.points.fields());
+        let (ranges, fields) = ([self.query.range], Fields::of(self.query));
         let wanted = EventScan { scope: self.scope, customer: Some(ERASED), ranges: &ranges, fields };
         self.add_residuals(snapshot, &wanted, |_| true, cancelled)
     }
@@ -234,7 +233,7 @@ impl<'q> Series<'q> {
             if !points.wants(&values) {
                 return Ok(());
             }
-            points.add(key.start, &values, &query.metric.part_of(totals), None)
+            Ok(points.add(key.start, &values, &query.metric.part_of(totals), None)?)
         })
     }
 

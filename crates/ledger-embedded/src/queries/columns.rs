@@ -14,10 +14,9 @@ use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use domain::calendar::{Calendar, Interval};
 use domain::encryption::Lens;
-use domain::query::{Field, Kind, PropertyPath};
+use domain::query::{Field, Kind, PropertyPath, json};
 use domain::time::{MICROS_PER_SECOND, Timestamp};
 
-use super::json;
 use super::numbers::{self, BITS};
 
 /// How a property is read.

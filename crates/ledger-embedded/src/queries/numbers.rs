@@ -2,9 +2,7 @@
 //! with what it was read from, and an answer's as its rank, by which the engine orders rows.
 
 use arrow::datatypes::DataType;
-use domain::query::{Number, Overflow, Value};
-
-use super::json;
+use domain::query::{Number, Overflow, Value, json};
 
 /// The type of all these columns. Its own meaning is not used.
 pub(super) const BITS: DataType = DataType::Decimal128(38, 0);

@@ -11,10 +11,9 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use ports::PortError;
-use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent};
+use ports::reports::{EventCursor, EventFilter, EventQuery, Order, Page, StoredEvent, cut};
 use tokio_util::sync::CancellationToken;
 
-use super::cut;
 use crate::core::Core;
 use crate::dedup::IdHash;
 use crate::memtable::{Memtable, MemtableEvent};
@@ -130,8 +129,8 @@ impl Core {
                 some.reverse();
             }
             rows.extend(some);
-            more = cut(&mut rows, query.limit, query.bytes_max, bytes_of);
-            let bytes = rows.iter().map(bytes_of).sum::<usize>();
+            more = cut(&mut rows, query.limit, query.bytes_max, StoredEvent::bytes);
+            let bytes = rows.iter().map(StoredEvent::bytes).sum::<usize>();
             let average = (bytes / rows.len().max(1)).max(1);
             count = (query.bytes_max.saturating_sub(bytes) / average).max(FETCHED_FIRST);
         }
@@ -166,10 +165,6 @@ fn next_of(found: &mut BTreeMap<EventCursor, PageRow>, order: Order, count: usiz
         Order::Ascending => found.pop_first(),
     };
     std::iter::from_fn(pop).take(count).collect()
-}
-
-fn bytes_of(event: &StoredEvent) -> usize {
-    event.id.len() + event.kind.len() + event.properties.as_ref().map_or(0, String::len)
 }
 
 /// The part of `range` that retention still shows.

@@ -22,8 +22,8 @@ use super::sorted::SortedRows;
 use crate::intern::{Interner, Symbol};
 use crate::memtable::SumNumbers;
 
-/// Stands for a customer that was erased: no customer has such a name.
-pub(crate) const ERASED: &str = "\u{1}";
+/// Stands for a customer that was erased.
+pub(crate) const ERASED: &str = domain::erasure::ERASED_CUSTOMER;
 
 /// Rows of one page.
 const PAGE_ROWS: usize = 512;

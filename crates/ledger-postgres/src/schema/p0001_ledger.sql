@@ -87,12 +87,14 @@ CREATE TABLE usage_events (
     endpoint        text COLLATE "C",
     model           text COLLATE "C",
     properties      jsonb,                 -- for queries; without the members that JSONB refuses or expands
-    properties_raw  bytea                  -- the whole text, only when `properties` lacks a member
+    properties_raw  bytea                  -- the whole text, only when `properties` lacks a member or writes it otherwise
 ) PARTITION BY RANGE (received_at);
 -- Listing in either direction, series, and one event by its id.
 CREATE INDEX usage_events_by_time ON usage_events (tenant_no, time, position);
 -- A customer's events, summary and top users.
 CREATE INDEX usage_events_by_customer ON usage_events (tenant_no, customer, time, position);
+-- Structured queries: the few events whose properties are read one by one.
+CREATE INDEX usage_events_with_raw ON usage_events (tenant_no, time) WHERE properties_raw IS NOT NULL;
 
 -- Usage windows. A window's state is WindowRule::state(window_start, late, buckets.closed_through) and never stored: closing
 -- moves one row per bucket and no window. Its revision is domain::window::revision(late). Partitions by month of the

@@ -1,8 +1,9 @@
 //! Customers, with everything they ever used.
 
-use domain::aggregate::{Slice, SumNumbers, merge_slice};
+use domain::aggregate::{Aggregate, Slice, SumNumbers, merge_slice};
 use domain::event::EventView;
 use domain::time::Timestamp;
+use ports::reports::Customer;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -33,6 +34,19 @@ impl CustomerSum {
             if let Some(name) = name {
                 merge_slice(slices, name, &slice);
             }
+        }
+    }
+}
+
+impl CustomerSum {
+    /// The customer with this name, whose sum it is.
+    pub(crate) fn into_customer(self, id: String) -> Customer {
+        let SumNumbers { totals, first_received: created, last_received: updated } = self.numbers;
+        Customer {
+            id,
+            created,
+            updated,
+            total: Aggregate { totals, by_endpoint: self.by_endpoint, by_model: self.by_model },
         }
     }
 }

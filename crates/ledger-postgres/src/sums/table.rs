@@ -66,13 +66,17 @@ pub(crate) async fn add<T: SumTable>(
     insert::<T>(on, &new).await
 }
 
+/// The columns of a sum of the table `t`, as [`SumTable::read`] takes them.
+pub(crate) fn values<T: SumTable>() -> String {
+    let value = |name: &&str| if *name == BREAKDOWNS { format!("t.{name}::text") } else { format!("t.{name}") };
+    T::VALUES.iter().map(value).collect::<Vec<_>>().join(", ")
+}
+
 /// The rows that are there, each behind the place of its key, counted from 1, and its version.
 async fn stored<T: SumTable>(on: &mut PgConnection, keys: &[Column]) -> Result<Vec<PgRow>, sqlx::Error> {
-    let value = |name: &&str| if *name == BREAKDOWNS { format!("t.{name}::text") } else { format!("t.{name}") };
-    let values: Vec<_> = T::VALUES.iter().map(value).collect();
     let sql = format!(
         "SELECT k.place, t.version, {} FROM unnest({}) WITH ORDINALITY AS k({}, place) JOIN {} t ON {}",
-        values.join(", "),
+        values::<T>(),
         arrays(keys),
         T::KEYS.join(", "),
         T::NAME,

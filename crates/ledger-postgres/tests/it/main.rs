@@ -2,12 +2,14 @@
 
 #![cfg(feature = "postgres")]
 
-mod asked;
+mod alike;
+mod answers;
 mod conformance;
 mod cut;
 mod faults;
 mod fences;
 mod place;
+mod replica;
 mod schema;
 mod stored;
 mod writers;

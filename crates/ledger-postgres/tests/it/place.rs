@@ -1,23 +1,42 @@
 //! A database with three logins of its own.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::any::Any;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use domain::window::WindowRule;
 use ledger_postgres::{PostgresLedger, PostgresLedgerOptions, migrate};
+use parking_lot::Mutex;
 use ports::PortError;
 use postgres::{Logins, PostgresLimits};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use testservers::{Database, Error, Postgres};
 
 /// The password of all logins.
 const PASSWORD: &str = "secret";
 
+/// Takes all rows away but those that a new database has.
+const EMPTY: &str = "DO $do$ DECLARE t regclass; taken smallint[]; BEGIN \
+    taken := ARRAY(SELECT bucket FROM nilometer_ledger.buckets); \
+    FOR t IN SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'nilometer_ledger'::regnamespace \
+        AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'schema_step' \
+    LOOP EXECUTE 'DELETE FROM ' || t; END LOOP; \
+    INSERT INTO nilometer_ledger.buckets (bucket) SELECT unnest(taken); END $do$";
+
+/// The addresses of a copy of a database: of the application and of the worker.
+pub(crate) struct Copy {
+    number: usize,
+    pub(crate) app_url: String,
+    pub(crate) worker_url: String,
+}
+
 /// A database, which its owner's login owns. Ends with the test, but for copies, which end with the server.
 pub(crate) struct Base {
     database: Database,
     name: String,
-    copies: AtomicU32,
+    /// Who uses each copy.
+    users_of_copies: Mutex<Vec<Weak<dyn Any + Send + Sync>>>,
     pub(crate) logins: Logins,
 }
 
@@ -47,7 +66,7 @@ impl Base {
              CREATE ROLE {} LOGIN BYPASSRLS PASSWORD '{PASSWORD}'; ALTER DATABASE {name} OWNER TO {name}_owner",
             logins.app, logins.worker
         ))?;
-        Ok(Self { database, name, copies: AtomicU32::new(0), logins })
+        Ok(Self { database, name, users_of_copies: Mutex::default(), logins })
     }
 
     /// The address for a login.
@@ -83,13 +102,42 @@ impl Base {
         migrate(&self.owner_url(), &self.logins).await
     }
 
-    /// The addresses of a copy of the database, to which nobody is connected: of the application, the worker and the
-    /// superuser.
-    pub(crate) fn copy(&self) -> Result<[String; 3], Error> {
-        let copy = format!("{}_{}", self.name, self.copies.fetch_add(1, Ordering::Relaxed));
-        self.database.sql(&format!("CREATE DATABASE {copy} TEMPLATE {}", self.name))?;
+    /// A copy of the database without a row. Nobody else gets it before `user` is dropped.
+    pub(crate) async fn copy(&self, user: Weak<dyn Any + Send + Sync>) -> Result<Copy, Box<dyn std::error::Error>> {
+        let (number, is_used) = {
+            let mut users = self.users_of_copies.lock();
+            match users.iter().position(|user| user.strong_count() == 0) {
+                Some(spare) => {
+                    users[spare] = user;
+                    (spare, true)
+                }
+                None => {
+                    users.push(user);
+                    (users.len() - 1, false)
+                }
+            }
+        };
+        let copy = format!("{}_{number}", self.name);
         let of = |url: String| url.rsplit_once('/').map_or(String::new(), |(server, _)| format!("{server}/{copy}"));
-        Ok([of(self.app_url()), of(self.worker_url()), of(self.superuser_url())])
+        if is_used {
+            // Faster than another copy.
+            let mut superuser = PgConnection::connect(&of(self.superuser_url())).await?;
+            sqlx::raw_sql(EMPTY).execute(&mut superuser).await?;
+            superuser.close().await?;
+        } else {
+            self.database.sql(&format!("CREATE DATABASE {copy} TEMPLATE {}", self.name))?;
+        }
+        Ok(Copy { number, app_url: of(self.app_url()), worker_url: of(self.worker_url()) })
+    }
+
+    /// An empty ledger in a copy of the database.
+    pub(crate) async fn fresh(&self, rule: WindowRule) -> Result<Arc<PostgresLedger>, Box<dyn std::error::Error>> {
+        let opening: Arc<dyn Any + Send + Sync> = Arc::new(());
+        let copy = self.copy(Arc::downgrade(&opening)).await?;
+        let ledger = PostgresLedger::open(&copy.app_url, &copy.worker_url, &with_rule(rule)).await?;
+        let user: Arc<dyn Any + Send + Sync> = Arc::<PostgresLedger>::clone(&ledger);
+        self.users_of_copies.lock()[copy.number] = Arc::downgrade(&user);
+        Ok(ledger)
     }
 
     /// Opens the ledger, whose schema has to be there.

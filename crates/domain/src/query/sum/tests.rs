@@ -133,6 +133,46 @@ proptest! {
     }
 
     #[test]
+    fn i3_numbers_that_are_there_often_are_added_as_often(
+        drawn in proptest::collection::vec(((numbers(), -60_i64..60), 0_u64..5), 1..20),
+    ) {
+        let number = |((mantissa, places), shift): ((i128, u32), i64)| {
+            Number::new(mantissa, shift - i64::from(places)).unwrap()
+        };
+        let (mut often, mut one_by_one) = (Sum::default(), Sum::default());
+        for (drawn, times) in drawn {
+            often.add_times(number(drawn), times);
+            (0..times).for_each(|_| one_by_one.add(number(drawn)));
+        }
+        prop_assert_eq!(answers(&often), answers(&one_by_one));
+    }
+
+    #[test]
+    fn i3_numbers_added_up_elsewhere_are_those_added_here(
+        drawn in proptest::collection::vec((-99_999_999_i128..99_999_999, 0_u32..8), 1..20),
+        beside in proptest::collection::vec((numbers(), -60_i64..60), 0..3),
+    ) {
+        let numbers: Vec<Number> =
+            drawn.iter().map(|(mantissa, places)| Number::new(*mantissa, -i64::from(*places)).unwrap()).collect();
+        let all: i128 = drawn.iter().map(|(mantissa, places)| mantissa * 10_i128.pow(8 - places)).sum();
+        let furthest = numbers.iter().copied().max_by_key(|number| Number::new(number.parts().0.abs(), number.parts().1.into()));
+        let last = numbers.iter().filter(|number| number.parts().0 != 0).map(|number| number.parts().1).min();
+        // As it is written without zeros at its end.
+        let zeros = (0..8).take_while(|zeros| all % 10_i128.pow(zeros + 1) == 0).count();
+        let together = (all / 10_i128.pow(u32::try_from(zeros).unwrap()), i32::try_from(zeros).unwrap() - 8);
+        let count = numbers.len() as u64;
+        let mut sum = Sum::of_many(count, together, furthest.unwrap(), last.unwrap_or(0).into());
+        let mut one_by_one = sum_of(&numbers);
+        prop_assert_eq!(answers(&sum), answers(&one_by_one));
+        for ((mantissa, places), shift) in beside {
+            let number = Number::new(mantissa, shift - i64::from(places)).unwrap();
+            sum.add(number);
+            one_by_one.add(number);
+        }
+        prop_assert_eq!(answers(&sum), answers(&one_by_one));
+    }
+
+    #[test]
     fn between_two_numbers_is_linear(left in numbers(), right in numbers(), hundredths in 0_u8..100) {
         let [low, high] = [left, right].map(|(mantissa, places)| BigInt::from(mantissa) * ten(PLACES - 2 - places));
         let exact = low * (100 - hundredths) + high * hundredths;

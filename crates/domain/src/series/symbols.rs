@@ -5,24 +5,31 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 /// The number of the empty text, which stands for events without a value.
-pub(super) const NONE: u32 = 0;
+pub const NONE: u32 = 0;
 
 /// The texts of one question and their numbers.
 #[derive(Debug)]
-pub(super) struct Symbols {
+pub struct Symbols {
     numbers: HashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
 }
 
+impl Default for Symbols {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Symbols {
-    pub(super) fn new() -> Self {
+    /// Only the empty text, whose number is [`NONE`].
+    pub fn new() -> Self {
         let mut symbols = Self { numbers: HashMap::new(), texts: Vec::new() };
         symbols.number("");
         symbols
     }
 
     /// The number of a text.
-    pub(super) fn number(&mut self, text: &str) -> u32 {
+    pub fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
@@ -35,7 +42,7 @@ impl Symbols {
     }
 
     /// The text of a number.
-    pub(super) fn text(&self, number: u32) -> &str {
+    pub fn text(&self, number: u32) -> &str {
         self.texts.get(number as usize).map_or("", |text| text)
     }
 }

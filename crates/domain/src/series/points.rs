@@ -2,24 +2,40 @@
 //! one, the others: then the greatest are found first, from sums without buckets, and the series is summed
 //! once more. Refuses more buckets or groups than fit, so that memory stays bounded.
 
-use domain::aggregate::Totals;
-use domain::calendar::Buckets;
-use domain::limits::{SERIES_GROUPS_MAX, SERIES_USERS_MAX};
-use domain::series::{Facet, GroupSum, Metric, SeriesPoint, SeriesQuery};
-use domain::time::Timestamp;
-use domain::users::{UserNumber, UserSet};
 use hashbrown::{HashMap, HashSet};
-use ports::{ErrorKind, PortError};
 
-use super::rows::{FACETS, Fields, Rows, value_column};
+use crate::aggregate::Totals;
+use crate::calendar::Buckets;
+use crate::erasure::ERASED_CUSTOMER;
+use crate::limits::{SERIES_GROUPS_MAX, SERIES_USERS_MAX};
+use crate::time::Timestamp;
+use crate::users::{UserNumber, UserSet};
+
 use super::symbols::{NONE, Symbols};
-use crate::segment::residuals::ERASED;
+use super::{Facet, GroupSum, Metric, SeriesPoint, SeriesQuery};
 
 /// How many events with a user are taken in before the sets are counted again.
 const USERS_STEP: u64 = 1 << 20;
 
+/// How many facets there are.
+pub const FACETS: usize = Facet::ALL.len();
+
 /// The values of all facets of a row, as far as they are known.
-pub(super) type Values = [u32; FACETS];
+pub type Values = [u32; FACETS];
+
+/// A series that is larger than one may be. It reads "failed to …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooLarge {
+    /// It has more buckets than so many points.
+    #[error("answer a series in {0} points: it has more buckets")]
+    Buckets(usize),
+    /// It has too many groups.
+    #[error("tell the groups of a series apart: there are more than {SERIES_GROUPS_MAX}")]
+    Groups,
+    /// Its points have too many users.
+    #[error("count the users of a series: more than {SERIES_USERS_MAX} in all points together")]
+    Users,
+}
 
 /// The group of all that have no points of their own.
 const OTHERS: u32 = u32::MAX;
@@ -38,11 +54,11 @@ impl Point {
 }
 
 /// The groups that have points of their own, each by the values of its facets.
-pub(super) type Named = Vec<Vec<String>>;
+pub type Named = Vec<Vec<String>>;
 
 /// A series that was summed.
 #[derive(Debug)]
-pub(super) enum Summed {
+pub enum Summed {
     /// In order of (start, group).
     Points(Vec<SeriesPoint>),
     /// It has more points than allowed, unless only these groups have their own.
@@ -51,7 +67,7 @@ pub(super) enum Summed {
 
 /// The points of one series so far.
 #[derive(Debug)]
-pub(super) struct Points<'q> {
+pub struct Points<'q> {
     query: &'q SeriesQuery,
     buckets: Buckets<'q>,
     filters: Vec<(Facet, u32)>,
@@ -93,13 +109,13 @@ impl GroupSums {
 
 impl<'q> Points<'q> {
     /// The points of all groups, or of the named ones and the others.
-    pub(super) fn new(query: &'q SeriesQuery, named: Option<&Named>, symbols: &mut Symbols) -> Self {
+    pub fn new(query: &'q SeriesQuery, named: Option<&Named>, symbols: &mut Symbols) -> Self {
         let filters = query.filters.iter().map(|(facet, value)| (*facet, symbols.number(value))).collect();
         let mut points = Self {
             query,
             buckets: query.calendar.buckets(query.interval),
             filters,
-            erased: symbols.number(ERASED),
+            erased: symbols.number(ERASED_CUSTOMER),
             groups: HashMap::new(),
             values: Vec::new(),
             is_named: false,
@@ -119,46 +135,24 @@ impl<'q> Points<'q> {
         points
     }
 
-    /// The columns that raw events must have.
-    pub(super) fn fields(&self) -> Fields {
-        let query = self.query;
-        let used = query.group_by.iter().copied().chain(query.filters.iter().map(|(facet, _)| *facet));
-        let users = query.metric == Metric::UniqueUsers;
-        let fields = Fields { times: true, users, value: value_column(query.metric), ..Fields::default() };
-        used.fold(fields, Fields::with)
-    }
-
     /// Whether a row with these values passes the filters.
-    pub(super) fn wants(&self, values: &Values) -> bool {
+    #[inline]
+    pub fn wants(&self, values: &Values) -> bool {
         self.filters.iter().all(|(facet, wanted)| values[*facet as usize] == *wanted)
     }
 
-    /// Adds the events that pass the filters.
-    pub(super) fn add_events(&mut self, rows: &Rows) -> Result<(), PortError> {
-        for row in 0..rows.len {
-            let mut values = [NONE; FACETS];
-            for (value, column) in values.iter_mut().zip(&rows.facets) {
-                *value = column.get(row).copied().unwrap_or(NONE);
-            }
-            if !self.wants(&values) {
-                continue;
-            }
-            let value = rows.values.get(row).copied().flatten();
-            let user = rows.users.get(row).copied().flatten();
-            let totals = totals_of(self.query.metric, 1, value, u64::from(value.is_some()));
-            self.add(rows.times[row], &values, &totals, user)?;
-        }
-        Ok(())
-    }
-
     /// Adds sums of events that lie in the bucket of `at` and pass the filters.
-    pub(super) fn add(
+    ///
+    /// # Errors
+    /// When the series gets too large.
+    #[inline]
+    pub fn add(
         &mut self,
         at: Timestamp,
         values: &Values,
         totals: &Totals,
         user: Option<UserNumber>,
-    ) -> Result<(), PortError> {
+    ) -> Result<(), TooLarge> {
         let group = self.group_of(values)?;
         let start = self.buckets.start_of(at);
         let point = match &mut self.without_buckets {
@@ -180,8 +174,7 @@ impl<'q> Points<'q> {
             None => 0,
         };
         if buckets > self.query.points_max {
-            let message = format!("answer a series in {} points: it has more buckets", self.query.points_max);
-            return Err(PortError::new(ErrorKind::Exhausted, message));
+            return Err(TooLarge::Buckets(self.query.points_max));
         }
         if self.users_left == 0 {
             self.users_left = USERS_STEP;
@@ -199,16 +192,15 @@ impl<'q> Points<'q> {
         self.without_buckets = Some(sums);
     }
 
-    fn check_users(&self) -> Result<(), PortError> {
+    fn check_users(&self) -> Result<(), TooLarge> {
         let sums = self.without_buckets.iter().flat_map(|sums| &sums.groups);
         if self.points.values().chain(sums).map(|point| point.users.len()).sum::<u64>() > SERIES_USERS_MAX {
-            let message = format!("count the users of a series: more than {SERIES_USERS_MAX} in all points together");
-            return Err(PortError::new(ErrorKind::Exhausted, message));
+            return Err(TooLarge::Users);
         }
         Ok(())
     }
 
-    fn group_of(&mut self, values: &Values) -> Result<u32, PortError> {
+    fn group_of(&mut self, values: &Values) -> Result<u32, TooLarge> {
         let mut key = [NONE; FACETS];
         for (part, facet) in key.iter_mut().zip(&self.query.group_by) {
             *part = values[*facet as usize];
@@ -221,8 +213,7 @@ impl<'q> Points<'q> {
         }
         let group = if self.is_named { self.groups.get(&key).copied().unwrap_or(OTHERS) } else { self.number_of(key) };
         if self.values.len() > SERIES_GROUPS_MAX {
-            let message = format!("tell the groups of a series apart: there are more than {SERIES_GROUPS_MAX}");
-            return Err(PortError::new(ErrorKind::Exhausted, message));
+            return Err(TooLarge::Groups);
         }
         self.last = Some((key, group));
         Ok(group)
@@ -238,7 +229,7 @@ impl<'q> Points<'q> {
     }
 
     /// The series, if it has no more points than allowed.
-    pub(super) fn finish(mut self, symbols: &Symbols) -> Summed {
+    pub fn finish(mut self, symbols: &Symbols) -> Summed {
         if let Some(sums) = self.without_buckets.take() {
             let count = self.query.groups_named(self.values.len(), sums.points, sums.starts.len());
             let named = self.greatest(&sums.groups, count, symbols);
@@ -295,7 +286,8 @@ impl<'q> Points<'q> {
 }
 
 /// The sums that a metric is made of: `value` over `valued` of the `calls` events.
-pub(super) fn totals_of(metric: Metric, calls: u64, value: Option<u64>, valued: u64) -> Totals {
+#[inline]
+pub fn totals_of(metric: Metric, calls: u64, value: Option<u64>, valued: u64) -> Totals {
     let mut totals = Totals { calls, ..Totals::default() };
     let value = value.unwrap_or(0);
     match metric {

@@ -5,16 +5,17 @@
 
 use std::borrow::Cow;
 
-use domain::limits::QUERY_PATH_SEGMENTS_MAX;
-use domain::query::{Number, PropertyPath};
 use memchr::{memchr2, memmem};
+
+use super::{Number, PropertyPath};
+use crate::limits::QUERY_PATH_SEGMENTS_MAX;
 
 /// What may follow the quote that ends a text, so that a quote after it may begin the next one.
 const AFTER_TEXT: [char; 8] = [':', ',', ']', '}', ' ', '\t', '\n', '\r'];
 
 /// A path, ready to be followed in many objects.
 #[derive(Debug)]
-pub(super) struct Path {
+pub struct Path {
     /// By how many segments are done: the keys that may come next, the longest first, each with what is done
     /// then.
     keys: Vec<Vec<(String, usize)>>,
@@ -36,7 +37,8 @@ enum OneKey {
 }
 
 impl Path {
-    pub(super) fn new(path: &PropertyPath) -> Self {
+    /// The path, made ready.
+    pub fn new(path: &PropertyPath) -> Self {
         let segments = path.segments().len();
         let keys: Vec<_> = (0..segments).map(|done| path.keys_after(done)).collect();
         let longest = keys.first().and_then(|keys| keys.first()).filter(|(_, done)| *done == segments);
@@ -50,7 +52,7 @@ impl Path {
 
     /// The value as written, without the whitespace around it; `None` when no way leads to one. In each object
     /// the longest key that leads to a value is taken.
-    pub(super) fn find<'j>(&self, json: &'j str) -> Option<&'j str> {
+    pub fn find<'j>(&self, json: &'j str) -> Option<&'j str> {
         match &self.one_key {
             OneKey::Found(finder) if is_flat(json) => flat_member(json, finder),
             OneKey::None if is_flat(json) => None,
@@ -88,7 +90,7 @@ fn flat_member<'j>(object: &'j str, finder: &memmem::Finder<'_>) -> Option<&'j s
 }
 
 /// The text that a scalar means: a string's content, a number's literal, `true` or `false`.
-pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
+pub fn text(value: &str) -> Option<Cow<'_, str>> {
     match value.as_bytes().first()? {
         b'"' => {
             let content = value.get(1..value.len().checked_sub(1)?)?;
@@ -100,7 +102,7 @@ pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
 }
 
 /// A number, and whether it is written as a text; such a text is a number and nothing else.
-pub(super) fn number(value: &str) -> Option<(Number, bool)> {
+pub fn number(value: &str) -> Option<(Number, bool)> {
     match value.as_bytes() {
         [b'-' | b'0'..=b'9', ..] => Number::parse(value).map(|number| (number, false)),
         [b'"', b'-' | b'0'..=b'9' | b'\\', ..] => {
@@ -111,12 +113,12 @@ pub(super) fn number(value: &str) -> Option<(Number, bool)> {
 }
 
 /// The rank of a number.
-pub(super) fn rank(value: &str) -> Option<i128> {
+pub fn rank(value: &str) -> Option<i128> {
     number(value).map(|(number, _)| number.rank())
 }
 
 /// Whether the value is anything but null.
-pub(super) fn is_there(value: &str) -> bool {
+pub fn is_there(value: &str) -> bool {
     value != "null"
 }
 
