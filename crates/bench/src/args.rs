@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::auth::size::AuthSize;
 use super::fairness::size::FairnessSize;
+use super::ledger::args::{DedupArgs, LedgerArgs};
 use super::pair::comparison::Bounds;
 use super::pair::interval::PAIRS_MAX;
 use super::plan::IngestPlan;
@@ -44,6 +45,10 @@ pub(super) enum BenchCommand {
     Fairness(FairnessArgs),
     /// Measure what it costs to encrypt two properties of each event
     Encryption(EncryptionArgs),
+    /// Measure the transaction of the ledger in PostgreSQL against COPY of the same events into a bare table
+    Ledger(LedgerArgs),
+    /// Measure the same with many ids in place
+    Dedup(DedupArgs),
     /// Compare two builds in alternation; exits with 1 when B is worse than its bounds allow
     Pair(PairArgs),
     /// Take every number of docs/benchmarks.md, each on a fresh server, and verify each folder

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use super::args::{BenchArgs, BenchCommand};
 use super::inside::Inside;
-use super::{analytics, auth, encryption, erase, fairness, ingest, live, pair, query, restart, suite};
+use super::{analytics, auth, encryption, erase, fairness, ingest, ledger, live, pair, query, restart, suite};
 
 /// Runs the benchmark that `args` name and prints what it found; `inside` is what no request reaches.
 ///
@@ -35,6 +35,8 @@ async fn measure(command: BenchCommand, inside: &impl Inside) -> anyhow::Result<
         BenchCommand::Auth(args) => auth::run(args, inside).await,
         BenchCommand::Fairness(args) => fairness::run(args).await,
         BenchCommand::Encryption(args) => encryption::run(args).await,
+        BenchCommand::Ledger(args) => ledger::run(args, inside).await,
+        BenchCommand::Dedup(args) => ledger::run_dedup(args, inside).await,
         BenchCommand::Pair(args) => pair::run(args).await,
         BenchCommand::All(args) => suite::run(args, inside).await,
     }

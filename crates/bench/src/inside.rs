@@ -4,7 +4,11 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use ports::journal::Delivery;
+use ports::ledger::{Applied, Ledger};
 use serde::Serialize;
 
 /// A register to be made.
@@ -38,8 +42,90 @@ pub struct PasswordCost {
     pub each_ms: f64,
 }
 
+/// Addresses of a database with the three logins of a ledger in it.
+#[derive(Clone)]
+pub struct DatabaseUrls {
+    /// With the login that owns the tables.
+    pub owner: String,
+    /// With the login that serves requests.
+    pub app: String,
+    /// With the login that applies events.
+    pub worker: String,
+}
+
+/// What a database is asked for as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Bytes of log that it has written so far.
+    LogBytes,
+    /// Locks of relations that a transaction of the worker has at this moment, at most.
+    Locks,
+    /// Connections of the worker.
+    Connections,
+}
+
+/// What a table takes.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableBytes {
+    /// Its name.
+    pub name: String,
+    /// Bytes of its rows.
+    pub rows_bytes: u64,
+    /// Bytes of its indexes.
+    pub indexes_bytes: u64,
+}
+
+/// A ledger in a database, and what the database is asked beside it.
+pub trait SharedLedger {
+    /// The ledger.
+    fn ledger(&self) -> Arc<dyn Ledger>;
+
+    /// Copies those events of records that counted into a bare table: how long that took, and how many they are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn copy_bare(
+        &mut self,
+        records: &[Delivery],
+        applied: &[Applied],
+    ) -> impl Future<Output = anyhow::Result<(Duration, u64)>>;
+
+    /// Asks for a number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn ask(&mut self, what: Asked) -> impl Future<Output = anyhow::Result<u64>>;
+
+    /// Vacuums whatever has something to be vacuumed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn vacuum(&mut self) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// What each table takes, the largest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn sizes(&mut self) -> impl Future<Output = anyhow::Result<Vec<TableBytes>>>;
+
+    /// Closes the ledger and removes the bare table.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn close(self) -> impl Future<Output = anyhow::Result<()>>;
+}
+
 /// The inside of the program.
 pub trait Inside {
+    /// A ledger in a database.
+    type Shared: SharedLedger;
+
+    /// Opens the ledger of a database, after making so many ids that no event has.
+    ///
+    /// # Errors
+    /// When the program was built without it, and when the database fails.
+    fn open_shared(&self, urls: &DatabaseUrls, ids: u64) -> impl Future<Output = anyhow::Result<Self::Shared>>;
+
     /// Makes a register in the new folder `data`, with the means of a server that is stopped. Returns the texts of
     /// the first workspace's keys, all of one length, in no order.
     ///

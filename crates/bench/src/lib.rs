@@ -29,9 +29,10 @@ mod inside;
 mod auth;
 mod fairness;
 mod encryption;
+mod ledger;
 mod suite;
 mod command;
 
 pub use args::{BenchArgs, share};
 pub use command::run;
-pub use inside::{Inside, PasswordCost, RegisterPlan, TokenRound};
+pub use inside::{Asked, DatabaseUrls, Inside, PasswordCost, RegisterPlan, SharedLedger, TableBytes, TokenRound};

@@ -5,4 +5,5 @@
 mod choice;
 mod generator;
 
+pub(crate) use choice::Choice;
 pub use generator::{Generator, SeedPlan};

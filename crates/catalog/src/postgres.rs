@@ -13,6 +13,7 @@ mod register;
 mod tenants;
 mod references;
 mod audit;
+mod moving;
 #[cfg(test)]
 mod tests;
 

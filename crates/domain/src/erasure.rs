@@ -2,10 +2,23 @@
 //! what comes later is new, unless the erasure refuses it.
 
 use crate::position::Seq;
-use crate::time::Timestamp;
+use crate::time::{MICROS_PER_SECOND, Timestamp};
+use crate::window::WindowRule;
+
+/// The longest cell, in seconds: the smallest bucket of a series.
+const CELL_SEC_MAX: i64 = 60;
 
 /// Stands for a customer that was erased: no customer has such a name.
 pub const ERASED_CUSTOMER: &str = "\u{1}";
+
+/// How long a cell of time is in which erased events are summed up, in microseconds: windows and minutes are whole cells.
+pub fn cell_us(rule: WindowRule) -> i64 {
+    let (mut left, mut right) = (CELL_SEC_MAX, rule.length_us() / MICROS_PER_SECOND);
+    while right != 0 {
+        (left, right) = (right, left % right);
+    }
+    left * MICROS_PER_SECOND
+}
 
 /// What kind of thing is erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,4 +127,17 @@ pub struct ErasedSoFar {
     pub users: u64,
     /// Dead letters whose payload was emptied.
     pub dead_letters: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_and_minutes_are_whole_cells() {
+        for (length, cell) in [(30, 30), (60, 60), (90, 30), (3_600, 60), (1, 1), (225, 15)] {
+            let rule = WindowRule::new(length, 0).unwrap_or_default();
+            assert_eq!(cell_us(rule), cell * MICROS_PER_SECOND, "{length}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub mod rate;
 pub mod time;
 pub mod trusted_time;
 pub mod tenant;
+pub mod bucket;
 pub mod access;
 pub mod event;
 pub mod dedup;

@@ -341,12 +341,21 @@ pub const POSTGRES_STATEMENT_MAX: Duration = Duration::from_secs(30);
 pub const POSTGRES_LOCK_MAX: Duration = Duration::from_secs(10);
 /// How long a transaction in PostgreSQL may stand still, which others may wait for.
 pub const POSTGRES_IDLE_MAX: Duration = Duration::from_secs(10);
+/// For how long a replica is waited for to have what was written before a question.
+pub const POSTGRES_REPLICA_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Events of one transaction of the ledger in PostgreSQL, unless one record alone has more.
 pub const LEDGER_BATCH_EVENTS_MAX: usize = 10_000;
 /// Bytes of the records of one transaction of the ledger in PostgreSQL, unless one record alone has more.
 pub const LEDGER_BATCH_BYTES_MAX: usize = 16 << 20;
 /// Records of one transaction of the ledger in PostgreSQL.
 pub const LEDGER_BATCH_RECORDS_MAX: usize = 2_000;
+/// Tries of a record that fails for its own sake, after which the ledger in PostgreSQL gives it up.
+pub const LEDGER_ATTEMPTS_MAX: i16 = 3;
+/// Tries of a record that have ended with the process, after which the ledger in PostgreSQL gives it up. Whoever kills a
+/// process leaves the same traces, so this is more than any series of kills is likely to meet one record.
+pub const LEDGER_ENDS_MAX: i16 = 100;
+/// Records whose attempts the ledger in PostgreSQL looks at when it is opened.
+pub const LEDGER_ATTEMPTS_READ_MAX: i64 = 10_000;
 /// For how long a process takes a bucket of the ledger in PostgreSQL, unless it renews that.
 pub const LEDGER_LEASE: Duration = Duration::from_secs(10);
 /// Longest lookup of ids in PostgreSQL whose answer is a hint.
@@ -355,10 +364,17 @@ pub const LEDGER_HINT_WAIT_MAX: Duration = Duration::from_secs(1);
 pub const LEDGER_USERS_KEPT_MAX: usize = 2_000_000;
 /// Sets of users on a day that the writer of the ledger in PostgreSQL keeps.
 pub const LEDGER_USER_DAYS_KEPT_MAX: usize = 50_000;
-/// Sets of users in PostgreSQL that are folded into those of their days when there are so many.
-pub const LEDGER_DELTAS_MAX: u64 = 2_000;
-/// Sets of users in PostgreSQL that one transaction folds.
-pub const LEDGER_DELTAS_FOLDED_MAX: i64 = 5_000;
+/// Rows of one tenant's new sets of users in PostgreSQL that are folded into those of its days.
+pub const LEDGER_DELTAS_MAX: u32 = 32;
+/// Rows of new sets of users in PostgreSQL that one transaction folds.
+pub const LEDGER_DELTAS_FOLDED_MAX: u32 = 1_000;
+/// Memory for what the writer of a bucket of the ledger in PostgreSQL has seen of the keys of one table.
+pub const LEDGER_SEEN_BYTES_MAX: usize = 64 << 20;
+/// For how long what became of a record is told from the ledger in PostgreSQL, in hours.
+pub const LEDGER_RECEIPTS_HOURS: i32 = 24;
+/// The shortest and the longest wait of who waits for a receipt from PostgreSQL before the next look at it; a commit of the
+/// ledger ends it.
+pub const LEDGER_RECEIPT_LOOKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 
 /// Limits that an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,14 +16,13 @@ mod leftovers;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use domain::erasure::{Erasure, SubjectKind};
+use domain::erasure::Erasure;
 use domain::tenant::TenantScope;
 use ports::erasures::ErasureStage;
 use ports::manifest::{Commit, StoredErasure};
 use ports::{ErrorKind, PortError};
 
 use crate::core::Core;
-use crate::known_erasures::RefusedSubjects;
 use crate::segment::Segment;
 use crate::state::zone_of;
 use rewrite::Rewritten;
@@ -80,7 +79,8 @@ impl Core {
                 continue;
             }
             self.has_space_for(std::slice::from_ref(segment))?;
-            let number = self.state.read().erasures.next_rewrite(segment);
+            // A number that no earlier writing of this segment had.
+            let number = segment.rewrites() + 1;
             let written = rewrite::rewrite(self, segment, &targets, number, &zones);
             let written = written.inspect_err(|_| self.delete_unfinished_rewrite(segment, number))?;
             for (at, events) in written.events.iter().enumerate().filter(|(_, events)| **events > 0) {
@@ -162,14 +162,8 @@ impl Core {
 
     /// Whether nothing of a customer may be counted apart: an erasure of it is not finished, or all of the tenant is erased.
     pub(crate) fn is_being_erased(&self, scope: &TenantScope, customer: &str) -> bool {
-        let hash = self.hasher.of_tenant(scope.tenant()).hash(customer).0;
-        let erasures = Arc::clone(&self.state.read().erasures);
-        let is_its = |stored: &StoredErasure| {
-            stored.erasure.kind == SubjectKind::Customer
-                && (&stored.tenant, stored.subject_hash) == (scope.tenant(), hash)
-        };
-        erasures.refused_of(scope.tenant()).is_some_and(RefusedSubjects::is_whole)
-            || erasures.unfinished().any(|(stored, _)| is_its(stored))
+        let hash = self.hasher.of_tenant(scope.tenant()).hash(customer);
+        self.state.read().erasures.keep_from_metering(scope.tenant(), hash)
     }
 
     /// Whether a customer or a user is not to come again.
@@ -177,8 +171,7 @@ impl Core {
         let erasures = Arc::clone(&self.state.read().erasures);
         let Some(refused) = erasures.refused_of(scope.tenant()) else { return false };
         let hasher = self.hasher.of_tenant(scope.tenant());
-        let is_refused = |kind, name: Option<&str>| name.is_some_and(|name| refused.has(kind, hasher.hash(name)));
-        refused.is_whole() || is_refused(SubjectKind::Customer, customer) || is_refused(SubjectKind::User, user)
+        refused.refuse(customer.map(|name| hasher.hash(name)), user.map(|name| hasher.hash(name)))
     }
 }
 

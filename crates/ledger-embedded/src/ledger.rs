@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
-use domain::erasure::SubjectKind;
 use domain::event::{EventId, IdScheme};
 use domain::limits::SERVER_READS_MAX;
 use domain::position::{EventPosition, Position, Seq};
@@ -19,6 +18,7 @@ use domain::window::WindowRule;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use ports::clock::Clock;
+use ports::erasures::{KnownErasures, RefusedSubjects};
 use ports::journal::Delivery;
 use ports::ledger::{
     Applied, AppliedRecords, Ledger, LedgerStats, Outcome, Received, RetentionNotice, Sighting, TenantNotice,
@@ -30,7 +30,6 @@ use vfs::Vfs;
 
 use crate::core::Core;
 use crate::dedup::{FirstSeen, IdHasher};
-use crate::known_erasures::{KnownErasures, RefusedSubjects};
 use crate::memtable::{FreshEvent, FreshRecord, Memtable, RequestEntry};
 use crate::options::LedgerOptions;
 use crate::query_runtime::QueryRuntime;
@@ -129,7 +128,6 @@ impl EmbeddedLedger {
     ///
     /// # Errors
     /// The first failure; what failed stays as it was and can be tried again.
-    // public for tests: they need one order of steps, without the threads
     pub async fn maintain(&self) -> Result<(), PortError> {
         self.core.flush_due().await?;
         self.core.upkeep_due().await
@@ -276,9 +274,7 @@ impl Core {
     /// Whether an erasure refuses an event that nobody has seen.
     fn is_refused(&self, refused: &RefusedSubjects, tenant: &TenantId, event: &FreshEvent<'_>) -> bool {
         let customer = event.event.customer.map(|customer| self.hasher.of_tenant(tenant).hash(customer));
-        refused.is_whole()
-            || event.user.is_some_and(|user| refused.has(SubjectKind::User, user))
-            || customer.is_some_and(|customer| refused.has(SubjectKind::Customer, customer))
+        refused.refuse(customer, event.user)
     }
 
     /// What memory says of ids, and the files that may know more.

@@ -8,7 +8,6 @@ mod intern;
 mod activity;
 mod memtable;
 mod segment;
-mod known_erasures;
 mod state;
 mod sightings;
 mod query_runtime;
@@ -28,6 +27,7 @@ mod reports;
 mod active_users;
 mod analytics;
 mod queries;
+mod parts;
 mod verify;
 pub mod interchange;
 #[cfg(test)]
@@ -35,4 +35,4 @@ mod fixture;
 
 pub use ledger::EmbeddedLedger;
 pub use options::LedgerOptions;
-pub use verify::{Difference, VerifySummary};
+pub use parts::{EventParts, IdParts, LedgerParts, ResidualParts, SumParts};

@@ -10,9 +10,9 @@ use domain::tenant::TenantId;
 use domain::time::Timestamp;
 use hashbrown::{HashMap, HashSet};
 use ports::active_users::VersionedZone;
+use ports::erasures::KnownErasures;
 
 use crate::dedup::{FirstSeen, IdHash};
-use crate::known_erasures::KnownErasures;
 use crate::memtable::Memtable;
 use crate::segment::Segment;
 use crate::users::Users;

@@ -15,8 +15,7 @@ use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
 use parquet::errors::Result as ParquetResult;
 use ports::PortError;
-
-pub use report::{Difference, VerifySummary};
+use ports::verification::{Difference, VerifySummary};
 
 use crate::ledger::EmbeddedLedger;
 use crate::merge::SumStream;

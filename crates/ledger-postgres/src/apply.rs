@@ -1,41 +1,56 @@
-//! The one writer of a bucket. A batch is one transaction that reads top to bottom: fence → tenants → dedup → users → fold
-//! → events → sums → cursor → commit. Whatever goes wrong, what is kept in memory is forgotten and read again; whether a
-//! commit without an answer counts, the cursor tells.
+//! The one writer of the buckets that this process has. A batch is one transaction that reads top to bottom: fences →
+//! tenants → dedup → users → fold → events → sums → cursors → commit. Whatever goes wrong, what is kept in memory is
+//! forgotten and read again; whether a commit without an answer counts, the cursors tell.
 
-use domain::limits::LEDGER_DELTAS_MAX;
+use std::collections::BTreeMap;
+
+use domain::limits::LEDGER_BATCH_RECORDS_MAX;
 use domain::position::Seq;
+use domain::tenant::TenantId;
 use domain::window::WindowRule;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use ports::ErrorKind;
-use ports::ledger::{Applied, Outcome};
+use ports::journal::Delivery;
+use ports::ledger::Applied;
 use postgres::Failure;
 use sqlx::postgres::{PgConnection, PgPool};
 
-use crate::batch::Record;
-use crate::bucket::{Bucket, Progress};
-use crate::decide::{Decided, RecordHashes, decide};
+use crate::attempts::Attempts;
+use crate::batch::{Batch, Place, Record};
+use crate::bucket::{Buckets, Progress};
+use crate::copy::Rows;
+use crate::decide::{Decided, NewId, RecordHashes};
+use crate::deltas::{DeltaCounts, count_deltas};
 use crate::fold::{Folded, FreshEvent, fold};
-use crate::rows::{add_events, add_receipts, uuid};
+use crate::ids::{self, Deciding};
+use crate::leaves::Leaves;
+use crate::rows::{add_receipts, event_rows, events_table, uuid};
+use crate::seen::SeenKeys;
 use crate::state::{KnownTenant, Name, State, load_names, load_zones};
-use crate::sums::{Customers, Received, Rollups, Windows};
+use crate::stored_erasures::load_erasures;
+use crate::sums::{self, Customers, Received, Rollups, Windows};
 use crate::tenants::{NewTenants, Tenants};
 use crate::transaction::OwnTransaction;
-use crate::users::{EventUser, KnownUsers};
-use crate::{ids, sums};
+use crate::users::{EventUser, KnownUsers, Numbered};
 
-/// Writes one bucket.
+/// Writes the buckets of this process.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) bucket: Bucket,
+    pub(crate) buckets: Buckets,
     pub(crate) rule: WindowRule,
     /// Secret of new tenants.
     pub(crate) key: [u8; 16],
-    pub(crate) progress: Progress,
+    /// Up to which record of the journal all have been applied; none before the first one of a journal that is new to
+    /// the buckets. Stays before the first record of a bucket that is another process's.
+    through: Option<Seq>,
     pub(crate) tenants: Tenants,
     pub(crate) users: KnownUsers,
-    /// Sets of users that are not folded into their days yet, about.
-    pub(crate) deltas: u64,
+    /// Rows of sets of users that are not folded into their days yet.
+    pub(crate) deltas: DeltaCounts,
+    pub(crate) seen: SeenKeys,
+    pub(crate) leaves: Leaves,
+    pub(crate) attempts: Attempts,
     /// Whether all of this is as the database has it.
     is_settled: bool,
     /// What was last sent to be committed, and what came of its records.
@@ -45,48 +60,88 @@ pub(crate) struct Writer {
 /// A batch that may or may not count.
 #[derive(Debug)]
 struct Sent {
-    to: Progress,
+    /// Its last record.
+    to: Seq,
     applied: Vec<Applied>,
 }
 
-/// What a batch has added, besides its progress.
+/// What a batch has added that is kept in memory, besides its progress.
 #[derive(Debug)]
 struct Added {
-    outcomes: Vec<Vec<Outcome>>,
     names: Vec<Name>,
 }
 
 impl Writer {
-    pub(crate) fn new(bucket: Bucket, progress: Progress, rule: WindowRule, key: [u8; 16]) -> Self {
-        let (tenants, users) = (Tenants::default(), KnownUsers::default());
+    pub(crate) fn new(
+        buckets: Buckets,
+        rule: WindowRule,
+        key: [u8; 16],
+        attempts: Attempts,
+        deltas: DeltaCounts,
+    ) -> Self {
+        let (tenants, users, through) = (Tenants::default(), KnownUsers::default(), buckets.cursor());
         Self {
-            bucket,
+            buckets,
             rule,
             key,
-            progress,
+            through,
             tenants,
             users,
-            deltas: LEDGER_DELTAS_MAX,
+            deltas,
+            seen: SeenKeys::default(),
+            leaves: Leaves::default(),
+            attempts,
             is_settled: true,
             in_doubt: None,
         }
     }
 
+    /// Up to which record of the journal all have been applied.
+    pub(crate) fn through(&self) -> Seq {
+        self.through.unwrap_or(Seq::ZERO)
+    }
+
+    /// How far the buckets have come together. What of the journal is to be kept follows the cursor: records that were
+    /// passed because their bucket had them already leave it where it is until the next batch.
+    pub(crate) fn progress(&self) -> Progress {
+        self.buckets.together(self.through().min(self.buckets.cursor().unwrap_or(Seq::ZERO)))
+    }
+
+    fn show(&self, state: &mut State) {
+        (state.progress, state.applied) = (self.progress(), self.through());
+    }
+
+    /// The number of the next record, where the journal's beginning is known.
+    pub(crate) fn next(&self) -> Option<Seq> {
+        self.through.map(Seq::next)
+    }
+
     /// Sees to it that what is known here is what the database has.
     pub(crate) async fn settle(&mut self, pool: &PgPool, state: &RwLock<State>) -> Result<(), Failure> {
-        if self.is_settled {
-            return Ok(());
+        while !self.is_settled {
+            (self.tenants, self.users) = (Tenants::default(), KnownUsers::default());
+            (self.seen, self.leaves) = (SeenKeys::default(), Leaves::default());
+            let mut transaction = OwnTransaction::begin(pool).await?;
+            if let Err(failure) = self.buckets.fence(transaction.on()).await {
+                if failure.kind() == ErrorKind::Closed && !self.buckets.is_empty() {
+                    continue;
+                }
+                return Err(failure);
+            }
+            let names = load_names(transaction.on()).await?;
+            let zones = load_zones(transaction.on()).await?;
+            let erasures = load_erasures(transaction.on()).await?;
+            self.deltas = count_deltas(transaction.on(), &self.buckets.numbers()).await?;
+            transaction.end().await?;
+            if !self.buckets.is_one_lost() {
+                self.through = self.through.max(self.buckets.cursor());
+            }
+            self.is_settled = true;
+            let mut state = state.write();
+            self.show(&mut state);
+            (state.names, state.zones) = (names, zones);
+            state.follow_erasures(erasures);
         }
-        (self.tenants, self.users) = (Tenants::default(), KnownUsers::default());
-        let mut transaction = OwnTransaction::begin(pool).await?;
-        let progress = self.bucket.fence(transaction.on()).await?;
-        let names = load_names(transaction.on()).await?;
-        let zones = load_zones(transaction.on()).await?;
-        transaction.end().await?;
-        self.progress = progress;
-        let mut state = state.write();
-        (state.progress, state.names, state.zones) = (progress, names, zones);
-        self.is_settled = true;
         Ok(())
     }
 
@@ -96,142 +151,162 @@ impl Writer {
         self.in_doubt = None;
     }
 
-    /// Says that a change counts, and where the bucket stands since.
-    pub(crate) fn settled_at(&mut self, progress: Progress, state: &RwLock<State>) {
-        self.progress = progress;
-        state.write().progress = progress;
+    /// Says that a change counts.
+    pub(crate) fn settled(&mut self, state: &RwLock<State>) {
+        self.show(&mut state.write());
         self.is_settled = true;
     }
 
-    /// What came of records that an earlier call has applied, as far as known, in their order.
-    pub(crate) fn recall(&self, replayed: &[Seq]) -> Vec<Applied> {
-        let sent = self.in_doubt.as_ref().filter(|sent| sent.to.cursor == self.progress.cursor);
+    /// Says that a change counts which has passed the next record.
+    pub(crate) fn passed(&mut self, seq: Seq, state: &RwLock<State>) {
+        self.through = self.through.max(Some(seq));
+        self.settled(state);
+    }
+
+    /// What of `rest` is the next transaction.
+    pub(crate) fn next_batch<'d>(&self, rest: &'d [Delivery]) -> Batch<'d> {
+        let place = |tenant: Option<&TenantId>| {
+            let no = tenant.map_or(0, |tenant| self.buckets.of(tenant));
+            Some(Place { bucket: no, cursor: self.buckets.cursor_of(no)? })
+        };
+        let records_max = if self.attempts.suspects > 0 { 1 } else { LEDGER_BATCH_RECORDS_MAX };
+        let is_suspect = |id| self.attempts.has(id);
+        Batch::take(rest, self.through, self.buckets.number(), &place, &is_suspect, records_max)
+    }
+
+    /// What came of records that an earlier call has applied, as far as known, in their order. They are passed.
+    pub(crate) fn recall(&mut self, replayed: &[Seq]) -> Vec<Applied> {
+        let sent = self.in_doubt.as_ref().filter(|sent| self.buckets.cursor() >= Some(sent.to));
         let recall = |seq: &Seq| {
             let known = sent.and_then(|sent| sent.applied.iter().find(|applied| applied.seq == *seq));
             known.cloned().unwrap_or(Applied { seq: *seq, outcomes: Vec::new() })
         };
-        replayed.iter().map(recall).collect()
+        let recalled = replayed.iter().map(recall).collect();
+        self.through = self.through.max(replayed.last().copied());
+        recalled
     }
 
-    /// Applies records behind the cursor, all of them or none.
+    /// Applies records behind the cursors, all of them or none. `through` is up to where all have been applied then.
     pub(crate) async fn apply(
         &mut self,
         pool: &PgPool,
         state: &RwLock<State>,
         records: &[Record<'_>],
+        through: Option<Seq>,
     ) -> Result<Vec<Applied>, Failure> {
+        let Some(to) = records.last().map(|last| last.seq) else { return Ok(Vec::new()) };
         // Also when this future is dropped.
         self.unsettle();
         let failure = match self.transact(pool, records).await {
             Ok(added) => {
                 self.is_settled = true;
+                self.through = self.through.max(through);
+                self.attempts.forget(records);
                 self.publish(state, records, added.names);
                 return Ok(self.in_doubt.as_ref().map(|sent| sent.applied.clone()).unwrap_or_default());
             }
             Err(failure) => failure,
         };
-        let Some(to) = self.in_doubt.as_ref().map(|sent| sent.to.cursor) else { return Err(failure) };
-        // The commit was sent and not answered.
-        self.settle(pool, state).await?;
-        if self.progress.cursor < to {
+        if self.in_doubt.is_none() {
             return Err(failure);
         }
-        Ok(self.recall(&records.iter().map(|record| record.seq).collect::<Vec<_>>()))
+        // The commit was sent and not answered.
+        self.settle(pool, state).await?;
+        if self.buckets.cursor() < Some(to) {
+            return Err(failure);
+        }
+        self.through = self.through.max(through);
+        self.attempts.forget(records);
+        self.show(&mut state.write());
+        Ok(self.in_doubt.as_ref().map(|sent| sent.applied.clone()).unwrap_or_default())
     }
 
     async fn transact(&mut self, pool: &PgPool, records: &[Record<'_>]) -> Result<Added, Failure> {
-        let Some(last) = records.last() else { return Ok(Added { outcomes: Vec::new(), names: Vec::new() }) };
-        let (no, rule) = (self.bucket.no, self.rule);
+        let rule = self.rule;
         let mut transaction = OwnTransaction::begin(pool).await?;
         let on = transaction.on();
         self.enter(on).await?;
-        let new = NewTenants { bucket: no, key: &self.key };
+        at_records(records)?;
+        let new = NewTenants { buckets: self.buckets.count, key: &self.key };
         self.tenants.resolve(on, records.iter().map(|record| &record.tenant), new).await?;
 
+        let all: Vec<_> = records.iter().flat_map(FreshEvent::all_of).collect();
+        self.users.load(on, &self.tenants, &users_of(&all, &self.tenants)?).await?;
         let hashes = self.hash(records)?;
-        let known = ids::known(on, no, hashes.iter().flat_map(RecordHashes::all)).await?;
-        let decided = decide(records, &hashes, known);
-        ids::add(on, no, records, &self.tenants, &decided.new).await?;
-
-        let fresh = self.number(on, records, &decided).await?;
+        let deciding = Deciding { records, hashes: &hashes, tenants: &self.tenants };
+        let prepare = |decided: &Decided| prepare(rule, records, decided, &self.tenants, &self.users);
+        let (decided, prepared) = ids::add_new(on, deciding, &mut self.seen.ids, prepare).await?;
+        let Prepared { fresh, numbered, rows } = prepared;
+        self.users.store(on, &mut self.tenants, &numbered).await?;
+        let copying = rows.begin(on, &events_table()).await?;
+        // While the server works on the events.
         let folded = fold(&fresh, &self.tenants, rule)?;
-        add_events(on, no, &fresh, &self.tenants, rule).await?;
-        self.deltas += self.users.add_days(on, no, &folded).await?;
+        copying.end().await?;
+        for tenant in self.users.add_days(on, &self.tenants, &folded).await? {
+            *self.deltas.entry(tenant).or_default() += 1;
+        }
         let names = self.users.add_names(on, &folded).await?;
         let Folded { windows, customers, rollups, received, .. } = folded;
-        sums::add::<Windows>(on, windows).await?;
-        sums::add::<Customers>(on, customers).await?;
-        sums::add::<Rollups>(on, rollups).await?;
-        sums::add::<Received>(on, received).await?;
+        let (seen, leaves) = (&mut self.seen, &mut self.leaves);
+        sums::add::<Windows>(on, leaves, &mut seen.windows, windows).await?;
+        sums::add::<Customers>(on, leaves, &mut seen.customers, customers).await?;
+        sums::add::<Rollups>(on, leaves, &mut seen.rollups, rollups).await?;
+        sums::add::<Received>(on, leaves, &mut seen.received, received).await?;
         add_receipts(on, records, &decided.outcomes, &self.tenants).await?;
+        self.attempts.delete(on, records.iter().map(|record| (record.bucket, record.id))).await?;
 
-        let to = Progress {
-            cursor: last.seq,
-            events: self.progress.events + fresh.len() as u64,
-            holds_former_ids: self.progress.holds_former_ids || decided.has_former_ids,
-            ..self.progress
-        };
-        self.bucket.advance(on, self.progress.cursor, &to, uuid(last.id)).await?;
-        let added = Added { outcomes: decided.outcomes, names: self.named(records, &names)? };
-        self.commit(transaction, to, records, &added.outcomes).await?;
-        Ok(added)
+        let mut events = BTreeMap::new();
+        for fresh in &fresh {
+            *events.entry(fresh.record.bucket).or_insert(0_u64) += 1;
+        }
+        self.commit(transaction, records, &decided, &events).await?;
+        Ok(Added { names: self.named(records, &names)? })
     }
 
-    /// Begins a transaction on the bucket: it is ours, and stands where it is believed to.
-    pub(crate) async fn enter(&self, on: &mut PgConnection) -> Result<(), Failure> {
-        let found = self.bucket.fence(on).await?.cursor;
-        if found == self.progress.cursor {
+    /// Begins a transaction on the buckets: they are ours, and stand where they are believed to.
+    pub(crate) async fn enter(&mut self, on: &mut PgConnection) -> Result<(), Failure> {
+        if self.buckets.fence(on).await? {
             return Ok(());
         }
-        let reason = format!("the bucket stands at record {found} and not at {}", self.progress.cursor);
+        let reason = "a bucket does not stand where it was left".to_owned();
         Err(Failure::Refused { kind: ErrorKind::Unavailable, reason })
     }
 
+    /// Moves the cursors and makes it all count. `events` are those that are fresh, by bucket.
     async fn commit(
         &mut self,
-        transaction: OwnTransaction,
-        to: Progress,
+        mut transaction: OwnTransaction,
         records: &[Record<'_>],
-        outcomes: &[Vec<Outcome>],
+        decided: &Decided,
+        events: &BTreeMap<i16, u64>,
     ) -> Result<(), Failure> {
+        let Some(last) = records.last() else { return Ok(()) };
+        let mut to = self.buckets.moved(last.seq, last.number);
+        for (no, at) in &mut to {
+            let fresh = events.get(no).copied().unwrap_or(0);
+            at.events += fresh;
+            at.holds_former_ids |= decided.has_former_ids && fresh > 0;
+        }
+        self.buckets.advance(transaction.on(), &to, uuid(last.id)).await?;
         before_commit()?;
-        let applied = records.iter().zip(outcomes);
+        let applied = records.iter().zip(&decided.outcomes);
         let applied = applied.map(|(record, outcomes)| Applied { seq: record.seq, outcomes: outcomes.clone() });
-        self.in_doubt = Some(Sent { to, applied: applied.collect() });
+        self.in_doubt = Some(Sent { to: last.seq, applied: applied.collect() });
         transaction.commit().await?;
         after_commit()?;
-        self.progress = to;
+        self.buckets.advanced(&to);
         Ok(())
+    }
+
+    /// Sees to it that a tenant has a number, in a transaction behind the fence.
+    pub(crate) async fn resolve(&mut self, on: &mut PgConnection, tenant: &TenantId) -> Result<i32, Failure> {
+        let new = NewTenants { buckets: self.buckets.count, key: &self.key };
+        self.tenants.resolve(on, std::iter::once(tenant), new).await?;
+        self.tenants.no(tenant)
     }
 
     fn hash(&self, records: &[Record<'_>]) -> Result<Vec<RecordHashes>, Failure> {
         records.iter().map(|record| Ok(RecordHashes::of(record, &self.tenants.get(&record.tenant)?.hasher))).collect()
-    }
-
-    /// The events that count, with the numbers of their users.
-    async fn number<'b>(
-        &mut self,
-        on: &mut PgConnection,
-        records: &'b [Record<'b>],
-        decided: &Decided,
-    ) -> Result<Vec<FreshEvent<'b>>, Failure> {
-        let mut fresh: Vec<_> = decided
-            .new
-            .iter()
-            .filter_map(|id| Some(FreshEvent { record: &records[id.record], index: id.event?, user: None }))
-            .collect();
-        let mut users = Vec::new();
-        for event in &fresh {
-            let tenant = &event.record.tenant;
-            if let Some(name) = event.event().user {
-                users.push(EventUser { tenant, hash: self.tenants.get(tenant)?.hasher.hash(name), name });
-            }
-        }
-        let mut numbers = self.users.number(on, &mut self.tenants, &users).await?.into_iter();
-        for event in fresh.iter_mut().filter(|event| event.event().user.is_some()) {
-            event.user = numbers.next();
-        }
-        Ok(fresh)
     }
 
     fn named(
@@ -255,7 +330,7 @@ impl Writer {
     /// Makes what has been committed visible to those who ask this process.
     fn publish(&self, state: &RwLock<State>, records: &[Record<'_>], names: Vec<Name>) {
         let mut state = state.write();
-        state.progress = self.progress;
+        self.show(&mut state);
         state.names.extend(names);
         for tenant in records.iter().map(|record| &record.tenant) {
             if let (false, Ok(known)) = (state.tenants.contains_key(tenant), self.tenants.get(tenant)) {
@@ -263,6 +338,59 @@ impl Writer {
             }
         }
     }
+}
+
+/// What a batch adds, before any of it is written.
+#[derive(Debug)]
+struct Prepared<'b> {
+    /// The events that count.
+    fresh: Vec<FreshEvent<'b>>,
+    /// The numbers of their users.
+    numbered: Numbered<'b>,
+    /// Their rows.
+    rows: Rows,
+}
+
+/// Prepares the events of a batch that count, all of whose users have been loaded.
+fn prepare<'b>(
+    rule: WindowRule,
+    records: &'b [Record<'b>],
+    decided: &Decided,
+    tenants: &Tenants,
+    users: &KnownUsers,
+) -> Result<Prepared<'b>, Failure> {
+    let event = |id: &NewId| Some(FreshEvent { record: &records[id.record], index: id.event?, user: None });
+    let mut fresh: Vec<_> = decided.new.iter().filter_map(event).collect();
+    let numbered = users.number(tenants, &users_of(&fresh, tenants)?)?;
+    let mut numbers = numbered.numbers.iter();
+    for event in fresh.iter_mut().filter(|event| event.event().user.is_some()) {
+        event.user = numbers.next().copied();
+    }
+    let rows = event_rows(&fresh, |tenant| tenants.no(tenant), rule)?;
+    Ok(Prepared { fresh, numbered, rows })
+}
+
+/// The users of events, of those that have one.
+fn users_of<'b>(events: &[FreshEvent<'b>], tenants: &Tenants) -> Result<Vec<EventUser<'b>>, Failure> {
+    let mut users = Vec::with_capacity(events.len());
+    for event in events {
+        let tenant = &event.record.tenant;
+        if let Some(name) = event.event().user {
+            users.push(EventUser { tenant, hash: tenants.get(tenant)?.hasher.hash(name), name });
+        }
+    }
+    Ok(users)
+}
+
+/// Where tests end the process in the middle of a batch that has the record of the number that they name.
+fn at_records(records: &[Record<'_>]) -> Result<(), Failure> {
+    fail::fail_point!("ledger_postgres::at_record", |seq| {
+        if records.iter().any(|record| Some(record.seq.to_string()) == seq) {
+            std::process::abort();
+        }
+        Ok(())
+    });
+    Ok(())
 }
 
 /// Where tests stop or fail a batch of which nothing counts yet.

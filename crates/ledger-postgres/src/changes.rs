@@ -1,22 +1,23 @@
-//! What changes a bucket besides batches of events: a record that is given up, and a customer that is counted by receive
-//! time from now on. Each is a transaction behind the fence.
+//! What changes buckets besides batches of events: a record that is given up, windows that close, and a customer that is
+//! counted by receive time from now on. Each is a transaction behind the fence.
 
 use domain::position::Seq;
 use domain::record::RecordView;
 use domain::tenant::TenantId;
+use domain::time::Timestamp;
 use parking_lot::RwLock;
 use ports::journal::Delivery;
 use postgres::Failure;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgPool;
 
 use crate::apply::Writer;
-use crate::rows::uuid;
+use crate::rows::{add_dead_receipt, uuid};
 use crate::state::State;
-use crate::tenants::NewTenants;
 use crate::transaction::OwnTransaction;
 use crate::types::signed;
 
-/// Puts a record among the dead letters and moves the cursor behind it.
+/// Puts the next record among the dead letters and moves the cursors behind it. One of which nobody can tell whose it is
+/// is in bucket 0.
 pub(crate) async fn dead_letter(
     writer: &mut Writer,
     pool: &PgPool,
@@ -29,26 +30,53 @@ pub(crate) async fn dead_letter(
     let mut transaction = OwnTransaction::begin(pool).await?;
     let on = transaction.on();
     writer.enter(on).await?;
-    let tenant = RecordView::parse(&delivery.payload).ok().map(|record| record.tenant().clone());
-    let no = match &tenant {
-        Some(tenant) => Some(resolve(writer, on, tenant).await?),
-        None => None,
+    let tenant = tenant_of(delivery);
+    let (bucket, no) = match &tenant {
+        Some(tenant) => (writer.buckets.of(tenant), Some(writer.resolve(on, tenant).await?)),
+        None => (0, None),
     };
+    let number = writer.buckets.number().next();
     // No column takes U+0000.
     let reason = reason.replace('\0', " ");
     let keep = "INSERT INTO dead_letters (bucket, record_no, record_id, dead_lettered_at, tenant_no, reason, payload) \
                 VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6)";
-    let (bucket, id) = (writer.bucket.no, uuid(delivery.id));
-    let keep = sqlx::query(keep).bind(bucket).bind(signed(seq.0)).bind(id).bind(no).bind(&reason);
+    let id = uuid(delivery.id);
+    let keep = sqlx::query(keep).bind(bucket).bind(signed(number.0)).bind(id).bind(no).bind(&reason);
     keep.bind(&delivery.payload[..]).execute(&mut *on).await?;
-    let tell = "INSERT INTO receipts (applied_at, record_id, tenant_no, accepted, duplicates, dead_reason, outcomes) \
-                VALUES (clock_timestamp(), $1, $2, 0, 0, $3, '')";
-    sqlx::query(tell).bind(id).bind(no).bind(&reason).execute(&mut *on).await?;
-    let mut to = writer.progress;
-    (to.cursor, to.dead_letters) = (seq, to.dead_letters + 1);
-    writer.bucket.advance(on, writer.progress.cursor, &to, id).await?;
+    add_dead_receipt(on, id, no, &reason).await?;
+    writer.attempts.delete(on, std::iter::once((bucket, delivery.id))).await?;
+    let mut to = writer.buckets.moved(seq, number);
+    if let Some(at) = to.get_mut(&bucket) {
+        at.dead_letters += 1;
+    }
+    writer.buckets.advance(on, &to, id).await?;
     transaction.commit().await?;
-    writer.settled_at(to, state);
+    writer.buckets.advanced(&to);
+    writer.attempts.forget_one(delivery.id);
+    writer.passed(seq, state);
+    Ok(())
+}
+
+/// Whose events a record has, if that can be read.
+pub(crate) fn tenant_of(delivery: &Delivery) -> Option<TenantId> {
+    RecordView::parse(&delivery.payload).ok().map(|record| record.tenant().clone())
+}
+
+/// Moves up to when windows are closed, later or, if `back` says so, earlier.
+pub(crate) async fn close_windows(
+    writer: &mut Writer,
+    pool: &PgPool,
+    state: &RwLock<State>,
+    to: Timestamp,
+    back: bool,
+) -> Result<(), Failure> {
+    writer.unsettle();
+    let mut transaction = OwnTransaction::begin(pool).await?;
+    writer.enter(transaction.on()).await?;
+    let moved = writer.buckets.close(transaction.on(), to, back).await?;
+    transaction.commit().await?;
+    writer.buckets.advanced(&moved);
+    writer.settled(state);
     Ok(())
 }
 
@@ -64,7 +92,7 @@ pub(crate) async fn meter_customer(
     let mut transaction = OwnTransaction::begin(pool).await?;
     let on = transaction.on();
     writer.enter(on).await?;
-    let no = resolve(writer, on, tenant).await?;
+    let no = writer.resolve(on, tenant).await?;
     let add = "INSERT INTO metered_customers (tenant_no, customer) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     let is_new = sqlx::query(add).bind(no).bind(customer).execute(&mut *on).await?.rows_affected() == 1;
     if is_new {
@@ -78,14 +106,6 @@ pub(crate) async fn meter_customer(
     }
     transaction.commit().await?;
     writer.tenants.get_mut(tenant)?.metered.insert(customer.to_owned());
-    let progress = writer.progress;
-    writer.settled_at(progress, state);
+    writer.settled(state);
     Ok(())
-}
-
-async fn resolve(writer: &mut Writer, on: &mut PgConnection, tenant: &TenantId) -> Result<i32, Failure> {
-    let key = writer.key;
-    let new = NewTenants { bucket: writer.bucket.no, key: &key };
-    writer.tenants.resolve(on, std::iter::once(tenant), new).await?;
-    writer.tenants.no(tenant)
 }

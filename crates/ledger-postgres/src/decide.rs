@@ -2,7 +2,7 @@
 //! are divided into batches.
 
 use domain::dedup::{IdHash, TenantIdHasher};
-use domain::event::{EventId, IdScheme};
+use domain::event::{EventId, EventView, IdScheme};
 use domain::payload::{HashRule, PayloadHash};
 use hashbrown::HashMap;
 use ports::ledger::Outcome;
@@ -19,7 +19,7 @@ pub(crate) struct RecordHashes {
 
 impl RecordHashes {
     pub(crate) fn of(record: &Record<'_>, hasher: &TenantIdHasher) -> Self {
-        let hash = |(event, identity): &(domain::event::EventView<'_>, domain::record::EventIdentity<'_>)| {
+        let hash = |(event, identity): &(EventView<'_>, domain::record::EventIdentity<'_>)| {
             let own = hasher.hash_id(EventId { scheme: event.id_scheme, text: event.id });
             (own, identity.former.map(|former| hasher.hash(former.id)))
         };
@@ -31,6 +31,16 @@ impl RecordHashes {
     pub(crate) fn all(&self) -> impl Iterator<Item = IdHash> + '_ {
         let events = self.events.iter().flat_map(|(own, former)| std::iter::once(*own).chain(*former));
         events.chain(self.request)
+    }
+
+    /// The hashes of the events' own ids, in order.
+    pub(crate) fn of_events(&self) -> impl Iterator<Item = IdHash> + '_ {
+        self.events.iter().map(|(own, _)| *own)
+    }
+
+    /// Those under which an earlier release would have taken the events. They are known or not, and never added.
+    pub(crate) fn formers(&self) -> impl Iterator<Item = IdHash> + '_ {
+        self.events.iter().filter_map(|(_, former)| *former)
     }
 }
 
@@ -56,16 +66,18 @@ pub(crate) struct Decided {
     pub(crate) has_former_ids: bool,
 }
 
-/// Decides. `known` are the ids that were counted before, as far as the batch names them.
+/// Decides. `known` are the ids that were counted before, as far as the batch names them; `is_refused` are new events of
+/// a record that an erasure refuses.
 pub(crate) fn decide(
     records: &[Record<'_>],
     hashes: &[RecordHashes],
     mut known: HashMap<IdHash, PayloadHash>,
+    is_refused: impl Fn(&Record<'_>, &EventView<'_>) -> bool,
 ) -> Decided {
     let mut decided = Decided::default();
     for (at, (record, hashes)) in records.iter().zip(hashes).enumerate() {
         let mut outcomes = Vec::with_capacity(record.events.len());
-        for (index, ((_, identity), (own, former))) in record.events.iter().zip(&hashes.events).enumerate() {
+        for (index, ((event, identity), (own, former))) in record.events.iter().zip(&hashes.events).enumerate() {
             let payload = identity.payload;
             let former = || {
                 let (seen, former) = (known.get(former.as_ref()?)?, identity.former?);
@@ -73,6 +85,10 @@ pub(crate) fn decide(
             };
             if let Some(seen) = known.get(own).copied().or_else(former) {
                 outcomes.push(Outcome::of_known(seen, payload));
+                continue;
+            }
+            if is_refused(record, event) {
+                outcomes.push(Outcome::Refused);
                 continue;
             }
             known.insert(*own, payload);
@@ -99,21 +115,23 @@ mod tests {
     use ports::testing::ledger::records::{admitted_under, at, event, request_key, scope};
 
     use super::*;
-    use crate::batch::Batch;
+    use crate::batch::{Batch, Place};
 
     /// What becomes of records that are divided into batches of so many, and which ids they leave.
     fn run(deliveries: &[Delivery], batch_max: usize) -> (Vec<Vec<Outcome>>, Vec<(IdHash, PayloadHash)>) {
         let hasher = IdHasher::new(&[3; 16]);
         let (mut known, mut outcomes, mut taken) = (HashMap::new(), Vec::new(), 0);
         while taken < deliveries.len() {
-            let batch = Batch::take(&deliveries[taken..], domain::position::Seq(taken as u64), batch_max);
+            let at = domain::position::Seq(taken as u64);
+            let places = |_: Option<&domain::tenant::TenantId>| Some(Place { bucket: 0, cursor: at });
+            let batch = Batch::take(&deliveries[taken..], Some(at), at, &places, &|_| false, batch_max);
             assert!(batch.stopped.is_none() && !batch.records.is_empty());
             let hashes: Vec<_> = batch
                 .records
                 .iter()
                 .map(|record| RecordHashes::of(record, &hasher.of_tenant(&record.tenant)))
                 .collect();
-            let decided = decide(&batch.records, &hashes, known.clone());
+            let decided = decide(&batch.records, &hashes, known.clone(), |_, _| false);
             known.extend(decided.new.iter().map(|id| (id.hash, id.payload)));
             outcomes.extend(decided.outcomes);
             taken += batch.records.len();

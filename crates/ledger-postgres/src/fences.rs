@@ -8,8 +8,6 @@ pub(crate) const SCHEMA: &str = "nilometer_ledger";
 
 const NOTHING: &[&str] = &[];
 const READ: &[&str] = &["SELECT"];
-/// Rows that stay as they were written.
-const ADDED: &[&str] = &["SELECT", "INSERT"];
 /// Rows that are there from the beginning.
 const CHANGED: &[&str] = &["SELECT", "UPDATE"];
 /// Rows that are added and changed.
@@ -33,11 +31,12 @@ const fn parted(name: &'static str, app: &'static [&'static str], worker: &'stat
 }
 
 /// All tables.
-const TABLES: [Table; 20] = [
+const TABLES: [Table; 27] = [
     whole("schema_step", Fence::Open, READ, READ),
-    whole("ledger", Fence::Open, READ, ADDED),
+    whole("ledger", Fence::Open, READ, KEPT),
     whole("tenants", Fence::Tenant("tenant_id"), READ, KEPT),
     whole("buckets", Fence::Open, READ, CHANGED),
+    whole("leases", Fence::Open, NOTHING, ENDING),
     whole("nodes", Fence::Open, READ, ENDING),
     parted("event_ids", READ, ENDING),
     parted("usage_events", READ, ENDING),
@@ -54,6 +53,12 @@ const TABLES: [Table; 20] = [
     whole("dead_letters", OF_TENANT, READ, ENDING),
     whole("attempts", Fence::Open, NOTHING, ENDING),
     whole("outbox", OF_TENANT, NOTHING, ENDING),
+    whole("erasures", OF_TENANT, READ, KEPT),
+    whole("residuals", OF_TENANT, READ, ENDING),
+    whole("erased_user_days", OF_TENANT, READ, ENDING),
+    whole("moves", Fence::Open, NOTHING, KEPT),
+    whole("unscrubbed", Fence::Open, NOTHING, KEPT),
+    whole("scrub", Fence::Open, NOTHING, READ),
 ];
 
 /// The whole schema as the logins are to find it.

@@ -30,6 +30,11 @@ pub(crate) struct FreshEvent<'b> {
 }
 
 impl<'b> FreshEvent<'b> {
+    /// All events of a record, as if they counted and nobody's number were known.
+    pub(crate) fn all_of(record: &'b Record<'b>) -> impl Iterator<Item = Self> {
+        (0..record.events.len()).map(move |index| Self { record, index, user: None })
+    }
+
     pub(crate) fn event(&self) -> &'b EventView<'b> {
         &self.record.events[self.index].0
     }

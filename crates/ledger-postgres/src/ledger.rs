@@ -1,46 +1,50 @@
-//! The ledger itself: opening, and the port. One process writes the bucket, which it keeps by renewing its lease.
+//! The ledger itself: opening, and the port. One process writes its buckets, which it keeps by renewing their leases.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::admit::Dimension;
+use domain::bucket::BucketCount;
 use domain::event::EventId;
-use domain::limits::{
-    LEDGER_BATCH_RECORDS_MAX, LEDGER_DELTAS_MAX, LEDGER_HINT_WAIT_MAX, PERMIT_WAIT_MAX, SIGHTING_WAIT_MAX,
-};
+use domain::limits::{LEDGER_ATTEMPTS_MAX, LEDGER_ENDS_MAX, LEDGER_HINT_WAIT_MAX, PERMIT_WAIT_MAX, SIGHTING_WAIT_MAX};
 use domain::position::{EventPosition, Position, Seq};
 use domain::tenant::{TenantId, TenantScope};
-use domain::time::{MICROS_PER_SECOND, TimeRange, Timestamp};
+use domain::time::{TimeRange, Timestamp};
 use domain::window::WindowRule;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
+use ports::erasures::KnownErasures;
 use ports::journal::Delivery;
-use ports::ledger::{AppliedRecords, Ledger, LedgerStats, Received, Sighting};
-use ports::{ErrorKind, PortError};
+use ports::ledger::{
+    Applied, AppliedRecords, DeadRecord, Ledger, LedgerStats, Received, RetentionNotice, Sighting, TenantNotice,
+};
+use ports::{ErrorKind, PortError, error_chain};
 use postgres::{Failure, Login, check, connect};
+use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Postgres, Row as _};
-use tokio::sync::Mutex;
+use sqlx::postgres::PgPool;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 
 use crate::apply::Writer;
+use crate::attempts::{Attempts, is_of_the_record};
 use crate::batch::Batch;
-use crate::bucket::Bucket;
+use crate::bucket::lost_because;
+use crate::changes::{self, tenant_of};
+use crate::deltas::count_deltas;
 use crate::fences::SCHEMA;
+use crate::identity::{self, LedgerIdentity};
+use crate::listening::ReceiptWatch;
 use crate::options::PostgresLedgerOptions;
 use crate::replica::Replica;
-use crate::schema::schema;
+use crate::retention_run::{RetentionRun, load_standings};
+use crate::schema::{refuse_few_partitions, schema};
 use crate::scoped::{Readers, Scoped};
 use crate::state::{KnownTenant, State, load_names, load_zones};
+use crate::stored_erasures::{load_erasures, load_remains};
 use crate::types::Uuid;
-use crate::{changes, lookups, upkeep};
+use crate::{lease, lookups, upkeep};
 
-/// The only bucket so far.
-const BUCKET: i16 = 0;
-/// How often a bucket that another has is looked at.
-const TAKE_PAUSE: Duration = Duration::from_millis(50);
 /// The worker reads and changes rows by their keys, and nothing else: plans that read whole tables are mistakes.
 const WORKER_SETTINGS: [(&str, &str); 3] =
     [("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("enable_seqscan", "off")];
@@ -48,29 +52,35 @@ const WORKER_SETTINGS: [(&str, &str); 3] =
 /// The server ends the work of those who have left.
 const APP_SETTINGS: [(&str, &str); 1] = [("client_connection_check_interval", "1s")];
 
-/// The ledger in PostgreSQL. Dropped, it leaves its bucket to the end of the lease; see [`PostgresLedger::close`].
+/// The ledger in PostgreSQL. Dropped, it leaves its buckets to the end of the lease; see [`PostgresLedger::close`].
 #[derive(Debug)]
-// public for tests: no server keeps its events in PostgreSQL yet.
 pub struct PostgresLedger {
     app: Readers,
     replica: Option<Replica>,
     pub(crate) worker: PgPool,
     pub(crate) rule: WindowRule,
-    /// The bucket, apart from the writer, so that it can be renewed meanwhile.
-    bucket: Bucket,
+    pub(crate) count: BucketCount,
     pub(crate) state: Arc<RwLock<State>>,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) receipts: ReceiptWatch,
+    /// Held by whoever counts days again, who must not see half of what an erasure removes.
+    pub(crate) recounting: Mutex<()>,
+    pub(crate) retention: parking_lot::Mutex<RetentionRun>,
+    /// Names this process.
+    pub(crate) node: Uuid,
+    /// Told when an erasure has something to do.
+    pub(crate) wake: Notify,
     renewing: JoinHandle<()>,
 }
 
 impl PostgresLedger {
-    /// Opens the ledger with the logins of the application and of the worker, and takes its bucket. The schema has to be
-    /// current, see [`crate::migrate`]. Waits for a bucket that another process has for one lease.
+    /// Opens the ledger with the logins of the application and of the worker, and takes its buckets. The schema has to be
+    /// current, see [`crate::migrate`]. Waits for buckets that another process has for one lease.
     ///
     /// # Errors
     /// `Unacceptable`, with the reason, when the schema is not the one of this program, a login may do less or more than
     /// it is to, the address or the password is wrong, or the server may lose what it has committed. `Conflict` when the
-    /// ledger was made with other windows, or another process keeps the bucket. Otherwise when the server cannot be
+    /// ledger was made with other windows, or another process keeps a bucket. Otherwise when the server cannot be
     /// reached.
     pub async fn open(
         app_url: &str,
@@ -92,27 +102,66 @@ impl PostgresLedger {
         let worker = connect(worker_url, &options.worker, SCHEMA, &WORKER_SETTINGS).await?;
         check(&worker, &schema(), Login::Worker).await?;
         let mut connection = worker.acquire().await?;
-        let key = identity(&mut connection, options).await?;
-        let (bucket, progress) = take(&mut connection, options).await?;
+        refuse_few_partitions(&mut connection).await?;
+        let wanted = LedgerIdentity { key: options.seed_key, rule: options.rule };
+        let key = identity::settle(&mut connection, wanted).await?;
+        drop(connection);
+        let (buckets, was_left) = lease::take(&worker, options).await?;
+        let mut connection = worker.acquire().await?;
+        let attempts = Attempts::load(&mut connection, &buckets, was_left).await?;
         let names = load_names(&mut connection).await?;
         let zones = load_zones(&mut connection).await?;
+        let deltas = count_deltas(&mut connection, &buckets.numbers()).await?;
+        let erasures = load_erasures(&mut connection).await?;
+        let remains = load_remains(&mut connection).await?;
+        let (server, own) = load_standings(&mut connection).await?;
+        let mut retention = RetentionRun::new(options);
+        retention.settle(server, own, false);
         drop(connection);
-        let state = State { progress, tenants: HashMap::new(), names, zones, failure: None };
+        let (view, count) = (buckets.view(), buckets.count);
+        let writer = Writer::new(buckets, options.rule, key, attempts, deltas);
+        let mut state = State {
+            progress: writer.progress(),
+            applied: writer.through(),
+            tenants: HashMap::new(),
+            names,
+            zones,
+            erasures: KnownErasures::default(),
+            remains,
+            failure: None,
+            outage: None,
+        };
+        state.follow_erasures(erasures);
         let state = Arc::new(RwLock::new(state));
-        let renewing = tokio::spawn(renew(worker.clone(), bucket, Arc::clone(&state)));
-        let writer = Mutex::new(Writer::new(bucket, progress, options.rule, key));
-        Ok(Self { app, replica, worker, rule: options.rule, bucket, state, writer, renewing })
+        let renewing = tokio::spawn(lease::renew(worker.clone(), view, Arc::clone(&state)));
+        let receipts = ReceiptWatch::new(&app.pool);
+        Ok(Self {
+            app,
+            replica,
+            worker,
+            rule: options.rule,
+            count,
+            state,
+            writer: Mutex::new(writer),
+            receipts,
+            recounting: Mutex::new(()),
+            retention: parking_lot::Mutex::new(retention),
+            node: Uuid(options.node),
+            wake: Notify::new(),
+            renewing,
+        })
     }
 
-    /// Waits for what is under way, gives the bucket to others and closes all connections.
+    /// Waits for what is under way, gives the buckets to others and closes all connections.
     ///
     /// # Errors
-    /// When the bucket cannot be given away: others get it when the lease has ended.
+    /// When the buckets cannot be given away: others get them when the lease has ended.
     pub async fn close(&self) -> Result<(), PortError> {
-        let _writer = self.writer.lock().await;
+        let mut writer = self.writer.lock().await;
         self.renewing.abort();
-        let released = async { self.bucket.release(&mut *self.worker.acquire().await?).await };
-        let released = released.await;
+        self.receipts.close();
+        writer.attempts.take_back(&self.worker).await;
+        let released = lease::release(&self.worker, &mut writer.buckets).await;
         self.worker.close().await;
         self.app.close().await;
         if let Some(replica) = &self.replica {
@@ -128,35 +177,113 @@ impl PostgresLedger {
         mut rest: &[Delivery],
         records: &mut AppliedRecords,
     ) -> Result<(), PortError> {
-        let mut records_max = LEDGER_BATCH_RECORDS_MAX;
         while !rest.is_empty() {
             self.told(writer.settle(&self.worker, &self.state).await, "read how far the ledger in PostgreSQL is")?;
-            let batch = Batch::take(rest, writer.progress.cursor, records_max);
+            let mut batch = writer.next_batch(rest);
             records.applied.extend(writer.recall(&batch.replayed));
-            match writer.apply(&self.worker, &self.state, &batch.records).await {
-                Ok(applied) => records.applied.extend(applied),
-                // Which of them cannot be stored is told by trying each alone.
-                Err(failure) if failure.kind() == ErrorKind::Unacceptable && batch.records.len() > 1 => {
-                    records_max = 1;
-                    rest = rest.get(batch.replayed.len()..).unwrap_or_default();
-                    continue;
+            rest = rest.get(batch.replayed.len()..).unwrap_or_default();
+            let is_alone = match &batch.stopped {
+                Some(why) if batch.records.is_empty() => why.kind() == ErrorKind::Unacceptable,
+                _ => writer.attempts.are_suspect(&batch.records),
+            };
+            let used = match rest.first() {
+                Some(delivery) if is_alone && batch.foreign.is_none() => {
+                    self.try_alone(writer, delivery, &mut batch, records).await?
                 }
-                Err(failure) => return self.told(Err(failure), "apply records in PostgreSQL"),
-            }
-            rest = rest.get(batch.len()..).unwrap_or_default();
-            if let Some(why) = batch.stopped {
-                return Err(why);
-            }
+                _ => self.try_together(writer, &mut batch, records).await?,
+            };
+            rest = rest.get(used..).unwrap_or_default();
             self.keep_up(writer).await;
         }
         Ok(())
     }
 
+    /// Applies a batch. Returns how many of the deliveries are used up by it.
+    async fn try_together(
+        &self,
+        writer: &mut Writer,
+        batch: &mut Batch<'_>,
+        records: &mut AppliedRecords,
+    ) -> Result<usize, PortError> {
+        match writer.apply(&self.worker, &self.state, &batch.records, batch.through()).await {
+            Ok(applied) => {
+                let told = batch.told();
+                records.applied.extend(applied.into_iter().take(told));
+                if let Some(foreign) = batch.foreign {
+                    let other = lost_because(format!("another process has the bucket of record {foreign}"));
+                    return self.told(Err(other), "apply records in PostgreSQL");
+                }
+                // A record that is none is tried alone, when those before it have been applied.
+                match batch.stopped.take() {
+                    Some(why) if why.kind() != ErrorKind::Unacceptable => Err(why),
+                    _ => Ok(told),
+                }
+            }
+            // Which of them cannot be stored is told by trying each alone.
+            Err(failure) if is_of_the_record(&failure) => {
+                writer.attempts.suspects = writer.attempts.suspects.max(batch.records.len());
+                Ok(0)
+            }
+            // Another process has taken some of the buckets; what is left, if anything, is tried without them.
+            Err(failure) if failure.kind() == ErrorKind::Closed => Ok(0),
+            Err(failure) => self.told(Err(failure), "apply records in PostgreSQL"),
+        }
+    }
+
+    /// Applies one record whose attempts are counted, or gives it up when there were enough of them. Returns 1, or 0 when
+    /// it is to be tried again at once.
+    async fn try_alone(
+        &self,
+        writer: &mut Writer,
+        delivery: &Delivery,
+        batch: &mut Batch<'_>,
+        records: &mut AppliedRecords,
+    ) -> Result<usize, PortError> {
+        let bucket = tenant_of(delivery).map_or(0, |tenant| writer.buckets.of(&tenant));
+        let raised = writer.attempts.raise(&self.worker, &writer.buckets, bucket, delivery.id).await;
+        let tries = match raised {
+            // Which buckets are lost is found out when it is settled.
+            Err(failure) if failure.kind() == ErrorKind::Closed => {
+                writer.unsettle();
+                return Ok(0);
+            }
+            raised => self.told(raised, "count the attempts of a record in PostgreSQL")?,
+        };
+        let failed = if tries > LEDGER_ENDS_MAX {
+            PortError::new(ErrorKind::Unacceptable, format!("apply a record: {LEDGER_ENDS_MAX} processes ended at it"))
+        } else if let Some(why) = batch.stopped.take().filter(|_| batch.records.is_empty()) {
+            why
+        } else {
+            match writer.apply(&self.worker, &self.state, &batch.records, batch.through()).await {
+                Ok(applied) => {
+                    records.applied.extend(applied);
+                    return Ok(1);
+                }
+                Err(failure) if is_of_the_record(&failure) => {
+                    PortError::new(ErrorKind::Unacceptable, "apply a record in PostgreSQL").because(failure)
+                }
+                Err(failure) if failure.kind() == ErrorKind::Closed => {
+                    writer.attempts.take_back(&self.worker).await;
+                    return Ok(0);
+                }
+                Err(failure) => return self.told(Err(failure), "apply a record in PostgreSQL"),
+            }
+        };
+        if tries < LEDGER_ATTEMPTS_MAX {
+            writer.attempts.failed();
+            return Err(failed);
+        }
+        let (seq, reason) = (Seq::of_record(delivery.id), error_chain(&failed));
+        self.told(writer.settle(&self.worker, &self.state).await, "read how far the ledger in PostgreSQL is")?;
+        let given_up = changes::dead_letter(writer, &self.worker, &self.state, delivery, &reason).await;
+        self.told(given_up, "keep a dead letter in PostgreSQL")?;
+        records.applied.push(Applied { seq, outcomes: Vec::new() });
+        records.dead.push(DeadRecord { seq, reason });
+        Ok(1)
+    }
+
     /// Folds what batches have left, if that is much. It stays as right as it is when that fails, and is tried again.
     async fn keep_up(&self, writer: &mut Writer) {
-        if writer.deltas < LEDGER_DELTAS_MAX {
-            return;
-        }
         if let Err(failure) = upkeep::fold_user_days(writer, &self.worker, &self.state).await {
             tracing::warn!(%failure, "failed to fold sets of users");
         }
@@ -168,6 +295,8 @@ impl PostgresLedger {
             let kind = match failure.kind() {
                 // Of rows, not of what the caller believes: it is read anew and tried again.
                 ErrorKind::Conflict => ErrorKind::Unavailable,
+                // A right that is missing, or a table: no record is to blame.
+                ErrorKind::Unacceptable if !is_of_the_record(&failure) => ErrorKind::Unavailable,
                 kind => kind,
             };
             if kind == ErrorKind::Closed {
@@ -207,79 +336,21 @@ impl PostgresLedger {
         ids: &[EventId<'_>],
     ) -> Result<Vec<Option<Sighting>>, Failure> {
         let Some(mut scoped) = self.enter(on, scope).await? else { return Ok(vec![None; ids.len()]) };
-        let found = lookups::sightings(&mut scoped, BUCKET, ids).await;
+        let found = lookups::sightings(&mut scoped, self.count.bucket_of(scope.tenant()).cast_signed(), ids).await;
         scoped.end().await;
         found
     }
 
     async fn move_closing(&self, to: Timestamp, back: bool) -> Result<(), Failure> {
-        let closed_through = self.bucket.close(&mut *self.worker.acquire().await?, to, back).await?;
-        self.state.write().progress.closed_through = closed_through;
-        Ok(())
+        let mut writer = self.writer.lock().await;
+        writer.settle(&self.worker, &self.state).await?;
+        changes::close_windows(&mut writer, &self.worker, &self.state, to, back).await
     }
 }
 
 impl Drop for PostgresLedger {
     fn drop(&mut self) {
         self.renewing.abort();
-    }
-}
-
-/// What never changes once the first process has opened the ledger: returns the secret of new tenants.
-async fn identity(on: &mut PgConnection, options: &PostgresLedgerOptions) -> Result<[u8; 16], Failure> {
-    let seconds = |us: i64| i32::try_from(us / MICROS_PER_SECOND).unwrap_or(i32::MAX);
-    let told = |rule: WindowRule| (seconds(rule.length_us()), seconds(rule.grace_us()));
-    let (length, grace) = told(options.rule);
-    let fix =
-        "INSERT INTO ledger (id, secret_key, window_sec, grace_sec) VALUES (1, $1, $2, $3) ON CONFLICT DO NOTHING";
-    sqlx::query(fix).bind(options.seed_key.as_slice()).bind(length).bind(grace).execute(&mut *on).await?;
-    let row = sqlx::query("SELECT secret_key, window_sec, grace_sec FROM ledger").fetch_one(on).await?;
-    let (old_length, old_grace): (i32, i32) = (row.try_get(1)?, row.try_get(2)?);
-    if (old_length, old_grace) != (length, grace) {
-        let reason = format!(
-            "windows are to have {length} s and a grace of {grace} s (window_length_sec, window_grace_sec), and the \
-             ledger was made with {old_length} s and {old_grace} s"
-        );
-        return Err(Failure::Refused { kind: ErrorKind::Conflict, reason });
-    }
-    let key = <[u8; 16]>::try_from(row.try_get::<Vec<u8>, _>(0)?);
-    key.map_err(|_| Failure::Refused { kind: ErrorKind::Corrupt, reason: "the secret is not 16 bytes".to_owned() })
-}
-
-/// Takes the bucket, as soon as nobody has it.
-async fn take(
-    on: &mut PgConnection,
-    options: &PostgresLedgerOptions,
-) -> Result<(Bucket, crate::bucket::Progress), Failure> {
-    let taking = async {
-        loop {
-            let taken = Bucket::take(on, BUCKET, Uuid(options.node), options.lease).await?;
-            if let Some(taken) = taken {
-                return Ok(taken);
-            }
-            tokio::time::sleep(TAKE_PAUSE).await;
-        }
-    };
-    // One lease, and a little, so that one that ends just then is seen.
-    let taken = tokio::time::timeout(options.lease + TAKE_PAUSE * 10, taking).await;
-    let kept = "another process has the bucket, and keeps it".to_owned();
-    taken.map_err(|_| Failure::Refused { kind: ErrorKind::Conflict, reason: kept })?
-}
-
-/// Keeps the bucket until it is lost.
-async fn renew(pool: PgPool, bucket: Bucket, state: Arc<RwLock<State>>) {
-    loop {
-        tokio::time::sleep(bucket.renewal()).await;
-        let renewed = async { bucket.renew(&mut *pool.acquire().await?).await };
-        match renewed.await {
-            Ok(()) => {}
-            Err(failure) if failure.kind() == ErrorKind::Closed => {
-                tracing::error!(bucket = bucket.no, %failure, "failed to keep a bucket");
-                state.write().failure = Some(ErrorKind::Closed);
-                return;
-            }
-            Err(failure) => tracing::warn!(bucket = bucket.no, %failure, "failed to renew the lease of a bucket"),
-        }
     }
 }
 
@@ -290,7 +361,7 @@ impl Ledger for PostgresLedger {
     }
 
     fn applied(&self) -> Seq {
-        self.cursor()
+        self.state.read().applied
     }
 
     async fn apply(&self, deliveries: &[Delivery]) -> AppliedRecords {
@@ -303,7 +374,7 @@ impl Ledger for PostgresLedger {
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), PortError> {
         let mut writer = self.writer.lock().await;
         self.told(writer.settle(&self.worker, &self.state).await, "read how far the ledger in PostgreSQL is")?;
-        let (seq, next) = (Seq::of_record(delivery.id), writer.progress.cursor.next());
+        let (seq, next) = (Seq::of_record(delivery.id), writer.next().unwrap_or(Seq::of_record(delivery.id)));
         if seq < next {
             return Ok(());
         }
@@ -335,27 +406,21 @@ impl Ledger for PostgresLedger {
     }
 
     fn applied_position(&self) -> EventPosition {
-        Position::new(self.applied(), u16::MAX).into()
+        Position::new(self.state.read().progress.number, u16::MAX).into()
     }
 
     async fn close_through(&self, through: Timestamp) -> Result<(), PortError> {
         if through <= self.closed_through() {
             return Ok(());
         }
-        let mut writer = self.writer.lock().await;
-        self.told(self.move_closing(through, false).await, "close windows in PostgreSQL")?;
-        writer.progress.closed_through = self.closed_through();
-        Ok(())
+        self.told(self.move_closing(through, false).await, "close windows in PostgreSQL")
     }
 
     async fn reopen_after(&self, closed: Timestamp) -> Result<(), PortError> {
         if closed >= self.closed_through() {
             return Ok(());
         }
-        let mut writer = self.writer.lock().await;
-        self.told(self.move_closing(closed, true).await, "open windows again in PostgreSQL")?;
-        writer.progress.closed_through = self.closed_through();
-        Ok(())
+        self.told(self.move_closing(closed, true).await, "open windows again in PostgreSQL")
     }
 
     fn closed_through(&self) -> Timestamp {
@@ -375,6 +440,10 @@ impl Ledger for PostgresLedger {
         self.state.read().failure
     }
 
+    fn outage(&self) -> Option<String> {
+        self.state.read().outage.clone()
+    }
+
     async fn received(&self, scope: &TenantScope, range: TimeRange) -> Result<Received, PortError> {
         let received = async {
             let Some(mut scoped) = self.scoped(scope).await? else { return Ok(Received::default()) };
@@ -390,8 +459,35 @@ impl Ledger for PostgresLedger {
         let mut writer = self.writer.lock().await;
         self.told(writer.settle(&self.worker, &self.state).await, "read how far the ledger in PostgreSQL is")?;
         let tenant = scope.tenant();
+        if self.state.read().is_being_erased(scope.tenant(), customer) {
+            let message = "count a customer in PostgreSQL: it is being erased, or all of its tenant is";
+            return Err(PortError::new(ErrorKind::Conflict, message));
+        }
         let metered = changes::meter_customer(&mut writer, &self.worker, &self.state, tenant, customer).await;
         self.told(metered, "count a customer in PostgreSQL")
+    }
+
+    fn retention_notice(&self) -> Option<RetentionNotice> {
+        self.retention.lock().notice()
+    }
+
+    fn set_retention(&self, scope: &TenantScope, days: Option<u32>) {
+        self.retention.lock().set_days(scope.tenant(), days);
+    }
+
+    fn retention_of(&self, scope: &TenantScope) -> TenantNotice {
+        self.retention.lock().tenant_notice(scope.tenant())
+    }
+
+    fn refuses(&self, scope: &TenantScope, customer: Option<&str>, user: Option<&str>) -> bool {
+        self.state.read().refuses(scope.tenant(), customer, user)
+    }
+
+    fn erased_through(&self) -> Seq {
+        let state = self.state.read();
+        // Erasures know the ledger's own numbers, of which each record of the journal has had one.
+        let since = state.progress.number.0.saturating_sub(state.erasures.erased_through().0);
+        Seq(state.progress.cursor.0.saturating_sub(since))
     }
 
     fn stats(&self) -> LedgerStats {

@@ -22,7 +22,7 @@ use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
 use domain::users::UserSet;
 use ports::PortError;
-use ports::active_users::{ActiveUsers, ActiveUsersQuery, VersionedZone};
+use ports::active_users::{ActiveUsers, ActiveUsersPlan, ActiveUsersQuery, VersionedZone};
 use ports::analytics::{Analytics, Summary};
 use ports::queries::{Queries, QueryAnswer};
 use ports::reports::{
@@ -160,6 +160,14 @@ impl ActiveUsers for PostgresLedger {
         let Some(mut scoped) = self.reading(scope, WHAT).await? else { return Ok(BTreeMap::new()) };
         let found = active_users::active_users(&mut scoped, query).await;
         ended(scoped, found, WHAT).await
+    }
+
+    fn is_estimate(&self, scope: &TenantScope, query: &ActiveUsersQuery) -> bool {
+        let own = self.applied_zone(scope).zone;
+        let is_raw = !ActiveUsersPlan::of(query, &own).raw.is_empty();
+        let state = self.state.read();
+        let mut erased = state.erasures.of(scope.tenant()).map(|stored| &stored.erasure);
+        erased.any(|erasure| erasure.gone.events > 0 && (is_raw || erasure.zone != own.name()))
     }
 
     fn applied_zone(&self, scope: &TenantScope) -> VersionedZone {

@@ -1,6 +1,7 @@
 //! Rows that are only added: raw events, and what became of records.
 
 use domain::position::RecordId;
+use domain::tenant::TenantId;
 use domain::window::WindowRule;
 use ports::ledger::Outcome;
 use postgres::Failure;
@@ -16,22 +17,29 @@ use crate::types::Uuid;
 
 /// Bytes of an event's row beside its texts, about.
 const EVENT_BYTES: usize = 320;
-const EVENT_COLUMNS: &str = "position, time, received_at, tokens, input_tokens, output_tokens, latency_us, \
+/// The columns that events are written in.
+pub(crate) const EVENT_COLUMNS: &str = "position, time, received_at, tokens, input_tokens, output_tokens, latency_us, \
                              cache_read_tokens, cache_write_tokens, reasoning_tokens, tenant_no, user_no, bucket, \
                              id_scheme, is_late, id, kind, project, customer, user_name, endpoint, model, properties, \
                              properties_raw";
 
-/// Adds raw events, in the order of the index by customer.
-pub(crate) async fn add_events(
-    on: &mut PgConnection,
-    bucket: i16,
+/// Where commits that leave receipts are told.
+pub(crate) const RECEIPTS_CHANNEL: &str = "nilometer_receipts";
+
+/// Where [`event_rows`] go.
+pub(crate) fn events_table() -> String {
+    format!("usage_events ({EVENT_COLUMNS})")
+}
+
+/// Raw events as rows of the columns [`EVENT_COLUMNS`], with their tenants' numbers, in the order of the index by customer.
+pub(crate) fn event_rows(
     events: &[FreshEvent<'_>],
-    tenants: &Tenants,
+    number: impl Fn(&TenantId) -> Result<i32, Failure>,
     rule: WindowRule,
-) -> Result<(), Failure> {
+) -> Result<Rows, Failure> {
     let mut sorted = Vec::with_capacity(events.len());
     for fresh in events {
-        sorted.push((tenants.no(&fresh.record.tenant)?, fresh));
+        sorted.push((number(&fresh.record.tenant)?, fresh));
     }
     sorted.sort_by_key(|(no, fresh)| (*no, fresh.event().customer, fresh.event().time));
     let mut rows = Rows::new(24, events.len() * EVENT_BYTES);
@@ -51,7 +59,7 @@ pub(crate) async fn add_events(
             .number_or_null(usage.reasoning_tokens)
             .i32(no)
             .i32_or_null(fresh.user.map(|user| user.0.cast_signed()))
-            .i16(bucket)
+            .i16(fresh.record.bucket)
             .i16(event.id_scheme.code().into())
             .boolean(fresh.is_late(rule))
             .text(event.id)
@@ -64,7 +72,7 @@ pub(crate) async fn add_events(
             .json_or_null(properties.as_ref().and_then(|stored| stored.json.as_deref()))
             .bytes(properties.as_ref().and_then(|stored| stored.raw.as_deref()).map(str::as_bytes));
     }
-    rows.copy(on, &format!("usage_events ({EVENT_COLUMNS})")).await
+    Ok(rows)
 }
 
 /// Notes what became of records.
@@ -87,15 +95,50 @@ pub(crate) async fn add_receipts(
         duplicates.push(count(&[Outcome::Duplicate, Outcome::Mismatch, Outcome::Erased]));
         codes.push(outcomes.iter().map(|outcome| code(*outcome)).collect::<Vec<u8>>());
     }
-    let sql = "INSERT INTO receipts (applied_at, record_id, tenant_no, accepted, duplicates, outcomes) \
-               SELECT clock_timestamp(), * FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::int4[], $5::bytea[])";
-    sqlx::query(sql).bind(ids).bind(nos).bind(accepted).bind(duplicates).bind(codes).execute(on).await?;
+    let sql = "WITH added AS (INSERT INTO receipts (applied_at, record_id, tenant_no, accepted, duplicates, outcomes) \
+               SELECT clock_timestamp(), * FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::int4[], $5::bytea[])) \
+               SELECT pg_notify($6, '')";
+    sqlx::query(sql)
+        .bind(ids)
+        .bind(nos)
+        .bind(accepted)
+        .bind(duplicates)
+        .bind(codes)
+        .bind(RECEIPTS_CHANNEL)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a record became a dead letter, and why.
+pub(crate) async fn add_dead_receipt(
+    on: &mut PgConnection,
+    id: Uuid,
+    tenant_no: Option<i32>,
+    reason: &str,
+) -> Result<(), Failure> {
+    let sql = "WITH added AS (INSERT INTO receipts \
+               (applied_at, record_id, tenant_no, accepted, duplicates, dead_reason, outcomes) \
+               VALUES (clock_timestamp(), $1, $2, 0, 0, $3, '')) SELECT pg_notify($4, '')";
+    sqlx::query(sql).bind(id).bind(tenant_no).bind(reason).bind(RECEIPTS_CHANNEL).execute(on).await?;
     Ok(())
 }
 
 /// A record's id as it is stored.
 pub(crate) const fn uuid(id: RecordId) -> Uuid {
     Uuid(id.bits())
+}
+
+/// The outcome of a number in `receipts.outcomes`.
+pub(crate) const fn outcome_of(code: u8) -> Option<Outcome> {
+    Some(match code {
+        0 => Outcome::Fresh,
+        1 => Outcome::Duplicate,
+        2 => Outcome::Mismatch,
+        3 => Outcome::Erased,
+        4 => Outcome::Refused,
+        _ => return None,
+    })
 }
 
 /// The number of an outcome in `receipts.outcomes`.

@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use domain::dedup::IdHasher;
 use domain::tenant::TenantId;
-use ports::ErrorKind;
 use ports::held::{self, Held};
 use postgres::Failure;
 use sqlx::pool::PoolConnection;
@@ -124,9 +122,5 @@ async fn set(on: &mut PgConnection, tenant: &TenantId, no: &str) -> Result<i32, 
 async fn find(on: &mut PgConnection, tenant: &TenantId) -> Result<Option<KnownTenant>, Failure> {
     let sql = "SELECT tenant_no, id_key FROM tenants WHERE tenant_id = $1";
     let Some(row) = sqlx::query(sql).bind(tenant.as_str()).fetch_optional(on).await? else { return Ok(None) };
-    let key = <[u8; 16]>::try_from(row.try_get::<Vec<u8>, _>(1)?).map_err(|_| {
-        let reason = format!("the secret of tenant {tenant} is not 16 bytes");
-        Failure::Refused { kind: ErrorKind::Corrupt, reason }
-    })?;
-    Ok(Some(KnownTenant { no: row.try_get(0)?, hasher: IdHasher::new(&key).of_tenant(tenant) }))
+    Ok(Some(KnownTenant::new(tenant, row.try_get(0)?, row.try_get(1)?)?))
 }

@@ -1,5 +1,6 @@
-//! Values as PostgreSQL's binary protocol has them: instants and hashes.
+//! Values as PostgreSQL's binary protocol has them: instants and hashes; and kinds as numbers.
 
+use domain::erasure::SubjectKind;
 use domain::time::Timestamp;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -12,6 +13,14 @@ const EPOCH_US: i64 = 946_684_800_000_000;
 /// The types' numbers, which never change.
 const TIMESTAMPTZ: Oid = Oid(1184);
 const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
+/// `int2`.
+pub(crate) const INT2: Oid = Oid(21);
+/// `int4`.
+pub(crate) const INT4: Oid = Oid(23);
+/// `text`.
+pub(crate) const TEXT: Oid = Oid(25);
+/// `bytea`.
+pub(crate) const BYTEA: Oid = Oid(17);
 const UUID: Oid = Oid(2950);
 const UUID_ARRAY: Oid = Oid(2951);
 
@@ -90,4 +99,19 @@ pub(crate) fn signed(number: u64) -> i64 {
 /// What [`signed`] has written.
 pub(crate) fn unsigned(number: i64) -> u64 {
     number.max(0).unsigned_abs()
+}
+
+/// The number of a kind in `erasures.kind`.
+pub(crate) const fn erasure_code(kind: SubjectKind) -> i16 {
+    match kind {
+        SubjectKind::User => 0,
+        SubjectKind::Customer => 1,
+        SubjectKind::Workspace => 2,
+    }
+}
+
+/// The kind with this number.
+pub(crate) fn erasure_kind(number: i16) -> Result<SubjectKind, sqlx::Error> {
+    let kind = SubjectKind::ALL.into_iter().find(|kind| erasure_code(*kind) == number);
+    kind.ok_or_else(|| sqlx::Error::Decode("an erasure of no known kind".into()))
 }

@@ -1,6 +1,8 @@
 //! Users as numbers, who was active on which day, and names. What is known to be stored already is kept in memory, so
 //! that it is not written again; whatever a transaction has added is to be forgotten when that did not count.
 
+use std::collections::BTreeMap;
+
 use domain::admit::Dimension;
 use domain::dedup::IdHash;
 use domain::limits::{LEDGER_USER_DAYS_KEPT_MAX, LEDGER_USERS_KEPT_MAX};
@@ -14,7 +16,7 @@ use sqlx::postgres::PgConnection;
 use crate::copy::{Rows, miscounted};
 use crate::fold::Folded;
 use crate::tenants::Tenants;
-use crate::types::Uuid;
+use crate::types::{BYTEA, INT2, INT4, TEXT, Uuid};
 
 /// Bytes of a row, about.
 const ROW_BYTES: usize = 96;
@@ -36,41 +38,69 @@ pub(crate) struct EventUser<'b> {
     pub(crate) name: &'b str,
 }
 
+/// Numbers of users, in the order of events.
+#[derive(Debug)]
+pub(crate) struct Numbered<'b> {
+    pub(crate) numbers: Vec<UserNumber>,
+    /// Those that had none.
+    new: Vec<(EventUser<'b>, i32)>,
+}
+
 impl KnownUsers {
-    /// The numbers of users. Those that have none get the next ones, in the order of events.
-    pub(crate) async fn number(
+    /// The numbers of users, all of whom have been loaded. Those that have none get the next ones, in the order of events.
+    pub(crate) fn number<'b>(&self, tenants: &Tenants, users: &[EventUser<'b>]) -> Result<Numbered<'b>, Failure> {
+        let mut numbered = Numbered { numbers: Vec::with_capacity(users.len()), new: Vec::new() };
+        let (mut added, mut next) = (HashMap::new(), HashMap::new());
+        for user in users {
+            let known = self.numbers.get(&user.hash).or_else(|| added.get(&user.hash)).copied();
+            let number = match known {
+                Some(number) => number,
+                None => {
+                    let tenant = tenants.get(user.tenant)?;
+                    let next = next.entry(tenant.no).or_insert(tenant.users);
+                    let number = *next;
+                    *next += 1;
+                    added.insert(user.hash, number);
+                    numbered.new.push((*user, number));
+                    number
+                }
+            };
+            numbered.numbers.push(UserNumber(number.cast_unsigned()));
+        }
+        Ok(numbered)
+    }
+
+    /// Stores the users that got numbers.
+    pub(crate) async fn store(
         &mut self,
         on: &mut PgConnection,
         tenants: &mut Tenants,
+        numbered: &Numbered<'_>,
+    ) -> Result<(), Failure> {
+        let mut rows = Rows::new(4, numbered.new.len() * ROW_BYTES);
+        let mut added: BTreeMap<i32, (i32, i32)> = BTreeMap::new();
+        for (user, number) in &numbered.new {
+            let tenant = tenants.get_mut(user.tenant)?;
+            tenant.users = number + 1;
+            added.entry(tenant.no).or_insert((*number, 0)).1 = tenant.users;
+            self.numbers.insert(user.hash, *number);
+            rows.row().i32(tenant.no).i32(*number).uuid(Uuid(user.hash.0)).text(user.name);
+        }
+        rows.copy(on, "users (tenant_no, user_no, name_hash, name)").await?;
+        let added: Vec<_> = added.into_iter().map(|(no, (from, to))| (no, from, to)).collect();
+        count(on, &added).await
+    }
+
+    /// Sees to it that the numbers of users are known, of those that have one.
+    pub(crate) async fn load(
+        &mut self,
+        on: &mut PgConnection,
+        tenants: &Tenants,
         users: &[EventUser<'_>],
-    ) -> Result<Vec<UserNumber>, Failure> {
+    ) -> Result<(), Failure> {
         if self.numbers.len() > LEDGER_USERS_KEPT_MAX {
             self.numbers.clear();
         }
-        self.load(on, tenants, users).await?;
-        let mut rows = Rows::new(4, 0);
-        let mut added: HashMap<i32, (i32, i32)> = HashMap::new();
-        for user in users {
-            if self.numbers.contains_key(&user.hash) {
-                continue;
-            }
-            let tenant = tenants.get_mut(user.tenant)?;
-            let number = tenant.users;
-            tenant.users += 1;
-            added.entry(tenant.no).or_insert((number, 0)).1 = tenant.users;
-            self.numbers.insert(user.hash, number);
-            rows.row().i32(tenant.no).i32(number).uuid(Uuid(user.hash.0)).text(user.name);
-        }
-        rows.copy(on, "users (tenant_no, user_no, name_hash, name)").await?;
-        let mut added: Vec<_> = added.into_iter().map(|(no, (from, to))| (no, from, to)).collect();
-        added.sort_unstable();
-        count(on, &added).await?;
-        // All of them are known by now.
-        let number = |user: &EventUser<'_>| Some(UserNumber(self.numbers.get(&user.hash)?.cast_unsigned()));
-        Ok(users.iter().map(number).collect::<Option<_>>().unwrap_or_default())
-    }
-
-    async fn load(&mut self, on: &mut PgConnection, tenants: &Tenants, users: &[EventUser<'_>]) -> Result<(), Failure> {
         let mut missing = Vec::new();
         for user in users.iter().filter(|user| !self.numbers.contains_key(&user.hash)) {
             missing.push((tenants.no(user.tenant)?, Uuid(user.hash.0)));
@@ -89,29 +119,38 @@ impl KnownUsers {
         Ok(())
     }
 
-    /// Adds who was active, as far as that is not known. Returns how many rows that took.
+    /// Adds who was active, as far as that is not known. Returns the tenants that got a row by that.
     pub(crate) async fn add_days(
         &mut self,
         on: &mut PgConnection,
-        bucket: i16,
+        tenants: &Tenants,
         folded: &Folded<'_>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Vec<i32>, Failure> {
         if self.days.len() > LEDGER_USER_DAYS_KEPT_MAX {
             self.days.clear();
         }
-        let mut rows = Rows::new(6, folded.user_days.len() * ROW_BYTES);
+        let mut added = BTreeMap::<i32, Vec<_>>::new();
         for ((tenant, audience, name, day), users) in &folded.user_days {
             let known = self.days.entry((*tenant, *audience, (*name).to_owned(), *day)).or_default();
             let mut new = users.clone();
             new.remove(known);
             if !new.is_empty() {
                 known.merge(&new);
-                rows.row().i32(*tenant).i32(*day).i16(bucket).i16(*audience).text(name).bytes(Some(&new.to_bytes()));
+                added.entry(*tenant).or_default().push((*day, *audience, *name, new.to_bytes()));
             }
         }
-        let count = rows.count();
-        rows.copy(on, "user_day_deltas (tenant_no, day, bucket, audience, name, bits)").await?;
-        Ok(count)
+        let mut rows = Rows::new(6, folded.user_days.len() * ROW_BYTES);
+        for (tenant, sets) in &added {
+            rows.row()
+                .i32(*tenant)
+                .i16(tenants.bucket(*tenant)?)
+                .array(INT4, sets.iter().map(|(day, ..)| day.to_be_bytes()))
+                .array(INT2, sets.iter().map(|(_, audience, ..)| audience.to_be_bytes()))
+                .array(TEXT, sets.iter().map(|(_, _, name, _)| name))
+                .array(BYTEA, sets.iter().map(|(.., bits)| bits));
+        }
+        rows.copy(on, "user_day_deltas (tenant_no, bucket, days, audiences, names, bits)").await?;
+        Ok(added.into_keys().collect())
     }
 
     /// Adds names that are not known, and returns them.

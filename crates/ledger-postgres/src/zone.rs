@@ -22,7 +22,6 @@ use crate::fold::{AUDIENCE_ALL, AUDIENCE_PROJECT, AUDIENCE_TYPE};
 use crate::ledger::PostgresLedger;
 use crate::scoped::Scoped;
 use crate::sums::{self, UserDayKey, UserDays};
-use crate::tenants::NewTenants;
 use crate::transaction::OwnTransaction;
 use crate::types::{Instant, signed, unsigned};
 use crate::unanswered::Unanswered;
@@ -41,6 +40,7 @@ pub(crate) async fn recount(
     if applied(ledger, scope).has(wanted)? {
         return Ok(());
     }
+    let _alone = ledger.recounting.lock().await;
     let mut counted = Counted::new(wanted.zone.clone());
     if let Some(mut scoped) = ledger.scoped(scope).await.map_err(|failure| failure.during(WHAT))? {
         let found = counted.go_on(&mut scoped).await;
@@ -81,15 +81,13 @@ async fn change(
     let on = transaction.on();
     writer.enter(on).await?;
     sqlx::raw_sql(NO_TIMEOUT).execute(&mut *on).await?;
-    let (tenant, key) = (scope.tenant(), writer.key);
-    let new = NewTenants { bucket: writer.bucket.no, key: &key };
-    writer.tenants.resolve(on, std::iter::once(tenant), new).await?;
-    let no = writer.tenants.no(tenant)?;
+    let no = writer.resolve(on, scope.tenant()).await?;
     counted.add(on, no).await?;
+    counted.add_erased(on, no).await?;
     for table in ["DELETE FROM user_days WHERE tenant_no = $1", "DELETE FROM user_day_deltas WHERE tenant_no = $1"] {
         sqlx::query(table).bind(no).execute(&mut *on).await?;
     }
-    sums::add::<UserDays>(on, counted.pages(no)).await?;
+    sums::add::<UserDays>(on, &mut writer.leaves, &mut writer.seen.user_days, counted.pages(no)).await?;
     let set = "UPDATE tenants SET zone = $2, zone_version = $3 WHERE tenant_no = $1";
     let (name, version) = (wanted.zone.name(), signed(wanted.version));
     sqlx::query(set).bind(no).bind(name).bind(version).execute(&mut *on).await?;
@@ -136,6 +134,17 @@ impl Counted {
             for (audience, name) in [(AUDIENCE_ALL, ""), (AUDIENCE_PROJECT, project), (AUDIENCE_TYPE, kind)] {
                 self.sets.entry((audience, name.to_owned(), day, chunk)).or_default().insert(user);
             }
+        }
+        Ok(())
+    }
+
+    /// Adds who was active by erased events, of which only days of an earlier zone are known: they stay, as an estimate.
+    async fn add_erased(&mut self, on: &mut PgConnection, no: i32) -> Result<(), Failure> {
+        let sql = "SELECT audience, name, day, chunk, bits FROM erased_user_days WHERE tenant_no = $1";
+        for row in sqlx::query(sql).bind(no).fetch_all(on).await? {
+            let key = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            let users = UserSet::from_bytes(row.try_get(4)?).map_err(|why| sqlx::Error::Decode(why.into()))?;
+            self.sets.entry(key).or_default().merge(&users);
         }
         Ok(())
     }

@@ -1,7 +1,10 @@
 //! The command line.
 
+mod folder;
+mod events;
 mod register_args;
 mod migrate;
+mod moving;
 mod quotas;
 
 use std::path::PathBuf;
@@ -11,13 +14,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::client::delivery::RETRY_TIMEOUT;
-use crate::config::{ConfigError, SettingFlags, data_folder};
+use crate::config::SettingFlags;
 use crate::exit::EXIT_CODES_HELP;
 use crate::import::files::Format;
 
-pub(crate) use migrate::MigrateCommand;
+pub(crate) use events::{EventsArgs, EventsCommand, FirstArg};
+pub(crate) use folder::FolderArgs;
 #[cfg(feature = "cluster")]
 pub(crate) use migrate::OwnerArgs;
+pub(crate) use migrate::{MaintainArgs, MigrateCommand};
+pub(crate) use moving::MoveArgs;
 pub(crate) use quotas::{QuotaArgs, QuotaCommand};
 pub(crate) use register_args::RegisterArgs;
 
@@ -36,7 +42,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Recompute every aggregate from the raw events and print each difference
     ///
-    /// The server must be stopped. Exits with 3 when there is a difference.
+    /// The server must be stopped, unless it keeps its events in PostgreSQL. Exits with 3 when there is a difference.
     Verify(VerifyArgs),
     /// Take events from files into a data folder or a running server
     ///
@@ -61,6 +67,16 @@ pub(crate) enum Command {
     /// Make the schema in PostgreSQL that servers share, or bring it up to date
     #[command(subcommand)]
     Migrate(MigrateCommand),
+    /// Take the data folder of a stopped server into PostgreSQL
+    ///
+    /// Whole, and into a database that has none of its workspaces: nothing is merged. Both sides are verified at the end.
+    /// Killed at any moment, the same command goes on with it. Exits with 3 when there is a difference.
+    Move(MoveArgs),
+    /// Make partitions ahead, drop those that are too old, and write tables anew behind erasures
+    ///
+    /// With the login of the owner, as often as every few days; a server that has this login does so itself. Of several
+    /// at once one works.
+    Maintain(MaintainArgs),
     /// Measure ingest or queries over HTTP
     Bench(BenchArgs),
     /// Print a completion script for a shell
@@ -85,15 +101,25 @@ pub(crate) struct ServeArgs {
     /// If the folder is a copy of one that was open: recover and verify it, and serve it if there is no difference
     #[arg(long)]
     pub(crate) recover_copy: bool,
+    /// Go on with the database of `postgres_url` although the folder with its journal is lost, and with it what that had
+    /// accepted and the database not applied
+    #[arg(long)]
+    pub(crate) new_journal: bool,
 }
 
-/// Verify a folder.
+/// Verify a folder, or a database.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
+    /// Address of a database instead of a folder, with the login of the application
+    #[arg(long, value_name = "URL")]
+    pub(crate) postgres: Option<String>,
+    /// Address of the database with the login of the worker
+    #[arg(long, env = "NILOMETER_POSTGRES_WORKER_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) worker_url: Option<String>,
     #[command(flatten)]
     pub(crate) folder: FolderArgs,
     /// If it is a copy of a folder that was open: recover it, and take it for a folder if there is no difference
-    #[arg(long)]
+    #[arg(long, conflicts_with = "postgres")]
     pub(crate) recover_copy: bool,
 }
 
@@ -296,21 +322,6 @@ pub(crate) struct CreateKeyArgs {
     pub(crate) at: RegisterArgs,
 }
 
-/// Which data folder.
-#[derive(Debug, Args)]
-pub(crate) struct FolderArgs {
-    /// Folder that holds all state [default: ./nilometer-data]
-    #[arg(long, env = "NILOMETER_DATA", value_name = "DIR")]
-    data: Option<PathBuf>,
-}
-
-impl FolderArgs {
-    /// The folder.
-    pub(crate) fn data(&self) -> Result<PathBuf, ConfigError> {
-        data_folder(self.data.clone())
-    }
-}
-
 /// The flags that mean something for a running server alone. That each requires the address is not looked at
 /// beside a flag that the address contradicts.
 const OF_SERVER: [&str; 5] = ["url", "ca", "key", "connections", "retry_sec"];
@@ -436,59 +447,4 @@ fn delimiter(text: &str) -> Result<u8, String> {
         [byte] if !matches!(byte, b'"' | b'\n' | b'\r') && byte.is_ascii() => Ok(*byte),
         _ => Err("must be one ASCII character other than a quote or an end of line, or `tab`".to_owned()),
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EventsCommand {
-    /// Print the newest events as one JSON object per line
-    List {
-        #[command(flatten)]
-        filter: EventsArgs,
-        /// Most events to print
-        #[arg(long, value_name = "EVENTS", default_value_t = 20)]
-        limit: usize,
-        /// Which end to begin at
-        #[arg(long, value_enum, default_value_t = FirstArg::Newest)]
-        first: FirstArg,
-    },
-}
-
-/// Which end of time comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FirstArg {
-    /// The latest time.
-    Newest,
-    /// The earliest time.
-    Oldest,
-}
-
-/// Which events.
-#[derive(Debug, Args)]
-pub(crate) struct EventsArgs {
-    #[command(flatten)]
-    pub(crate) folder: FolderArgs,
-    /// Whose events
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub(crate) tenant: String,
-    /// By customer; empty for events without one
-    #[arg(long, value_name = "ID")]
-    pub(crate) customer: Option<String>,
-    /// By user
-    #[arg(long, value_name = "ID")]
-    pub(crate) user: Option<String>,
-    /// By type
-    #[arg(long = "type", value_name = "NAME")]
-    pub(crate) kind: Option<String>,
-    /// By endpoint
-    #[arg(long, value_name = "PATH")]
-    pub(crate) endpoint: Option<String>,
-    /// By project
-    #[arg(long, value_name = "NAME")]
-    pub(crate) project: Option<String>,
-    /// Events of this day or time, or later; of the tenant's zone unless the time has an offset
-    #[arg(long, value_name = "TIME")]
-    pub(crate) from: Option<String>,
-    /// Events before this time, or to the end of this day
-    #[arg(long, value_name = "TIME")]
-    pub(crate) to: Option<String>,
 }

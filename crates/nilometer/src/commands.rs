@@ -8,7 +8,9 @@ mod events;
 mod export;
 mod import;
 mod inside;
+mod shared;
 mod migrate;
+mod moving;
 mod seed;
 mod serve;
 mod verify;
@@ -31,6 +33,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => {
             let mut config = Config::load(args.config.as_deref(), args.settings)?;
             config.engine.ledger.retention_now = args.retention_now;
+            if args.new_journal {
+                config.begin_new_journal()?;
+            }
             logging::start(&config.log)?;
             let threads = config.worker_threads;
             block_on(threads, serve::serve(config, args.recover_copy))
@@ -43,6 +48,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => block_on(None, bench::run(args, inside::OfThisProgram)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => block_on(None, admin::admin(command)),
         Command::Migrate(command) => block_on(None, migrate::migrate(command)),
+        Command::Move(args) => block_on(None, moving::run(args)),
+        Command::Maintain(args) => block_on(None, migrate::maintain(args)),
         Command::Doctor(folder) => block_on(None, doctor::doctor(folder)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "nilometer", &mut io::stdout().lock());

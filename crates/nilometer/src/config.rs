@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod layers;
 mod checked;
+mod postgres;
 mod rates;
 mod reach;
 mod validate;
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use checked::{AccessConfig, Config, ExternalIssuerFile, LogConfig, LogFormat, MetricsAccess, TlsFiles};
 pub(crate) use error::ConfigError;
 pub(crate) use layers::{CONFIG_VARIABLE, SettingFlags};
+#[cfg(feature = "cluster")]
+pub(crate) use postgres::{OWNER_URL, login_passwords};
 use settings::DATA_DEFAULT;
 
 impl Config {
@@ -24,6 +27,34 @@ impl Config {
         layers::check_environment(std::env::vars_os().map(|(name, _)| name))?;
         flags.add_files(&|name| std::env::var_os(name))?;
         validate::check(layers::merge(file, flags)?)
+    }
+
+    /// Has the database go on with a new journal.
+    pub(crate) fn begin_new_journal(&mut self) -> Result<(), ConfigError> {
+        match &mut self.engine.postgres {
+            None => Err(ConfigError::new("--new-journal is for a ledger in PostgreSQL: postgres_url must be set")),
+            #[cfg(feature = "cluster")]
+            Some(postgres) => {
+                postgres.new_journal = true;
+                Ok(())
+            }
+            #[cfg(not(feature = "cluster"))]
+            Some(never) => match *never {},
+        }
+    }
+
+    /// Has a copy of a folder taken that holds a journal alone; whether it is one.
+    pub(crate) fn recovers_journal(&mut self) -> bool {
+        match &mut self.engine.postgres {
+            None => false,
+            #[cfg(feature = "cluster")]
+            Some(postgres) => {
+                postgres.recover_copy = true;
+                true
+            }
+            #[cfg(not(feature = "cluster"))]
+            Some(never) => match *never {},
+        }
     }
 
     /// The configuration that the environment and `file` make, for a command that stands in for the

@@ -16,8 +16,8 @@ use vfs::{DiskVfs, Vfs};
 pub(crate) use error::FolderError;
 use layout::LOCK_FILE;
 pub(crate) use layout::{
-    CATALOG_FILE, IMPORT_CHECKPOINT_FILE, JOURNAL_FOLDER, MANIFEST_FILE, MASTER_KEY_FILE, NEXT_MASTER_KEY_FILE,
-    SEGMENTS_FOLDER,
+    CATALOG_FILE, IMPORT_CHECKPOINT_FILE, JOURNAL_FOLDER, JOURNAL_ID_FILE, MANIFEST_FILE, MASTER_KEY_FILE,
+    NEXT_MASTER_KEY_FILE, SEGMENTS_FOLDER,
 };
 use lock::FolderLock;
 use mark::Mark;
@@ -72,6 +72,12 @@ impl HeldFolder {
     /// What changes its files.
     pub(crate) fn vfs(&self) -> &Arc<dyn Vfs> {
         &self.vfs
+    }
+
+    /// Whether a process had it open that has ended and not closed it. Not said of a copy.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn was_left_open(&self) -> bool {
+        !self.is_new && !self.is_copy
     }
 
     /// From here on its files are open: only [`HeldFolder::release`] takes the mark away.

@@ -4,7 +4,7 @@
 //!
 //! What it does when the ledger refuses a record:
 //! - `Unacceptable`: after three such refusals it becomes a dead letter with its reason, and the records
-//!   after it are applied;
+//!   after it are applied; a ledger that counts them itself tells that it has become one;
 //! - `Corrupt`, `Poisoned`, `Conflict`: the process has to restart, which replays the journal from
 //!   what the ledger holds durably;
 //! - anything else: tried again without end, with waits that double up to the longest, while the
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use domain::position::RecordId;
 use ports::journal::{Delivery, Journal};
-use ports::ledger::{Applied, AppliedRecords, Ledger};
+use ports::ledger::{Applied, AppliedRecords, DeadRecord, Ledger};
 use ports::{ErrorKind, PortError};
 
 use crate::failure::{error_chain, needs_restart};
@@ -131,11 +131,11 @@ impl Applier {
     ) -> Option<PortError> {
         let held = &self.held[self.done..];
         fail::fail_point!("worker::before_apply");
-        let AppliedRecords { applied, failed } = ledger.apply(held).await;
+        let AppliedRecords { applied, dead, failed } = ledger.apply(held).await;
         fail::fail_point!("worker::after_apply");
         let (done, left) = held.split_at(applied.len().min(held.len()));
         if !done.is_empty() {
-            observer.applied(done, &applied).await;
+            observe(done, &applied, &dead, observer).await;
             fail::fail_point!("worker::before_ack");
             self.acked.clear();
             self.acked.extend(done.iter().map(|delivery| delivery.id));
@@ -146,6 +146,30 @@ impl Applier {
         self.done += done.len();
         let unsaid = || PortError::new(ErrorKind::Unavailable, "apply all of the records");
         unfinished.then(|| failed.unwrap_or_else(unsaid))
+    }
+}
+
+/// Hands on what became of records, in their order.
+async fn observe(
+    mut done: &[Delivery],
+    mut applied: &[Applied],
+    dead: &[DeadRecord],
+    observer: &mut impl ApplyObserver,
+) {
+    for letter in dead {
+        let Some(at) = applied.iter().position(|applied| applied.seq == letter.seq) else { continue };
+        let ((before, rest), (outcomes, later)) = (done.split_at(at), applied.split_at(at));
+        if at > 0 {
+            observer.applied(before, outcomes).await;
+        }
+        if let Some((delivery, behind)) = rest.split_first() {
+            observer.dead_lettered(delivery, &letter.reason).await;
+            done = behind;
+        }
+        applied = later.get(1..).unwrap_or_default();
+    }
+    if !done.is_empty() {
+        observer.applied(done, applied).await;
     }
 }
 

@@ -59,6 +59,10 @@ impl Erasures for Erasing {
         self.erasures.confirm(ids);
     }
 
+    fn remains(&self) -> Vec<String> {
+        self.erasures.remains()
+    }
+
     fn erasures(&self, scope: &TenantScope) -> Vec<Erasure> {
         self.erasures.erasures(scope)
     }

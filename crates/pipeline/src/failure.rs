@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use ports::ErrorKind;
+pub(crate) use ports::error_chain;
 use tokio::sync::watch;
 
 /// Where any part of the pipeline reports that it cannot go on without a restart.
@@ -47,16 +48,4 @@ impl FatalError {
 /// Whether only a new process can go on after such an error: it recovers from what is durable.
 pub(crate) const fn needs_restart(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Corrupt | ErrorKind::Poisoned | ErrorKind::Conflict)
-}
-
-/// An error with its causes in one line, for logs and reasons that outlive the error.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

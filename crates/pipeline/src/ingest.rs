@@ -33,6 +33,7 @@ use domain::time::Timestamp;
 use ports::clock::Clock;
 use ports::encryption::Encryption;
 use ports::ledger::Ledger;
+use ports::receipts::Receipts as Fates;
 use ports::reports::Reports;
 use ports::{ErrorKind, PortError};
 use uuid::{NoContext, Uuid};
@@ -65,6 +66,10 @@ pub struct Ingest {
     pub(crate) ledger: Arc<dyn Ledger>,
     /// For receipts of batches whose outcome is no longer in memory.
     pub(crate) reports: Gated<dyn Reports>,
+    /// What the ledger tells of records that another process has applied, or this one before it was started.
+    pub(crate) fates: Option<Arc<dyn Fates>>,
+    /// Whether this process applies what it takes.
+    pub(crate) applies: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) names: Arc<KnownNames>,
@@ -148,7 +153,7 @@ impl Ingest {
             }
         };
         let durable = self.journaling.append(*batch).await?;
-        let visible = if wait { self.wait_visible(durable).await } else { None };
+        let visible = if wait { self.wait_visible(scope, durable).await } else { None };
         if let Some(visible) = &visible {
             verdicts.settle(visible);
         }
@@ -234,11 +239,20 @@ impl Ingest {
     }
 
     /// Waits as long as a request may until its events are visible.
-    async fn wait_visible(&self, durable: Durable) -> Option<Visible> {
+    async fn wait_visible(&self, scope: &TenantScope, durable: Durable) -> Option<Visible> {
+        let longest = self.limits.wait_applied_max;
+        let visible = async {
+            match &self.fates {
+                Some(fates) if !self.applies => {
+                    stage::visible_elsewhere(scope, self.journaling.id_of(durable.seq()), &**fates, longest).await
+                }
+                _ => Some(stage::visible(durable, &self.receipts).await),
+            }
+        };
         tokio::select! {
             biased;
-            visible = stage::visible(durable, &self.receipts) => Some(visible),
-            () = self.clock.sleep(self.limits.wait_applied_max) => None,
+            visible = visible => visible,
+            () = self.clock.sleep(longest) => None,
         }
     }
 }

@@ -59,8 +59,8 @@ pub struct PipelineParts {
 /// The result of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
-    /// What was checked: `journal`, `ledger`, `live`, `clock`, or `retention` when it waits; beside the pipeline
-    /// `catalog` and `register`.
+    /// What was checked: `journal`, `ledger`, `live`, `clock`, `database` while it is away, or `retention` when it waits;
+    /// beside the pipeline `catalog` and `register`.
     pub name: &'static str,
     /// Whether it can serve.
     pub ok: bool,
@@ -173,6 +173,7 @@ impl Pipeline {
         let live = self.live.as_ref().map(|live| ReadinessCheck::of("live", live.view.problem()));
         checks.extend(live.map(|check| ReadinessCheck { required: false, ..check }));
         checks.push(ReadinessCheck::of("clock", self.context.clock.doubt().as_ref().map(doubtful)));
+        checks.extend(self.context.ledger.outage().map(away));
         checks.extend(self.context.ledger.retention_notice().as_ref().map(waiting_retention));
         checks
     }
@@ -305,6 +306,12 @@ impl Pipeline {
             },
         }
     }
+}
+
+/// What a shared database does not answer; events are taken all the same.
+fn away(why: String) -> ReadinessCheck {
+    let message = format!("away, events wait in the journal: {why}");
+    ReadinessCheck { name: "database", ok: false, required: false, message }
 }
 
 /// What retention will drop, and when; nothing is wrong with that.

@@ -5,10 +5,15 @@ mod id;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::position::Seq;
+use async_trait::async_trait;
+use domain::position::{RecordId, Seq};
+use domain::tenant::TenantScope;
 use parking_lot::Mutex;
+use ports::PortError;
 use ports::ledger::{Applied, Outcome};
+use ports::receipts::Fate;
 use tokio::sync::watch;
 
 pub(crate) use id::ReceiptCodec;
@@ -56,7 +61,7 @@ pub(crate) enum BatchOutcome {
 }
 
 impl BatchOutcome {
-    fn of(outcomes: &[Outcome]) -> Self {
+    pub(crate) fn of(outcomes: &[Outcome]) -> Self {
         let (mut accepted, mut duplicates, mut erased) = (0, 0, 0);
         for outcome in outcomes {
             match outcome {
@@ -73,6 +78,18 @@ impl BatchOutcome {
         match self {
             Self::Applied { outcomes: Some(outcomes), .. } => outcomes.len(),
             Self::Applied { .. } | Self::DeadLettered(_) => 0,
+        }
+    }
+}
+
+impl From<BatchOutcome> for ReceiptState {
+    fn from(outcome: BatchOutcome) -> Self {
+        match outcome {
+            BatchOutcome::Applied { accepted, duplicates, erased, .. } => {
+                let [accepted, duplicates, erased] = [accepted, duplicates, erased].map(Some);
+                Self::Applied { accepted, duplicates, erased }
+            }
+            BatchOutcome::DeadLettered(reason) => Self::DeadLettered { reason: reason.to_string() },
         }
     }
 }
@@ -139,6 +156,31 @@ impl Receipts {
     }
 }
 
+/// What this process has applied of a journal that is one log in one order.
+#[async_trait]
+impl ports::receipts::Receipts for Receipts {
+    async fn fate(&self, _scope: &TenantScope, id: RecordId) -> Result<Option<Fate>, PortError> {
+        let seq = Seq::of_record(id);
+        if seq > self.applied() {
+            return Ok(None);
+        }
+        Ok(Some(match self.batch_outcome(seq) {
+            None => Fate::Applied(None),
+            Some(BatchOutcome::DeadLettered(reason)) => Fate::DeadLettered(reason.to_string()),
+            Some(BatchOutcome::Applied { outcomes: Some(outcomes), .. }) => Fate::Applied(Some(outcomes.to_vec())),
+            Some(BatchOutcome::Applied { accepted, .. }) => {
+                Fate::Applied(Some((0..accepted).map(|_| Outcome::Fresh).collect()))
+            }
+        }))
+    }
+
+    async fn wait_for(&self, scope: &TenantScope, id: RecordId, wait: Duration) -> Result<Option<Fate>, PortError> {
+        // Who has waited in vain is told so by what follows.
+        let _ = tokio::time::timeout(wait, Self::wait_for(self, Seq::of_record(id))).await;
+        self.fate(scope, id).await
+    }
+}
+
 impl Recent {
     fn push(&mut self, seq: Seq, batch_outcome: BatchOutcome) {
         self.details += batch_outcome.detail();
@@ -152,6 +194,12 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
+    use domain::window::WindowRule;
+    use ports::journal::Delivery;
+    use ports::ledger::Ledger;
+    use ports::testing::ledger::MemoryLedger;
+    use ports::testing::receipts::receipts_conformance;
+
     use super::*;
 
     fn batch(seq: u64, outcomes: &[Outcome]) -> Applied {
@@ -163,6 +211,21 @@ mod tests {
             BatchOutcome::Applied { accepted, duplicates, .. } => Some((accepted, duplicates)),
             BatchOutcome::DeadLettered(_) => None,
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_process_remembers_keeps_the_contract_of_receipts() {
+        let (receipts, ledger) = (Arc::new(Receipts::new(Seq::ZERO)), MemoryLedger::new(WindowRule::default()));
+        let apply = async |record: &Delivery| {
+            let applied = ledger.apply(std::slice::from_ref(record)).await;
+            assert!(applied.failed.is_none());
+            receipts.publish(&applied.applied);
+        };
+        let give_up = async |record: &Delivery| {
+            assert!(ledger.dead_letter(record, "no").await.is_ok());
+            receipts.publish_dead_letter(Seq::of_record(record.id), "no");
+        };
+        receipts_conformance(receipts.clone(), apply, give_up).await;
     }
 
     #[test]

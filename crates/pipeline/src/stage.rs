@@ -3,14 +3,16 @@
 //! that says `accepted` needs a [`Durable`], so answering before durability does not compile (I8).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::admit::Admitted;
 use domain::limits::Limits;
-use domain::position::Seq;
+use domain::position::{RecordId, Seq};
 use domain::tenant::TenantScope;
 use ports::clock::Clock;
 use ports::journal::OrderedJournal;
 use ports::ledger::{Outcome, Sighting};
+use ports::receipts::{Fate, Receipts as Fates};
 use ports::{ErrorKind, PortError};
 
 use crate::failure::{FatalError, error_chain};
@@ -110,6 +112,11 @@ impl Journaling {
         })
     }
 
+    /// What the journal calls the record with this number.
+    pub(crate) fn id_of(&self, seq: Seq) -> RecordId {
+        self.journal.id(seq)
+    }
+
     /// Appends a batch. It goes on to its end when the caller goes away, because the record may become
     /// durable all the same.
     pub(crate) async fn append(&self, batch: PendingBatch) -> Result<Durable, ErrorKind> {
@@ -156,6 +163,25 @@ impl Journaling {
                 }
                 Err(error.kind())
             }
+        }
+    }
+}
+
+/// Waits until a batch is visible that another process applies, as long as may be; none when it is not by then, or became
+/// a dead letter.
+pub(crate) async fn visible_elsewhere(
+    scope: &TenantScope,
+    id: RecordId,
+    fates: &dyn Fates,
+    longest: Duration,
+) -> Option<Visible> {
+    match fates.wait_for(scope, id, longest).await {
+        Ok(Some(Fate::Applied(Some(outcomes)))) => Some(Visible::PerEvent(outcomes.into())),
+        Ok(Some(Fate::Applied(None))) => Some(Visible::Forgotten),
+        Ok(Some(Fate::DeadLettered(_)) | None) => None,
+        Err(error) => {
+            tracing::warn!(error = error_chain(&error), "whether events are visible cannot be told");
+            None
         }
     }
 }

@@ -1,10 +1,15 @@
 //! Erasing what was counted of a user, a customer or a whole tenant.
 
+mod known;
+mod letters;
+
 use async_trait::async_trait;
-use domain::erasure::{Erasure, ErasureRequest, Subject};
+use domain::erasure::{Erasure, ErasureRequest, Subject, SubjectKind};
 use domain::tenant::{TenantId, TenantScope};
 
 use crate::PortError;
+
+pub use known::{KnownErasures, RefusedSubjects};
 
 /// How far an erasure is that is not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,31 @@ pub struct UnfinishedErasure {
     pub subject: Option<Subject>,
     /// How far it is.
     pub stage: ErasureStage,
+}
+
+/// An erasure as a ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredErasure {
+    /// Whose events.
+    pub tenant: TenantId,
+    /// The name of what is erased, until it is.
+    pub subject: Option<String>,
+    /// Keyed hash of that name.
+    pub subject_hash: u128,
+    /// What is known of it.
+    pub erasure: Erasure,
+}
+
+impl StoredErasure {
+    /// What it erases, as long as that is known.
+    pub fn subject(&self) -> Option<Subject> {
+        let name = self.subject.clone()?;
+        Some(match self.erasure.kind {
+            SubjectKind::User => Subject::User(name),
+            SubjectKind::Customer => Subject::Customer(name),
+            SubjectKind::Workspace => Subject::Workspace,
+        })
+    }
 }
 
 /// Erases, durably and step by step: what an erasure has begun goes on after a restart. It is not finished before
@@ -60,6 +90,12 @@ pub trait Erasures: Send + Sync + std::fmt::Debug {
     /// Says that no other store holds anything of the subjects of these erasures: those that are
     /// [`ErasureStage::Removed`] are finished by and by. Lost in a restart before that.
     fn confirm(&self, ids: &[String]);
+
+    /// Where in this store texts of finished erasures may stand still, and until when or why, a sentence each. None where a
+    /// finished erasure has left nothing.
+    fn remains(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The erasures of a tenant, in order of request.
     fn erasures(&self, scope: &TenantScope) -> Vec<Erasure>;

@@ -78,3 +78,15 @@ impl Error for PortError {
         self.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
+
+/// An error with its causes in one line, for logs and reasons that outlive the error.
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -106,6 +106,11 @@ pub trait OrderedJournal: Journal {
         Seq::of_record(id)
     }
 
+    /// The id of the record with this number.
+    fn id(&self, seq: Seq) -> RecordId {
+        seq.into()
+    }
+
     /// Number of the last durable record.
     fn last_durable(&self) -> Seq;
 

@@ -59,8 +59,19 @@ pub struct Applied {
 pub struct AppliedRecords {
     /// The leading records that were applied, in order.
     pub applied: Vec<Applied>,
-    /// Why the record after them was not; the later ones were not looked at.
+    /// Those among them that the ledger itself has given up: they are dead letters, without outcomes.
+    pub dead: Vec<DeadRecord>,
+    /// Why the record after them was not; the later ones were not looked at, or will be again.
     pub failed: Option<PortError>,
+}
+
+/// A record that has become a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadRecord {
+    /// The record.
+    pub seq: Seq,
+    /// Why it could not be applied.
+    pub reason: String,
 }
 
 /// An earlier sighting of an id.
@@ -89,7 +100,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// of the record is counted and no earlier record has left the key; it is kept as long as the ids of events.
     ///
     /// In `failed`: `Unacceptable` when the record itself can never be applied, `Conflict` when it
-    /// is not the next one, anything else when it may succeed later.
+    /// is not the next one, anything else when it may succeed later. After three refusals of a record as
+    /// `Unacceptable` its caller gives it up with [`Ledger::dead_letter`]. A ledger that keeps the count itself, so
+    /// that it outlives the process, does so in place of the third, and tells in `dead`; never for any other
+    /// failure.
     async fn apply(&self, deliveries: &[Delivery]) -> AppliedRecords;
 
     /// Puts a record that can never be applied among the dead letters, with the reason, and counts
@@ -148,6 +162,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Why nothing can be made durable any more until the process starts again, if that is so.
     fn failure(&self) -> Option<ErrorKind> {
+        None
+    }
+
+    /// Why nothing can be applied or read for the time being, as far as that is known. It passes by itself, and what is
+    /// applied meanwhile is tried again.
+    fn outage(&self) -> Option<String> {
         None
     }
 

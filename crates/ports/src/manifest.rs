@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use domain::admit::Dimension;
 use domain::aggregate::Totals;
 use domain::calendar::{Day, DayRange};
-use domain::erasure::Erasure;
 #[cfg(doc)]
 use domain::limits::HOUR_SUMS_MAX;
 use domain::position::Seq;
@@ -20,6 +19,8 @@ use domain::window::WindowRule;
 
 use crate::PortError;
 use crate::active_users::VersionedZone;
+
+pub use crate::erasures::StoredErasure;
 
 /// What a segment's file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,19 +135,6 @@ pub struct ManifestState {
     pub zones: Vec<(TenantId, VersionedZone)>,
     /// All erasures, in order of request.
     pub erasures: Vec<StoredErasure>,
-}
-
-/// An erasure as the manifest keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredErasure {
-    /// Whose events.
-    pub tenant: TenantId,
-    /// The name of what is erased, until it is.
-    pub subject: Option<String>,
-    /// Keyed hash of that name.
-    pub subject_hash: u128,
-    /// What is known of it.
-    pub erasure: Erasure,
 }
 
 /// How far retention reaches for a tenant that has had its own: the server's floor is not this tenant's.

@@ -7,7 +7,7 @@ use domain::event::{EventId, IdScheme};
 use domain::position::{EventPosition, Seq};
 use domain::tenant::TenantScope;
 use domain::time::{TimeRange, Timestamp};
-use domain::window::WindowState;
+use domain::window::{WindowRule, WindowState, revision};
 
 use crate::PortError;
 
@@ -211,6 +211,25 @@ impl StoredEvent {
 }
 
 impl Window {
+    /// The window of a customer with this sum, when every event received before `closed_through` has been applied.
+    pub fn of(
+        rule: WindowRule,
+        closed_through: Timestamp,
+        customer: String,
+        start: Timestamp,
+        aggregate: Aggregate,
+    ) -> Self {
+        let late = aggregate.totals.late;
+        Self {
+            customer,
+            start,
+            end: rule.end_of(start),
+            state: rule.state(start, late, closed_through),
+            revision: revision(late),
+            aggregate,
+        }
+    }
+
     /// The texts that an answer has of it, in bytes, about.
     pub fn bytes(&self) -> usize {
         self.customer.len() + bytes_of(&self.aggregate)

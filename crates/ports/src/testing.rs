@@ -6,3 +6,4 @@ pub mod journal;
 pub mod ledger;
 pub mod live;
 pub mod manifest;
+pub mod receipts;

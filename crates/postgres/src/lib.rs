@@ -22,8 +22,8 @@ pub use failure::{Failure, kind_of_client};
 #[cfg(feature = "client")]
 pub use fences::{Fence, Fences, Function, SEARCH_PATH, Table};
 #[cfg(feature = "client")]
-pub use logins::{LoginUrls, make_logins};
+pub use logins::{LoginUrls, login_urls, make_logins, password_of, shown};
 #[cfg(feature = "client")]
 pub use rights::Login;
 #[cfg(feature = "client")]
-pub use schema::{Logins, Schema, SchemaStatus, Step, check, migrate, status};
+pub use schema::{Logins, Schema, SchemaStatus, Step, check, migrate, refuse_other, status};

@@ -35,8 +35,7 @@ pub async fn make_logins(admin_url: &str, passwords: [&str; 3]) -> Result<LoginU
     if !passwords.into_iter().all(|password| is_plain(password) && !password.is_empty()) {
         return Err(Failure::unacceptable("a password holds other than letters, digits, '-' and '_'"));
     }
-    let admin = PgConnectOptions::from_str(admin_url)
-        .map_err(|why| Failure::unacceptable(format!("the address cannot be read: {why}")))?;
+    let admin = read(admin_url)?;
     let mut connection = admin.connect().await?;
     let mut transaction = connection.begin().await?;
     let Logins { app, worker } = Logins::default();
@@ -51,11 +50,45 @@ pub async fn make_logins(admin_url: &str, passwords: [&str; 3]) -> Result<LoginU
     run(&mut transaction, &format!("GRANT CONNECT ON DATABASE {database} TO {app}, {worker}")).await?;
     transaction.commit().await?;
     connection.close().await?;
-    let url = |(name, password, _): (&str, &str, &str)| {
-        admin.clone().username(name).password(password).to_url_lossy().to_string()
-    };
-    let [owner, app, worker] = roles.map(url);
-    Ok(LoginUrls { owner, app, worker })
+    Ok(urls(&admin, passwords))
+}
+
+/// What the logins connect with to the database of `admin_url`, if these are their passwords: for owner, application and
+/// worker.
+///
+/// # Errors
+/// `Unacceptable` when the address cannot be read.
+pub fn login_urls(admin_url: &str, passwords: [&str; 3]) -> Result<LoginUrls, Failure> {
+    Ok(urls(&read(admin_url)?, passwords))
+}
+
+/// The password in an address, as it stands in addresses; `None` if there is none.
+///
+/// # Errors
+/// `Unacceptable` when the address cannot be read.
+pub fn password_of(url: &str) -> Result<Option<String>, Failure> {
+    Ok(read(url)?.to_url_lossy().password().map(str::to_owned))
+}
+
+/// An address as it may be shown: without its password and whatever stands behind the name of the database.
+///
+/// # Errors
+/// `Unacceptable` when the address cannot be read.
+pub fn shown(url: &str) -> Result<String, Failure> {
+    let options = read(url)?;
+    let (login, host, port) = (options.get_username(), options.get_host(), options.get_port());
+    Ok(format!("postgres://{login}@{host}:{port}/{}", options.get_database().unwrap_or(login)))
+}
+
+/// The error never shows the address, which has a password in it.
+fn read(url: &str) -> Result<PgConnectOptions, Failure> {
+    PgConnectOptions::from_str(url).map_err(|_| Failure::unacceptable("the address of PostgreSQL cannot be read"))
+}
+
+fn urls(admin: &PgConnectOptions, [of_owner, of_app, of_worker]: [&str; 3]) -> LoginUrls {
+    let url = |name: &str, password: &str| admin.clone().username(name).password(password).to_url_lossy().to_string();
+    let Logins { app, worker } = Logins::default();
+    LoginUrls { owner: url(OWNER, of_owner), app: url(&app, of_app), worker: url(&worker, of_worker) }
 }
 
 async fn make(on: &mut PgConnection, name: &str, password: &str, bypass: &str) -> Result<(), sqlx::Error> {

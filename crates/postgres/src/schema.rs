@@ -119,7 +119,11 @@ pub async fn check(pool: &PgPool, schema: &Schema, login: Login) -> Result<(), F
     Err(Failure::unacceptable(format!("the rights of {me} are not what they are to be: {}", rights::told(&found))))
 }
 
-async fn refuse_other(on: &mut PgConnection, schema: &Schema) -> Result<(), Failure> {
+/// Refuses a schema that is not the newest, and names the command that brings it up to date.
+///
+/// # Errors
+/// `Unacceptable`, with the reason; otherwise when the server cannot be asked.
+pub async fn refuse_other(on: &mut PgConnection, schema: &Schema) -> Result<(), Failure> {
     let applied = applied_if_any(on, schema.fences.schema).await?;
     let pending = pending(&applied, schema, schema.steps.len())?;
     match pending.last() {

@@ -7,6 +7,7 @@
 //!   Under `cargo test` it ends with the process of the binary.
 //! - **Own**: [`Postgres`], [`Nats`], [`Rabbit`] and [`Redis`] start a server for one test, which may kill it, stop it
 //!   and start it again on the same data and the same port.
+//! - **Between**: [`Cutter`] stands between a client and PostgreSQL and cuts the connection when a commit is answered.
 //! - **The end**: a watcher, which is a shell, ends the server with all its children and removes the folder, also when
 //!   the test is killed or aborts: its standard input is a pipe that closes with the test. The watcher of a shared
 //!   server looks twice a second whether cargo-nextest still runs.
@@ -38,10 +39,12 @@ mod watcher;
 mod server;
 mod run;
 mod postgres;
+mod cutter;
 mod redis;
 mod nats;
 mod rabbit;
 
+pub use cutter::Cutter;
 pub use error::Error;
 pub use nats::Nats;
 pub use postgres::{Database, Postgres, database};

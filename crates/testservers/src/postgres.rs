@@ -159,6 +159,11 @@ impl Database {
         &self.url
     }
 
+    /// The folder of the server's socket, over which nobody needs a password.
+    pub fn socket(&self) -> &Path {
+        &self.access.socket
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

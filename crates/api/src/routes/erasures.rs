@@ -179,5 +179,5 @@ fn fill(api: &ApiState, page: ListPage, scope: &TenantScope) -> Result<Answer, P
 
 fn body(api: &ApiState, erasure: Erasure) -> ErasureBody {
     let is_in_journal = api.pipeline.journal_holds(erasure.through);
-    ErasureBody::new(erasure, is_in_journal)
+    ErasureBody::new(erasure, is_in_journal, api.erasures.remains())
 }

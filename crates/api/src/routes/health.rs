@@ -22,11 +22,11 @@ pub(crate) struct AliveBody {
 /// Whether requests can be served.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReadyBody {
-    /// Whether every check passed; `live` says only whether live windows are answered yet, and `catalog` whether keys,
-    /// members and settings can be changed.
+    /// Whether every check passed; `live` says only whether live windows are answered yet, `catalog` whether keys,
+    /// members and settings can be changed, and `database` that events are taken and not answered.
     ready: bool,
-    /// Each dependency: `journal`, `ledger`, `live`, `clock`, `catalog`, `register`; and `retention` while it waits to
-    /// drop events.
+    /// Each dependency: `journal`, `ledger`, `live`, `clock`, `catalog`, `register`; `database` while it is away, and
+    /// `retention` while it waits to drop events.
     checks: Vec<CheckBody>,
 }
 

@@ -5,7 +5,7 @@ use domain::time::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What an erasure on one server never reaches; the same for all, so that every report says it.
+/// What no erasure ever reaches, so that every report says it.
 const NOT_REACHED: [&str; 5] = [
     "backups and copies of the data folder that were made before",
     "log files, which hold ids of requests and addresses",
@@ -39,7 +39,7 @@ pub(crate) struct ErasureBody {
     /// What has gone.
     gone: GoneBody,
     /// What is not reached.
-    not_reached: Vec<&'static str>,
+    not_reached: Vec<String>,
 }
 
 /// What an erasure has removed.
@@ -59,8 +59,8 @@ struct GoneBody {
 }
 
 impl ErasureBody {
-    /// The erasure, whose records the journal may still hold.
-    pub(crate) fn new(erasure: Erasure, is_in_journal: bool) -> Self {
+    /// The erasure, whose records the journal may still hold, and where else the store may.
+    pub(crate) fn new(erasure: Erasure, is_in_journal: bool, remains: Vec<String>) -> Self {
         let is_done = erasure.finished_at.is_some() && !is_in_journal;
         let Erasure { id, kind, blocks, requested_at, by, zone, gone, finished_at, .. } = erasure;
         let ErasedSoFar { events, segments, users, dead_letters } = gone;
@@ -74,7 +74,7 @@ impl ErasureBody {
             finished: finished_at.filter(|_| is_done),
             timezone: zone,
             gone: GoneBody { events, segments, users, dead_letters, journal: !is_in_journal },
-            not_reached: NOT_REACHED.into(),
+            not_reached: NOT_REACHED.map(str::to_owned).into_iter().chain(remains).collect(),
         }
     }
 }
@@ -103,7 +103,7 @@ mod tests {
                 gone: ErasedSoFar::default(),
                 finished_at,
             };
-            let body = ErasureBody::new(erasure, is_in_journal);
+            let body = ErasureBody::new(erasure, is_in_journal, Vec::new());
             (body.status, body.finished, body.gone.journal)
         };
         assert_eq!(told(None, true), ("running", None, false));

@@ -183,6 +183,7 @@ impl TestApi {
             ingest: Some(IngestRole {
                 journal: journal.clone(),
                 reports: reads.reports.clone(),
+                fates: None,
                 settings: Arc::clone(&settings),
                 encryption: Arc::new(EncryptionOfRegister(Arc::clone(&access))),
                 key: [7; 16],

@@ -5,18 +5,18 @@ use rand::{Rng, SeedableRng};
 
 /// A source of choices.
 #[derive(Debug)]
-pub(super) struct Choice {
+pub(crate) struct Choice {
     random: StdRng,
 }
 
 impl Choice {
     /// The choices of `seed`.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { random: StdRng::seed_from_u64(seed) }
     }
 
     /// A number from 0 up to but without 1.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         f64::from(self.random.next_u32()) / (f64::from(u32::MAX) + 1.0)
     }
 
@@ -27,7 +27,7 @@ impl Choice {
 
     /// A number from 0 up to but without `limit`, by multiplication (Lemire, 2019, without the
     /// correction of a bias far below what any figure shows).
-    pub(super) fn below(&mut self, limit: u32) -> u32 {
+    pub(crate) fn below(&mut self, limit: u32) -> u32 {
         let scaled = u64::from(self.random.next_u32()) * u64::from(limit);
         u32::try_from(scaled >> 32).unwrap_or(0)
     }

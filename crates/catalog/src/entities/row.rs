@@ -18,7 +18,7 @@ const LATER: [&str; 3] = ["requests_per_sec", "events_per_sec", "decrypts"];
 
 /// A row of a table of records.
 pub(crate) trait Row:
-    ModelTrait<Entity: EntityTrait<Model = Self>>
+    ModelTrait<Entity: EntityTrait<Model = Self, ActiveModel: Send>>
     + IntoActiveModel<<<Self as ModelTrait>::Entity as EntityTrait>::ActiveModel>
 {
     /// The record it is of.
@@ -60,6 +60,16 @@ pub(crate) trait Row:
 /// The row of a record with its checksum.
 pub(crate) fn sealed<R: Row>(record: &R::Record, revision: i64) -> Result<R, Failure> {
     let mut row = R::new(record, revision)?;
+    row.set_seal(expected_seal(&row));
+    Ok(row)
+}
+
+/// A row as of another revision.
+#[cfg(feature = "postgres")]
+pub(crate) fn resealed<R: Row>(mut row: R, revision: i64) -> Result<R, Failure> {
+    for column in <R::Entity as EntityTrait>::Column::iter().filter(|column| column.as_str() == "revision") {
+        row.try_set(column, revision.into())?;
+    }
     row.set_seal(expected_seal(&row));
     Ok(row)
 }

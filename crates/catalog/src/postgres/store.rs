@@ -31,7 +31,6 @@ impl PostgresCatalog {
     ///
     /// # Errors
     /// As [`PostgresCatalog::open`].
-    // public for tests: the ledger, whose worker has this login, is not in PostgreSQL yet.
     pub async fn check_worker(url: &str) -> Result<(), PortError> {
         let limits = PostgresLimits { connections: 1, ..PostgresLimits::default() };
         let pool = connect(url, &limits, Login::Worker).await;

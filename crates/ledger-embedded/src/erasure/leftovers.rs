@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use domain::erasure::SubjectKind;
 use domain::position::Seq;
-use domain::record::RecordView;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::TimeRange;
 use domain::users::{UserNumber, UserSet};
 use parquet::errors::ParquetError;
 use ports::PortError;
-use ports::manifest::{ActivityFilter, Commit, DeadLetter, StoredErasure};
+use ports::manifest::{ActivityFilter, Commit, StoredErasure};
 
 use crate::core::Core;
 use crate::segment::columns::{Columns, user_at};
@@ -133,7 +132,10 @@ impl Core {
             let scope = TenantScope::for_operator(stored.tenant.clone());
             for letter in self.manifest.dead_letters(&scope).await? {
                 let is_new = !letter.payload.is_empty() && !emptied.contains(&letter.seq);
-                if is_new && letter.seq <= stored.erasure.through && holds(&letter, stored) {
+                if is_new
+                    && letter.seq <= stored.erasure.through
+                    && stored.is_in(letter.tenant.as_ref(), &letter.payload)
+                {
                     emptied.insert(letter.seq);
                     stored.erasure.gone.dead_letters += 1;
                 }
@@ -151,39 +153,6 @@ fn scopes(pending: &[StoredErasure], kind: SubjectKind) -> Vec<TenantScope> {
     tenants.sort();
     tenants.dedup();
     tenants.into_iter().map(TenantScope::for_operator).collect()
-}
-
-/// Whether a dead letter holds an event of what is erased. Of one that cannot be read any mention of the name counts if it
-/// is the tenant's own. One that is nobody's has to name both as records do; else it may be another tenant's, and stays
-/// for the operator.
-fn holds(letter: &DeadLetter, stored: &StoredErasure) -> bool {
-    let subject = stored.subject.as_deref().unwrap_or_default();
-    if stored.erasure.kind == SubjectKind::Workspace {
-        return letter.tenant.as_ref() == Some(&stored.tenant);
-    }
-    let read = RecordView::parse(&letter.payload).ok().and_then(|record| {
-        let mut is_held = false;
-        for body in record.bodies() {
-            let event = body.ok()?.event_with_identity().ok()?.0;
-            let name = if stored.erasure.kind == SubjectKind::User { event.user } else { event.customer };
-            is_held |= name == Some(subject);
-        }
-        Some(is_held)
-    });
-    read.unwrap_or_else(|| match &letter.tenant {
-        Some(_) => mentions(&letter.payload, subject.as_bytes()),
-        None => [stored.tenant.as_str(), subject].iter().all(|name| has_field(&letter.payload, name)),
-    })
-}
-
-fn mentions(payload: &[u8], text: &[u8]) -> bool {
-    !text.is_empty() && payload.windows(text.len()).any(|bytes| bytes == text)
-}
-
-/// Whether a payload has this text as records have names: behind its length in two bytes.
-fn has_field(payload: &[u8], name: &str) -> bool {
-    let Ok(length) = u16::try_from(name.len()) else { return false };
-    length > 0 && mentions(payload, &[&length.to_le_bytes()[..], name.as_bytes()].concat())
 }
 
 /// Takes out the users that have events in records after this one.

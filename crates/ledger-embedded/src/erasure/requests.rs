@@ -9,8 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::erasure::{ErasedSoFar, Erasure, ErasureRequest, Subject, SubjectKind};
-use domain::limits::{ERASURES_MAX, ERASURES_UNFINISHED_MAX};
+use domain::erasure::{ErasedSoFar, Erasure, ErasureRequest, Subject};
 use domain::tenant::{TenantId, TenantScope};
 use ports::erasures::{Erasures, UnfinishedErasure};
 use ports::manifest::{Commit, StoredErasure};
@@ -42,17 +41,7 @@ impl Erasures for EmbeddedLedger {
     }
 
     fn unfinished(&self) -> Vec<UnfinishedErasure> {
-        let erasures = Arc::clone(&self.core.state.read().erasures);
-        let told = |(stored, stage): (&StoredErasure, _)| {
-            let subject = stored.subject.clone().map(|name| match stored.erasure.kind {
-                SubjectKind::User => Subject::User(name),
-                SubjectKind::Customer => Subject::Customer(name),
-                SubjectKind::Workspace => Subject::Workspace,
-            });
-            let scope = TenantScope::for_operator(stored.tenant.clone());
-            UnfinishedErasure { scope, id: stored.erasure.id.clone(), subject, stage }
-        };
-        erasures.unfinished().map(told).collect()
+        self.core.state.read().erasures.told_unfinished()
     }
 
     fn confirm(&self, ids: &[String]) {
@@ -84,8 +73,8 @@ impl Core {
         if let Some(kind) = *self.broken.lock() {
             return Err(PortError::new(kind, "ask for an erasure: the ledger needs a restart"));
         }
-        if let Some(known) = self.known_erasure(scope, request, subject_hash)? {
-            return Ok(known);
+        if let Some(known) = self.state.read().erasures.asked_for(scope, request, IdHash(subject_hash))? {
+            return Ok(known.clone());
         }
         self.flush_all().await?;
         let _flushing = self.flushing.lock().await;
@@ -140,35 +129,6 @@ impl Core {
         }
         self.wake_merge.notify_one();
         Ok(stored.erasure)
-    }
-
-    /// The erasure that was asked for under the same id.
-    fn known_erasure(
-        &self,
-        scope: &TenantScope,
-        request: &ErasureRequest,
-        subject_hash: u128,
-    ) -> Result<Option<Erasure>, PortError> {
-        let erasures = Arc::clone(&self.state.read().erasures);
-        let Some(known) = erasures.find(&request.id) else {
-            if erasures.of(scope.tenant()).count() >= ERASURES_MAX {
-                let message = format!("ask for an erasure: the workspace has {ERASURES_MAX}");
-                return Err(PortError::new(ErrorKind::Exhausted, message));
-            }
-            let unfinished = erasures.unfinished().filter(|(stored, _)| stored.tenant == *scope.tenant()).count();
-            if unfinished >= ERASURES_UNFINISHED_MAX {
-                let message = format!("ask for an erasure: {unfinished} of the workspace are not finished");
-                return Err(PortError::new(ErrorKind::Overloaded, message));
-            }
-            return Ok(None);
-        };
-        let is_same = known.tenant == *scope.tenant()
-            && known.subject_hash == subject_hash
-            && (known.erasure.kind, known.erasure.blocks) == (request.subject.kind(), request.blocks);
-        match is_same {
-            true => Ok(Some(known.erasure.clone())),
-            false => Err(PortError::new(ErrorKind::Conflict, "ask for an erasure: the id is that of another one")),
-        }
     }
 
     /// The keyed hash of what is erased. That of a user is the one by which users are known.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::Totals;
+use domain::erasure::cell_us;
 use domain::payload::PayloadHash;
 use domain::position::{Position, Seq};
 use domain::record::ReceiptTimes;
@@ -214,7 +215,7 @@ impl Rewrite<'_> {
         let rule = self.core.identity.rule;
         let text = |name: &str| Ok::<_, ParquetError>(text_at(columns.texts(name)?, row).unwrap_or_default());
         let (project, kind) = (text("project")?, columns.texts("type")?.value(row));
-        let start = time.floor_to(residuals::cell_us(rule));
+        let start = time.floor_to(cell_us(rule));
         let (endpoint, model) = (text("endpoint")?, text("model")?);
         let key = ResidualKey { tenant, customer, start, project, kind, endpoint, model };
         gone.cells.add(&key, &numbers_of(columns, row, time, rule)?);

@@ -9,8 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use domain::aggregate::{Aggregate, Slice, Totals, merge_slice};
-use domain::time::{MICROS_PER_SECOND, Timestamp};
-use domain::window::WindowRule;
+use domain::time::Timestamp;
 use hashbrown::HashMap;
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
@@ -29,8 +28,6 @@ pub(crate) const ERASED: &str = domain::erasure::ERASED_CUSTOMER;
 const PAGE_ROWS: usize = 512;
 /// Rows of one row group.
 const GROUP_ROWS: usize = 65_536;
-/// The longest cell, in seconds: the smallest bucket of a series.
-const CELL_SEC_MAX: i64 = 60;
 
 /// The first sort columns.
 pub(crate) const KEYS: KeyColumns = KeyColumns { tenant: "tenant", grain: None, customer: "customer", time: "start" };
@@ -40,15 +37,6 @@ const TEXTS: [&str; 6] = ["tenant", "customer", "project", "type", "endpoint", "
 /// All columns, in order.
 pub(crate) const COLUMNS: [&str; 7 + numbers::COUNT] =
     numbers::between(&["tenant", "customer", "start", "project", "type", "endpoint", "model"], &[]);
-
-/// How long a cell is, in microseconds: windows and minutes are whole cells.
-pub(crate) fn cell_us(rule: WindowRule) -> i64 {
-    let (mut left, mut right) = (CELL_SEC_MAX, rule.length_us() / MICROS_PER_SECOND);
-    while right != 0 {
-        (left, right) = (right, left % right);
-    }
-    left * MICROS_PER_SECOND
-}
 
 /// Schema of the file.
 pub(crate) fn schema() -> SchemaRef {
@@ -291,13 +279,5 @@ mod tests {
         assert_eq!(cells.sums.len(), 1_000);
         let symbols: std::collections::BTreeSet<_> = cells.sums.keys().flat_map(|cell| cell.texts).collect();
         assert_eq!(symbols.len(), 4, "of two short texts, the long one, and none");
-    }
-
-    #[test]
-    fn windows_and_minutes_are_whole_cells() {
-        for (length, cell) in [(30, 30), (60, 60), (90, 30), (3_600, 60), (1, 1), (225, 15)] {
-            let rule = WindowRule::new(length, 0).unwrap_or_default();
-            assert_eq!(cell_us(rule), cell * MICROS_PER_SECOND, "{length}");
-        }
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::admit::Dimension;
 use domain::calendar::{Calendar, Day, DayRange, WeekStart};
 use domain::event::EventView;
 use domain::invariant::Invariant;
@@ -20,6 +19,7 @@ use ports::manifest::ActivityFilter;
 use super::report::Report;
 use crate::activity::Recount;
 use crate::core::Core;
+use crate::parts::activity_filters;
 use crate::state::zone_of;
 
 /// The users of every tenant.
@@ -86,7 +86,7 @@ impl RawUsers {
     async fn compare_days(&self, core: &Core, scope: &TenantScope, report: &mut Report<'_>) -> Result<(), PortError> {
         let tenant = scope.tenant();
         let mut expected: BTreeMap<ActivityFilter, BTreeMap<Day, UserSet>> =
-            filters_of(core, tenant).into_iter().map(|filter| (filter, BTreeMap::new())).collect();
+            activity_filters(core, tenant).into_iter().map(|filter| (filter, BTreeMap::new())).collect();
         for one in self.tenants.get(tenant).map(|raw| raw.days.activity(tenant)).unwrap_or_default() {
             expected.entry(one.filter).or_default().insert(one.day, one.users);
         }
@@ -156,17 +156,6 @@ async fn compare_names(
         report.differs(Invariant::NoPhantom, user_name(tenant, beyond), "nobody".into(), format!("{found:?}"));
     }
     Ok(())
-}
-
-/// All that may be stored of a tenant.
-fn filters_of(core: &Core, tenant: &TenantId) -> Vec<ActivityFilter> {
-    let names = core.names.lock();
-    let named = names.iter().filter(|name| name.tenant == *tenant).filter_map(|name| match name.dimension {
-        Dimension::Project => Some(ActivityFilter::Project(name.name.clone())),
-        Dimension::Type => Some(ActivityFilter::Type(name.name.clone())),
-        _ => None,
-    });
-    named.chain([ActivityFilter::All, ActivityFilter::Project(String::new())]).collect()
 }
 
 fn user_name(tenant: &TenantId, number: UserNumber) -> String {

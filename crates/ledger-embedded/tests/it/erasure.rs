@@ -15,10 +15,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::calendar::{Calendar, Interval, Period, Zone};
-use domain::erasure::{ErasureRequest, Subject};
-use domain::event::EventId;
+use domain::erasure::Subject;
 use domain::limits::ERASURES_UNFINISHED_MAX;
-use domain::series::{Facet, Metric, SeriesPoint, SeriesQuery};
+use domain::series::{Facet, Metric, SeriesQuery};
 use domain::time::TimeRange;
 use domain::window::WindowRule;
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
@@ -28,14 +27,13 @@ use ports::analytics::Analytics;
 use ports::erasures::{ErasureStage, Erasures};
 use ports::journal::Delivery;
 use ports::ledger::{Ledger, Outcome};
-use ports::reports::{EventFilter, EventQuery, Order, Reports, WindowQuery};
 use ports::testing::ledger::MemoryLedger;
+use ports::testing::ledger::conformance::erasing::{TENANTS, answers, confirm, request};
+use ports::testing::ledger::conformance::{erasures_conformance, random_erasures_conformance};
 use ports::testing::ledger::records::{EventSpec, at, event, record, scope};
 use proptest::prelude::*;
 
 use crate::folder::{TestFolder, small};
-
-const TENANTS: [&str; 2] = ["a", "b"];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -121,16 +119,6 @@ fn spec(ev: &Ev) -> EventSpec {
     ev.latency.map_or(spec.clone(), |latency| spec.latency_ms(latency))
 }
 
-fn request(id: usize, subject: &Subject, blocks: bool) -> ErasureRequest {
-    ErasureRequest { id: format!("erasure-{id}"), subject: subject.clone(), blocks, by: "user:a".to_owned() }
-}
-
-/// Says what the catalog says when it has forgotten.
-fn confirm(ledger: &dyn Erasures) {
-    let ids: Vec<_> = ledger.unfinished().into_iter().map(|one| one.id).collect();
-    ledger.confirm(&ids);
-}
-
 /// Makes the erasures that were asked for, to their end.
 async fn finish(ledger: &EmbeddedLedger) {
     ledger.maintain().await.expect("maintain");
@@ -146,107 +134,6 @@ async fn differences(ledger: &EmbeddedLedger) -> Vec<String> {
     let mut differences = Vec::new();
     ledger.verify(&mut |difference| differences.push(difference.to_string())).await.expect("verify");
     differences
-}
-
-/// The points of the twin as a ledger answers them: an erased customer is among the others.
-fn points(points: Vec<SeriesPoint>) -> Vec<SeriesPoint> {
-    let mut points: Vec<_> = points
-        .into_iter()
-        .map(|point| match point.group.iter().any(|name| name == "\u{1}") {
-            true => SeriesPoint { group: Vec::new(), is_others: true, ..point },
-            false => point,
-        })
-        .collect();
-    points.sort_by(|left, right| {
-        (left.start, left.is_others, &left.group).cmp(&(right.start, right.is_others, &right.group))
-    });
-    points
-}
-
-async fn series_of(ledger: &dyn Analytics, tenant: &str, answers: &mut Vec<String>) {
-    let range = TimeRange::new(at(1_200), at(150_060)).expect("a range");
-    let groups = [
-        vec![],
-        vec![Facet::Customer],
-        vec![Facet::Type],
-        vec![Facet::Endpoint],
-        vec![Facet::Project, Facet::Model],
-        vec![Facet::Type, Facet::Endpoint],
-    ];
-    let filters = [None, Some((Facet::Customer, "c1")), Some((Facet::Customer, "")), Some((Facet::Endpoint, "/e1"))];
-    let (hour, day) = (Interval::Hour, Interval::Days(Period::Day));
-    for metric in [Metric::Count, Metric::Tokens, Metric::AvgLatencyMs] {
-        for interval in [Interval::Minute, hour, day] {
-            for (group_by, filter) in groups.iter().flat_map(|group| filters.map(|filter| (group.clone(), filter))) {
-                let query = SeriesQuery {
-                    metric,
-                    range: if interval == day { TimeRange::ALL } else { range },
-                    interval,
-                    calendar: Calendar::utc(),
-                    group_by,
-                    filters: filter.into_iter().map(|(facet, name)| (facet, name.to_owned())).collect(),
-                    groups_max: usize::MAX,
-                    points_max: 1 << 20,
-                };
-                let found = ledger.series(&scope(tenant), &query).await.expect("a series");
-                let found = points(found);
-                answers.push(format!("{tenant} {metric:?} {interval:?} {:?} {filter:?} {found:?}", query.group_by));
-            }
-        }
-    }
-}
-
-/// Everything that stays as it was, and what is left of the rest, as text.
-async fn answers<L: Reports + Analytics + ActiveUsers>(ledger: &L) -> Vec<String> {
-    let mut answers = Vec::new();
-    for tenant in TENANTS {
-        let scope = scope(tenant);
-        series_of(ledger, tenant, &mut answers).await;
-        let edges = TimeRange::new(at(1_800), at(100_020)).expect("a range");
-        for (range, project) in [(TimeRange::ALL, None), (edges, None), (edges, Some("p1"))] {
-            let types = ledger.top_types(&scope, range, project, 10).await.expect("types");
-            answers.push(format!("{tenant} {range:?} {project:?} {types:?}"));
-        }
-        for named_only in [false, true] {
-            for (project, kind) in [(None, None), (Some("p1"), None), (None, Some("k1"))] {
-                let query = ActiveUsersQuery {
-                    range: TimeRange::ALL,
-                    zone: Zone::utc(),
-                    project: project.map(str::to_owned),
-                    kind: kind.map(str::to_owned),
-                    named_only,
-                };
-                let days = ledger.active_users(&scope, &query).await.expect("users");
-                answers.push(format!("{tenant} {named_only} {project:?} {kind:?} {days:?}"));
-            }
-        }
-        let windows = WindowQuery { customer: None, range: TimeRange::ALL, state: None, after: None, limit: 10_000 };
-        answers.push(format!("{tenant} {:?}", ledger.windows(&scope, &windows).await.expect("windows")));
-        answers.push(format!("{tenant} {:?}", ledger.customers(&scope, None, 100).await.expect("customers")));
-        for customer in ["", "c0", "c1", "c2"] {
-            let usage = ledger.usage(&scope, customer, at(100), TimeRange::ALL).await.expect("usage");
-            answers.push(format!("{tenant} {customer} {usage:?}"));
-            let summary = ledger.summary(&scope, customer, TimeRange::ALL, 10).await.expect("a summary");
-            let summary = summary.map(|mut summary| {
-                summary.top_users.retain(|(name, _)| !name.starts_with('\u{1}'));
-                summary
-            });
-            answers.push(format!("{tenant} {customer} {summary:?}"));
-        }
-        let all = EventQuery {
-            filter: EventFilter::default(),
-            order: Order::Ascending,
-            after: None,
-            limit: 10_000,
-            bytes_max: usize::MAX,
-        };
-        answers.push(format!("{tenant} {:?}", ledger.events(&scope, &all).await.expect("events")));
-        for id in 0..90 {
-            let event = ledger.event(&scope, EventId::native(&format!("e{id}"))).await.expect("an event");
-            answers.push(format!("{tenant} {event:?}"));
-        }
-    }
-    answers
 }
 
 struct World {
@@ -332,6 +219,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(run(steps));
     }
+}
+
+#[tokio::test]
+async fn erasures_are_those_of_every_ledger() {
+    erasures_conformance(async || TestFolder::new()).await;
+    random_erasures_conformance(1..=6, async || TestFolder::new()).await;
 }
 
 fn visit(id: u8, customer: u8, user: u8) -> Ev {

@@ -5,22 +5,23 @@
 mod disk;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::calendar::Zone;
-use domain::time::{MICROS_PER_DAY, MICROS_PER_HOUR, TimeRange, Timestamp};
+use domain::tenant::TenantId;
+use domain::time::TimeRange;
 use domain::window::WindowRule;
 use ledger_embedded::{EmbeddedLedger, LedgerOptions};
 use ports::ErrorKind;
 use ports::active_users::{ActiveUsers, VersionedZone};
-use ports::clock::Clock;
 use ports::ledger::Ledger;
 use ports::manifest::{FileKind, FileMeta};
 use ports::reports::{EventFilter, EventQuery, Order, Reports};
-use ports::testing::ledger::records::{at, event, event_at, record, scope};
-use proptest::prelude::*;
+use ports::testing::clock::ManualClock;
+use ports::testing::ledger::conformance::{RetentionHome, SERVER_DAYS, retention_conformance};
+use ports::testing::ledger::records::{at, event, record, scope};
 
 use crate::folder::{TestFolder, small};
 
@@ -153,157 +154,31 @@ async fn a_longer_retention_keeps_what_the_server_drops_and_files_go_when_nobody
     assert_eq!(differences(&ledger).await, Vec::<String>::new());
 }
 
-#[derive(Debug, Clone)]
-enum Step {
-    Event { tenant: usize, hours_ago: i64 },
-    Pass { hours: u32 },
-    Days { tenant: usize, days: Option<u32> },
-    Flush,
-    Maintain,
-    Restart,
-}
+/// A folder whose ledger keeps raw events as the suite of all ledgers asks.
+struct Keeping(TestFolder);
 
-const TENANTS: [&str; 3] = ["a", "b", "c"];
-const SERVER_DAYS: u32 = 4;
+impl RetentionHome for Keeping {
+    type Ledger = EmbeddedLedger;
 
-fn step() -> impl Strategy<Value = Step> {
-    let days = prop_oneof![Just(None), Just(Some(0)), (1_u32..9).prop_map(Some)];
-    prop_oneof![
-        8 => (0..TENANTS.len(), 0_i64..240).prop_map(|(tenant, hours_ago)| Step::Event { tenant, hours_ago }),
-        3 => (1_u32..40).prop_map(|hours| Step::Pass { hours }),
-        2 => (0..TENANTS.len(), days).prop_map(|(tenant, days)| Step::Days { tenant, days }),
-        1 => Just(Step::Flush),
-        4 => Just(Step::Maintain),
-        1 => Just(Step::Restart),
-    ]
-}
-
-/// What the oracle knows: every event there ever was, and for how long each tenant keeps its own.
-#[derive(Default)]
-struct Oracle {
-    events: BTreeMap<&'static str, BTreeMap<String, Timestamp>>,
-    days: HashMap<&'static str, u32>,
-    floors: BTreeMap<&'static str, Timestamp>,
-    /// When it was looked, and where the floor of each tenant belonged then.
-    looks: Vec<(Timestamp, BTreeMap<&'static str, Timestamp>)>,
-}
-
-impl Oracle {
-    fn target(&self, tenant: &str, now: Timestamp) -> Timestamp {
-        let days = self.days.get(tenant).copied().unwrap_or(SERVER_DAYS);
-        if days == 0 {
-            return Timestamp::MIN;
-        }
-        now.plus_micros(-i64::from(days) * MICROS_PER_DAY).floor_to(MICROS_PER_HOUR)
+    fn clock(&self) -> &ManualClock {
+        &self.0.clock
     }
 
-    fn look(&mut self, now: Timestamp) {
-        self.looks.push((now, TENANTS.map(|tenant| (tenant, self.target(tenant, now))).into()));
+    async fn open(&self, own: HashMap<TenantId, u32>) -> Arc<EmbeddedLedger> {
+        let options = LedgerOptions { tenant_retention_days: own, ..keeps(Some(SERVER_DAYS), &[]) };
+        self.0.open(options).await
     }
 
-    /// Whether an event may have been hidden by the last look, when the floor was at `floor` before: time itself has come
-    /// to it since the look before, or for a day all looks have said that it will be gone by now.
-    fn may_go(&self, tenant: &str, floor: Timestamp, time: Timestamp) -> bool {
-        let Some((now, _)) = self.looks.last() else { return false };
-        let since = |then: Timestamp| now.micros() - then.micros();
-        let elapsed = self.looks.iter().rev().nth(1).map_or(0, |(before, _)| since(*before));
-        if time < floor.plus_micros(elapsed + MICROS_PER_HOUR) {
-            return true;
-        }
-        for (then, targets) in self.looks.iter().rev() {
-            if time >= targets[tenant].plus_micros(since(*then) + MICROS_PER_HOUR) {
-                return false;
-            }
-            if since(*then) >= MICROS_PER_DAY {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Floors never go back, never beyond what the setting in force allows, exactly what is behind them is shown, and what
-    /// is no longer had its wait.
-    async fn check(&mut self, ledger: &EmbeddedLedger, now: Timestamp) {
-        for tenant in TENANTS {
-            let floor = ledger.retention_of(&scope(tenant)).kept_since.unwrap_or(Timestamp::MIN);
-            let before = self.floors.insert(tenant, floor).unwrap_or(Timestamp::MIN);
-            assert!(floor >= before, "the floor of {tenant} went from {before} to {floor}");
-            assert!(floor == before || floor <= self.target(tenant, now), "{tenant} lost what it keeps");
-            let waited = |time: &Timestamp| !(before..floor).contains(time) || self.may_go(tenant, before, *time);
-            let early = self.events.get(tenant).into_iter().flatten().find(|(_, time)| !waited(time));
-            assert_eq!(early, None, "of {tenant}, whose floor went from {before} to {floor} without a wait");
-            let events = self.events.entry(tenant).or_default().iter();
-            let kept: BTreeSet<_> = events.filter(|(_, time)| **time >= floor).map(|(id, _)| id.clone()).collect();
-            assert_eq!(shown(ledger, tenant).await, kept, "{tenant} from {floor}");
-        }
-    }
-}
-
-async fn run(steps: Vec<Step>) {
-    let folder = TestFolder::new();
-    let options = |oracle: &Oracle| {
-        let own: Vec<_> = oracle.days.iter().map(|(tenant, days)| (*tenant, *days)).collect();
-        keeps(Some(SERVER_DAYS), &own)
-    };
-    let mut oracle = Oracle::default();
-    folder.clock.advance(DAY * 30);
-    let mut ledger = folder.open(options(&oracle)).await;
-    ledger.maintain().await.expect("maintain");
-    oracle.look(folder.clock.now());
-    oracle.check(&ledger, folder.clock.now()).await;
-    for (n, step) in (1_u64..).zip(steps) {
-        let now = folder.clock.now();
-        match step {
-            Step::Event { tenant, hours_ago } => {
-                let (id, time) = (format!("e{n}"), now.plus_micros(-hours_ago * MICROS_PER_HOUR));
-                let events = [event_at(&id, time).customer("c").user(&id)];
-                let seq = ledger.applied().0 + 1;
-                let applied = ledger.apply(&[record(seq, &scope(TENANTS[tenant]), now, &events)]).await;
-                assert!(applied.failed.is_none());
-                oracle.events.entry(TENANTS[tenant]).or_default().insert(id, time);
-            }
-            Step::Pass { hours } => folder.clock.advance(HOUR * hours),
-            Step::Days { tenant, days } => {
-                match days {
-                    Some(days) => oracle.days.insert(TENANTS[tenant], days),
-                    None => oracle.days.remove(TENANTS[tenant]),
-                };
-                ledger.set_retention(&scope(TENANTS[tenant]), days);
-            }
-            Step::Flush => drop(ledger.flush().await.expect("flush")),
-            Step::Maintain => {
-                ledger.maintain().await.expect("maintain");
-                oracle.look(now);
-            }
-            Step::Restart => {
-                // What is not flushed is in the journal, which this test has none of.
-                ledger.flush().await.expect("flush");
-                drop(ledger);
-                ledger = folder.open(options(&oracle)).await;
-            }
-        }
-        oracle.check(&ledger, folder.clock.now()).await;
-    }
-    // In the end, after every wait, each floor is where its setting says.
-    for _ in 0..60 {
-        folder.clock.advance(HOUR);
+    async fn maintain(&self, ledger: &EmbeddedLedger) {
         ledger.maintain().await.expect("maintain");
-        oracle.look(folder.clock.now());
-        oracle.check(&ledger, folder.clock.now()).await;
     }
-    for tenant in TENANTS {
-        let target = oracle.target(tenant, folder.clock.now());
-        assert!(oracle.floors[tenant] >= target, "{tenant} keeps more than it says");
+
+    async fn verify(&self, ledger: &EmbeddedLedger) {
+        assert_eq!(differences(ledger).await, Vec::<String>::new());
     }
-    assert_eq!(differences(&ledger).await, Vec::<String>::new());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
-
-    #[test]
-    fn i5_every_tenant_is_shown_what_its_own_retention_keeps(steps in proptest::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(run(steps));
-    }
+#[tokio::test]
+async fn i5_every_tenant_is_shown_what_its_own_retention_keeps() {
+    retention_conformance(1..=80, async || Keeping(TestFolder::new())).await;
 }

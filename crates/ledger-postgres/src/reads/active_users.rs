@@ -63,8 +63,9 @@ async fn add_kept(
     }
     let sql = "SELECT day, bits FROM user_days \
                WHERE tenant_no = $1 AND audience = $2 AND name = $3 AND day >= $4 AND day <= $5 \
-               UNION ALL SELECT day, bits FROM user_day_deltas \
-               WHERE tenant_no = $1 AND audience = $2 AND name = $3 AND day >= $4 AND day <= $5";
+               UNION ALL SELECT u.day, u.bits FROM user_day_deltas d, \
+               unnest(d.days, d.audiences, d.names, d.bits) u(day, audience, name, bits) \
+               WHERE d.tenant_no = $1 AND u.audience = $2 AND u.name = $3 AND u.day >= $4 AND u.day <= $5";
     let kept = sqlx::query(sql).bind(scoped.tenant.no).bind(audience).bind(name);
     let mut rows = kept.bind(days.first.number()).bind(days.last.number()).fetch(scoped.on());
     while let Some(row) = rows.try_next().await? {

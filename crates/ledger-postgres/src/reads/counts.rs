@@ -14,6 +14,9 @@ use crate::sums::Grain;
 use crate::types::unsigned;
 use crate::unanswered::Unanswered;
 
+/// What erased events count, by type.
+const ERASED_CALLS: &str = "t.kind, least(sum(t.calls), 9223372036854775807)::int8";
+
 /// Events per type: whole days and hours from their sums, the ends of the range from raw events.
 pub(super) async fn top_types(
     scoped: &mut Scoped,
@@ -43,6 +46,12 @@ pub(super) async fn top_types(
             select.is_or_none("project", project);
         }
         add(scoped, select.grouped("t.kind"), &mut counts).await?;
+        let mut erased = Select::of(ERASED_CALLS, "residuals", no);
+        erased.inside("start", range);
+        if let Some(project) = project {
+            erased.is("project", project);
+        }
+        add(scoped, erased.grouped("t.kind"), &mut counts).await?;
     }
     Ok(most_first(counts, limit))
 }
@@ -52,14 +61,14 @@ async fn add(scoped: &mut Scoped, mut select: Select, counts: &mut HashMap<Strin
         return Ok(());
     }
     for row in select.builder.build().fetch_all(scoped.on()).await? {
-        let (name, count) = counted(&row)?;
+        let (name, count) = counted_row(&row)?;
         let sum = counts.entry(name).or_insert(0);
         *sum = sum.saturating_add(count);
     }
     Ok(())
 }
 
-fn counted(row: &PgRow) -> Result<(String, u64), sqlx::Error> {
+fn counted_row(row: &PgRow) -> Result<(String, u64), sqlx::Error> {
     Ok((row.try_get(0)?, unsigned(row.try_get(1)?)))
 }
 
@@ -77,18 +86,21 @@ pub(super) async fn summary(
         return Ok(None);
     }
     refuse_dropped(scoped, Some(customer), &[range]).await?;
-    let mut types = Select::of("t.kind, count(*)", "usage_events", no);
-    types.is_or_none("customer", customer).inside("time", range);
-    let mut types = types.grouped("t.kind ORDER BY t.kind");
+    let mut types = HashMap::new();
+    let mut counted = Select::of("t.kind, count(*)", "usage_events", no);
+    counted.is_or_none("customer", customer).inside("time", range);
+    add(scoped, counted.grouped("t.kind"), &mut types).await?;
+    let mut erased = Select::of(ERASED_CALLS, "residuals", no);
+    erased.is("customer", customer).inside("start", range);
+    add(scoped, erased.grouped("t.kind"), &mut types).await?;
     let mut users = Select::of("t.user_name, count(*)", "usage_events", no);
     users.is_or_none("customer", customer).inside("time", range).and(" AND t.user_name IS NOT NULL");
     let mut users = users.grouped("t.user_name ORDER BY count(*) DESC, t.user_name LIMIT ");
     users.builder.push_bind(rows(top));
-    let mut summary = Summary::default();
-    for (select, counts) in [(&mut types, &mut summary.totals), (&mut users, &mut summary.top_users)] {
-        for row in select.builder.build().fetch_all(scoped.on()).await? {
-            counts.push(counted(&row)?);
-        }
+    let mut summary = Summary { totals: types.into_iter().collect(), ..Summary::default() };
+    summary.totals.sort_unstable();
+    for row in users.builder.build().fetch_all(scoped.on()).await? {
+        summary.top_users.push(counted_row(&row)?);
     }
     Ok(Some(summary))
 }

@@ -8,8 +8,9 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::select::{Select, rows};
+use crate::rows::uuid;
 use crate::scoped::Scoped;
-use crate::types::{Instant, Uuid, signed, unsigned};
+use crate::types::{Instant, Uuid, unsigned};
 use crate::unanswered::Unanswered;
 
 const COLUMNS: &str = "t.position, t.time, t.received_at, t.id, t.id_scheme, t.kind, t.project, t.customer, t.user_name, \
@@ -101,9 +102,9 @@ pub(super) async fn find(scoped: &mut Scoped, id: EventId<'_>) -> Result<Option<
 
 /// Why a record was given up, if it was.
 pub(super) async fn dead_letter_reason(scoped: &mut Scoped, seq: Seq) -> Result<Option<String>, Unanswered> {
-    let sql = "SELECT reason FROM dead_letters WHERE tenant_no = $1 AND record_no = $2";
+    let sql = "SELECT reason FROM dead_letters WHERE tenant_no = $1 AND record_id = $2 ORDER BY record_no DESC LIMIT 1";
     let no = scoped.tenant.no;
-    let found = sqlx::query(sql).bind(no).bind(signed(seq.0)).fetch_optional(scoped.on()).await?;
+    let found = sqlx::query(sql).bind(no).bind(uuid(seq.into())).fetch_optional(scoped.on()).await?;
     Ok(found.map(|row| row.try_get(0)).transpose()?)
 }
 

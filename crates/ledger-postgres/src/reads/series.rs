@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::erasure::ERASED_CUSTOMER;
 use domain::series::{
     FACETS, Facet, Metric, NONE, Named, Points, SeriesPoint, SeriesQuery, Source, Spans, Summed, Symbols, Values,
     totals_of,
@@ -44,11 +45,16 @@ async fn sum(scoped: &mut Scoped, query: &SeriesQuery, named: Option<&Named>) ->
             let hours = Spans::hours(query.range, &query.calendar, query.interval);
             series.add_rollups(scoped, Grain::Hour, hours, &left).await?
         }
-        Source::Customers(None) => series.add_windows(scoped).await?,
+        Source::Customers(None) => {
+            let left = series.add_windows(scoped).await?;
+            series.add_erased_customers(scoped).await?;
+            left
+        }
         // Breakdowns of windows are texts; the raw events of one customer stand together.
         Source::Customers(Some(_)) | Source::Raw => vec![query.range],
     };
     series.add_raw(scoped, &raw).await?;
+    series.add_erased_events(scoped, &raw).await?;
     Ok(series.points.finish(&series.symbols))
 }
 
@@ -225,6 +231,54 @@ impl Series<'_> {
             select.is_or_none(facet_column(*facet), wanted);
         }
         (!select.is_impossible).then_some(select)
+    }
+
+    /// Adds what is left of erased customers, who have no windows.
+    async fn add_erased_customers(&mut self, scoped: &mut Scoped) -> Result<(), Unanswered> {
+        match self.filter(Facet::Customer) {
+            Some(_) => Ok(()),
+            None => self.add_residuals(scoped, &[self.query.range], "=").await,
+        }
+    }
+
+    /// Adds what erased events count where raw events are read. Erased customers are added apart where windows tell
+    /// customers apart, and nobody can ask for them by name.
+    async fn add_erased_events(&mut self, scoped: &mut Scoped, ranges: &[TimeRange]) -> Result<(), Unanswered> {
+        let is_apart = matches!(Source::of(self.query), Source::Customers(_)) || self.filter(Facet::Customer).is_some();
+        self.add_residuals(scoped, ranges, "<>").await?;
+        if is_apart { Ok(()) } else { self.add_residuals(scoped, ranges, "=").await }
+    }
+
+    /// Adds what is left of erased events of a customer who is, or is not, an erased one.
+    async fn add_residuals(&mut self, scoped: &mut Scoped, ranges: &[TimeRange], is: &str) -> Result<(), Unanswered> {
+        // Who was unique is not known of sums.
+        if ranges.is_empty() || self.query.metric == Metric::UniqueUsers {
+            return Ok(());
+        }
+        let facets = self.facets();
+        let value = self.query.metric.column().map_or("NULL::int8".to_owned(), |column| format!("t.{column}"));
+        let mut columns = format!("t.start, t.calls, {value}, t.latency_calls");
+        facets.iter().for_each(|facet| columns.extend([", t.", facet_column(*facet)]));
+        let mut select = Select::inside_any(&columns, "residuals", scoped.tenant.no, "start", ranges);
+        select.and(&format!(" AND t.customer {is} ")).bind_text(ERASED_CUSTOMER);
+        for (facet, wanted) in &self.query.filters {
+            select.is(facet_column(*facet), wanted);
+        }
+        if select.is_impossible {
+            return Ok(());
+        }
+        let mut rows = select.builder.build().fetch(scoped.on());
+        while let Some(row) = rows.try_next().await? {
+            let Instant(start) = row.try_get(0)?;
+            let number = |at: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(at)?.map(unsigned));
+            let mut values: Values = [NONE; FACETS];
+            for (at, facet) in (4_usize..).zip(&facets) {
+                values[*facet as usize] = self.symbols.number(row.try_get(at)?);
+            }
+            let (calls, valued) = (number(1)?.unwrap_or(0), number(3)?.unwrap_or(0));
+            self.points.add(start, &values, &totals_of(self.query.metric, calls, number(2)?, valued), None)?;
+        }
+        Ok(())
     }
 
     /// Adds a row of [`Series::events`].

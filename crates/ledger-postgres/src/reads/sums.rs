@@ -3,7 +3,7 @@
 use domain::aggregate::Aggregate;
 use domain::limits::PAGE_BYTES_MAX;
 use domain::time::{TimeRange, Timestamp};
-use domain::window::{WindowRule, WindowState, revision};
+use domain::window::{WindowRule, WindowState};
 use futures::TryStreamExt;
 use ports::reports::{Customer, CustomerUsage, Page, Window, WindowQuery, cut};
 use sqlx::Row as _;
@@ -14,24 +14,6 @@ use crate::scoped::Scoped;
 use crate::sums::{Customers, SumTable, Windows, values};
 use crate::types::Instant;
 use crate::unanswered::Unanswered;
-
-fn window(
-    rule: WindowRule,
-    closed_through: Timestamp,
-    customer: String,
-    start: Timestamp,
-    aggregate: Aggregate,
-) -> Window {
-    let late = aggregate.totals.late;
-    Window {
-        customer,
-        start,
-        end: rule.end_of(start),
-        state: rule.state(start, late, closed_through),
-        revision: revision(late),
-        aggregate,
-    }
-}
 
 /// Up to when the windows of the tenant's bucket are closed.
 async fn closed_through(scoped: &mut Scoped) -> Result<Timestamp, Unanswered> {
@@ -71,7 +53,7 @@ pub(super) async fn list_windows(
     select.builder.push_bind(rows(query.limit.saturating_add(1)));
     let read = |row: &PgRow| -> Result<Window, sqlx::Error> {
         let Instant(start) = row.try_get(1)?;
-        Ok(window(rule, closed_through, row.try_get(0)?, start, Windows::read(row, 2)?))
+        Ok(Window::of(rule, closed_through, row.try_get(0)?, start, Windows::read(row, 2)?))
     };
     let mut windows = some(scoped, select, read, Window::bytes).await?;
     let more = cut(&mut windows, query.limit, PAGE_BYTES_MAX, Window::bytes);
@@ -144,7 +126,7 @@ pub(super) async fn usage(
     let current = TimeRange::new(start, start.plus_micros(1)).unwrap_or(TimeRange::ALL);
     let current = sum_windows(scoped, customer, current).await?;
     Ok(Some(CustomerUsage {
-        current_window: window(rule, closed_through, customer.to_owned(), start, current),
+        current_window: Window::of(rule, closed_through, customer.to_owned(), start, current),
         day: sum_windows(scoped, customer, day).await?,
         customer: found.into_customer(customer.to_owned()),
     }))

@@ -18,7 +18,7 @@ use crate::types::Instant;
 pub(crate) struct Customers;
 
 /// What a customer has used.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct CustomerSum {
     numbers: SumNumbers,
     by_endpoint: Slices,
@@ -39,6 +39,12 @@ impl CustomerSum {
 }
 
 impl CustomerSum {
+    /// The sum with these parts.
+    pub(crate) fn of(aggregate: Aggregate, (first_received, last_received): (Timestamp, Timestamp)) -> Self {
+        let Aggregate { totals, by_endpoint, by_model } = aggregate;
+        Self { numbers: SumNumbers { totals, first_received, last_received }, by_endpoint, by_model }
+    }
+
     /// The customer with this name, whose sum it is.
     pub(crate) fn into_customer(self, id: String) -> Customer {
         let SumNumbers { totals, first_received: created, last_received: updated } = self.numbers;
@@ -85,7 +91,7 @@ impl SumTable for Customers {
         let mut columns = totals::columns(sums.iter().map(|sum| &sum.numbers.totals));
         columns.push(instants(|numbers| numbers.first_received));
         columns.push(instants(|numbers| numbers.last_received));
-        let data = sums.iter().map(|sum| breakdowns::write(&sum.by_endpoint, &sum.by_model));
+        let data = sums.iter().map(|sum| breakdowns::write(&sum.by_endpoint, &sum.by_model, &sum.numbers.totals));
         columns.push(Column::Json(data.collect()));
         columns
     }
@@ -93,8 +99,9 @@ impl SumTable for Customers {
     fn read(row: &PgRow, at: usize) -> Result<CustomerSum, sqlx::Error> {
         let behind = at + totals::COUNT;
         let (Instant(first_received), Instant(last_received)) = (row.try_get(behind)?, row.try_get(behind + 1)?);
-        let (by_endpoint, by_model) = breakdowns::read(row.try_get(behind + 2)?)?;
-        let numbers = SumNumbers { totals: totals::read(row, at)?, first_received, last_received };
+        let totals = totals::read(row, at)?;
+        let (by_endpoint, by_model) = breakdowns::read(row.try_get(behind + 2)?, &totals)?;
+        let numbers = SumNumbers { totals, first_received, last_received };
         Ok(CustomerSum { numbers, by_endpoint, by_model })
     }
 

@@ -13,7 +13,7 @@ use crate::columns::Column;
 pub(crate) struct Rollups;
 
 /// How long the span of a rollup is. Its number is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Grain {
     /// An hour.
     Hour = 0,
@@ -59,5 +59,8 @@ impl SumTable for Rollups {
 
     fn merge(sum: &mut Totals, other: &Totals) {
         sum.merge(other);
+    }
+    fn start(key: &Self::Key<'_>) -> Option<Timestamp> {
+        Some(key.2)
     }
 }

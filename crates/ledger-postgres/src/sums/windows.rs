@@ -42,17 +42,21 @@ impl SumTable for Windows {
 
     fn values(sums: &[&Aggregate]) -> Vec<Column> {
         let mut columns = totals::columns(sums.iter().map(|sum| &sum.totals));
-        let data = sums.iter().map(|sum| breakdowns::write(&sum.by_endpoint, &sum.by_model));
+        let data = sums.iter().map(|sum| breakdowns::write(&sum.by_endpoint, &sum.by_model, &sum.totals));
         columns.push(Column::Json(data.collect()));
         columns
     }
 
     fn read(row: &PgRow, at: usize) -> Result<Aggregate, sqlx::Error> {
-        let (by_endpoint, by_model) = breakdowns::read(row.try_get(at + totals::COUNT)?)?;
-        Ok(Aggregate { totals: totals::read(row, at)?, by_endpoint, by_model })
+        let totals = totals::read(row, at)?;
+        let (by_endpoint, by_model) = breakdowns::read(row.try_get(at + totals::COUNT)?, &totals)?;
+        Ok(Aggregate { totals, by_endpoint, by_model })
     }
 
     fn merge(sum: &mut Aggregate, other: &Aggregate) {
         sum.merge(other);
+    }
+    fn start(key: &Self::Key<'_>) -> Option<Timestamp> {
+        Some(key.2)
     }
 }

@@ -1,4 +1,4 @@
-//! The same random events in memory and in PostgreSQL: every answer is the same, to the last digit and byte. What the
+//! Random events in memory and in PostgreSQL: every answer is the same, to the last digit and byte. What the
 //! suites of the ports draw at random is gone through here one by one: each function over each source, each grouping, each
 //! test of a filter, each shape of a series; over properties that JSONB refuses, expands or writes otherwise.
 

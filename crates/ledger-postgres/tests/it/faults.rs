@@ -29,11 +29,11 @@ fn make(seq: u64) -> Delivery {
 /// That the first `records` count, each event once, in every table.
 fn counted(base: &Base, records: u64) -> Outcome {
     let counts = base.sql(
-        "SELECT (SELECT cursor FROM buckets), (SELECT count(*) FROM receipts), (SELECT count(*) FROM event_ids), \
+        "SELECT (SELECT max(cursor) FROM buckets), (SELECT count(*) FROM receipts), (SELECT count(*) FROM event_ids), \
          (SELECT count(*) FROM usage_events), (SELECT sum(calls) FROM aggregation_windows), \
          (SELECT sum(calls) FROM customers), (SELECT sum(calls) FROM rollups WHERE grain = 0), \
          (SELECT sum(calls) FROM rollups WHERE grain = 1), (SELECT sum(events) FROM received), \
-         (SELECT events FROM buckets)",
+         (SELECT sum(events) FROM buckets)",
     )?;
     let (records, events) = (records.to_string(), (records * 3 + 1).to_string());
     let expected: Vec<_> = [vec![records; 2], vec![events; 8]].concat();
@@ -142,6 +142,6 @@ async fn f38_a_batch_that_is_given_up_leaves_nothing_or_all_of_it() -> Outcome {
         assert!(applied.failed.is_none(), "after {polls} polls: {:?}", applied.failed);
         assert!(ledger.cursor().0 >= next, "after {polls} polls");
     }
-    assert!(given_up > 16, "{given_up} were given up");
+    assert!(given_up > 8, "{given_up} were given up");
     counted(&base, ledger.cursor().0)
 }

@@ -30,7 +30,7 @@ const DATA_VARIABLE: &str = "NILOMETER_DATA";
 
 /// An open destination.
 pub(super) enum Destination {
-    Folder { data: PathBuf, engine: Engine, pipeline: Arc<Pipeline>, scope: TenantScope, strict: bool },
+    Folder { data: PathBuf, engine: Box<Engine>, pipeline: Arc<Pipeline>, scope: TenantScope, strict: bool },
     Server { client: Box<HttpClient>, options: SendOptions },
 }
 
@@ -62,10 +62,9 @@ impl Destination {
                 data.display()
             );
         }
-        let rule = engine.ledger.identity().rule;
         let encryption = register::encryption(&engine, &config.access).await?;
-        let pipeline = engine.start(config.limits, rule, Arc::new(Metrics::new()), encryption).await?.pipeline;
-        Ok(Self::Folder { data, engine, pipeline, scope: TenantScope::for_operator(tenant), strict })
+        let pipeline = engine.start(config.limits, Arc::new(Metrics::new()), encryption).await?.pipeline;
+        Ok(Self::Folder { data, engine: Box::new(engine), pipeline, scope: TenantScope::for_operator(tenant), strict })
     }
 
     /// The limits that rows are read with; the admission of a server may have closer ones.

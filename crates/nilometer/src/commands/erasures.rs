@@ -6,13 +6,12 @@ use access::AccessControl;
 use api::ApiState;
 use domain::access::audit::Cause;
 use domain::tenant::TenantScope;
-use ports::erasures::Erasures;
 
 use crate::assemble::Engine;
 
 /// Ends the workspaces that are erased, which nobody changes from here on.
 pub(super) async fn end_workspaces(engine: &Engine, access: &Arc<AccessControl>) -> anyhow::Result<()> {
-    for tenant in engine.ledger.erased_tenants() {
+    for tenant in engine.erasures.erased_tenants() {
         access.forget_workspace(&Cause::server(), &TenantScope::for_operator(tenant)).await?;
     }
     Ok(())

@@ -12,7 +12,6 @@ use domain::encryption::Lens;
 use domain::limits::PAGE_ROWS_MAX;
 use domain::tenant::{TenantId, TenantScope};
 use domain::time::{TimeRange, Timestamp};
-use ports::active_users::ActiveUsers;
 use ports::clock::Clock;
 use ports::register::{RegisterCommit, Revision};
 use ports::reports::{EventFilter, EventQuery, Order, Reports};

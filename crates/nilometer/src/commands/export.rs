@@ -13,7 +13,6 @@ use domain::access::audit::Cause;
 use domain::encryption::Lens;
 use domain::tenant::{TenantId, TenantScope};
 use ledger_embedded::interchange::ParquetEvents;
-use ports::active_users::ActiveUsers;
 use ports::clock::Clock;
 use ports::register::RegisterCommit;
 use ports::reports::{EventQuery, Order, Reports, StoredEvent};

@@ -8,7 +8,7 @@ use access::passwords::{Password, PasswordHasher};
 use access::random::base62;
 use access::tokens::{TokenIssuer, TokenKey, TokenNames, TokenVerifier};
 use anyhow::{Context, ensure};
-use bench::{Inside, PasswordCost, RegisterPlan, TokenRound};
+use bench::{DatabaseUrls, Inside, PasswordCost, RegisterPlan, TokenRound};
 use clock::{Stopwatch, SystemClock};
 use domain::access::ids::{ID_CHARS, KeyId};
 use domain::access::key_text::{KeyPurpose, KeyText, SECRET_CHARS};
@@ -19,6 +19,7 @@ use domain::time::Timestamp;
 use ports::clock::Clock;
 use ports::register::RegisterCommit;
 
+use super::shared::Shared;
 use crate::assemble::{Engine, EngineOptions};
 
 /// Records of one commit.
@@ -33,6 +34,12 @@ const PASSWORDS: u32 = 20;
 pub(super) struct OfThisProgram;
 
 impl Inside for OfThisProgram {
+    type Shared = Shared;
+
+    async fn open_shared(&self, urls: &DatabaseUrls, ids: u64) -> anyhow::Result<Shared> {
+        Shared::open(urls, ids).await
+    }
+
     async fn make_register(&self, data: &Path, plan: RegisterPlan) -> anyhow::Result<Vec<String>> {
         let engine = Engine::open_to_load(data, EngineOptions::default()).await?;
         let made = fill(&engine, plan).await;

@@ -37,7 +37,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     let listener =
         TcpListener::bind(&config.listen[..]).await.context("failed to listen on the address of 'listen'")?;
     let address = listener.local_addr().context("failed to read the address")?;
-    if recover_copy && folder::is_copy(&config.data)? {
+    if recover_copy && folder::is_copy(&config.data)? && !config.recovers_journal() {
         tracing::info!(data = %config.data.display(), "checking the copy of a folder that was open");
         if let Some(difference) = verify::verify_folder(&config.data, IfCopy::Recover).await? {
             return Ok(difference.into());
@@ -50,8 +50,7 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
     let metrics = Arc::new(Metrics::new());
     let access = register::open(&engine, &config.access, config.keyring, None).await?;
     let encryption = Arc::new(EncryptionOfRegister(Arc::clone(&access)));
-    let Running { pipeline, reads, settings } =
-        engine.start(config.limits, config.rule, Arc::clone(&metrics), encryption).await?;
+    let Running { pipeline, reads, settings } = engine.start(config.limits, Arc::clone(&metrics), encryption).await?;
     let keeping_up = tokio::spawn(Arc::clone(&access).keep_up());
     let clearing = tokio::spawn(Arc::clone(&access).keep_clearing());
     let state = ApiState::new(ApiParts {
@@ -59,12 +58,12 @@ pub(super) async fn serve(mut config: Config, recover_copy: bool) -> anyhow::Res
         reads,
         settings,
         access: Arc::clone(&access),
-        erasures: engine.ledger.clone(),
+        erasures: engine.erasures.clone(),
         metrics: Arc::clone(&metrics),
         cache: config.cache,
         cookie: config.access.cookie,
         metrics_readers: metrics_readers(&config.access.metrics)?,
-        secret: &engine.ledger.identity().key,
+        secret: &engine.key,
     });
     let base_path = config.web.base_path.clone();
     erasures::go_on(&engine, &access, &state).await?;

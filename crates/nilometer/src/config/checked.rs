@@ -9,7 +9,6 @@ use access::tokens::TokenNames;
 use api::{CacheTimes, SessionCookie, WebOptions};
 use domain::limits::Limits;
 use domain::tenant::Keyring;
-use domain::window::WindowRule;
 
 use crate::assemble::EngineOptions;
 
@@ -27,7 +26,6 @@ pub(crate) struct Config {
     pub(crate) worker_threads: Option<NonZeroUsize>,
     pub(crate) limits: Limits,
     pub(crate) cache: CacheTimes,
-    pub(crate) rule: WindowRule,
     pub(crate) engine: EngineOptions,
 }
 

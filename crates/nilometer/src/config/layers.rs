@@ -15,6 +15,9 @@ use super::settings::{SETTINGS, Setting, Settings, VARIABLE_PREFIX, variable};
 /// The environment variable that names the file of settings.
 pub(crate) const CONFIG_VARIABLE: &str = "NILOMETER_CONFIG";
 
+/// What a command alone reads, which has to do no harm to the others.
+const COMMAND_SETTING: &str = "postgres_admin_url";
+
 /// The settings given as flags or in the environment.
 #[derive(Debug, Default)]
 pub(crate) struct SettingFlags(pub(super) Table);
@@ -143,7 +146,8 @@ fn is_variable_of_a_service(rest: &str) -> bool {
 pub(super) fn check_environment(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     for name in &names {
-        let is_setting = |name: &str| SETTINGS.iter().any(|setting| variable(setting.name) == name);
+        let all = || SETTINGS.iter().map(|setting| setting.name).chain(std::iter::once(COMMAND_SETTING));
+        let is_setting = |name: &str| all().any(|setting| variable(setting) == name);
         let known = *name == CONFIG_VARIABLE
             || is_setting(name)
             || name.strip_suffix(files::FILE_SUFFIX).is_some_and(is_setting);

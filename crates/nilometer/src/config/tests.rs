@@ -42,7 +42,7 @@ fn every_setting_has_a_default_and_a_line_of_help() {
 fn the_defaults_make_sense_and_are_those_of_the_parts() {
     let config = check(Settings::default()).unwrap();
     assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.rule, WindowRule::default());
+    assert_eq!(config.engine.ledger.rule, WindowRule::default());
     assert_eq!(config.profile, Profile::Dev);
 }
 
@@ -318,5 +318,76 @@ fn the_cookie_is_plain_on_ones_own_machine_alone() {
         let config = merge(None, SettingFlags(flags)).and_then(check);
         let config = config.map_err(|why| format!("{settings:?}: {why}")).unwrap();
         assert_eq!(config.access.cookie, cookie, "{settings:?}");
+    }
+}
+
+#[cfg(not(feature = "cluster"))]
+#[test]
+fn a_database_is_refused_by_name_where_it_is_not_part_of_the_build() {
+    for setting in ["postgres_url", "postgres_worker_url", "postgres_owner_url", "postgres_replica_url"] {
+        let why = with(setting, "postgres://app:secret@127.0.0.1/nilometer").unwrap_err().to_string();
+        assert!(why.starts_with(&format!("{setting}: PostgreSQL is not part of this build")), "{why}");
+        assert!(!why.contains("secret"), "{why}");
+    }
+}
+
+#[cfg(feature = "cluster")]
+mod postgres {
+    use super::*;
+    use crate::assemble::PostgresConfig;
+
+    const SUPERUSER: &str = "postgres://postgres:a-secret@127.0.0.1:5432/nilometer";
+
+    fn given(settings: &[(&str, &str)]) -> Result<Option<PostgresConfig>, ConfigError> {
+        let flags = settings.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        merge(None, SettingFlags(flags)).and_then(check).map(|config| config.engine.postgres)
+    }
+
+    #[test]
+    fn one_login_stands_for_three_in_profile_dev_alone() {
+        let made = given(&[("postgres_url", SUPERUSER)]).unwrap().unwrap();
+        let urls = [&made.app_url, &made.worker_url, made.owner_url.as_ref().unwrap()];
+        for (url, login) in urls.into_iter().zip(["nilometer_app", "nilometer_worker", "nilometer_owner"]) {
+            assert!(
+                url.starts_with(&format!("postgres://{login}:")) && url.contains("@127.0.0.1:5432/nilometer"),
+                "{url}"
+            );
+            assert!(!url.contains("a-secret"), "{url}");
+        }
+        // Every process with the address derives the same, and with another password others.
+        assert_eq!(given(&[("postgres_url", SUPERUSER)]).unwrap().unwrap(), made);
+        let other = given(&[("postgres_url", &SUPERUSER.replace("a-secret", "b-secret"))]).unwrap().unwrap();
+        assert_ne!(other.app_url, made.app_url);
+
+        for settings in [
+            &[("postgres_url", SUPERUSER), ("profile", "prod")][..],
+            &[("postgres_url", SUPERUSER), ("profile", "test")],
+            &[("postgres_url", SUPERUSER), ("postgres_owner_url", SUPERUSER)],
+        ] {
+            let why = given(settings).unwrap_err().to_string();
+            assert!(why.starts_with("postgres_worker_url must be set"), "{settings:?}: {why}");
+        }
+        let why = given(&[("postgres_owner_url", SUPERUSER)]).unwrap_err().to_string();
+        assert!(why.starts_with("postgres_url must be set"), "{why}");
+    }
+
+    #[test]
+    fn no_refusal_and_no_print_shows_a_password() {
+        for setting in ["postgres_url", "postgres_worker_url", "postgres_owner_url", "postgres_replica_url"] {
+            let why = given(&[(setting, "mysql://x:a-secret@[")]).unwrap_err().to_string();
+            assert!(why.starts_with(setting) && !why.contains("a-secret"), "{why}");
+        }
+        let printed = format!("{:?}", given(&[("postgres_url", SUPERUSER)]).unwrap());
+        assert!(printed.contains("nilometer_app@127.0.0.1:5432/nilometer") && !printed.contains("secret"), "{printed}");
+        let three = [("postgres_url", SUPERUSER), ("postgres_worker_url", SUPERUSER), ("profile", "prod")];
+        let printed = format!("{:?}", given(&three).unwrap());
+        assert!(!printed.contains("secret"), "{printed}");
+    }
+
+    #[test]
+    fn no_password_is_derived_from_none() {
+        let why = given(&[("postgres_url", "postgres://nobody-has-a-passfile-for-this@127.0.0.1/none")]);
+        let why = why.unwrap_err().to_string();
+        assert!(why.starts_with("postgres_url: there is no password"), "{why}");
     }
 }

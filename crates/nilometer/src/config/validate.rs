@@ -22,7 +22,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::checked::{Config, LogConfig, LogFormat, Profile};
 use super::error::ConfigError;
 use super::settings::Settings;
-use super::{access, rates, reach};
+use super::{access, postgres, rates, reach};
 use crate::assemble::EngineOptions;
 
 const KIB: u64 = 1 << 10;
@@ -48,6 +48,7 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
         ledger: ledger(&settings, rule)?,
         journal: journal(&settings)?,
         live: live(&settings)?,
+        postgres: postgres::postgres(profile, &settings)?,
     };
     let web = reach::web(&settings)?;
     Ok(Config {
@@ -62,7 +63,6 @@ pub(super) fn check(settings: Settings) -> Result<Config, ConfigError> {
         listen,
         limits,
         cache,
-        rule,
         engine,
     })
 }

@@ -30,4 +30,12 @@ pub(crate) enum FolderError {
         /// What the mark says of the folder that was copied.
         origin: String,
     },
+    /// What it holds does not go with the ledger that the settings name.
+    #[error("data: {}: {why}", .folder.display())]
+    OtherLedger {
+        /// Which one.
+        folder: PathBuf,
+        /// What it holds, and what to do.
+        why: String,
+    },
 }

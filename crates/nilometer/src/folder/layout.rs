@@ -7,6 +7,7 @@
 //! catalog.sqlite     tenants, their settings and reference tables, people, keys, the audit log
 //! master.key         what signing secrets and keys of tokens in the catalog are encrypted with
 //! master.key.next    the key that is to take its place, while it is being changed
+//! journal.id         names the journal of a ledger in PostgreSQL, in place of the two files above
 //! journal/           records that are durable and perhaps not yet in a segment
 //! segments/          events, sums and ids
 //! import.checkpoint  how far an unfinished import has come
@@ -28,6 +29,8 @@ pub(crate) const MASTER_KEY_FILE: &str = "master.key";
 pub(crate) const NEXT_MASTER_KEY_FILE: &str = "master.key.next";
 /// The folder of the journal.
 pub(crate) const JOURNAL_FOLDER: &str = "journal";
+/// The name of the journal, if it belongs to a ledger in PostgreSQL.
+pub(crate) const JOURNAL_ID_FILE: &str = "journal.id";
 /// The folder of the segments.
 pub(crate) const SEGMENTS_FOLDER: &str = "segments";
 /// The checkpoint of imports into the folder.
@@ -53,6 +56,7 @@ pub(super) fn is_own(name: &str) -> bool {
         || plain == MASTER_KEY_FILE
         || plain == NEXT_MASTER_KEY_FILE
         || plain == IMPORT_CHECKPOINT_FILE
+        || plain == JOURNAL_ID_FILE
         || ACCEPT_CLOCK_FILES.contains(&plain)
 }
 

@@ -18,15 +18,15 @@
 //! | `hostile` | huge, lying, bombing, nasty, slow and many-named requests (F31 to F35) |
 
 pub(crate) mod wait;
-mod seed;
+pub(crate) mod seed;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod server;
-mod client_log;
-mod load;
-mod checker;
+pub(crate) mod client_log;
+pub(crate) mod load;
+pub(crate) mod checker;
 pub(crate) mod journal_file;
-mod kills;
+pub(crate) mod kills;
 #[cfg(feature = "failpoints")]
 mod crash_points;
 mod damage;

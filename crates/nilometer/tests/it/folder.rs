@@ -305,7 +305,7 @@ fn each_outcome_that_a_script_treats_apart_has_an_exit_code_of_its_own() {
     let help = code(&["--help"]).1;
     for line in [
         "0  done",
-        "3  verify: a difference",
+        "3  verify, move: a difference",
         "4  the data folder is in use",
         "5  there is no",
         "6  the data folder is a copy",

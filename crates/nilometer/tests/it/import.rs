@@ -73,7 +73,7 @@ fn import(data: &Path, file: &Path, args: &[&str]) -> Command {
 }
 
 /// The counts of the summary: rows, accepted, duplicates, rejected.
-fn counts(output: &Output) -> [u64; 4] {
+pub(crate) fn counts(output: &Output) -> [u64; 4] {
     let line = stdout(output).lines().last().unwrap_or_default();
     let number = |before: &str| {
         let digits = line.split(before).next().unwrap().split_whitespace().last().unwrap_or_default();

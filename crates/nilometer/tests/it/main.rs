@@ -25,3 +25,6 @@ mod import;
 mod bench;
 mod clock_jumps;
 mod migrate;
+mod moving;
+#[cfg(feature = "cluster")]
+mod postgres;

@@ -15,17 +15,19 @@
 //! | `series` | analytics |
 //! | `structured` | queries |
 //! | `live` | the last seconds, with reference data |
+//! | `twins` | none: whether two servers answer the same |
 
 mod wall;
-mod truth;
+pub(crate) mod truth;
 mod ranges;
-mod asking;
+pub(crate) mod asking;
 mod stats;
 mod retention;
 mod accounts;
 mod series;
 mod structured;
 mod live;
+mod twins;
 
 use asking::{Question, Session};
 use rand::RngExt;
@@ -37,27 +39,63 @@ const BATCHES: usize = 12;
 /// Questions of each kind in each round.
 const QUESTIONS: usize = 40;
 
+/// Makes a question of one kind.
+type Make = fn(&mut Session) -> Question;
+
 /// Asks questions of one kind.
-fn run(make: fn(&mut Session) -> Question, share: usize) {
+fn run(make: Make, share: usize) {
     let mut session = Session::new();
-    let rounds = std::env::var("QUESTIONS_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
-    for round in 0..rounds {
-        for _ in 0..BATCHES {
-            session.post_batch();
-        }
-        if round > 0 {
-            match session.random.random_range(0..3) {
-                0 => session.crash(),
-                1 => session.move_to_another_zone(),
-                _ => {}
-            }
-        }
-        for _ in 0..QUESTIONS * share {
-            let question = make(&mut session);
-            session.ask(&question);
-        }
+    for round in 0..rounds() {
+        events_of_round(&mut session, round);
+        questions_of_round(&mut session, make, share);
     }
     session.end();
+}
+
+/// Sends events and questions, of every kind, to each of two servers that keep their events in different places. `further` is
+/// asked at the end of each round.
+#[cfg(feature = "cluster")]
+pub(crate) fn run_with_twin(settings: &[(&str, &str)], mut further: impl FnMut(&mut Session)) {
+    let kinds: [(Make, usize); 5] = [
+        (stats::question, 2),
+        (retention::question, 1),
+        (accounts::question, 1),
+        (series::question, 2),
+        (structured::question, 2),
+    ];
+    let mut session = Session::with_twin(settings);
+    for round in 0..rounds() {
+        events_of_round(&mut session, round);
+        for (make, share) in kinds {
+            questions_of_round(&mut session, make, share);
+        }
+        further(&mut session);
+    }
+    session.end();
+}
+
+fn rounds() -> usize {
+    std::env::var("QUESTIONS_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
+}
+
+fn events_of_round(session: &mut Session, round: usize) {
+    for _ in 0..BATCHES {
+        session.post_batch();
+    }
+    if round > 0 {
+        match session.random.random_range(0..3) {
+            0 => session.crash(),
+            1 => session.move_to_another_zone(),
+            _ => {}
+        }
+    }
+}
+
+fn questions_of_round(session: &mut Session, make: Make, share: usize) {
+    for _ in 0..QUESTIONS * share {
+        let question = make(session);
+        session.ask(&question);
+    }
 }
 
 #[test]

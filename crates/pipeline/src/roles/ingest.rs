@@ -8,6 +8,7 @@ use domain::payload::PayloadHasher;
 use domain::request::RequestHasher;
 use ports::encryption::Encryption;
 use ports::journal::OrderedJournal;
+use ports::receipts::Receipts as Fates;
 use ports::reports::Reports;
 
 use super::RoleContext;
@@ -24,6 +25,9 @@ pub struct IngestRole {
     pub journal: Arc<dyn OrderedJournal>,
     /// Answers which records are dead letters.
     pub reports: Gated<dyn Reports>,
+    /// What a ledger that several processes share tells of records, whichever has applied them; without it receipts are
+    /// answered from what this process remembers.
+    pub fates: Option<Arc<dyn Fates>>,
     /// What the tenants have decided for themselves. A change of a zone that a crash has ended is made
     /// again from here on.
     pub settings: Arc<Settings>,
@@ -35,7 +39,7 @@ pub struct IngestRole {
 
 impl IngestRole {
     pub(crate) fn start(self, context: &RoleContext) -> Ingest {
-        let Self { journal, reports, settings, encryption, key } = self;
+        let Self { journal, reports, fates, settings, encryption, key } = self;
         Ingest {
             journaling: Journaling {
                 journal,
@@ -46,6 +50,8 @@ impl IngestRole {
             },
             ledger: Arc::clone(&context.ledger),
             reports,
+            fates,
+            applies: context.applies,
             clock: Arc::clone(&context.clock),
             metrics: Arc::clone(&context.metrics),
             names: Arc::clone(&context.names),

@@ -17,6 +17,7 @@ use ports::clock::Clock;
 use ports::encryption::NoEncryption;
 use ports::journal::{Journal, OrderedJournal};
 use ports::ledger::Ledger;
+use ports::receipts::Receipts;
 use ports::testing::catalog::MemoryCatalog;
 use ports::testing::clock::ManualClock;
 use ports::testing::journal::{MemoryJournal, MemoryLog};
@@ -61,14 +62,24 @@ impl Disk {
     }
 
     fn ingest(&self, journal: Arc<MemoryJournal>) -> Arc<Pipeline> {
+        self.ingest_told_by(journal, None)
+    }
+
+    fn ingest_told_by(&self, journal: Arc<MemoryJournal>, fates: Option<Arc<dyn Receipts>>) -> Arc<Pipeline> {
         let parts = self.idle();
         let reads = ReadPorts::of(&self.ledger, &parts.limiter);
         let days = Arc::new(reads.active_users.clone());
         let ledger = self.ledger.clone();
         let settings = Settings::new(self.store.clone(), days, ledger, self.clock.clone(), Vec::new());
         let settings = Arc::new(settings);
-        let ingest =
-            IngestRole { journal, reports: reads.reports, settings, encryption: Arc::new(NoEncryption), key: [7; 16] };
+        let ingest = IngestRole {
+            journal,
+            reports: reads.reports,
+            fates,
+            settings,
+            encryption: Arc::new(NoEncryption),
+            key: [7; 16],
+        };
         Pipeline::start(PipelineParts { ingest: Some(ingest), ..parts }, Arc::new(Metrics::new()))
     }
 
@@ -162,4 +173,30 @@ async fn without_a_worker_nothing_is_replayed_and_nobody_is_told_applied() {
         }
     };
     assert!(!answer.applied);
+}
+
+#[tokio::test]
+async fn what_another_process_applies_is_told_by_a_ledger_that_tells_of_it() {
+    let (disk, tenant) = (Disk::new(), scope("acme"));
+    disk.store.ensure_tenants(&[tenant.tenant().clone()], disk.clock.now(), &Cause::server()).await.unwrap();
+    let journal = disk.journal();
+    let takes = disk.ingest_told_by(journal.clone(), Some(disk.ledger.clone()));
+    let waiting = tokio::spawn({
+        let (takes, tenant) = (Arc::clone(&takes), tenant.clone());
+        async move {
+            let waits = IngestRequest { wait: true, ..request(&batch("e", 3)) };
+            takes.ingest().unwrap().ingest(&tenant, waits).await.unwrap()
+        }
+    });
+    eventually("it is journaled", || (journal.last_durable() == Seq(1)).then_some(())).await;
+    let applies = disk.worker(journal);
+    let answer = within("the answer", waiting).await.unwrap();
+    assert!(answer.applied);
+    let counted = ReceiptState::Applied { accepted: Some(3), duplicates: Some(0), erased: Some(0) };
+    let receipt = answer.receipt.unwrap();
+    assert_eq!(takes.ingest().unwrap().receipt(&tenant, &receipt).await.unwrap(), Some(counted.clone()));
+    within("the end of ingest", takes.shutdown()).await.unwrap();
+    within("the end of the worker", applies.shutdown()).await.unwrap();
+    let again = disk.ingest_told_by(disk.journal(), Some(disk.ledger.clone()));
+    assert_eq!(again.ingest().unwrap().receipt(&tenant, &receipt).await.unwrap(), Some(counted), "after a restart too");
 }

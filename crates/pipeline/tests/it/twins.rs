@@ -241,7 +241,11 @@ impl Ledger for FaultyLedger {
         let faults = self.faults.lock().clone();
         assert!(!faults.panic, "asked to panic");
         if let Some(kind) = faults.refuse {
-            return AppliedRecords { applied: Vec::new(), failed: Some(PortError::new(kind, "apply, as asked")) };
+            return AppliedRecords {
+                applied: Vec::new(),
+                dead: Vec::new(),
+                failed: Some(PortError::new(kind, "apply, as asked")),
+            };
         }
         let entries = &entries[..entries.len().min(faults.at_once_max.unwrap_or(usize::MAX))];
         let healthy = entries.iter().take_while(|entry| !faults.poison.contains(&Seq::of_record(entry.id))).count();

@@ -107,6 +107,7 @@ impl World {
             ingest: Some(IngestRole {
                 journal: journal.clone(),
                 reports: reads.reports,
+                fates: None,
                 settings: Arc::clone(&settings),
                 encryption: encryption.clone(),
                 key: [7; 16],

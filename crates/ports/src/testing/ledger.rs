@@ -9,6 +9,7 @@ mod analytics;
 mod erased;
 mod erasures;
 mod queries;
+mod fates;
 pub mod conformance;
 pub mod hours;
 pub mod records;
@@ -51,8 +52,8 @@ struct State {
     by_id: HashMap<(TenantId, IdScheme, String), usize>,
     /// The keys of requests of which an event was counted.
     requests: HashMap<(TenantId, String), Sighting>,
-    /// What each record did.
-    outcomes: BTreeMap<Seq, Vec<Outcome>>,
+    /// What each record did, and whose it was.
+    outcomes: BTreeMap<Seq, (TenantId, Vec<Outcome>)>,
     dead_letters: BTreeMap<Seq, DeadLetter>,
     applied: Seq,
     cursor: Seq,
@@ -115,7 +116,7 @@ impl State {
     fn apply(&mut self, rule: WindowRule, delivery: &Delivery) -> Result<Applied, PortError> {
         let seq = Seq::of_record(delivery.id);
         if seq <= self.applied {
-            let outcomes = self.outcomes.get(&seq).cloned().unwrap_or_default();
+            let outcomes = self.outcomes.get(&seq).map(|(_, outcomes)| outcomes.clone()).unwrap_or_default();
             return Ok(Applied { seq, outcomes });
         }
         self.check_next(seq)?;
@@ -134,7 +135,7 @@ impl State {
             let key = (record.tenant().clone(), request.text.to_owned());
             self.requests.entry(key).or_insert(Sighting { seq, payload: request.body });
         }
-        self.outcomes.insert(seq, outcomes.clone());
+        self.outcomes.insert(seq, (record.tenant().clone(), outcomes.clone()));
         self.applied = seq;
         Ok(Applied { seq, outcomes })
     }
@@ -408,6 +409,15 @@ mod tests {
         async fn open(&self) -> Arc<MemoryLedger> {
             Arc::clone(&self.0)
         }
+    }
+
+    #[tokio::test]
+    async fn the_memory_twin_tells_what_became_of_records() {
+        let ledger = Arc::new(MemoryLedger::new(WindowRule::default()));
+        let apply =
+            async |record: &Delivery| assert!(ledger.apply(std::slice::from_ref(record)).await.failed.is_none());
+        let give_up = async |record: &Delivery| assert!(ledger.dead_letter(record, "no").await.is_ok());
+        crate::testing::receipts::receipts_conformance(ledger.clone(), apply, give_up).await;
     }
 
     #[tokio::test]

@@ -99,7 +99,11 @@ pub(super) async fn run(command: RegisterCommand) -> anyhow::Result<ExitCode> {
 
 async fn replace_master_key(data: &Path, old: Option<&Path>, if_sealed: IfSealed) -> anyhow::Result<ExitCode> {
     let config = Config::of_folder(or_environment(None, CONFIG_VARIABLE)?.as_deref())?;
-    let engine = Engine::open_existing(data, IfCopy::Refuse).await?;
+    let engine = if config.engine.postgres.is_some() {
+        Engine::open(data, config.engine).await?
+    } else {
+        Engine::open_existing(data, IfCopy::Refuse).await?
+    };
     let (store, now) = (engine.register_store(), engine.clock.now());
     let replaced = match &config.access.master_key_file {
         // The new one has to be there already: it is not for this program to write to that place.
@@ -307,7 +311,8 @@ impl Register {
         "warn".clone_into(&mut config.log.level);
         logging::start(&config.log)?;
         let data = data_folder(or_environment(at.data, "NILOMETER_DATA")?)?;
-        if if_missing == IfMissing::Refuse && !data.join(MANIFEST_FILE).is_file() {
+        let is_missing = config.engine.postgres.is_none() && !data.join(MANIFEST_FILE).is_file();
+        if if_missing == IfMissing::Refuse && is_missing {
             return Err(FolderError::Missing { folder: data }.into());
         }
         let engine = Engine::open_to_load(&data, config.engine).await?;
@@ -315,21 +320,21 @@ impl Register {
         let token = access::random::base62(43)?;
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
         let access = register::open(&engine, &config.access, Keyring::new(), Some(hash)).await?;
-        let (rule, metrics) = (engine.ledger.identity().rule, Arc::new(Metrics::new()));
+        let metrics = Arc::new(Metrics::new());
         let encryption = Arc::new(EncryptionOfRegister(Arc::clone(&access)));
-        let started = engine.start(config.limits, rule, Arc::clone(&metrics), encryption).await?;
+        let started = engine.start(config.limits, Arc::clone(&metrics), encryption).await?;
         let Running { pipeline, reads, settings } = started;
         let state = ApiState::new(ApiParts {
             pipeline: Arc::clone(&pipeline),
             reads,
             settings,
             access: Arc::clone(&access),
-            erasures: engine.ledger.clone(),
+            erasures: engine.erasures.clone(),
             metrics,
             cache: config.cache,
             cookie: config.access.cookie,
             metrics_readers: MetricsReaders::Token(None),
-            secret: &engine.ledger.identity().key,
+            secret: &engine.key,
         });
         // What else erasures have left in the catalog is for the next start: a command ends before them.
         erasures::end_workspaces(&engine, &access).await?;

@@ -52,7 +52,7 @@ fn f7_i3_kills_while_old_events_are_dropped_change_no_sum() {
 }
 
 /// Starts a server, kills it, and so on, while clients send.
-fn kill_under_load(launch: &Launch, load: Load, kills: u32, seed: Seed) {
+pub(crate) fn kill_under_load(launch: &Launch, load: Load, kills: u32, seed: Seed) {
     let mut random = seed.random(0);
     for _ in 0..kills {
         let server = launch.spawn();

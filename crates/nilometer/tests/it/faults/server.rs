@@ -38,6 +38,13 @@ impl Launch {
         self
     }
 
+    /// With another word on its command line.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn word(mut self, word: &str) -> Self {
+        self.words.push(word.to_owned());
+        self
+    }
+
     /// So that little data makes many flushes and merges.
     pub(crate) fn restless(self) -> Self {
         self.set("flush_rows", 400).set("flush_age_ms", 150).set("journal_segment_bytes", 1 << 20)

@@ -1,5 +1,7 @@
 //! A server with a few tenants, what they sent it, and questions to it.
 
+use std::time::Duration;
+
 use jiff::civil::Weekday;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -8,11 +10,20 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::truth::Truth;
+use super::twins::difference_of_twins;
+#[cfg(feature = "cluster")]
+use super::twins::parsed;
 use super::wall::{Wall, ZONES, now};
 use crate::faults::http::{Answer, Client};
 use crate::faults::server::{Launch, Server};
 
-const TENANTS: [&str; 3] = ["acme", "acm", "zeta"];
+/// How often twins are asked again that do not answer the same, and the time between.
+const TWIN_TRIES: usize = 40;
+const TWIN_PAUSE: Duration = Duration::from_millis(250);
+/// The seed of a run with twins, if none is given.
+const TWIN_SEED: u64 = 20_261_130;
+/// The workspaces of a run.
+pub(crate) const TENANTS: [&str; 3] = ["acme", "acm", "zeta"];
 
 /// The status and the body to expect, when the server's clock shows the given time.
 pub(crate) type Expected = Box<dyn Fn(&Truth, i64) -> (u16, Value)>;
@@ -57,28 +68,81 @@ pub(crate) struct Session {
     pub(crate) seed: u64,
     pub(crate) random: StdRng,
     pub(crate) truths: Vec<Truth>,
+    asked_server: AskedServer,
+    /// Another one, which is told and asked the same and has to answer the same.
+    twin: Option<AskedServer>,
+    asked: usize,
+}
+
+/// A server with its folder.
+struct AskedServer {
     data: TempDir,
     launch: Launch,
     server: Server,
     client: Client,
-    asked: usize,
+}
+
+impl AskedServer {
+    /// Starts one with further settings.
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        // Many flushes and merges of little data.
+        let launch = Launch::on(data.path()).restless().set("min_time", "0001-01-01").set("flush_rows", 150);
+        let launch = settings.iter().fold(launch, |launch, (name, value)| launch.set(name, value));
+        let server = launch.start_ready();
+        let client = server.client();
+        Self { data, launch, server, client }
+    }
+
+    fn send(&mut self, method: &str, path: &str, key: Option<&str>, body: &str) -> Answer {
+        let mut headers = vec![("content-type", "application/json"), ("cache-control", "no-cache")];
+        headers.extend(key.map(|key| ("x-api-key", key)));
+        let answer = self.client.send(method, path, &headers, body.as_bytes());
+        answer.unwrap_or_else(|why| panic!("{method} {path}: {why}\n{}", self.server.log()))
+    }
+
+    fn crash(&mut self) {
+        self.server.kill();
+        self.server = self.launch.start_ready();
+        self.client = self.server.client();
+    }
 }
 
 impl Session {
     pub(crate) fn new() -> Self {
+        Self::of(None)
+    }
+
+    /// With a twin that has these settings.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn with_twin(settings: &[(&str, &str)]) -> Self {
+        Self::of(Some(AskedServer::start(settings)))
+    }
+
+    fn of(twin: Option<AskedServer>) -> Self {
         let given = std::env::var("QUESTIONS_SEED").ok();
-        let seed = given.map_or_else(rand::random, |text| text.parse().unwrap());
-        let data = tempfile::tempdir().unwrap();
+        let chosen = || if twin.is_some() { TWIN_SEED } else { rand::random() };
+        let seed = given.map_or_else(chosen, |text| text.parse().unwrap());
         let truths: Vec<Truth> =
             TENANTS.iter().map(|tenant| Truth::new(format!("key-of-{tenant}-for-questions"))).collect();
-        // Many flushes and merges of little data.
-        let launch = Launch::on(data.path()).restless().set("min_time", "0001-01-01").set("flush_rows", 150);
-        let server = launch.start_ready();
-        let mut client = server.client();
-        for (tenant, truth) in TENANTS.iter().zip(&truths) {
-            register(&mut client, tenant, &truth.key);
+        let (random, asked_server) = (StdRng::seed_from_u64(seed), AskedServer::start(&[]));
+        let mut session = Self { seed, random, truths, asked_server, twin, asked: 0 };
+        for (at, tenant) in TENANTS.iter().enumerate() {
+            session.register(at, tenant);
         }
-        Self { seed, random: StdRng::seed_from_u64(seed), truths, data, launch, server, client, asked: 0 }
+        session
+    }
+
+    /// Makes a workspace, and a key of it that may do everything that a key may.
+    fn register(&mut self, at: usize, tenant: &str) {
+        let key = self.truths[at].key.clone();
+        let new_key = json!({"name": "for questions", "scopes": ["ingest", "read", "admin"], "key": key});
+        for (path, body) in
+            [("/v1/workspaces".to_owned(), json!({"id": tenant})), (format!("/v1/workspaces/{tenant}/keys"), new_key)]
+        {
+            let made = self.send_as(None, "POST", &path, &body.to_string());
+            assert_eq!(made.status, 201, "{}", made.text());
+        }
     }
 
     pub(crate) fn tenant(&mut self) -> usize {
@@ -102,15 +166,59 @@ impl Session {
     }
 
     pub(crate) fn send(&mut self, tenant: usize, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send_as(Some(tenant), method, path, &body.map(Value::to_string).unwrap_or_default())
+    }
+
+    /// Sends a request of a tenant, or of the operator, to all servers, which have to answer the same.
+    pub(crate) fn send_as(&mut self, tenant: Option<usize>, method: &str, path: &str, body: &str) -> Answer {
         self.asked += 1;
-        let headers = [
-            ("x-api-key", self.truths[tenant].key.as_str()),
-            ("content-type", "application/json"),
-            ("cache-control", "no-cache"),
-        ];
-        let answer = self.client.send(method, path, &headers, body.as_bytes());
-        answer.unwrap_or_else(|why| panic!("seed {}: {method} {path}: {why}\n{}", self.seed, self.server.log()))
+        let key = tenant.map(|tenant| self.truths[tenant].key.as_str());
+        let mut tries = 0;
+        loop {
+            let answer = self.asked_server.send(method, path, key, body);
+            let Some(twin) = &mut self.twin else { return answer };
+            let other = twin.send(method, path, key, body);
+            let Some(difference) = difference_of_twins(path, &answer, &other) else { return answer };
+            // What depends on the present time may differ for a moment.
+            let is_question = method == "GET" || path == "/v1/query";
+            if !is_question || tries == TWIN_TRIES {
+                panic!(
+                    "seed {}, request {}: {method} {path} {body}: {difference}\nfound    {}\nof twin  {}\n{}",
+                    self.seed,
+                    self.asked,
+                    answer.text(),
+                    other.text(),
+                    twin.server.log()
+                );
+            }
+            tries += 1;
+            std::thread::sleep(TWIN_PAUSE);
+        }
+    }
+
+    /// Asks for all pages of a listing, each server for its own.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn pages(&mut self, tenant: Option<usize>, path: &str) {
+        let key = tenant.map(|tenant| self.truths[tenant].key.as_str());
+        let mut cursors = [const { String::new() }; 2];
+        loop {
+            let twin = self.twin.as_mut().unwrap();
+            let answers = [
+                self.asked_server.send("GET", &format!("{path}{}", cursors[0]), key, ""),
+                twin.send("GET", &format!("{path}{}", cursors[1]), key, ""),
+            ];
+            self.asked += 1;
+            let difference = difference_of_twins(path, &answers[0], &answers[1]);
+            let texts = answers.each_ref().map(Answer::text);
+            assert_eq!(
+                difference, None,
+                "seed {}: {path}{cursors:?}\nfound    {}\nof twin  {}",
+                self.seed, texts[0], texts[1]
+            );
+            let next = answers.map(|answer| parsed(answer.text())["next_cursor"].as_str().map(str::to_owned));
+            let [Some(next), Some(next_of_twin)] = next else { return };
+            cursors = [next, next_of_twin].map(|cursor| format!("&cursor={cursor}"));
+        }
     }
 
     /// Asks, and compares. An answer is right when it is right at some moment of the request.
@@ -148,9 +256,10 @@ impl Session {
 
     /// Ends the server as a crash would, and starts it again.
     pub(crate) fn crash(&mut self) {
-        self.server.kill();
-        self.server = self.launch.start_ready();
-        self.client = self.server.client();
+        self.asked_server.crash();
+        if let Some(twin) = &mut self.twin {
+            twin.crash();
+        }
     }
 
     /// Gives a tenant another zone and another start of weeks.
@@ -169,20 +278,11 @@ impl Session {
 
     /// Stops the server tidily.
     pub(crate) fn end(self) {
-        self.server.stop();
-        assert!(self.asked > 0 && self.data.path().exists());
-    }
-}
-
-/// Makes a workspace, and a key of it that may do everything that a key may.
-fn register(client: &mut Client, tenant: &str, key: &str) {
-    let new_key = json!({"name": "for questions", "scopes": ["ingest", "read", "admin"], "key": key});
-    for (path, body) in
-        [("/v1/workspaces".to_owned(), json!({"id": tenant})), (format!("/v1/workspaces/{tenant}/keys"), new_key)]
-    {
-        let headers = [("content-type", "application/json")];
-        let made = client.send("POST", &path, &headers, body.to_string().as_bytes()).unwrap();
-        assert_eq!(made.status, 201, "{}", made.text());
+        for server in std::iter::once(self.asked_server).chain(self.twin) {
+            server.server.stop();
+            assert!(server.data.path().exists());
+        }
+        assert!(self.asked > 0);
     }
 }
 

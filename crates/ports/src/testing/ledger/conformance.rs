@@ -9,12 +9,14 @@ mod answers;
 mod active_users;
 mod counting;
 mod dice;
+pub mod erasing;
 mod listing;
 mod querying;
 mod questions;
 mod random;
 mod received;
 mod requests;
+mod retention;
 mod subject;
 mod sums;
 
@@ -27,8 +29,10 @@ use crate::analytics::Analytics;
 use crate::ledger::Ledger;
 use crate::reports::Reports;
 
+pub use erasing::{erasures_conformance, random_erasures_conformance};
 pub use querying::queries_conformance;
 pub use questions::{Home, questions_conformance};
+pub use retention::{RetentionHome, SERVER_DAYS, retention_conformance};
 pub use subject::Answering;
 use subject::{Flushing, Subject};
 
